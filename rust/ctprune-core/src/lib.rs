@@ -1,0 +1,6 @@
+//! What ctprune computes, without Python and without file formats.
+//!
+//! Data flows one way: stored pixels ([`pixels`]) → 8-bit grey ([`intensity`]) → fingerprint
+//! ([`fingerprint`], by [`resample`]) → distance ([`hamming`]) → selection ([`select`]).
+
+pub mod pixels;

@@ -1,0 +1,5 @@
+//! Files to slices: DICOM (any name, with or without preamble), NIfTI, PNG, JPEG, TIFF.
+//!
+//! [`slice`] holds the shared types; each format is one module.
+
+pub mod slice;

@@ -1,0 +1,90 @@
+//! What every reader hands over: a slice with its description, or the reason why there is none.
+
+use ctprune_core::pixels::SlicePixels;
+
+/// Limits and wishes that hold for every file of a run.
+#[derive(Clone, Debug)]
+pub struct ReadOptions {
+    /// The Modality to read (`CT`); DICOM files of another one are skipped.
+    pub modality: String,
+    /// No slice may need more than this many bytes of decoded pixels.
+    pub max_slice_bytes: u64,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            modality: "CT".into(),
+            max_slice_bytes: 512 << 20,
+        }
+    }
+}
+
+/// Description of one slice, in DICOM's words; what a format does not know is empty or `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SliceInfo {
+    /// Zero-based frame of a multi-frame object, slice of a NIfTI file or page of a TIFF.
+    pub frame: u32,
+    /// Study Instance UID.
+    pub study_instance_uid: String,
+    /// Series Instance UID.
+    pub series_instance_uid: String,
+    /// SOP Instance UID.
+    pub sop_instance_uid: String,
+    /// Modality (0008,0060).
+    pub modality: String,
+    /// Transfer Syntax UID for DICOM, else empty.
+    pub transfer_syntax_uid: String,
+    /// Rows, 0 when unknown.
+    pub rows: u32,
+    /// Columns, 0 when unknown.
+    pub columns: u32,
+    /// Pixel Spacing in mm: between rows, between columns.
+    pub pixel_spacing_mm: Option<[f64; 2]>,
+    /// Image Position (Patient) in mm.
+    pub image_position_patient: Option<[f64; 3]>,
+    /// Image Orientation (Patient): direction cosines of a row, then of a column.
+    pub image_orientation_patient: Option<[f64; 6]>,
+    /// Acquisition Number.
+    pub acquisition_number: Option<i64>,
+    /// Instance Number.
+    pub instance_number: Option<i64>,
+    /// Slice Thickness in mm.
+    pub slice_thickness_mm: Option<f64>,
+    /// Manufacturer.
+    pub manufacturer: String,
+    /// Manufacturer's Model Name.
+    pub manufacturer_model_name: String,
+    /// Convolution Kernel.
+    pub convolution_kernel: String,
+    /// Pixel padding as an inclusive range of stored values (Pixel Padding Value, Range Limit).
+    pub pixel_padding: Option<[f64; 2]>,
+}
+
+/// Why a file or a frame gives no slice.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refusal {
+    /// Read and understood, but not a slice that was asked for. The text is a short, countable
+    /// reason without names of files or patients, e.g. `localizer` or `modality MR`.
+    Skipped(String),
+    /// Could not be read. One sentence: what was expected, what was found.
+    Failed(String),
+}
+
+/// What a reader reports, one call per slice or refusal.
+pub enum Event<'a> {
+    /// A slice; the pixels are borrowed from the reader's buffers for the length of the call.
+    Slice {
+        /// Its description.
+        info: &'a SliceInfo,
+        /// Its pixels.
+        pixels: SlicePixels<'a>,
+    },
+    /// No slice. `info` is what was understood before the refusal, if anything.
+    Refused {
+        /// The description as far as it was read.
+        info: Option<&'a SliceInfo>,
+        /// Why.
+        refusal: Refusal,
+    },
+}
