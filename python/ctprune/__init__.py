@@ -1,1 +1,89 @@
-"""Pick the CT slices worth pre-training on, straight from a DICOM archive."""
+"""Pick the CT slices worth pre-training on, straight from a DICOM archive.
+
+The main entry points are `reduce` (an archive to a manifest) and `Manifest`; `dhash`, `hamming` and
+`select_exemplars` are its parts, `read_volume` reads one volume in Hounsfield units.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ctprune._core import __version__
+
+if TYPE_CHECKING:
+    from ctprune import phantom
+    from ctprune.config import ReduceConfig
+    from ctprune.errors import (
+        ConfigError,
+        CtpruneError,
+        Interrupted,
+        ManifestError,
+        OutputError,
+        SourceError,
+        UnreadableError,
+    )
+    from ctprune.export import ExportConfig, Exported, export_kept
+    from ctprune.fingerprint import dhash, hamming
+    from ctprune.manifest import Manifest
+    from ctprune.read import Volume, read_volume
+    from ctprune.reduction import Progress, reduce
+    from ctprune.select import Selection, select_exemplars
+
+# Imported when first used: `ctprune --help` must not wait for numpy and pyarrow.
+_HOMES = {
+    "config": ["ReduceConfig"],
+    "errors": [
+        "ConfigError",
+        "CtpruneError",
+        "Interrupted",
+        "ManifestError",
+        "OutputError",
+        "SourceError",
+        "UnreadableError",
+    ],
+    "export": ["ExportConfig", "Exported", "export_kept"],
+    "fingerprint": ["dhash", "hamming"],
+    "manifest": ["Manifest"],
+    "read": ["Volume", "read_volume"],
+    "reduction": ["Progress", "reduce"],
+    "select": ["Selection", "select_exemplars"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ConfigError",
+    "CtpruneError",
+    "ExportConfig",
+    "Exported",
+    "Interrupted",
+    "Manifest",
+    "ManifestError",
+    "OutputError",
+    "Progress",
+    "ReduceConfig",
+    "Selection",
+    "SourceError",
+    "UnreadableError",
+    "Volume",
+    "__version__",
+    "dhash",
+    "export_kept",
+    "hamming",
+    "phantom",
+    "read_volume",
+    "reduce",
+    "select_exemplars",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "phantom":
+        return importlib.import_module("ctprune.phantom")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'ctprune' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ctprune.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,54 @@
+"""The command line: one subcommand per stage, each a thin call into the Python API."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ctprune.cli import info, phantom, reduce
+from ctprune.cli.output import FAILED, WRONG_USAGE, print_error
+
+app = typer.Typer(
+    name="ctprune",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Pick the CT slices worth pre-training on, straight from a DICOM archive.",
+    epilog="Try it without data: ctprune phantom dicoms && ctprune reduce dicoms --out run",
+)
+app.command("reduce", epilog="Example: ctprune reduce ./dicoms --method hash --out run/")(reduce.command)
+app.command("info", epilog="Example: ctprune info run/")(info.command)
+app.command("phantom", epilog="Example: ctprune phantom dicoms/ --patients 4 --seed 1")(phantom.command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from ctprune import __version__
+
+        typer.echo(f"ctprune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; every expected error becomes one sentence and an exit code."""
+    from ctprune.errors import ConfigError, CtpruneError
+
+    try:
+        app()
+    except ConfigError as error:
+        print_error(error)
+        sys.exit(WRONG_USAGE)
+    except CtpruneError as error:
+        print_error(error)
+        sys.exit(FAILED)

@@ -1,0 +1,69 @@
+"""What the command line shows: results on stdout, progress and hints on stderr, exit codes in one place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+DONE, FAILED, WRONG_USAGE, DONE_WITH_FAILURES = 0, 1, 2, 3
+
+
+def print_error(message: object) -> None:
+    """One sentence on stderr."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]Error:[/] {_plain(message)}")
+
+
+def print_hint(message: object) -> None:
+    """One sentence on stderr that is no error."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[dim]{_plain(message)}[/]")
+
+
+def _plain(message: object) -> str:
+    from rich.markup import escape
+
+    return escape(str(message))
+
+
+def summary_table(summary: dict[str, Any]) -> Table:
+    """A run's summary as a table of two columns."""
+    from rich.table import Table
+
+    config = summary["config"]
+    table = Table(title=f"ctprune reduce, method {config['method']}", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+
+    def row(name: str, value: object) -> None:
+        table.add_row(_plain(name), _plain(value))
+
+    slices = summary["slices"]
+    share = f" ({summary['kept'] / slices:.1%})" if slices else ""
+    row("files seen", f"{summary['files']:,}")
+    if summary["files_reused"]:
+        row("  unchanged, not read again", f"{summary['files_reused']:,}")
+    if summary["files_vanished"]:
+        row("  vanished since the last run", f"{summary['files_vanished']:,}")
+    row("slices", f"{slices:,}")
+    row("volumes", f"{summary['volumes']:,}")
+    row("kept", f"{summary['kept']:,}{share}")
+    row("dropped", f"{summary['dropped']:,}")
+    if summary["threshold"] is not None:
+        row("threshold (Hamming distance)", summary["threshold"])
+    for status in ("skipped", "failed"):
+        row(status, f"{sum(summary[status].values()):,}")
+        for reason, count in summary[status].items():
+            row(f"  {reason}", f"{count:,}")
+    for oddity, count in summary["volumes_with"].items():
+        if count:
+            row(f"volumes with {oddity.replace('_', ' ')}", f"{count:,}")
+    row("time", f"{summary['seconds']:.2f} s")
+    if summary["files_read"]:
+        speed = f"{summary['slices_per_second']:,.0f} slices/s, {summary['megabytes_per_second']:,.0f} MB/s"
+        row("throughput", speed)
+    return table

@@ -1,0 +1,29 @@
+"""Exceptions of ctprune: everything that is the input's or the user's fault derives from `CtpruneError`."""
+
+
+class CtpruneError(Exception):
+    """Base of all errors that ctprune raises on purpose; its text is one clear sentence."""
+
+
+class ConfigError(CtpruneError, ValueError):
+    """An option or argument that cannot be used."""
+
+
+class SourceError(CtpruneError, FileNotFoundError):
+    """A source that is not there or holds nothing to read."""
+
+
+class ManifestError(CtpruneError, ValueError):
+    """A manifest that cannot be read by this version."""
+
+
+class OutputError(CtpruneError, OSError):
+    """A result that cannot be written."""
+
+
+class UnreadableError(CtpruneError, ValueError):
+    """A file that cannot be read, where the caller asked to stop at the first one."""
+
+
+class Interrupted(CtpruneError):
+    """The user stopped the run; what was done is saved where the text says."""

@@ -1,0 +1,155 @@
+"""Put the kept slices of a manifest into a new tree: links, copies or PNG pictures, one folder per volume.
+
+Names are numbers only (`00003/00017.dcm`: volume and slice index), because file names of archives often
+hold names of patients.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ctprune import _core
+from ctprune.atomic import new_folder
+from ctprune.errors import ConfigError, OutputError
+from ctprune.manifest import Manifest
+
+MODES = ("link", "copy", "png")
+
+#: Kept slices that travel to Rust together.
+_BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """How kept slices are exported.
+
+    Args:
+        mode: `link` (symbolic links), `copy` or `png`.
+        folder: A new or empty folder.
+        png_depth: 8 for grey as it was fingerprinted, 16 for HU + 32768.
+
+    Raises:
+        ConfigError: An option that cannot be used.
+    """
+
+    mode: str
+    folder: Path
+    png_depth: int = 8
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ConfigError(f"--export {self.mode}: expected one of {', '.join(MODES)}")
+        if self.png_depth not in (8, 16):
+            raise ConfigError(f"--png-depth {self.png_depth}: expected 8 or 16")
+
+    @classmethod
+    def from_options(cls, mode: str | None, folder: Path | None, png_depth: int | None) -> ExportConfig | None:
+        """Command-line options that belong together; None when no export was asked for."""
+        if mode is None:
+            if folder is not None or png_depth is not None:
+                raise ConfigError("--export-dir and --png-depth need --export link, copy or png")
+            return None
+        if folder is None:
+            raise ConfigError("--export needs --export-dir: name a new folder")
+        if png_depth is not None and mode != "png":
+            raise ConfigError(f"--png-depth belongs to --export png, not to {mode}")
+        return cls(mode=mode, folder=folder, png_depth=png_depth or 8)
+
+    def check(self, sources: list[Path]) -> None:
+        """Refuse a folder inside a source or one that is in use; called before the work starts."""
+        for source in sources:
+            if source.is_dir() and self.folder.resolve().is_relative_to(source.resolve()):
+                raise ConfigError(f"--export-dir {self.folder} lies inside the source {source}")
+        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise ConfigError(f"--export-dir {self.folder}: is not empty and nothing is overwritten")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export did: number of slices written, and those left out by reason."""
+
+    folder: Path
+    written: int
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return asdict(self) | {"folder": str(self.folder)}
+
+
+def export_kept(manifest: Manifest, config: ExportConfig, *, threads: int = 0) -> Exported:
+    """Write the kept slices of `manifest` as `config` says; the source is only read.
+
+    Raises:
+        OutputError: The folder is not empty or cannot be written.
+    """
+    left_out: Counter[str] = Counter()
+    written = 0
+    with new_folder(config.folder) as folder:
+        for rows in _batches(manifest):
+            if config.mode == "png":
+                written += _write_png(rows, folder, manifest, config, left_out, threads)
+            else:
+                written += sum(_place(row, folder, config.mode, left_out) for row in rows)
+    return Exported(folder=config.folder, written=written, left_out=dict(left_out))
+
+
+def _batches(manifest: Manifest) -> Iterator[list[dict[str, Any]]]:
+    frames = Counter(zip(*(manifest.table[name].to_pylist() for name in ("source", "path")), strict=True))
+    names = ["source", "path", "frame", "volume", "slice_index", "reader"]
+    for batch in manifest.kept().select(names).to_batches(max_chunksize=_BATCH):
+        rows = batch.to_pylist()
+        for row in rows:
+            row["frames"] = frames[row["source"], row["path"]]
+        yield rows
+
+
+def _target(folder: Path, row: dict[str, Any], suffix: str) -> Path:
+    volume = folder / f"{row['volume']:05d}"
+    volume.mkdir(exist_ok=True)
+    return volume / f"{row['slice_index']:05d}{suffix}"
+
+
+def _place(row: dict[str, Any], folder: Path, mode: str, left_out: Counter[str]) -> bool:
+    if row["frames"] > 1:
+        left_out["a frame of a file with several cannot be linked or copied alone: use --export png"] += 1
+        return False
+    origin = Path(row["source"], row["path"])
+    suffix = ".dcm" if row["reader"] in ("dicom", "pydicom") else "".join(origin.suffixes[-2:]).lower()
+    target = _target(folder, row, suffix)
+    try:
+        if mode == "link":
+            os.symlink(origin, target)
+        else:
+            shutil.copyfile(origin, target)
+    except FileNotFoundError:
+        left_out["the file is not there any more"] += 1
+        return False
+    except OSError as error:
+        hint = "; copies work everywhere: use --export copy" if mode == "link" else ""
+        raise OutputError(f"{target}: cannot be written: {error.strerror}{hint}") from None
+    return True
+
+
+def _write_png(
+    rows: list[dict[str, Any]],
+    folder: Path,
+    manifest: Manifest,
+    config: ExportConfig,
+    left_out: Counter[str],
+    threads: int,
+) -> int:
+    jobs = [
+        (os.path.join(row["source"], row["path"]), row["frame"], str(_target(folder, row, ".png")))
+        for row in rows
+    ]
+    reading = {name: manifest.config[name] for name in ("intensity", "modality", "max_slice_mb")}
+    reasons = _core.export_png(jobs, depth=config.png_depth, threads=threads, **reading)
+    left_out.update(reason for reason in reasons if reason)
+    return sum(not reason for reason in reasons)

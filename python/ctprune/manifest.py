@@ -1,0 +1,214 @@
+"""The manifest: one row per slice or refused file, as Parquet. It is the seam between reducing and training."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ctprune import _core
+from ctprune.atomic import replace_file
+from ctprune.errors import ManifestError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Version of the table's layout; other versions are refused.
+MANIFEST_VERSION = 1
+
+FILE_NAME = "manifest.parquet"
+
+_METADATA_KEY = b"ctprune"
+
+
+def schema(hash_size: int) -> pa.Schema:
+    """The manifest's columns for fingerprints of `hash_size²` bits."""
+    float64 = pa.float64()
+    return pa.schema(
+        [
+            pa.field("path", pa.string()),
+            pa.field("source", pa.string()),
+            pa.field("frame", pa.int32()),
+            pa.field("study_instance_uid", pa.string()),
+            pa.field("series_instance_uid", pa.string()),
+            pa.field("sop_instance_uid", pa.string()),
+            pa.field("volume", pa.int32()),
+            pa.field("slice_index", pa.int32()),
+            pa.field("position_mm", float64),
+            pa.field("rows", pa.int32()),
+            pa.field("columns", pa.int32()),
+            pa.field("pixel_spacing_mm", pa.list_(float64, 2)),
+            pa.field("transfer_syntax_uid", pa.string()),
+            pa.field("min_hu", pa.float32()),
+            pa.field("max_hu", pa.float32()),
+            pa.field("status", pa.string()),
+            pa.field("reason", pa.string()),
+            pa.field("fingerprint", pa.binary(_core.fingerprint_bytes(hash_size))),
+            pa.field("exemplar", pa.int64()),
+            pa.field("similarity", pa.float32()),
+            pa.field("reader", pa.string()),
+            pa.field("modality", pa.string()),
+            pa.field("manufacturer", pa.string()),
+            pa.field("manufacturer_model_name", pa.string()),
+            pa.field("convolution_kernel", pa.string()),
+            pa.field("slice_thickness_mm", float64),
+            pa.field("image_position_patient", pa.list_(float64, 3)),
+            pa.field("image_orientation_patient", pa.list_(float64, 6)),
+            pa.field("acquisition_number", pa.int32()),
+            pa.field("instance_number", pa.int32()),
+            pa.field("file_size", pa.int64()),
+            pa.field("file_mtime_ns", pa.int64()),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The result of a reduction.
+
+    Attributes:
+        table: One row per slice (`kept` or `dropped`), in order, then one per refused file or frame (`skipped`
+            or `failed`); columns as in `ctprune.manifest.schema`.
+        config: The full configuration that made it.
+        ctprune_version: The version that made it.
+    """
+
+    table: pa.Table
+    config: dict[str, Any]
+    ctprune_version: str
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Manifest:
+        """Read a manifest from a run's folder or from the Parquet file itself.
+
+        Raises:
+            ManifestError: There is none, it is not a manifest, or its version is not this one's.
+
+        >>> import ctprune, tempfile
+        >>> from pathlib import Path
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = ctprune.phantom.write_archive(folder / "dicoms", patients=1, size=64)
+        >>> _ = ctprune.reduce(folder / "dicoms", out=folder / "run")
+        >>> ctprune.Manifest.load(folder / "run").config["method"]
+        'hash'
+        """
+        file = manifest_path(path)
+        metadata = read_metadata(file)
+        return cls(
+            table=pq.read_table(file, memory_map=True),  # type: ignore[no-untyped-call]
+            config=metadata["config"],
+            ctprune_version=metadata["ctprune_version"],
+        )
+
+    def kept(self) -> pa.Table:
+        """The rows of the kept slices, in order."""
+        return self.with_status("kept")
+
+    def with_status(self, status: str) -> pa.Table:
+        """The rows with this status: `kept`, `dropped`, `skipped` or `failed`."""
+        return self.table.filter(pc.equal(self.table["status"], status))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The whole table as a pandas frame; pandas must be installed.
+
+        Raises:
+            ManifestError: pandas is not installed.
+        """
+        try:
+            return self.table.to_pandas()
+        except ModuleNotFoundError:
+            raise ManifestError("pandas is not installed: run 'pip install pandas'") from None
+
+    def counts(self) -> dict[str, int]:
+        """Number of rows by status; every status is there."""
+        found = {item["values"]: item["counts"] for item in pc.value_counts(self.table["status"]).to_pylist()}
+        return {status: found.get(status, 0) for status in ("kept", "dropped", "skipped", "failed")}
+
+
+def manifest_path(path: str | os.PathLike[str]) -> Path:
+    """The manifest's file for a run's folder or for the file itself."""
+    path = Path(path)
+    file = path / FILE_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise ManifestError(f"{path}: expected a run's folder with {FILE_NAME} or that file, found none")
+    return file
+
+
+def read_metadata(file: Path) -> dict[str, Any]:
+    """Check that a file is a manifest of this version and return what its metadata says."""
+    try:
+        found = pq.read_schema(file)  # type: ignore[no-untyped-call]
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ManifestError(f"{file}: expected a Parquet manifest: {_first_line(error)}") from None
+    try:
+        metadata = json.loads((found.metadata or {})[_METADATA_KEY])
+        version = metadata["manifest_version"]
+    except (KeyError, ValueError):
+        raise ManifestError(f"{file}: a Parquet file, but not a manifest of ctprune") from None
+    if version != MANIFEST_VERSION:
+        raise ManifestError(
+            f"{file}: manifest version {version}, but ctprune {_core.__version__} reads version {MANIFEST_VERSION}: "
+            "run 'ctprune reduce' again or use the ctprune that wrote it"
+        )
+    expected = schema(metadata["config"]["hash_size"])
+    if not found.remove_metadata().equals(expected):
+        raise ManifestError(f"{file}: the columns are not those of manifest version {version}")
+    return dict(metadata)
+
+
+def write_manifest(file: Path, batches: Iterable[pa.RecordBatch], config: dict[str, Any]) -> None:
+    """Write batches of rows beside `file` and rename them into place."""
+    metadata = {
+        "manifest_version": MANIFEST_VERSION,
+        "ctprune_version": _core.__version__,
+        "config": config,
+    }
+    described = schema(config["hash_size"]).with_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    with replace_file(file) as beside:
+        # Sorted, hardly repeating texts: zstd halves them, a dictionary would only cost memory.
+        with pq.ParquetWriter(beside, described, compression="zstd") as writer:  # type: ignore[no-untyped-call]
+            for batch in batches:
+                writer.write_batch(batch)  # type: ignore[no-untyped-call]
+
+
+def record_batch(columns: dict[str, _core.ColumnBytes], rows: int, hash_size: int) -> pa.RecordBatch:
+    """Arrow's bytes from the Rust core as a batch of manifest rows."""
+    fields = schema(hash_size)
+    return pa.RecordBatch.from_arrays(
+        [_array(field.type, columns[field.name], rows) for field in fields], schema=fields
+    )
+
+
+def column_bytes(batch: pa.RecordBatch) -> dict[str, _core.ColumnBytes]:
+    """The reverse of `record_batch`."""
+    return {name: _bytes(batch.column(name)) for name in batch.schema.names}
+
+
+def _array(kind: pa.DataType, column: _core.ColumnBytes, rows: int) -> pa.Array:
+    valid, offsets, data = (None if part is None else pa.py_buffer(part) for part in column)
+    if pa.types.is_fixed_size_list(kind):
+        values = pa.Array.from_buffers(pa.float64(), rows * kind.list_size, [None, data])
+        return pa.Array.from_buffers(kind, rows, [valid], children=[values])
+    buffers = [valid, data] if offsets is None else [valid, offsets, data]
+    return pa.Array.from_buffers(kind, rows, buffers)
+
+
+def _bytes(array: pa.Array) -> _core.ColumnBytes:
+    if array.offset:
+        # A slice of a larger array: buffers start elsewhere; taking copies it into arrays of its own.
+        array = array.take(pa.array(range(len(array))))
+    buffers = [None if part is None else part.to_pybytes() for part in array.buffers()]
+    if pa.types.is_string(array.type):
+        return buffers[0], buffers[1], buffers[2] or b""
+    return buffers[0], None, buffers[-1] or b""
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

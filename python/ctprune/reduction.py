@@ -1,0 +1,366 @@
+"""From sources to a manifest: find, read, select, write. Rust does the work in portions; this drives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ctprune import _core
+from ctprune.atomic import replace_file
+from ctprune.config import ReduceConfig
+from ctprune.errors import ConfigError, Interrupted, ManifestError, SourceError, UnreadableError
+from ctprune.manifest import (
+    FILE_NAME,
+    MANIFEST_VERSION,
+    Manifest,
+    column_bytes,
+    read_metadata,
+    record_batch,
+    write_manifest,
+)
+
+SUMMARY_NAME = "summary.json"
+
+#: What an interrupted run has read so far; the next run with the same options goes on from there.
+PARTIAL_NAME = "manifest.partial.parquet"
+
+#: Seconds per portion: progress is drawn and Ctrl-C answered between portions.
+_PORTION = 0.2
+
+_ROWS_PER_BATCH = 1 << 16
+
+Sources = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a reduction has come; sizes in bytes, counts since its start.
+
+    Attributes:
+        stage: `finding`, `reading`, `selecting` or `writing`.
+    """
+
+    stage: str
+    files_found: int = 0
+    files_to_read: int = 0
+    files_read: int = 0
+    bytes_to_read: int = 0
+    bytes_read: int = 0
+    slices_read: int = 0
+    files_reused: int = 0
+    files_vanished: int = 0
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def reduce(
+    sources: Sources,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    method: str = "hash",
+    threshold: int | None = None,
+    keep: float | None = None,
+    hash_size: int = 8,
+    n: int | None = None,
+    seed: int | None = None,
+    scope: str = "volume",
+    order: str = "position",
+    intensity: str = "minmax",
+    modality: str = "CT",
+    volume_pattern: str | None = None,
+    max_slice_mb: int = 512,
+    threads: int = 0,
+    fail_first: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Manifest:
+    """Select the slices worth pre-training on from folders or files of CT.
+
+    Args:
+        sources: Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, mixed as they are.
+        out: Folder for `manifest.parquet` and `summary.json`; a manifest that is there already is reused where
+            files are unchanged. None writes nothing.
+        method: See `ctprune.ReduceConfig`, also for the other options of selection.
+        threshold: Hamming distance in bits.
+        keep: Fraction of slices to keep.
+        hash_size: Rows of the dHash.
+        n: Every n-th slice.
+        seed: Seed of the sample.
+        scope: `volume` or `dataset`.
+        order: `position` or `path`.
+        intensity: From Hounsfield units to grey.
+        modality: DICOM Modality to read.
+        volume_pattern: Takes the volume from image names.
+        max_slice_mb: Limit for one decoded slice in MiB.
+        threads: Number of threads, 0 for one per core; the result does not depend on it.
+        fail_first: Stop at the first file that cannot be read.
+        progress: Called a few times a second.
+
+    Returns:
+        The manifest, one row per slice or refused file.
+
+    Raises:
+        ConfigError: An option cannot be used.
+        SourceError: A source is not there.
+        UnreadableError: With `fail_first`, a file cannot be read.
+
+    >>> import ctprune, tempfile
+    >>> from pathlib import Path
+    >>> archive = Path(tempfile.mkdtemp()) / "dicoms"
+    >>> _ = ctprune.phantom.write_archive(archive, patients=1, size=64)
+    >>> manifest = ctprune.reduce(archive)
+    >>> 0 < manifest.counts()["kept"] < manifest.counts()["dropped"]
+    True
+    """
+    config = ReduceConfig(
+        method=method,
+        threshold=threshold,
+        keep=keep,
+        hash_size=hash_size,
+        n=n,
+        seed=seed,
+        scope=scope,
+        order=order,
+        intensity=intensity,
+        modality=modality,
+        volume_pattern=volume_pattern,
+        max_slice_mb=max_slice_mb,
+    )
+    run = Reduction(sources, config, out=out, threads=threads, fail_first=fail_first, progress=progress)
+    return run.carry_out()
+
+
+class Reduction:
+    """One reduction on its way. `reduce` is the short form."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        config: ReduceConfig,
+        *,
+        out: str | os.PathLike[str] | None = None,
+        threads: int = 0,
+        fail_first: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> None:
+        if threads < 0:
+            raise ConfigError(f"--threads {threads}: expected 0 (one per core) or more")
+        self.config = config
+        self.sources = _resolve(sources)
+        self.out = None if out is None else Path(out)
+        self.fail_first = fail_first
+        self.summary: dict[str, Any] = {}
+        self._progress = progress or (lambda _: None)
+        self._archive = _core.Archive(**config.reading(), threads=threads)
+        self._threads = threads or os.cpu_count() or 1
+        self._started = time.perf_counter()
+        if self.out is not None:
+            _check_out(self.out, self.sources)
+
+    def find(self) -> Progress:
+        """Take over what an earlier run knew and list all files; reads no pixel."""
+        if self.out is not None:
+            self._take_over(self.out)
+        for source in self.sources:
+            if source.is_dir():
+                self._archive.add_source(str(source))
+            else:
+                self._archive.add_file(str(source))
+        while self._archive.discover(_PORTION):
+            self._report("finding")
+        return self._report("finding")
+
+    def carry_out(self) -> Manifest:
+        """Do all steps and return the manifest; writes it when there is a folder to write to."""
+        self.find()
+        try:
+            self._read()
+            self._retry_with_pydicom()
+            reading_seconds = time.perf_counter() - self._started
+            self._report("selecting")
+            self._archive.group(self.config.order, self.config.volume_pattern)
+            self._select()
+        except KeyboardInterrupt:
+            raise Interrupted(self._save_partial()) from None
+        self._report("writing")
+        manifest = self._write()
+        self.summary = self._summarise(manifest, reading_seconds)
+        if self.out is not None:
+            with replace_file(self.out / SUMMARY_NAME) as beside:
+                beside.write_text(json.dumps(self.summary, indent=2) + "\n")
+            (self.out / PARTIAL_NAME).unlink(missing_ok=True)
+        return manifest
+
+    def _take_over(self, out: Path) -> None:
+        for name in (PARTIAL_NAME, FILE_NAME):
+            file = out / name
+            if not file.exists():
+                continue
+            earlier = read_metadata(file)
+            reading = {option: earlier["config"].get(option) for option in self.config.reading()}
+            if earlier["ctprune_version"] != _core.__version__ or reading != self.config.reading():
+                continue
+            parquet = pq.ParquetFile(file)  # type: ignore[no-untyped-call]
+            for batch in parquet.iter_batches(_ROWS_PER_BATCH):  # type: ignore[no-untyped-call]
+                self._archive.add_earlier(batch.num_rows, column_bytes(batch))
+            return
+
+    def _read(self) -> None:
+        more = True
+        while more:
+            more = self._archive.read(_PORTION)
+            self._report("reading")
+            failure = self._archive.first_failure() if self.fail_first else None
+            if failure is not None:
+                raise UnreadableError(f"{failure[0]}: {failure[1]}")
+
+    def _retry_with_pydicom(self) -> None:
+        """What Rust refused may be readable by one of pydicom's decoders, if any is installed."""
+        failed = self._archive.failed_dicom()
+        if not failed:
+            return
+        from ctprune.pydicom_reader import read_slices
+
+        for file, path in failed:
+            slices = read_slices(
+                path, modality=self.config.modality, max_slice_bytes=self.config.max_slice_mb << 20
+            )
+            if slices:
+                self._archive.replace(file, slices)
+            self._report("reading")
+
+    def _select(self) -> None:
+        config = self.config
+        self._archive.select(
+            method=config.method,
+            threshold=config.threshold or 0,
+            keep=config.keep,
+            n=config.n or 1,
+            seed=config.seed or 0,
+            whole_archive=config.scope == "dataset",
+        )
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        lines = self._archive.lines()
+        for start in range(0, lines, _ROWS_PER_BATCH):
+            stop = min(start + _ROWS_PER_BATCH, lines)
+            yield record_batch(self._archive.columns(start, stop), stop - start, self.config.hash_size)
+
+    def _write(self) -> Manifest:
+        config = self.config.to_dict()
+        if self.out is None:
+            batches = list(self._batches())
+            table = pa.Table.from_batches(batches) if batches else _empty(self.config)
+            return Manifest(table=table, config=config, ctprune_version=_core.__version__)
+        write_manifest(self.out / FILE_NAME, self._batches(), config)
+        return Manifest.load(self.out)
+
+    def _save_partial(self) -> str:
+        progress = self._archive.progress()
+        done = f"interrupted after {progress['files_read']} of {progress['files_to_read']} files"
+        if self.out is None or not progress["files_read"]:
+            return f"{done}; nothing was written"
+        self._archive.group(self.config.order, None)
+        write_manifest(self.out / PARTIAL_NAME, self._batches(), self.config.to_dict())
+        return f"{done}; the same command goes on from there"
+
+    def _report(self, stage: str) -> Progress:
+        progress = Progress(stage=stage, **self._archive.progress())
+        self._progress(progress)
+        return progress
+
+    def _summarise(self, manifest: Manifest, reading_seconds: float) -> dict[str, Any]:
+        progress = self._archive.progress()
+        seconds = time.perf_counter() - self._started
+        counts = manifest.counts()
+        return {
+            "manifest_version": MANIFEST_VERSION,
+            "ctprune_version": _core.__version__,
+            "config": manifest.config,
+            "sources": [str(source) for source in self.sources],
+            "threshold": self._archive.threshold(),
+            "files": progress["files_found"],
+            "files_read": progress["files_read"],
+            "files_reused": progress["files_reused"],
+            "files_vanished": progress["files_vanished"],
+            "slices": counts["kept"] + counts["dropped"],
+            "volumes": self._archive.volumes(),
+            "kept": counts["kept"],
+            "dropped": counts["dropped"],
+            "skipped": _by_reason(manifest, "skipped"),
+            "failed": _by_reason(manifest, "failed"),
+            "volumes_with": self._archive.oddities(),
+            "bytes_read": progress["bytes_read"],
+            "seconds": round(seconds, 3),
+            "reading_seconds": round(reading_seconds, 3),
+            "slices_per_second": round(progress["slices_read"] / reading_seconds, 1),
+            "megabytes_per_second": round(progress["bytes_read"] / reading_seconds / 1e6, 1),
+            "threads": self._threads,
+            "machine": f"{platform.system()} {platform.machine()}",
+        }
+
+
+def _resolve(sources: Sources) -> list[Path]:
+    """Absolute paths of the sources, each there and none inside another."""
+    given = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
+    if not given:
+        raise ConfigError("no source: name at least one folder or file")
+    paths = []
+    for source in given:
+        path = Path(os.path.abspath(source))
+        if not path.exists():
+            raise SourceError(f"{source}: no such file or folder")
+        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            raise SourceError(f"{source}: the folder may not be read: check its permissions")
+        paths.append(path)
+    for i, path in enumerate(paths):
+        for other in paths[:i]:
+            if _within(path, other) or _within(other, path):
+                raise ConfigError(f"sources {other} and {path} overlap: name the outer one only")
+    return paths
+
+
+def _within(inner: Path, outer: Path) -> bool:
+    return inner.resolve().is_relative_to(outer.resolve())
+
+
+def _check_out(out: Path, sources: list[Path]) -> None:
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: expected a folder, found a file")
+    for source in sources:
+        if source.is_dir() and _within(out, source):
+            raise ConfigError(f"--out {out} lies inside the source {source}: name a folder outside of it")
+
+
+def _empty(config: ReduceConfig) -> pa.Table:
+    from ctprune.manifest import schema
+
+    return schema(config.hash_size).empty_table()
+
+
+def _by_reason(manifest: Manifest, status: str) -> dict[str, int]:
+    reasons = pc.value_counts(manifest.with_status(status)["reason"]).to_pylist()
+    return {item["values"]: item["counts"] for item in sorted(reasons, key=lambda r: (-r["counts"], r["values"]))}
+
+
+def load_summary(run: str | os.PathLike[str]) -> dict[str, Any]:
+    """The summary of a finished run's folder.
+
+    Raises:
+        ManifestError: The folder holds none.
+    """
+    file = Path(run) / SUMMARY_NAME
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        raise ManifestError(f"{run}: expected a run's folder with {SUMMARY_NAME}, found none") from None

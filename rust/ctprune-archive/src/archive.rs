@@ -1,0 +1,381 @@
+//! The steps from sources to a manifest, each in portions, so that the caller can draw progress and stop.
+
+use crate::columns::EarlierRows;
+use crate::files::{FileId, Files};
+use crate::method::{Choice, NO_EXEMPLAR, Request, Slices, Tick};
+use crate::natural;
+use crate::reader::{self, Hasher, Settings};
+use crate::table::{NewRow, Reader, State, Table};
+use crate::volume::{self, Order, Volumes};
+use crate::walk::{Found, Walker};
+use ctprune_core::fingerprint;
+use ctprune_core::pixels::SlicePixels;
+use ctprune_dicom::slice::{Refusal, SliceInfo};
+use rayon::prelude::*;
+use regex::Regex;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How far reading has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Files found.
+    pub files_found: u64,
+    /// Files to read, that is without those known from an earlier run.
+    pub files_to_read: u64,
+    /// Files read.
+    pub files_read: u64,
+    /// Bytes to read.
+    pub bytes_to_read: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Slices fingerprinted in this run.
+    pub slices_read: u64,
+    /// Files taken over unread from an earlier run.
+    pub files_reused: u64,
+    /// Files of an earlier run that are not there any more.
+    pub files_vanished: u64,
+}
+
+/// What an earlier manifest knew: its files come first in [`Files`].
+#[derive(Default)]
+struct Earlier {
+    files: usize,
+    rows: usize,
+    seen: Vec<bool>,
+    reusable: Vec<bool>,
+}
+
+/// An archive on its way to a manifest.
+pub struct Archive {
+    settings: Settings,
+    pool: rayon::ThreadPool,
+    files: Files,
+    table: Table,
+    walker: Walker,
+    earlier: Earlier,
+    queue: Vec<FileId>,
+    progress: Progress,
+    volumes: Volumes,
+    refusals: Vec<u32>,
+    choice: Choice,
+}
+
+impl Archive {
+    /// An empty archive; `threads` 0 means one per core.
+    pub fn new(settings: Settings, threads: usize) -> Result<Self, String> {
+        // Refuses a hash size out of range before any file is opened.
+        Hasher::new(&settings)?;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .map_err(|error| format!("cannot start {threads} threads: {error}"))?;
+        Ok(Self {
+            table: Table::new(fingerprint::words(settings.hash_size)),
+            settings,
+            pool,
+            files: Files::default(),
+            walker: Walker::default(),
+            earlier: Earlier::default(),
+            queue: Vec::new(),
+            progress: Progress::default(),
+            volumes: Volumes::default(),
+            refusals: Vec::new(),
+            choice: Choice::default(),
+        })
+    }
+
+    /// Take over rows of an earlier manifest; before any source is walked.
+    pub fn add_earlier(&mut self, batch: &EarlierRows<'_>) -> Result<(), String> {
+        for row in 0..batch.rows {
+            let (Some(stamp), Some(reader)) = (batch.stamp(row), batch.reader(row)) else { continue };
+            let source = self.files.source(PathBuf::from(batch.source(row)));
+            let (folder, name) = batch.path(row).rsplit_once('/').unwrap_or(("", batch.path(row)));
+            let folder = self.files.folder(source, folder);
+            let file = self.earlier_file(folder, name, stamp);
+            match batch.content(row) {
+                Some(content) => {
+                    self.table.push(NewRow { file, reader, info: batch.info(row), content })?;
+                }
+                None => self.earlier.reusable[file as usize] = false,
+            }
+        }
+        (self.earlier.files, self.earlier.rows) = (self.files.len(), self.table.rows().len());
+        Ok(())
+    }
+
+    fn earlier_file(&mut self, folder: u32, name: &str, stamp: crate::files::Stamp) -> FileId {
+        if let Some(file) = self.files.find(folder, name) {
+            return file;
+        }
+        self.earlier.seen.push(false);
+        self.earlier.reusable.push(true);
+        let file = self.files.push(folder, name, stamp);
+        self.files.index(file);
+        file
+    }
+
+    /// Walk this folder too; the path is absolute.
+    pub fn add_source(&mut self, root: &Path) {
+        self.walker.add(&mut self.files, root);
+    }
+
+    /// Read this file too; the path is absolute and its folder counts as the source.
+    pub fn add_file(&mut self, path: &Path) -> Result<(), String> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let (Some(root), Some(name)) = (path.parent(), name) else {
+            return Err(format!("{}: not the name of a file", path.display()));
+        };
+        let meta = std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let source = self.files.source(root.to_path_buf());
+        let folder = self.files.folder(source, "");
+        let found = Found::File { folder, name, stamp: crate::walk::stamp(&meta) };
+        note(&mut self.files, &mut self.table, &mut self.earlier, &mut self.queue, &mut self.progress, found)
+    }
+
+    /// Walk for about this long; `false` when every folder is listed.
+    pub fn discover(&mut self, time: Duration) -> Result<bool, String> {
+        let start = Instant::now();
+        let Self { walker, files, table, earlier, queue, progress, .. } = self;
+        let mut failure = Ok(());
+        while start.elapsed() < time {
+            let more = walker.step(files, &mut |files, found| {
+                if failure.is_ok() {
+                    failure = note(files, table, earlier, queue, progress, found);
+                }
+            });
+            std::mem::replace(&mut failure, Ok(()))?;
+            if !more {
+                self.finish_discovery();
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Drop the rows of files that changed or vanished.
+    fn finish_discovery(&mut self) {
+        let earlier = &self.earlier;
+        for row in 0..earlier.rows {
+            let file = self.table.rows()[row].file as usize;
+            if !(earlier.seen[file] && earlier.reusable[file]) {
+                self.table.retire(row);
+            }
+        }
+        self.progress.files_vanished = earlier.seen.iter().filter(|seen| !**seen).count() as u64;
+    }
+
+    /// Read files for about this long; `false` when all are read.
+    pub fn read(&mut self, time: Duration) -> Result<bool, String> {
+        let start = Instant::now();
+        let mut portion = 8 * self.pool.current_num_threads();
+        while start.elapsed() < time {
+            let done = self.progress.files_read as usize;
+            let batch = &self.queue[done..(done + portion).min(self.queue.len())];
+            if batch.is_empty() {
+                return Ok(false);
+            }
+            let (files, settings) = (&self.files, &self.settings);
+            let before = Instant::now();
+            let results: Vec<Vec<NewRow>> = self.pool.install(|| {
+                let read = |&file: &FileId| reader::rows_of_file(&files.absolute(file), file, settings);
+                batch.par_iter().with_max_len(1).map(read).collect()
+            });
+            self.progress.files_read += batch.len() as u64;
+            self.progress.bytes_read += batch.iter().map(|&file| files.stamp(file).size).sum::<u64>();
+            for row in results.into_iter().flatten() {
+                self.push(row)?;
+            }
+            // Long enough that waiting for the slowest file costs little, short enough to stop quickly.
+            if before.elapsed() < time / 8 {
+                portion *= 2;
+            }
+        }
+        Ok((self.progress.files_read as usize) < self.queue.len())
+    }
+
+    fn push(&mut self, row: NewRow) -> Result<(), String> {
+        self.progress.slices_read += u64::from(row.content.is_ok());
+        self.table.push(row)
+    }
+
+    /// DICOM files of this run that could not be read: another reader may try.
+    pub fn failed_dicom(&self) -> Vec<FileId> {
+        let rows = &self.table.rows()[self.earlier.rows..];
+        let failed = rows.iter().filter(|row| row.state == State::Failed && row.reader == Reader::Dicom);
+        let mut files: Vec<FileId> = failed.map(|row| row.file).collect();
+        files.dedup();
+        files
+    }
+
+    /// Replace what is known of a file by what another reader (pydicom) found.
+    pub fn replace(&mut self, file: FileId, slices: &[(SliceInfo, SlicePixels<'_>)]) -> Result<(), String> {
+        let mut hasher = Hasher::new(&self.settings)?;
+        for number in self.earlier.rows..self.table.rows().len() {
+            if self.table.rows()[number].file == file {
+                self.table.retire(number);
+            }
+        }
+        for (info, pixels) in slices {
+            let content = hasher.content(pixels).map_err(Refusal::Failed);
+            self.push(NewRow { file, reader: Reader::Pydicom, info: info.clone(), content })?;
+        }
+        Ok(())
+    }
+
+    /// First failure in the order of reading: relative path and reason.
+    pub fn first_failure(&self) -> Option<(String, String)> {
+        let row = self.table.rows().iter().find(|row| row.state == State::Failed)?;
+        Some((self.files.relative(row.file), self.table.reason(row).to_owned()))
+    }
+
+    /// Group into volumes, in order.
+    pub fn group(&mut self, order: Order, pattern: Option<&Regex>) {
+        let Self { pool, table, files, .. } = self;
+        self.volumes = pool.install(|| volume::group(table, files, order, pattern));
+        self.refusals = refusals(&self.table, &self.files);
+        self.choice = Choice::default();
+    }
+
+    /// Choose among the grouped slices, within volumes or in the whole archive.
+    pub fn select(
+        &mut self,
+        request: &Request,
+        whole_archive: bool,
+        tick: &mut (dyn FnMut(usize) -> std::ops::ControlFlow<()> + Send),
+    ) -> Result<(), String> {
+        let method = request.method()?;
+        let fingerprints: Vec<u64> =
+            self.volumes.order.iter().flat_map(|&row| self.table.fingerprint(row)).copied().collect();
+        let whole = [0, self.volumes.order.len()];
+        let slices = Slices {
+            fingerprints: &fingerprints,
+            words: self.table.words(),
+            bits: (self.settings.hash_size * self.settings.hash_size) as u32,
+            groups: if whole_archive { &whole } else { &self.volumes.starts },
+        };
+        let tick: &mut Tick<'_> = tick;
+        self.choice = self.pool.install(|| method.select(&slices, tick)).map_err(|_| "stopped".to_owned())?;
+        Ok(())
+    }
+
+    /// Number of manifest rows.
+    pub fn lines(&self) -> usize {
+        self.volumes.order.len() + self.refusals.len()
+    }
+
+    /// Table row at this manifest row: slices in order, then refusals.
+    pub(crate) fn line_row(&self, line: usize) -> u32 {
+        let slices = &self.volumes.order;
+        slices.get(line).copied().unwrap_or_else(|| self.refusals[line - slices.len()])
+    }
+
+    /// Exemplar of an ordered slice.
+    pub(crate) fn exemplar(&self, slice: usize) -> Option<u32> {
+        self.choice.exemplar.get(slice).copied().filter(|&exemplar| exemplar != NO_EXEMPLAR)
+    }
+
+    /// Whether an ordered slice is kept.
+    pub(crate) fn is_kept(&self, slice: usize) -> bool {
+        self.exemplar(slice) == Some(slice as u32)
+    }
+
+    /// Distance of an ordered slice to its exemplar.
+    pub(crate) fn similarity(&self, slice: usize) -> Option<f32> {
+        self.exemplar(slice)?;
+        self.choice.distance.as_ref().map(|distances| f32::from(distances[slice]))
+    }
+
+    /// The threshold that the last selection used.
+    pub fn threshold(&self) -> Option<u32> {
+        self.choice.threshold
+    }
+
+    /// Bytes of a fingerprint in the manifest.
+    pub fn fingerprint_bytes(&self) -> usize {
+        fingerprint::bytes(self.settings.hash_size)
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// The files.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// The rows.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The volumes, after grouping.
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+}
+
+/// Take in one thing that was found.
+fn note(
+    files: &mut Files,
+    table: &mut Table,
+    earlier: &mut Earlier,
+    queue: &mut Vec<FileId>,
+    progress: &mut Progress,
+    found: Found<'_>,
+) -> Result<(), String> {
+    progress.files_found += 1;
+    match found {
+        Found::Problem { folder, name, reason } => {
+            let file = files.push(folder, name, Default::default());
+            table.push(reader::refusal(file, Reader::None, Refusal::Failed(reason)))
+        }
+        Found::File { folder, name, stamp } => {
+            let known = files.find(folder, name);
+            if let Some(file) = known {
+                let place = file as usize;
+                earlier.seen[place] = true;
+                earlier.reusable[place] &= files.stamp(file) == stamp;
+                if earlier.reusable[place] {
+                    progress.files_reused += 1;
+                    return Ok(());
+                }
+                files.set_stamp(file, stamp);
+            }
+            queue.push(known.unwrap_or_else(|| files.push(folder, name, stamp)));
+            progress.files_to_read += 1;
+            progress.bytes_to_read += stamp.size;
+            Ok(())
+        }
+    }
+}
+
+/// Refusals in the order of their paths.
+fn refusals(table: &Table, files: &Files) -> Vec<u32> {
+    let refused = |state| matches!(state, State::Skipped | State::Failed);
+    let numbers = (0u32..).zip(table.rows()).filter(|(_, row)| refused(row.state)).map(|(number, _)| number);
+    let mut refusals: Vec<u32> = numbers.collect();
+    refusals.sort_by_cached_key(|&number| {
+        let row = &table.rows()[number as usize];
+        (files.source_of(row.file), NaturalPath(files.relative(row.file)), row.frame)
+    });
+    refusals
+}
+
+/// A path that sorts in natural order.
+#[derive(PartialEq, Eq)]
+struct NaturalPath(String);
+
+impl Ord for NaturalPath {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        natural::compare(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for NaturalPath {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}

@@ -1,0 +1,8 @@
+//! The manifest's columns, in batches of rows: out to a new manifest, in from an earlier one.
+
+pub mod arrow;
+mod earlier;
+mod out;
+
+pub use earlier::EarlierRows;
+pub use out::manifest_columns;

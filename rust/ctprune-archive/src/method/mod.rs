@@ -1,0 +1,94 @@
+//! Reduction methods: which slices stand for the others. One file per method.
+//!
+//! A method sees fingerprints in order and where each group (volume, or the whole archive) starts. To add
+//! one: a file with a type that implements [`Method`], and its line in [`Request::method`].
+
+mod all;
+mod every_n;
+mod hash;
+mod random;
+
+use std::ops::ControlFlow;
+
+/// Exemplar of a slice that no kept slice covers.
+pub const NO_EXEMPLAR: u32 = u32::MAX;
+
+/// The slices to choose from.
+pub struct Slices<'a> {
+    /// Words of all fingerprints, slice after slice in order.
+    pub fingerprints: &'a [u64],
+    /// Words per fingerprint.
+    pub words: usize,
+    /// Bits per fingerprint that count.
+    pub bits: u32,
+    /// Where each group starts, and one past the end: slices are compared within their group.
+    pub groups: &'a [usize],
+}
+
+impl Slices<'_> {
+    /// Number of slices.
+    pub fn len(&self) -> usize {
+        self.fingerprints.len() / self.words
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.fingerprints.is_empty()
+    }
+}
+
+/// What a method chose.
+#[derive(Debug, Default, PartialEq)]
+pub struct Choice {
+    /// For each slice the kept slice that covers it: itself when kept, [`NO_EXEMPLAR`] when none does.
+    pub exemplar: Vec<u32>,
+    /// For each slice its distance to its exemplar, for methods that measure one.
+    pub distance: Option<Vec<u16>>,
+    /// The threshold that was used, for methods that have one.
+    pub threshold: Option<u32>,
+}
+
+/// Called between blocks of work with the number of slices done; may ask to stop.
+pub type Tick<'a> = dyn FnMut(usize) -> ControlFlow<()> + 'a;
+
+/// The caller asked to stop.
+#[derive(Debug, PartialEq)]
+pub struct Stopped;
+
+/// A way to choose slices.
+pub trait Method {
+    /// Choose among these slices.
+    fn select(&self, slices: &Slices<'_>, tick: &mut Tick<'_>) -> Result<Choice, Stopped>;
+}
+
+/// Everything that any method may be told.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `hash`, `all`, `every-n` or `random`.
+    pub method: String,
+    /// Largest Hamming distance of near-duplicates.
+    pub threshold: u32,
+    /// Fraction of slices to keep, instead of a threshold.
+    pub keep: Option<f64>,
+    /// Keep every n-th slice.
+    pub n: usize,
+    /// Seed of the sample.
+    pub seed: u64,
+}
+
+impl Request {
+    /// The method that was asked for.
+    pub fn method(&self) -> Result<Box<dyn Method>, String> {
+        match self.method.as_str() {
+            "all" => Ok(Box::new(all::All)),
+            "every-n" => Ok(Box::new(every_n::EveryN { n: self.n })),
+            "hash" => Ok(Box::new(hash::Hash { threshold: self.threshold, keep: self.keep })),
+            "random" => Ok(Box::new(random::Random {
+                keep: self.keep,
+                like: hash::Hash { threshold: self.threshold, keep: None },
+                seed: self.seed,
+            })),
+            other => Err(format!("unknown method {other:?}: expected hash, all, every-n or random")),
+        }
+    }
+}
