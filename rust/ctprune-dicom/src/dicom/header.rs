@@ -1,0 +1,253 @@
+//! The attributes of a data set that a slice needs, gathered in one pass up to the pixel data.
+
+use std::ops::Range;
+
+use super::element::{Broken, Element, Encoding, Reader, Tag, UNDEFINED};
+use super::value::{decimal, decimals, integer, set_text, unsigned};
+use crate::slice::SliceInfo;
+
+/// Which element holds the pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PixelKind {
+    /// Pixel Data.
+    Integer,
+    /// Float Pixel Data: 32-bit.
+    Float,
+    /// Double Float Pixel Data: 64-bit.
+    Double,
+}
+
+/// The element with the pixels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PixelElement {
+    pub kind: PixelKind,
+    pub vr: [u8; 2],
+    /// Offset of the value in the data set's bytes.
+    pub value: usize,
+    /// Length, or `None` for encapsulated (undefined length).
+    pub length: Option<u32>,
+}
+
+/// A number that may be missing or not a number at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Number {
+    /// No element, or an empty one.
+    #[default]
+    Absent,
+    /// Its value; finite or not.
+    Value(f64),
+    /// Text that is no number.
+    Unreadable,
+}
+
+impl Number {
+    fn of(value: &[u8]) -> Self {
+        match decimal(value) {
+            Some(number) => Number::Value(number),
+            None if super::value::trimmed(value).is_empty() => Number::Absent,
+            None => Number::Unreadable,
+        }
+    }
+}
+
+/// Attributes that can differ between the frames of one object.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FrameAttributes {
+    pub rescale_slope: Number,
+    pub rescale_intercept: Number,
+    /// Image Type, or Frame Type of a functional group, as written (values between backslashes).
+    pub image_type: String,
+}
+
+/// What one pass over a data set finds. It is reused from file to file, so that its texts need no
+/// allocation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Header {
+    pub info: SliceInfo,
+    pub frame: FrameAttributes,
+    pub sop_class_uid: String,
+    pub photometric_interpretation: String,
+    pub samples_per_pixel: Option<u32>,
+    pub number_of_frames: Option<i64>,
+    pub bits_allocated: Option<u32>,
+    pub bits_stored: Option<u32>,
+    pub high_bit: Option<u32>,
+    pub pixel_representation: Option<u32>,
+    /// There is a Directory Record Sequence: a DICOMDIR, whatever its class says.
+    pub is_directory: bool,
+    pub has_modality_lut: bool,
+    /// Shared and Per-frame Functional Groups Sequences.
+    pub shared_groups: Option<Element>,
+    pub per_frame_groups: Option<Element>,
+    /// Value of the Extended Offset Table.
+    pub extended_offsets: Option<Range<usize>>,
+    pub pixels: Option<PixelElement>,
+    /// Raw values: their signedness is known only with Pixel Representation.
+    padding_value: Option<u32>,
+    padding_limit: Option<u32>,
+}
+
+impl Header {
+    /// Forgets the last file but keeps the memory of its texts.
+    pub fn clear(&mut self) {
+        let mut info = std::mem::take(&mut self.info);
+        let mut image_type = std::mem::take(&mut self.frame.image_type);
+        let mut sop_class_uid = std::mem::take(&mut self.sop_class_uid);
+        let mut photometric = std::mem::take(&mut self.photometric_interpretation);
+        let texts = [
+            &mut info.study_instance_uid,
+            &mut info.series_instance_uid,
+            &mut info.sop_instance_uid,
+            &mut info.modality,
+            &mut info.transfer_syntax_uid,
+            &mut info.manufacturer,
+            &mut info.manufacturer_model_name,
+            &mut info.convolution_kernel,
+            &mut image_type,
+            &mut sop_class_uid,
+            &mut photometric,
+        ];
+        texts.into_iter().for_each(String::clear);
+        *self = Header {
+            info: SliceInfo {
+                study_instance_uid: info.study_instance_uid,
+                series_instance_uid: info.series_instance_uid,
+                sop_instance_uid: info.sop_instance_uid,
+                modality: info.modality,
+                transfer_syntax_uid: info.transfer_syntax_uid,
+                manufacturer: info.manufacturer,
+                manufacturer_model_name: info.manufacturer_model_name,
+                convolution_kernel: info.convolution_kernel,
+                ..SliceInfo::default()
+            },
+            frame: FrameAttributes {
+                image_type,
+                ..FrameAttributes::default()
+            },
+            sop_class_uid,
+            photometric_interpretation: photometric,
+            ..Header::default()
+        };
+    }
+
+    /// Reads the elements from `reader`'s position up to the pixel data or the end. What was found before
+    /// an error stays.
+    pub fn scan(&mut self, mut reader: Reader<'_>) -> Result<(), Broken> {
+        let result = self.scan_elements(&mut reader);
+        self.info.pixel_padding = self.pixel_padding();
+        result
+    }
+
+    fn scan_elements(&mut self, reader: &mut Reader<'_>) -> Result<(), Broken> {
+        while let Some(element) = reader.element() {
+            if let Some(kind) = pixel_kind(element.tag) {
+                let length = (element.length != UNDEFINED).then_some(element.length);
+                self.pixels = Some(PixelElement {
+                    kind,
+                    vr: element.vr,
+                    value: element.value,
+                    length,
+                });
+                return Ok(());
+            }
+            if element.length == UNDEFINED || is_sequence(element.tag) {
+                reader.skip(&element)?;
+                self.take_sequence(&element);
+            } else {
+                let value = reader.value(&element)?;
+                reader.pos += value.len();
+                self.take(&element, value, reader.encoding);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_sequence(&mut self, element: &Element) {
+        match element.tag {
+            0x0004_1220 => self.is_directory = true,
+            0x0028_3000 => self.has_modality_lut = true,
+            0x5200_9229 => self.shared_groups = Some(*element),
+            0x5200_9230 => self.per_frame_groups = Some(*element),
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, element: &Element, value: &[u8], encoding: Encoding) {
+        match element.tag {
+            0x0008_0016 => set_text(&mut self.sop_class_uid, value),
+            0x0008_0018 => set_text(&mut self.info.sop_instance_uid, value),
+            0x0008_0060 => set_text(&mut self.info.modality, value),
+            0x0008_0070 => set_text(&mut self.info.manufacturer, value),
+            0x0008_1090 => set_text(&mut self.info.manufacturer_model_name, value),
+            0x0020_000D => set_text(&mut self.info.study_instance_uid, value),
+            0x0020_000E => set_text(&mut self.info.series_instance_uid, value),
+            0x0028_0002 => self.samples_per_pixel = unsigned(value, encoding),
+            0x0028_0004 => set_text(&mut self.photometric_interpretation, value),
+            0x0028_0008 => self.number_of_frames = integer(value),
+            0x0028_0010 => self.info.rows = unsigned(value, encoding).unwrap_or(0),
+            0x0028_0011 => self.info.columns = unsigned(value, encoding).unwrap_or(0),
+            0x0028_0100 => self.bits_allocated = unsigned(value, encoding),
+            0x0028_0101 => self.bits_stored = unsigned(value, encoding),
+            0x0028_0102 => self.high_bit = unsigned(value, encoding),
+            0x0028_0103 => self.pixel_representation = unsigned(value, encoding),
+            0x0028_0120 => self.padding_value = unsigned(value, encoding),
+            0x0028_0121 => self.padding_limit = unsigned(value, encoding),
+            0x7FE0_0001 => self.extended_offsets = Some(element.value..element.value + value.len()),
+            tag => take_frame_attribute(&mut self.info, &mut self.frame, tag, value),
+        }
+    }
+
+    /// Pixel Padding Value and Range Limit as an ascending range of stored values.
+    fn pixel_padding(&self) -> Option<[f64; 2]> {
+        let value = self.stored_value(self.padding_value?);
+        let limit = self.padding_limit.map_or(value, |limit| self.stored_value(limit));
+        Some([value.min(limit), value.max(limit)])
+    }
+
+    fn stored_value(&self, raw: u32) -> f64 {
+        match (self.pixel_representation, self.bits_allocated) {
+            (Some(1), Some(32)) => f64::from(raw as i32),
+            (Some(1), _) => f64::from(raw as u16 as i16),
+            _ => f64::from(raw),
+        }
+    }
+}
+
+/// Attributes that stand in the data set of a single-frame object and in the functional groups of a
+/// multi-frame one, with the same tags.
+pub(crate) fn take_frame_attribute(
+    info: &mut SliceInfo,
+    frame: &mut FrameAttributes,
+    tag: Tag,
+    value: &[u8],
+) {
+    match tag {
+        // Image Type; Frame Type.
+        0x0008_0008 | 0x0008_9007 => set_text(&mut frame.image_type, value),
+        0x0018_0050 => info.slice_thickness_mm = decimal(value).filter(|v| v.is_finite()),
+        0x0018_1210 => set_text(&mut info.convolution_kernel, value),
+        // Acquisition Number; Frame Acquisition Number is a binary number, read by its group.
+        0x0020_0012 => info.acquisition_number = integer(value),
+        0x0020_0013 => info.instance_number = integer(value),
+        0x0020_0032 => info.image_position_patient = decimals(value),
+        0x0020_0037 => info.image_orientation_patient = decimals(value),
+        0x0028_0030 => info.pixel_spacing_mm = decimals(value),
+        0x0028_1052 => frame.rescale_intercept = Number::of(value),
+        0x0028_1053 => frame.rescale_slope = Number::of(value),
+        _ => {}
+    }
+}
+
+fn pixel_kind(tag: Tag) -> Option<PixelKind> {
+    match tag {
+        0x7FE0_0010 => Some(PixelKind::Integer),
+        0x7FE0_0008 => Some(PixelKind::Float),
+        0x7FE0_0009 => Some(PixelKind::Double),
+        _ => None,
+    }
+}
+
+/// The sequences that are looked into or noticed, whatever VR the file gives them.
+fn is_sequence(tag: Tag) -> bool {
+    matches!(tag, 0x0004_1220 | 0x0028_3000 | 0x5200_9229 | 0x5200_9230)
+}

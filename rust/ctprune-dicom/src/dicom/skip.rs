@@ -1,0 +1,234 @@
+//! Which objects are no slices, and the short reasons that a run counts.
+
+use super::element::Broken;
+use super::header::{Header, PixelKind};
+use crate::slice::{ReadOptions, Refusal, SliceInfo};
+
+const MEDIA_DIRECTORY: &str = "1.2.840.10008.1.3.10";
+/// Storage classes share this beginning (PS3.6 annex A).
+const STORAGE: &str = "1.2.840.10008.5.1.4.1.1.";
+
+/// The reason why this object is no slice, if it is none. What says most about the file comes first: missing
+/// pixels, or a data set that is `broken` before them, matter only in what should be a slice.
+pub(crate) fn refusal(
+    header: &Header,
+    media_storage_class: &str,
+    options: &ReadOptions,
+    broken: Option<Broken>,
+) -> Option<Refusal> {
+    let class = class_of(header, media_storage_class);
+    match (other_kind(header, class, options), broken) {
+        // Of a data set that breaks off early, a missing modality says nothing.
+        (_, Some(broken)) if header.info.modality.is_empty() => Some(Refusal::Failed(broken.to_string())),
+        (Some(reason), _) => Some(Refusal::Skipped(reason)),
+        (None, Some(broken)) => Some(Refusal::Failed(broken.to_string())),
+        (None, None) if header.pixels.is_none() => Some(without_pixels(header, class)),
+        (None, None) => is_colour(header).then(|| Refusal::Skipped("colour image".into())),
+    }
+}
+
+/// What this object is instead of a slice.
+fn other_kind(header: &Header, class: &str, options: &ReadOptions) -> Option<String> {
+    let modality = header.info.modality.as_str();
+    if header.is_directory || class == MEDIA_DIRECTORY {
+        return Some("DICOMDIR".into());
+    }
+    if options.modality != "any" && modality != options.modality {
+        return Some(format!("modality {}", countable(modality)));
+    }
+    let reason =
+        class_reason(class).or_else(|| image_type_reason(&header.frame.image_type, has_geometry(header)));
+    reason.map(str::to_owned)
+}
+
+fn class_of<'a>(header: &'a Header, media_storage_class: &'a str) -> &'a str {
+    let uid = if header.sop_class_uid.is_empty() {
+        media_storage_class
+    } else {
+        &header.sop_class_uid
+    };
+    uid.strip_prefix(STORAGE).unwrap_or(uid)
+}
+
+/// The modality as a reason may show it: a Code String and nothing else, whatever the file holds there.
+fn countable(modality: &str) -> &str {
+    let is_code = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b' ' | b'_');
+    match modality {
+        "" => "missing",
+        code if code.len() <= 16 && code.bytes().all(is_code) => code,
+        _ => "unreadable",
+    }
+}
+
+/// `class` is a storage class without the common beginning.
+fn class_reason(class: &str) -> Option<&'static str> {
+    match class {
+        "7" | "7.1" | "7.2" | "7.3" | "7.4" => Some("secondary capture"),
+        "66.4" | "66.5" | "66.7" => Some("segmentation"),
+        _ if class.starts_with("88.") => Some("structured report"),
+        _ => None,
+    }
+}
+
+/// What Image Type (PS3.3 C.7.6.1.1.2), or the Frame Type of one frame, says against a slice.
+///
+/// Value 3 is LOCALIZER for scouts; some writers put it, or the vendor's own name, elsewhere. Pages of text
+/// that carry modality CT say so in a later value: `SCREEN SAVE` (GE), `CT_SOM5 PROT` (Siemens), `DOSE_INFO`
+/// (Philips). `DERIVED\SECONDARY` alone says nothing, reformats are that too; but with no place in the
+/// patient it is a page.
+pub(crate) fn image_type_reason(image_type: &str, has_geometry: bool) -> Option<&'static str> {
+    let mut values = image_type.split('\\').map(str::trim);
+    let is_primary = values.clone().nth(1) == Some("PRIMARY");
+    if values.clone().any(|v| {
+        ["LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"]
+            .iter()
+            .any(|s| v.contains(s))
+    }) {
+        return Some("localizer");
+    }
+    let is_page = |word: &str| {
+        matches!(
+            word,
+            "SCREEN" | "SCREENSAVE" | "DOSE" | "PROT" | "PROTOCOL" | "INFO" | "REPORT"
+        )
+    };
+    let says_page = values.any(|v| v.split([' ', '_']).any(is_page));
+    let is_derived_page = image_type.starts_with("DERIVED\\SECONDARY") && !has_geometry;
+    // A low-dose scan may say DOSE in its name, too: primary images in a known place are slices.
+    ((says_page && !(is_primary && has_geometry)) || is_derived_page).then_some("dose report or screen save")
+}
+
+/// Whether the object says where in the patient it lies, or leaves that to its functional groups.
+fn has_geometry(header: &Header) -> bool {
+    let SliceInfo {
+        image_position_patient,
+        image_orientation_patient,
+        ..
+    } = &header.info;
+    image_position_patient.is_some()
+        || image_orientation_patient.is_some()
+        || header.per_frame_groups.is_some()
+        // Images of other modalities (`--modality any`) have a plane only if they are cross sections.
+        || header.info.modality != "CT"
+}
+
+/// Objects without pixels: a plan, a waveform, a presentation state are none of ours; an image class
+/// without them is broken.
+fn without_pixels(header: &Header, class: &str) -> Refusal {
+    if matches!(class, "2" | "2.1" | "2.2") || header.info.rows > 0 {
+        Refusal::Failed("pixel data is missing".into())
+    } else {
+        Refusal::Skipped("no pixel data".into())
+    }
+}
+
+fn is_colour(header: &Header) -> bool {
+    let photometric = header.photometric_interpretation.as_str();
+    let is_integer = header.pixels.is_some_and(|p| p.kind == PixelKind::Integer);
+    is_integer && header.samples_per_pixel.is_some_and(|samples| samples > 1)
+        || ["RGB", "PALETTE", "YBR", "HSV", "ARGB", "CMYK"]
+            .iter()
+            .any(|c| photometric.starts_with(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(modality: &str, class: &str, image_type: &str) -> Header {
+        let mut header = Header::default();
+        header.sop_class_uid = format!("{STORAGE}{class}");
+        header.info.modality = modality.into();
+        header.frame.image_type = image_type.into();
+        header
+    }
+
+    fn reason(header: &Header) -> Option<String> {
+        match refusal(header, "", &ReadOptions::default(), None) {
+            Some(Refusal::Skipped(text) | Refusal::Failed(text)) => Some(text),
+            None => None,
+        }
+    }
+
+    #[test]
+    fn modality_comes_before_missing_pixels() {
+        assert_eq!(
+            reason(&header("RTSTRUCT", "481.3", "")).as_deref(),
+            Some("modality RTSTRUCT")
+        );
+        assert_eq!(reason(&header("", "2", "")).as_deref(), Some("modality missing"));
+        assert_eq!(
+            reason(&header("John Doe", "2", "")).as_deref(),
+            Some("modality unreadable")
+        );
+    }
+
+    #[test]
+    fn classes_of_no_slices_are_named() {
+        assert_eq!(
+            reason(&header("CT", "7", "")).as_deref(),
+            Some("secondary capture")
+        );
+        assert_eq!(reason(&header("CT", "66.4", "")).as_deref(), Some("segmentation"));
+        assert_eq!(
+            reason(&header("CT", "88.67", "")).as_deref(),
+            Some("structured report")
+        );
+        assert_eq!(
+            reason(&header("CT", "11.1", "")).as_deref(),
+            Some("no pixel data")
+        );
+        assert_eq!(
+            reason(&header("CT", "2", "ORIGINAL\\PRIMARY\\AXIAL")).as_deref(),
+            Some("pixel data is missing")
+        );
+    }
+
+    #[test]
+    fn scouts_and_pages_are_told_from_slices_and_reformats() {
+        let page = Some("dose report or screen save");
+        assert_eq!(
+            image_type_reason("ORIGINAL\\PRIMARY\\LOCALIZER", true),
+            Some("localizer")
+        );
+        assert_eq!(
+            image_type_reason("DERIVED\\SECONDARY\\REF_SURVIEW", true),
+            Some("localizer")
+        );
+        assert_eq!(
+            image_type_reason("DERIVED\\SECONDARY\\OTHER\\CT_SOM5 PROT", true),
+            page
+        );
+        assert_eq!(image_type_reason("DERIVED\\SECONDARY\\SCREEN SAVE", false), page);
+        assert_eq!(image_type_reason("DERIVED\\SECONDARY\\DOSE_INFO", false), page);
+        assert_eq!(image_type_reason("DERIVED\\SECONDARY", false), page);
+        assert_eq!(image_type_reason("DERIVED\\SECONDARY\\MPR", true), None);
+        assert_eq!(
+            image_type_reason("ORIGINAL\\PRIMARY\\AXIAL\\LOW DOSE", true),
+            None
+        );
+        assert_eq!(image_type_reason("ORIGINAL\\PRIMARY\\AXIAL", false), None);
+        assert_eq!(image_type_reason("", false), None);
+    }
+
+    #[test]
+    fn any_modality_can_be_asked_for() {
+        let options = ReadOptions {
+            modality: "any".into(),
+            ..ReadOptions::default()
+        };
+        let mut cr = header("CR", "1", "DERIVED\\SECONDARY");
+        cr.pixels = Some(super::super::header::PixelElement {
+            kind: PixelKind::Integer,
+            vr: *b"OW",
+            value: 0,
+            length: Some(0),
+        });
+        assert_eq!(refusal(&cr, "", &options, None), None);
+        cr.samples_per_pixel = Some(3);
+        assert_eq!(
+            refusal(&cr, "", &options, None),
+            Some(Refusal::Skipped("colour image".into()))
+        );
+    }
+}

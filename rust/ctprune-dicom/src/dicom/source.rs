@@ -1,0 +1,102 @@
+//! The bytes of a file: small files as a whole, large ones piece by piece.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::memory::AlignedBytes;
+
+/// Files up to this size are read in one go; of larger ones only the header and one frame at a time.
+pub(crate) const WHOLE_FILE_LIMIT: usize = 64 << 20;
+
+/// First guess of how far the header of a large file reaches.
+pub(crate) const HEADER_PREFIX: u64 = 1 << 20;
+
+/// No header reaches further: an enhanced CT of ten thousand frames has some 30 MiB of functional groups.
+pub(crate) const MAX_HEADER: u64 = 256 << 20;
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    file: File,
+    /// Its size when it was opened.
+    pub len: u64,
+}
+
+impl OpenFile {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Self {
+            file,
+            len: metadata.len(),
+        })
+    }
+
+    /// A reader of everything from `offset`.
+    pub fn reader_from(&mut self, offset: u64) -> io::Result<BufReader<&mut File>> {
+        self.file.seek(SeekFrom::Start(offset))?;
+        Ok(BufReader::new(&mut self.file))
+    }
+
+    /// Up to `wanted` bytes from `offset`.
+    pub fn read_at<'b>(
+        &mut self,
+        offset: u64,
+        wanted: usize,
+        buffer: &'b mut AlignedBytes,
+    ) -> io::Result<&'b [u8]> {
+        if self.file.stream_position()? != offset {
+            self.file.seek(SeekFrom::Start(offset))?;
+        }
+        let target = buffer.take(wanted);
+        let mut filled = 0;
+        while filled < wanted {
+            match self.file.read(&mut target[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(&target[..filled])
+    }
+}
+
+/// Where the value of the pixel element is taken from.
+#[derive(Debug)]
+pub(crate) enum Source<'a> {
+    /// All bytes of the data set are in memory.
+    Memory(&'a [u8]),
+    /// Only the file is at hand.
+    File(&'a mut OpenFile),
+}
+
+impl Source<'_> {
+    /// Number of bytes there are.
+    pub fn len(&self) -> u64 {
+        match self {
+            Source::Memory(bytes) => bytes.len() as u64,
+            Source::File(file) => file.len,
+        }
+    }
+
+    /// Up to `wanted` bytes from `offset`, fewer at the end; borrowed from memory, else read to `buffer`.
+    pub fn read_at<'b>(
+        &'b mut self,
+        offset: u64,
+        wanted: usize,
+        buffer: &'b mut AlignedBytes,
+    ) -> io::Result<&'b [u8]> {
+        match self {
+            Source::Memory(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                Ok(&bytes[start..start + wanted.min(bytes.len() - start)])
+            }
+            Source::File(file) => file.read_at(offset, wanted, buffer),
+        }
+    }
+}
