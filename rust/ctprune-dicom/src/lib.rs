@@ -2,4 +2,8 @@
 //!
 //! [`slice`] holds the shared types; each format is one module.
 
+pub mod image;
+pub mod nifti;
+pub mod png_writer;
+mod samples;
 pub mod slice;
