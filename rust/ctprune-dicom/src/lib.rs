@@ -3,4 +3,9 @@
 //! [`slice`] holds the shared types; each format is one module.
 
 pub mod dicom;
+pub mod image;
+pub mod nifti;
+pub mod png_writer;
+pub mod read;
+mod samples;
 pub mod slice;

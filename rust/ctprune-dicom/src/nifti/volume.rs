@@ -1,0 +1,109 @@
+//! The voxels of a NIfTI file, slice by slice.
+
+use std::io::{ErrorKind, Read, copy, sink};
+
+use ctprune_core::pixels::{Scale, SlicePixels};
+
+use super::header::Header;
+use crate::samples::{SampleBuffer, failed, make_native, slice_bytes};
+use crate::slice::{Event, ReadOptions, Refusal, SliceInfo};
+
+/// Hands over each slice as soon as it is read. Where `length`, the file's, is known, a file that is too short is
+/// refused before its first slice; a gzipped one is refused where it ends.
+pub(super) fn read_slices(
+    header: &Header,
+    mut source: impl Read,
+    length: Option<u64>,
+    options: &ReadOptions,
+    samples: &mut SampleBuffer,
+    each: &mut dyn FnMut(Event<'_>),
+) -> Result<(), Refusal> {
+    let slice_length = slice_bytes(header.rows, header.columns, header.sample.size() as u64, options)?;
+    let frames = frame_count(header)?;
+    check_length(header, slice_length, frames, length)?;
+    skip(&mut source, header.gap)?;
+    for frame in 0..frames {
+        let bytes = samples.bytes_mut(slice_length);
+        source
+            .read_exact(bytes)
+            .map_err(|error| unreadable(frame, frames, &error))?;
+        make_native(bytes, header.sample.size(), header.big_endian);
+        each(Event::Slice {
+            info: &describe(header, frame),
+            pixels: SlicePixels {
+                rows: header.rows as usize,
+                columns: header.columns as usize,
+                stored: samples.stored(header.sample, 0..slice_length),
+                scale: Scale::Hounsfield {
+                    slope: header.slope,
+                    intercept: header.intercept,
+                },
+            },
+        });
+    }
+    Ok(())
+}
+
+/// Slices of all volumes.
+fn frame_count(header: &Header) -> Result<u32, Refusal> {
+    let frames = header
+        .slices
+        .checked_mul(header.volumes)
+        .and_then(|frames| u32::try_from(frames).ok());
+    frames.ok_or_else(|| {
+        failed(format!(
+            "{} × {} NIfTI slices are too many",
+            header.slices, header.volumes
+        ))
+    })
+}
+
+fn check_length(
+    header: &Header,
+    slice_length: usize,
+    frames: u32,
+    length: Option<u64>,
+) -> Result<(), Refusal> {
+    let Some(found) = length else { return Ok(()) };
+    let expected = u128::from(header.data_start()) + slice_length as u128 * u128::from(frames);
+    if u128::from(found) < expected {
+        return Err(failed(format!(
+            "the NIfTI file is truncated: expected {expected} bytes, found {found}"
+        )));
+    }
+    Ok(())
+}
+
+fn skip(source: &mut impl Read, count: u64) -> Result<(), Refusal> {
+    match copy(&mut source.take(count), &mut sink()) {
+        Ok(skipped) if skipped == count => Ok(()),
+        Ok(_) => Err(failed("the NIfTI file is truncated before its data")),
+        Err(error) => Err(failed(format!("the NIfTI file cannot be read: {error}"))),
+    }
+}
+
+fn unreadable(frame: u32, frames: u32, error: &std::io::Error) -> Refusal {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => failed(format!(
+            "the NIfTI file is truncated: expected {frames} slices, found {frame}"
+        )),
+        _ => failed(format!(
+            "the NIfTI file cannot be read after {frame} of {frames} slices: {error}"
+        )),
+    }
+}
+
+fn describe(header: &Header, frame: u32) -> SliceInfo {
+    let (volume, k) = (u64::from(frame) / header.slices, u64::from(frame) % header.slices);
+    let mut info = SliceInfo {
+        frame,
+        // Both fit: the slice's bytes fit in memory, and more than 2^32 rows or columns of one pixel do not
+        // come within any sensible limit; a limit beyond that only loses the description.
+        rows: u32::try_from(header.rows).unwrap_or(u32::MAX),
+        columns: u32::try_from(header.columns).unwrap_or(u32::MAX),
+        acquisition_number: (header.volumes > 1).then_some(volume as i64 + 1),
+        ..SliceInfo::default()
+    };
+    header.geometry.describe(k, &mut info);
+    info
+}
