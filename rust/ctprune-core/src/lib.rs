@@ -3,4 +3,6 @@
 //! Data flows one way: stored pixels ([`pixels`]) → 8-bit grey ([`intensity`]) → fingerprint
 //! ([`fingerprint`], by [`resample`]) → distance ([`hamming`]) → selection ([`select`]).
 
+pub mod hamming;
 pub mod pixels;
+pub mod select;
