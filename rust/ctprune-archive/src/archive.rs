@@ -2,13 +2,15 @@
 
 use crate::columns::EarlierRows;
 use crate::files::{FileId, Files};
-use crate::method::{Choice, NO_EXEMPLAR, Request, Slices, Tick};
+use crate::method::{Choice, Request, Slices};
 use crate::natural;
 use crate::reader::{self, Hasher, Settings};
 use crate::table::{NewRow, Reader, State, Table};
 use crate::volume::{self, Order, Volumes};
 use crate::walk::{Found, Walker};
 use ctprune_core::fingerprint;
+use ctprune_core::hamming::Fingerprints;
+use ctprune_core::select::{NO_DISTANCE, NO_EXEMPLAR};
 use ctprune_core::pixels::SlicePixels;
 use ctprune_dicom::slice::{Refusal, SliceInfo};
 use rayon::prelude::*;
@@ -58,7 +60,7 @@ pub struct Archive {
     progress: Progress,
     volumes: Volumes,
     refusals: Vec<u32>,
-    choice: Choice,
+    choice: Option<Choice>,
 }
 
 impl Archive {
@@ -81,7 +83,7 @@ impl Archive {
             progress: Progress::default(),
             volumes: Volumes::default(),
             refusals: Vec::new(),
-            choice: Choice::default(),
+            choice: None,
         })
     }
 
@@ -234,7 +236,7 @@ impl Archive {
         let Self { pool, table, files, .. } = self;
         self.volumes = pool.install(|| volume::group(table, files, order, pattern));
         self.refusals = refusals(&self.table, &self.files);
-        self.choice = Choice::default();
+        self.choice = None;
     }
 
     /// Choose among the grouped slices, within volumes or in the whole archive.
@@ -248,14 +250,10 @@ impl Archive {
         let fingerprints: Vec<u64> =
             self.volumes.order.iter().flat_map(|&row| self.table.fingerprint(row)).copied().collect();
         let whole = [0, self.volumes.order.len()];
-        let slices = Slices {
-            fingerprints: &fingerprints,
-            words: self.table.words(),
-            bits: (self.settings.hash_size * self.settings.hash_size) as u32,
-            groups: if whole_archive { &whole } else { &self.volumes.starts },
-        };
-        let tick: &mut Tick<'_> = tick;
-        self.choice = self.pool.install(|| method.select(&slices, tick)).map_err(|_| "stopped".to_owned())?;
+        let fingerprints = Fingerprints::new(self.table.words(), &fingerprints).map_err(|e| e.to_string())?;
+        let groups = if whole_archive { &whole } else { &self.volumes.starts[..] };
+        let choice = self.pool.install(|| method.select(Slices { fingerprints, groups }, tick));
+        self.choice = Some(choice.map_err(|error| error.to_string())?);
         Ok(())
     }
 
@@ -272,7 +270,8 @@ impl Archive {
 
     /// Exemplar of an ordered slice.
     pub(crate) fn exemplar(&self, slice: usize) -> Option<u32> {
-        self.choice.exemplar.get(slice).copied().filter(|&exemplar| exemplar != NO_EXEMPLAR)
+        let exemplar = *self.choice.as_ref()?.selection.exemplar.get(slice)?;
+        (exemplar != NO_EXEMPLAR).then_some(exemplar)
     }
 
     /// Whether an ordered slice is kept.
@@ -282,13 +281,13 @@ impl Archive {
 
     /// Distance of an ordered slice to its exemplar.
     pub(crate) fn similarity(&self, slice: usize) -> Option<f32> {
-        self.exemplar(slice)?;
-        self.choice.distance.as_ref().map(|distances| f32::from(distances[slice]))
+        let distance = *self.choice.as_ref()?.selection.distance.get(slice)?;
+        (distance != NO_DISTANCE).then_some(f32::from(distance))
     }
 
     /// The threshold that the last selection used.
     pub fn threshold(&self) -> Option<u32> {
-        self.choice.threshold
+        self.choice.as_ref()?.threshold
     }
 
     /// Bytes of a fingerprint in the manifest.

@@ -4,5 +4,7 @@
 //! ([`fingerprint`], by [`resample`]) → distance ([`hamming`]) → selection ([`select`]).
 
 pub mod fingerprint;
+pub mod hamming;
 pub mod pixels;
 pub mod resample;
+pub mod select;

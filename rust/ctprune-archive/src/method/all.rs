@@ -1,12 +1,13 @@
 //! Keep everything: the baseline.
 
-use super::{Choice, Method, Slices, Stopped, Tick};
+use super::{Choice, Method, Slices, Tick};
+use ctprune_core::select::{SelectError, Selection};
 
 /// Keeps every slice.
 pub struct All;
 
 impl Method for All {
-    fn select(&self, slices: &Slices<'_>, _tick: &mut Tick<'_>) -> Result<Choice, Stopped> {
-        Ok(Choice { exemplar: (0..slices.len() as u32).collect(), ..Choice::default() })
+    fn select(&self, slices: Slices<'_>, _tick: &mut Tick<'_>) -> Result<Choice, SelectError> {
+        Ok(Choice { selection: Selection::all(slices.fingerprints.len())?, threshold: None })
     }
 }

@@ -1,7 +1,7 @@
 //! Every n-th slice of each volume.
 
-use super::{Choice, Method, Slices, Stopped, Tick, stopped};
-use ctprune_core::select;
+use super::{Choice, Method, Slices, Tick};
+use ctprune_core::select::{self, SelectError};
 
 /// Keeps the slices whose index in their group is a multiple of `n`; each covers those up to the next.
 pub struct EveryN {
@@ -10,8 +10,9 @@ pub struct EveryN {
 }
 
 impl Method for EveryN {
-    fn select(&self, slices: &Slices<'_>, _tick: &mut Tick<'_>) -> Result<Choice, Stopped> {
-        let selection = select::every_n(slices.groups, self.n).map_err(stopped)?;
-        Ok(Choice { exemplar: selection.exemplar, ..Choice::default() })
+    fn select(&self, slices: Slices<'_>, _tick: &mut Tick<'_>) -> Result<Choice, SelectError> {
+        let mut selection = select::every_n(slices.groups, self.n)?;
+        selection.measure(slices.fingerprints)?;
+        Ok(Choice { selection, threshold: None })
     }
 }

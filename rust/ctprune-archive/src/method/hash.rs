@@ -1,7 +1,6 @@
 //! The paper's method: a slice within a Hamming distance of one already kept is a near-duplicate.
 
-use super::{Choice, Method, Slices, Stopped, Tick, stopped};
-use ctprune_core::hamming::Fingerprints;
+use super::{Choice, Method, Slices, Tick};
 use ctprune_core::select::{self, Scope, SelectError, Selection};
 
 /// Greedy exemplars by Hamming distance of dHashes.
@@ -13,13 +12,9 @@ pub struct Hash {
 }
 
 impl Method for Hash {
-    fn select(&self, slices: &Slices<'_>, tick: &mut Tick<'_>) -> Result<Choice, Stopped> {
-        let (threshold, selection) = self.exemplars(slices, tick).map_err(stopped)?;
-        Ok(Choice {
-            exemplar: selection.exemplar,
-            distance: Some(selection.distance),
-            threshold: Some(threshold),
-        })
+    fn select(&self, slices: Slices<'_>, tick: &mut Tick<'_>) -> Result<Choice, SelectError> {
+        let (threshold, selection) = self.exemplars(slices, tick)?;
+        Ok(Choice { selection, threshold: Some(threshold) })
     }
 }
 
@@ -27,21 +22,22 @@ impl Hash {
     /// The threshold taken and the selection at it.
     pub(super) fn exemplars(
         &self,
-        slices: &Slices<'_>,
+        slices: Slices<'_>,
         tick: &mut Tick<'_>,
     ) -> Result<(u32, Selection), SelectError> {
-        let fingerprints = Fingerprints::new(slices.words, slices.fingerprints)?;
         // One group is the dataset scope, where an index pays; many are searched side by side.
         let scope = match slices.groups {
             [_, _] => Scope::Dataset,
             groups => Scope::Volumes(groups),
         };
         if let Some(fraction) = self.keep {
-            return select::threshold_for_keep(fingerprints, scope, fraction, tick);
+            return select::threshold_for_keep(slices.fingerprints, scope, fraction, tick);
         }
         let selection = match scope {
-            Scope::Dataset => select::leader_in_dataset(fingerprints, self.threshold, tick)?,
-            Scope::Volumes(starts) => select::leader_in_volumes(fingerprints, starts, self.threshold)?,
+            Scope::Dataset => select::leader_in_dataset(slices.fingerprints, self.threshold, tick)?,
+            Scope::Volumes(starts) => {
+                select::leader_in_volumes(slices.fingerprints, starts, self.threshold)?
+            }
         };
         Ok((self.threshold, selection))
     }

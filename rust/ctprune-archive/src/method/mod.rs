@@ -8,42 +8,24 @@ mod every_n;
 mod hash;
 mod random;
 
+use ctprune_core::hamming::Fingerprints;
+use ctprune_core::select::{SelectError, Selection};
 use std::ops::ControlFlow;
 
-/// Exemplar of a slice that no kept slice covers.
-pub const NO_EXEMPLAR: u32 = u32::MAX;
-
 /// The slices to choose from.
+#[derive(Clone, Copy)]
 pub struct Slices<'a> {
-    /// Words of all fingerprints, slice after slice in order.
-    pub fingerprints: &'a [u64],
-    /// Words per fingerprint.
-    pub words: usize,
-    /// Bits per fingerprint that count.
-    pub bits: u32,
+    /// Their fingerprints, in order.
+    pub fingerprints: Fingerprints<'a>,
     /// Where each group starts, and one past the end: slices are compared within their group.
     pub groups: &'a [usize],
 }
 
-impl Slices<'_> {
-    /// Number of slices.
-    pub fn len(&self) -> usize {
-        self.fingerprints.len() / self.words
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.fingerprints.is_empty()
-    }
-}
-
 /// What a method chose.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug)]
 pub struct Choice {
-    /// For each slice the kept slice that covers it: itself when kept, [`NO_EXEMPLAR`] when none does.
-    pub exemplar: Vec<u32>,
-    /// For each slice its distance to its exemplar, for methods that measure one.
-    pub distance: Option<Vec<u16>>,
+    /// Exemplars and distances.
+    pub selection: Selection,
     /// The threshold that was used, for methods that have one.
     pub threshold: Option<u32>,
 }
@@ -51,14 +33,10 @@ pub struct Choice {
 /// Called between blocks of work with the number of slices done; may ask to stop.
 pub type Tick<'a> = dyn FnMut(usize) -> ControlFlow<()> + 'a;
 
-/// The caller asked to stop.
-#[derive(Debug, PartialEq)]
-pub struct Stopped;
-
 /// A way to choose slices.
 pub trait Method {
     /// Choose among these slices.
-    fn select(&self, slices: &Slices<'_>, tick: &mut Tick<'_>) -> Result<Choice, Stopped>;
+    fn select(&self, slices: Slices<'_>, tick: &mut Tick<'_>) -> Result<Choice, SelectError>;
 }
 
 /// Everything that any method may be told.

@@ -1,8 +1,8 @@
 //! A seeded sample: the fair control at the same number of slices.
 
 use super::hash::Hash;
-use super::{Choice, Method, Slices, Stopped, Tick, stopped};
-use ctprune_core::select::{self, NO_EXEMPLAR, SampleSize, Selection};
+use super::{Choice, Method, Slices, Tick};
+use ctprune_core::select::{self, SelectError};
 
 /// Keeps a random sample of each group; no kept slice covers a dropped one.
 pub struct Random {
@@ -15,27 +15,19 @@ pub struct Random {
 }
 
 impl Method for Random {
-    fn select(&self, slices: &Slices<'_>, tick: &mut Tick<'_>) -> Result<Choice, Stopped> {
+    fn select(&self, slices: Slices<'_>, tick: &mut Tick<'_>) -> Result<Choice, SelectError> {
         let selection = match self.keep {
-            Some(fraction) => select::random(slices.groups, SampleSize::Fraction(fraction), self.seed),
-            None => self.matched(slices, tick),
+            Some(fraction) => {
+                // Rounded to the nearest number of slices, halves up.
+                let size = |slices: usize| (fraction * slices as f64 + 0.5).floor() as usize;
+                select::random(slices.groups, |group| size(group.len()), self.seed)?
+            }
+            None => {
+                let (_, model) = self.like.exemplars(slices, tick)?;
+                let kept = |group: std::ops::Range<usize>| group.filter(|&slice| model.is_kept(slice)).count();
+                select::random(slices.groups, kept, self.seed)?
+            }
         };
-        Ok(Choice { exemplar: selection.map_err(stopped)?.exemplar, ..Choice::default() })
-    }
-}
-
-impl Random {
-    fn matched(&self, slices: &Slices<'_>, tick: &mut Tick<'_>) -> Result<Selection, select::SelectError> {
-        let (_, model) = self.like.exemplars(slices, tick)?;
-        let mut exemplar = vec![NO_EXEMPLAR; slices.len()];
-        let mut distance = vec![select::NO_DISTANCE; slices.len()];
-        for group in slices.groups.windows(2) {
-            let count = (group[0]..group[1]).filter(|&slice| model.is_kept(slice)).count();
-            // One group at a time, but numbered as in the whole, so that groups do not share their ranks.
-            let sample = select::random(&[0, group[0], group[1]], SampleSize::Count(count), self.seed)?;
-            exemplar[group[0]..group[1]].copy_from_slice(&sample.exemplar[group[0]..group[1]]);
-            distance[group[0]..group[1]].copy_from_slice(&sample.distance[group[0]..group[1]]);
-        }
-        Ok(Selection { exemplar, distance })
+        Ok(Choice { selection, threshold: None })
     }
 }
