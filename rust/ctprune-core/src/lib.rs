@@ -3,6 +3,8 @@
 //! Data flows one way: stored pixels ([`pixels`]) → 8-bit grey ([`intensity`]) → fingerprint
 //! ([`fingerprint`], by [`resample`]) → distance ([`hamming`]) → selection ([`select`]).
 
+mod cpu;
 pub mod fingerprint;
+pub mod intensity;
 pub mod pixels;
 pub mod resample;
