@@ -4,6 +4,7 @@
 pub mod archive;
 pub mod columns;
 pub mod files;
+pub mod frames;
 pub mod geometry;
 pub mod intern;
 pub mod method;

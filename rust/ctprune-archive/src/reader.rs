@@ -3,7 +3,7 @@
 use crate::files::FileId;
 use crate::table::{Content, NewRow, Reader};
 use ctprune_core::fingerprint::{self, DhashEngine};
-use ctprune_core::intensity::{self, Intensity};
+use ctprune_core::intensity::{HuRange, Intensity, to_grey};
 use ctprune_core::pixels::SlicePixels;
 use ctprune_dicom::read::{Buffers, Format, read_file};
 use ctprune_dicom::slice::{Event, ReadOptions, Refusal, SliceInfo};
@@ -30,7 +30,7 @@ struct Worker {
 /// Pixels to fingerprint.
 pub struct Hasher {
     intensity: Intensity,
-    scratch: intensity::Scratch,
+    grey: Vec<u8>,
     engine: DhashEngine,
 }
 
@@ -39,7 +39,7 @@ impl Hasher {
     pub fn new(settings: &Settings) -> Result<Self, String> {
         Ok(Self {
             intensity: settings.intensity,
-            scratch: intensity::Scratch::default(),
+            grey: Vec::new(),
             engine: DhashEngine::new(settings.hash_size)?,
         })
     }
@@ -52,14 +52,10 @@ impl Hasher {
     }
 
     /// Fingerprint of one slice into `words`; returns its range.
-    pub fn hash_into(
-        &mut self,
-        pixels: &SlicePixels<'_>,
-        words: &mut [u64],
-    ) -> Result<intensity::HuRange, String> {
-        let (grey, range) = intensity::to_grey(pixels, self.intensity, &mut self.scratch)?;
-        self.engine.hash(grey, pixels.rows, pixels.columns, words);
-        Ok(range)
+    pub fn hash_into(&mut self, pixels: &SlicePixels<'_>, words: &mut [u64]) -> Result<HuRange, String> {
+        let grey = to_grey(pixels, self.intensity, &mut self.grey).map_err(|error| error.to_string())?;
+        self.engine.hash(grey.pixels, pixels.rows, pixels.columns, words);
+        Ok(grey.range)
     }
 
     fn fits(&self, settings: &Settings) -> bool {

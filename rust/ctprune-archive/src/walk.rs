@@ -3,7 +3,7 @@
 use crate::files::{Files, Stamp};
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 /// One thing that the walk came across.
@@ -31,7 +31,7 @@ pub enum Found<'a> {
 /// Real paths of the folders that were entered through links on the way to a folder.
 struct Entered {
     real: PathBuf,
-    before: Option<Rc<Entered>>,
+    before: Option<Arc<Entered>>,
 }
 
 impl Entered {
@@ -45,7 +45,7 @@ struct Pending {
     path: PathBuf,
     source: u32,
     relative: String,
-    entered: Rc<Entered>,
+    entered: Arc<Entered>,
 }
 
 /// Walks folders depth first, a few at a time, so that the caller can draw progress and stop.
@@ -62,7 +62,7 @@ impl Walker {
             path: root.to_path_buf(),
             source: files.source(root.to_path_buf()),
             relative: String::new(),
-            entered: Rc::new(Entered { real, before: None }),
+            entered: Arc::new(Entered { real, before: None }),
         };
         // The stack is taken from its end: the first source must come out first.
         self.stack.insert(0, pending);
@@ -122,7 +122,7 @@ impl Pending {
             if here.loops(&real) || self.entered.loops(&real) {
                 return Err("link to a folder above it".to_owned());
             }
-            Rc::new(Entered { real, before: Some(self.entered.clone()) })
+            Arc::new(Entered { real, before: Some(self.entered.clone()) })
         } else {
             self.entered.clone()
         };

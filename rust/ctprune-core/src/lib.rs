@@ -3,8 +3,10 @@
 //! Data flows one way: stored pixels ([`pixels`]) → 8-bit grey ([`intensity`]) → fingerprint
 //! ([`fingerprint`], by [`resample`]) → distance ([`hamming`]) → selection ([`select`]).
 
+mod cpu;
 pub mod fingerprint;
 pub mod hamming;
+pub mod intensity;
 pub mod pixels;
 pub mod resample;
 pub mod select;

@@ -36,6 +36,20 @@ impl Stored<'_> {
         }
     }
 
+    /// The pixels from `start` to before `end`.
+    pub fn range(&self, start: usize, end: usize) -> Self {
+        match self {
+            Stored::U8(s) => Stored::U8(&s[start..end]),
+            Stored::I8(s) => Stored::I8(&s[start..end]),
+            Stored::U16(s) => Stored::U16(&s[start..end]),
+            Stored::I16(s) => Stored::I16(&s[start..end]),
+            Stored::U32(s) => Stored::U32(&s[start..end]),
+            Stored::I32(s) => Stored::I32(&s[start..end]),
+            Stored::F32(s) => Stored::F32(&s[start..end]),
+            Stored::F64(s) => Stored::F64(&s[start..end]),
+        }
+    }
+
     /// Whether there is no pixel.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

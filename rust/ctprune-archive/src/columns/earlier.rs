@@ -98,7 +98,7 @@ impl<'a> EarlierRows<'a> {
 }
 
 /// Big-endian bytes to words, the last one filled up with zeros.
-pub(crate) fn words(bytes: &[u8]) -> Vec<u64> {
+pub fn words(bytes: &[u8]) -> Vec<u64> {
     let word = |part: &[u8]| {
         let mut full = [0; 8];
         full[..part.len()].copy_from_slice(part);

@@ -5,4 +5,5 @@ mod earlier;
 mod out;
 
 pub use earlier::EarlierRows;
+pub use earlier::words;
 pub use out::manifest_columns;

@@ -31,10 +31,10 @@ pub struct Choice {
 }
 
 /// Called between blocks of work with the number of slices done; may ask to stop.
-pub type Tick<'a> = dyn FnMut(usize) -> ControlFlow<()> + 'a;
+pub type Tick<'a> = dyn FnMut(usize) -> ControlFlow<()> + Send + 'a;
 
 /// A way to choose slices.
-pub trait Method {
+pub trait Method: Send + Sync {
     /// Choose among these slices.
     fn select(&self, slices: Slices<'_>, tick: &mut Tick<'_>) -> Result<Choice, SelectError>;
 }

@@ -1,0 +1,64 @@
+"""`ctprune info`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ctprune.cli.output import summary_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+#: Slices of a multi-frame file that are shown; all stand in --json.
+_SHOWN = 5
+
+
+def command(
+    path: Annotated[Path, typer.Argument(help="A file of an archive, or the folder of a finished run.")],
+    intensity: Annotated[
+        str, typer.Option(help="HU to grey, as for reduce; decides the fingerprint.")
+    ] = "minmax",
+    hash_size: Annotated[int, typer.Option(help="dHash of N² bits, as for reduce.")] = 8,
+    modality: Annotated[str, typer.Option(help="DICOM Modality to read, as for reduce.")] = "CT",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what ctprune sees in one file and why it would be skipped, or the summary of a run."""
+    from rich.console import Console
+
+    from ctprune.config import ReduceConfig
+    from ctprune.info import describe
+    from ctprune.reduction import load_summary
+
+    found: Any
+    if path.is_dir():
+        found = load_summary(path)
+        shown = [summary_table(found)]
+    else:
+        config = ReduceConfig(intensity=intensity, hash_size=hash_size, modality=modality)
+        found = describe(path, config=config)
+        shown = [_slice_table(row) for row in found[:_SHOWN]]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    console = Console(highlight=False)
+    for table in shown:
+        console.print(table)
+    if not path.is_dir() and len(found) > _SHOWN:
+        typer.echo(f"… and {len(found) - _SHOWN:,} more slices in this file; --json shows them all")
+
+
+def _slice_table(row: dict[str, Any]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in row.items():
+        if value not in ("", None, 0) or name == "frame":
+            table.add_row(name.replace("_", " "), escape(str(value)))
+    return table

@@ -1,0 +1,151 @@
+//! Read chosen slices again, for what needs their pixels: volumes as arrays, pictures.
+
+use ctprune_core::intensity::{Intensity, to_grey};
+use ctprune_core::pixels::{Scale, SlicePixels, Stored};
+use ctprune_dicom::png_writer::{write_png8, write_png16};
+use ctprune_dicom::read::{Buffers, read_file};
+use ctprune_dicom::slice::{Event, ReadOptions, Refusal};
+use rayon::prelude::*;
+use std::fs::OpenOptions;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// What 16-bit pictures add to a Hounsfield unit, so that the air around the patient is not below 0.
+pub const PNG_HU_OFFSET: f64 = 32768.0;
+
+/// One slice to read and what to do with it.
+pub struct Job<T> {
+    /// File that holds the slice.
+    pub path: PathBuf,
+    /// Its frame.
+    pub frame: u32,
+    /// Where it goes.
+    pub target: T,
+}
+
+/// Do something with each chosen slice, files in parallel; for each job `None`, or why it failed.
+///
+/// Jobs of one file must stand together and in the order of their frames: each file is read once.
+fn for_each_slice<T: Send>(
+    jobs: Vec<Job<T>>,
+    options: &ReadOptions,
+    act: impl Fn(SlicePixels<'_>, T) -> Result<(), String> + Sync,
+) -> Vec<Option<String>> {
+    let mut files: Vec<Vec<Job<T>>> = Vec::new();
+    for job in jobs {
+        match files.last_mut() {
+            Some(file) if file[0].path == job.path => file.push(job),
+            _ => files.push(vec![job]),
+        }
+    }
+    let results: Vec<Vec<Option<String>>> = files
+        .into_par_iter()
+        .map_init(Buffers::default, |buffers, jobs| slices_of_file(jobs, options, buffers, &act))
+        .collect();
+    results.into_iter().flatten().collect()
+}
+
+fn slices_of_file<T>(
+    jobs: Vec<Job<T>>,
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    act: &impl Fn(SlicePixels<'_>, T) -> Result<(), String>,
+) -> Vec<Option<String>> {
+    let path = jobs[0].path.clone();
+    let mut results = Vec::with_capacity(jobs.len());
+    let count = jobs.len();
+    let mut jobs = jobs.into_iter().peekable();
+    let mut refused = None;
+    read_file(&path, options, buffers, &mut |event| match event {
+        Event::Slice { info, pixels } => {
+            if let Some(job) = jobs.next_if(|job| job.frame == info.frame) {
+                results.push(act(pixels, job.target).err());
+            }
+        }
+        Event::Refused { refusal: Refusal::Skipped(reason) | Refusal::Failed(reason), .. } => {
+            refused = Some(reason);
+        }
+    });
+    let missing = refused.unwrap_or_else(|| "the slice is not in the file any more".into());
+    results.resize(count, Some(missing));
+    results
+}
+
+/// Read slices as Hounsfield units (grey values for 8-bit pictures) into `out`, one after the other.
+pub fn read_hu(
+    slices: Vec<(PathBuf, u32)>,
+    pixels_per_slice: usize,
+    options: &ReadOptions,
+    out: &mut [f32],
+) -> Vec<Option<String>> {
+    let jobs = slices
+        .into_iter()
+        .zip(out.chunks_exact_mut(pixels_per_slice))
+        .map(|((path, frame), target)| Job { path, frame, target })
+        .collect();
+    for_each_slice(jobs, options, |pixels, target: &mut [f32]| {
+        if pixels.stored.len() != target.len() {
+            return Err("the size of the slice has changed".into());
+        }
+        each_hu(&pixels, |place, hu| target[place] = hu as f32);
+        Ok(())
+    })
+}
+
+/// Write slices as grey PNG: 8 bits as they were fingerprinted, or 16 bits of HU + [`PNG_HU_OFFSET`].
+pub fn write_pngs(
+    jobs: Vec<Job<PathBuf>>,
+    sixteen_bits: bool,
+    intensity: Intensity,
+    options: &ReadOptions,
+) -> Vec<Option<String>> {
+    for_each_slice(jobs, options, |pixels, target| {
+        if sixteen_bits {
+            if pixels.scale == Scale::Grey8 {
+                return Err("an 8-bit picture has no Hounsfield units: use --png-depth 8".into());
+            }
+            let mut values = vec![0u16; pixels.stored.len()];
+            // `as` clamps to 0..=65535.
+            each_hu(&pixels, |place, hu| values[place] = (hu + PNG_HU_OFFSET).round_ties_even() as u16);
+            return create(&target, |file| write_png16(file, pixels.rows, pixels.columns, &values));
+        }
+        let mut buffer = Vec::new();
+        let grey = to_grey(&pixels, intensity, &mut buffer).map_err(|error| error.to_string())?;
+        create(&target, |file| write_png8(file, pixels.rows, pixels.columns, grey.pixels))
+    })
+}
+
+/// Never overwrites.
+fn create<E: std::fmt::Display>(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<std::fs::File>) -> Result<(), E>,
+) -> Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| format!("the picture cannot be written: {error}");
+    let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| failed(&error))?;
+    let mut file = BufWriter::new(file);
+    write(&mut file).map_err(|error| failed(&error))?;
+    file.flush().map_err(|error| failed(&error))
+}
+
+/// Hounsfield unit of each pixel in turn.
+fn each_hu(pixels: &SlicePixels<'_>, mut put: impl FnMut(usize, f64)) {
+    let (slope, intercept) = match pixels.scale {
+        Scale::Hounsfield { slope, intercept } => (slope, intercept),
+        Scale::Grey8 => (1.0, 0.0),
+    };
+    macro_rules! each {
+        ($values:expr) => {
+            $values.iter().enumerate().for_each(|(place, &value)| put(place, value as f64 * slope + intercept))
+        };
+    }
+    match pixels.stored {
+        Stored::U8(values) => each!(values),
+        Stored::I8(values) => each!(values),
+        Stored::U16(values) => each!(values),
+        Stored::I16(values) => each!(values),
+        Stored::U32(values) => each!(values),
+        Stored::I32(values) => each!(values),
+        Stored::F32(values) => each!(values),
+        Stored::F64(values) => each!(values),
+    }
+}

@@ -1,0 +1,238 @@
+//! From stored pixels to an 8-bit slice.
+//!
+//! By default a slice is mapped linearly from its own smallest and largest pixel to 0..=255 and rounded
+//! to the nearest integer, halves to even; a constant slice becomes 0. A fixed range of Hounsfield units
+//! can be chosen instead. Pictures that are 8-bit grey already are used as they are, without a copy.
+
+mod error;
+mod extremes;
+mod stretch;
+mod window;
+
+pub use error::GreyError;
+pub use window::Intensity;
+
+use crate::cpu::Cpu;
+use crate::pixels::{Scale, SlicePixels, Stored};
+use extremes::{Sample, extremes};
+use stretch::{Line, MAX_WIDTH, Narrow, WholeLine, stretch_any, stretch_whole};
+
+/// Smallest and largest pixel of a slice in Hounsfield units, or in grey values for 8-bit pictures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HuRange {
+    /// The smallest.
+    pub min_hu: f64,
+    /// The largest.
+    pub max_hu: f64,
+}
+
+/// An 8-bit slice.
+#[derive(Clone, Copy, Debug)]
+pub struct Grey<'a> {
+    /// `rows × columns` grey values, row-major.
+    pub pixels: &'a [u8],
+    /// The range of the slice that it was made from.
+    pub range: HuRange,
+}
+
+/// Converts a slice to 8-bit grey.
+///
+/// The result lies in `buffer`, which is kept from slice to slice for its memory, or is the slice's own
+/// pixels when they are grey already. Pixels that are not finite count as the lowest finite Hounsfield
+/// unit of the slice.
+///
+/// ```
+/// # use ctprune_core::intensity::{Intensity, to_grey};
+/// # use ctprune_core::pixels::{Scale, SlicePixels, Stored};
+/// let scale = Scale::Hounsfield { slope: 1.0, intercept: -1024.0 };
+/// let slice = SlicePixels { rows: 1, columns: 3, stored: Stored::I16(&[24, 1024, 2024]), scale };
+/// let mut buffer = Vec::new();
+/// let grey = to_grey(&slice, Intensity::MinMax, &mut buffer).unwrap();
+/// assert_eq!(grey.pixels, [0, 128, 255]);
+/// assert_eq!((grey.range.min_hu, grey.range.max_hu), (-1000.0, 1000.0));
+/// ```
+pub fn to_grey<'a>(
+    slice: &SlicePixels<'a>,
+    intensity: Intensity,
+    buffer: &'a mut Vec<u8>,
+) -> Result<Grey<'a>, GreyError> {
+    to_grey_on(Cpu::detect(), slice, intensity, buffer)
+}
+
+fn to_grey_on<'a>(
+    cpu: Cpu,
+    slice: &SlicePixels<'a>,
+    intensity: Intensity,
+    buffer: &'a mut Vec<u8>,
+) -> Result<Grey<'a>, GreyError> {
+    check_size(slice)?;
+    let rescale = match (slice.scale, slice.stored) {
+        (Scale::Grey8, Stored::U8(pixels)) => return grey_as_it_is(cpu, pixels),
+        (Scale::Grey8, _) => return Err(GreyError::NotEightBit),
+        (Scale::Hounsfield { slope, intercept }, _) => Rescale::new(slope, intercept)?,
+    };
+    buffer.resize(slice.stored.len(), 0);
+    let range = match slice.stored {
+        Stored::U8(values) => narrow(cpu, values, rescale, intensity, buffer),
+        Stored::I8(values) => narrow(cpu, values, rescale, intensity, buffer),
+        Stored::U16(values) => narrow(cpu, values, rescale, intensity, buffer),
+        Stored::I16(values) => narrow(cpu, values, rescale, intensity, buffer),
+        Stored::U32(values) => wide(cpu, values, rescale, intensity, buffer),
+        Stored::I32(values) => wide(cpu, values, rescale, intensity, buffer),
+        Stored::F32(values) => wide(cpu, values, rescale, intensity, buffer),
+        Stored::F64(values) => wide(cpu, values, rescale, intensity, buffer),
+    }?;
+    Ok(Grey {
+        pixels: buffer,
+        range,
+    })
+}
+
+fn check_size(slice: &SlicePixels<'_>) -> Result<(), GreyError> {
+    let (rows, columns, found) = (slice.rows, slice.columns, slice.stored.len());
+    if found == 0 || rows.checked_mul(columns) != Some(found) {
+        return Err(GreyError::PixelCount { rows, columns, found });
+    }
+    Ok(())
+}
+
+fn grey_as_it_is(cpu: Cpu, pixels: &[u8]) -> Result<Grey<'_>, GreyError> {
+    let (min, max) = extremes(cpu, pixels).ok_or(GreyError::NoFinitePixel)?;
+    Ok(Grey {
+        pixels,
+        range: HuRange {
+            min_hu: min.into(),
+            max_hu: max.into(),
+        },
+    })
+}
+
+/// `HU = stored × slope + intercept`, checked.
+#[derive(Clone, Copy, Debug)]
+struct Rescale {
+    slope: f64,
+    intercept: f64,
+}
+
+impl Rescale {
+    fn new(slope: f64, intercept: f64) -> Result<Self, GreyError> {
+        if slope == 0.0 || !slope.is_finite() || !intercept.is_finite() {
+            return Err(GreyError::Rescale { slope, intercept });
+        }
+        Ok(Self { slope, intercept })
+    }
+
+    fn hu<T: Sample>(self, stored: T) -> f64 {
+        stored.to_f64() * self.slope + self.intercept
+    }
+
+    /// A pair of stored values, the one with the lower Hounsfield unit first.
+    fn ordered<T>(self, (min, max): (T, T)) -> (T, T) {
+        if self.slope > 0.0 { (min, max) } else { (max, min) }
+    }
+
+    /// The stored values of a range of Hounsfield units, if all numbers involved are whole: the slope
+    /// ±1, the width not above [`MAX_WIDTH`].
+    fn whole_line(self, low_hu: f64, high_hu: f64) -> Option<WholeLine> {
+        let whole = |v: f64| v.fract() == 0.0 && v.abs() < f64::from(i32::MAX);
+        let all_whole = self.slope.abs() == 1.0 && [self.intercept, low_hu, high_hu].into_iter().all(whole);
+        let stored = |hu: f64| ((hu - self.intercept) * self.slope) as i64;
+        let (low, high) = self.ordered((low_hu, high_hu));
+        let line = all_whole.then(|| WholeLine {
+            low: stored(low),
+            high: stored(high),
+            reversed: self.slope < 0.0,
+        })?;
+        (1..=MAX_WIDTH).contains(&(line.high - line.low)).then_some(line)
+    }
+}
+
+/// Types of up to 16 bits: in integers where the numbers allow it.
+fn narrow<T: Narrow>(
+    cpu: Cpu,
+    values: &[T],
+    rescale: Rescale,
+    intensity: Intensity,
+    out: &mut [u8],
+) -> Result<HuRange, GreyError> {
+    let found = extremes(cpu, values).ok_or(GreyError::NoFinitePixel)?;
+    let line = match intensity {
+        Intensity::MinMax => {
+            let (low, high) = (found.0.to_f64() as i64, found.1.to_f64() as i64);
+            let line = WholeLine {
+                low,
+                high,
+                reversed: rescale.slope < 0.0,
+            };
+            (1..=MAX_WIDTH).contains(&(high - low)).then_some(line)
+        }
+        Intensity::Range { low_hu, high_hu } => rescale.whole_line(low_hu, high_hu),
+    };
+    match line {
+        Some(line) => stretch_whole(cpu, values, found, line, out),
+        None => stretch_by_formula(cpu, values, found, rescale, intensity, out),
+    }
+    Ok(hu_range(rescale, found))
+}
+
+/// All other types.
+fn wide<T: Sample>(
+    cpu: Cpu,
+    values: &[T],
+    rescale: Rescale,
+    intensity: Intensity,
+    out: &mut [u8],
+) -> Result<HuRange, GreyError> {
+    let found = extremes(cpu, values).ok_or(GreyError::NoFinitePixel)?;
+    stretch_by_formula(cpu, values, found, rescale, intensity, out);
+    Ok(hu_range(rescale, found))
+}
+
+fn stretch_by_formula<T: Sample>(
+    cpu: Cpu,
+    values: &[T],
+    found: (T, T),
+    rescale: Rescale,
+    intensity: Intensity,
+    out: &mut [u8],
+) {
+    let Rescale { slope, intercept } = rescale;
+    let (stand_in, _) = rescale.ordered(found);
+    let line = match intensity {
+        Intensity::Range { low_hu, high_hu } => Line {
+            slope,
+            intercept,
+            low: low_hu,
+            width: high_hu - low_hu,
+            stand_in,
+        },
+        // In stored values, which a rescale cannot have rounded; only its direction counts.
+        Intensity::MinMax => {
+            let (min, max) = (found.0.to_f64(), found.1.to_f64());
+            let direction = slope.signum();
+            Line {
+                slope: direction,
+                intercept: 0.0,
+                low: stand_in.to_f64() * direction,
+                width: max - min,
+                stand_in,
+            }
+        }
+    };
+    if line.width > 0.0 {
+        stretch_any(cpu, values, line, out)
+    } else {
+        out.fill(0)
+    }
+}
+
+fn hu_range<T: Sample>(rescale: Rescale, found: (T, T)) -> HuRange {
+    let (low, high) = rescale.ordered(found);
+    HuRange {
+        min_hu: rescale.hu(low),
+        max_hu: rescale.hu(high),
+    }
+}
+
+#[cfg(test)]
+mod tests;

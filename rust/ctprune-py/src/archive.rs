@@ -1,0 +1,229 @@
+//! `Archive`: the steps from sources to a manifest.
+
+use crate::images::Images;
+use crate::info::slice_info;
+use crate::settings::{compile, settings, value_error};
+use ctprune_archive::archive as core;
+use ctprune_archive::columns::arrow::ColumnRef;
+use ctprune_archive::columns::{EarlierRows, manifest_columns};
+use ctprune_archive::geometry::Oddities;
+use ctprune_archive::method::Request;
+use ctprune_archive::volume::Order;
+use ctprune_core::pixels::{Scale, SlicePixels};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Validity bits, offsets and values of an Arrow column.
+type ColumnBytes<'py> = (Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>, Bound<'py, PyBytes>);
+
+/// A slice that another reader decoded: description, pixels, slope, intercept.
+type ForeignSlice<'py> = (Bound<'py, PyDict>, Bound<'py, PyAny>, f64, f64);
+
+/// An archive on its way to a manifest; each step works for a portion of time without the GIL.
+#[pyclass]
+pub struct Archive {
+    inner: core::Archive,
+}
+
+#[pymethods]
+impl Archive {
+    #[new]
+    #[pyo3(signature = (*, hash_size, intensity, modality, max_slice_mb, threads))]
+    fn new(
+        hash_size: usize,
+        intensity: &str,
+        modality: &str,
+        max_slice_mb: u64,
+        threads: usize,
+    ) -> PyResult<Self> {
+        let settings = settings(hash_size, intensity, modality, max_slice_mb)?;
+        Ok(Self { inner: core::Archive::new(settings, threads).map_err(value_error)? })
+    }
+
+    /// Take over rows of an earlier manifest.
+    fn add_earlier(&mut self, rows: usize, columns: HashMap<String, ColumnBytes<'_>>) -> PyResult<()> {
+        let columns = columns
+            .iter()
+            .map(|(name, (valid, offsets, data))| {
+                let bytes = |part: &'_ Option<Bound<'_, PyBytes>>| part.as_ref().map(|b| b.as_bytes().to_vec());
+                (name.as_str(), bytes(valid), bytes(offsets), data.as_bytes())
+            })
+            .collect::<Vec<_>>();
+        let borrowed = columns
+            .iter()
+            .map(|(name, valid, offsets, data)| {
+                (*name, ColumnRef { valid: valid.as_deref(), offsets: offsets.as_deref(), data })
+            })
+            .collect();
+        let fingerprint_bytes = self.inner.fingerprint_bytes();
+        let batch = EarlierRows { rows, columns: borrowed, fingerprint_bytes };
+        self.inner.add_earlier(&batch).map_err(value_error)
+    }
+
+    /// Walk this folder too.
+    fn add_source(&mut self, root: PathBuf) {
+        self.inner.add_source(&root);
+    }
+
+    /// Read this file too; its folder counts as the source.
+    fn add_file(&mut self, path: PathBuf) -> PyResult<()> {
+        self.inner.add_file(&path).map_err(value_error)
+    }
+
+    /// Walk for about this many seconds; False when every folder is listed.
+    fn discover(&mut self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
+        py.detach(|| self.inner.discover(Duration::from_secs_f64(seconds))).map_err(value_error)
+    }
+
+    /// Read files for about this many seconds; False when all are read.
+    fn read(&mut self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
+        py.detach(|| self.inner.read(Duration::from_secs_f64(seconds))).map_err(value_error)
+    }
+
+    /// Numbers and paths of DICOM files that could not be read.
+    fn failed_dicom(&self) -> Vec<(u32, PathBuf)> {
+        let failed = self.inner.failed_dicom();
+        failed.into_iter().map(|file| (file, self.inner.files().absolute(file))).collect()
+    }
+
+    /// Replace what is known of a file by what pydicom found.
+    fn replace(&mut self, file: u32, slices: Vec<ForeignSlice<'_>>) -> PyResult<()> {
+        let images: Vec<Images<'_>> =
+            slices.iter().map(|(_, pixels, _, _)| Images::borrow(pixels)).collect::<PyResult<_>>()?;
+        let mut found = Vec::new();
+        for ((info, _, slope, intercept), image) in slices.iter().zip(&images) {
+            let &[rows, columns] = image.shape() else {
+                return Err(value_error(format!("expected shape (rows, cols), found {:?}", image.shape())));
+            };
+            let scale = Scale::Hounsfield { slope: *slope, intercept: *intercept };
+            found.push((slice_info(info)?, SlicePixels { rows, columns, stored: image.stored()?, scale }));
+        }
+        self.inner.replace(file, &found).map_err(value_error)
+    }
+
+    /// Path and reason of the first file that could not be read.
+    fn first_failure(&self) -> Option<(String, String)> {
+        self.inner.first_failure()
+    }
+
+    /// Group into volumes, in order.
+    #[pyo3(signature = (order, volume_pattern))]
+    fn group(&mut self, py: Python<'_>, order: &str, volume_pattern: Option<&str>) -> PyResult<()> {
+        let order = match order {
+            "position" => Order::Position,
+            "path" => Order::Path,
+            other => return Err(value_error(format!("unknown order {other:?}"))),
+        };
+        let pattern = volume_pattern.map(compile).transpose()?;
+        py.detach(|| self.inner.group(order, pattern.as_ref()));
+        Ok(())
+    }
+
+    /// Choose among the grouped slices; KeyboardInterrupt stops it.
+    #[pyo3(signature = (*, method, threshold, keep, n, seed, whole_archive))]
+    #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
+    fn select(
+        &mut self,
+        py: Python<'_>,
+        method: String,
+        threshold: u32,
+        keep: Option<f64>,
+        n: usize,
+        seed: u64,
+        whole_archive: bool,
+    ) -> PyResult<()> {
+        let request = Request { method, threshold, keep, n, seed };
+        let inner = &mut self.inner;
+        interruptible(py, |stop| {
+            let mut tick = |_| if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            inner.select(&request, whole_archive, &mut tick)
+        })?
+        .map_err(value_error)
+    }
+
+    /// Number of manifest rows.
+    fn lines(&self) -> usize {
+        self.inner.lines()
+    }
+
+    /// Number of volumes.
+    fn volumes(&self) -> usize {
+        self.inner.volumes().len()
+    }
+
+    /// Number of volumes by what is unusual about their geometry.
+    fn oddities<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = &self.inner.volumes().oddities;
+        let count = |has: fn(&Oddities) -> bool| all.iter().filter(|oddities| has(oddities)).count();
+        let dict = PyDict::new(py);
+        dict.set_item("no_positions", count(|o| o.no_positions))?;
+        dict.set_item("duplicate_positions", count(|o| o.duplicate_positions))?;
+        dict.set_item("missing_slices", count(|o| o.missing_slices))?;
+        dict.set_item("variable_spacing", count(|o| o.variable_spacing))?;
+        dict.set_item("gantry_tilt", count(|o| o.gantry_tilt))?;
+        Ok(dict)
+    }
+
+    /// The threshold that the last selection used, if it has one.
+    fn threshold(&self) -> Option<u32> {
+        self.inner.threshold()
+    }
+
+    /// Arrow bytes of these manifest rows, by column.
+    fn columns<'py>(&self, py: Python<'py>, start: usize, stop: usize) -> PyResult<Bound<'py, PyDict>> {
+        let columns = py.detach(|| manifest_columns(&self.inner, start..stop));
+        let dict = PyDict::new(py);
+        for (name, column) in columns {
+            let bytes = |part: Option<Vec<u8>>| part.map(|bytes| PyBytes::new(py, &bytes));
+            let column: ColumnBytes<'py> =
+                (bytes(column.valid), bytes(column.offsets), PyBytes::new(py, &column.data));
+            dict.set_item(name, column)?;
+        }
+        Ok(dict)
+    }
+
+    /// How far it has come, by name.
+    fn progress<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let progress = self.inner.progress();
+        let dict = PyDict::new(py);
+        dict.set_item("files_found", progress.files_found)?;
+        dict.set_item("files_to_read", progress.files_to_read)?;
+        dict.set_item("files_read", progress.files_read)?;
+        dict.set_item("bytes_to_read", progress.bytes_to_read)?;
+        dict.set_item("bytes_read", progress.bytes_read)?;
+        dict.set_item("slices_read", progress.slices_read)?;
+        dict.set_item("files_reused", progress.files_reused)?;
+        dict.set_item("files_vanished", progress.files_vanished)?;
+        Ok(dict)
+    }
+}
+
+/// Run work on a thread of its own while this one, Python's main thread, answers signals.
+fn interruptible<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce(&AtomicBool) -> T + Send,
+) -> PyResult<T> {
+    let stop = AtomicBool::new(false);
+    let here = std::thread::current();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let result = work(&stop);
+            here.unpark();
+            result
+        });
+        let mut answer = Ok(());
+        while !thread.is_finished() && answer.is_ok() {
+            py.detach(|| std::thread::park_timeout(Duration::from_millis(50)));
+            answer = py.check_signals();
+        }
+        stop.store(answer.is_err(), Ordering::Relaxed);
+        let result = py.detach(|| thread.join());
+        answer?;
+        Ok(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}

@@ -1,0 +1,51 @@
+//! Options that both sides must understand alike.
+
+use ctprune_archive::reader::Settings;
+use ctprune_core::intensity::Intensity;
+use ctprune_dicom::slice::ReadOptions;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use regex::Regex;
+
+/// Maps a core error to the exception that its Python caller turns into one of ctprune's.
+pub fn value_error(error: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// What decides how files are read and hashed.
+pub fn settings(hash_size: usize, intensity: &str, modality: &str, max_slice_mb: u64) -> PyResult<Settings> {
+    Ok(Settings {
+        hash_size,
+        intensity: Intensity::parse(intensity).map_err(value_error)?,
+        read: read_options(modality, max_slice_mb),
+    })
+}
+
+/// Limits for the readers.
+pub fn read_options(modality: &str, max_slice_mb: u64) -> ReadOptions {
+    ReadOptions { modality: modality.to_owned(), max_slice_bytes: max_slice_mb << 20 }
+}
+
+/// The form of `--intensity` that stands in the manifest; ValueError when it is not known.
+#[pyfunction]
+pub fn canonical_intensity(text: &str) -> PyResult<String> {
+    Ok(Intensity::parse(text).map_err(value_error)?.to_string())
+}
+
+/// ValueError when `--volume-pattern` is not a regular expression of one group.
+#[pyfunction]
+pub fn check_pattern(pattern: &str) -> PyResult<()> {
+    compile(pattern).map(|_| ())
+}
+
+/// The compiled `--volume-pattern`.
+pub fn compile(pattern: &str) -> PyResult<Regex> {
+    let regex = Regex::new(pattern).map_err(|error| {
+        // The last line says what is wrong; those before it draw where.
+        value_error(error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: "))
+    })?;
+    match regex.captures_len() - 1 {
+        1 => Ok(regex),
+        groups => Err(value_error(format!("expected one group in parentheses, found {groups}"))),
+    }
+}
