@@ -2,4 +2,5 @@
 //!
 //! [`slice`] holds the shared types; each format is one module.
 
+pub mod encode;
 pub mod slice;
