@@ -1,7 +1,7 @@
 //! `encode_frame`: one grey frame to the compressed bytes that DICOM encapsulates.
 
 use ctprune_dicom::encode::{self, Frame, Samples};
-use numpy::{PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;

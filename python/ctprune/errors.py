@@ -1,0 +1,5 @@
+"""What ctprune raises."""
+
+
+class CtpruneError(Exception):
+    """Anything that ctprune cannot do, in one sentence."""
