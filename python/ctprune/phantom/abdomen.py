@@ -8,6 +8,11 @@ from ctprune.phantom.canvas import Canvas, Tubes
 from ctprune.phantom.fields import Floats
 from ctprune.phantom.torso import FAT_HU, MUSCLE_HU, Build
 
+# The muscles beside the spine that the kidneys lean on.
+_PSOAS = Tubes.of([((side * 26, 58, -70), (side * 42, 52, -290), 6, 26) for side in (-1, 1)])
+# HU of what fills the bowel, and how often: fluid, food, contrast medium, gas.
+_CONTENTS = ((15.0, 0.45), (30.0, 0.25), (220.0, 0.12), (-850.0, 0.18))
+
 
 class Abdomen:
     """The organs of one patient's belly."""
@@ -31,7 +36,7 @@ class Abdomen:
         self._paint_stomach(canvas, inside)
         spleen_hu = 118.0 if self._contrast else 48.0
         canvas.paint_ellipsoid((92, 34, -42), (30, 44, 48), spleen_hu, roughness_mm=1.5, within=inside)
-        canvas.blend(liver, self.liver_hu + 3 * canvas.texture)
+        canvas.blend(liver, self.liver_hu + 3 * canvas.texture + 4 * canvas.patches)
         vessel_hu = self.liver_hu + (45 if self._contrast else -18)
         canvas.paint_tubes(self._liver_vessels, vessel_hu, within=liver)
         canvas.paint_ellipsoid((-46, -46, -92), (15, 22, 26), 8.0, within=inside)  # gall bladder
@@ -54,12 +59,14 @@ class Abdomen:
         cortex_hu, marrow_hu = (185.0, 120.0) if self._contrast else (34.0, 28.0)
         for side, height in ((-1, -128), (1, -114)):
             canvas.paint_ellipsoid((side * 58, 52, height), (34, 33, 64), FAT_HU, within=inside)
-            canvas.paint_ellipsoid((side * 58, 52, height), (26, 27, 54), cortex_hu, roughness_mm=1, within=inside)
-            canvas.paint_ellipsoid((side * 57, 50, height), (18, 19, 44), marrow_hu, roughness_mm=4, within=inside)
+            canvas.paint_ellipsoid(
+                (side * 58, 52, height), (26, 27, 54), cortex_hu, roughness_mm=1, within=inside
+            )
+            canvas.paint_ellipsoid(
+                (side * 57, 50, height), (18, 19, 44), marrow_hu, roughness_mm=4, within=inside
+            )
             canvas.paint_ellipsoid((side * 46, 46, height), (17, 12, 22), FAT_HU, within=inside)
-            # The muscle beside the spine that the kidney leans on.
-            psoas = Tubes.of([((side * 26, 58, -70), (side * 42, 52, -290), 6, 26)])
-            canvas.paint_tubes(psoas, MUSCLE_HU)
+        canvas.paint_tubes(_PSOAS, MUSCLE_HU)
 
     def _paint_bowel(self, canvas: Canvas, inside: Floats) -> None:
         for tubes, content_hu in self._bowel:
@@ -76,13 +83,14 @@ def _liver_vessel(rng: np.random.Generator) -> tuple[tuple[float, ...], tuple[fl
 
 
 def _bowel(rng: np.random.Generator) -> list[tuple[Tubes, float]]:
-    """Loops as a random walk in front of the kidneys, each piece with its content's HU."""
-    loops = []
+    """A random walk in front of the kidneys, as its pieces of each content with the content's HU."""
+    pieces: dict[float, list[tuple[tuple[float, ...], tuple[float, ...], float, float]]] = {}
+    values, odds = zip(*_CONTENTS, strict=True)
     at = np.array([0.0, -40, -110])
     for _ in range(34):
         following = np.clip(at + rng.normal(0, 38, 3), (-100, -70, -250), (100, 10, -100))
         radius = float(rng.uniform(9, 17))
-        content_hu = float(rng.choice([15.0, 30.0, 220.0, -850.0], p=[0.45, 0.25, 0.12, 0.18]))
-        loops.append((Tubes.of([(tuple(at), tuple(following), radius, radius)]), content_hu))
+        content_hu = float(rng.choice(values, p=odds))
+        pieces.setdefault(content_hu, []).append((tuple(at), tuple(following), radius, radius))
         at = following
-    return loops
+    return [(Tubes.of(loops), content_hu) for content_hu, loops in pieces.items()]

@@ -77,7 +77,9 @@ def write_archive(
     # Written beside its place and renamed, so that a killed run leaves no half archive under the name.
     beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=parent))
     try:
-        summary = _write_all(beside / "archive", target, patients=patients, seed=seed, size=size, slices=slices)
+        summary = _write_all(
+            beside / "archive", target, patients=patients, seed=seed, size=size, slices=slices
+        )
         if target.exists():
             target.rmdir()
         (beside / "archive").rename(target)
@@ -101,12 +103,18 @@ def _check_arguments(*, patients: int, seed: int, size: int, slices: int) -> Non
 def _check_target(target: Path) -> None:
     if target.is_dir():
         if any(target.iterdir()):
-            raise CtpruneError(f"{target} is not empty: choose a new or an empty folder for the phantom archive")
+            raise CtpruneError(
+                f"{target} is not empty: choose a new or an empty folder for the phantom archive"
+            )
     elif target.exists() or target.is_symlink():
-        raise CtpruneError(f"{target} is not a folder: choose a new or an empty folder for the phantom archive")
+        raise CtpruneError(
+            f"{target} is not a folder: choose a new or an empty folder for the phantom archive"
+        )
 
 
-def _write_all(folder: Path, target: Path, *, patients: int, seed: int, size: int, slices: int) -> ArchiveSummary:
+def _write_all(
+    folder: Path, target: Path, *, patients: int, seed: int, size: int, slices: int
+) -> ArchiveSummary:
     folder.mkdir()
     labels: list[_Label] = []
     series = files = 0
@@ -171,7 +179,9 @@ class _Case:
         """All series at once, slice by slice: they share the acquisition, and painting it is what takes time."""
         plans = self.study.protocol.series
         reconstruction = Reconstruction(self._patient, self.study.protocol, self._scan)
-        frames: dict[int, list[np.ndarray]] = {series: [] for series, plan in enumerate(plans, 2) if plan.enhanced}
+        frames: dict[int, list[np.ndarray]] = {
+            series: [] for series, plan in enumerate(plans, 2) if plan.enhanced
+        }
         for index in range(self._scan.slices):
             images = reconstruction.images(index, [plan.kernel for plan in plans], self._rng(_PHOTONS, index))
             lesion = self._lesion_at(index)
@@ -182,7 +192,12 @@ class _Case:
                 if plan.enhanced:
                     frames[series].append(stored)
                 else:
-                    yield path, slice_dataset(self.study, plan, self._scan, series=series, index=index, stored=stored)
+                    yield (
+                        path,
+                        slice_dataset(
+                            self.study, plan, self._scan, series=series, index=index, stored=stored
+                        ),
+                    )
         for series, collected in frames.items():
             plan = plans[series - 2]
             ds = enhanced_dataset(self.study, plan, self._scan, series=series, frames=collected)

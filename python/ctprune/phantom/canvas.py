@@ -68,16 +68,18 @@ def rounded_minimum(a: Floats, b: Floats, radius_mm: float = 14.0) -> Floats:
 class Canvas:
     """The picture being painted: `hu` of shape (rows, cols), float32.
 
-    `x`, `y` (rows, cols) and `z` (rows, 1) are the warped positions of the pixels; `texture` (rows, cols) is a
-    fine smooth field. `regions` keeps distances that later organs need, for instance "lung".
+    `x`, `y` (rows, cols) and `z` (rows, 1) are the warped positions of the pixels; `texture` and
+    `patches` (rows, cols) are a fine and a coarser smooth field. `regions` keeps distances that later organs need, for instance "lung".
     """
 
-    def __init__(self, plane: Plane, warp: tuple[Floats, Floats], texture: Floats) -> None:
+    def __init__(
+        self, plane: Plane, *, warp: tuple[Floats, Floats], texture: Floats, patches: Floats
+    ) -> None:
         self.plane = plane
         self.x = plane.x[None, :] + warp[0]
         self.y = plane.y[:, None] + warp[1]
         self.z = plane.z[:, None]
-        self.texture = texture
+        self.texture, self.patches = texture, patches
         self.hu = np.full(self.x.shape, AIR_HU, dtype=np.float32)
         self.regions: dict[str, Floats] = {}
         # Windows are larger by how far the warp moves a point.

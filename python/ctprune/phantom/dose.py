@@ -53,7 +53,9 @@ def _typeset(lines: list[str]) -> NDArray[np.uint8]:
         for column, letter in enumerate(line):
             top, left = 20 + row * 9 * _DOT_PIXELS, 12 + column * 4 * _DOT_PIXELS
             dots = [[int(bits) >> shift & 1 for shift in (2, 1, 0)] for bits in _DOTS[letter]]
-            block = np.kron(np.array(dots, dtype=np.uint8), np.full((_DOT_PIXELS, _DOT_PIXELS), 255, dtype=np.uint8))
+            block = np.kron(
+                np.array(dots, dtype=np.uint8), np.full((_DOT_PIXELS, _DOT_PIXELS), 255, dtype=np.uint8)
+            )
             page[top : top + block.shape[0], left : left + block.shape[1]] = block
     return page
 

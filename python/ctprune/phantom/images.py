@@ -17,7 +17,9 @@ from ctprune.phantom.study import Study
 Stored = NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.uint8]
 
 
-def slice_dataset(study: Study, plan: SeriesPlan, scan: Scan, *, series: int, index: int, stored: Stored) -> Dataset:
+def slice_dataset(
+    study: Study, plan: SeriesPlan, scan: Scan, *, series: int, index: int, stored: Stored
+) -> Dataset:
     """One slice as a CT Image (DICOM PS3.3 A.3); `index` counts from 0 at the head."""
     ds = study.dataset(
         sop_class_uid=CTImageStorage,
@@ -66,10 +68,14 @@ def enhanced_dataset(
     return ds
 
 
-def localizer_dataset(study: Study, *, picture: NDArray[np.int16], top_mm: float, spacing_mm: float) -> Dataset:
+def localizer_dataset(
+    study: Study, *, picture: NDArray[np.int16], top_mm: float, spacing_mm: float
+) -> Dataset:
     """The scout: a coronal projection, rows from `top_mm` downwards."""
     plan = study.protocol.series[0]
-    uncompressed = "1.2.840.10008.1.2" if plan.transfer_syntax_uid == "1.2.840.10008.1.2" else "1.2.840.10008.1.2.1"
+    uncompressed = (
+        "1.2.840.10008.1.2" if plan.transfer_syntax_uid == "1.2.840.10008.1.2" else "1.2.840.10008.1.2.1"
+    )
     ds = study.dataset(sop_class_uid=CTImageStorage, transfer_syntax_uid=uncompressed, series=1, instance=1)
     ds.Modality = "CT"
     ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
@@ -144,7 +150,9 @@ def _shared_groups(protocol: Protocol, plan: SeriesPlan, scan: Scan) -> Dataset:
             VolumeBasedCalculationTechnique="NONE",
         )
     ]
-    groups.CTReconstructionSequence = [_item(ConvolutionKernel=plan.kernel.name, ReconstructionAlgorithm="FILTER_BACK_PROJ")]
+    groups.CTReconstructionSequence = [
+        _item(ConvolutionKernel=plan.kernel.name, ReconstructionAlgorithm="FILTER_BACK_PROJ")
+    ]
     return groups
 
 

@@ -14,7 +14,14 @@ _GAP_Y = np.array([-95, -60, -30, 25, 60, 95])
 _GAP_X = np.array([7, 11, 28, 32, 29, 26])
 
 # First directions of the vessels out of the hilum: (lateral, back, up).
-_TRUNKS = ((0.4, -0.2, 1.0), (0.8, -0.7, 0.6), (1.0, 0.3, 0.4), (0.9, -0.6, -0.4), (0.7, 0.6, -0.6), (0.3, 0.5, -1.0))
+_TRUNKS = (
+    (0.4, -0.2, 1.0),
+    (0.8, -0.7, 0.6),
+    (1.0, 0.3, 0.4),
+    (0.9, -0.6, -0.4),
+    (0.7, 0.6, -0.6),
+    (0.3, 0.5, -1.0),
+)
 
 
 class Lungs:
@@ -35,7 +42,7 @@ class Lungs:
         if lung.max() < -1:
             return
         # Blood sinks: the back of a lying patient's lung is denser.
-        tissue = LUNG_HU + 0.25 * canvas.y + 22 * canvas.texture
+        tissue = LUNG_HU + 0.25 * canvas.y + 20 * canvas.texture + 50 * canvas.patches
         canvas.blend(lung, tissue)
         canvas.paint_tubes(self._vessels, VESSEL_HU, within=lung)
 

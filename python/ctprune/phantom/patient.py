@@ -14,8 +14,8 @@ from ctprune.phantom.mediastinum import Mediastinum
 from ctprune.phantom.skeleton import Skeleton
 from ctprune.phantom.torso import Build, half_axes_mm, paint_couch, paint_torso
 
-_WARP_CELL_MM, _WARP_MM = 55.0, 3.2
-_TEXTURE_CELL_MM = 7.0
+_WARP_CELL_MM, _WARP_MM = 38.0, 4.0
+_TEXTURE_CELL_MM, _PATCH_CELL_MM = 7.0, 26.0
 _NODULE_HU, _LIVER_LESION_CONTRAST_HU = 38.0, 62.0
 
 
@@ -36,6 +36,7 @@ class Patient:
         self.lesions = lesions
         self._warp = (SmoothField(rng, _WARP_CELL_MM), SmoothField(rng, _WARP_CELL_MM))
         self._texture = SmoothField(rng, _TEXTURE_CELL_MM)
+        self._patches = SmoothField(rng, _PATCH_CELL_MM)
         self._lungs = Lungs(rng)
         self._abdomen = Abdomen(rng, self.build)
         self._mediastinum = Mediastinum(rng, self.build)
@@ -56,8 +57,8 @@ class Patient:
         sx, sy, sz = (np.float32(scale) for scale in self.build.scale)
         own = Plane(x=plane.x / sx, y=plane.y / sy, z=plane.z / sz)
         warp_x, warp_y = (np.float32(_WARP_MM) * field.on_plane(own.x, own.y, own.z) for field in self._warp)
-        texture = self._texture.on_plane(own.x, own.y, own.z)
-        canvas = Canvas(own, (warp_x, warp_y), texture)
+        texture, patches = (field.on_plane(own.x, own.y, own.z) for field in (self._texture, self._patches))
+        canvas = Canvas(own, warp=(warp_x, warp_y), texture=texture, patches=patches)
         paint_couch(canvas, self.couch_mm / float(sy))
         paint_torso(canvas, self.build)
         self._lungs.paint(canvas)

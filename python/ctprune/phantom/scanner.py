@@ -77,7 +77,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
         kvp=120,
         spacing_mm=1.0,
         thickness_mm=1.25,
-        top_mm=112,
+        top_mm=26,
         tilt_degrees=0,
         storage=Storage(signed=True, bits=16, intercept=0),
         file_suffix=".dcm",
@@ -107,7 +107,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
         kvp=120,
         spacing_mm=3.0,
         thickness_mm=3.0,
-        top_mm=80,
+        top_mm=66,
         tilt_degrees=12,
         storage=Storage(signed=True, bits=16, intercept=-1024, padding=-2000),
         file_suffix=".dcm",
@@ -124,7 +124,13 @@ PROTOCOLS: tuple[Protocol, ...] = (
         storage=Storage(signed=False, bits=16, intercept=-8192),
         file_suffix=".dcm",
         series=(
-            SeriesPlan("Abdomen 2.5 PS36s", Kernel("PS36s", 0.36, 0.0, 13), ExplicitVRLittleEndian, _SOFT, enhanced=True),
+            SeriesPlan(
+                "Abdomen 2.5 PS36s",
+                Kernel("PS36s", 0.36, 0.0, 13),
+                ExplicitVRLittleEndian,
+                _SOFT,
+                enhanced=True,
+            ),
             SeriesPlan("Abdomen 2.5 PS60h", Kernel("PS60h", 0.7, 0.4, 28), JPEGLosslessSV1, _LUNG),
         ),
     ),
@@ -147,7 +153,9 @@ class Scan:
     tilt_degrees: float
 
     @classmethod
-    def plan(cls, protocol: Protocol, *, slices: int, size: int, width_mm: float, rng: np.random.Generator) -> Scan:
+    def plan(
+        cls, protocol: Protocol, *, slices: int, size: int, width_mm: float, rng: np.random.Generator
+    ) -> Scan:
         """A scan of at most `slices` slices, fewer where the body ends, from about the protocol's height."""
         count = min(slices, 1 + int((_TOP_MM - _BOTTOM_MM) / protocol.spacing_mm))
         length = (count - 1) * protocol.spacing_mm

@@ -9,14 +9,14 @@ from ctprune.phantom.canvas import Plane
 from ctprune.phantom.patient import Patient
 from ctprune.phantom.scanner import Scan
 
-PIXEL_MM = 2.0
-_STEP_MM, _MARGIN_MM, _DEPTH_MM = 4.0, 40.0, 5.0
+PIXEL_MM = 3.0
+_STEP_MM, _MARGIN_MM, _DEPTH_MM = 6.0, 40.0, 6.0
 # Stored values are the mean HU along the ray over this depth, shifted to start at air.
 _BODY_DEPTH_MM = 300.0
 
 
 def scout(patient: Patient, scan: Scan) -> tuple[NDArray[np.int16], float]:
-    """The projection, shape (rows, cols), and the height of its first row in mm; pixels are 2 mm."""
+    """The projection, shape (rows, cols), and the height of its first row in mm; pixels are 3 mm."""
     top = scan.top_mm + _MARGIN_MM
     length = (scan.slices - 1) * scan.spacing_mm + 2 * _MARGIN_MM
     heights = top - np.arange(0, length + _STEP_MM, _STEP_MM)

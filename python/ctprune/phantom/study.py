@@ -30,7 +30,9 @@ class Study:
     def uid(self, *parts: str | int) -> UID:
         """A UID that depends on the arguments, the patient and `parts` only (DICOM PS3.5 B.2: 2.25 and a number)."""
         name = "/".join([self.root, str(self.number), *map(str, parts)])
-        return UID("2.25." + str(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "big")))
+        return UID(
+            "2.25." + str(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "big"))
+        )
 
     def dataset(self, *, sop_class_uid: str, transfer_syntax_uid: str, series: int, instance: int) -> Dataset:
         """A data set with what every object of the study holds."""

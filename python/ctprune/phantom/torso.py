@@ -66,8 +66,11 @@ def paint_torso(canvas: Canvas, build: Build) -> None:
     canvas.blend(outline, SKIN_HU)
     canvas.blend(outline - 2, FAT_HU + 6 * canvas.texture)
     # Fat lies between the muscles where the texture is high.
-    canvas.blend(muscle, MUSCLE_HU + 8 * canvas.texture)
-    canvas.blend(np.minimum(np.minimum(muscle - 3, -cavity - 6), 3 * (canvas.texture - 1.1)), FAT_HU)
+    canvas.blend(muscle, MUSCLE_HU + 8 * canvas.texture + 6 * canvas.patches)
+    canvas.blend(
+        np.minimum(np.minimum(muscle - 3, -cavity - 6), 3 * (canvas.texture + 0.6 * canvas.patches - 1.1)),
+        FAT_HU,
+    )
     canvas.blend(cavity - 2, FAT_HU + 8 * canvas.texture)
     canvas.regions |= {"body": outline, "cavity": cavity, "chest": _above_diaphragm(canvas)}
 
