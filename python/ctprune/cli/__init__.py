@@ -52,3 +52,4 @@ def main() -> None:
     except CtpruneError as error:
         print_error(error)
         sys.exit(FAILED)
+"""The command line."""

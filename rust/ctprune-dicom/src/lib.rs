@@ -8,4 +8,5 @@ pub mod nifti;
 pub mod png_writer;
 pub mod read;
 mod samples;
+pub mod encode;
 pub mod slice;

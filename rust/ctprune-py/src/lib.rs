@@ -7,6 +7,7 @@ mod images;
 mod info;
 mod selection;
 mod settings;
+mod encode;
 
 use pyo3::prelude::*;
 
@@ -25,4 +26,5 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(info::describe, module)?)?;
     module.add_function(wrap_pyfunction!(frames::read_hu, module)?)?;
     module.add_function(wrap_pyfunction!(frames::export_png, module)?)
+    module.add_function(wrap_pyfunction!(encode::encode_frame, module)?)
 }

@@ -1,0 +1,49 @@
+"""Where lesions go: well inside the lung or the liver, spread over what was scanned."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ctprune.phantom.canvas import Plane
+from ctprune.phantom.patient import Lesion, Patient
+from ctprune.phantom.scanner import Scan
+
+# Radius in mm (low, high) by organ; liver lesions are larger, as they stand out less.
+_RADII_MM = {"lung": (6.0, 12.0), "liver": (9.0, 18.0)}
+_CLEARANCE_MM = 2.0
+_LESIONS = 5
+_SEARCH_PIXELS = 96
+
+
+def place_lesions(rng: np.random.Generator, patient: Patient, scan: Scan) -> tuple[Lesion, ...]:
+    """Draw up to five lesions in one organ of a patient, at heights spread over the scan.
+
+    Empty when the scan shows too little of lung and liver to hold one.
+    """
+    fractions = (np.arange(_LESIONS) + rng.uniform(0.2, 0.8, _LESIONS)) / _LESIONS
+    planes = [scan.plane(int(f * scan.slices), pixels=_SEARCH_PIXELS) for f in fractions]
+    regions = [patient.paint(plane).regions for plane in planes]
+    deepest = {organ: sum(float(r[organ].max()) for r in regions) for organ in _RADII_MM}
+    organ = max(deepest, key=lambda name: deepest[name])
+    found = [
+        _place_one(rng, organ, region[organ], plane, patient)
+        for region, plane in zip(regions, planes, strict=True)
+    ]
+    return tuple(lesion for lesion in found if lesion is not None)
+
+
+def _place_one(
+    rng: np.random.Generator, organ: str, distance: np.ndarray, plane: Plane, patient: Patient
+) -> Lesion | None:
+    """A lesion centred on the plane where the organ's `distance` to its surface leaves room for it."""
+    low, high = _RADII_MM[organ]
+    radius = float(rng.uniform(low, high))
+    rows, columns = np.nonzero(distance > radius + _CLEARANCE_MM)
+    choice = float(rng.random())
+    if len(rows) == 0:
+        return None
+    row, column = rows[int(choice * len(rows))], columns[int(choice * len(rows))]
+    sx, sy, sz = patient.build.scale
+    # The warp shifts a lesion by a few mm, which the clearance allows for.
+    centre = (float(plane.x[column]) / sx, float(plane.y[row]) / sy, float(plane.z[row]) / sz)
+    return Lesion(organ=organ, centre=centre, radius_mm=radius)
