@@ -83,8 +83,7 @@ pub(crate) fn make_native(bytes: &mut [u8], size: usize, big_endian: bool) {
 }
 
 fn reverse_each<const N: usize>(bytes: &mut [u8]) {
-    let (samples, _) = bytes.as_chunks_mut::<N>();
-    samples.iter_mut().for_each(|sample| sample.reverse());
+    bytes.chunks_exact_mut(N).for_each(<[u8]>::reverse);
 }
 
 /// Bytes of a slice of `rows × columns` pixels, or why there may be no such slice.

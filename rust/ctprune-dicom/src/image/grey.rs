@@ -33,10 +33,9 @@ pub(super) fn ramp(bits: u8) -> [u8; 256] {
     std::array::from_fn(|sample| ((sample as u32).min(largest) * 255 / largest) as u8)
 }
 
-/// Grey value of each palette entry. Indices beyond the palette are grey themselves, as in Pillow, whose
-/// palettes start as a grey ramp.
+/// Grey value of each palette entry. Indices beyond the palette are black, as in Pillow.
 pub(super) fn palette_ramp(palette: &[u8]) -> [u8; 256] {
-    let mut greys = std::array::from_fn(|index| index as u8);
+    let mut greys = [0; 256];
     for (grey, entry) in greys.iter_mut().zip(palette.chunks_exact(3)) {
         *grey = luma(entry[0], entry[1], entry[2]);
     }
@@ -92,8 +91,8 @@ mod tests {
     }
 
     #[test]
-    fn indices_beyond_the_palette_are_grey() {
+    fn indices_beyond_the_palette_are_black() {
         let greys = palette_ramp(&[255, 0, 0, 9, 9, 9]);
-        assert_eq!(greys[..4], [76, 9, 2, 3]);
+        assert_eq!(greys[..4], [76, 9, 0, 0]);
     }
 }

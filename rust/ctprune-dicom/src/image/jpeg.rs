@@ -70,13 +70,13 @@ fn to_grey(pixels: &[u8], format: PixelFormat, grey: &mut Vec<u8>) {
     match format {
         PixelFormat::Rgb => grey::from_colours::<3>(pixels, grey),
         PixelFormat::Cmyk => {
-            let (pixels, _) = pixels.as_chunks::<4>();
             grey.clear();
             // Adobe stores inks inverted, and Pillow takes every CMYK JPEG for Adobe's.
+            let inks_of = |pixel: &[u8]| [0, 1, 2, 3].map(|i| 255 - pixel[i]);
             grey.extend(
                 pixels
-                    .iter()
-                    .map(|inks| grey::luma_of_inks(inks.map(|ink| 255 - ink))),
+                    .chunks_exact(4)
+                    .map(|pixel| grey::luma_of_inks(inks_of(pixel))),
             );
         }
         _ => {

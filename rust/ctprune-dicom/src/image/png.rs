@@ -23,6 +23,10 @@ pub(super) fn decode(bytes: &[u8], options: &ReadOptions, decoded: &mut Decoded)
         .output_buffer_size()
         .ok_or_else(|| failed("the PNG is larger than the address space"))?;
     let pixels = decoded.samples.bytes_mut(length);
+    if reader.info().interlaced {
+        // The decoder merges the passes of small samples bit by bit, so the bits must start as 0.
+        pixels.fill(0);
+    }
     reader.next_frame(pixels).map_err(refusal)?;
     let content = to_content(reader.info(), pixels, &mut decoded.grey)?;
     Ok(Picture {
@@ -68,11 +72,10 @@ fn to_content(info: &Info<'_>, pixels: &mut [u8], grey: &mut Vec<u8>) -> Result<
 
 /// Pillow reads colours of 16 bits by their high byte, which comes first. `N` is bytes a pixel.
 fn from_deep_colours<const N: usize>(pixels: &[u8], grey: &mut Vec<u8>) {
-    let (pixels, _) = pixels.as_chunks::<N>();
     grey.clear();
     grey.extend(
         pixels
-            .iter()
+            .chunks_exact(N)
             .map(|pixel| grey::luma(pixel[0], pixel[2], pixel[4])),
     );
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Seek};
 
 use tiff::decoder::{ChunkType, Decoder, Limits};
-use tiff::tags::{PhotometricInterpretation, PlanarConfiguration, Predictor, Tag};
+use tiff::tags::{PhotometricInterpretation, PlanarConfiguration, Tag};
 use tiff::{ColorType, TiffError};
 
 use super::{Decoded, Picture, hand_over, tiff_pixels};
@@ -79,9 +79,8 @@ pub(super) struct Layout {
     pub(super) columns: usize,
     pub(super) colour: ColorType,
     pub(super) sample: SampleType,
-    /// Samples from one pixel to the next, and from one plane to the next.
-    pub(super) pixel_stride: usize,
-    pub(super) plane_stride: usize,
+    /// Samples of one pixel, side by side.
+    pub(super) samples: usize,
     pub(super) white_is_zero: bool,
     /// The colours are multiplied by their alpha.
     pub(super) premultiplied: bool,
@@ -91,35 +90,18 @@ impl Layout {
     fn of<R: Read + Seek>(decoder: &mut Decoder<R>) -> Result<Layout, Refusal> {
         let (columns, rows) = decoder.dimensions().map_err(refusal)?;
         let colour = decoder.colortype().map_err(refusal)?;
+        check_arrangement(decoder, colour)?;
         let photometric: u16 = tag(decoder, Tag::PhotometricInterpretation, 1)?;
         let alpha: Vec<u16> = tag_values(decoder, Tag::ExtraSamples)?;
-        let planar = tag(decoder, Tag::PlanarConfiguration, 1)? == PlanarConfiguration::Planar.to_u16();
-        let (rows, columns) = (rows as usize, columns as usize);
-        let samples = usize::from(colour.num_samples());
-        let layout = Layout {
-            rows,
-            columns,
+        Ok(Layout {
+            rows: rows as usize,
+            columns: columns as usize,
             colour,
             sample: sample_type(decoder, colour)?,
-            pixel_stride: if planar { 1 } else { samples },
-            plane_stride: if planar { rows.saturating_mul(columns) } else { 1 },
+            samples: usize::from(colour.num_samples()),
             white_is_zero: photometric == PhotometricInterpretation::WhiteIsZero.to_u16(),
             premultiplied: alpha.first() == Some(&1),
-        };
-        layout.check_predictor(decoder, planar)?;
-        Ok(layout)
-    }
-
-    /// The decoder undoes a predictor after it has dropped surplus samples, which gives wrong values.
-    fn check_predictor<R: Read + Seek>(&self, decoder: &mut Decoder<R>, planar: bool) -> Result<(), Refusal> {
-        let samples: u16 = tag(decoder, Tag::SamplesPerPixel, 1)?;
-        let predictor = tag(decoder, Tag::Predictor, 1)?;
-        if !planar && samples != self.colour.num_samples() && predictor != Predictor::None.to_u16() {
-            return Err(failed(format!(
-                "TIFF of {samples} samples with a predictor is not supported"
-            )));
-        }
-        Ok(())
+        })
     }
 
     /// Bytes that the decoded page needs; both the page and one of its tiles stay within the limit.
@@ -135,8 +117,25 @@ impl Layout {
             let (columns, rows) = decoder.chunk_dimensions();
             slice_bytes(u64::from(rows), u64::from(columns), bytes_per_pixel, options)?;
         }
-        Ok(decoder.image_buffer_layout().map_err(refusal)?.complete_len)
+        Ok(decoder.image_buffer_layout().map_err(refusal)?.len)
     }
+}
+
+/// Refuses what the decoder gets wrong: separate colour planes, and surplus samples besides colour and alpha.
+fn check_arrangement<R: Read + Seek>(decoder: &mut Decoder<R>, colour: ColorType) -> Result<(), Refusal> {
+    let samples: u16 = tag(decoder, Tag::SamplesPerPixel, 1)?;
+    let planes = tag(decoder, Tag::PlanarConfiguration, 1)?;
+    if samples > 1 && planes == PlanarConfiguration::Planar.to_u16() {
+        return Err(failed(format!(
+            "TIFF of {samples} separate planes is not supported"
+        )));
+    }
+    if samples != colour.num_samples() {
+        return Err(failed(format!(
+            "TIFF of {samples} samples for {colour:?} is not supported"
+        )));
+    }
+    Ok(())
 }
 
 /// SampleFormat (339) and bits a sample; up to 8 bits unsigned are one byte wide here.

@@ -33,7 +33,7 @@ pub(super) fn to_content(layout: &Layout, pixels: &mut [u8], grey: &mut Vec<u8>)
 impl Layout {
     /// Index of a sample of a pixel.
     fn at(&self, pixel: usize, sample: usize) -> usize {
-        pixel * self.pixel_stride + sample * self.plane_stride
+        pixel * self.samples + sample
     }
 
     fn pixels(&self) -> std::ops::Range<usize> {
@@ -49,7 +49,7 @@ fn grey_samples(
     grey: &mut Vec<u8>,
 ) -> Result<Content, Refusal> {
     let size = sample.size();
-    if layout.pixel_stride > 1 {
+    if layout.samples > 1 {
         for pixel in layout.pixels() {
             let start = layout.at(pixel, 0) * size;
             pixels.copy_within(start..start + size, pixel * size);
@@ -93,7 +93,7 @@ fn colours(layout: &Layout, grey: &mut Vec<u8>, value_at: impl Fn(usize, usize) 
 /// Undoes the multiplication by alpha as Pillow does it.
 fn divide(value: u8, alpha: u8) -> u8 {
     match alpha {
-        0 | 255 => value,
+        0 => 0,
         alpha => (255 * u32::from(value) / u32::from(alpha)).min(255) as u8,
     }
 }
