@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::resample::Plan;
+use crate::resample::{Plan, Scratch};
 
 /// The smallest hash size, as in ImageHash.
 pub const MIN_HASH_SIZE: usize = 2;
@@ -19,7 +19,7 @@ const MAX_PLANS: usize = 64;
 pub struct DhashEngine {
     hash_size: usize,
     plans: HashMap<(usize, usize), Plan>,
-    between: Vec<u8>,
+    scratch: Scratch,
     reduced: Vec<u8>,
 }
 
@@ -35,7 +35,7 @@ impl DhashEngine {
         Ok(Self {
             hash_size,
             plans: HashMap::new(),
-            between: Vec::new(),
+            scratch: Scratch::default(),
             reduced,
         })
     }
@@ -69,7 +69,7 @@ impl DhashEngine {
             .plans
             .entry((rows, columns))
             .or_insert_with(|| Plan::new(rows, columns, size, size + 1));
-        plan.run(grey, rows, &mut self.between, &mut self.reduced);
+        plan.run(grey, &mut self.scratch, &mut self.reduced);
         pack_differences(&self.reduced, size, out);
     }
 }

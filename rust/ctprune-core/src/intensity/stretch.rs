@@ -100,7 +100,7 @@ impl Divider {
             .wrapping_mul(255)
             .wrapping_sub(quotient.wrapping_mul(self.width));
         let more_than = self.half - (quotient & self.even);
-        (quotient + u16::from(remainder > more_than)) as u8
+        (quotient + u16::from(remainder > more_than)).min(255) as u8
     }
 }
 
