@@ -144,7 +144,6 @@ fn frame_event(
     } = buffers;
     let bytes = frames.bytes(n, &mut object.dataset.source, encoded);
     let bytes = bytes.map_err(|e| Refusal::Failed(format!("frame {n} cannot be read: {e}")))?;
-    let signed = object.header.pixel_representation == Some(1);
     let stored = match (object.dataset.syntax.compression, shape.sample) {
         (Compression::None, sample) => {
             let swap = object.dataset.syntax.encoding.big_endian != cfg!(target_endian = "big");
@@ -155,18 +154,10 @@ fn frame_event(
                 rows: shape.rows,
                 columns: shape.columns,
                 sample,
-                signed,
             };
-            let layout = codec::decode(compression, bytes, &expected, decoded).map_err(Refusal::Failed)?;
-            let len = shape.rows as usize * shape.columns as usize * layout.bytes();
-            stored(
-                decoded.bytes(len),
-                Layout {
-                    sample: layout,
-                    swap: false,
-                },
-                samples,
-            )
+            let sample = codec::decode(compression, bytes, &expected, decoded).map_err(Refusal::Failed)?;
+            let len = shape.rows as usize * shape.columns as usize * sample.bytes();
+            stored(decoded.bytes(len), Layout { sample, swap: false }, samples)
         }
     };
     report(&object.header.info, shape, stored, scale, each);
