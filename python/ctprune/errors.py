@@ -27,8 +27,3 @@ class UnreadableError(CtpruneError, ValueError):
 
 class Interrupted(CtpruneError):
     """The user stopped the run; what was done is saved where the text says."""
-"""What ctprune raises."""
-
-
-class CtpruneError(Exception):
-    """Anything that ctprune cannot do, in one sentence."""

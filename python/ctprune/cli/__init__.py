@@ -52,4 +52,3 @@ def main() -> None:
     except CtpruneError as error:
         print_error(error)
         sys.exit(FAILED)
-"""The command line."""

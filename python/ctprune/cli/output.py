@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
+#: Reasons are sorted by number; a broken archive can have a different one for each file.
+_REASONS_SHOWN = 10
+
 DONE, FAILED, WRONG_USAGE, DONE_WITH_FAILURES = 0, 1, 2, 3
 
 
@@ -57,8 +60,12 @@ def summary_table(summary: dict[str, Any]) -> Table:
         row("threshold (Hamming distance)", summary["threshold"])
     for status in ("skipped", "failed"):
         row(status, f"{sum(summary[status].values()):,}")
-        for reason, count in summary[status].items():
+        reasons = list(summary[status].items())
+        for reason, count in reasons[:_REASONS_SHOWN]:
             row(f"  {reason}", f"{count:,}")
+        if len(reasons) > _REASONS_SHOWN:
+            others = sum(count for _, count in reasons[_REASONS_SHOWN:])
+            row("  other reasons, see the manifest", f"{others:,}")
     for oddity, count in summary["volumes_with"].items():
         if count:
             row(f"volumes with {oddity.replace('_', ' ')}", f"{count:,}")

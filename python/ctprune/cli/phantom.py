@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ctprune.phantom import ArchiveSummary, write_archive
+if TYPE_CHECKING:
+    from ctprune.phantom import ArchiveSummary
 
 
 def command(
@@ -21,9 +22,9 @@ def command(
 
     Bodies, scanners, kernels, slice distances and transfer syntaxes differ; each study has a scout and a dose
     report; half of the patients have lesions, listed in OUT/labels.csv.
-
-    Example: ctprune phantom demo --patients 4 --seed 1
     """
+    from ctprune.phantom import write_archive
+
     typer.echo(_report(write_archive(out, patients=patients, seed=seed, size=size, slices=slices)))
 
 

@@ -3,10 +3,10 @@
 //! [`slice`] holds the shared types; each format is one module.
 
 pub mod dicom;
+pub mod encode;
 pub mod image;
 pub mod nifti;
 pub mod png_writer;
 pub mod read;
 mod samples;
-pub mod encode;
 pub mod slice;

@@ -59,8 +59,11 @@ fn format_of(path: &Path) -> Result<Format, Refusal> {
     if head.is_empty() {
         return Err(Refusal::Failed("the file is empty".into()));
     }
-    // NIfTI first: its header may begin like a DICOM data set without preamble, and its magic is certain.
-    if image::looks_like_image(head) {
+    // NIfTI before DICOM: its header may begin like a DICOM data set without preamble, and its magic is certain.
+    if head.get(128..132) == Some(b"DICM") {
+        // Some writers put a TIFF header into the preamble, for software that reads both.
+        Ok(Format::Dicom)
+    } else if image::looks_like_image(head) {
         Ok(Format::Image)
     } else if nifti::looks_like_nifti(head) || nifti::looks_like_gzipped_nifti(head) {
         Ok(Format::Nifti)

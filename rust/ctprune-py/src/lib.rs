@@ -1,13 +1,13 @@
 //! The Python extension module `ctprune._core`: arguments in, core called without the GIL, errors mapped once.
 
 mod archive;
+mod encode;
 mod fingerprint;
 mod frames;
 mod images;
 mod info;
 mod selection;
 mod settings;
-mod encode;
 
 use pyo3::prelude::*;
 
@@ -25,6 +25,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(selection::select_exemplars, module)?)?;
     module.add_function(wrap_pyfunction!(info::describe, module)?)?;
     module.add_function(wrap_pyfunction!(frames::read_hu, module)?)?;
-    module.add_function(wrap_pyfunction!(frames::export_png, module)?)
+    module.add_function(wrap_pyfunction!(frames::export_png, module)?)?;
     module.add_function(wrap_pyfunction!(encode::encode_frame, module)?)
 }
