@@ -55,7 +55,7 @@ class Patient:
         return 2 * float(half_axes_mm(self.build, heights)[0].max()) * self.build.scale[0]
 
     def paint(self, plane: Plane) -> Canvas:
-        """Paint a plane given in mm of the room: `hu` is the picture, `lesion_mm2` how much lesion it shows."""
+        """Paint a plane given in mm of the room: `hu` is the picture, `lesion_mm2` the lesion area in it."""
         sx, sy, sz = (np.float32(scale) for scale in self.build.scale)
         own = Plane(x=plane.x / sx, y=plane.y / sy, z=plane.z / sz)
         warp_x, warp_y = (np.float32(_WARP_MM) * field.on_plane(own.x, own.y, own.z) for field in self._warp)
