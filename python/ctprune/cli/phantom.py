@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+<<<<<<< HEAD
 if TYPE_CHECKING:
     from ctprune.phantom import ArchiveSummary
+=======
+from ctprune.phantom import LABELS, ArchiveSummary, write_archive
+>>>>>>> phantom
 
 
 def command(
@@ -32,7 +36,7 @@ def _report(summary: ArchiveSummary) -> str:
     return (
         f"{summary.path}: {summary.files} DICOM files, {summary.bytes / 1e6:.1f} MB; "
         f"{summary.patients} patients, {summary.series} series, {summary.slices} slices.\n"
-        f"{summary.patients_with_lesion} patients have lesions, visible in {summary.slices_with_lesion} slices: "
-        f"{summary.path / 'labels.csv'}\n"
+        f"{summary.patients_with_lesion} patients have lesions, seen in {summary.slices_with_lesion} slices: "
+        f"{summary.path / LABELS}\n"
         f"Next: ctprune reduce {summary.path} --method hash --out run/"
     )

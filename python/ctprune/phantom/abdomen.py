@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ctprune.phantom.canvas import Canvas, Tubes
+from ctprune.phantom.canvas import Canvas, Piece, Tubes
 from ctprune.phantom.fields import Floats
 from ctprune.phantom.torso import FAT_HU, MUSCLE_HU, Build
 
@@ -45,7 +45,7 @@ class Abdomen:
         s = self._size
         right = canvas.ellipsoid((-78, 0, -52), (74 * s[0], 92, 92 * s[0]))
         left = canvas.ellipsoid((-10, -42, -30), (82 * s[1], 46, 48))
-        return np.maximum(right, left) + 1.5 * canvas.texture
+        return np.asarray(np.maximum(right, left) + 1.5 * canvas.texture, dtype=np.float32)
 
     def _paint_stomach(self, canvas: Canvas, inside: Floats) -> None:
         centre, radii = (58.0, -34.0, -62.0), (44.0 * self._size[2], 38.0, 56.0)
@@ -74,8 +74,8 @@ class Abdomen:
             canvas.paint_tubes(tubes, content_hu, grow_mm=-3.0, within=inside)
 
 
-def _liver_vessel(rng: np.random.Generator) -> tuple[tuple[float, ...], tuple[float, ...], float, float]:
-    """A vein from near the porta outwards."""
+def _liver_vessel(rng: np.random.Generator) -> Piece:
+    """Draw a vein from near the porta outwards."""
     start = np.array([-40, -8, -40]) + rng.normal(0, 14, 3)
     direction = rng.normal(0, 1, 3) + np.array([-0.7, 0, 0])
     end = start + direction / np.linalg.norm(direction) * rng.uniform(35, 70)
@@ -83,8 +83,8 @@ def _liver_vessel(rng: np.random.Generator) -> tuple[tuple[float, ...], tuple[fl
 
 
 def _bowel(rng: np.random.Generator) -> list[tuple[Tubes, float]]:
-    """A random walk in front of the kidneys, as its pieces of each content with the content's HU."""
-    pieces: dict[float, list[tuple[tuple[float, ...], tuple[float, ...], float, float]]] = {}
+    """Walk at random in front of the kidneys; gives the pieces of each content with its HU."""
+    pieces: dict[float, list[Piece]] = {}
     values, odds = zip(*_CONTENTS, strict=True)
     at = np.array([0.0, -40, -110])
     for _ in range(34):

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from ctprune.phantom.fields import Floats
 
 Window = tuple[slice, slice]
+# Start, end, radius at the start, radius at the end (mm): one piece of `Tubes`.
+Piece = tuple[tuple[float, ...], tuple[float, ...], float, float]
 WHOLE: Window = (slice(None), slice(None))
 
 AIR_HU = -1000.0
@@ -43,8 +45,8 @@ class Tubes:
     radius: Floats
 
     @classmethod
-    def of(cls, pieces: list[tuple[tuple[float, ...], tuple[float, ...], float, float]]) -> Tubes:
-        """From (start, end, radius at start, radius at end) in mm."""
+    def of(cls, pieces: list[Piece]) -> Tubes:
+        """Collect pieces."""
         return cls(
             start=np.array([p[0] for p in pieces], dtype=np.float32).reshape(-1, 3),
             end=np.array([p[1] for p in pieces], dtype=np.float32).reshape(-1, 3),
@@ -52,7 +54,7 @@ class Tubes:
         )
 
     def near(self, plane: Plane, margin_mm: float) -> NDArray[np.intp]:
-        """Indices of the pieces that come within `margin_mm` of the plane."""
+        """Find the pieces that come within `margin_mm` of the plane."""
         slope = (plane.z[-1] - plane.z[0]) / max(plane.y[-1] - plane.y[0], np.float32(1e-6))
         heights = [p[:, 2] - plane.z[0] - slope * (p[:, 1] - plane.y[0]) for p in (self.start, self.end)]
         reach = self.radius.max(axis=1) + margin_mm
@@ -68,8 +70,9 @@ def rounded_minimum(a: Floats, b: Floats, radius_mm: float = 14.0) -> Floats:
 class Canvas:
     """The picture being painted: `hu` of shape (rows, cols), float32.
 
-    `x`, `y` (rows, cols) and `z` (rows, 1) are the warped positions of the pixels; `texture` and
-    `patches` (rows, cols) are a fine and a coarser smooth field. `regions` keeps distances that later organs need, for instance "lung".
+    `x`, `y` (rows, cols) and `z` (rows, 1) are the warped positions of the pixels; `texture` and `patches`
+    (rows, cols) are a fine and a coarser smooth field. `regions` keeps distances that later organs need, for
+    instance "lung".
     """
 
     def __init__(
@@ -82,10 +85,16 @@ class Canvas:
         self.texture, self.patches = texture, patches
         self.hu = np.full(self.x.shape, AIR_HU, dtype=np.float32)
         self.regions: dict[str, Floats] = {}
+        self.lesion_mm2 = 0.0
         # Windows are larger by how far the warp moves a point.
         self._margin_mm = 1 + float(max(np.abs(warp[0]).max(), np.abs(warp[1]).max()))
         # Edges are one pixel wide: what a detector would average.
-        self._edge_mm = float(abs(plane.x[1] - plane.x[0])) if len(plane.x) > 1 else 1.0
+        self._edge_mm = float(abs(plane.x[1] - plane.x[0]))
+
+    @property
+    def pixel_mm2(self) -> float:
+        """Area of a pixel in the reference body."""
+        return self._edge_mm * float(abs(self.plane.y[1] - self.plane.y[0]))
 
     def blend(self, distance: Floats, value: float | Floats, window: Window = WHOLE) -> None:
         """Paint `value` where `distance` (of the window's shape) is positive, with a soft edge."""
@@ -94,7 +103,7 @@ class Canvas:
         part += coverage * (value - part)
 
     def window(self, low: tuple[float, float], high: tuple[float, float]) -> Window:
-        """The pixels that may lie between two corners (x, y) in mm, warped or not."""
+        """Find the pixels that may lie between two corners (x, y) in mm, warped or not."""
         margin = self._margin_mm
         columns = np.searchsorted(self.plane.x, (low[0] - margin, high[0] + margin))
         rows = np.searchsorted(self.plane.y, (low[1] - margin, high[1] + margin))
@@ -160,7 +169,7 @@ class Canvas:
         return np.asarray(radius[0] + along * (radius[1] - radius[0]) - away, dtype=np.float32)
 
     def _crop(self, window: Window) -> Canvas:
-        """The same positions, fewer of them; its picture is not used."""
+        """Take the positions of fewer pixels; the result's picture is not used."""
         part = object.__new__(Canvas)
         part.x, part.y, part.z = self.x[window], self.y[window], self.z[window[0]]
         return part

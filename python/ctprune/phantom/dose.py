@@ -1,4 +1,4 @@
-"""Dose reports, which archives hold among the slices: a screen as secondary capture, or a structured report."""
+"""Dose reports, which archives hold among the slices: a screen shot or a structured report."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ctprune.phantom.study import Study
 
 # Letters of 3 × 5 dots; each row is three bits.
 _DOTS = {
-    "0": "75557", "1": "26227", "2": "71747", "3": "71717", "4": "55711", "5": "74717", "6": "74757", "7": "71244",
-    "8": "75757", "9": "75717", ".": "00002", " ": "00000", "C": "34443", "D": "65556", "E": "74647", "G": "34553",
-    "I": "72227", "L": "44447", "M": "57755", "O": "25552", "P": "65644", "R": "65655", "S": "34216", "T": "72222",
-    "V": "55552", "Y": "55222",
+    "0": "75557", "1": "26227", "2": "71747", "3": "71717", "4": "55711", "5": "74717", "6": "74757",
+    "7": "71244", "8": "75757", "9": "75717", ".": "00002", " ": "00000", "C": "34443", "D": "65556",
+    "E": "74647", "G": "34553", "I": "72227", "L": "44447", "M": "57755", "O": "25552", "P": "65644",
+    "R": "65655", "S": "34216", "T": "72222", "V": "55552", "Y": "55222",
 }  # fmt: skip
 _DOT_PIXELS = 3
 
 
 def dose_dataset(study: Study, *, series: int, slices: int) -> Dataset:
-    """The study's dose report: a screen for patients of odd number, a structured report for the others."""
+    """Make the dose report: a screen for patients of odd number, a structured report for the others."""
     ctdi_mgy = round(6 + 0.02 * study.protocol.kvp + study.number % 3, 2)
     dlp_mgy_cm = round(ctdi_mgy * slices * study.protocol.spacing_mm / 10, 1)
     make = _screen if study.number % 2 else _structured_report

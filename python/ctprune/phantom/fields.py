@@ -28,7 +28,7 @@ class SmoothField:
     def on_plane(self, x: Floats, y: Floats, z: Floats) -> Floats:
         """Value at every pixel of a plane, shape (rows, cols).
 
-        `x` has shape (cols,), `y` and `z` have shape (rows,): a plane may be tilted about the x axis. Units mm.
+        `x` has shape (cols,), `y` and `z` have shape (rows,), in mm: a plane may be tilted about the x axis.
         """
         at_z, weights_z = self._taps(z, axis=0)
         at_y, weights_y = self._taps(y, axis=1)
@@ -53,4 +53,4 @@ class SmoothField:
         first = np.minimum(cells.astype(np.intp), self._lattice.shape[axis] - 4)
         t = cells - first
         weights = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
-        return first, np.asarray(weights, dtype=np.float32) / 6
+        return first, np.asarray(weights, dtype=np.float32) / np.float32(6)

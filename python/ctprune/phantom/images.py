@@ -20,7 +20,7 @@ Stored = NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.uint8]
 def slice_dataset(
     study: Study, plan: SeriesPlan, scan: Scan, *, series: int, index: int, stored: Stored
 ) -> Dataset:
-    """One slice as a CT Image (DICOM PS3.3 A.3); `index` counts from 0 at the head."""
+    """Make a CT Image of one slice (DICOM PS3.3 A.3); `index` counts from 0 at the head."""
     ds = study.dataset(
         sop_class_uid=CTImageStorage,
         transfer_syntax_uid=plan.transfer_syntax_uid,
@@ -45,7 +45,7 @@ def slice_dataset(
 def enhanced_dataset(
     study: Study, plan: SeriesPlan, scan: Scan, *, series: int, frames: Sequence[Stored]
 ) -> Dataset:
-    """A whole series as one Enhanced CT Image (DICOM PS3.3 A.38), one frame per slice."""
+    """Make one Enhanced CT Image of a whole series (DICOM PS3.3 A.38), one frame per slice."""
     ds = study.dataset(
         sop_class_uid=EnhancedCTImageStorage,
         transfer_syntax_uid=plan.transfer_syntax_uid,
@@ -71,7 +71,7 @@ def enhanced_dataset(
 def localizer_dataset(
     study: Study, *, picture: NDArray[np.int16], top_mm: float, spacing_mm: float
 ) -> Dataset:
-    """The scout: a coronal projection, rows from `top_mm` downwards."""
+    """Make the scout: a coronal projection, rows from `top_mm` downwards."""
     plan = study.protocol.series[0]
     uncompressed = (
         "1.2.840.10008.1.2" if plan.transfer_syntax_uid == "1.2.840.10008.1.2" else "1.2.840.10008.1.2.1"
@@ -196,5 +196,5 @@ def _decimals(values: Sequence[float]) -> list[float]:
 
 
 def _decimal(value: float) -> float:
-    """A decimal string holds 16 characters: a thousandth of a micrometre is enough."""
+    """Round to a nanometre: a decimal string holds 16 characters."""
     return round(value, 6) + 0.0

@@ -9,18 +9,20 @@ from ctprune.phantom.patient import Lesion, Patient
 from ctprune.phantom.scanner import Scan
 
 # Radius in mm (low, high) by organ; liver lesions are larger, as they stand out less.
-_RADII_MM = {"lung": (6.0, 12.0), "liver": (9.0, 18.0)}
+_RADII_MM = {"lung": (7.0, 13.0), "liver": (9.0, 18.0)}
 _CLEARANCE_MM = 2.0
-_LESIONS = 5
+# One for each 36 mm of the scan, within limits: about half of the slices then show one.
+_MM_PER_LESION, _FEWEST, _MOST = 36.0, 1, 8
 _SEARCH_PIXELS = 96
 
 
 def place_lesions(rng: np.random.Generator, patient: Patient, scan: Scan) -> tuple[Lesion, ...]:
-    """Draw up to five lesions in one organ of a patient, at heights spread over the scan.
+    """Draw some lesions in one organ of a patient, at heights spread over the scan.
 
     Empty when the scan shows too little of lung and liver to hold one.
     """
-    fractions = (np.arange(_LESIONS) + rng.uniform(0.2, 0.8, _LESIONS)) / _LESIONS
+    count = int(np.clip(scan.slices * scan.spacing_mm / _MM_PER_LESION, _FEWEST, _MOST))
+    fractions = (np.arange(count) + rng.uniform(0.2, 0.8, count)) / count
     planes = [scan.plane(int(f * scan.slices), pixels=_SEARCH_PIXELS) for f in fractions]
     regions = [patient.paint(plane).regions for plane in planes]
     deepest = {organ: sum(float(r[organ].max()) for r in regions) for organ in _RADII_MM}
@@ -35,7 +37,7 @@ def place_lesions(rng: np.random.Generator, patient: Patient, scan: Scan) -> tup
 def _place_one(
     rng: np.random.Generator, organ: str, distance: np.ndarray, plane: Plane, patient: Patient
 ) -> Lesion | None:
-    """A lesion centred on the plane where the organ's `distance` to its surface leaves room for it."""
+    """Centre a lesion on the plane where the organ's `distance` to its surface leaves room for it."""
     low, high = _RADII_MM[organ]
     radius = float(rng.uniform(low, high))
     rows, columns = np.nonzero(distance > radius + _CLEARANCE_MM)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ctprune.phantom.canvas import Canvas, Tubes, rounded_minimum
+from ctprune.phantom.canvas import Canvas, Piece, Tubes, rounded_minimum
 from ctprune.phantom.fields import Floats
 
 LUNG_HU, VESSEL_HU = -855.0, 30.0
@@ -28,7 +28,7 @@ class Lungs:
     """Both lungs of one patient."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        pieces: list[tuple[tuple[float, ...], tuple[float, ...], float, float]] = []
+        pieces: list[Piece] = []
         for side in (-1, 1):
             for lateral, back, up in _TRUNKS:
                 direction = np.array([side * lateral, back, up]) + rng.normal(0, 0.12, 3)
@@ -55,7 +55,7 @@ def _lung_distance(canvas: Canvas) -> Floats:
 
 def _grow(
     rng: np.random.Generator,
-    pieces: list[tuple[tuple[float, ...], tuple[float, ...], float, float]],
+    pieces: list[Piece],
     start: np.ndarray,
     direction: np.ndarray,
     radius_mm: float,
@@ -68,4 +68,4 @@ def _grow(
     if generations == 1:
         return
     for spread in (rng.normal(0, 0.45, 3), rng.normal(0, 0.45, 3)):
-        _grow(rng, pieces, end, direction + spread, radius_mm * rng.uniform(0.62, 0.85), generations - 1)
+        _grow(rng, pieces, end, direction + spread, radius_mm * rng.uniform(0.68, 0.88), generations - 1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
-from ctprune.phantom.canvas import Canvas, Tubes
+from ctprune.phantom.canvas import Canvas, Piece, Tubes
 from ctprune.phantom.torso import FAT_HU, Build
 
 _AORTA = (
@@ -73,8 +75,6 @@ class Mediastinum:
             canvas.paint_ellipsoid(centre, radii, value, roughness_mm=1.0, within=chest)
 
 
-def _chain(
-    points: tuple[tuple[float, ...], ...], radius_mm: float
-) -> list[tuple[tuple[float, ...], tuple[float, ...], float, float]]:
+def _chain(points: tuple[tuple[float, ...], ...], radius_mm: float) -> list[Piece]:
     """Tubes of one radius from point to point."""
-    return [(a, b, radius_mm, radius_mm) for a, b in zip(points, points[1:], strict=False)]
+    return [(a, b, radius_mm, radius_mm) for a, b in pairwise(points)]

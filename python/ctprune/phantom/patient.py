@@ -14,14 +14,16 @@ from ctprune.phantom.mediastinum import Mediastinum
 from ctprune.phantom.skeleton import Skeleton
 from ctprune.phantom.torso import Build, half_axes_mm, paint_couch, paint_torso
 
-_WARP_CELL_MM, _WARP_MM = 38.0, 4.0
+_WARP_CELL_MM, _WARP_MM = 40.0, 3.6
 _TEXTURE_CELL_MM, _PATCH_CELL_MM = 7.0, 26.0
 _NODULE_HU, _LIVER_LESION_CONTRAST_HU = 38.0, 62.0
+# A lesion is seen where it differs from what would be there without it by more than this.
+_VISIBLE_HU = 30.0
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """A roundish lesion: `organ` is "lung" (a bright nodule) or "liver" (a dark spot); mm of the reference body."""
+    """A roundish lesion, in mm of the reference body; `organ` is "lung" (bright) or "liver" (dark)."""
 
     organ: str
     centre: tuple[float, float, float]
@@ -53,7 +55,7 @@ class Patient:
         return 2 * float(half_axes_mm(self.build, heights)[0].max()) * self.build.scale[0]
 
     def paint(self, plane: Plane) -> Canvas:
-        """Paint the plane, given in mm of the room: x (cols,), y and z (rows,). The picture is `hu`, float32."""
+        """Paint a plane given in mm of the room: `hu` is the picture, `lesion_mm2` the lesion area in it."""
         sx, sy, sz = (np.float32(scale) for scale in self.build.scale)
         own = Plane(x=plane.x / sx, y=plane.y / sy, z=plane.z / sz)
         warp_x, warp_y = (np.float32(_WARP_MM) * field.on_plane(own.x, own.y, own.z) for field in self._warp)
@@ -68,17 +70,11 @@ class Patient:
         self._skeleton.paint(canvas)
         return canvas
 
-    def shows_lesion(self, plane: Plane, *, least_radius_mm: float = 1.5) -> bool:
-        """Whether the plane (mm of the room) cuts a lesion in a disc of at least this radius."""
-        _, sy, sz = self.build.scale
-        for lesion in self.lesions:
-            row = int(np.argmin(np.abs(plane.y / sy - lesion.centre[1])))
-            away = float(plane.z[row]) / sz - lesion.centre[2]
-            if lesion.radius_mm**2 - away**2 >= least_radius_mm**2:
-                return True
-        return False
-
     def _paint_lesions(self, canvas: Canvas) -> None:
+        """Paint the lesions and measure what can be seen of them."""
+        if not self.lesions:
+            return
+        healthy = canvas.hu.copy()
         for lesion in self.lesions:
             nodule = lesion.organ == "lung"
             value = _NODULE_HU if nodule else self._abdomen.liver_hu - _LIVER_LESION_CONTRAST_HU
@@ -89,3 +85,5 @@ class Patient:
                 roughness_mm=1.2,
                 within=canvas.regions[lesion.organ] + 2,
             )
+        visible = np.count_nonzero(np.abs(canvas.hu - healthy) > _VISIBLE_HU)
+        canvas.lesion_mm2 = visible * canvas.pixel_mm2 * self.build.scale[0] * self.build.scale[1]

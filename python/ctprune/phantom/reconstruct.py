@@ -26,22 +26,24 @@ class Reconstruction:
         fx = np.fft.rfftfreq(scan.size, scan.pixel_spacing_mm)[None, :]
         self._frequency = np.hypot(fy, fx)
 
-    def images(self, index: int, kernels: list[Kernel], rng: np.random.Generator) -> list[Floats]:
-        """Slice `index` with each kernel, in HU, float32 (rows, cols).
+    def acquire(self, index: int) -> tuple[Floats, float]:
+        """Average slice `index` over its thickness: HU without blur or noise, and the mm² of lesion seen."""
+        thickness = self._protocol.thickness_mm
+        count = int(np.ceil(thickness / _SUBPLANE_MM))
+        offsets = ((np.arange(count) + 0.5) / count - 0.5) * thickness
+        planes = [self._patient.paint(self._scan.plane(index, offset_mm=float(o))) for o in offsets]
+        body = np.asarray(np.mean([plane.hu for plane in planes], axis=0), dtype=np.float32)
+        return body, float(np.mean([plane.lesion_mm2 for plane in planes]))
+
+    def images(self, acquired: Floats, kernels: list[Kernel], rng: np.random.Generator) -> list[Floats]:
+        """Reconstruct a slice with each kernel, in HU, float32 (rows, cols).
 
         All kernels see the same photons, so their noise is one realisation filtered differently: pictures of
         one acquisition are near-duplicates, as real ones are.
         """
-        body = np.fft.rfft2(self._thick_slice(index))
+        body = np.fft.rfft2(acquired)
         photons = np.fft.rfft2(rng.standard_normal(self._radius.shape))
         return [self._image(kernel, body, photons) for kernel in kernels]
-
-    def _thick_slice(self, index: int) -> Floats:
-        thickness = self._protocol.thickness_mm
-        count = int(np.ceil(thickness / _SUBPLANE_MM))
-        offsets = ((np.arange(count) + 0.5) / count - 0.5) * thickness
-        planes = [self._patient.paint(self._scan.plane(index, offset_mm=float(o))).hu for o in offsets]
-        return np.mean(planes, axis=0, dtype=np.float32)
 
     def _image(self, kernel: Kernel, body: NDArray[np.complex128], photons: NDArray[np.complex128]) -> Floats:
         f = self._frequency / kernel.cutoff
@@ -60,13 +62,13 @@ class Reconstruction:
         return float(kernel.noise_hu * thin * (self._patient.width_mm / _AVERAGE_WIDTH_MM) ** 1.5)
 
     def stored(self, hu: Floats) -> NDArray[np.int16] | NDArray[np.uint16]:
-        """Stored values of an image in HU, cut to what the scanner's numbers hold."""
+        """Convert an image in HU to stored values, cut to what the scanner's numbers hold."""
         storage = self._protocol.storage
         low = max(_stored_range(storage)[0], -1024 - storage.intercept)
         values = np.clip(np.rint(hu - storage.intercept), low, _stored_range(storage)[1])
         if storage.padding is not None:
             values[self._radius > 1] = storage.padding
-        return values.astype(np.int16 if storage.signed else np.uint16)
+        return values.astype(np.int16) if storage.signed else values.astype(np.uint16)
 
 
 def _stored_range(storage: Storage) -> tuple[int, int]:

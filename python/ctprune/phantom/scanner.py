@@ -21,8 +21,8 @@ from ctprune.phantom.canvas import Plane
 class Kernel:
     """A reconstruction kernel: the object's blur and the noise's texture follow from it.
 
-    `cutoff` in cycles/mm is where contrast falls to 1/e, `boost` how much it lifts fine detail before, `noise_hu`
-    the standard deviation at 5 mm slices of an average patient.
+    `cutoff` in cycles/mm is where contrast falls to 1/e, `boost` how much it lifts fine detail before that,
+    `noise_hu` the standard deviation in 5 mm slices of an average patient.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Storage:
-    """How HU are stored: `HU = stored + intercept`, in `bits` bits; `padding` fills what lies outside the circle."""
+    """How HU are stored: `HU = stored + intercept` in `bits` bits; `padding` fills what no ray crossed."""
 
     signed: bool
     bits: int
@@ -54,7 +54,7 @@ class SeriesPlan:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A scanner with what it is set to. `top_mm` is the height of the first slice above the diaphragm's dome."""
+    """A scanner with its settings; `top_mm` is the first slice's height above the diaphragm's dome."""
 
     manufacturer: str
     model: str
@@ -156,7 +156,7 @@ class Scan:
     def plan(
         cls, protocol: Protocol, *, slices: int, size: int, width_mm: float, rng: np.random.Generator
     ) -> Scan:
-        """A scan of at most `slices` slices, fewer where the body ends, from about the protocol's height."""
+        """Plan at most `slices` slices, fewer where the body ends, from about the protocol's height."""
         count = min(slices, 1 + int((_TOP_MM - _BOTTOM_MM) / protocol.spacing_mm))
         length = (count - 1) * protocol.spacing_mm
         top = min(max(protocol.top_mm + rng.uniform(-12, 12), _BOTTOM_MM + length), _TOP_MM)
@@ -194,7 +194,7 @@ class Scan:
         return -corner, self.centre_y_mm - corner * down_y, centre_z - corner * down_z
 
     def plane(self, index: int, *, pixels: int | None = None, offset_mm: float = 0.0) -> Plane:
-        """The plane of a slice in mm of the room, `offset_mm` further along z, with `pixels` to a side."""
+        """Place a slice in mm of the room, `offset_mm` further along z, with `pixels` to a side."""
         pixels = pixels or self.size
         along = (np.arange(pixels) + 0.5) * (self.fov_mm / pixels) - self.fov_mm / 2
         _, down_y, down_z = self.column_direction

@@ -16,7 +16,7 @@ _BODY_DEPTH_MM = 300.0
 
 
 def scout(patient: Patient, scan: Scan) -> tuple[NDArray[np.int16], float]:
-    """The projection, shape (rows, cols), and the height of its first row in mm; pixels are 3 mm."""
+    """Project the body; gives the picture (rows, cols) in 3 mm pixels and its first row's height in mm."""
     top = scan.top_mm + _MARGIN_MM
     length = (scan.slices - 1) * scan.spacing_mm + 2 * _MARGIN_MM
     heights = top - np.arange(0, length + _STEP_MM, _STEP_MM)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ctprune.phantom.canvas import Canvas, Tubes
+from ctprune.phantom.canvas import Canvas, Piece, Tubes
 from ctprune.phantom.fields import Floats
 
 CORTEX_HU, MARROW_HU, CARTILAGE_HU, DISC_HU = 720.0, 190.0, 115.0, 85.0
@@ -74,9 +74,9 @@ class Skeleton:
         canvas.blend(rib.astype(np.float32) - 2, marrow)
 
 
-def _processes(phase_mm: float) -> list[tuple[tuple[float, ...], tuple[float, ...], float, float]]:
-    """The spikes of each vertebra: one back and down, one to each side."""
-    pieces: list[tuple[tuple[float, ...], tuple[float, ...], float, float]] = []
+def _processes(phase_mm: float) -> list[Piece]:
+    """List the spikes of each vertebra: one back and down, one to each side."""
+    pieces: list[Piece] = []
     for index in range(-12, 13):
         z = (index + 0.5) * _VERTEBRA_MM - phase_mm
         pieces.append(((0, _SPINE_Y + 36, z), (0, _SPINE_Y + 47, z - 12), 3.6, 3.2))
@@ -84,9 +84,9 @@ def _processes(phase_mm: float) -> list[tuple[tuple[float, ...], tuple[float, ..
     return pieces
 
 
-def _flat_bones() -> list[tuple[tuple[float, ...], tuple[float, ...], float, float]]:
+def _flat_bones() -> list[Piece]:
     """Breastbone, collar bones and shoulder blades as rows of rods."""
-    pieces: list[tuple[tuple[float, ...], tuple[float, ...], float, float]] = []
+    pieces: list[Piece] = []
     for x in (-10, -5, 0, 5, 10):
         pieces.append(((x, -99, 20), (x, -97, 110), 5.5, 5.5))
         pieces.append(((1.6 * x, -95, 115), (2.0 * x, -80, 158), 5.5, 6))

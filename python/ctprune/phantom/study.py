@@ -28,14 +28,14 @@ class Study:
         return f"P{self.number:04d}"
 
     def uid(self, *parts: str | int) -> UID:
-        """A UID that depends on the arguments, the patient and `parts` only (DICOM PS3.5 B.2: 2.25 and a number)."""
+        """Derive a UID from the arguments, the patient and `parts` only (2.25, DICOM PS3.5 B.2)."""
         name = "/".join([self.root, str(self.number), *map(str, parts)])
         return UID(
             "2.25." + str(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "big"))
         )
 
     def dataset(self, *, sop_class_uid: str, transfer_syntax_uid: str, series: int, instance: int) -> Dataset:
-        """A data set with what every object of the study holds."""
+        """Start a data set with what every object of the study holds."""
         ds = Dataset()
         ds.SpecificCharacterSet = "ISO_IR 100"
         ds.SOPClassUID = UID(sop_class_uid)

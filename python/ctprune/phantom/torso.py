@@ -25,7 +25,7 @@ FAT_HU, MUSCLE_HU, SKIN_HU = -102.0, 52.0, 25.0
 
 @dataclass(frozen=True)
 class Build:
-    """What differs between bodies: scale of the reference body, fat under the skin in mm, breasts, contrast."""
+    """How bodies differ: scale of the reference body, fat under the skin, breasts, contrast medium."""
 
     scale: tuple[float, float, float]
     fat_mm: float
@@ -34,7 +34,7 @@ class Build:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Build:
-        """A random adult."""
+        """Draw a random adult."""
         girth = rng.uniform(0.88, 1.1)
         return cls(
             scale=(girth, girth * rng.uniform(0.93, 1.07), rng.uniform(0.92, 1.08)),

@@ -1,0 +1,77 @@
+# Everything runs in a virtual environment of its own; `make demo` and `make test` set it up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# cmake (for the JPEG-LS codec) comes from the environment, so that no system package is needed.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+unexport PYTHONPATH
+
+RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+PACKAGE := $(VENV)/.package
+TOOLS := $(VENV)/.tools
+RIVALS := $(VENV)/.rivals
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python lint bench fmt docs fuzz clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "ctprune needs Python 3.10 or later: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(TOOLS): $(VENV)/.created pyproject.toml requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	touch $@
+
+$(PACKAGE): $(TOOLS) $(RUST_SOURCES) pyproject.toml
+	maturin develop --release --quiet
+	touch $@
+
+demo: $(PACKAGE) ## make a small phantom archive, reduce it, say where the result is
+	rm -rf demo
+	ctprune phantom demo/dicoms --patients 4 --seed 1
+	ctprune reduce demo/dicoms --method hash --out demo/run --export png --export-dir demo/kept
+	@echo
+	@echo "The manifest is demo/run/manifest.parquet, the summary demo/run/summary.json,"
+	@echo "the kept slices are pictures in demo/kept/. Next: docs/tutorial.md"
+
+test: lint test-rust test-python ## run all checks
+
+lint: $(PACKAGE)
+	cargo fmt --check
+	cargo clippy --release --workspace --all-targets --quiet -- --deny warnings
+	ruff check .
+	ruff format --check .
+	mypy
+	MYPYPATH=python python -m mypy.stubtest ctprune._core --allowlist tests/stubtest.txt
+
+test-rust: $(TOOLS)
+	cargo test --release --workspace --quiet
+
+test-python: $(PACKAGE)
+	python -m pytest
+
+$(RIVALS): $(PACKAGE) benches/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
+	touch $@
+
+bench: $(RIVALS) ## run the benchmarks against rivals; results go to benches/record
+	python -m benches
+
+fmt: $(TOOLS) ## format all code
+	cargo fmt
+	ruff check --fix --quiet . || true
+	ruff format .
+
+docs: $(PACKAGE) ## run every snippet of README and docs
+	python -m pytest tests/test_docs.py
+
+fuzz: $(TOOLS) ## run the fuzz targets for ten minutes each
+	fuzz/run 600
+
+clean: ## remove what make made
+	rm -rf $(VENV) demo target

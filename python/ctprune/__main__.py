@@ -1,0 +1,5 @@
+"""`python -m ctprune`."""
+
+from ctprune.cli import main
+
+main()

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import ctprune
+import pytest
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small phantom archive; tests must not change it."""
+    folder = tmp_path_factory.mktemp("phantom") / "dicoms"
+    ctprune.phantom.write_archive(folder, patients=4, seed=1, size=96, slices=16)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def manifest(archive: Path) -> ctprune.Manifest:
+    return ctprune.reduce(archive)
+
+
+@pytest.fixture(scope="session")
+def ct_file(manifest: ctprune.Manifest) -> Path:
+    """One uncompressed single-frame CT slice of the archive."""
+    uncompressed = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"}
+    for row in manifest.table.to_pylist():
+        if row["status"] in ("kept", "dropped") and row["transfer_syntax_uid"] in uncompressed:
+            return Path(row["source"], row["path"])
+    raise AssertionError("the phantom archive has no uncompressed slice")
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run `ctprune` as a user does; returns exit code and outputs."""
+
+    def run(*arguments: object, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        # Plain text of a known width, whatever terminal the tests run in.
+        environment = os.environ | {"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}
+        return subprocess.run(
+            [sys.executable, "-m", "ctprune", *map(str, arguments)],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run

@@ -1,0 +1,1 @@
+"""Slow, obvious oracles for what the Rust core computes."""

@@ -1,0 +1,62 @@
+"""Oracles of method.md, sections 1 to 3, in plain numpy, Pillow and ImageHash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pydicom
+from PIL import Image
+
+
+def grey_by_minmax(hu: np.ndarray) -> np.ndarray:
+    """Each slice from its own [min, max] to [0, 255], halves to even."""
+    values = hu.astype(np.float64)
+    low, high = values.min(), values.max()
+    if low == high:
+        return np.zeros(hu.shape, np.uint8)
+    return np.rint((values - low) * 255 / (high - low)).astype(np.uint8)
+
+
+def grey_by_range(hu: np.ndarray, low: float, high: float) -> np.ndarray:
+    scaled = (hu.astype(np.float64) - low) * 255 / (high - low)
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def dhash(grey: np.ndarray, hash_size: int = 8) -> bytes:
+    """ImageHash's dHash, packed with the first bit as the most significant."""
+    return np.packbits(imagehash.dhash(Image.fromarray(grey), hash_size).hash.ravel()).tobytes()
+
+
+def hamming(a: bytes, b: bytes) -> int:
+    return sum((x ^ y).bit_count() for x, y in zip(a, b, strict=True))
+
+
+def exemplars(fingerprints: list[bytes], threshold: int) -> list[int]:
+    """For each the first kept one in order within the threshold; itself when kept."""
+    kept: list[int] = []
+    result = []
+    for i, fingerprint in enumerate(fingerprints):
+        covering = (k for k in kept if hamming(fingerprints[k], fingerprint) <= threshold)
+        exemplar = next(covering, i)
+        if exemplar == i:
+            kept.append(i)
+        result.append(exemplar)
+    return result
+
+
+def stored_and_hu(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Stored values and Hounsfield units of a single-frame file, by pydicom."""
+    dataset = pydicom.dcmread(path)
+    stored = dataset.pixel_array
+    return stored, stored * float(dataset.get("RescaleSlope", 1)) + float(dataset.get("RescaleIntercept", 0))
+
+
+def position_along_normal(dataset: pydicom.Dataset, normal: np.ndarray) -> float:
+    return float(np.dot(normal, np.array(dataset.ImagePositionPatient, float)))
+
+
+def normal(dataset: pydicom.Dataset) -> np.ndarray:
+    orientation = np.array(dataset.ImageOrientationPatient, float)
+    return np.cross(orientation[:3], orientation[3:])

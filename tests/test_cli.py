@@ -1,0 +1,171 @@
+"""The command line as a user meets it: results, exit codes, one clear sentence for each mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli
+
+
+def test_help_names_every_command_and_imports_nothing_heavy(cli: Cli) -> None:
+    result = cli("--help")
+    assert result.returncode == 0
+    assert all(name in result.stdout for name in ("reduce", "info", "phantom"))
+    code = "import sys, ctprune.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    assert not {"numpy", "pyarrow", "pydicom", "torch"} & set(loaded)
+
+
+def test_reduce_writes_a_manifest_and_shows_a_table(cli: Cli, archive: Path, tmp_path: Path) -> None:
+    result = cli("reduce", archive, "--out", "run")
+    assert result.returncode == 0, result.stderr
+    assert "kept" in result.stdout
+    assert "localizer" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["manifest.parquet", "summary.json"]
+
+
+def test_json_is_the_summary(cli: Cli, archive: Path, tmp_path: Path) -> None:
+    result = cli("reduce", archive, "--out", "run", "--json", "--threshold", "3")
+    summary = json.loads(result.stdout)
+    assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["threshold"] == 3
+
+
+def test_quiet_prints_nothing(cli: Cli, archive: Path) -> None:
+    result = cli("reduce", archive, "--out", "run", "--quiet")
+    assert (result.stdout, result.stderr) == ("", "")
+
+
+def test_dry_run_writes_nothing(cli: Cli, archive: Path, tmp_path: Path) -> None:
+    result = cli("reduce", archive, "--out", "run", "--dry-run")
+    assert result.returncode == 0
+    assert "nothing was written" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unreadable_files_give_exit_code_3_and_a_row(cli: Cli, ct_file: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    shutil.copy(ct_file, source / "good.dcm")
+    (source / "short.dcm").write_bytes(ct_file.read_bytes()[:-100])
+    (source / "empty.dcm").write_bytes(b"")
+    result = cli("reduce", source, "--out", "run")
+    assert result.returncode == 3
+    assert "Traceback" not in result.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["kept"], sum(summary["failed"].values())) == (1, 2)
+    stopped = cli("reduce", source, "--out", "other", "--fail-first")
+    assert stopped.returncode == 1
+    assert "empty.dcm" in stopped.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_empty_folder_is_no_error_but_says_so(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    result = cli("reduce", "in", "--out", "run")
+    assert result.returncode == 0
+    assert "no slice was found" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "--out", "run"], "nowhere: no such file or folder"),
+        (["in"], "--out is missing"),
+        (["in", "--out", "run", "--method", "magic"], "--method magic: expected one of hash"),
+        (["in", "--out", "run", "--threshold", "65"], "--threshold 65: expected 0 to 64"),
+        (["in", "--out", "run", "--method", "all", "--threshold", "3"], "--threshold belongs to --method hash"),
+        (["in", "--out", "run", "--keep", "0"], "expected a fraction above 0"),
+        (["in", "--out", "run", "--keep", "0.5", "--threshold", "3"], "exclude each other"),
+        (["in", "--out", "run", "--hash-size", "1"], "--hash-size 1: expected 2 to 32"),
+        (["in", "--out", "run", "--n", "3"], "--n belongs to --method every-n"),
+        (["in", "--out", "run", "--method", "every-n", "--n", "0"], "--n 0: expected 1 to"),
+        (["in", "--out", "run", "--scope", "patient"], "--scope patient: expected one of volume, dataset"),
+        (["in", "--out", "run", "--order", "time"], "--order time: expected one of position, path"),
+        (["in", "--out", "run", "--intensity", "dark"], "dark"),
+        (["in", "--out", "run", "--intensity", "hu:5,1"], "5 is not below 1"),
+        (["in", "--out", "run", "--volume-pattern", "("], "--volume-pattern ("),
+        (["in", "--out", "run", "--volume-pattern", "abc"], "expected one group in parentheses, found 0"),
+        (["in", "--out", "run", "--threads", "-1"], "--threads -1"),
+        (["in", "--out", "run", "--max-slice-mb", "0"], "--max-slice-mb 0"),
+        (["in", "--out", "in/run"], "lies inside the source"),
+        (["in", "in", "--out", "run"], "overlap"),
+        (["in", "--out", "file"], "expected a folder, found a file"),
+        (["in", "--out", "run", "--export", "png"], "--export needs --export-dir"),
+        (["in", "--out", "run", "--export-dir", "e"], "need --export"),
+        (["in", "--out", "run", "--export", "zip", "--export-dir", "e"], "--export zip: expected one of"),
+        (["in", "--out", "run", "--export", "copy", "--export-dir", "full"], "nothing is overwritten"),
+        (["in", "--out", "run", "--export", "copy", "--export-dir", "in/e"], "lies inside the source"),
+        (["in", "--out", "run", "--export", "png", "--export-dir", "e", "--png-depth", "12"], "expected 8 or 16"),
+    ],
+)
+def test_a_wrong_option_gets_one_sentence(cli: Cli, tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    (tmp_path / "file").touch()
+    result = cli("reduce", *arguments)
+    assert result.returncode in (1, 2)
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_manifest_version_is_refused(cli: Cli, archive: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    cli("reduce", archive, "--out", "run")
+    file = tmp_path / "run" / "manifest.parquet"
+    table = pq.read_table(file)
+    metadata = json.loads(table.schema.metadata[b"ctprune"]) | {"manifest_version": 99}
+    pq.write_table(table.replace_schema_metadata({"ctprune": json.dumps(metadata)}), file)
+    result = cli("reduce", archive, "--out", "run")
+    assert result.returncode == 1
+    assert "manifest version 99, but ctprune" in result.stderr
+    pq.write_table(table.replace_schema_metadata({}), file)
+    assert "not a manifest of ctprune" in cli("reduce", archive, "--out", "run").stderr
+    file.write_bytes(b"nothing")
+    assert "expected a Parquet manifest" in cli("reduce", archive, "--out", "run").stderr
+
+
+def test_info_shows_a_slice_and_a_refusal_and_a_run(cli: Cli, archive: Path, ct_file: Path, tmp_path: Path) -> None:
+    shown = json.loads(cli("info", ct_file, "--json").stdout)[0]
+    assert shown["status"] == "slice"
+    assert len(shown["fingerprint"]) == 16
+    assert "fingerprint" in cli("info", ct_file).stdout
+    scout = next(path for path in archive.rglob("*") if "localizer" in cli("info", path).stdout)
+    assert json.loads(cli("info", scout, "--json").stdout)[0]["status"] == "skipped"
+    cli("reduce", archive, "--out", "run")
+    assert "volumes" in cli("info", "run").stdout
+    nothing = cli("info", "nowhere")
+    assert nothing.returncode == 1
+    assert "nowhere: no such file" in nothing.stderr
+    (tmp_path / "folder").mkdir()
+    assert "summary.json, found none" in cli("info", "folder").stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process on Windows")
+def test_ctrl_c_stops_with_one_sentence(archive: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    for i in range(60):
+        shutil.copytree(archive, source / str(i))
+    command = [sys.executable, "-m", "ctprune", "reduce", str(source), "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.8)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    if process.returncode == 0:
+        # A fast machine was done before; then there is nothing to interrupt.
+        return
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert "nterrupted" in stderr

@@ -1,0 +1,77 @@
+"""Kept slices as links, copies and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ctprune
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import Cli
+from tests.reference import slices as reference
+
+
+def single_frame_kept(manifest: ctprune.Manifest) -> list[dict]:
+    rows = manifest.table.to_pylist()
+    paths = [row["path"] for row in rows]
+    return [row for row in manifest.kept().to_pylist() if paths.count(row["path"]) == 1]
+
+
+def target(folder: Path, row: dict, suffix: str) -> Path:
+    return folder / f"{row['volume']:05d}" / f"{row['slice_index']:05d}{suffix}"
+
+
+@pytest.mark.parametrize("mode", ["link", "copy"])
+def test_links_and_copies_hold_the_file(manifest: ctprune.Manifest, tmp_path: Path, mode: str) -> None:
+    config = ctprune.ExportConfig(mode=mode, folder=tmp_path / "kept")
+    exported = ctprune.export_kept(manifest, config)
+    rows = single_frame_kept(manifest)
+    assert exported.written == len(rows)
+    assert exported.written + sum(exported.left_out.values()) == manifest.counts()["kept"]
+    for row in rows:
+        file = target(tmp_path / "kept", row, ".dcm")
+        assert file.is_symlink() == (mode == "link")
+        assert file.read_bytes() == Path(row["source"], row["path"]).read_bytes()
+
+
+def test_pictures_are_the_grey_that_was_fingerprinted(manifest: ctprune.Manifest, tmp_path: Path) -> None:
+    config = ctprune.ExportConfig(mode="png", folder=tmp_path / "kept")
+    assert ctprune.export_kept(manifest, config).written == manifest.counts()["kept"]
+    for row in manifest.kept().to_pylist():
+        grey = np.asarray(Image.open(target(tmp_path / "kept", row, ".png")))
+        assert grey.shape == (row["rows"], row["columns"])
+        assert reference.dhash(grey) == row["fingerprint"]
+
+
+def test_deep_pictures_hold_hounsfield_units(manifest: ctprune.Manifest, tmp_path: Path) -> None:
+    config = ctprune.ExportConfig(mode="png", folder=tmp_path / "kept", png_depth=16)
+    ctprune.export_kept(manifest, config)
+    for row in manifest.kept().to_pylist():
+        values = np.asarray(Image.open(target(tmp_path / "kept", row, ".png"))).astype(int)
+        assert values.min() - 32768 == np.rint(row["min_hu"])
+        assert values.max() - 32768 == np.rint(row["max_hu"])
+
+
+def test_8_bit_pictures_have_no_hounsfield_units(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "in" / "a.png")
+    manifest = ctprune.reduce(tmp_path / "in")
+    config = ctprune.ExportConfig(mode="png", folder=tmp_path / "kept", png_depth=16)
+    assert "use --png-depth 8" in next(iter(ctprune.export_kept(manifest, config).left_out))
+
+
+def test_nothing_is_overwritten(manifest: ctprune.Manifest, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "mine").write_text("precious")
+    with pytest.raises(ctprune.OutputError, match="nothing is overwritten"):
+        ctprune.export_kept(manifest, ctprune.ExportConfig(mode="copy", folder=tmp_path / "kept"))
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_command_line_exports(cli: Cli, archive: Path, tmp_path: Path) -> None:
+    result = cli("reduce", archive, "--out", "run", "--export", "png", "--export-dir", "kept", "--json")
+    assert result.returncode == 0, result.stderr
+    kept = ctprune.Manifest.load(tmp_path / "run").counts()["kept"]
+    assert len(list((tmp_path / "kept").rglob("*.png"))) == kept
