@@ -83,7 +83,10 @@ def test_an_empty_folder_is_no_error_but_says_so(cli: Cli, tmp_path: Path) -> No
         (["in"], "--out is missing"),
         (["in", "--out", "run", "--method", "magic"], "--method magic: expected one of hash"),
         (["in", "--out", "run", "--threshold", "65"], "--threshold 65: expected 0 to 64"),
-        (["in", "--out", "run", "--method", "all", "--threshold", "3"], "--threshold belongs to --method hash"),
+        (
+            ["in", "--out", "run", "--method", "all", "--threshold", "3"],
+            "--threshold belongs to --method hash",
+        ),
         (["in", "--out", "run", "--keep", "0"], "expected a fraction above 0"),
         (["in", "--out", "run", "--keep", "0.5", "--threshold", "3"], "exclude each other"),
         (["in", "--out", "run", "--hash-size", "1"], "--hash-size 1: expected 2 to 32"),
@@ -105,10 +108,15 @@ def test_an_empty_folder_is_no_error_but_says_so(cli: Cli, tmp_path: Path) -> No
         (["in", "--out", "run", "--export", "zip", "--export-dir", "e"], "--export zip: expected one of"),
         (["in", "--out", "run", "--export", "copy", "--export-dir", "full"], "nothing is overwritten"),
         (["in", "--out", "run", "--export", "copy", "--export-dir", "in/e"], "lies inside the source"),
-        (["in", "--out", "run", "--export", "png", "--export-dir", "e", "--png-depth", "12"], "expected 8 or 16"),
+        (
+            ["in", "--out", "run", "--export", "png", "--export-dir", "e", "--png-depth", "12"],
+            "expected 8 or 16",
+        ),
     ],
 )
-def test_a_wrong_option_gets_one_sentence(cli: Cli, tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_a_wrong_option_gets_one_sentence(
+    cli: Cli, tmp_path: Path, arguments: list[str], message: str
+) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
@@ -137,7 +145,9 @@ def test_an_unknown_manifest_version_is_refused(cli: Cli, archive: Path, tmp_pat
     assert "expected a Parquet manifest" in cli("reduce", archive, "--out", "run").stderr
 
 
-def test_info_shows_a_slice_and_a_refusal_and_a_run(cli: Cli, archive: Path, ct_file: Path, tmp_path: Path) -> None:
+def test_info_shows_a_slice_and_a_refusal_and_a_run(
+    cli: Cli, archive: Path, ct_file: Path, tmp_path: Path
+) -> None:
     shown = json.loads(cli("info", ct_file, "--json").stdout)[0]
     assert shown["status"] == "slice"
     assert len(shown["fingerprint"]) == 16

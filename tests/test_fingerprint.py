@@ -67,7 +67,11 @@ def test_hounsfield_units_go_through_minmax(rows: int, columns: int, dtype: type
 
 def test_windows_clip_and_round_half_to_even() -> None:
     hu = np.random.default_rng(3).integers(-2000, 3000, (4, 50, 60)).astype(np.int16)
-    for intensity, low, high in [("lung", -1350, 150), ("window:40,400", -160, 240), ("hu:-1000,400", -1000, 400)]:
+    for intensity, low, high in [
+        ("lung", -1350, 150),
+        ("window:40,400", -160, 240),
+        ("hu:-1000,400", -1000, 400),
+    ]:
         expected = [reference.dhash(reference.grey_by_range(image, low, high)) for image in hu]
         assert [row.tobytes() for row in ctprune.dhash(hu, intensity=intensity)] == expected
 

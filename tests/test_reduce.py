@@ -61,7 +61,10 @@ def test_volumes_are_series_in_order_of_position(manifest: ctprune.Manifest) -> 
         positions = [row["position_mm"] for row in volume]
         assert positions == sorted(positions)
         first = pydicom.dcmread(Path(volume[0]["source"], volume[0]["path"]), stop_before_pixels=True)
-        if "ImagePositionPatient" in first and len({str(r["image_orientation_patient"]) for r in volume}) == 1:
+        if (
+            "ImagePositionPatient" in first
+            and len({str(r["image_orientation_patient"]) for r in volume}) == 1
+        ):
             expected = reference.position_along_normal(first, reference.normal(first))
             assert positions[0] == pytest.approx(expected, abs=1e-6)
 
@@ -76,7 +79,9 @@ def test_kept_slices_are_those_of_the_greedy_rule(archive: Path, threshold: int)
         start += len(volume)
     for i, row in enumerate(rows):
         assert (row["status"] == "kept") == (row["exemplar"] == i)
-        assert row["similarity"] == reference.hamming(row["fingerprint"], rows[row["exemplar"]]["fingerprint"])
+        assert row["similarity"] == reference.hamming(
+            row["fingerprint"], rows[row["exemplar"]]["fingerprint"]
+        )
 
 
 def test_dataset_scope_compares_all_volumes(archive: Path) -> None:

@@ -49,7 +49,9 @@ class ExportConfig:
             raise ConfigError(f"--png-depth {self.png_depth}: expected 8 or 16")
 
     @classmethod
-    def from_options(cls, mode: str | None, folder: Path | None, png_depth: int | None) -> ExportConfig | None:
+    def from_options(
+        cls, mode: str | None, folder: Path | None, png_depth: int | None
+    ) -> ExportConfig | None:
         """Command-line options that belong together; None when no export was asked for."""
         if mode is None:
             if folder is not None or png_depth is not None:

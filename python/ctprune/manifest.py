@@ -170,7 +170,9 @@ def write_manifest(file: Path, batches: Iterable[pa.RecordBatch], config: dict[s
         "ctprune_version": _core.__version__,
         "config": config,
     }
-    described = schema(config["hash_size"]).with_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    described = schema(config["hash_size"]).with_metadata(
+        {_METADATA_KEY: json.dumps(metadata, sort_keys=True)}
+    )
     with replace_file(file) as beside:
         # Sorted, hardly repeating texts: zstd halves them, a dictionary would only cost memory.
         with pq.ParquetWriter(beside, described, compression="zstd") as writer:  # type: ignore[no-untyped-call]

@@ -350,7 +350,9 @@ def _empty(config: ReduceConfig) -> pa.Table:
 
 def _by_reason(manifest: Manifest, status: str) -> dict[str, int]:
     reasons = pc.value_counts(manifest.with_status(status)["reason"]).to_pylist()
-    return {item["values"]: item["counts"] for item in sorted(reasons, key=lambda r: (-r["counts"], r["values"]))}
+    return {
+        item["values"]: item["counts"] for item in sorted(reasons, key=lambda r: (-r["counts"], r["values"]))
+    }
 
 
 def load_summary(run: str | os.PathLike[str]) -> dict[str, Any]:

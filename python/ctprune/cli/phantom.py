@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-<<<<<<< HEAD
 if TYPE_CHECKING:
     from ctprune.phantom import ArchiveSummary
-=======
-from ctprune.phantom import LABELS, ArchiveSummary, write_archive
->>>>>>> phantom
 
 
 def command(
@@ -33,6 +29,8 @@ def command(
 
 
 def _report(summary: ArchiveSummary) -> str:
+    from ctprune.phantom import LABELS
+
     return (
         f"{summary.path}: {summary.files} DICOM files, {summary.bytes / 1e6:.1f} MB; "
         f"{summary.patients} patients, {summary.series} series, {summary.slices} slices.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,9 +81,7 @@ def command(
     max_slice_mb: Annotated[
         int, typer.Option(help="Refuse decoded slices larger than this many MiB.", rich_help_panel=_READING)
     ] = 512,
-    threads: Annotated[
-        int, typer.Option(help="Threads; 0 is one per core.", rich_help_panel=_READING)
-    ] = 0,
+    threads: Annotated[int, typer.Option(help="Threads; 0 is one per core.", rich_help_panel=_READING)] = 0,
     fail_first: Annotated[
         bool,
         typer.Option("--fail-first", help="Stop at the first unreadable file.", rich_help_panel=_READING),
@@ -202,7 +201,7 @@ class _ProgressBar:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
-            disable=hidden,
+            disable=hidden or not sys.stderr.isatty(),
             transient=True,
         )
         self._task = self._bar.add_task("finding", total=None, speed="")
