@@ -1,0 +1,8 @@
+//! The readers of plain files (PNG, JPEG, TIFF, NIfTI) on files that the tests build themselves.
+
+mod jpeg;
+mod nifti;
+mod nifti_geometry;
+mod png;
+mod seen;
+mod tiff;
