@@ -83,10 +83,7 @@ fn to_grey(pixels: &[u8], format: PixelFormat, grey: &mut Vec<u8>) {
                     .map(|pixel| grey::luma_of_inks(inks_of(pixel))),
             );
         }
-        _ => {
-            grey.clear();
-            grey.extend_from_slice(pixels);
-        }
+        _ => grey::from_grey(pixels, grey),
     }
 }
 

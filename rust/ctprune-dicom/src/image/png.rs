@@ -55,6 +55,7 @@ fn to_content(info: &Info<'_>, pixels: &mut [u8], grey: &mut Vec<u8>) -> Result<
             make_native(&mut pixels[..], 2, true);
             return Ok(Content::Samples(SampleType::U16));
         }
+        (ColorType::Grayscale, BitDepth::Eight) => grey::from_grey(pixels, grey),
         (ColorType::Grayscale, _) => grey::from_packed(pixels, bits, columns, &grey::ramp(bits), grey),
         (ColorType::GrayscaleAlpha, _) => {
             grey.clear();

@@ -1,5 +1,6 @@
 //! The readers of plain files (PNG, JPEG, TIFF, NIfTI) on files that the tests build themselves.
 
+mod files;
 mod jpeg;
 mod nifti;
 mod nifti_geometry;

@@ -99,7 +99,8 @@ pub fn read_nifti(bytes: &[u8]) -> Vec<Seen> {
     seen
 }
 
-fn own(event: Event<'_>) -> Seen {
+/// The event, owned.
+pub fn own(event: Event<'_>) -> Seen {
     match event {
         Event::Slice { info, pixels } => {
             assert_eq!(

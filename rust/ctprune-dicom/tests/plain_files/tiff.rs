@@ -89,15 +89,20 @@ fn colours_become_pillows_luma() {
     assert_eq!(slice.grey(), (ROWS, COLUMNS, expected));
 }
 
-#[test]
-fn each_page_is_a_slice() {
+/// A page of 8-bit and one of 16-bit grey.
+pub fn two_pages() -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = TiffEncoder::new(Cursor::new(&mut bytes)).unwrap();
     encoder.write_image::<colortype::Gray8>(2, 1, &[1, 2]).unwrap();
     encoder
         .write_image::<colortype::Gray16>(1, 3, &[3, 4, 5])
         .unwrap();
-    let seen = read_image(&bytes);
+    bytes
+}
+
+#[test]
+fn each_page_is_a_slice() {
+    let seen = read_image(&two_pages());
     assert_eq!(seen.len(), 2);
     assert_eq!((seen[0].info().frame, seen[0].grey()), (0, (1, 2, vec![1, 2])));
     assert_eq!(
