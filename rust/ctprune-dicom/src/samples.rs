@@ -86,7 +86,7 @@ fn reverse_each<const N: usize>(bytes: &mut [u8]) {
     bytes.chunks_exact_mut(N).for_each(<[u8]>::reverse);
 }
 
-/// Bytes of a slice of `rows × columns` pixels, or why there may be no such slice.
+/// Bytes of a slice of `rows × columns` pixels, or why there may be no such slice. Both sides fit in 32 bits then.
 pub(crate) fn slice_bytes(
     rows: u64,
     columns: u64,
@@ -101,7 +101,9 @@ pub(crate) fn slice_bytes(
     let bytes = rows
         .checked_mul(columns)
         .and_then(|pixels| pixels.checked_mul(bytes_per_pixel));
+    let sides_fit = rows.max(columns) <= u64::from(u32::MAX);
     bytes
+        .filter(|_| sides_fit)
         .filter(|&bytes| bytes <= options.max_slice_bytes)
         .and_then(|bytes| usize::try_from(bytes).ok())
         .ok_or_else(|| {

@@ -17,6 +17,12 @@ pub(super) fn luma_of_inks([cyan, magenta, yellow, black]: [u8; 4]) -> u8 {
     luma(light(cyan), light(magenta), light(yellow))
 }
 
+/// Fills `grey` from values that are 8-bit grey already.
+pub(super) fn from_grey(values: &[u8], grey: &mut Vec<u8>) {
+    grey.clear();
+    grey.extend_from_slice(values);
+}
+
 /// Fills `grey` from interleaved 8-bit colours of `N` samples, of which the first three are red, green, blue.
 pub(super) fn from_colours<const N: usize>(colours: &[u8], grey: &mut Vec<u8>) {
     grey.clear();

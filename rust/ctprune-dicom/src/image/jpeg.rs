@@ -9,9 +9,13 @@ use crate::slice::{ReadOptions, Refusal};
 /// Real progressive files have some ten scans; each one more costs a pass over the whole picture.
 const MAX_SCANS: usize = 100;
 
+/// The decoder keeps planes and, in progressive files, coefficients besides the pixels.
+const MEMORY_PER_PIXEL_BYTE: u64 = 4;
+
 pub(super) fn decode(bytes: &[u8], options: &ReadOptions, decoded: &mut Decoded) -> Result<Picture, Refusal> {
     let limits = DecodeLimits {
         max_scans: MAX_SCANS,
+        max_memory: Some(options.max_slice_bytes.saturating_mul(MEMORY_PER_PIXEL_BYTE)),
         ..DecodeLimits::default()
     };
     let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(refusal)?;
@@ -79,10 +83,7 @@ fn to_grey(pixels: &[u8], format: PixelFormat, grey: &mut Vec<u8>) {
                     .map(|pixel| grey::luma_of_inks(inks_of(pixel))),
             );
         }
-        _ => {
-            grey.clear();
-            grey.extend_from_slice(pixels);
-        }
+        _ => grey::from_grey(pixels, grey),
     }
 }
 

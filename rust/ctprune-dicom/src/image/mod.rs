@@ -15,7 +15,7 @@ mod tiff;
 mod tiff_pixels;
 
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read};
+use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use ctprune_core::pixels::{Scale, SlicePixels, Stored};
@@ -141,8 +141,8 @@ fn read_opened(
     (&mut file).take(8).read_to_end(&mut bytes).map_err(unreadable)?;
     if Kind::of(&bytes) == Some(Kind::Tiff) {
         // Pages are read one by one: a stack may be larger than memory.
-        let source = BufReader::new(File::open(path).map_err(unreadable)?);
-        tiff::read(source, options, &mut buffers.decoded, each);
+        file.rewind().map_err(unreadable)?;
+        tiff::read(BufReader::new(file), options, &mut buffers.decoded, each);
     } else if Kind::of(&bytes).is_some() {
         read_rest(&mut file, &mut bytes, options)?;
         read_bytes(&bytes, options, buffers, each);

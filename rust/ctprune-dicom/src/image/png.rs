@@ -15,10 +15,15 @@ pub(super) fn decode(bytes: &[u8], options: &ReadOptions, decoded: &mut Decoded)
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
+    let header = decoder.read_header_info().map_err(refusal)?;
+    let (rows, columns) = (header.height, header.width);
+    slice_bytes(
+        rows.into(),
+        columns.into(),
+        header.bytes_per_pixel() as u64,
+        options,
+    )?;
     let mut reader = decoder.read_info().map_err(refusal)?;
-    let (rows, columns) = (reader.info().height as usize, reader.info().width as usize);
-    let bytes_per_pixel = reader.info().bytes_per_pixel() as u64;
-    slice_bytes(rows as u64, columns as u64, bytes_per_pixel, options)?;
     let length = reader
         .output_buffer_size()
         .ok_or_else(|| failed("the PNG is larger than the address space"))?;
@@ -30,8 +35,8 @@ pub(super) fn decode(bytes: &[u8], options: &ReadOptions, decoded: &mut Decoded)
     reader.next_frame(pixels).map_err(refusal)?;
     let content = to_content(reader.info(), pixels, &mut decoded.grey)?;
     Ok(Picture {
-        rows,
-        columns,
+        rows: rows as usize,
+        columns: columns as usize,
         content,
     })
 }
@@ -50,6 +55,7 @@ fn to_content(info: &Info<'_>, pixels: &mut [u8], grey: &mut Vec<u8>) -> Result<
             make_native(&mut pixels[..], 2, true);
             return Ok(Content::Samples(SampleType::U16));
         }
+        (ColorType::Grayscale, BitDepth::Eight) => grey::from_grey(pixels, grey),
         (ColorType::Grayscale, _) => grey::from_packed(pixels, bits, columns, &grey::ramp(bits), grey),
         (ColorType::GrayscaleAlpha, _) => {
             grey.clear();

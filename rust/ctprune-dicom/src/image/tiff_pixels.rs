@@ -10,7 +10,7 @@ use crate::slice::Refusal;
 /// Unsigned samples of up to 8 bits and all colours become 8-bit grey; other grey keeps its values.
 pub(super) fn to_content(layout: &Layout, pixels: &mut [u8], grey: &mut Vec<u8>) -> Result<Content, Refusal> {
     match (layout.colour, layout.sample) {
-        (ColorType::Gray(bits @ (1 | 2 | 4 | 8)), SampleType::U8) => {
+        (ColorType::Gray(bits @ (1 | 2 | 4)), SampleType::U8) => {
             grey::from_packed(pixels, bits, layout.columns, &grey::ramp(bits), grey);
         }
         (ColorType::Gray(_) | ColorType::Multiband { num_samples: 2, .. }, sample) => {
@@ -57,8 +57,7 @@ fn grey_samples(
     }
     let pixels = &mut pixels[..layout.pixels().len() * size];
     if sample == SampleType::U8 {
-        grey.clear();
-        grey.extend_from_slice(pixels);
+        grey::from_grey(pixels, grey);
         return Ok(Content::Grey);
     }
     if layout.white_is_zero {

@@ -97,10 +97,9 @@ fn describe(header: &Header, frame: u32) -> SliceInfo {
     let (volume, k) = (u64::from(frame) / header.slices, u64::from(frame) % header.slices);
     let mut info = SliceInfo {
         frame,
-        // Both fit: the slice's bytes fit in memory, and more than 2^32 rows or columns of one pixel do not
-        // come within any sensible limit; a limit beyond that only loses the description.
-        rows: u32::try_from(header.rows).unwrap_or(u32::MAX),
-        columns: u32::try_from(header.columns).unwrap_or(u32::MAX),
+        // `slice_bytes` has checked that both fit.
+        rows: header.rows as u32,
+        columns: header.columns as u32,
         acquisition_number: (header.volumes > 1).then_some(volume as i64 + 1),
         ..SliceInfo::default()
     };
