@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::resample::{Plan, Scratch};
+use crate::resample::{PassOrder, Plan, Scratch};
 
 /// The smallest hash size, as in ImageHash.
 pub const MIN_HASH_SIZE: usize = 2;
@@ -18,6 +18,7 @@ const MAX_PLANS: usize = 64;
 #[derive(Debug)]
 pub struct DhashEngine {
     hash_size: usize,
+    order: PassOrder,
     plans: HashMap<(usize, usize), Plan>,
     scratch: Scratch,
     reduced: Vec<u8>,
@@ -25,7 +26,9 @@ pub struct DhashEngine {
 
 impl DhashEngine {
     /// An engine for hashes of `hash_size²` bits, `hash_size` from 2 to 32.
-    pub fn new(hash_size: usize) -> Result<Self, String> {
+    ///
+    /// The order of the passes is the one thing in which versions of Pillow differ.
+    pub fn new(hash_size: usize, order: PassOrder) -> Result<Self, String> {
         if !(MIN_HASH_SIZE..=MAX_HASH_SIZE).contains(&hash_size) {
             return Err(format!(
                 "hash size {hash_size} is not between {MIN_HASH_SIZE} and {MAX_HASH_SIZE}"
@@ -34,6 +37,7 @@ impl DhashEngine {
         let reduced = vec![0; (hash_size + 1) * hash_size];
         Ok(Self {
             hash_size,
+            order,
             plans: HashMap::new(),
             scratch: Scratch::default(),
             reduced,
@@ -68,7 +72,7 @@ impl DhashEngine {
         let plan = self
             .plans
             .entry((rows, columns))
-            .or_insert_with(|| Plan::new(rows, columns, size, size + 1));
+            .or_insert_with(|| Plan::new(rows, columns, size, size + 1, self.order));
         plan.run(grey, &mut self.scratch, &mut self.reduced);
         pack_differences(&self.reduced, size, out);
     }

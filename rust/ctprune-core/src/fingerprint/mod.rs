@@ -5,6 +5,8 @@
 //! hexadecimal digits of a 64-bit fingerprint are those that ImageHash prints.
 
 mod dhash;
+#[cfg(test)]
+mod tests;
 
 pub use dhash::{DhashEngine, MAX_HASH_SIZE, MIN_HASH_SIZE};
 

@@ -1,7 +1,6 @@
 //! One pass of the resampling, eight rows at a time, on split coefficients.
 
-use super::lanczos::PRECISION_BITS;
-use super::scalar::to_pixel;
+use super::lanczos::{PRECISION_BITS, to_pixel};
 use super::split::{CHUNK, Chunk, SplitWindow};
 
 /// Rows that share the loading of a coefficient.
@@ -17,6 +16,11 @@ pub(super) trait Kernel: Copy {
 
     /// Sum of products of the coefficients with one row.
     fn row_sum(self, coefficients: &[Chunk], pixels: &[ChunkBlock], row: usize) -> i32;
+
+    /// Asks for pixels that will be read soon. A block is about a page of memory, and processors do not
+    /// run ahead into the next page by themselves while they compute.
+    #[inline(always)]
+    fn prefetch(self, _pixels: &[u8]) {}
 }
 
 /// Resamples each of `rows` rows and writes the result transposed, `windows.len() × rows`.
@@ -34,12 +38,16 @@ pub(super) fn pass(
     let columns = input.len() / rows;
     wide.clear();
     wide.resize(columns.div_ceil(CHUNK), [Chunk::ZERO; BLOCK]);
+    let mut ahead = input
+        .chunks((BLOCK * columns).div_ceil(windows.len()))
+        .skip(windows.len());
     for (block, pixels) in input.chunks(BLOCK * columns).enumerate() {
         for (row, pixels) in pixels.chunks_exact(columns).enumerate() {
             widen(pixels, row, wide);
         }
         let in_block = pixels.len() / columns;
         for (x, window) in windows.iter().enumerate() {
+            kernel.prefetch(ahead.next().unwrap_or_default());
             let at = x * rows + block * BLOCK;
             resample_block(
                 kernel,

@@ -8,14 +8,17 @@
 use std::f64::consts::PI;
 
 /// Fractional bits of a coefficient: 32, less 8 for the pixel, less 2 for negative lobes.
-pub(crate) const PRECISION_BITS: u32 = 32 - 8 - 2;
+pub(super) const PRECISION_BITS: u32 = 32 - 8 - 2;
+
+/// One half, which a sum starts from so that cutting its fraction rounds it.
+pub(super) const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 /// Lobes of the filter on each side of its centre.
 const SUPPORT: f64 = 3.0;
 
 /// What one output pixel is made of: `weights[i]` times the input pixel `start + i`.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(super) struct Window {
     /// First input pixel.
     pub start: usize,
     /// Weights in units of 2^−22.
@@ -23,7 +26,7 @@ pub(crate) struct Window {
 }
 
 /// The windows of all output pixels when `in_len` pixels become `out_len`; both at least 1.
-pub(crate) fn windows(in_len: usize, out_len: usize) -> Vec<Window> {
+pub(super) fn windows(in_len: usize, out_len: usize) -> Vec<Window> {
     let scale = in_len as f64 / out_len as f64;
     let filter_scale = scale.max(1.0);
     (0..out_len)
@@ -54,6 +57,11 @@ fn window(in_len: usize, center: f64, filter_scale: f64) -> Window {
 fn fixed_point(weight: f64) -> i32 {
     let half = if weight < 0.0 { -0.5 } else { 0.5 };
     (half + weight * f64::from(1 << PRECISION_BITS)) as i32
+}
+
+/// Drops the fractional bits of a sum and clips it to 8 bits.
+pub(super) fn to_pixel(sum: i32) -> u8 {
+    (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
 fn lanczos(x: f64) -> f64 {

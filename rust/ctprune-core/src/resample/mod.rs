@@ -1,7 +1,7 @@
 //! Lanczos resampling of 8-bit grey, equal to Pillow's `Image.resize(size, LANCZOS)` to the bit.
 //!
-//! Pillow resamples the rows first, rounds the result to 8 bits, then resamples the columns. Here both
-//! are one and the same pass, which resamples rows and writes its result transposed: the second pass
+//! Pillow resamples along one axis, rounds the result to 8 bits, then resamples along the other. Here
+//! both are one and the same pass, which resamples rows and writes its result transposed: the second pass
 //! finds the columns as rows and turns the picture back. Pillow leaves out a pass whose length does not
 //! change; its coefficients would be those of the identity, so this makes no difference.
 
@@ -10,38 +10,62 @@ mod avx2;
 mod blocked;
 mod lanczos;
 mod portable;
+#[cfg(test)]
 mod scalar;
 mod split;
+#[cfg(test)]
+mod tests;
 
 use crate::cpu::Cpu;
 use blocked::ChunkBlock;
 use split::SplitWindow;
 
+/// Which axis is resampled first; the rounding in between makes it show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PassOrder {
+    /// Rows first, whatever the shape: Pillow up to 12.
+    #[default]
+    HorizontalFirst,
+    /// Columns first where the height shrinks, by more than twice as many pixels as the width: Pillow 13.
+    /// Of pictures reduced to a fingerprint these are the ones more than about twice as tall as wide.
+    ByShape,
+}
+
+impl PassOrder {
+    fn is_vertical_first(self, rows: usize, columns: usize, out_rows: usize, out_columns: usize) -> bool {
+        let shrinks = rows > out_rows && rows - out_rows > 2 * columns.saturating_sub(out_columns);
+        self == Self::ByShape && shrinks
+    }
+}
+
 /// How to resample pictures of one size to another.
 #[derive(Debug)]
 pub struct Plan {
     rows: usize,
+    columns: usize,
     horizontal: Vec<SplitWindow>,
     vertical: Vec<SplitWindow>,
+    vertical_first: bool,
 }
 
 /// Memory that passes use, kept from picture to picture.
 #[derive(Debug, Default)]
 pub struct Scratch {
     between: Vec<u8>,
+    turned: Vec<u8>,
     wide: Vec<ChunkBlock>,
 }
 
 impl Plan {
     /// Prepares for pictures of `rows × columns` that become `out_rows × out_columns`; none may be 0.
-    pub fn new(rows: usize, columns: usize, out_rows: usize, out_columns: usize) -> Self {
+    pub fn new(rows: usize, columns: usize, out_rows: usize, out_columns: usize, order: PassOrder) -> Self {
         let split = |windows: Vec<_>| windows.iter().map(SplitWindow::new).collect();
-        let horizontal = split(lanczos::windows(columns, out_columns));
-        let vertical = split(lanczos::windows(rows, out_rows));
         Self {
             rows,
-            horizontal,
-            vertical,
+            columns,
+            horizontal: split(lanczos::windows(columns, out_columns)),
+            vertical: split(lanczos::windows(rows, out_rows)),
+            vertical_first: order.is_vertical_first(rows, columns, out_rows, out_columns),
         }
     }
 
@@ -51,13 +75,43 @@ impl Plan {
     }
 
     fn run_on(&self, cpu: Cpu, grey: &[u8], scratch: &mut Scratch, out: &mut [u8]) {
-        let Scratch { between, wide } = scratch;
-        between.resize(self.horizontal.len() * self.rows, 0);
-        pass(cpu, &self.horizontal, grey, self.rows, wide, between);
-        pass(cpu, &self.vertical, between, self.horizontal.len(), wide, out);
+        let Scratch {
+            between,
+            turned,
+            wide,
+        } = scratch;
+        let (out_columns, out_rows) = (self.horizontal.len(), self.vertical.len());
+        if self.vertical_first {
+            // Rare, so it may cost: the same passes on the picture turned.
+            turned.resize(grey.len().max(out.len()), 0);
+            between.resize(out_rows * self.columns, 0);
+            transpose(grey, self.columns, &mut turned[..grey.len()]);
+            pass(
+                cpu,
+                &self.vertical,
+                &turned[..grey.len()],
+                self.columns,
+                wide,
+                between,
+            );
+            pass(
+                cpu,
+                &self.horizontal,
+                between,
+                out_rows,
+                wide,
+                &mut turned[..out.len()],
+            );
+            transpose(&turned[..out.len()], out_rows, out);
+        } else {
+            between.resize(out_columns * self.rows, 0);
+            pass(cpu, &self.horizontal, grey, self.rows, wide, between);
+            pass(cpu, &self.vertical, between, out_columns, wide, out);
+        }
     }
 }
 
+/// Resamples each of `rows` rows and writes the result transposed, `windows.len() × rows`.
 fn pass(
     cpu: Cpu,
     windows: &[SplitWindow],
@@ -71,5 +125,14 @@ fn pass(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: this value exists only where AVX2 was detected.
         Cpu::Avx2 => unsafe { avx2::pass(windows, input, rows, wide, output) },
+    }
+}
+
+fn transpose(input: &[u8], columns: usize, output: &mut [u8]) {
+    let rows = input.len() / columns;
+    for (row, pixels) in input.chunks_exact(columns).enumerate() {
+        for (column, &pixel) in pixels.iter().enumerate() {
+            output[column * rows + row] = pixel;
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! but one or two pixels in a hundred, and for those the minor halves are added. So the result is exact
 //! and costs half of the multiplications.
 
-use super::lanczos::{PRECISION_BITS, Window};
+use super::lanczos::{HALF, Window};
 
 /// Pixels that are multiplied at a time.
 pub(super) const CHUNK: usize = 16;
@@ -42,9 +42,6 @@ pub(super) struct SplitWindow {
     /// How far the true sum can be from that, whatever the pixels.
     pub margin: i32,
 }
-
-/// One half in the fixed point of the coefficients.
-const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 impl SplitWindow {
     /// Splits one window.
