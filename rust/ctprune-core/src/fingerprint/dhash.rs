@@ -57,7 +57,7 @@ impl DhashEngine {
     /// When the lengths of `grey` or `out` are not those.
     pub fn hash(&mut self, grey: &[u8], rows: usize, columns: usize, out: &mut [u64]) {
         assert!(
-            !grey.is_empty() && grey.len() == rows * columns,
+            !grey.is_empty() && rows.checked_mul(columns) == Some(grey.len()),
             "grey is not rows × columns"
         );
         assert_eq!(

@@ -4,6 +4,7 @@
 //! to the nearest integer, halves to even; a constant slice becomes 0. A fixed range of Hounsfield units
 //! can be chosen instead. Pictures that are 8-bit grey already are used as they are, without a copy.
 
+mod divider;
 mod error;
 mod extremes;
 mod stretch;
@@ -15,7 +16,7 @@ pub use window::Intensity;
 use crate::cpu::Cpu;
 use crate::pixels::{Scale, SlicePixels, Stored};
 use extremes::{Sample, extremes};
-use stretch::{Line, MAX_WIDTH, Narrow, WholeLine, stretch_any, stretch_whole};
+use stretch::{Line, Narrow, WholeLine, stretch_any, stretch_whole};
 
 /// Smallest and largest pixel of a slice in Hounsfield units, or in grey values for 8-bit pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -132,7 +133,7 @@ impl Rescale {
     }
 
     /// The stored values of a range of Hounsfield units, if all numbers involved are whole: the slope
-    /// ±1, the width not above [`MAX_WIDTH`].
+    /// ±1, the width narrow enough.
     fn whole_line(self, low_hu: f64, high_hu: f64) -> Option<WholeLine> {
         let whole = |v: f64| v.fract() == 0.0 && v.abs() < f64::from(i32::MAX);
         let all_whole = self.slope.abs() == 1.0 && [self.intercept, low_hu, high_hu].into_iter().all(whole);
@@ -143,7 +144,7 @@ impl Rescale {
             high: stored(high),
             reversed: self.slope < 0.0,
         })?;
-        (1..=MAX_WIDTH).contains(&(line.high - line.low)).then_some(line)
+        line.is_narrow().then_some(line)
     }
 }
 
@@ -164,7 +165,7 @@ fn narrow<T: Narrow>(
                 high,
                 reversed: rescale.slope < 0.0,
             };
-            (1..=MAX_WIDTH).contains(&(high - low)).then_some(line)
+            line.is_narrow().then_some(line)
         }
         Intensity::Range { low_hu, high_hu } => rescale.whole_line(low_hu, high_hu),
     };

@@ -1,10 +1,11 @@
 //! Linear maps of stored values to 0..=255, rounded to the nearest integer, halves to even.
 //!
 //! Two versions give the same pixels: [`stretch_any`] is the formula, in `f64`, for every type;
-//! [`stretch_whole`] computes it in 16-bit integers for whole numbers in a range below 2^15, which is
+//! [`stretch_whole`] computes it in 16-bit integers for whole numbers in a range up to 2^14, which is
 //! what nearly every CT slice is. For those the `f64` quotient is correctly rounded and a quotient that
 //! is not a half is at least 1/(2 × width) away from one, so the formula has no rounding error to copy.
 
+use super::divider::{CHUNK, Divide, Divider};
 use super::extremes::Sample;
 use crate::cpu::{Cpu, by_cpu};
 
@@ -25,9 +26,19 @@ by_cpu! {
         for (grey, &value) in out.iter_mut().zip(values) {
             let value = if value.is_finite() { value } else { line.stand_in };
             let above = value.to_f64() * line.slope + line.intercept - line.low;
-            *grey = (above * 255.0 / line.width).clamp(0.0, 255.0).round_ties_even() as u8;
+            *grey = round_to_byte((above * 255.0 / line.width).clamp(0.0, 255.0));
         }
     }
+}
+
+/// Nearest integer of a number from 0 to 255, halves to even.
+///
+/// Next to 1.5 × 2^52 numbers are 1 apart, so the addition rounds, and the integer is in the low bits.
+/// Unlike a conversion, compilers turn this into vector instructions.
+#[inline(always)]
+fn round_to_byte(value: f64) -> u8 {
+    const ROUNDER: f64 = 1.5 * (1u64 << 52) as f64;
+    (value + ROUNDER).to_bits() as u8
 }
 
 /// A stored type of at most 16 bits.
@@ -54,12 +65,6 @@ macro_rules! narrow {
 }
 narrow!(u8, i8, u16, i16);
 
-/// The largest range that [`stretch_whole`] maps.
-pub(super) const MAX_WIDTH: i64 = 0x7FFF;
-
-/// Below this, `255 / width` has no 16-bit fraction, so distances are multiplied first.
-const MIN_WIDTH: u16 = 256;
-
 /// The map of the stored values `low..=high` to 0..=255, or to 255..=0 when reversed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WholeLine {
@@ -68,45 +73,14 @@ pub(super) struct WholeLine {
     pub reversed: bool,
 }
 
-/// Division of `distance × 255` by `width`, for distances up to `width` (256..=32767).
-#[derive(Clone, Copy, Debug)]
-struct Divider {
-    width: u16,
-    half: u16,
-    /// 1 where the width is even, so that there are halves.
-    even: u16,
-    /// `255 × 2^16 / width`, cut.
-    reciprocal: u16,
-}
-
-impl Divider {
-    fn new(width: u16) -> Self {
-        let reciprocal = ((255 << 16) / u32::from(width)) as u16;
-        Self {
-            width,
-            half: width / 2,
-            even: u16::from(width.is_multiple_of(2)),
-            reciprocal,
-        }
-    }
-
-    /// The reciprocal is cut by less than 1, so `quotient` is below the true quotient by less than
-    /// `distance / 2^16 + 1 ≤ 1.5` and never above: it is the answer or one less. The remainder is
-    /// below `1.5 × width` and so fits. An odd quotient takes the half up: that makes it even.
-    #[inline(always)]
-    fn grey(self, distance: u16) -> u8 {
-        let quotient = ((u32::from(distance) * u32::from(self.reciprocal)) >> 16) as u16;
-        let remainder = distance
-            .wrapping_mul(255)
-            .wrapping_sub(quotient.wrapping_mul(self.width));
-        let more_than = self.half - (quotient & self.even);
-        (quotient + u16::from(remainder > more_than)).min(255) as u8
+impl WholeLine {
+    /// Whether [`stretch_whole`] can take it.
+    pub fn is_narrow(self) -> bool {
+        (1..=i64::from(Divider::MAX_WIDTH)).contains(&(self.high - self.low))
     }
 }
 
-/// Maps all `values`, whose smallest and largest are `extremes`.
-///
-/// `line.high − line.low` must be 1..=[`MAX_WIDTH`].
+/// Maps all `values`, whose smallest and largest are `extremes`; the line must be narrow.
 pub(super) fn stretch_whole<T: Narrow>(
     cpu: Cpu,
     values: &[T],
@@ -116,18 +90,14 @@ pub(super) fn stretch_whole<T: Narrow>(
 ) {
     let (min, max) = (extremes.0.to_f64() as i64, extremes.1.to_f64() as i64);
     if max < line.low || min > line.high {
-        out.fill(if (min > line.high) != line.reversed {
-            255
-        } else {
-            0
-        });
-        return;
+        let is_white = (min > line.high) != line.reversed;
+        return out.fill(if is_white { 255 } else { 0 });
     }
     let width = (line.high - line.low) as u16;
-    if min >= line.low && max <= line.high && width >= MIN_WIDTH && !line.reversed {
+    if min >= line.low && max <= line.high && width >= Divider::MIN_WIDTH && !line.reversed {
         return stretch_inside(cpu, values, line.low as u16, Divider::new(width), out);
     }
-    let factor = MIN_WIDTH.div_ceil(width);
+    let factor = Divider::MIN_WIDTH.div_ceil(width);
     let clip = Clip {
         low: T::saturated(line.low),
         high: T::saturated(line.high),
@@ -151,22 +121,63 @@ struct Clip<T> {
     factor: u16,
 }
 
-by_cpu! {
-    /// Values that all lie within the range: what min–max does with a CT slice.
-    fn stretch_inside[T: Narrow](values: &[T], origin: u16, divider: Divider, out: &mut [u8]) {
-        for (grey, value) in out.iter_mut().zip(values) {
-            *grey = divider.grey(value.low_bits().wrapping_sub(origin));
-        }
+/// Values that all lie within the range: what min–max does with a CT slice.
+fn stretch_inside<T: Narrow>(cpu: Cpu, values: &[T], origin: u16, divider: Divider, out: &mut [u8]) {
+    let distance = |value: T| value.low_bits().wrapping_sub(origin);
+    divide_all(cpu, values, distance, divider, out);
+}
+
+/// Any values, any direction, any width.
+fn stretch_clipped<T: Narrow>(cpu: Cpu, values: &[T], clip: Clip<T>, divider: Divider, out: &mut [u8]) {
+    let distance = |value: T| {
+        let above = value
+            .max(clip.low)
+            .min(clip.high)
+            .low_bits()
+            .wrapping_sub(clip.origin);
+        (above ^ clip.flip)
+            .wrapping_add(clip.shift)
+            .wrapping_mul(clip.factor)
+    };
+    divide_all(cpu, values, distance, divider, out);
+}
+
+fn divide_all<T: Copy>(
+    cpu: Cpu,
+    values: &[T],
+    distance: impl Fn(T) -> u16,
+    divider: Divider,
+    out: &mut [u8],
+) {
+    match cpu {
+        Cpu::Baseline => divide_by(values, distance, divider, out),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: this value exists only where AVX2 was detected.
+        Cpu::Avx2 => unsafe { divide_by_avx2(values, distance, divider, out) },
     }
 }
 
-by_cpu! {
-    /// Any values, any direction, any width.
-    fn stretch_clipped[T: Narrow](values: &[T], clip: Clip<T>, divider: Divider, out: &mut [u8]) {
-        for (grey, &value) in out.iter_mut().zip(values) {
-            let above = value.max(clip.low).min(clip.high).low_bits().wrapping_sub(clip.origin);
-            let distance = (above ^ clip.flip).wrapping_add(clip.shift);
-            *grey = divider.grey(distance.wrapping_mul(clip.factor));
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn divide_by_avx2<T: Copy>(values: &[T], distance: impl Fn(T) -> u16, divider: Divider, out: &mut [u8]) {
+    use super::divider::avx2::Avx2Divider;
+    divide_by(values, distance, Avx2Divider::new(divider), out);
+}
+
+/// Always inlined, so that it is compiled for the division's instructions.
+#[inline(always)]
+fn divide_by<T: Copy>(values: &[T], distance: impl Fn(T) -> u16, divider: impl Divide, out: &mut [u8]) {
+    let divide = |values: &[T]| {
+        let mut distances = [0; CHUNK];
+        for (to, &value) in distances.iter_mut().zip(values) {
+            *to = distance(value);
         }
+        divider.greys(&distances)
+    };
+    let (chunks, greys) = (values.chunks_exact(CHUNK), out.chunks_exact_mut(CHUNK));
+    let rest = chunks.remainder();
+    for (values, greys) in chunks.zip(greys) {
+        greys.copy_from_slice(&divide(values));
     }
+    out[values.len() - rest.len()..].copy_from_slice(&divide(rest)[..rest.len()]);
 }

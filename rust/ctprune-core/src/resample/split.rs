@@ -19,8 +19,8 @@ impl Chunk {
     pub const ZERO: Self = Self([0; CHUNK]);
 }
 
-/// The largest major half; the two bytes of any number up to this are both signed bytes.
-const MAX_MAJOR: i32 = 0x7F7F;
+/// The largest major half.
+const MAX_MAJOR: i32 = i16::MAX as i32;
 
 /// Middle of the pixel values, around which the minor halves' share is estimated.
 const MIDDLE: i32 = 128;

@@ -137,7 +137,7 @@ fn absolute_sum(window: &Window) -> i64 {
 #[test]
 fn split_coefficients_are_whole_and_no_sum_overflows() {
     for in_len in (1..80).chain((80..2100).step_by(61)) {
-        for out_len in [1, 2, 8, 9, 16, 17, 32, 33] {
+        for out_len in [2, 8, 9, 33] {
             for window in windows(in_len, out_len) {
                 let split = SplitWindow::new(&window);
                 let whole = put_together(&split);
