@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import ctprune
 import pytest
+
+import ctprune
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 

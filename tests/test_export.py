@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ctprune
 import numpy as np
 import pytest
 from PIL import Image
 
+import ctprune
 from tests.conftest import Cli
 from tests.reference import slices as reference
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import ctprune
 import numpy as np
+import PIL
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ctprune
 from tests.reference import slices as reference
+
+#: Since then the order of the passes depends on the shape.
+PILLOW_GOES_BY_SHAPE = int(PIL.__version__.split(".")[0]) >= 13
 
 SIDES = [1, 2, 3, 7, 8, 9, 10, 17, 63, 64, 65, 100, 255, 256, 257, 511, 512, 513, 777, 1024]
 
@@ -28,11 +32,18 @@ def pictures(rows: int, columns: int, seed: int) -> list[np.ndarray]:
     ]
 
 
+def assert_equals_reference(picture: np.ndarray) -> None:
+    by_rows = ctprune.dhash(picture, horizontal_first=True).tobytes()
+    assert by_rows == reference.dhash_horizontal_first(picture), picture.shape
+    found = ctprune.dhash(picture).tobytes() if PILLOW_GOES_BY_SHAPE else by_rows
+    assert found == reference.dhash(picture), picture.shape
+
+
 @pytest.mark.parametrize("columns", SIDES)
 def test_dhash_equals_imagehash_at_every_size(columns: int) -> None:
     for rows in (SIDES[0], SIDES[3], columns, SIDES[14]):
         for picture in pictures(rows, columns, seed=rows * 2000 + columns):
-            assert ctprune.dhash(picture).tobytes() == reference.dhash(picture), (rows, columns)
+            assert_equals_reference(picture)
 
 
 @pytest.mark.slow
@@ -41,7 +52,7 @@ def test_dhash_equals_imagehash_on_two_thousand_images() -> None:
     for seed in range(290):
         rows, columns = (int(side) for side in np.exp(random.uniform(0, np.log(2000), 2)).round())
         for picture in pictures(rows, columns, seed):
-            assert ctprune.dhash(picture).tobytes() == reference.dhash(picture), (rows, columns, seed)
+            assert_equals_reference(picture)
 
 
 @pytest.mark.parametrize("hash_size", [2, 3, 4, 5, 8, 9, 12, 16, 32])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ctprune
 import numpy as np
 import pydicom
 import pytest
 
+import ctprune
 from tests.reference import slices as reference
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctprune
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ctprune
 from tests.reference import slices as reference
 
 
@@ -31,8 +31,7 @@ def test_one_group_equals_the_greedy_rule(count: int, width: int, threshold: int
     found = ctprune.select_exemplars(fingerprints, threshold=threshold)
     assert found.exemplar.tolist() == expected
     assert found.distance.tolist() == [
-        reference.hamming(fingerprints[i].tobytes(), fingerprints[e].tobytes())
-        for i, e in enumerate(expected)
+        reference.hamming(fingerprints[i].tobytes(), fingerprints[e].tobytes()) for i, e in enumerate(expected)
     ]
 
 
@@ -46,9 +45,7 @@ def test_groups_are_compared_within_themselves(count: int, threshold: int, seed:
         members = np.flatnonzero(groups == group)
         exemplars = reference.exemplars([fingerprints[i].tobytes() for i in members], threshold)
         expected[members] = members[exemplars]
-    assert (
-        ctprune.select_exemplars(fingerprints, threshold=threshold, groups=groups).exemplar == expected
-    ).all()
+    assert (ctprune.select_exemplars(fingerprints, threshold=threshold, groups=groups).exemplar == expected).all()
 
 
 def test_wrong_arguments_say_what_was_expected() -> None:

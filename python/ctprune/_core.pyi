@@ -6,12 +6,26 @@ from typing import Any, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
-__all__: list[str]
+from ctprune.boundary import ColumnBytes, ForeignSlice
+
+__all__ = [
+    "PNG_HU_OFFSET",
+    "Archive",
+    "__version__",
+    "canonical_intensity",
+    "check_pattern",
+    "describe",
+    "dhash",
+    "encode_frame",
+    "export_png",
+    "fingerprint_bytes",
+    "hamming",
+    "read_hu",
+    "select_exemplars",
+]
 __version__: str
 PNG_HU_OFFSET: int
 
-ColumnBytes: TypeAlias = tuple[bytes | None, bytes | None, bytes]
-ForeignSlice: TypeAlias = tuple[dict[str, Any], npt.NDArray[Any], float, float]
 _Path: TypeAlias = str | PathLike[str]
 
 @final
@@ -43,7 +57,9 @@ class Archive:
 def canonical_intensity(text: str) -> str: ...
 def check_pattern(pattern: str) -> None: ...
 def fingerprint_bytes(hash_size: int) -> int: ...
-def dhash(images: npt.NDArray[Any], hash_size: int, intensity: str) -> npt.NDArray[np.uint8]: ...
+def dhash(
+    images: npt.NDArray[Any], hash_size: int, intensity: str, horizontal_first: bool
+) -> npt.NDArray[np.uint8]: ...
 def hamming(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], matrix: bool) -> npt.NDArray[np.uint16]: ...
 def select_exemplars(
     fingerprints: npt.NDArray[np.uint8], threshold: int, starts: list[int]

@@ -49,9 +49,7 @@ class ExportConfig:
             raise ConfigError(f"--png-depth {self.png_depth}: expected 8 or 16")
 
     @classmethod
-    def from_options(
-        cls, mode: str | None, folder: Path | None, png_depth: int | None
-    ) -> ExportConfig | None:
+    def from_options(cls, mode: str | None, folder: Path | None, png_depth: int | None) -> ExportConfig | None:
         """Command-line options that belong together; None when no export was asked for."""
         if mode is None:
             if folder is not None or png_depth is not None:
@@ -148,8 +146,7 @@ def _write_png(
     threads: int,
 ) -> int:
     jobs = [
-        (os.path.join(row["source"], row["path"]), row["frame"], str(_target(folder, row, ".png")))
-        for row in rows
+        (os.path.join(row["source"], row["path"]), row["frame"], str(_target(folder, row, ".png"))) for row in rows
     ]
     reading = {name: manifest.config[name] for name in ("intensity", "modality", "max_slice_mb")}
     reasons = _core.export_png(jobs, depth=config.png_depth, threads=threads, **reading)

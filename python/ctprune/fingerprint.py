@@ -12,7 +12,11 @@ from ctprune.errors import ConfigError
 
 
 def dhash(
-    images: npt.NDArray[Any], *, hash_size: int = 8, intensity: str = "minmax"
+    images: npt.NDArray[Any],
+    *,
+    hash_size: int = 8,
+    intensity: str = "minmax",
+    horizontal_first: bool = False,
 ) -> npt.NDArray[np.uint8]:
     """Difference hash of each image, equal to `imagehash.dhash(image, hash_size)` bit by bit.
 
@@ -20,10 +24,12 @@ def dhash(
     1 where the right neighbour is larger. Bits are row-major, the first one the most significant of its byte.
 
     Args:
-        images: Shape (n, rows, cols) or (rows, cols). uint8 is grey and used as it is; int8, uint16, int16, uint32,
-            int32, float32 and float64 are Hounsfield units. C-contiguous arrays are not copied.
+        images: Shape (n, rows, cols) or (rows, cols). uint8 is grey and used as it is; int8, uint16, int16,
+            uint32, int32, float32 and float64 are Hounsfield units. C-contiguous arrays are not copied.
         hash_size: Rows of the hash, 2 to 32.
         intensity: Way from Hounsfield units to grey, see `ctprune.ReduceConfig`.
+        horizontal_first: Resample along rows first whatever the shape, as Pillow did before version 13; since
+            then it begins with the columns of images more than about twice as tall as wide.
 
     Returns:
         uint8 of shape (n, ceil(hash_size² / 8)), without the first axis for a single image.
@@ -40,9 +46,12 @@ def dhash(
     """
     array = np.ascontiguousarray(images)
     if array.ndim == 2:
-        return dhash(array[np.newaxis], hash_size=hash_size, intensity=intensity)[0]
+        one: npt.NDArray[np.uint8] = dhash(
+            array[np.newaxis], hash_size=hash_size, intensity=intensity, horizontal_first=horizontal_first
+        )[0]
+        return one
     try:
-        return _core.dhash(array, hash_size, intensity)
+        return _core.dhash(array, hash_size, intensity, horizontal_first)
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error)) from None
 

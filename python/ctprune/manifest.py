@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from ctprune import _core
 from ctprune.atomic import replace_file
+from ctprune.boundary import ColumnBytes
 from ctprune.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Manifest:
         file = manifest_path(path)
         metadata = read_metadata(file)
         return cls(
-            table=pq.read_table(file, memory_map=True),  # type: ignore[no-untyped-call]
+            table=pq.read_table(file, memory_map=True),
             config=metadata["config"],
             ctprune_version=metadata["ctprune_version"],
         )
@@ -144,7 +145,7 @@ def manifest_path(path: str | os.PathLike[str]) -> Path:
 def read_metadata(file: Path) -> dict[str, Any]:
     """Check that a file is a manifest of this version and return what its metadata says."""
     try:
-        found = pq.read_schema(file)  # type: ignore[no-untyped-call]
+        found = pq.read_schema(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise ManifestError(f"{file}: expected a Parquet manifest: {_first_line(error)}") from None
     try:
@@ -154,8 +155,8 @@ def read_metadata(file: Path) -> dict[str, Any]:
         raise ManifestError(f"{file}: a Parquet file, but not a manifest of ctprune") from None
     if version != MANIFEST_VERSION:
         raise ManifestError(
-            f"{file}: manifest version {version}, but ctprune {_core.__version__} reads version {MANIFEST_VERSION}: "
-            "run 'ctprune reduce' again or use the ctprune that wrote it"
+            f"{file}: manifest version {version}, but ctprune {_core.__version__} reads version "
+            f"{MANIFEST_VERSION}: run 'ctprune reduce' again or use the ctprune that wrote it"
         )
     expected = schema(metadata["config"]["hash_size"])
     if not found.remove_metadata().equals(expected):
@@ -170,17 +171,13 @@ def write_manifest(file: Path, batches: Iterable[pa.RecordBatch], config: dict[s
         "ctprune_version": _core.__version__,
         "config": config,
     }
-    described = schema(config["hash_size"]).with_metadata(
-        {_METADATA_KEY: json.dumps(metadata, sort_keys=True)}
-    )
-    with replace_file(file) as beside:
-        # Sorted, hardly repeating texts: zstd halves them, a dictionary would only cost memory.
-        with pq.ParquetWriter(beside, described, compression="zstd") as writer:  # type: ignore[no-untyped-call]
-            for batch in batches:
-                writer.write_batch(batch)  # type: ignore[no-untyped-call]
+    described = schema(config["hash_size"]).with_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    with replace_file(file) as beside, pq.ParquetWriter(beside, described, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
 
 
-def record_batch(columns: dict[str, _core.ColumnBytes], rows: int, hash_size: int) -> pa.RecordBatch:
+def record_batch(columns: dict[str, ColumnBytes], rows: int, hash_size: int) -> pa.RecordBatch:
     """Arrow's bytes from the Rust core as a batch of manifest rows."""
     fields = schema(hash_size)
     return pa.RecordBatch.from_arrays(
@@ -188,12 +185,12 @@ def record_batch(columns: dict[str, _core.ColumnBytes], rows: int, hash_size: in
     )
 
 
-def column_bytes(batch: pa.RecordBatch) -> dict[str, _core.ColumnBytes]:
+def column_bytes(batch: pa.RecordBatch) -> dict[str, ColumnBytes]:
     """The reverse of `record_batch`."""
     return {name: _bytes(batch.column(name)) for name in batch.schema.names}
 
 
-def _array(kind: pa.DataType, column: _core.ColumnBytes, rows: int) -> pa.Array:
+def _array(kind: pa.DataType, column: ColumnBytes, rows: int) -> pa.Array:
     valid, offsets, data = (None if part is None else pa.py_buffer(part) for part in column)
     if pa.types.is_fixed_size_list(kind):
         values = pa.Array.from_buffers(pa.float64(), rows * kind.list_size, [None, data])
@@ -202,7 +199,7 @@ def _array(kind: pa.DataType, column: _core.ColumnBytes, rows: int) -> pa.Array:
     return pa.Array.from_buffers(kind, rows, buffers)
 
 
-def _bytes(array: pa.Array) -> _core.ColumnBytes:
+def _bytes(array: pa.Array) -> ColumnBytes:
     if array.offset:
         # A slice of a larger array: buffers start elsewhere; taking copies it into arrays of its own.
         array = array.take(pa.array(range(len(array))))

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.pixels import iter_pixels
+from pydicom.pixels.utils import iter_pixels
 
-from ctprune import _core
+from ctprune.boundary import ForeignSlice
 
 #: What pydicom and its decoders raise on files that they cannot read.
 _REFUSALS = (
@@ -30,7 +30,7 @@ _REFUSALS = (
 )
 
 
-def read_slices(path: str, *, modality: str, max_slice_bytes: int) -> list[_core.ForeignSlice]:
+def read_slices(path: str, *, modality: str, max_slice_bytes: int) -> list[ForeignSlice]:
     """Slices of one file in the form that `_core.Archive.replace` takes; empty when pydicom refuses too."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

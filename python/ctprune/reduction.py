@@ -182,8 +182,8 @@ class Reduction:
 
     def carry_out(self) -> Manifest:
         """Do all steps and return the manifest; writes it when there is a folder to write to."""
-        self.find()
         try:
+            self.find()
             self._read()
             self._retry_with_pydicom()
             reading_seconds = time.perf_counter() - self._started
@@ -210,8 +210,8 @@ class Reduction:
             reading = {option: earlier["config"].get(option) for option in self.config.reading()}
             if earlier["ctprune_version"] != _core.__version__ or reading != self.config.reading():
                 continue
-            parquet = pq.ParquetFile(file)  # type: ignore[no-untyped-call]
-            for batch in parquet.iter_batches(_ROWS_PER_BATCH):  # type: ignore[no-untyped-call]
+            parquet = pq.ParquetFile(file)
+            for batch in parquet.iter_batches(_ROWS_PER_BATCH):
                 self._archive.add_earlier(batch.num_rows, column_bytes(batch))
             return
 
@@ -350,9 +350,7 @@ def _empty(config: ReduceConfig) -> pa.Table:
 
 def _by_reason(manifest: Manifest, status: str) -> dict[str, int]:
     reasons = pc.value_counts(manifest.with_status(status)["reason"]).to_pylist()
-    return {
-        item["values"]: item["counts"] for item in sorted(reasons, key=lambda r: (-r["counts"], r["values"]))
-    }
+    return {item["values"]: item["counts"] for item in sorted(reasons, key=lambda r: (-r["counts"], r["values"]))}
 
 
 def load_summary(run: str | os.PathLike[str]) -> dict[str, Any]:

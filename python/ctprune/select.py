@@ -26,7 +26,7 @@ class Selection(NamedTuple):
     @property
     def kept(self) -> npt.NDArray[np.bool_]:
         """Bool of shape (n,): whether each is kept."""
-        return self.exemplar == np.arange(len(self.exemplar))
+        return np.equal(self.exemplar, np.arange(len(self.exemplar)))
 
 
 def select_exemplars(
@@ -63,9 +63,7 @@ def select_exemplars(
     if groups.shape != (count,):
         raise ConfigError(f"expected groups of shape ({count},), found {groups.shape}")
     order = np.argsort(groups, kind="stable")
-    starts = (
-        np.flatnonzero(np.diff(groups[order], prepend=groups[order][:1] - 1)) if count else np.array([], int)
-    )
+    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order][:1] - 1)) if count else np.array([], int)
     found = _select(np.ascontiguousarray(fingerprints[order]), threshold, [*starts.tolist(), count])
     exemplar, distance = np.empty(count, np.int64), np.empty(count, np.uint16)
     exemplar[order], distance[order] = order[found.exemplar], found.distance

@@ -29,6 +29,13 @@ def dhash(grey: np.ndarray, hash_size: int = 8) -> bytes:
     return np.packbits(imagehash.dhash(Image.fromarray(grey), hash_size).hash.ravel()).tobytes()
 
 
+def dhash_horizontal_first(grey: np.ndarray, hash_size: int = 8) -> bytes:
+    """As all versions of Pillow before 13 gave it: one axis at a time, rows first."""
+    image = Image.fromarray(grey).resize((hash_size + 1, grey.shape[0]), Image.Resampling.LANCZOS)
+    small = np.asarray(image.resize((hash_size + 1, hash_size), Image.Resampling.LANCZOS))
+    return np.packbits((small[:, 1:] > small[:, :-1]).ravel()).tobytes()
+
+
 def hamming(a: bytes, b: bytes) -> int:
     return sum((x ^ y).bit_count() for x, y in zip(a, b, strict=True))
 
@@ -59,4 +66,5 @@ def position_along_normal(dataset: pydicom.Dataset, normal: np.ndarray) -> float
 
 def normal(dataset: pydicom.Dataset) -> np.ndarray:
     orientation = np.array(dataset.ImageOrientationPatient, float)
-    return np.cross(orientation[:3], orientation[3:])
+    normal = np.cross(orientation[:3], orientation[3:])
+    return normal / np.linalg.norm(normal)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ctprune.cli import info, phantom, reduce
-from ctprune.cli.output import FAILED, WRONG_USAGE, print_error
+from ctprune.cli.output import FAILED, INTERRUPTED, WRONG_USAGE, print_error
 
 app = typer.Typer(
     name="ctprune",
@@ -42,13 +42,16 @@ def _common(
 
 def main() -> None:
     """Run the command line; every expected error becomes one sentence and an exit code."""
-    from ctprune.errors import ConfigError, CtpruneError
+    from ctprune.errors import ConfigError, CtpruneError, Interrupted
 
     try:
         app()
     except ConfigError as error:
         print_error(error)
         sys.exit(WRONG_USAGE)
+    except Interrupted as error:
+        print_error(error)
+        sys.exit(INTERRUPTED)
     except CtpruneError as error:
         print_error(error)
         sys.exit(FAILED)

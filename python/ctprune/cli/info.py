@@ -19,9 +19,7 @@ _SHOWN = 5
 
 def command(
     path: Annotated[Path, typer.Argument(help="A file of an archive, or the folder of a finished run.")],
-    intensity: Annotated[
-        str, typer.Option(help="HU to grey, as for reduce; decides the fingerprint.")
-    ] = "minmax",
+    intensity: Annotated[str, typer.Option(help="HU to grey, as for reduce; decides the fingerprint.")] = "minmax",
     hash_size: Annotated[int, typer.Option(help="dHash of N² bits, as for reduce.")] = 8,
     modality: Annotated[str, typer.Option(help="DICOM Modality to read, as for reduce.")] = "CT",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

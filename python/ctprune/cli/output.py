@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 #: Reasons are sorted by number; a broken archive can have a different one for each file.
 _REASONS_SHOWN = 10
 
-DONE, FAILED, WRONG_USAGE, DONE_WITH_FAILURES = 0, 1, 2, 3
+FAILED, WRONG_USAGE, DONE_WITH_FAILURES, INTERRUPTED = 1, 2, 3, 130
 
 
 def print_error(message: object) -> None:

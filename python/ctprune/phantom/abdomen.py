@@ -59,12 +59,8 @@ class Abdomen:
         cortex_hu, marrow_hu = (185.0, 120.0) if self._contrast else (34.0, 28.0)
         for side, height in ((-1, -128), (1, -114)):
             canvas.paint_ellipsoid((side * 58, 52, height), (34, 33, 64), FAT_HU, within=inside)
-            canvas.paint_ellipsoid(
-                (side * 58, 52, height), (26, 27, 54), cortex_hu, roughness_mm=1, within=inside
-            )
-            canvas.paint_ellipsoid(
-                (side * 57, 50, height), (18, 19, 44), marrow_hu, roughness_mm=4, within=inside
-            )
+            canvas.paint_ellipsoid((side * 58, 52, height), (26, 27, 54), cortex_hu, roughness_mm=1, within=inside)
+            canvas.paint_ellipsoid((side * 57, 50, height), (18, 19, 44), marrow_hu, roughness_mm=4, within=inside)
             canvas.paint_ellipsoid((side * 46, 46, height), (17, 12, 22), FAT_HU, within=inside)
         canvas.paint_tubes(_PSOAS, MUSCLE_HU)
 

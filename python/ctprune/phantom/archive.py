@@ -54,9 +54,7 @@ def write_archive(
     # Written beside its place and renamed, so that a killed run leaves no half archive under the name.
     beside = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
     try:
-        summary = _write_all(
-            beside / "archive", target, patients=patients, seed=seed, size=size, slices=slices
-        )
+        summary = _write_all(beside / "archive", target, patients=patients, seed=seed, size=size, slices=slices)
         if place.exists():
             place.rmdir()
         (beside / "archive").rename(place)
@@ -85,9 +83,7 @@ def _check_target(target: Path) -> None:
         raise CtpruneError(f"{target} is not a folder: choose a new or an empty folder")
 
 
-def _write_all(
-    folder: Path, target: Path, *, patients: int, seed: int, size: int, slices: int
-) -> ArchiveSummary:
+def _write_all(folder: Path, target: Path, *, patients: int, seed: int, size: int, slices: int) -> ArchiveSummary:
     folder.mkdir()
     labels: list[Label] = []
     series = files = 0

@@ -75,9 +75,7 @@ class Canvas:
     instance "lung".
     """
 
-    def __init__(
-        self, plane: Plane, *, warp: tuple[Floats, Floats], texture: Floats, patches: Floats
-    ) -> None:
+    def __init__(self, plane: Plane, *, warp: tuple[Floats, Floats], texture: Floats, patches: Floats) -> None:
         self.plane = plane
         self.x = plane.x[None, :] + warp[0]
         self.y = plane.y[:, None] + warp[1]

@@ -68,9 +68,7 @@ def enhanced_dataset(
     return ds
 
 
-def localizer_dataset(
-    study: Study, *, picture: NDArray[np.int16], top_mm: float, spacing_mm: float
-) -> Dataset:
+def localizer_dataset(study: Study, *, picture: NDArray[np.int16], top_mm: float, spacing_mm: float) -> Dataset:
     """Make the scout: a coronal projection, rows from `top_mm` downwards."""
     plan = study.protocol.series[0]
     uncompressed = (

@@ -65,9 +65,7 @@ class Skeleton:
         # The lower ribs end short of the breastbone.
         longest = np.interp(np.arange(_RIBS), [0, 6, 9, 11], [2.95, 2.9, 2.2, 1.3]).astype(np.float32)
         to_tip = (longest[nearest.astype(np.intp)] - angle) * 90
-        rib = np.minimum(
-            4.5 * (1 - np.hypot(radial / 4.2, height / 5.2)), np.minimum(to_tip, (angle - 0.3) * 60)
-        )
+        rib = np.minimum(4.5 * (1 - np.hypot(radial / 4.2, height / 5.2)), np.minimum(to_tip, (angle - 0.3) * 60))
         hu = np.where(angle > 2.45, CARTILAGE_HU, CORTEX_HU * self._density).astype(np.float32)
         canvas.blend(rib.astype(np.float32), hu)
         marrow: Floats = np.where(angle > 2.45, CARTILAGE_HU, MARROW_HU * self._density).astype(np.float32)

@@ -30,9 +30,7 @@ class Study:
     def uid(self, *parts: str | int) -> UID:
         """Derive a UID from the arguments, the patient and `parts` only (2.25, DICOM PS3.5 B.2)."""
         name = "/".join([self.root, str(self.number), *map(str, parts)])
-        return UID(
-            "2.25." + str(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "big"))
-        )
+        return UID("2.25." + str(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "big")))
 
     def dataset(self, *, sop_class_uid: str, transfer_syntax_uid: str, series: int, instance: int) -> Dataset:
         """Start a data set with what every object of the study holds."""

@@ -23,28 +23,38 @@ pub struct Job<T> {
     pub target: T,
 }
 
-/// Do something with each chosen slice, files in parallel; for each job `None`, or why it failed.
-///
-/// Jobs of one file must stand together and in the order of their frames: each file is read once.
+/// Do something with each chosen slice, files in parallel and each read once; for each job `None`, or why it
+/// failed.
 fn for_each_slice<T: Send>(
     jobs: Vec<Job<T>>,
     options: &ReadOptions,
     act: impl Fn(SlicePixels<'_>, T) -> Result<(), String> + Sync,
 ) -> Vec<Option<String>> {
-    let mut files: Vec<Vec<Job<T>>> = Vec::new();
-    for job in jobs {
+    let mut results = vec![None; jobs.len()];
+    let mut numbered: Vec<(usize, Job<T>)> = jobs.into_iter().enumerate().collect();
+    // Readers report frames in order; slices of a volume may run the other way.
+    numbered.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path).then(a.frame.cmp(&b.frame)));
+    let mut files: Vec<Vec<(usize, Job<T>)>> = Vec::new();
+    for job in numbered {
         match files.last_mut() {
-            Some(file) if file[0].path == job.path => file.push(job),
+            Some(file) if file[0].1.path == job.1.path => file.push(job),
             _ => files.push(vec![job]),
         }
     }
-    let results: Vec<Vec<Option<String>>> = files
+    let done: Vec<Vec<(usize, Option<String>)>> = files
         .into_par_iter()
-        .map_init(Buffers::default, |buffers, jobs| slices_of_file(jobs, options, buffers, &act))
+        .map_init(Buffers::default, |buffers, file| {
+            let (numbers, jobs): (Vec<usize>, Vec<Job<T>>) = file.into_iter().unzip();
+            numbers.into_iter().zip(slices_of_file(jobs, options, buffers, &act)).collect()
+        })
         .collect();
-    results.into_iter().flatten().collect()
+    for (number, result) in done.into_iter().flatten() {
+        results[number] = result;
+    }
+    results
 }
 
+/// Jobs of one file, in the order of their frames.
 fn slices_of_file<T>(
     jobs: Vec<Job<T>>,
     options: &ReadOptions,

@@ -5,6 +5,7 @@ use crate::table::{Content, NewRow, Reader};
 use ctprune_core::fingerprint::{self, DhashEngine};
 use ctprune_core::intensity::{HuRange, Intensity, to_grey};
 use ctprune_core::pixels::SlicePixels;
+use ctprune_core::resample::PassOrder;
 use ctprune_dicom::read::{Buffers, Format, read_file};
 use ctprune_dicom::slice::{Event, ReadOptions, Refusal, SliceInfo};
 use std::cell::RefCell;
@@ -17,6 +18,8 @@ pub struct Settings {
     pub hash_size: usize,
     /// Way from Hounsfield units to 8-bit grey.
     pub intensity: Intensity,
+    /// Order of the resampling passes: versions of Pillow differ for slices much taller than wide.
+    pub pass_order: PassOrder,
     /// Limits and wishes for the readers.
     pub read: ReadOptions,
 }
@@ -40,7 +43,7 @@ impl Hasher {
         Ok(Self {
             intensity: settings.intensity,
             grey: Vec::new(),
-            engine: DhashEngine::new(settings.hash_size)?,
+            engine: DhashEngine::new(settings.hash_size, settings.pass_order)?,
         })
     }
 

@@ -6,6 +6,7 @@ use ctprune_archive::reader::Hasher;
 use ctprune_core::fingerprint::{bytes, words};
 use ctprune_core::hamming::{Fingerprints, all_to_all, pairwise};
 use ctprune_core::pixels::SlicePixels;
+use ctprune_core::resample::PassOrder;
 use numpy::{PyArray2, PyReadonlyArray2, PyUntypedArrayMethods, ToPyArray};
 use pyo3::prelude::*;
 use rayon::prelude::*;
@@ -23,8 +24,12 @@ pub fn dhash<'py>(
     images: &Bound<'py, PyAny>,
     hash_size: usize,
     intensity: &str,
+    horizontal_first: bool,
 ) -> PyResult<Bound<'py, PyArray2<u8>>> {
-    let settings = settings(hash_size, intensity, "", 0)?;
+    let mut settings = settings(hash_size, intensity, "", 0)?;
+    if horizontal_first {
+        settings.pass_order = PassOrder::HorizontalFirst;
+    }
     Hasher::new(&settings).map_err(value_error)?;
     let images = Images::borrow(images)?;
     let &[count, rows, columns] = images.shape() else {

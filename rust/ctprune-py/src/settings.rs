@@ -2,6 +2,7 @@
 
 use ctprune_archive::reader::Settings;
 use ctprune_core::intensity::Intensity;
+use ctprune_core::resample::PassOrder;
 use ctprune_dicom::slice::ReadOptions;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,6 +18,7 @@ pub fn settings(hash_size: usize, intensity: &str, modality: &str, max_slice_mb:
     Ok(Settings {
         hash_size,
         intensity: Intensity::parse(intensity).map_err(value_error)?,
+        pass_order: PassOrder::ByShape,
         read: read_options(modality, max_slice_mb),
     })
 }

@@ -1,0 +1,13 @@
+"""What travels between Python and the Rust core."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy.typing as npt
+
+#: Validity bits, offsets and values of an Arrow column.
+ColumnBytes: TypeAlias = tuple[bytes | None, bytes | None, bytes]
+
+#: Description, stored values, RescaleSlope and RescaleIntercept of a slice that Rust did not decode.
+ForeignSlice: TypeAlias = tuple[dict[str, Any], npt.NDArray[Any], float, float]
