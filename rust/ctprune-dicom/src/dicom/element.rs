@@ -1,6 +1,6 @@
 //! Data elements in a byte slice: tag, VR, length, and how to step over a value.
 //!
-//! Nothing is copied and nothing is allocated: an [`Element`] is four numbers. The reader forgives what
+//! Nothing is copied and nothing is allocated: an [`Element`] is three numbers. The reader forgives what
 //! pydicom forgives (PS3.5 section 7 says what it should have been): a missing or odd VR, odd lengths,
 //! explicit elements where implicit ones were announced, trailing padding.
 
@@ -84,8 +84,6 @@ impl std::fmt::Display for Broken {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Element {
     pub tag: Tag,
-    /// The VR, or two zero bytes where the encoding has none.
-    pub vr: [u8; 2],
     /// Length in bytes, or [`UNDEFINED`].
     pub length: u32,
     /// Offset of the value.
@@ -134,7 +132,6 @@ impl<'a> Reader<'a> {
         let element = if tag >> 16 == 0xFFFE || !self.encoding.explicit || !is_vr(vr) {
             Element {
                 tag,
-                vr: [0; 2],
                 length: self.encoding.u32([l0, l1, l2, l3]),
                 value: self.pos + 8,
             }
@@ -142,14 +139,12 @@ impl<'a> Reader<'a> {
             let length = self.encoding.u32(self.array(self.pos + 8)?);
             Element {
                 tag,
-                vr,
                 length,
                 value: self.pos + 12,
             }
         } else {
             Element {
                 tag,
-                vr,
                 length: u32::from(self.encoding.u16([l2, l3])),
                 value: self.pos + 8,
             }

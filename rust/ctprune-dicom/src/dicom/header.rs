@@ -21,7 +21,6 @@ pub(crate) enum PixelKind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PixelElement {
     pub kind: PixelKind,
-    pub vr: [u8; 2],
     /// Offset of the value in the data set's bytes.
     pub value: usize,
     /// Length, or `None` for encapsulated (undefined length).
@@ -144,7 +143,6 @@ impl Header {
                 let length = (element.length != UNDEFINED).then_some(element.length);
                 self.pixels = Some(PixelElement {
                     kind,
-                    vr: element.vr,
                     value: element.value,
                     length,
                 });

@@ -220,7 +220,6 @@ mod tests {
         let mut cr = header("CR", "1", "DERIVED\\SECONDARY");
         cr.pixels = Some(super::super::header::PixelElement {
             kind: PixelKind::Integer,
-            vr: *b"OW",
             value: 0,
             length: Some(0),
         });

@@ -23,8 +23,8 @@ pub(crate) struct Dataset<'a> {
 }
 
 /// A scanned object with pixels.
-pub(crate) struct Object<'a, 'h> {
-    pub header: &'h mut Header,
+pub(crate) struct Object<'a> {
+    pub header: &'a mut Header,
     pub dataset: Dataset<'a>,
     pub pixels: PixelElement,
 }
@@ -40,7 +40,7 @@ struct Shape {
 
 /// Reports every frame of `object`. An error is one that no frame escapes.
 pub(crate) fn each_frame(
-    object: &mut Object<'_, '_>,
+    object: &mut Object<'_>,
     options: &ReadOptions,
     buffers: &mut FrameBuffers,
     each: &mut dyn FnMut(Event<'_>),
@@ -66,7 +66,7 @@ pub(crate) fn each_frame(
     Ok(())
 }
 
-fn frames_of(object: &mut Object<'_, '_>, shape: &Shape, wanted: u64) -> Result<Frames, String> {
+fn frames_of(object: &mut Object<'_>, shape: &Shape, wanted: u64) -> Result<Frames, String> {
     let Object {
         header,
         dataset: Dataset {
@@ -86,7 +86,7 @@ fn frames_of(object: &mut Object<'_, '_>, shape: &Shape, wanted: u64) -> Result<
     }
 }
 
-fn groups_of<'a>(object: &Object<'a, '_>) -> Result<Option<FrameGroups<'a>>, String> {
+fn groups_of<'a>(object: &Object<'a>) -> Result<Option<FrameGroups<'a>>, String> {
     let header = &object.header;
     if header.shared_groups.is_none() && header.per_frame_groups.is_none() {
         return Ok(None);
@@ -96,7 +96,7 @@ fn groups_of<'a>(object: &Object<'a, '_>) -> Result<Option<FrameGroups<'a>>, Str
         .map_err(|e| e.to_string())
 }
 
-fn too_few(object: &Object<'_, '_>, shape: &Shape, there: u64, wanted: u64) -> String {
+fn too_few(object: &Object<'_>, shape: &Shape, there: u64, wanted: u64) -> String {
     if wanted > 1 || object.pixels.length.is_none() {
         return format!("pixel data is short: {wanted} frames are announced, {there} are there");
     }
@@ -117,7 +117,7 @@ fn too_few(object: &Object<'_, '_>, shape: &Shape, there: u64, wanted: u64) -> S
 
 /// Reports one frame.
 fn frame_event(
-    object: &mut Object<'_, '_>,
+    object: &mut Object<'_>,
     shape: &Shape,
     frames: &Frames,
     n: u64,

@@ -15,31 +15,43 @@ pub(crate) const HEADER_PREFIX: u64 = 1 << 20;
 /// No header reaches further: an enhanced CT of ten thousand frames has some 30 MiB of functional groups.
 pub(crate) const MAX_HEADER: u64 = 256 << 20;
 
-/// An open file.
-#[derive(Debug)]
-pub(crate) struct OpenFile {
-    file: File,
+/// What an [`Input`] reads from.
+pub(crate) trait Seekable: Read + Seek {}
+
+impl<T: Read + Seek> Seekable for T {}
+
+/// An open file, or one in memory.
+pub(crate) struct Input<'a> {
+    reader: Box<dyn Seekable + 'a>,
     /// Its size when it was opened.
     pub len: u64,
 }
 
-impl OpenFile {
+impl<'a> Input<'a> {
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is not a regular file",
+            ));
         }
-        Ok(Self {
-            file,
-            len: metadata.len(),
-        })
+        Ok(Self::new(file, metadata.len()))
+    }
+
+    /// An input of `len` bytes.
+    pub fn new(reader: impl Read + Seek + 'a, len: u64) -> Self {
+        Self {
+            reader: Box::new(reader),
+            len,
+        }
     }
 
     /// A reader of everything from `offset`.
-    pub fn reader_from(&mut self, offset: u64) -> io::Result<BufReader<&mut File>> {
-        self.file.seek(SeekFrom::Start(offset))?;
-        Ok(BufReader::new(&mut self.file))
+    pub fn reader_from(&mut self, offset: u64) -> io::Result<BufReader<&mut (dyn Seekable + 'a)>> {
+        self.reader.seek(SeekFrom::Start(offset))?;
+        Ok(BufReader::new(&mut *self.reader))
     }
 
     /// Up to `wanted` bytes from `offset`.
@@ -49,30 +61,50 @@ impl OpenFile {
         wanted: usize,
         buffer: &'b mut AlignedBytes,
     ) -> io::Result<&'b [u8]> {
-        if self.file.stream_position()? != offset {
-            self.file.seek(SeekFrom::Start(offset))?;
+        read_at(&mut *self.reader, offset, wanted, buffer)
+    }
+
+    /// The input as the source of pixel data.
+    pub fn as_source(&mut self) -> Source<'_> {
+        Source::Input {
+            reader: &mut *self.reader,
+            len: self.len,
         }
-        let target = buffer.take(wanted);
-        let mut filled = 0;
-        while filled < wanted {
-            match self.file.read(&mut target[filled..]) {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(&target[..filled])
     }
 }
 
+/// Fills `buffer` with up to `wanted` bytes from `offset`, fewer at the end.
+fn read_at<'b>(
+    reader: &mut dyn Seekable,
+    offset: u64,
+    wanted: usize,
+    buffer: &'b mut AlignedBytes,
+) -> io::Result<&'b [u8]> {
+    if reader.stream_position()? != offset {
+        reader.seek(SeekFrom::Start(offset))?;
+    }
+    let target = buffer.take(wanted);
+    let mut filled = 0;
+    while filled < wanted {
+        match reader.read(&mut target[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(&target[..filled])
+}
+
 /// Where the value of the pixel element is taken from.
-#[derive(Debug)]
 pub(crate) enum Source<'a> {
     /// All bytes of the data set are in memory.
     Memory(&'a [u8]),
-    /// Only the file is at hand.
-    File(&'a mut OpenFile),
+    /// They are read when they are needed.
+    Input {
+        reader: &'a mut (dyn Seekable + 'a),
+        len: u64,
+    },
 }
 
 impl Source<'_> {
@@ -80,7 +112,7 @@ impl Source<'_> {
     pub fn len(&self) -> u64 {
         match self {
             Source::Memory(bytes) => bytes.len() as u64,
-            Source::File(file) => file.len,
+            Source::Input { len, .. } => *len,
         }
     }
 
@@ -96,7 +128,7 @@ impl Source<'_> {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 Ok(&bytes[start..start + wanted.min(bytes.len() - start)])
             }
-            Source::File(file) => file.read_at(offset, wanted, buffer),
+            Source::Input { reader, .. } => read_at(*reader, offset, wanted, buffer),
         }
     }
 }

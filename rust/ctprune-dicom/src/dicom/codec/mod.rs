@@ -1,10 +1,12 @@
 //! One compressed frame → samples in this machine's byte order.
 //!
-//! RLE and JPEG (lossless, and sequential with 8 or 12 bits) are decoded here; the other codecs are those of
-//! dicom-rs. JPEG XL goes to the same decoder without its wrapper, which stretches 12-bit samples to 16 bits.
+//! RLE, JPEG (lossless, and sequential with 8 or 12 bits) and JPEG-LS are decoded here; the other codecs are
+//! those of dicom-rs. JPEG XL goes to the same decoder without its wrapper, which stretches 12-bit samples to 16 bits.
 
+mod bits;
 mod contain;
 mod jpeg;
+mod jpeg_ls;
 mod jpeg_xl;
 mod registry;
 mod rle;
@@ -86,7 +88,12 @@ fn decode_jpeg_ls(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) 
     let stream = stream::jpeg(frame).ok_or("a JPEG-LS stream was expected, no frame header was found")?;
     let stream = stream.checked("JPEG-LS", expected.rows, expected.columns)?;
     let size = stream.sample_bytes();
-    decode_foreign(Foreign::JpegLs, frame, expected, size, target)?;
+    jpeg_ls::decode(
+        frame,
+        expected.columns as usize,
+        stream.precision,
+        target.take(expected.pixels() * size),
+    )?;
     // JPEG-LS knows no signs; the highest bit that the stream has is the sign.
     let bits = if expected.signed() {
         stream.precision

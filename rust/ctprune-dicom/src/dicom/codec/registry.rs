@@ -1,7 +1,7 @@
-//! Codecs of dicom-rs: JPEG-LS (CharLS), JPEG 2000 and HTJ2K (OpenJPEG), progressive JPEG.
+//! Codecs of dicom-rs: JPEG 2000 and HTJ2K (OpenJPEG), progressive JPEG.
 //!
-//! Two of them are C and C++, so the size that a stream declares is compared with what the data set announces
-//! before they see a byte of it.
+//! OpenJPEG is C, so the size that a stream declares is compared with what the data set announces before it
+//! sees a byte of it.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,6 @@ use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Foreign {
     Jpeg,
-    JpegLs,
     Jpeg2000,
 }
 
@@ -22,7 +21,6 @@ impl Foreign {
     fn uid(self) -> &'static str {
         match self {
             Foreign::Jpeg => "1.2.840.10008.1.2.4.50",
-            Foreign::JpegLs => "1.2.840.10008.1.2.4.81",
             Foreign::Jpeg2000 => "1.2.840.10008.1.2.4.91",
         }
     }

@@ -1,7 +1,7 @@
 //! Sequential DCT (annex F): blocks of 8 × 8 coefficients, one after the other.
 
+use super::super::bits::{BitReader, Interval};
 use super::Sample;
-use super::bits::{BitReader, Interval};
 use super::huffman::Table;
 use super::idct::inverse;
 use super::lossless::skip_restart;

@@ -1,6 +1,6 @@
 //! Huffman tables (annex C), as look-up tables.
 
-use super::bits::{BitReader, extend};
+use super::super::bits::{BitReader, extend};
 
 /// Bits that the first look-up sees. Most codes of CT, with the bits of their value, are not longer.
 const LOOKUP_BITS: u32 = 12;

@@ -1,7 +1,7 @@
 //! Lossless JPEG (annex H): differences to a prediction from the neighbours.
 
+use super::super::bits::{BitReader, Interval};
 use super::Sample;
-use super::bits::{BitReader, Interval};
 use super::huffman::Table;
 use super::segments::Segments;
 

@@ -4,7 +4,6 @@
 //! No Rust crate reads 12-bit DCT streams, and the general ones read lossless streams several times slower
 //! than CT archives deserve. One component is all that a slice has, which keeps this small.
 
-mod bits;
 mod dct;
 mod huffman;
 mod idct;

@@ -1,10 +1,11 @@
-//! Bits of entropy-coded data (annex F.2.2.5), most significant first.
+//! Bits of the entropy-coded data of JPEG (ISO/IEC 10918-1 F.2.2.5) and JPEG-LS (ISO/IEC 14495-1 A.1), most
+//! significant first.
 
 /// Zero bytes behind the data, so that a refill may always load eight.
 const PADDING: usize = 8;
 
-/// The entropy-coded data of one restart interval without its stuffing.
-#[derive(Debug)]
+/// The entropy-coded data up to a marker, without its stuffing.
+#[derive(Debug, Default)]
 pub(crate) struct Interval {
     bytes: Vec<u8>,
 }
@@ -35,6 +36,28 @@ impl Interval {
         self.bytes.extend_from_slice(rest);
         self.pad();
         &[]
+    }
+
+    /// The same for JPEG-LS, where a single 0 bit is stuffed after a byte FF.
+    pub fn read_jpeg_ls(&mut self, coded: &[u8]) {
+        self.bytes.clear();
+        let (mut buffer, mut filled, mut last) = (0u32, 0, 0);
+        for &byte in coded {
+            // A byte with its highest bit set can only be a marker after FF.
+            if last == 0xFF && byte & 0x80 != 0 {
+                break;
+            }
+            let bits = if last == 0xFF { 7 } else { 8 };
+            buffer = buffer << bits | u32::from(byte);
+            filled += bits;
+            if filled >= 8 {
+                filled -= 8;
+                self.bytes.push((buffer >> filled) as u8);
+            }
+            last = byte;
+        }
+        self.bytes.push((buffer << (8 - filled)) as u8);
+        self.pad();
     }
 
     fn pad(&mut self) {
@@ -90,6 +113,12 @@ impl BitReader<'_> {
         (self.buffer >> (64 - count)) as u32
     }
 
+    /// Number of zeros that come next.
+    #[inline]
+    pub fn zeros(&self) -> u32 {
+        self.buffer.leading_zeros()
+    }
+
     /// Drops `count` bits, which are available.
     #[inline]
     pub fn consume(&mut self, count: u32) {
@@ -126,6 +155,14 @@ mod tests {
         let rest = interval.read(&[0x12, 0xFF, 0x00, 0x34, 0xFF, 0xFF, 0xD0, 0x56]);
         assert_eq!(rest, [0xFF, 0xD0, 0x56]);
         assert_eq!(interval.bytes[..3], [0x12, 0xFF, 0x34]);
+    }
+
+    #[test]
+    fn a_bit_is_stuffed_in_jpeg_ls() {
+        let mut interval = Interval::default();
+        interval.read_jpeg_ls(&[0x12, 0xFF, 0x55, 0x80, 0xFF, 0xD9]);
+        // 0x12, 0xFF, then 101_0101 and 1000_0000 moved up by one bit.
+        assert_eq!(interval.bytes[..5], [0x12, 0xFF, 0xAB, 0x01, 0xFE]);
     }
 
     #[test]

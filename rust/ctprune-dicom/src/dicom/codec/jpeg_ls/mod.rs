@@ -1,0 +1,84 @@
+//! JPEG-LS (ISO/IEC 14495-1, ITU-T T.87) of one component, lossless and near-lossless.
+//!
+//! CharLS, which dicom-rs wraps, is no faster, needs cmake and a C++ compiler, and refuses some streams of old
+//! writers for a byte too many at their end.
+
+mod parameters;
+mod scan;
+
+use self::parameters::{Parameters, Preset};
+
+/// Decodes a stream of `rows × columns` samples of `precision` bits into `target`: samples of one byte up to 8
+/// bits, else of two in this machine's byte order.
+pub(crate) fn decode(stream: &[u8], columns: usize, precision: u32, target: &mut [u8]) -> Result<(), String> {
+    let (parameters, coded) = read_header(stream, precision)?;
+    let size = if precision <= 8 { 1 } else { 2 };
+    scan::decode(&parameters, coded, columns, |row, samples| {
+        let line = &mut target[row * columns * size..][..columns * size];
+        if size == 1 {
+            line.iter_mut()
+                .zip(samples)
+                .for_each(|(out, &sample)| *out = sample as u8);
+        } else {
+            let line = line.as_chunks_mut::<2>().0;
+            line.iter_mut()
+                .zip(samples)
+                .for_each(|(out, &sample)| *out = (sample as u16).to_ne_bytes());
+        }
+        (row + 1) * columns * size < target.len()
+    })
+}
+
+/// Reads the segments up to the scan header; returns the coding parameters and the entropy-coded data.
+fn read_header(stream: &[u8], precision: u32) -> Result<(Parameters, &[u8]), String> {
+    let early = || String::from("the JPEG-LS stream ends inside its header");
+    let mut preset = Preset::default();
+    let mut at = 2;
+    loop {
+        let &[first, marker] = stream
+            .get(at..)
+            .and_then(|rest| rest.first_chunk())
+            .ok_or_else(early)?;
+        match (first, marker) {
+            (0xFF, 0xFF) => at += 1,
+            (0xFF, 0x01 | 0xD0..=0xD8) => at += 2,
+            (0xFF, _) => {
+                let length = stream
+                    .get(at + 2..)
+                    .and_then(|rest| rest.first_chunk())
+                    .ok_or_else(early)?;
+                let end = at + 2 + usize::from(u16::from_be_bytes(*length));
+                let body = stream.get(at + 4..end).ok_or_else(early)?;
+                match marker {
+                    0xF8 => preset.read(body),
+                    0xDD if body.iter().any(|&b| b != 0) => {
+                        return Err("JPEG-LS with restart intervals cannot be decoded".into());
+                    }
+                    0xDA => {
+                        return Ok((
+                            Parameters::new(precision, scan_near(body)?, preset)?,
+                            &stream[end..],
+                        ));
+                    }
+                    _ => {}
+                }
+                at = end;
+            }
+            _ => {
+                return Err(format!(
+                    "a JPEG-LS marker was expected, {first:02X}{marker:02X} was found"
+                ));
+            }
+        }
+    }
+}
+
+/// The scan header (C.2.3) of one component: the NEAR parameter.
+fn scan_near(body: &[u8]) -> Result<u32, String> {
+    match *body {
+        [1, _, 0, near, _, 0] => Ok(u32::from(near)),
+        [1, _, 0, _, _, transform] => Err(format!("a point transform of 0 was expected, it is {transform}")),
+        [1, _, table, ..] => Err(format!("JPEG-LS with mapping table {table} cannot be decoded")),
+        _ => Err("a JPEG-LS scan of one component was expected".into()),
+    }
+}

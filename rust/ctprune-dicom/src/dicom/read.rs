@@ -1,0 +1,174 @@
+//! The way of one file: read, scan, skip or hand over its frames.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use super::element::{Broken, Reader};
+use super::file_meta::{FileMeta, corrected};
+use super::header::Header;
+use super::inflate::inflate;
+use super::memory::{AlignedBytes, Buffers, FrameBuffers};
+use super::skip::refusal;
+use super::slices::{Dataset, Object, each_frame};
+use super::source::{HEADER_PREFIX, Input, MAX_HEADER, Source, WHOLE_FILE_LIMIT};
+use crate::slice::{Event, ReadOptions, Refusal, SliceInfo};
+
+/// Reads the DICOM file at `path` and reports each of its frames to `each`, or why there is none.
+///
+/// At least one event is reported. Bad input never panics, a file of more than 64 MiB is never held whole, and
+/// no frame is decoded that would need more than `options.max_slice_bytes`.
+pub fn read_file(path: &Path, options: &ReadOptions, buffers: &mut Buffers, each: &mut dyn FnMut(Event<'_>)) {
+    match Input::open(path) {
+        Ok(input) => read_input(input, options, buffers, each),
+        Err(error) => {
+            let refusal = failed(format!("the file cannot be opened: {error}"));
+            each(Event::Refused { info: None, refusal });
+        }
+    }
+}
+
+/// The same for a DICOM file that is in memory, such as a member of an archive.
+pub fn read_bytes(
+    bytes: &[u8],
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) {
+    read_input(
+        Input::new(Cursor::new(bytes), bytes.len() as u64),
+        options,
+        buffers,
+        each,
+    );
+}
+
+fn read_input(
+    mut input: Input<'_>,
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) {
+    buffers.header.clear();
+    if let Err(refusal) = read_object(&mut input, options, buffers, each) {
+        // What was understood before the refusal; nothing at all in a file that is not DICOM.
+        let info = &buffers.header.info;
+        let info = (*info != SliceInfo::default()).then_some(info);
+        each(Event::Refused { info, refusal });
+    }
+    buffers.trim();
+}
+
+fn read_object(
+    input: &mut Input<'_>,
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) -> Result<(), Refusal> {
+    let Buffers {
+        header,
+        meta,
+        file,
+        frames,
+    } = buffers;
+    let (len, mut broken) = scan_input(input, file, meta, header)?;
+    let bytes = file.bytes(len);
+    let mut syntax = meta.transfer_syntax(bytes);
+    let inflated;
+    let dataset = if syntax.deflated {
+        inflated = inflate(input, meta.dataset, options.max_slice_bytes).map_err(failed)?;
+        syntax.encoding = corrected(syntax.encoding, &inflated);
+        broken = header.scan(Reader::new(&inflated, 0, syntax.encoding)).err();
+        Dataset {
+            syntax,
+            bytes: &inflated,
+            source: Source::Memory(&inflated),
+        }
+    } else if len as u64 == input.len {
+        Dataset {
+            syntax,
+            bytes,
+            source: Source::Memory(bytes),
+        }
+    } else {
+        Dataset {
+            syntax,
+            bytes,
+            source: input.as_source(),
+        }
+    };
+    if let Some(refusal) = refusal(header, &meta.media_storage_sop_class_uid, options, broken) {
+        return Err(refusal);
+    }
+    read_pixels(header, dataset, options, frames, each)
+}
+
+fn read_pixels<'a>(
+    header: &'a mut Header,
+    dataset: Dataset<'a>,
+    options: &ReadOptions,
+    frames: &mut FrameBuffers,
+    each: &mut dyn FnMut(Event<'_>),
+) -> Result<(), Refusal> {
+    match header.pixels {
+        Some(pixels) => each_frame(
+            &mut Object {
+                header,
+                dataset,
+                pixels,
+            },
+            options,
+            frames,
+            each,
+        ),
+        None => Err(failed("pixel data is missing")),
+    }
+}
+
+/// Reads and scans as much of the input as is needed: all of a small one, of a large one what comes before
+/// the pixels. Returns how many bytes are in `bytes`, and why the scan ended early. The data set of a deflated
+/// file is left alone.
+fn scan_input(
+    input: &mut Input<'_>,
+    bytes: &mut AlignedBytes,
+    meta: &mut FileMeta,
+    header: &mut Header,
+) -> Result<(usize, Option<Broken>), Refusal> {
+    let mut wanted = if input.len <= WHOLE_FILE_LIMIT as u64 {
+        input.len
+    } else {
+        HEADER_PREFIX
+    };
+    loop {
+        let read = input.read_at(0, wanted as usize, bytes);
+        let head = read.map_err(|e| failed(format!("the file cannot be read: {e}")))?;
+        meta.read(head)
+            .ok_or_else(|| failed("a DICOM file was expected, this is none"))?;
+        header.clear();
+        header
+            .info
+            .transfer_syntax_uid
+            .push_str(&meta.transfer_syntax_uid);
+        let syntax = meta.transfer_syntax(head);
+        if syntax.deflated {
+            return Ok((head.len(), None));
+        }
+        let broken = header
+            .scan(Reader::new(head, meta.dataset, syntax.encoding))
+            .err();
+        // Without pixels and at the end of a prefix, the scan may end well and yet too early.
+        let complete = header.pixels.is_some() || wanted == input.len || (head.len() as u64) < wanted;
+        if complete || !matches!(broken, None | Some(Broken::Ends(_))) {
+            return Ok((head.len(), broken));
+        }
+        if wanted >= MAX_HEADER {
+            return Err(failed(format!(
+                "pixel data was expected in the first {wanted} bytes, it is not there"
+            )));
+        }
+        wanted = (wanted * 4).min(input.len);
+    }
+}
+
+fn failed(reason: impl Into<String>) -> Refusal {
+    Refusal::Failed(reason.into())
+}
