@@ -10,8 +10,8 @@ use crate::volume::{self, Order, Volumes};
 use crate::walk::{Found, Walker};
 use ctprune_core::fingerprint;
 use ctprune_core::hamming::Fingerprints;
-use ctprune_core::select::{NO_DISTANCE, NO_EXEMPLAR};
 use ctprune_core::pixels::SlicePixels;
+use ctprune_core::select::{NO_DISTANCE, NO_EXEMPLAR};
 use ctprune_dicom::slice::{Refusal, SliceInfo};
 use rayon::prelude::*;
 use regex::Regex;
@@ -90,14 +90,21 @@ impl Archive {
     /// Take over rows of an earlier manifest; before any source is walked.
     pub fn add_earlier(&mut self, batch: &EarlierRows<'_>) -> Result<(), String> {
         for row in 0..batch.rows {
-            let (Some(stamp), Some(reader)) = (batch.stamp(row), batch.reader(row)) else { continue };
+            let (Some(stamp), Some(reader)) = (batch.stamp(row), batch.reader(row)) else {
+                continue;
+            };
             let source = self.files.source(PathBuf::from(batch.source(row)));
             let (folder, name) = batch.path(row).rsplit_once('/').unwrap_or(("", batch.path(row)));
             let folder = self.files.folder(source, folder);
             let file = self.earlier_file(folder, name, stamp);
             match batch.content(row) {
                 Some(content) => {
-                    self.table.push(NewRow { file, reader, info: batch.info(row), content })?;
+                    self.table.push(NewRow {
+                        file,
+                        reader,
+                        info: batch.info(row),
+                        content,
+                    })?;
                 }
                 None => self.earlier.reusable[file as usize] = false,
             }
@@ -131,14 +138,33 @@ impl Archive {
         let meta = std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let source = self.files.source(root.to_path_buf());
         let folder = self.files.folder(source, "");
-        let found = Found::File { folder, name, stamp: crate::walk::stamp(&meta) };
-        note(&mut self.files, &mut self.table, &mut self.earlier, &mut self.queue, &mut self.progress, found)
+        let found = Found::File {
+            folder,
+            name,
+            stamp: crate::walk::stamp(&meta),
+        };
+        note(
+            &mut self.files,
+            &mut self.table,
+            &mut self.earlier,
+            &mut self.queue,
+            &mut self.progress,
+            found,
+        )
     }
 
     /// Walk for about this long; `false` when every folder is listed.
     pub fn discover(&mut self, time: Duration) -> Result<bool, String> {
         let start = Instant::now();
-        let Self { walker, files, table, earlier, queue, progress, .. } = self;
+        let Self {
+            walker,
+            files,
+            table,
+            earlier,
+            queue,
+            progress,
+            ..
+        } = self;
         let mut failure = Ok(());
         while start.elapsed() < time {
             let more = walker.step(files, &mut |files, found| {
@@ -204,7 +230,9 @@ impl Archive {
     /// DICOM files of this run that could not be read: another reader may try.
     pub fn failed_dicom(&self) -> Vec<FileId> {
         let rows = &self.table.rows()[self.earlier.rows..];
-        let failed = rows.iter().filter(|row| row.state == State::Failed && row.reader == Reader::Dicom);
+        let failed = rows
+            .iter()
+            .filter(|row| row.state == State::Failed && row.reader == Reader::Dicom);
         let mut files: Vec<FileId> = failed.map(|row| row.file).collect();
         files.dedup();
         files
@@ -220,7 +248,12 @@ impl Archive {
         }
         for (info, pixels) in slices {
             let content = hasher.content(pixels).map_err(Refusal::Failed);
-            self.push(NewRow { file, reader: Reader::Pydicom, info: info.clone(), content })?;
+            self.push(NewRow {
+                file,
+                reader: Reader::Pydicom,
+                info: info.clone(),
+                content,
+            })?;
         }
         Ok(())
     }
@@ -233,7 +266,9 @@ impl Archive {
 
     /// Group into volumes, in order.
     pub fn group(&mut self, order: Order, pattern: Option<&Regex>) {
-        let Self { pool, table, files, .. } = self;
+        let Self {
+            pool, table, files, ..
+        } = self;
         self.volumes = pool.install(|| volume::group(table, files, order, pattern));
         self.refusals = refusals(&self.table, &self.files);
         self.choice = None;
@@ -247,12 +282,23 @@ impl Archive {
         tick: &mut (dyn FnMut(usize) -> std::ops::ControlFlow<()> + Send),
     ) -> Result<(), String> {
         let method = request.method()?;
-        let fingerprints: Vec<u64> =
-            self.volumes.order.iter().flat_map(|&row| self.table.fingerprint(row)).copied().collect();
+        let fingerprints: Vec<u64> = self
+            .volumes
+            .order
+            .iter()
+            .flat_map(|&row| self.table.fingerprint(row))
+            .copied()
+            .collect();
         let whole = [0, self.volumes.order.len()];
         let fingerprints = Fingerprints::new(self.table.words(), &fingerprints).map_err(|e| e.to_string())?;
-        let groups = if whole_archive { &whole } else { &self.volumes.starts[..] };
-        let choice = self.pool.install(|| method.select(Slices { fingerprints, groups }, tick));
+        let groups = if whole_archive {
+            &whole
+        } else {
+            &self.volumes.starts[..]
+        };
+        let choice = self
+            .pool
+            .install(|| method.select(Slices { fingerprints, groups }, tick));
         self.choice = Some(choice.map_err(|error| error.to_string())?);
         Ok(())
     }
@@ -265,7 +311,10 @@ impl Archive {
     /// Table row at this manifest row: slices in order, then refusals.
     pub(crate) fn line_row(&self, line: usize) -> u32 {
         let slices = &self.volumes.order;
-        slices.get(line).copied().unwrap_or_else(|| self.refusals[line - slices.len()])
+        slices
+            .get(line)
+            .copied()
+            .unwrap_or_else(|| self.refusals[line - slices.len()])
     }
 
     /// Exemplar of an ordered slice.
@@ -354,11 +403,18 @@ fn note(
 /// Refusals in the order of their paths.
 fn refusals(table: &Table, files: &Files) -> Vec<u32> {
     let refused = |state| matches!(state, State::Skipped | State::Failed);
-    let numbers = (0u32..).zip(table.rows()).filter(|(_, row)| refused(row.state)).map(|(number, _)| number);
+    let numbers = (0u32..)
+        .zip(table.rows())
+        .filter(|(_, row)| refused(row.state))
+        .map(|(number, _)| number);
     let mut refusals: Vec<u32> = numbers.collect();
     refusals.sort_by_cached_key(|&number| {
         let row = &table.rows()[number as usize];
-        (files.source_of(row.file), NaturalPath(files.relative(row.file)), row.frame)
+        (
+            files.source_of(row.file),
+            NaturalPath(files.relative(row.file)),
+            row.frame,
+        )
     });
     refusals
 }

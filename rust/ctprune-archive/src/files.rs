@@ -64,7 +64,10 @@ impl Files {
             return number;
         }
         let number = self.folders.len() as u32;
-        self.folders.push(Folder { source, path: key.1.clone() });
+        self.folders.push(Folder {
+            source,
+            path: key.1.clone(),
+        });
         self.folder_numbers.insert(key, number);
         number
     }
@@ -113,7 +116,11 @@ impl Files {
 
     /// Name without its folder.
     pub fn name(&self, id: FileId) -> &str {
-        let start = if id == 0 { 0 } else { self.name_end[id as usize - 1] as usize };
+        let start = if id == 0 {
+            0
+        } else {
+            self.name_end[id as usize - 1] as usize
+        };
         &self.names[start..self.name_end[id as usize] as usize]
     }
 
@@ -186,7 +193,10 @@ mod tests {
         assert_eq!(files.find(b, "xy"), Some(ids[2]));
         assert_eq!(files.find(a, "xy"), None);
         assert_eq!(files.relative(ids[2]), "a/b/xy");
-        assert_eq!(files.absolute(ids[1]), PathBuf::from("root").join("a").join("b").join("x"));
+        assert_eq!(
+            files.absolute(ids[1]),
+            PathBuf::from("root").join("a").join("b").join("x")
+        );
         assert_eq!(files.folder(source, "a/b"), b);
     }
 }

@@ -45,7 +45,10 @@ fn for_each_slice<T: Send>(
         .into_par_iter()
         .map_init(Buffers::default, |buffers, file| {
             let (numbers, jobs): (Vec<usize>, Vec<Job<T>>) = file.into_iter().unzip();
-            numbers.into_iter().zip(slices_of_file(jobs, options, buffers, &act)).collect()
+            numbers
+                .into_iter()
+                .zip(slices_of_file(jobs, options, buffers, &act))
+                .collect()
         })
         .collect();
     for (number, result) in done.into_iter().flatten() {
@@ -72,7 +75,10 @@ fn slices_of_file<T>(
                 results.push(act(pixels, job.target).err());
             }
         }
-        Event::Refused { refusal: Refusal::Skipped(reason) | Refusal::Failed(reason), .. } => {
+        Event::Refused {
+            refusal: Refusal::Skipped(reason) | Refusal::Failed(reason),
+            ..
+        } => {
             refused = Some(reason);
         }
     });
@@ -116,12 +122,18 @@ pub fn write_pngs(
             }
             let mut values = vec![0u16; pixels.stored.len()];
             // `as` clamps to 0..=65535.
-            each_hu(&pixels, |place, hu| values[place] = (hu + PNG_HU_OFFSET).round_ties_even() as u16);
-            return create(&target, |file| write_png16(file, pixels.rows, pixels.columns, &values));
+            each_hu(&pixels, |place, hu| {
+                values[place] = (hu + PNG_HU_OFFSET).round_ties_even() as u16
+            });
+            return create(&target, |file| {
+                write_png16(file, pixels.rows, pixels.columns, &values)
+            });
         }
         let mut buffer = Vec::new();
         let grey = to_grey(&pixels, intensity, &mut buffer).map_err(|error| error.to_string())?;
-        create(&target, |file| write_png8(file, pixels.rows, pixels.columns, grey.pixels))
+        create(&target, |file| {
+            write_png8(file, pixels.rows, pixels.columns, grey.pixels)
+        })
     })
 }
 
@@ -131,7 +143,11 @@ fn create<E: std::fmt::Display>(
     write: impl FnOnce(&mut BufWriter<std::fs::File>) -> Result<(), E>,
 ) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("the picture cannot be written: {error}");
-    let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| failed(&error))?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(|error| failed(&error))?;
     let mut file = BufWriter::new(file);
     write(&mut file).map_err(|error| failed(&error))?;
     file.flush().map_err(|error| failed(&error))
@@ -145,7 +161,10 @@ fn each_hu(pixels: &SlicePixels<'_>, mut put: impl FnMut(usize, f64)) {
     };
     macro_rules! each {
         ($values:expr) => {
-            $values.iter().enumerate().for_each(|(place, &value)| put(place, value as f64 * slope + intercept))
+            $values
+                .iter()
+                .enumerate()
+                .for_each(|(place, &value)| put(place, value as f64 * slope + intercept))
         };
     }
     match pixels.stored {

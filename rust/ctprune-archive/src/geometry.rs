@@ -16,7 +16,9 @@ pub enum Plane {
 impl Plane {
     /// Plane of an orientation; unknown when there is none or it is degenerate.
     pub fn of(orientation: Option<[f64; 6]>) -> Self {
-        let Some(normal) = orientation.and_then(normal) else { return Plane::Unknown };
+        let Some(normal) = orientation.and_then(normal) else {
+            return Plane::Unknown;
+        };
         let [x, y, z] = normal.map(f64::abs);
         // Ties go to the later axis: an exactly oblique slice counts as axial rather than sagittal.
         if z >= x && z >= y {
@@ -71,7 +73,10 @@ impl Oddities {
         let mut distances: Vec<f64> = steps.iter().copied().filter(|step| *step > SAME_MM).collect();
         distances.sort_by(f64::total_cmp);
         let Some(&usual) = distances.get(distances.len() / 2) else {
-            return Self { duplicate_positions: !steps.is_empty(), ..Self::default() };
+            return Self {
+                duplicate_positions: !steps.is_empty(),
+                ..Self::default()
+            };
         };
         Self {
             no_positions: false,

@@ -12,7 +12,10 @@ pub struct Interner<T> {
 
 impl<T> Default for Interner<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), numbers: FxHashMap::default() }
+        Self {
+            values: Vec::new(),
+            numbers: FxHashMap::default(),
+        }
     }
 }
 
@@ -22,7 +25,8 @@ impl<T: Clone + Eq + Hash> Interner<T> {
         if let Some(&number) = self.numbers.get(value) {
             return number;
         }
-        let number = u32::try_from(self.values.len()).expect("fewer than 2^32 distinct values: rows are fewer");
+        let number =
+            u32::try_from(self.values.len()).expect("fewer than 2^32 distinct values: rows are fewer");
         self.values.push(value.clone());
         self.numbers.insert(value.clone(), number);
         number

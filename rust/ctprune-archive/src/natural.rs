@@ -14,7 +14,10 @@ pub fn compare(a: &str, b: &str) -> Ordering {
                 let (number_a, rest_a) = split_number(x);
                 let (number_b, rest_b) = split_number(y);
                 // Without leading zeros the longer number is the larger; no overflow at any length.
-                let order = number_a.len().cmp(&number_b.len()).then_with(|| number_a.cmp(number_b));
+                let order = number_a
+                    .len()
+                    .cmp(&number_b.len())
+                    .then_with(|| number_a.cmp(number_b));
                 if order.is_ne() {
                     return order;
                 }
@@ -32,7 +35,10 @@ pub fn compare(a: &str, b: &str) -> Ordering {
 
 /// Leading digits without leading zeros, and what follows them.
 fn split_number(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text.iter().position(|c| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .iter()
+        .position(|c| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let start = text[..end].iter().position(|&c| c != b'0').unwrap_or(end);
     (&text[start..end], &text[end..])
 }
@@ -45,7 +51,10 @@ mod tests {
     fn numbers_compare_by_value() {
         let mut names = vec!["s_10.png", "s_2.png", "s_1.png", "a", "s_02.png", "s_", "s_2"];
         names.sort_by(|a, b| compare(a, b));
-        assert_eq!(names, ["a", "s_", "s_1.png", "s_2", "s_02.png", "s_2.png", "s_10.png"]);
+        assert_eq!(
+            names,
+            ["a", "s_", "s_1.png", "s_2", "s_02.png", "s_2.png", "s_10.png"]
+        );
     }
 
     #[test]

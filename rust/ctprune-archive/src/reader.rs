@@ -51,7 +51,11 @@ impl Hasher {
     pub fn content(&mut self, pixels: &SlicePixels<'_>) -> Result<Content, String> {
         let mut words = vec![0; fingerprint::words(self.engine.hash_size())];
         let range = self.hash_into(pixels, &mut words)?;
-        Ok(Content { fingerprint: words, min_hu: range.min_hu as f32, max_hu: range.max_hu as f32 })
+        Ok(Content {
+            fingerprint: words,
+            min_hu: range.min_hu as f32,
+            max_hu: range.max_hu as f32,
+        })
     }
 
     /// Fingerprint of one slice into `words`; returns its range.
@@ -75,7 +79,12 @@ pub fn rows_of_file(path: &Path, file: FileId, settings: &Settings) -> Vec<NewRo
     WORKER.with_borrow_mut(|slot| {
         if !slot.as_ref().is_some_and(|worker| worker.hasher.fits(settings)) {
             match Hasher::new(settings) {
-                Ok(hasher) => *slot = Some(Worker { buffers: Buffers::default(), hasher }),
+                Ok(hasher) => {
+                    *slot = Some(Worker {
+                        buffers: Buffers::default(),
+                        hasher,
+                    })
+                }
                 Err(reason) => return vec![refusal(file, Reader::None, Refusal::Failed(reason))],
             }
         }
@@ -93,7 +102,11 @@ pub fn rows_of_file(path: &Path, file: FileId, settings: &Settings) -> Vec<NewRo
         };
         rows.iter_mut().for_each(|row: &mut NewRow| row.reader = reader);
         if rows.is_empty() {
-            rows.push(refusal(file, reader, Refusal::Failed("the file holds no slice".into())));
+            rows.push(refusal(
+                file,
+                reader,
+                Refusal::Failed("the file holds no slice".into()),
+            ));
         }
         rows
     })
@@ -103,16 +116,34 @@ fn row_of_event(event: Event<'_>, file: FileId, hasher: &mut Hasher) -> NewRow {
     match event {
         Event::Slice { info, pixels } => {
             let content = hasher.content(&pixels).map_err(Refusal::Failed);
-            NewRow { file, reader: Reader::None, info: info.clone(), content }
+            NewRow {
+                file,
+                reader: Reader::None,
+                info: info.clone(),
+                content,
+            }
         }
-        Event::Refused { info, refusal: reason } => {
+        Event::Refused {
+            info,
+            refusal: reason,
+        } => {
             let info = info.cloned().unwrap_or_default();
-            NewRow { file, reader: Reader::None, info, content: Err(reason) }
+            NewRow {
+                file,
+                reader: Reader::None,
+                info,
+                content: Err(reason),
+            }
         }
     }
 }
 
 /// A row for a file that gave none.
 pub fn refusal(file: FileId, reader: Reader, reason: Refusal) -> NewRow {
-    NewRow { file, reader, info: SliceInfo::default(), content: Err(reason) }
+    NewRow {
+        file,
+        reader,
+        info: SliceInfo::default(),
+        content: Err(reason),
+    }
 }

@@ -40,7 +40,10 @@ impl Reader {
 
     /// The reader with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        READERS.iter().find(|(_, known)| *known == name).map(|(reader, _)| *reader)
+        READERS
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map(|(reader, _)| *reader)
     }
 }
 
@@ -215,7 +218,9 @@ impl Table {
     /// Add a row; fails when there are more than the table can number.
     pub fn push(&mut self, new: NewRow) -> Result<(), String> {
         if self.rows.len() >= (u32::MAX - 1) as usize {
-            return Err("an archive may have at most 4,294,967,294 slices: split it into several runs".into());
+            return Err(
+                "an archive may have at most 4,294,967,294 slices: split it into several runs".into(),
+            );
         }
         let info = &new.info;
         let mut row = Row {
@@ -261,7 +266,11 @@ impl Table {
 
     /// SOP Instance UID of a row, empty when unknown.
     pub fn sop_instance_uid(&self, row: u32) -> &str {
-        let start = if row == 0 { 0 } else { self.sop_end[row as usize - 1] as usize };
+        let start = if row == 0 {
+            0
+        } else {
+            self.sop_end[row as usize - 1] as usize
+        };
         &self.sops[start..self.sop_end[row as usize] as usize]
     }
 
@@ -339,18 +348,40 @@ mod tests {
             acquisition_number: Some(1 << 40),
             ..SliceInfo::default()
         };
-        let content = Content { fingerprint: vec![42], min_hu: -1024.0, max_hu: 3071.0 };
-        table.push(NewRow { file: 0, reader: Reader::Dicom, info, content: Ok(content) }).unwrap();
+        let content = Content {
+            fingerprint: vec![42],
+            min_hu: -1024.0,
+            max_hu: 3071.0,
+        };
+        table
+            .push(NewRow {
+                file: 0,
+                reader: Reader::Dicom,
+                info,
+                content: Ok(content),
+            })
+            .unwrap();
         let refusal = Refusal::Failed("broken".into());
         table
-            .push(NewRow { file: 1, reader: Reader::None, info: SliceInfo::default(), content: Err(refusal) })
+            .push(NewRow {
+                file: 1,
+                reader: Reader::None,
+                info: SliceInfo::default(),
+                content: Err(refusal),
+            })
             .unwrap();
         let row = &table.rows()[0];
         assert_eq!(row.position(), Some([1.0, 2.0, -3.5]));
         assert_eq!((row.instance_number(), row.acquisition_number()), (Some(7), None));
         assert_eq!(table.shape(row).pixel_spacing_mm, Some([0.5, 0.25]));
-        assert_eq!((table.fingerprint(0), table.fingerprint(1)), (&[42][..], &[0][..]));
-        assert_eq!((table.sop_instance_uid(0), table.sop_instance_uid(1)), ("1.2.3", ""));
+        assert_eq!(
+            (table.fingerprint(0), table.fingerprint(1)),
+            (&[42][..], &[0][..])
+        );
+        assert_eq!(
+            (table.sop_instance_uid(0), table.sop_instance_uid(1)),
+            ("1.2.3", "")
+        );
         assert_eq!(table.reason(&table.rows()[1]), "broken");
         assert_eq!(table.rows()[1].position(), None);
     }

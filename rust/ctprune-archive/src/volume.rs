@@ -80,18 +80,28 @@ struct Volume {
 pub fn group(table: &Table, files: &Files, order: Order, pattern: Option<&Regex>) -> Volumes {
     let mut keys: Interner<VolumeKey> = Interner::default();
     let mut members: Vec<Vec<u32>> = Vec::new();
-    for (number, row) in table.rows().iter().enumerate().filter(|(_, row)| row.state == State::Slice) {
+    for (number, row) in table
+        .rows()
+        .iter()
+        .enumerate()
+        .filter(|(_, row)| row.state == State::Slice)
+    {
         let volume = keys.number(&volume_key(table, files, row, pattern)) as usize;
         if volume == members.len() {
             members.push(Vec::new());
         }
         members[volume].push(number as u32);
     }
-    let mut volumes: Vec<Volume> =
-        members.into_par_iter().map(|rows| arrange(table, files, order, rows)).collect();
+    let mut volumes: Vec<Volume> = members
+        .into_par_iter()
+        .map(|rows| arrange(table, files, order, rows))
+        .collect();
     volumes.par_sort_by(|a, b| {
         let paths = compare_paths(order, &a.first_path, &b.first_path);
-        a.source.cmp(&b.source).then(paths).then_with(|| a.rows.cmp(&b.rows))
+        a.source
+            .cmp(&b.source)
+            .then(paths)
+            .then_with(|| a.rows.cmp(&b.rows))
     });
     join(volumes)
 }
@@ -100,11 +110,14 @@ fn volume_key(table: &Table, files: &Files, row: &Row, pattern: Option<&Regex>) 
     match row.reader {
         Reader::Nifti => VolumeKey::File(row.file),
         Reader::Image => {
-            let captured = pattern.and_then(|p| p.captures(files.name(row.file))).and_then(|c| c.get(1));
+            let captured = pattern
+                .and_then(|p| p.captures(files.name(row.file)))
+                .and_then(|c| c.get(1));
             match captured {
-                Some(name) => {
-                    VolumeKey::Named { source: files.source_of(row.file), name: name.as_str().to_owned() }
-                }
+                Some(name) => VolumeKey::Named {
+                    source: files.source_of(row.file),
+                    name: name.as_str().to_owned(),
+                },
                 None => VolumeKey::Folder(files.folder_of(row.file)),
             }
         }
@@ -116,7 +129,9 @@ fn volume_key(table: &Table, files: &Files, row: &Row, pattern: Option<&Regex>) 
                 uid,
                 plane: Plane::of(shape.image_orientation_patient),
                 matrix: (shape.rows, shape.columns),
-                spacing: shape.pixel_spacing_mm.map(|mm| mm.map(|x| (x * 1e4).round() as i64)),
+                spacing: shape
+                    .pixel_spacing_mm
+                    .map(|mm| mm.map(|x| (x * 1e4).round() as i64)),
             }
         }
     }
@@ -136,8 +151,18 @@ fn arrange(table: &Table, files: &Files, order: Order, mut rows: Vec<u32>) -> Vo
     match order {
         Order::Path => rows.sort_by_cached_key(|&number| (path(number), row(number).frame)),
         Order::Position => rows.sort_by(|&a, &b| {
-            let along = if placed { micrometres(place(a)).cmp(&micrometres(place(b))) } else { Ordering::Equal };
-            let acquisition = |n| if placed { last_if_missing(row(n).acquisition_number()) } else { 0 };
+            let along = if placed {
+                micrometres(place(a)).cmp(&micrometres(place(b)))
+            } else {
+                Ordering::Equal
+            };
+            let acquisition = |n| {
+                if placed {
+                    last_if_missing(row(n).acquisition_number())
+                } else {
+                    0
+                }
+            };
             along
                 .then_with(|| acquisition(a).cmp(&acquisition(b)))
                 .then_with(|| {
@@ -148,9 +173,15 @@ fn arrange(table: &Table, files: &Files, order: Order, mut rows: Vec<u32>) -> Vo
                 .then_with(|| row(a).frame.cmp(&row(b).frame))
         }),
     }
-    let position_mm: Vec<f64> =
-        if placed { rows.iter().map(|&number| place(number)).collect() } else { vec![f64::NAN; rows.len()] };
-    let first_path = rows.iter().map(|&n| path(n)).min_by(|a, b| compare_paths(order, a, b));
+    let position_mm: Vec<f64> = if placed {
+        rows.iter().map(|&number| place(number)).collect()
+    } else {
+        vec![f64::NAN; rows.len()]
+    };
+    let first_path = rows
+        .iter()
+        .map(|&n| path(n))
+        .min_by(|a, b| compare_paths(order, a, b));
     Volume {
         oddities: oddities(table, &rows, &position_mm, normal.filter(|_| placed)),
         position_mm,
@@ -192,7 +223,17 @@ fn mean_normal(table: &Table, rows: &[u32]) -> Option<[f64; 3]> {
 }
 
 fn oddities(table: &Table, rows: &[u32], position_mm: &[f64], normal: Option<[f64; 3]>) -> Oddities {
-    let Some(normal) = normal else { return Oddities { no_positions: true, ..Oddities::default() } };
+    let Some(normal) = normal else {
+        // Pictures have no positions: nothing unusual about that.
+        let dicom = matches!(
+            table.rows()[rows[0] as usize].reader,
+            Reader::Dicom | Reader::Pydicom
+        );
+        return Oddities {
+            no_positions: dicom,
+            ..Oddities::default()
+        };
+    };
     let mut places: Vec<(f64, [f64; 3])> = rows
         .iter()
         .zip(position_mm)
@@ -205,7 +246,10 @@ fn oddities(table: &Table, rows: &[u32], position_mm: &[f64], normal: Option<[f6
 }
 
 fn join(volumes: Vec<Volume>) -> Volumes {
-    let mut all = Volumes { starts: vec![0], ..Volumes::default() };
+    let mut all = Volumes {
+        starts: vec![0],
+        ..Volumes::default()
+    };
     for volume in volumes {
         all.order.extend(volume.rows);
         all.position_mm.extend(volume.position_mm);
@@ -235,14 +279,29 @@ mod tests {
         fn new() -> Self {
             let mut files = Files::default();
             let source = files.source(PathBuf::from("root"));
-            Self { files, table: Table::new(1), source }
+            Self {
+                files,
+                table: Table::new(1),
+                source,
+            }
         }
 
         fn add(&mut self, reader: Reader, folder: &str, name: &str, info: SliceInfo) {
             let folder = self.files.folder(self.source, folder);
             let file = self.files.push(folder, name, Stamp::default());
-            let content = Content { fingerprint: vec![0], min_hu: 0.0, max_hu: 0.0 };
-            self.table.push(NewRow { file, reader, info, content: Ok(content) }).unwrap();
+            let content = Content {
+                fingerprint: vec![0],
+                min_hu: 0.0,
+                max_hu: 0.0,
+            };
+            self.table
+                .push(NewRow {
+                    file,
+                    reader,
+                    info,
+                    content: Ok(content),
+                })
+                .unwrap();
         }
 
         fn slice(&mut self, series: &str, name: &str, z: Option<f64>, change: impl Fn(&mut SliceInfo)) {
@@ -263,7 +322,11 @@ mod tests {
             let pattern = pattern.map(|p| Regex::new(p).unwrap());
             let volumes = group(&self.table, &self.files, order, pattern.as_ref());
             let name = |&row: &u32| self.files.name(self.table.rows()[row as usize].file).to_owned();
-            volumes.starts.windows(2).map(|w| volumes.order[w[0]..w[1]].iter().map(name).collect()).collect()
+            volumes
+                .starts
+                .windows(2)
+                .map(|w| volumes.order[w[0]..w[1]].iter().map(name).collect())
+                .collect()
         }
     }
 
@@ -286,7 +349,9 @@ mod tests {
         archive.slice("1", "s_9", None, |_| ());
         archive.slice("1", "z", None, |i| i.instance_number = Some(1));
         // Acquisition Number only breaks ties of position.
-        archive.slice("1", "y", None, |i| (i.instance_number, i.acquisition_number) = (Some(2), Some(0)));
+        archive.slice("1", "y", None, |i| {
+            (i.instance_number, i.acquisition_number) = (Some(2), Some(0))
+        });
         assert_eq!(archive.names(Order::Position, None), [["z", "y", "s_9", "s_10"]]);
         assert_eq!(archive.names(Order::Path, None), [["s_10", "s_9", "y", "z"]]);
     }
@@ -303,26 +368,44 @@ mod tests {
         });
         archive.slice("1", "d", Some(1.0), |i| i.rows = 256);
         archive.slice("1", "e", Some(1.0), |i| i.pixel_spacing_mm = Some([0.8, 0.7]));
-        archive.slice("1", "f", Some(2.0), |i| i.pixel_spacing_mm = Some([0.70000001, 0.7]));
+        archive.slice("1", "f", Some(2.0), |i| {
+            i.pixel_spacing_mm = Some([0.70000001, 0.7])
+        });
         archive.slice("2", "g", Some(0.0), |_| ());
         let names = archive.names(Order::Position, None);
-        assert_eq!(names, [vec!["a", "b", "f"], vec!["c"], vec!["d"], vec!["e"], vec!["g"]]);
+        assert_eq!(
+            names,
+            [vec!["a", "b", "f"], vec!["c"], vec!["d"], vec!["e"], vec!["g"]]
+        );
     }
 
     #[test]
     fn images_group_by_folder_or_by_pattern_and_nifti_by_file() {
         let mut archive = Archive::new();
-        for (folder, name) in [("x", "p1_2.png"), ("x", "p1_10.png"), ("x", "p2_1.png"), ("y", "p1_1.png")] {
+        for (folder, name) in [
+            ("x", "p1_2.png"),
+            ("x", "p1_10.png"),
+            ("x", "p2_1.png"),
+            ("y", "p1_1.png"),
+        ] {
             archive.add(Reader::Image, folder, name, SliceInfo::default());
         }
         for frame in [1, 0] {
-            let mut info = SliceInfo { frame, ..SliceInfo::default() };
+            let mut info = SliceInfo {
+                frame,
+                ..SliceInfo::default()
+            };
             info.image_orientation_patient = None;
             archive.add(Reader::Nifti, "z", "v.nii", info);
         }
         assert_eq!(
             archive.names(Order::Position, None),
-            [vec!["p1_2.png", "p1_10.png", "p2_1.png"], vec!["p1_1.png"], vec!["v.nii"], vec!["v.nii"]]
+            [
+                vec!["p1_2.png", "p1_10.png", "p2_1.png"],
+                vec!["p1_1.png"],
+                vec!["v.nii"],
+                vec!["v.nii"]
+            ]
         );
         assert_eq!(
             archive.names(Order::Path, Some(r"^(p\d+)_"))[..2],

@@ -70,12 +70,21 @@ impl Walker {
 
     /// List one folder; `false` when there is none left.
     pub fn step(&mut self, files: &mut Files, found: &mut dyn FnMut(&mut Files, Found<'_>)) -> bool {
-        let Some(here) = self.stack.pop() else { return false };
+        let Some(here) = self.stack.pop() else {
+            return false;
+        };
         let folder = files.folder(here.source, &here.relative);
         let entries = match fs::read_dir(&here.path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
             Ok(entries) => entries,
             Err(error) => {
-                found(files, Found::Problem { folder, name: "", reason: format!("folder cannot be listed: {error}") });
+                found(
+                    files,
+                    Found::Problem {
+                        folder,
+                        name: "",
+                        reason: format!("folder cannot be listed: {error}"),
+                    },
+                );
                 return true;
             }
         };
@@ -85,26 +94,61 @@ impl Walker {
         for (name, entry) in names {
             let Some(text) = name.to_str() else {
                 let reason = "file name is not valid Unicode: rename the file".to_owned();
-                found(files, Found::Problem { folder, name: &name.to_string_lossy(), reason });
+                found(
+                    files,
+                    Found::Problem {
+                        folder,
+                        name: &name.to_string_lossy(),
+                        reason,
+                    },
+                );
                 continue;
             };
             let path = entry.path();
             let link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
             match fs::metadata(&path) {
                 Ok(meta) if meta.is_file() => {
-                    found(files, Found::File { folder, name: text, stamp: stamp(&meta) });
+                    found(
+                        files,
+                        Found::File {
+                            folder,
+                            name: text,
+                            stamp: stamp(&meta),
+                        },
+                    );
                 }
                 Ok(meta) if meta.is_dir() => match here.enter(path, text, link) {
                     Ok(pending) => below.push(pending),
-                    Err(reason) => found(files, Found::Problem { folder, name: text, reason }),
+                    Err(reason) => found(
+                        files,
+                        Found::Problem {
+                            folder,
+                            name: text,
+                            reason,
+                        },
+                    ),
                 },
                 Ok(_) => {
                     let reason = "not a regular file".to_owned();
-                    found(files, Found::Problem { folder, name: text, reason });
+                    found(
+                        files,
+                        Found::Problem {
+                            folder,
+                            name: text,
+                            reason,
+                        },
+                    );
                 }
                 Err(error) => {
                     let reason = format!("file cannot be examined: {error}");
-                    found(files, Found::Problem { folder, name: text, reason });
+                    found(
+                        files,
+                        Found::Problem {
+                            folder,
+                            name: text,
+                            reason,
+                        },
+                    );
                 }
             }
         }
@@ -115,18 +159,34 @@ impl Walker {
 
 impl Pending {
     fn enter(&self, path: PathBuf, name: &str, link: bool) -> Result<Pending, String> {
-        let relative = if self.relative.is_empty() { name.to_owned() } else { format!("{}/{name}", self.relative) };
+        let relative = if self.relative.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}/{name}", self.relative)
+        };
         let entered = if link {
-            let real = fs::canonicalize(&path).map_err(|error| format!("link cannot be followed: {error}"))?;
-            let here = Entered { real: fs::canonicalize(&self.path).unwrap_or_default(), before: None };
+            let real =
+                fs::canonicalize(&path).map_err(|error| format!("link cannot be followed: {error}"))?;
+            let here = Entered {
+                real: fs::canonicalize(&self.path).unwrap_or_default(),
+                before: None,
+            };
             if here.loops(&real) || self.entered.loops(&real) {
                 return Err("link to a folder above it".to_owned());
             }
-            Arc::new(Entered { real, before: Some(self.entered.clone()) })
+            Arc::new(Entered {
+                real,
+                before: Some(self.entered.clone()),
+            })
         } else {
             self.entered.clone()
         };
-        Ok(Pending { path, source: self.source, relative, entered })
+        Ok(Pending {
+            path,
+            source: self.source,
+            relative,
+            entered,
+        })
     }
 }
 
@@ -137,7 +197,10 @@ pub fn stamp(meta: &Metadata) -> Stamp {
         Ok(Err(before)) => -(before.duration().as_nanos() as i64),
         Err(_) => 0,
     };
-    Stamp { size: meta.len(), mtime_ns }
+    Stamp {
+        size: meta.len(),
+        mtime_ns,
+    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Validity bits, offsets and values of an Arrow column.
-type ColumnBytes<'py> = (Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>, Bound<'py, PyBytes>);
+type ColumnBytes<'py> = (
+    Option<Bound<'py, PyBytes>>,
+    Option<Bound<'py, PyBytes>>,
+    Bound<'py, PyBytes>,
+);
 
 /// A slice that another reader decoded: description, pixels, slope, intercept.
 type ForeignSlice<'py> = (Bound<'py, PyDict>, Bound<'py, PyAny>, f64, f64);
@@ -42,7 +46,9 @@ impl Archive {
         threads: usize,
     ) -> PyResult<Self> {
         let settings = settings(hash_size, intensity, modality, max_slice_mb)?;
-        Ok(Self { inner: core::Archive::new(settings, threads).map_err(value_error)? })
+        Ok(Self {
+            inner: core::Archive::new(settings, threads).map_err(value_error)?,
+        })
     }
 
     /// Take over rows of an earlier manifest.
@@ -50,18 +56,30 @@ impl Archive {
         let columns = columns
             .iter()
             .map(|(name, (valid, offsets, data))| {
-                let bytes = |part: &'_ Option<Bound<'_, PyBytes>>| part.as_ref().map(|b| b.as_bytes().to_vec());
+                let bytes =
+                    |part: &'_ Option<Bound<'_, PyBytes>>| part.as_ref().map(|b| b.as_bytes().to_vec());
                 (name.as_str(), bytes(valid), bytes(offsets), data.as_bytes())
             })
             .collect::<Vec<_>>();
         let borrowed = columns
             .iter()
             .map(|(name, valid, offsets, data)| {
-                (*name, ColumnRef { valid: valid.as_deref(), offsets: offsets.as_deref(), data })
+                (
+                    *name,
+                    ColumnRef {
+                        valid: valid.as_deref(),
+                        offsets: offsets.as_deref(),
+                        data,
+                    },
+                )
             })
             .collect();
         let fingerprint_bytes = self.inner.fingerprint_bytes();
-        let batch = EarlierRows { rows, columns: borrowed, fingerprint_bytes };
+        let batch = EarlierRows {
+            rows,
+            columns: borrowed,
+            fingerprint_bytes,
+        };
         self.inner.add_earlier(&batch).map_err(value_error)
     }
 
@@ -77,31 +95,52 @@ impl Archive {
 
     /// Walk for about this many seconds; False when every folder is listed.
     fn discover(&mut self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
-        py.detach(|| self.inner.discover(Duration::from_secs_f64(seconds))).map_err(value_error)
+        py.detach(|| self.inner.discover(Duration::from_secs_f64(seconds)))
+            .map_err(value_error)
     }
 
     /// Read files for about this many seconds; False when all are read.
     fn read(&mut self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
-        py.detach(|| self.inner.read(Duration::from_secs_f64(seconds))).map_err(value_error)
+        py.detach(|| self.inner.read(Duration::from_secs_f64(seconds)))
+            .map_err(value_error)
     }
 
     /// Numbers and paths of DICOM files that could not be read.
     fn failed_dicom(&self) -> Vec<(u32, PathBuf)> {
         let failed = self.inner.failed_dicom();
-        failed.into_iter().map(|file| (file, self.inner.files().absolute(file))).collect()
+        failed
+            .into_iter()
+            .map(|file| (file, self.inner.files().absolute(file)))
+            .collect()
     }
 
     /// Replace what is known of a file by what pydicom found.
     fn replace(&mut self, file: u32, slices: Vec<ForeignSlice<'_>>) -> PyResult<()> {
-        let images: Vec<Images<'_>> =
-            slices.iter().map(|(_, pixels, _, _)| Images::borrow(pixels)).collect::<PyResult<_>>()?;
+        let images: Vec<Images<'_>> = slices
+            .iter()
+            .map(|(_, pixels, _, _)| Images::borrow(pixels))
+            .collect::<PyResult<_>>()?;
         let mut found = Vec::new();
         for ((info, _, slope, intercept), image) in slices.iter().zip(&images) {
             let &[rows, columns] = image.shape() else {
-                return Err(value_error(format!("expected shape (rows, cols), found {:?}", image.shape())));
+                return Err(value_error(format!(
+                    "expected shape (rows, cols), found {:?}",
+                    image.shape()
+                )));
             };
-            let scale = Scale::Hounsfield { slope: *slope, intercept: *intercept };
-            found.push((slice_info(info)?, SlicePixels { rows, columns, stored: image.stored()?, scale }));
+            let scale = Scale::Hounsfield {
+                slope: *slope,
+                intercept: *intercept,
+            };
+            found.push((
+                slice_info(info)?,
+                SlicePixels {
+                    rows,
+                    columns,
+                    stored: image.stored()?,
+                    scale,
+                },
+            ));
         }
         self.inner.replace(file, &found).map_err(value_error)
     }
@@ -137,10 +176,22 @@ impl Archive {
         seed: u64,
         whole_archive: bool,
     ) -> PyResult<()> {
-        let request = Request { method, threshold, keep, n, seed };
+        let request = Request {
+            method,
+            threshold,
+            keep,
+            n,
+            seed,
+        };
         let inner = &mut self.inner;
         interruptible(py, |stop| {
-            let mut tick = |_| if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            let mut tick = |_| {
+                if stop.load(Ordering::Relaxed) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            };
             inner.select(&request, whole_archive, &mut tick)
         })?
         .map_err(value_error)
@@ -180,8 +231,11 @@ impl Archive {
         let dict = PyDict::new(py);
         for (name, column) in columns {
             let bytes = |part: Option<Vec<u8>>| part.map(|bytes| PyBytes::new(py, &bytes));
-            let column: ColumnBytes<'py> =
-                (bytes(column.valid), bytes(column.offsets), PyBytes::new(py, &column.data));
+            let column: ColumnBytes<'py> = (
+                bytes(column.valid),
+                bytes(column.offsets),
+                PyBytes::new(py, &column.data),
+            );
             dict.set_item(name, column)?;
         }
         Ok(dict)
@@ -204,10 +258,7 @@ impl Archive {
 }
 
 /// Run work on a thread of its own while this one, Python's main thread, answers signals.
-fn interruptible<T: Send>(
-    py: Python<'_>,
-    work: impl FnOnce(&AtomicBool) -> T + Send,
-) -> PyResult<T> {
+fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&AtomicBool) -> T + Send) -> PyResult<T> {
     let stop = AtomicBool::new(false);
     let here = std::thread::current();
     std::thread::scope(|scope| {

@@ -33,10 +33,15 @@ pub fn dhash<'py>(
     Hasher::new(&settings).map_err(value_error)?;
     let images = Images::borrow(images)?;
     let &[count, rows, columns] = images.shape() else {
-        return Err(value_error(format!("expected shape (n, rows, cols), found {:?}", images.shape())));
+        return Err(value_error(format!(
+            "expected shape (n, rows, cols), found {:?}",
+            images.shape()
+        )));
     };
     if rows == 0 || columns == 0 {
-        return Err(value_error(format!("expected at least one pixel, found {rows} × {columns}")));
+        return Err(value_error(format!(
+            "expected at least one pixel, found {rows} × {columns}"
+        )));
     }
     let (stored, scale, width) = (images.stored()?, images.scale(), bytes(hash_size));
     let mut hashes = vec![0; count * width];
@@ -46,9 +51,16 @@ pub fn dhash<'py>(
             |hasher, (image, out)| {
                 let hasher = hasher.as_mut().map_err(|error| error.clone())?;
                 let (start, size) = (image * rows * columns, rows * columns);
-                let pixels = SlicePixels { rows, columns, stored: stored.range(start, start + size), scale };
+                let pixels = SlicePixels {
+                    rows,
+                    columns,
+                    stored: stored.range(start, start + size),
+                    scale,
+                };
                 let mut fingerprint = vec![0; words(hash_size)];
-                hasher.hash_into(&pixels, &mut fingerprint).map_err(|error| format!("image {image}: {error}"))?;
+                hasher
+                    .hash_into(&pixels, &mut fingerprint)
+                    .map_err(|error| format!("image {image}: {error}"))?;
                 let all = fingerprint.iter().flat_map(|word| word.to_be_bytes());
                 out.iter_mut().zip(all).for_each(|(to, from)| *to = from);
                 Ok(())
@@ -104,9 +116,19 @@ impl PackedFingerprints {
         if bytes == 0 {
             return Err(value_error("expected fingerprints of at least one byte"));
         }
-        let data = array.as_slice().map_err(|_| value_error("expected a C-contiguous array"))?;
-        let words = data.chunks_exact(bytes).flat_map(ctprune_archive::columns::words).collect();
-        Ok(Self { words, per_fingerprint: bytes.div_ceil(8), bytes, count })
+        let data = array
+            .as_slice()
+            .map_err(|_| value_error("expected a C-contiguous array"))?;
+        let words = data
+            .chunks_exact(bytes)
+            .flat_map(ctprune_archive::columns::words)
+            .collect();
+        Ok(Self {
+            words,
+            per_fingerprint: bytes.div_ceil(8),
+            bytes,
+            count,
+        })
     }
 
     /// As the core takes them.

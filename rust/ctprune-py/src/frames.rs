@@ -41,8 +41,14 @@ pub fn export_png(
     threads: usize,
 ) -> PyResult<Vec<String>> {
     let settings = settings(8, intensity, modality, max_slice_mb)?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(value_error)?;
-    let jobs = jobs.into_iter().map(|(path, frame, target)| Job { path, frame, target }).collect();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(value_error)?;
+    let jobs = jobs
+        .into_iter()
+        .map(|(path, frame, target)| Job { path, frame, target })
+        .collect();
     let results = py.detach(|| {
         pool.install(|| frames::write_pngs(jobs, depth == 16, settings.intensity, &settings.read))
     });

@@ -77,7 +77,10 @@ impl<'py> Images<'py> {
     pub fn scale(&self) -> Scale {
         match self {
             Images::U8(_) => Scale::Grey8,
-            _ => Scale::Hounsfield { slope: 1.0, intercept: 0.0 },
+            _ => Scale::Hounsfield {
+                slope: 1.0,
+                intercept: 0.0,
+            },
         }
     }
 }

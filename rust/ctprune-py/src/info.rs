@@ -55,7 +55,11 @@ fn description<'py>(py: Python<'py>, row: &NewRow, hash_size: usize) -> PyResult
     if let Ok(content) = &row.content {
         dict.set_item("min_hu", content.min_hu)?;
         dict.set_item("max_hu", content.max_hu)?;
-        let bytes: Vec<u8> = content.fingerprint.iter().flat_map(|word| word.to_be_bytes()).collect();
+        let bytes: Vec<u8> = content
+            .fingerprint
+            .iter()
+            .flat_map(|word| word.to_be_bytes())
+            .collect();
         let width = ctprune_core::fingerprint::bytes(hash_size);
         dict.set_item("fingerprint", PyBytes::new(py, &bytes[..width]))?;
     }

@@ -25,7 +25,10 @@ pub fn settings(hash_size: usize, intensity: &str, modality: &str, max_slice_mb:
 
 /// Limits for the readers.
 pub fn read_options(modality: &str, max_slice_mb: u64) -> ReadOptions {
-    ReadOptions { modality: modality.to_owned(), max_slice_bytes: max_slice_mb << 20 }
+    ReadOptions {
+        modality: modality.to_owned(),
+        max_slice_bytes: max_slice_mb << 20,
+    }
 }
 
 /// The form of `--intensity` that stands in the manifest; ValueError when it is not known.
@@ -44,10 +47,19 @@ pub fn check_pattern(pattern: &str) -> PyResult<()> {
 pub fn compile(pattern: &str) -> PyResult<Regex> {
     let regex = Regex::new(pattern).map_err(|error| {
         // The last line says what is wrong; those before it draw where.
-        value_error(error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: "))
+        value_error(
+            error
+                .to_string()
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: "),
+        )
     })?;
     match regex.captures_len() - 1 {
         1 => Ok(regex),
-        groups => Err(value_error(format!("expected one group in parentheses, found {groups}"))),
+        groups => Err(value_error(format!(
+            "expected one group in parentheses, found {groups}"
+        ))),
     }
 }

@@ -22,7 +22,11 @@ pub fn texts<'a>(values: impl Iterator<Item = &'a str>) -> Column {
         offsets.extend_from_slice(&(data.len() as i32).to_ne_bytes());
         valid.push(!text.is_empty());
     }
-    Column { valid: valid.finish(), offsets: Some(offsets), data }
+    Column {
+        valid: valid.finish(),
+        offsets: Some(offsets),
+        data,
+    }
 }
 
 /// A column of values of `N` bytes each.
@@ -32,7 +36,11 @@ pub fn fixed<const N: usize>(values: impl Iterator<Item = Option<[u8; N]>>) -> C
         data.extend_from_slice(&value.unwrap_or([0; N]));
         valid.push(value.is_some());
     }
-    Column { valid: valid.finish(), offsets: None, data }
+    Column {
+        valid: valid.finish(),
+        offsets: None,
+        data,
+    }
 }
 
 /// A column of values of `width` bytes each, written by `fill` into zeroed memory; it says whether there is one.
@@ -43,7 +51,11 @@ pub fn wide<T>(values: impl Iterator<Item = T>, width: usize, fill: impl Fn(T, &
         data.resize(start + width, 0);
         valid.push(fill(value, &mut data[start..]));
     }
-    Column { valid: valid.finish(), offsets: None, data }
+    Column {
+        valid: valid.finish(),
+        offsets: None,
+        data,
+    }
 }
 
 /// Floats side by side, as in a list of fixed size.
@@ -90,7 +102,8 @@ pub struct ColumnRef<'a> {
 
 impl<'a> ColumnRef<'a> {
     fn is_valid(&self, row: usize) -> bool {
-        self.valid.is_none_or(|bits| bits.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1))
+        self.valid
+            .is_none_or(|bits| bits.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1))
     }
 
     /// The text of a row; empty when there is none.
@@ -102,7 +115,10 @@ impl<'a> ColumnRef<'a> {
             };
             self.data.get(offset(row)?..offset(row + 1)?)
         });
-        bytes.flatten().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or("")
+        bytes
+            .flatten()
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .unwrap_or("")
     }
 
     /// The `N` bytes of a row.
@@ -112,7 +128,9 @@ impl<'a> ColumnRef<'a> {
 
     /// The `width` bytes of a row.
     pub fn bytes(&self, row: usize, width: usize) -> Option<&'a [u8]> {
-        self.is_valid(row).then(|| self.data.get(row * width..(row + 1) * width)).flatten()
+        self.is_valid(row)
+            .then(|| self.data.get(row * width..(row + 1) * width))
+            .flatten()
     }
 
     /// The `N` floats of a row.
@@ -128,7 +146,11 @@ impl<'a> ColumnRef<'a> {
 
 impl<'a> From<&'a Column> for ColumnRef<'a> {
     fn from(column: &'a Column) -> Self {
-        Self { valid: column.valid.as_deref(), offsets: column.offsets.as_deref(), data: &column.data }
+        Self {
+            valid: column.valid.as_deref(),
+            offsets: column.offsets.as_deref(),
+            data: &column.data,
+        }
     }
 }
 
@@ -140,7 +162,9 @@ mod tests {
     fn texts_come_back() {
         let words = ["a", "", "ccc", "", "", "f", "g", "h", "i"];
         let column = texts(words.into_iter());
-        let back: Vec<_> = (0..words.len()).map(|row| ColumnRef::from(&column).text(row)).collect();
+        let back: Vec<_> = (0..words.len())
+            .map(|row| ColumnRef::from(&column).text(row))
+            .collect();
         assert_eq!(back, words);
         assert_eq!(texts(["x"].into_iter()).valid, None);
         assert_eq!(ColumnRef::from(&column).text(99), "");
@@ -150,7 +174,9 @@ mod tests {
     fn values_come_back() {
         let values = [Some([1.5, -2.0]), None, Some([0.0, f64::MAX])];
         let column = fixed::<16>(values.into_iter().map(|v| v.map(side_by_side)));
-        let back: Vec<_> = (0..3).map(|row| ColumnRef::from(&column).floats::<2>(row)).collect();
+        let back: Vec<_> = (0..3)
+            .map(|row| ColumnRef::from(&column).floats::<2>(row))
+            .collect();
         assert_eq!(back, values);
         assert_eq!(ColumnRef::from(&column).floats::<2>(3), None);
     }

@@ -17,7 +17,10 @@ pub struct EarlierRows<'a> {
 
 impl<'a> EarlierRows<'a> {
     fn column(&self, name: &str) -> Option<ColumnRef<'a>> {
-        self.columns.iter().find(|(known, _)| *known == name).map(|(_, column)| *column)
+        self.columns
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, column)| *column)
     }
 
     fn text(&self, name: &str, row: usize) -> &'a str {
@@ -49,7 +52,10 @@ impl<'a> EarlierRows<'a> {
     /// Size and time of the file when it was read.
     pub fn stamp(&self, row: usize) -> Option<Stamp> {
         let size = i64::from_ne_bytes(self.fixed("file_size", row)?) as u64;
-        Some(Stamp { size, mtime_ns: i64::from_ne_bytes(self.fixed("file_mtime_ns", row)?) })
+        Some(Stamp {
+            size,
+            mtime_ns: i64::from_ne_bytes(self.fixed("file_mtime_ns", row)?),
+        })
     }
 
     /// Who read the file.
@@ -90,7 +96,11 @@ impl<'a> EarlierRows<'a> {
                 let bytes = self.column("fingerprint")?.bytes(row, self.fingerprint_bytes)?;
                 let float = |name| self.fixed(name, row).map(f32::from_ne_bytes);
                 let (min_hu, max_hu) = (float("min_hu")?, float("max_hu")?);
-                Some(Ok(Content { fingerprint: words(bytes), min_hu, max_hu }))
+                Some(Ok(Content {
+                    fingerprint: words(bytes),
+                    min_hu,
+                    max_hu,
+                }))
             }
             _ => None,
         }
@@ -113,6 +123,9 @@ mod tests {
 
     #[test]
     fn the_first_byte_is_the_most_significant() {
-        assert_eq!(words(&[1, 2, 3, 4, 5, 6, 7, 8, 0x80]), [0x0102_0304_0506_0708, 0x8000_0000_0000_0000]);
+        assert_eq!(
+            words(&[1, 2, 3, 4, 5, 6, 7, 8, 0x80]),
+            [0x0102_0304_0506_0708, 0x8000_0000_0000_0000]
+        );
     }
 }

@@ -8,6 +8,9 @@ pub struct All;
 
 impl Method for All {
     fn select(&self, slices: Slices<'_>, _tick: &mut Tick<'_>) -> Result<Choice, SelectError> {
-        Ok(Choice { selection: Selection::all(slices.fingerprints.len())?, threshold: None })
+        Ok(Choice {
+            selection: Selection::all(slices.fingerprints.len())?,
+            threshold: None,
+        })
     }
 }

@@ -13,6 +13,9 @@ impl Method for EveryN {
     fn select(&self, slices: Slices<'_>, _tick: &mut Tick<'_>) -> Result<Choice, SelectError> {
         let mut selection = select::every_n(slices.groups, self.n)?;
         selection.measure(slices.fingerprints)?;
-        Ok(Choice { selection, threshold: None })
+        Ok(Choice {
+            selection,
+            threshold: None,
+        })
     }
 }

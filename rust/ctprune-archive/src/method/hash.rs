@@ -14,7 +14,10 @@ pub struct Hash {
 impl Method for Hash {
     fn select(&self, slices: Slices<'_>, tick: &mut Tick<'_>) -> Result<Choice, SelectError> {
         let (threshold, selection) = self.exemplars(slices, tick)?;
-        Ok(Choice { selection, threshold: Some(threshold) })
+        Ok(Choice {
+            selection,
+            threshold: Some(threshold),
+        })
     }
 }
 
@@ -35,9 +38,7 @@ impl Hash {
         }
         let selection = match scope {
             Scope::Dataset => select::leader_in_dataset(slices.fingerprints, self.threshold, tick)?,
-            Scope::Volumes(starts) => {
-                select::leader_in_volumes(slices.fingerprints, starts, self.threshold)?
-            }
+            Scope::Volumes(starts) => select::leader_in_volumes(slices.fingerprints, starts, self.threshold)?,
         };
         Ok((self.threshold, selection))
     }

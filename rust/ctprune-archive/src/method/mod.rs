@@ -60,13 +60,21 @@ impl Request {
         match self.method.as_str() {
             "all" => Ok(Box::new(all::All)),
             "every-n" => Ok(Box::new(every_n::EveryN { n: self.n })),
-            "hash" => Ok(Box::new(hash::Hash { threshold: self.threshold, keep: self.keep })),
+            "hash" => Ok(Box::new(hash::Hash {
+                threshold: self.threshold,
+                keep: self.keep,
+            })),
             "random" => Ok(Box::new(random::Random {
                 keep: self.keep,
-                like: hash::Hash { threshold: self.threshold, keep: None },
+                like: hash::Hash {
+                    threshold: self.threshold,
+                    keep: None,
+                },
                 seed: self.seed,
             })),
-            other => Err(format!("unknown method {other:?}: expected hash, all, every-n or random")),
+            other => Err(format!(
+                "unknown method {other:?}: expected hash, all, every-n or random"
+            )),
         }
     }
 }

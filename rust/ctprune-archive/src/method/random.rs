@@ -24,10 +24,14 @@ impl Method for Random {
             }
             None => {
                 let (_, model) = self.like.exemplars(slices, tick)?;
-                let kept = |group: std::ops::Range<usize>| group.filter(|&slice| model.is_kept(slice)).count();
+                let kept =
+                    |group: std::ops::Range<usize>| group.filter(|&slice| model.is_kept(slice)).count();
                 select::random(slices.groups, kept, self.seed)?
             }
         };
-        Ok(Choice { selection, threshold: None })
+        Ok(Choice {
+            selection,
+            threshold: None,
+        })
     }
 }

@@ -81,6 +81,9 @@ fn frames_of(object: &mut Object<'_>, shape: &Shape, wanted: u64) -> Result<Fram
             "transfer syntax {} cannot be decoded",
             header.info.transfer_syntax_uid
         )),
+        (Compression::None, None) => {
+            Err("pixel data should have a length in this transfer syntax, it has none".into())
+        }
         (Compression::None, Some(_)) => Ok(Frames::native(source, pixels, shape.frame_bytes)),
         _ => Frames::encapsulated(source, header, pixels, bytes, wanted),
     }
@@ -145,7 +148,17 @@ fn frame_event(
     let bytes = frames.bytes(n, &mut object.dataset.source, encoded);
     let bytes = bytes.map_err(|e| Refusal::Failed(format!("frame {n} cannot be read: {e}")))?;
     let stored = match (object.dataset.syntax.compression, shape.sample) {
-        (Compression::None, sample) => {
+        (Compression::None | Compression::Encapsulated, sample) => {
+            let short = || {
+                format!(
+                    "frame {n} is short: {shape} need {} bytes, {} are there",
+                    shape.frame_bytes,
+                    bytes.len()
+                )
+            };
+            let bytes = bytes
+                .get(..shape.frame_bytes)
+                .ok_or_else(|| Refusal::Failed(short()))?;
             let swap = object.dataset.syntax.encoding.big_endian != cfg!(target_endian = "big");
             stored(bytes, Layout { sample, swap }, samples)
         }

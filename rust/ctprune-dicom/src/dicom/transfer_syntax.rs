@@ -7,6 +7,8 @@ use super::element::Encoding;
 pub(crate) enum Compression {
     /// Not at all.
     None,
+    /// Not at all, and yet in fragments.
+    Encapsulated,
     /// RLE (PS3.5 annex G).
     Rle,
     /// JPEG: baseline, extended or lossless (ISO/IEC 10918-1); the stream says which.
@@ -57,8 +59,7 @@ pub(crate) fn lookup(uid: &str) -> TransferSyntax {
             deflated: true,
             ..plain(true, false)
         },
-        // Encapsulated Uncompressed Explicit VR Little Endian.
-        Some(".1.98") => plain(true, false),
+        Some(".1.98") => compressed(Compression::Encapsulated),
         Some(".5") => compressed(Compression::Rle),
         Some(".4.50" | ".4.51" | ".4.53" | ".4.55" | ".4.57" | ".4.70") => compressed(Compression::Jpeg),
         Some(".4.80" | ".4.81") => compressed(Compression::JpegLs),

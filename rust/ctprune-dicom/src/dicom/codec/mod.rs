@@ -61,7 +61,7 @@ pub(crate) fn decode(
         Compression::JpegLs => decode_jpeg_ls(frame, expected, target),
         Compression::Jpeg2000 => decode_jpeg_2000(frame, expected, target),
         Compression::JpegXl => decode_jpeg_xl(frame, expected, target),
-        Compression::None | Compression::Unsupported => {
+        Compression::None | Compression::Encapsulated | Compression::Unsupported => {
             Err("the frame is not compressed in a known way".into())
         }
     })

@@ -1,0 +1,321 @@
+//! What is wrong with files, each with its sentence; nothing panics.
+
+use std::io::Write;
+
+use ctprune_dicom::slice::{ReadOptions, Refusal};
+use flate2::{Compression, write::DeflateEncoder};
+
+use super::build::{
+    CT_IMAGE, DEFLATED, DataSet, EXPLICIT, IMPLICIT, Image, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, JPEG_XL,
+    PIXEL_DATA, PIXELS, RLE, ct_head, rle, slice,
+};
+use super::{Seen, events, events_with, refusal};
+
+/// A CT slice with elements that replace its own.
+fn altered(alter: impl Fn(DataSet) -> DataSet) -> Vec<u8> {
+    alter(Image::default().ct(EXPLICIT))
+        .pixels(&PIXELS)
+        .file(EXPLICIT)
+}
+
+#[test]
+fn an_empty_file() {
+    assert_eq!(refusal(b""), "failed: a DICOM file was expected, this is none");
+}
+
+#[test]
+fn a_file_of_another_format() {
+    assert_eq!(
+        refusal(b"# Read me\n\nThis is text."),
+        "failed: a DICOM file was expected, this is none"
+    );
+}
+
+#[test]
+fn every_truncation_is_a_refusal() {
+    for transfer_syntax in [EXPLICIT, IMPLICIT] {
+        let file = slice(transfer_syntax);
+        for len in 0..file.len() {
+            assert!(
+                matches!(events(&file[..len])[..], [Seen::Refused(..)]),
+                "{len} bytes of {transfer_syntax}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_header_that_breaks_off() {
+    let whole = ct_head(EXPLICIT).file(EXPLICIT);
+    assert_eq!(
+        refusal(&whole[..whole.len() - 3]),
+        "failed: the data set ends inside element (0020,0037)"
+    );
+}
+
+#[test]
+fn short_pixel_data() {
+    let file = slice(EXPLICIT);
+    let reason = "failed: pixel data is short: 2 × 3 × 16 bits need 12 bytes, 10 are there";
+    assert_eq!(refusal(&file[..file.len() - 2]), reason);
+    let declared = Image::default().ct(EXPLICIT).pixels(&PIXELS[..5]).file(EXPLICIT);
+    assert_eq!(refusal(&declared), reason);
+}
+
+#[test]
+fn absurd_rows_and_columns() {
+    let huge = Image {
+        rows: 65535,
+        columns: 65535,
+        ..Image::default()
+    };
+    assert_eq!(
+        refusal(&huge.ct(EXPLICIT).pixels(&PIXELS).file(EXPLICIT)),
+        "failed: 65535 × 65535 × 16 bits need more than the limit of 536870912 bytes"
+    );
+    let long = altered(|s| {
+        s.put(0x0028_0010, "UL", &[0xFF; 4])
+            .put(0x0028_0011, "UL", &[0xFF; 4])
+    });
+    assert!(refusal(&long).contains("more than the limit"));
+}
+
+#[test]
+fn a_limit_of_the_users() {
+    let options = ReadOptions {
+        max_slice_bytes: 11,
+        ..ReadOptions::default()
+    };
+    let seen = events_with(&slice(EXPLICIT), &options);
+    let [Seen::Refused(_, Refusal::Failed(reason))] = &seen[..] else {
+        panic!("seen: {seen:?}")
+    };
+    assert_eq!(reason, "2 × 3 × 16 bits need more than the limit of 11 bytes");
+}
+
+#[test]
+fn rows_of_zero_or_none() {
+    let reason = "failed: Rows and Columns should be positive, they are 0 and 3";
+    assert_eq!(refusal(&altered(|s| s.short(0x0028_0010, 0))), reason);
+    assert_eq!(refusal(&altered(|s| s.put(0x0028_0010, "US", &[]))), reason);
+}
+
+#[test]
+fn impossible_bits() {
+    let failed = |tag, value| refusal(&altered(|s| s.short(tag, value)));
+    assert_eq!(
+        failed(0x0028_0100, 12),
+        "failed: Bits Allocated should be 8, 16 or 32, it is 12"
+    );
+    assert_eq!(
+        failed(0x0028_0101, 17),
+        "failed: Bits Stored should be 1 to 16, it is 17"
+    );
+    assert_eq!(
+        failed(0x0028_0101, 0),
+        "failed: Bits Stored should be 1 to 16, it is 0"
+    );
+    assert_eq!(
+        refusal(&altered(|s| s.put(0x0028_0100, "US", &[]))),
+        "failed: Bits Allocated is missing"
+    );
+}
+
+#[test]
+fn a_slope_that_is_no_slope() {
+    let failed = |slope| refusal(&altered(|s| s.text(0x0028_1053, "DS", slope)));
+    assert_eq!(failed("0"), "failed: Rescale Slope should not be zero, it is");
+    assert_eq!(failed("nan"), "failed: Rescale Slope should be finite, it is NaN");
+    assert_eq!(
+        failed("1e999"),
+        "failed: Rescale Slope should be finite, it is inf"
+    );
+    assert_eq!(
+        failed("one"),
+        "failed: Rescale Slope should be a number, it is none"
+    );
+}
+
+#[test]
+fn missing_pixel_data() {
+    assert_eq!(
+        refusal(&Image::default().ct(EXPLICIT).file(EXPLICIT)),
+        "failed: pixel data is missing"
+    );
+}
+
+#[test]
+fn sequences_nested_without_end() {
+    let mut set = ct_head(EXPLICIT);
+    for _ in 0..100_000 {
+        set = set
+            .head(0x0040_A730, "SQ", u32::MAX)
+            .head(0xFFFE_E000, "", u32::MAX);
+    }
+    assert_eq!(
+        refusal(&set.file(EXPLICIT)),
+        "failed: sequences are nested deeper than 64"
+    );
+}
+
+#[test]
+fn a_sequence_of_no_items() {
+    let set = ct_head(EXPLICIT)
+        .head(0x0040_A730, "SQ", u32::MAX)
+        .text(0x0010_0010, "PN", "no item");
+    let reason = "failed: a sequence item was expected, (0010,0010) was found";
+    assert_eq!(
+        refusal(&Image::default().describe(set).pixels(&PIXELS).file(EXPLICIT)),
+        reason
+    );
+}
+
+#[test]
+fn a_length_beyond_the_end() {
+    let set = ct_head(EXPLICIT).head(0x0029_1010, "OB", 0x7FFF_FFFF);
+    assert_eq!(
+        refusal(&set.file(EXPLICIT)),
+        "failed: the data set ends inside element (0029,1010)"
+    );
+}
+
+#[test]
+fn a_deflate_bomb() {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder
+        .write_all(&ct_head(EXPLICIT).head(0x0029_1010, "OB", u32::MAX - 1).bytes)
+        .unwrap();
+    let zeros = vec![0; 1 << 20];
+    (0..80).for_each(|_| encoder.write_all(&zeros).unwrap());
+    let bomb = DataSet {
+        bytes: encoder.finish().unwrap(),
+        ..DataSet::new(EXPLICIT)
+    }
+    .file(DEFLATED);
+    assert!(bomb.len() < 1 << 20);
+    let options = ReadOptions {
+        max_slice_bytes: 1000,
+        ..ReadOptions::default()
+    };
+    let seen = events_with(&bomb, &options);
+    let [Seen::Refused(_, Refusal::Failed(reason))] = &seen[..] else {
+        panic!("seen: {seen:?}")
+    };
+    assert_eq!(
+        reason,
+        "the deflated data set needs more than the limit of 67109864 bytes"
+    );
+}
+
+#[test]
+fn a_broken_deflate_stream() {
+    let broken = DataSet {
+        bytes: vec![0xFF; 100],
+        ..DataSet::new(EXPLICIT)
+    }
+    .file(DEFLATED);
+    assert!(refusal(&broken).starts_with("failed: the deflated data set is broken"));
+}
+
+#[test]
+fn an_unknown_transfer_syntax() {
+    let file = Image::default()
+        .ct(EXPLICIT)
+        .fragments(&[], &[&[0; 4]])
+        .file("1.2.840.10008.1.2.4.102");
+    assert_eq!(
+        refusal(&file),
+        "failed: transfer syntax 1.2.840.10008.1.2.4.102 cannot be decoded"
+    );
+}
+
+#[test]
+fn encapsulated_pixels_without_items() {
+    let file = Image::default().ct(RLE).put(PIXEL_DATA, "OB", &[1; 64]).file(RLE);
+    assert_eq!(
+        refusal(&file),
+        "failed: pixel data should be encapsulated in items, none is there"
+    );
+}
+
+#[test]
+fn encapsulated_pixels_without_fragments() {
+    let file = Image::default().ct(RLE).fragments(&[], &[]).file(RLE);
+    assert_eq!(
+        refusal(&file),
+        "failed: pixel data is short: 1 frames are announced, 0 are there"
+    );
+}
+
+#[test]
+fn a_fragment_longer_than_the_file() {
+    let mut file = Image::default()
+        .ct(RLE)
+        .fragments(&[], &[&rle(&PIXELS)])
+        .file(RLE);
+    file.truncate(file.len() - 12);
+    assert!(refusal(&file).starts_with("failed: RLE segment 1"));
+}
+
+#[test]
+fn rle_that_is_none() {
+    let failed = |stream: &[u8]| refusal(&Image::default().ct(RLE).fragments(&[], &[stream]).file(RLE));
+    assert_eq!(
+        failed(&[0; 10]),
+        "failed: an RLE frame begins with a header of 64 bytes, 10 are there"
+    );
+    assert_eq!(
+        failed(&[0; 70]),
+        "failed: an RLE frame of 2 bytes per pixel has 2 segments, this has 0"
+    );
+    let mut stream = rle(&PIXELS);
+    stream[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert_eq!(failed(&stream), "failed: RLE segment 0 lies outside the frame");
+}
+
+#[test]
+fn streams_of_another_size_are_not_decoded() {
+    let image = Image {
+        rows: 3,
+        columns: 3,
+        ..Image::default()
+    };
+    let failed = |syntax, stream: &[u8]| refusal(&image.ct(syntax).fragments(&[], &[stream]).file(syntax));
+    let jpeg = b"\xFF\xD8\xFF\xC3\x00\x0B\x10\xFF\xFF\xFF\xFF\x01\x01\x11\x00\xFF";
+    let reason = "stream should be 3 × 3 pixels, it is 65535 × 65535";
+    assert_eq!(failed(JPEG_LOSSLESS, jpeg), format!("failed: the JPEG {reason}"));
+    assert_eq!(failed(JPEG_LS, jpeg), format!("failed: the JPEG-LS {reason}"));
+    let mut jpeg_2000 = b"\xFF\x4F\xFF\x51\x00\x29\x00\x00".to_vec();
+    jpeg_2000.extend(
+        [65535u32, 65535, 0, 0, 65535, 65535, 0, 0]
+            .into_iter()
+            .flat_map(u32::to_be_bytes),
+    );
+    jpeg_2000.extend([0, 1, 15, 1, 1, 0]);
+    assert_eq!(
+        failed(JPEG_2000, &jpeg_2000),
+        format!("failed: the JPEG 2000 {reason}")
+    );
+}
+
+#[test]
+fn streams_of_noise_are_refused() {
+    let noise: Vec<u8> = (0..512u32).map(|n| (n * n * 31 >> 3) as u8).collect();
+    for syntax in [RLE, JPEG_LOSSLESS, JPEG_LS, JPEG_2000, JPEG_XL] {
+        let file = Image::default().ct(syntax).fragments(&[], &[&noise]).file(syntax);
+        assert!(refusal(&file).starts_with("failed: "), "{syntax}");
+    }
+}
+
+#[test]
+fn nothing_of_the_patient_gets_into_an_event() {
+    let set = DataSet::new(EXPLICIT)
+        .text(0x0008_0016, "UI", CT_IMAGE)
+        .text(0x0008_0060, "CS", "CT")
+        .text(0x0010_0010, "PN", "Secret^Name")
+        .text(0x0010_0020, "LO", "Secret")
+        .text(0x0010_0030, "DA", "19700101")
+        .head(0x0010_4000, "LT", 500);
+    let seen = format!("{:?}", events(&set.file(EXPLICIT)));
+    assert!(!seen.contains("Secret") && !seen.contains("1970"), "{seen}");
+}
