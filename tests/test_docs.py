@@ -27,12 +27,15 @@ def test_blocks_run_in_order(page: str, tmp_path: Path) -> None:
     assert blocks
     # `ctprune` is the installed command of the Python that runs the tests.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    # A page's Python blocks belong together, as in one session.
+    session = ""
     for language, code in blocks:
         if language == "sh":
             commands = [line for line in code.splitlines() if not line.startswith(NOT_RUN)]
             command = ["bash", "-e", "-c", "\n".join(commands)]
         else:
-            command = [sys.executable, "-c", code]
+            session += code
+            command = [sys.executable, "-c", session]
         result = subprocess.run(
             command, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
         )
