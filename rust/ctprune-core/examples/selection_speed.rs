@@ -7,7 +7,7 @@
 //! are unrelated ones, of which nearly all are kept.
 
 use ctprune_core::hamming::Fingerprints;
-use ctprune_core::select::{Selection, leader_in_dataset, leader_in_volumes, naive};
+use ctprune_core::select::{SelectError, Selection, leader_in_dataset, leader_in_volumes, naive};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -43,34 +43,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "{rows} {kind}, {} bits, radius {radius}, {threads} threads",
         all.bits()
     );
-    for _ in 0..3 {
-        let start = Instant::now();
-        let selection = dataset(all, radius)?;
-        let seconds = start.elapsed().as_secs_f64();
-        println!(
-            "  data set {seconds:8.3} s, {:.1} % kept",
-            percent_kept(&selection)
-        );
+    for _ in 0..5 {
+        timed("data set", || dataset(all, radius))?;
     }
-    let start = Instant::now();
-    let selection = leader_in_volumes(all, &starts, radius)?;
-    println!(
-        "  volumes  {:8.3} s, {:.1} % kept",
-        start.elapsed().as_secs_f64(),
-        percent_kept(&selection)
-    );
+    timed("volumes", || leader_in_volumes(all, &starts, radius))?;
     if let Some(peak) = peak_memory() {
         println!("  peak memory {peak}");
     }
     Ok(())
 }
 
-fn dataset(all: Fingerprints<'_>, radius: u32) -> Result<Selection, ctprune_core::select::SelectError> {
-    leader_in_dataset(all, radius, &mut |_| ControlFlow::Continue(()))
+/// Runs a selection and prints what it took, in time and in time of all processors together.
+fn timed(what: &str, select: impl Fn() -> Result<Selection, SelectError>) -> Result<(), SelectError> {
+    let (start, cpu) = (Instant::now(), processor_seconds());
+    let selection = select()?;
+    let seconds = start.elapsed().as_secs_f64();
+    let cpu = processor_seconds().zip(cpu).map_or(String::new(), |(now, then)| {
+        format!("{:.2} s of processors, ", now - then)
+    });
+    let kept = 100.0 * selection.kept() as f64 / selection.len().max(1) as f64;
+    println!("  {what:8} {seconds:8.3} s, {cpu}{kept:.1} % kept");
+    Ok(())
 }
 
-fn percent_kept(selection: &Selection) -> f64 {
-    100.0 * selection.kept() as f64 / selection.len().max(1) as f64
+fn dataset(all: Fingerprints<'_>, radius: u32) -> Result<Selection, SelectError> {
+    leader_in_dataset(all, radius, &mut |_| ControlFlow::Continue(()))
 }
 
 /// Volumes as random walks, and their offsets.
@@ -114,6 +111,21 @@ impl SplitMix {
     fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
+}
+
+/// Time of all processors that this process took so far, where the system tells it, in steps of 10 ms.
+#[cfg(target_os = "linux")]
+fn processor_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let after_name = stat.rsplit(')').next()?;
+    let mut fields = after_name.split_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
+    Some(ticks / 100.0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn processor_seconds() -> Option<f64> {
+    None
 }
 
 /// The most memory this process had so far, where the system tells it.

@@ -20,7 +20,10 @@ mod index;
 mod keep_fraction;
 pub mod naive;
 mod plan;
+mod recent;
+mod runs;
 mod sample;
+mod settled;
 mod table;
 mod volumes;
 

@@ -54,7 +54,9 @@ impl Columns {
         let mut covers = [Cover::NONE; MAX_ROWS];
         let mut open = u32::MAX >> (MAX_ROWS - group.rows.len());
         let anchor = fingerprints.row(group.rows[0] as usize);
-        lanes::within_rows::<L>(&self.words, anchor, group.keep(anchor.len()), radius, |at| {
+        let keep = group.keep(anchor.len());
+        let mut start = 0;
+        while let Some(at) = lanes::first_row_within::<L>(&self.words, start, anchor, keep, radius) {
             let mut left = open;
             while left != 0 {
                 let member = left.trailing_zeros() as usize;
@@ -65,8 +67,11 @@ impl Columns {
                     open &= !(1 << member);
                 }
             }
-            open != 0
-        });
+            if open == 0 {
+                break;
+            }
+            start = at + 1;
+        }
         covers
     }
 

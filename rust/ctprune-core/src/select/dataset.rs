@@ -1,29 +1,36 @@
 //! The rule over all rows as one sequence.
 //!
-//! Rows are decided on in blocks. The rows of a block are first searched for, in parallel, among all kept rows of
-//! earlier blocks. What is found there comes before anything that the block itself could keep. The few
-//! thousand that remain are decided on in order, and what they keep is added to the index.
+//! Rows are decided on in batches, and within those in blocks. Each is first searched for, in parallel, among what was
+//! kept before: in the settled tables for a whole batch at once, in the recent ones block by block. What is
+//! found there comes before anything that the block itself could keep, so that only the rest is decided
+//! on in order. What a batch keeps then settles.
 
 use super::columns::Columns;
 use super::greedy::Greedy;
-use super::group::{self, Group};
-use super::index::{Index, Search};
 use super::plan::{Outlook, Plan};
+use super::recent::Recent;
+use super::runs::Queries;
+use super::settled::{Settled, Sweep};
 use super::{Cover, SelectError, Selection, check_radius, check_rows};
 use crate::hamming::Fingerprints;
-use crate::hamming::lanes::{self, Lanes, Task};
+use crate::hamming::lanes;
 use rayon::prelude::*;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 /// Rows decided on at a time. More would leave more to the part that one thread does, fewer would make the
 /// threads wait for each other more often.
 pub const BLOCK: usize = 8192;
 
-/// Rows that one thread searches for at a time.
-const PIECE: usize = 512;
+/// Rows of a batch. More would look up more at a time in each part of the settled tables, fewer keep the
+/// recent ones in the cache.
+const BATCH: usize = 32 * BLOCK;
 
-/// Kept rows at which to think again about the plan, as a multiple of those at the last time.
-const GROWTH: usize = 4;
+/// Rows of a block and of a batch; tests take smaller ones.
+#[derive(Clone, Copy)]
+struct Sizes {
+    block: usize,
+    batch: usize,
+}
 
 /// Applies the greedy exemplar rule to all fingerprints as one sequence. Exact for every radius.
 ///
@@ -44,185 +51,251 @@ pub fn leader_in_dataset(
     radius: u32,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Selection, SelectError> {
+    decide_all(
+        fingerprints,
+        radius,
+        Sizes {
+            block: BLOCK,
+            batch: BATCH,
+        },
+        progress,
+    )
+}
+
+fn decide_all(
+    fingerprints: Fingerprints<'_>,
+    radius: u32,
+    sizes: Sizes,
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Selection, SelectError> {
     check_rows(fingerprints.len())?;
     check_radius(fingerprints, radius)?;
     let mut selection = Selection::open(fingerprints.len());
-    let mut leader = Leader::new(fingerprints, radius);
-    let mut first = 0;
-    while first < fingerprints.len() {
-        let end = fingerprints.len().min(first + BLOCK);
-        for (row, cover) in (first..end).zip(leader.decide(first, end)) {
-            selection.exemplar[row] = cover.exemplar;
-            selection.distance[row] = cover.distance;
+    let mut leader = Leader::new(fingerprints, radius, sizes);
+    while let Some(batch) = leader.next_batch() {
+        leader.sweep(batch.clone());
+        for first in batch.clone().step_by(sizes.block) {
+            let end = batch.end.min(first + sizes.block);
+            for (row, cover) in (first..end).zip(leader.decide(first..end)) {
+                selection.exemplar[row] = cover.exemplar;
+                selection.distance[row] = cover.distance;
+            }
+            if progress(end).is_break() {
+                return Err(SelectError::Cancelled);
+            }
         }
-        first = end;
-        if progress(end).is_break() {
-            return Err(SelectError::Cancelled);
-        }
+        leader.settle();
     }
     Ok(selection)
-}
-
-/// How earlier kept rows are searched.
-enum Earlier {
-    Scan(Columns),
-    Index(Vec<super::plan::Chunk>, Index),
 }
 
 /// The rule, halfway through the rows.
 struct Leader<'a> {
     fingerprints: Fingerprints<'a>,
     radius: u32,
-    /// All kept rows of earlier blocks, ascending.
+    sizes: Sizes,
+    /// All rows kept in earlier batches, ascending, unless there is no index.
     kept: Vec<u32>,
-    earlier: Earlier,
-    /// Number of kept rows at which to plan again.
+    settled: Settled,
+    /// Number of kept rows at which to cut the settled tables anew.
     plan_at: usize,
-    /// Kept rows of the block at hand.
+    recent: Recent,
+    /// What the block at hand keeps.
     fresh: Columns,
+    /// The batch at hand, and what was found for it.
+    batch: Range<usize>,
     covers: Vec<Cover>,
-    open: Vec<u32>,
 }
 
 impl<'a> Leader<'a> {
-    fn new(fingerprints: Fingerprints<'a>, radius: u32) -> Self {
+    fn new(fingerprints: Fingerprints<'a>, radius: u32, sizes: Sizes) -> Self {
         Leader {
             fingerprints,
             radius,
+            sizes,
             kept: Vec::new(),
-            earlier: Earlier::Scan(Columns::new(fingerprints.words())),
-            plan_at: 512,
+            settled: Settled::new(&[]),
+            plan_at: 0,
+            recent: Recent::new(fingerprints.words()),
             fresh: Columns::new(fingerprints.words()),
+            batch: 0..0,
             covers: Vec::new(),
-            open: Vec::new(),
         }
     }
 
-    /// Decides on the rows from `first` to before `end`, all before being decided on.
-    fn decide(&mut self, first: usize, end: usize) -> &[Cover] {
-        if self.kept.len() >= self.plan_at {
-            self.plan(first..end);
-        }
+    /// The rows to decide on next: a block until there is something to sweep, then a batch.
+    fn next_batch(&mut self) -> Option<Range<usize>> {
+        let one_by_one = self.settled.is_empty() && !self.recent.is_indexed();
+        let len = if one_by_one {
+            self.sizes.block
+        } else {
+            self.sizes.batch
+        };
+        let start = self.batch.end;
+        self.batch = start..self.fingerprints.len().min(start + len);
+        (!self.batch.is_empty()).then(|| self.batch.clone())
+    }
+
+    /// Searches for a batch in the settled tables.
+    fn sweep(&mut self, batch: Range<usize>) {
         self.covers.clear();
-        self.covers.resize(end - first, Cover::NONE);
-        self.search_earlier(first);
-        let is_open = |&row: &u32| self.covers[row as usize - first].is_none();
-        self.open.clear();
-        self.open.extend((first as u32..end as u32).filter(is_open));
-        lanes::dispatch(Greedy {
-            fingerprints: self.fingerprints,
-            rows: &self.open,
-            first,
-            radius: self.radius,
-            kept: &mut self.fresh,
-            covers: &mut self.covers,
-        });
-        self.add_fresh();
-        &self.covers
+        self.covers.resize(batch.len(), Cover::NONE);
+        if self.settled.is_empty() {
+            return;
+        }
+        let Leader {
+            fingerprints,
+            radius,
+            ref settled,
+            ..
+        } = *self;
+        let piece = batch
+            .len()
+            .div_ceil(rayon::current_num_threads())
+            .max(self.sizes.block);
+        self.covers
+            .par_chunks_mut(piece)
+            .enumerate()
+            .for_each(|(at, found)| {
+                let first = batch.start + at * piece;
+                let rows: Vec<u32> = (first..first + found.len()).map(|row| row as u32).collect();
+                let queries = Queries {
+                    fingerprints,
+                    rows: &rows,
+                    radius,
+                    found,
+                };
+                lanes::dispatch(Sweep { settled, queries });
+            });
     }
 
-    /// Chooses how to search from here on.
-    fn plan(&mut self, next: std::ops::Range<usize>) {
-        let planned = self.kept.len() * 2;
-        self.plan_at = self.kept.len() * GROWTH;
-        let fingerprints = self.fingerprints;
-        let plan = Outlook {
+    /// Decides on a block of the batch, all rows before being decided on.
+    fn decide(&mut self, block: Range<usize>) -> &[Cover] {
+        let Leader {
+            fingerprints, radius, ..
+        } = *self;
+        self.recent.plan(fingerprints, block.clone(), radius);
+        let covers = &mut self.covers[block.start - self.batch.start..block.end - self.batch.start];
+        let cover_of = |row: u32| row as usize - block.start;
+        let mut open: Vec<u32> = (block.start as u32..block.end as u32).collect();
+        open.retain(|&row| covers[cover_of(row)].is_none());
+        let mut found = vec![Cover::NONE; open.len()];
+        self.recent.search(fingerprints, &open, radius, &mut found);
+        open.iter()
+            .zip(found)
+            .for_each(|(&row, found)| covers[cover_of(row)] = found);
+        open.retain(|&row| covers[cover_of(row)].is_none());
+        let (rows, kept, first) = (&open, &mut self.fresh, block.start);
+        lanes::dispatch(Greedy {
+            fingerprints,
+            rows,
+            first,
+            radius,
+            kept,
+            covers,
+        });
+        self.recent.insert(fingerprints, self.fresh.rows());
+        covers
+    }
+
+    /// Moves what the batch kept to the settled tables, if that is how to search and there is more to come.
+    fn settle(&mut self) {
+        let rows = self.kept.len() + self.recent.rows().len();
+        if !self.recent.is_indexed() || self.batch.end == self.fingerprints.len() {
+            return;
+        }
+        let settled_before = self.kept.len();
+        self.kept.extend_from_slice(self.recent.rows());
+        let cut_anew = rows >= self.plan_at && self.cut_settled();
+        if self.settled.chunks().next().is_none() {
+            // To compare with all is better so far: leave the recent ones where they are.
+            self.kept.clear();
+            return;
+        }
+        let added = if cut_anew {
+            &self.kept
+        } else {
+            &self.kept[settled_before..]
+        };
+        self.settled.merge(self.fingerprints, added);
+        self.recent.clear();
+    }
+
+    /// Plans for the kept rows to come; replaces the settled tables by empty ones if there is a better cut.
+    fn cut_settled(&mut self) -> bool {
+        let Leader {
+            fingerprints, radius, ..
+        } = *self;
+        self.plan_at = self.kept.len() * 2;
+        let planned = self.kept.len() * 3 / 2;
+        let next = self.batch.clone();
+        match (Outlook {
             fingerprints,
             kept: &self.kept,
             planned,
             next,
-            radius: self.radius,
-        }
-        .plan();
-        match (plan, &self.earlier) {
-            (Plan::Scan, Earlier::Scan(_)) => {}
-            (Plan::Scan, Earlier::Index(..)) => {
-                let mut columns = Columns::new(fingerprints.words());
-                self.kept.iter().for_each(|&row| columns.push(fingerprints, row));
-                self.earlier = Earlier::Scan(columns);
-            }
-            (Plan::Index(chunks), Earlier::Index(old, _)) if chunks == *old => {}
-            (Plan::Index(chunks), _) => {
-                // Drop the old tables before there are new ones.
-                self.earlier = Earlier::Index(Vec::new(), Index::new(&[]));
-                let mut index = Index::new(&chunks);
-                index.insert(fingerprints, &self.kept);
-                self.earlier = Earlier::Index(chunks, index);
-            }
-        }
-    }
-
-    fn search_earlier(&mut self, first: usize) {
-        let Leader {
-            fingerprints,
             radius,
-            ref earlier,
-            ref mut covers,
-            ..
-        } = *self;
-        covers
-            .par_chunks_mut(PIECE)
-            .enumerate()
-            .for_each(|(piece, covers)| {
-                let first = first + piece * PIECE;
-                match earlier {
-                    Earlier::Scan(kept) => lanes::dispatch(Scan {
-                        fingerprints,
-                        kept,
-                        first,
-                        radius,
-                        covers,
-                    }),
-                    Earlier::Index(_, index) => lanes::dispatch(Search {
-                        fingerprints,
-                        index,
-                        first,
-                        radius,
-                        covers,
-                    }),
-                }
-            });
-    }
-
-    fn add_fresh(&mut self) {
-        let rows = self.fresh.rows();
-        self.kept.extend_from_slice(rows);
-        match &mut self.earlier {
-            Earlier::Scan(kept) => rows.iter().for_each(|&row| kept.push(self.fingerprints, row)),
-            Earlier::Index(_, index) => index.insert(self.fingerprints, rows),
+        })
+        .plan()
+        {
+            Plan::Index(chunks) if !self.settled.chunks().eq(&chunks) => {
+                self.settled = Settled::new(&chunks);
+                true
+            }
+            _ => false,
         }
     }
 }
 
-/// [`Search`] without an index.
-struct Scan<'a> {
-    fingerprints: Fingerprints<'a>,
-    kept: &'a Columns,
-    first: usize,
-    radius: u32,
-    covers: &'a mut [Cover],
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::select::naive;
 
-impl Task for Scan<'_> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<L: Lanes>(self) {
-        let free_bits = group::free_bits(self.fingerprints.bits(), self.radius);
-        let rows: Vec<u32> = (0..self.covers.len())
-            .map(|at| (self.first + at) as u32)
-            .collect();
-        let mut done = 0;
-        while done < rows.len() {
-            let group = Group::first_of(self.fingerprints, &rows[done..], free_bits);
-            let found = self
-                .kept
-                .first_within_group::<L>(self.fingerprints, &group, self.radius);
-            let end = done + group.rows.len();
-            for (cover, found) in self.covers[done..end].iter_mut().zip(found) {
-                *cover = found;
+    /// Walks of 100 rows with up to 3 flips a step; a quarter of them goes along an earlier one.
+    fn walks(rows: usize, words: usize) -> Vec<u64> {
+        let mut state = 7_u64;
+        let mut random = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            state >> 33 ^ state << 20
+        };
+        let mut data: Vec<u64> = Vec::with_capacity(rows * words);
+        for row in 0..rows {
+            for _ in 0..words {
+                let at = data.len();
+                let again = row >= 400 && (row / 100).is_multiple_of(4);
+                let before = if again {
+                    data[at - 400 * words]
+                } else {
+                    data.get(at.wrapping_sub(words)).copied().unwrap_or(0)
+                };
+                let start = row.is_multiple_of(100) && !again;
+                let flips = (0..random() % 4).fold(0, |flips, _| flips ^ 1 << (random() % 64));
+                data.push(if start { random() } else { before ^ flips });
             }
-            done = end;
+        }
+        data
+    }
+
+    #[test]
+    fn many_small_batches_settle_and_are_swept() {
+        for (words, radii) in [(1, &[0, 2, 4, 6, 8, 11, 15][..]), (3, &[1, 9, 20]), (4, &[2, 24])] {
+            let data = walks(5000, words);
+            let fingerprints = Fingerprints::new(words, &data).unwrap();
+            for &radius in radii {
+                let expected = naive::leader_in_dataset(fingerprints, radius).unwrap();
+                for (block, batch) in [(64, 256), (100, 1050), (700, 700)] {
+                    let sizes = Sizes { block, batch };
+                    let found = decide_all(fingerprints, radius, sizes, &mut |_| ControlFlow::Continue(()));
+                    assert_eq!(
+                        found.unwrap(),
+                        expected,
+                        "{words} words, radius {radius}, block {block}, batch {batch}"
+                    );
+                }
+            }
         }
     }
 }

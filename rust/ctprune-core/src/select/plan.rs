@@ -59,10 +59,10 @@ pub(crate) enum Plan {
 
 /// Rough times in nanoseconds: a look-up, a word compared in a bucket, and one compared in a long row.
 const LOOK_UP: f64 = 6.0;
-const IN_BUCKET: f64 = 0.4;
+const IN_BUCKET: f64 = 0.1;
 const IN_SCAN: f64 = 0.12;
 
-/// Widest chunk: 2^22 heads take 32 MiB.
+/// Widest chunk: 2^22 heads take 32 MiB. Nor does a table have more than eight times as many buckets as rows.
 const MAX_WIDTH: u32 = 22;
 
 /// What a plan is made for.
@@ -103,7 +103,8 @@ impl Outlook<'_> {
     fn best_cut(&self, word: usize, limit: u32, step: f64, at_most: f64) -> Option<Cut> {
         let sample = self.sample(word);
         let mut best: Option<Cut> = None;
-        for chunks in cuts(word, limit) {
+        let widest = MAX_WIDTH.min(self.planned.max(1).ilog2() + 3);
+        for chunks in cuts(word, limit, widest) {
             let mut left = best.as_ref().map_or(at_most, |cut| cut.cost);
             let whole = left;
             for chunk in &chunks {
@@ -171,17 +172,17 @@ fn shares(radius: u32, parts: usize) -> impl Iterator<Item = u32> {
 }
 
 /// The ways to cut one word that are worth considering.
-fn cuts(word: usize, limit: u32) -> impl Iterator<Item = Vec<Chunk>> {
+fn cuts(word: usize, limit: u32, widest: u32) -> impl Iterator<Item = Vec<Chunk>> {
     let parts = (1..=(limit + 1).min(16)).rev();
     // Chunks with more flips may be wider than the others by some bits.
     parts.flat_map(move |parts| {
         [0, 2, 4]
             .into_iter()
-            .filter_map(move |extra| cut(word, limit, parts, extra))
+            .filter_map(move |extra| cut(word, limit, parts, extra, widest))
     })
 }
 
-fn cut(word: usize, limit: u32, parts: u32, extra: u32) -> Option<Vec<Chunk>> {
+fn cut(word: usize, limit: u32, parts: u32, extra: u32, widest: u32) -> Option<Vec<Chunk>> {
     let over = (limit + 1) % parts;
     if over == 0 && extra > 0 {
         return None;
@@ -200,7 +201,7 @@ fn cut(word: usize, limit: u32, parts: u32, extra: u32) -> Option<Vec<Chunk>> {
         chunks.push(Chunk {
             word,
             shift,
-            width: width.min(MAX_WIDTH),
+            width: width.min(widest),
             radius,
             limit,
         });
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn every_cut_satisfies_the_pigeonhole() {
         for limit in 0..64 {
-            for chunks in cuts(0, limit) {
+            for chunks in cuts(0, limit, 9 + limit % 14) {
                 let sum: u32 = chunks.iter().map(|chunk| chunk.radius + 1).sum();
                 assert!(sum > limit, "{limit}: {chunks:?}");
                 let apart = chunks

@@ -55,20 +55,18 @@ impl Table {
         (&self.words[start..][..len], &self.rows[start..][..len])
     }
 
-    /// Asks for the head of a bucket to be brought into the cache.
-    #[inline(always)]
-    pub(crate) fn prefetch_head(&self, value: u32) {
-        prefetch(&self.heads, value as usize);
-    }
-
     /// Asks for the first words of a bucket to be brought into the cache.
     #[inline(always)]
-    pub(crate) fn prefetch_words(&self, value: u32) {
-        let head = self.heads[value as usize];
-        prefetch(&self.words, head.unit as usize * UNIT);
-        if head.len > 8 {
-            prefetch(&self.words, head.unit as usize * UNIT + 8);
-        }
+    pub(crate) fn prefetch(&self, value: u32) {
+        prefetch(&self.words, self.heads[value as usize].unit as usize * UNIT);
+    }
+
+    /// Removes all rows, but keeps the memory for new ones.
+    pub(crate) fn clear(&mut self) {
+        self.heads.fill(Head::default());
+        self.words.clear();
+        self.rows.clear();
+        self.left.clear();
     }
 
     /// Adds a row, later than all there are.
@@ -114,7 +112,7 @@ impl Table {
 }
 
 /// All numbers of `width` bits of which at most `radius` are set, the fewest first.
-fn flips(width: u32, radius: u32) -> Vec<u32> {
+pub(crate) fn flips(width: u32, radius: u32) -> Vec<u32> {
     let mut all = vec![0];
     let mut last = 0..1;
     for _ in 0..radius.min(width) {
@@ -129,8 +127,9 @@ fn flips(width: u32, radius: u32) -> Vec<u32> {
     all
 }
 
+/// Asks for an element to be brought into the cache.
 #[inline(always)]
-fn prefetch<T>(slice: &[T], at: usize) {
+pub(crate) fn prefetch<T>(slice: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
