@@ -7,7 +7,7 @@ use super::frames::Frames;
 use super::functional_groups::FrameGroups;
 use super::header::{FrameAttributes, Header, Number, PixelElement, PixelKind};
 use super::memory::FrameBuffers;
-use super::skip::image_type_reason;
+use super::skip::{has_place, image_type_reason};
 use super::source::Source;
 use super::stored::{Layout, Sample, stored};
 use super::transfer_syntax::{Compression, TransferSyntax};
@@ -85,7 +85,7 @@ fn frames_of(object: &mut Object<'_>, shape: &Shape, wanted: u64) -> Result<Fram
             Err("pixel data should have a length in this transfer syntax, it has none".into())
         }
         (Compression::None, Some(_)) => Ok(Frames::native(source, pixels, shape.frame_bytes)),
-        _ => Frames::encapsulated(source, header, pixels, bytes, wanted),
+        _ => Frames::encapsulated(source, header, pixels, bytes, (wanted, shape.frame_bytes)),
     }
 }
 
@@ -134,8 +134,7 @@ fn frame_event(
         let result = groups.next_frame(&mut header.info, &mut header.frame);
         header.info.frame = frame_number;
         result.map_err(|e| Refusal::Failed(format!("functional groups of frame {n}: {e}")))?;
-        let has_geometry = header.info.image_position_patient.is_some();
-        if let Some(reason) = image_type_reason(&header.frame.image_type, has_geometry) {
+        if let Some(reason) = image_type_reason(&header.frame.image_type, has_place(&header.info)) {
             return Err(Refusal::Skipped(reason.into()));
         }
     }
