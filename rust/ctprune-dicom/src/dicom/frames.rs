@@ -5,7 +5,7 @@ use std::io;
 use super::element::Encoding;
 use super::header::{Header, PixelElement};
 use super::memory::AlignedBytes;
-use super::source::Source;
+use super::source::{Source, WHOLE_FILE_LIMIT};
 
 /// More fragments than any object has: the index would take more memory than a slice may.
 const MAX_FRAGMENTS: usize = 1 << 22;
@@ -30,6 +30,7 @@ pub(crate) enum Frames {
     Encapsulated {
         fragments: Vec<Fragment>,
         first: Vec<usize>,
+        limit: usize,
     },
 }
 
@@ -46,13 +47,13 @@ impl Frames {
         }
     }
 
-    /// Frames of encapsulated pixel data, of which `wanted` are announced.
+    /// Frames of encapsulated pixel data, of which `wanted` are announced, of `frame_bytes` when decoded.
     pub fn encapsulated(
         source: &mut Source<'_>,
         header: &Header,
         pixels: &PixelElement,
         dataset: &[u8],
-        wanted: u64,
+        (wanted, frame_bytes): (u64, usize),
     ) -> Result<Self, String> {
         let (offsets, fragments) = index(source, pixels)?;
         let extended = header
@@ -72,7 +73,13 @@ impl Frames {
             Some(first) => first,
             None => first_by_marker(source, &fragments)?,
         };
-        Ok(Frames::Encapsulated { fragments, first })
+        // Twice as long as its pixels is no compressed frame, unless a small one.
+        let limit = WHOLE_FILE_LIMIT.max(2 * frame_bytes);
+        Ok(Frames::Encapsulated {
+            fragments,
+            first,
+            limit,
+        })
     }
 
     /// Number of frames that are there.
@@ -94,25 +101,36 @@ impl Frames {
             Frames::Native {
                 start, frame_bytes, ..
             } => source.read_at(start + n * *frame_bytes as u64, *frame_bytes, buffer),
-            Frames::Encapsulated { fragments, first } => {
+            Frames::Encapsulated {
+                fragments,
+                first,
+                limit,
+            } => {
                 let n = n as usize;
                 let end = first.get(n + 1).copied().unwrap_or(fragments.len());
-                joined(&fragments[first[n]..end], source, buffer)
+                joined(&fragments[first[n]..end], *limit, source, buffer)
             }
         }
     }
 }
 
-/// The bytes of fragments that make one frame.
+/// The bytes of fragments that make one frame, which may be `limit` at most.
 fn joined<'b>(
     fragments: &[Fragment],
+    limit: usize,
     source: &'b mut Source<'_>,
     buffer: &'b mut AlignedBytes,
 ) -> io::Result<&'b [u8]> {
+    let total = fragments
+        .iter()
+        .fold(0, |sum: usize, f| sum.saturating_add(f.len as usize));
+    if total > limit {
+        let text = format!("its {total} compressed bytes are more than the limit of {limit}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
     if let [only] = fragments {
         return source.read_at(only.start, only.len as usize, buffer);
     }
-    let total: usize = fragments.iter().map(|f| f.len as usize).sum();
     let mut piece = AlignedBytes::default();
     let target = buffer.take(total);
     let mut filled = 0;
@@ -160,6 +178,12 @@ fn index(source: &mut Source<'_>, pixels: &PixelElement) -> Result<(Vec<u64>, Ve
     }
     let Some(table) = table else {
         return Err("pixel data should be encapsulated in items, none is there".into());
+    };
+    // An offset table that is longer than a table of all fragments can be is none.
+    let table = if table.len as usize <= 4 * MAX_FRAGMENTS {
+        table
+    } else {
+        Fragment { len: 0, ..table }
     };
     let bytes = source
         .read_at(table.start, table.len as usize, &mut buffer)

@@ -13,6 +13,7 @@ mod header;
 mod inflate;
 mod memory;
 mod read;
+mod shape;
 mod skip;
 mod slices;
 mod source;

@@ -100,16 +100,13 @@ pub(crate) fn image_type_reason(image_type: &str, has_geometry: bool) -> Option<
 
 /// Whether the object says where in the patient it lies, or leaves that to its functional groups.
 fn has_geometry(header: &Header) -> bool {
-    let SliceInfo {
-        image_position_patient,
-        image_orientation_patient,
-        ..
-    } = &header.info;
-    image_position_patient.is_some()
-        || image_orientation_patient.is_some()
-        || header.per_frame_groups.is_some()
-        // Images of other modalities (`--modality any`) have a plane only if they are cross sections.
-        || header.info.modality != "CT"
+    has_place(&header.info) || header.per_frame_groups.is_some()
+}
+
+/// Whether a slice says where in the patient it lies. Of another modality than CT (`--modality any`) none has
+/// to: projections have no place.
+pub(crate) fn has_place(info: &SliceInfo) -> bool {
+    info.image_position_patient.is_some() || info.image_orientation_patient.is_some() || info.modality != "CT"
 }
 
 /// Objects without pixels: a plan, a waveform, a presentation state are none of ours; an image class

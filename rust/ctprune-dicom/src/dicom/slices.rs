@@ -5,13 +5,14 @@ use ctprune_core::pixels::{Scale, SlicePixels, Stored};
 use super::codec;
 use super::frames::Frames;
 use super::functional_groups::FrameGroups;
-use super::header::{FrameAttributes, Header, Number, PixelElement, PixelKind};
-use super::memory::FrameBuffers;
-use super::skip::image_type_reason;
+use super::header::{FrameAttributes, Header, Number, PixelElement};
+use super::memory::{AlignedBytes, FrameBuffers};
+use super::shape::Shape;
+use super::skip::{has_place, image_type_reason};
 use super::source::Source;
-use super::stored::{Layout, Sample, stored};
+use super::stored::{Layout, stored};
 use super::transfer_syntax::{Compression, TransferSyntax};
-use crate::slice::{Event, ReadOptions, Refusal, SliceInfo};
+use crate::slice::{Event, ReadOptions, Refusal};
 
 /// The bytes of a data set.
 pub(crate) struct Dataset<'a> {
@@ -29,15 +30,6 @@ pub(crate) struct Object<'a> {
     pub pixels: PixelElement,
 }
 
-/// The shape of a frame.
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    rows: u32,
-    columns: u32,
-    sample: Sample,
-    frame_bytes: usize,
-}
-
 /// Reports every frame of `object`. An error is one that no frame escapes.
 pub(crate) fn each_frame(
     object: &mut Object<'_>,
@@ -52,7 +44,7 @@ pub(crate) fn each_frame(
     let there = frames.available().min(wanted);
     for n in 0..there {
         object.header.info.frame = u32::try_from(n).unwrap_or(u32::MAX);
-        if let Err(refusal) = frame_event(object, &shape, &frames, n, groups.as_mut(), buffers, each) {
+        if let Err(refusal) = frame_event(object, &shape, (&frames, n), groups.as_mut(), buffers, each) {
             each(Event::Refused {
                 info: Some(&object.header.info),
                 refusal,
@@ -85,7 +77,7 @@ fn frames_of(object: &mut Object<'_>, shape: &Shape, wanted: u64) -> Result<Fram
             Err("pixel data should have a length in this transfer syntax, it has none".into())
         }
         (Compression::None, Some(_)) => Ok(Frames::native(source, pixels, shape.frame_bytes)),
-        _ => Frames::encapsulated(source, header, pixels, bytes, wanted),
+        _ => Frames::encapsulated(source, header, pixels, bytes, (wanted, shape.frame_bytes)),
     }
 }
 
@@ -122,22 +114,13 @@ fn too_few(object: &Object<'_>, shape: &Shape, there: u64, wanted: u64) -> Strin
 fn frame_event(
     object: &mut Object<'_>,
     shape: &Shape,
-    frames: &Frames,
-    n: u64,
+    (frames, n): (&Frames, u64),
     groups: Option<&mut FrameGroups<'_>>,
     buffers: &mut FrameBuffers,
     each: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), Refusal> {
     if let Some(groups) = groups {
-        let frame_number = object.header.info.frame;
-        let header = &mut *object.header;
-        let result = groups.next_frame(&mut header.info, &mut header.frame);
-        header.info.frame = frame_number;
-        result.map_err(|e| Refusal::Failed(format!("functional groups of frame {n}: {e}")))?;
-        let has_geometry = header.info.image_position_patient.is_some();
-        if let Some(reason) = image_type_reason(&header.frame.image_type, has_geometry) {
-            return Err(Refusal::Skipped(reason.into()));
-        }
+        take_groups(object.header, groups)?;
     }
     let scale = scale_of(&object.header.frame).map_err(Refusal::Failed)?;
     let FrameBuffers {
@@ -147,44 +130,21 @@ fn frame_event(
     } = buffers;
     let bytes = frames.bytes(n, &mut object.dataset.source, encoded);
     let bytes = bytes.map_err(|e| Refusal::Failed(format!("frame {n} cannot be read: {e}")))?;
-    let stored = match (object.dataset.syntax.compression, shape.sample) {
-        (Compression::None | Compression::Encapsulated, sample) => {
-            let short = || {
-                format!(
-                    "frame {n} is short: {shape} need {} bytes, {} are there",
-                    shape.frame_bytes,
-                    bytes.len()
-                )
+    let syntax = &object.dataset.syntax;
+    let stored = match syntax.compression {
+        Compression::None | Compression::Encapsulated => {
+            let swap = syntax.encoding.big_endian != cfg!(target_endian = "big");
+            let layout = Layout {
+                sample: shape.sample,
+                swap,
             };
-            let bytes = bytes
-                .get(..shape.frame_bytes)
-                .ok_or_else(|| Refusal::Failed(short()))?;
-            let swap = object.dataset.syntax.encoding.big_endian != cfg!(target_endian = "big");
-            stored(bytes, Layout { sample, swap }, samples)
+            complete(bytes, shape, n).map(|bytes| stored(bytes, layout, samples))
         }
-        (compression, sample) => {
-            let expected = codec::Expected {
-                rows: shape.rows,
-                columns: shape.columns,
-                sample,
-            };
-            let sample = codec::decode(compression, bytes, &expected, decoded).map_err(Refusal::Failed)?;
-            let len = shape.rows as usize * shape.columns as usize * sample.bytes();
-            stored(decoded.bytes(len), Layout { sample, swap: false }, samples)
-        }
+        compression => decode(compression, bytes, shape, decoded, samples),
     };
-    report(&object.header.info, shape, stored, scale, each);
-    Ok(())
-}
-
-fn report(
-    info: &SliceInfo,
-    shape: &Shape,
-    stored: Stored<'_>,
-    scale: Scale,
-    each: &mut dyn FnMut(Event<'_>),
-) {
+    let info = &object.header.info;
     let (rows, columns) = (shape.rows as usize, shape.columns as usize);
+    let stored = stored.map_err(Refusal::Failed)?;
     each(Event::Slice {
         info,
         pixels: SlicePixels {
@@ -194,6 +154,59 @@ fn report(
             scale,
         },
     });
+    Ok(())
+}
+
+/// Takes what the functional groups say about the next frame.
+fn take_groups(header: &mut Header, groups: &mut FrameGroups<'_>) -> Result<(), Refusal> {
+    let n = header.info.frame;
+    let result = groups.next_frame(&mut header.info, &mut header.frame);
+    header.info.frame = n;
+    result.map_err(|e| Refusal::Failed(format!("functional groups of frame {n}: {e}")))?;
+    match image_type_reason(&header.frame.image_type, has_place(&header.info)) {
+        Some(reason) => Err(Refusal::Skipped(reason.into())),
+        None => Ok(()),
+    }
+}
+
+/// The bytes of an uncompressed frame, if they are all there.
+fn complete<'a>(bytes: &'a [u8], shape: &Shape, n: u64) -> Result<&'a [u8], String> {
+    let (wanted, there) = (shape.frame_bytes, bytes.len());
+    bytes
+        .get(..wanted)
+        .ok_or_else(|| format!("frame {n} is short: {shape} need {wanted} bytes, {there} are there"))
+}
+
+/// The stored values of a compressed frame.
+fn decode<'a>(
+    compression: Compression,
+    bytes: &[u8],
+    shape: &Shape,
+    decoded: &'a mut AlignedBytes,
+    samples: &'a mut AlignedBytes,
+) -> Result<Stored<'a>, String> {
+    let &Shape {
+        rows,
+        columns,
+        sample,
+        ..
+    } = shape;
+    let sample = codec::decode(
+        compression,
+        bytes,
+        &codec::Expected {
+            rows,
+            columns,
+            sample,
+        },
+        decoded,
+    )?;
+    let len = rows as usize * columns as usize * sample.bytes();
+    Ok(stored(
+        decoded.bytes(len),
+        Layout { sample, swap: false },
+        samples,
+    ))
 }
 
 /// Rescale Slope and Intercept (PS3.3 C.11.1); absent ones change nothing.
@@ -210,71 +223,4 @@ fn scale_of(frame: &FrameAttributes) -> Result<Scale, String> {
         return Err("Rescale Slope should not be zero, it is".into());
     }
     Ok(Scale::Hounsfield { slope, intercept })
-}
-
-impl Shape {
-    /// The shape that the header declares, refused where it makes no sense or exceeds the limit.
-    fn of(header: &Header, pixels: &PixelElement, options: &ReadOptions) -> Result<Self, String> {
-        let (rows, columns) = (header.info.rows, header.info.columns);
-        if rows == 0 || columns == 0 {
-            return Err(format!(
-                "Rows and Columns should be positive, they are {rows} and {columns}"
-            ));
-        }
-        let sample = match pixels.kind {
-            PixelKind::Integer => integer_sample(header)?,
-            PixelKind::Float => Sample::Float,
-            PixelKind::Double => Sample::Double,
-        };
-        let bytes = u64::from(rows).checked_mul(u64::from(columns) * sample.bytes() as u64);
-        let limit = options.max_slice_bytes;
-        let frame_bytes = bytes
-            .filter(|&b| b <= limit)
-            .and_then(|b| usize::try_from(b).ok());
-        let shape = Shape {
-            rows,
-            columns,
-            sample,
-            frame_bytes: frame_bytes.unwrap_or(0),
-        };
-        match frame_bytes {
-            Some(_) => Ok(shape),
-            None => Err(format!("{shape} need more than the limit of {limit} bytes")),
-        }
-    }
-}
-
-impl std::fmt::Display for Shape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} × {} × {} bits",
-            self.rows,
-            self.columns,
-            8 * self.sample.bytes()
-        )
-    }
-}
-
-fn integer_sample(header: &Header) -> Result<Sample, String> {
-    let allocated = header.bits_allocated.ok_or("Bits Allocated is missing")?;
-    if ![8, 16, 32].contains(&allocated) {
-        return Err(format!("Bits Allocated should be 8, 16 or 32, it is {allocated}"));
-    }
-    let stored = header.bits_stored.unwrap_or(allocated);
-    if stored == 0 || stored > allocated {
-        return Err(format!("Bits Stored should be 1 to {allocated}, it is {stored}"));
-    }
-    // A High Bit that leaves no room for the value cannot be meant; pydicom ignores High Bit altogether.
-    let high_bit = header
-        .high_bit
-        .filter(|&high| high + 1 >= stored && high < allocated)
-        .unwrap_or(stored - 1);
-    let signed = header.pixel_representation == Some(1);
-    Ok(Sample::Integer {
-        bytes: allocated as usize / 8,
-        stored,
-        high_bit,
-        signed,
-    })
 }

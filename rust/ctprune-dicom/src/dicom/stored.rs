@@ -52,21 +52,26 @@ impl Sample {
 }
 
 /// Integers that pixels are stored in.
-trait Word: Pod + PartialEq + std::ops::BitXor<Output = Self> + std::ops::BitOr<Output = Self> {
+trait Word: Pod + PartialEq + std::ops::BitOr<Output = Self> {
     const BITS: u32;
     const ZERO: Self;
     fn swapped(self) -> Self;
+    /// The value, or its complement if it is negative: it has as many bits as the value needs without its sign.
+    fn magnitude(self) -> Self;
     /// `self << left >> right`: drops what lies above the value, moves it down, extends its sign.
     fn shifted(self, left: u32, right: u32) -> Self;
 }
 
 macro_rules! word {
-    ($($t:ty),*) => {$(
+    ($($t:ty: $magnitude:expr),*) => {$(
         impl Word for $t {
             const BITS: u32 = <$t>::BITS;
             const ZERO: Self = 0;
             fn swapped(self) -> Self {
                 self.swap_bytes()
+            }
+            fn magnitude(self) -> Self {
+                $magnitude(self)
             }
             fn shifted(self, left: u32, right: u32) -> Self {
                 self << left >> right
@@ -74,7 +79,10 @@ macro_rules! word {
         }
     )*};
 }
-word!(u8, i8, u16, i16, u32, i32);
+word!(
+    u8: |w| w, u16: |w| w, u32: |w| w,
+    i8: |w: i8| w ^ (w >> 7), i16: |w: i16| w ^ (w >> 15), i32: |w: i32| w ^ (w >> 31)
+);
 
 /// The stored values of a frame; borrowed from `bytes` where these are already right, else converted into
 /// `scratch`. `bytes` holds whole samples, and an integer `layout` has `0 < stored <= high_bit + 1 <= bits`.
@@ -110,9 +118,11 @@ fn words<'a, T: Word>(
 ) -> &'a [T] {
     debug_assert!(left < T::BITS && right < T::BITS);
     if !swap && let Ok(words) = bytemuck::try_cast_slice::<u8, T>(bytes) {
-        // Nearly all files leave the unused bits as they should be. To look costs a third of converting.
-        let changed = |w: T| w ^ w.shifted(left, right);
-        if right == 0 || words.iter().fold(T::ZERO, |all, &w| all | changed(w)) == T::ZERO {
+        // Nearly all files leave the unused bits as they should be: then the sum of all bits is a value, too.
+        // To look costs a fraction of converting.
+        let is_low = left == right;
+        let all = || words.iter().fold(T::ZERO, |all, &word| all | word.magnitude());
+        if right == 0 || (is_low && fits(all(), left)) {
             return words;
         }
     }
@@ -122,6 +132,11 @@ fn words<'a, T: Word>(
         *out = if swap { word.swapped() } else { word }.shifted(left, right);
     }
     target
+}
+
+/// Whether the highest `unused` bits of `word` are as they should be.
+fn fits<T: Word>(word: T, unused: u32) -> bool {
+    word.shifted(unused, unused) == word
 }
 
 fn floats<'a, T: Pod, const N: usize>(
@@ -175,6 +190,26 @@ mod tests {
         assert_eq!(read(&[0x18, 0x0C, 0x07, 0x00], sample, false), [-1000.0, 7.0]);
         assert_eq!(read(&[0x80], Sample::low_bits(1, 8, true), false), [-128.0]);
         assert_eq!(read(&[0xFF; 4], Sample::low_bits(4, 32, true), false), [-1.0]);
+    }
+
+    #[test]
+    fn every_word_is_read_alike_with_and_without_looking() {
+        // One sample alone is borrowed or converted as it needs; with a bad one beside it, always converted.
+        for stored in 1..=16 {
+            for signed in [false, true] {
+                let sample = Sample::low_bits(2, stored, signed);
+                let bad = 0x5555u16 << 1;
+                for word in (0..=u16::MAX).step_by(257) {
+                    let alone = read(&word.to_le_bytes(), sample, false);
+                    let beside = read(
+                        [word, bad, !bad].map(u16::to_le_bytes).as_flattened(),
+                        sample,
+                        false,
+                    );
+                    assert_eq!(alone[0], beside[0], "{word:04X} of {stored} bits");
+                }
+            }
+        }
     }
 
     #[test]

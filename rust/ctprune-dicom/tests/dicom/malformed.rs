@@ -300,7 +300,7 @@ fn streams_of_another_size_are_not_decoded() {
 
 #[test]
 fn streams_of_noise_are_refused() {
-    let noise: Vec<u8> = (0..512u32).map(|n| (n * n * 31 >> 3) as u8).collect();
+    let noise: Vec<u8> = (0..512u32).map(|n| ((n * n * 31) >> 3) as u8).collect();
     for syntax in [RLE, JPEG_LOSSLESS, JPEG_LS, JPEG_2000, JPEG_XL] {
         let file = Image::default().ct(syntax).fragments(&[], &[&noise]).file(syntax);
         assert!(refusal(&file).starts_with("failed: "), "{syntax}");

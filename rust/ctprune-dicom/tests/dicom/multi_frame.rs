@@ -149,7 +149,7 @@ fn groups_that_break_off_fail_their_frame() {
 #[test]
 fn encapsulated_frames_are_told_by_number_table_or_extended_table() {
     let (one, two) = (rle(&[1, 2]), rle(&[3, 4]));
-    let half = one.len() / 2 & !1;
+    let half = (one.len() / 2) & !1;
     let second = (16 + one.len()) as u32;
     let plain = frames(2).ct(RLE).fragments(&[], &[&one, &two]);
     let by_table = frames(2)

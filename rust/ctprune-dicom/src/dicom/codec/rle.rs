@@ -88,3 +88,54 @@ fn unpack_step<const STEP: usize>(packed: &[u8], target: &mut [u8]) -> usize {
     }
     written
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Annex G.4.2, as it is written.
+    fn unpack_naive(packed: &[u8], room: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut bytes = packed.iter().copied();
+        while let Some(control) = bytes.next().filter(|_| out.len() < room) {
+            match control as i8 {
+                -128 => {}
+                n if n >= 0 => out.extend(bytes.by_ref().take(n as usize + 1)),
+                n => out.extend(
+                    bytes
+                        .next()
+                        .into_iter()
+                        .flat_map(|byte| vec![byte; (1 - isize::from(n)) as usize]),
+                ),
+            }
+        }
+        out.truncate(room);
+        out
+    }
+
+    #[test]
+    fn every_step_unpacks_like_the_naive_way() {
+        let mut seed = 3u32;
+        for len in 0..300 {
+            let packed: Vec<u8> = (0..len)
+                .map(|_| {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    // Small controls often, so that many of them are met.
+                    if seed >> 31 == 0 {
+                        (seed >> 24) as u8 % 5
+                    } else {
+                        (seed >> 16) as u8
+                    }
+                })
+                .collect();
+            for step in [1, 2, 4] {
+                let room = 1 + len * 7 % 500;
+                let expected = unpack_naive(&packed, room);
+                let mut target = vec![0; room * step];
+                assert_eq!(unpack(&packed, &mut target, step), expected.len());
+                let found: Vec<u8> = target.into_iter().step_by(step).take(expected.len()).collect();
+                assert_eq!(found, expected);
+            }
+        }
+    }
+}

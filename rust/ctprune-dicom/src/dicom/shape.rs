@@ -1,0 +1,82 @@
+//! The shape of a frame, and whether it makes sense.
+
+use super::header::{Header, PixelElement, PixelKind};
+use super::stored::Sample;
+use crate::slice::ReadOptions;
+
+/// The shape of a frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub rows: u32,
+    pub columns: u32,
+    pub sample: Sample,
+    /// Bytes of a frame that is not compressed.
+    pub frame_bytes: usize,
+}
+
+impl Shape {
+    /// The shape that the header declares, refused where it makes no sense or exceeds the limit.
+    pub fn of(header: &Header, pixels: &PixelElement, options: &ReadOptions) -> Result<Self, String> {
+        let (rows, columns) = (header.info.rows, header.info.columns);
+        if rows == 0 || columns == 0 {
+            return Err(format!(
+                "Rows and Columns should be positive, they are {rows} and {columns}"
+            ));
+        }
+        let sample = match pixels.kind {
+            PixelKind::Integer => integer_sample(header)?,
+            PixelKind::Float => Sample::Float,
+            PixelKind::Double => Sample::Double,
+        };
+        let bytes = u64::from(rows).checked_mul(u64::from(columns) * sample.bytes() as u64);
+        let limit = options.max_slice_bytes;
+        let frame_bytes = bytes
+            .filter(|&b| b <= limit)
+            .and_then(|b| usize::try_from(b).ok());
+        let shape = Shape {
+            rows,
+            columns,
+            sample,
+            frame_bytes: frame_bytes.unwrap_or(0),
+        };
+        match frame_bytes {
+            Some(_) => Ok(shape),
+            None => Err(format!("{shape} need more than the limit of {limit} bytes")),
+        }
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} × {} × {} bits",
+            self.rows,
+            self.columns,
+            8 * self.sample.bytes()
+        )
+    }
+}
+
+fn integer_sample(header: &Header) -> Result<Sample, String> {
+    let allocated = header.bits_allocated.ok_or("Bits Allocated is missing")?;
+    if ![8, 16, 32].contains(&allocated) {
+        return Err(format!("Bits Allocated should be 8, 16 or 32, it is {allocated}"));
+    }
+    let stored = header.bits_stored.unwrap_or(allocated);
+    if stored == 0 || stored > allocated {
+        return Err(format!("Bits Stored should be 1 to {allocated}, it is {stored}"));
+    }
+    // A High Bit that leaves no room for the value cannot be meant; pydicom ignores High Bit altogether.
+    let high_bit = header
+        .high_bit
+        .filter(|&high| high + 1 >= stored && high < allocated)
+        .unwrap_or(stored - 1);
+    let signed = header.pixel_representation == Some(1);
+    Ok(Sample::Integer {
+        bytes: allocated as usize / 8,
+        stored,
+        high_bit,
+        signed,
+    })
+}
