@@ -1,0 +1,1 @@
+"""Speed of ctprune beside what people would otherwise use. `python -m benches` runs it."""

@@ -1,0 +1,112 @@
+"""Decoding each transfer syntax: files to pixels, one process, one thread and two."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import ctprune
+from benches import series
+from benches.codecs import SYNTAXES, Syntax, transcoded
+from benches.decoders import Decoder, decoders
+from benches.measure import Contender, Table, compare
+from benches.settings import Settings
+from ctprune import _core
+
+#: Uncompressed files are read so fast that more of them are needed.
+_UNCOMPRESSED_COPIES = 5
+
+
+def run(settings: Settings, threads: int) -> dict[str, Any]:
+    return {
+        "input": f"{series.about(settings)}, transcoded without loss",
+        "about": (
+            "Goal: with one thread as many files per second as the best tool, with two threads more; 10,000 "
+            "uncompressed. ctprune.reduce decodes and fingerprints each slice; the others return arrays."
+        ),
+        "tables": [_table(settings, syntax, threads) for syntax in SYNTAXES],
+    }
+
+
+def _table(settings: Settings, syntax: Syntax, threads: int) -> Table:
+    paths = transcoded(settings, syntax)
+    sources = [paths[0].parent]
+    expected = list(series.stored_values(series.series(settings)))
+    contenders, notes = [], []
+    tools = {decoder.name: decoder for decoder in decoders(syntax, paths[0], threads)}
+    if syntax.name == "uncompressed":
+        copies = series.copies(settings)[:_UNCOMPRESSED_COPIES]
+        sources, paths = copies, [path for folder in copies for path in sorted(folder.iterdir())]
+        expected *= len(copies)
+    _check_ctprune(sources, paths, expected)
+    contenders += _ctprune(sources, paths, expected[0].shape, threads)
+    for decoder in tools.values():
+        problem = _problem(decoder, paths, expected)
+        if problem:
+            notes.append(f"{decoder.name}: {problem}.")
+        else:
+            contenders.append(_rival(decoder, paths, threads))
+    size = sum(os.path.getsize(path) for path in paths) / len(paths) / 1000
+    title = f"{syntax.name}, {size:.0f} kB a file, {threads} thread{'s' * (threads > 1)}"
+    return compare(title, contenders, rounds=settings.rounds, unit="files", notes=notes)
+
+
+def _check_ctprune(sources: list[Path], paths: list[Path], expected: list[npt.NDArray[Any]]) -> None:
+    """Every value as stored, and every file's fingerprint that of these values."""
+    hu = _core.read_hu([(str(path), 0) for path in paths], *expected[0].shape, "CT", 512)
+    shift = hu[0, 0, 0] - float(expected[0][0, 0])
+    if not all(np.array_equal(found - shift, stored) for found, stored in zip(hu, expected, strict=True)):
+        raise AssertionError(f"{paths[0].parent.name}: ctprune decodes other values")
+    table = ctprune.reduce(sources, method="all").table.sort_by(
+        [("source", "ascending"), ("path", "ascending")]
+    )
+    fingerprints = np.frombuffer(b"".join(table["fingerprint"].to_pylist()), np.uint8).reshape(-1, 8)
+    if not np.array_equal(fingerprints, ctprune.dhash(np.stack(expected))):
+        raise AssertionError(f"{paths[0].parent.name}: ctprune finds other fingerprints")
+
+
+def _ctprune(sources: list[Path], paths: list[Path], shape: tuple[int, ...], threads: int) -> list[Contender]:
+    slices = [(str(path), 0) for path in paths]
+    return [
+        Contender(
+            name="ctprune.reduce",
+            run=lambda: ctprune.reduce(sources, method="all", threads=threads),
+            items=len(paths),
+            note="with fingerprints and manifest; keeps no array",
+        ),
+        Contender(
+            name="ctprune, array of HU",
+            run=lambda: _core.read_hu(slices, *shape, "CT", 512),
+            items=len(paths),
+            note="one float32 array of all slices",
+        ),
+    ]
+
+
+def _rival(decoder: Decoder, paths: list[Path], threads: int) -> Contender:
+    def decode_all(some: list[Path]) -> None:
+        for path in some:
+            decoder.decode(path)
+
+    def decode_in_threads() -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(decode_all, [paths[first::threads] for first in range(threads)]))
+
+    run = decode_in_threads if threads > 1 else lambda: decode_all(paths)
+    return Contender(name=decoder.name, run=run, items=len(paths), note=decoder.note)
+
+
+def _problem(decoder: Decoder, paths: list[Path], expected: list[npt.NDArray[Any]]) -> str:
+    """Why this tool cannot be timed; empty when it gives the stored values or the HU of all files."""
+    try:
+        shift = float(decoder.decode(paths[0])[0, 0]) - float(expected[0][0, 0])
+        pairs = zip(paths, expected, strict=True)
+        wrong = sum(not np.array_equal(decoder.decode(path) - shift, stored) for path, stored in pairs)
+    except Exception as error:
+        return f"cannot ({type(error).__name__})"
+    return f"wrong values in {wrong} of {len(paths)} files" if wrong else ""
