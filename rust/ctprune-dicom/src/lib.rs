@@ -2,6 +2,7 @@
 //!
 //! [`slice`] holds the shared types; each format is one module.
 
+mod contain;
 pub mod dicom;
 pub mod encode;
 pub mod image;

@@ -1,6 +1,7 @@
 //! One file of any kind to slices: looks at its first bytes and calls the reader of that format.
 
 use crate::slice::{Event, ReadOptions, Refusal};
+use crate::contain::contained;
 use crate::{dicom, image, nifti};
 use std::fs::File;
 use std::io::Read;
@@ -34,44 +35,66 @@ pub fn read_file(
     buffers: &mut Buffers,
     each: &mut dyn FnMut(Event<'_>),
 ) -> Option<Format> {
-    let format = match format_of(path) {
-        Ok(format) => format,
-        Err(refusal) => {
-            each(Event::Refused { info: None, refusal });
-            return None;
+    let mut format = None;
+    let worked = contained(|| {
+        match open(path) {
+            Ok((file, found)) => {
+                format = Some(found);
+                match found {
+                    Format::Dicom => dicom::read_open_file(file, options, &mut buffers.dicom, each),
+                    Format::Nifti => nifti::read_file(path, options, &mut buffers.nifti, each),
+                    Format::Image => image::read_file(path, options, &mut buffers.image, each),
+                }
+            }
+            Err(refusal) => each(Event::Refused { info: None, refusal }),
         }
-    };
-    match format {
-        Format::Dicom => dicom::read_file(path, options, &mut buffers.dicom, each),
-        Format::Nifti => nifti::read_file(path, options, &mut buffers.nifti, each),
-        Format::Image => image::read_file(path, options, &mut buffers.image, each),
+        Ok(())
+    });
+    if let Err(reason) = worked {
+        // Whatever state the panic left behind.
+        *buffers = Buffers::default();
+        each(Event::Refused { info: None, refusal: Refusal::Failed(reason) });
     }
-    Some(format)
+    format
 }
 
-/// Format by content: names of archives' files tell nothing.
-fn format_of(path: &Path) -> Result<Format, Refusal> {
+/// Open a file and look at its first bytes: names of archives' files tell nothing.
+fn open(path: &Path) -> Result<(File, Format), Refusal> {
     let mut head = [0; nifti::HEAD_BYTES];
-    let length = File::open(path)
-        .and_then(|mut file| read_head(&mut file, &mut head))
+    let (file, length) = File::open(path)
+        .and_then(|mut file| read_head(&mut file, &mut head).map(|length| (file, length)))
         .map_err(|error| Refusal::Failed(format!("the file cannot be read: {error}")))?;
     let head = &head[..length];
     if head.is_empty() {
         return Err(Refusal::Failed("the file is empty".into()));
     }
-    // NIfTI before DICOM: its header may begin like a DICOM data set without preamble, and its magic is certain.
-    if head.get(128..132) == Some(b"DICM") {
-        // Some writers put a TIFF header into the preamble, for software that reads both.
-        Ok(Format::Dicom)
-    } else if image::looks_like_image(head) {
-        Ok(Format::Image)
-    } else if nifti::looks_like_nifti(head) || nifti::looks_like_gzipped_nifti(head) {
-        Ok(Format::Nifti)
-    } else if dicom::looks_like_dicom(head) {
-        Ok(Format::Dicom)
-    } else {
-        Err(Refusal::Skipped("not DICOM, NIfTI, PNG, JPEG or TIFF".into()))
+    match format_of(head) {
+        Some(format) => Ok((file, format)),
+        None if promises_slices(path) => {
+            Err(Refusal::Failed("by its name it holds slices, its content is no format that is known".into()))
+        }
+        None => Err(Refusal::Skipped("not DICOM, NIfTI, PNG, JPEG or TIFF".into())),
     }
+}
+
+fn format_of(head: &[u8]) -> Option<Format> {
+    // Some writers put a TIFF header into DICOM's preamble, for software that reads either.
+    if head.get(128..132) == Some(b"DICM") {
+        Some(Format::Dicom)
+    } else if image::looks_like_image(head) {
+        Some(Format::Image)
+    } else if nifti::looks_like_nifti(head) || nifti::looks_like_gzipped_nifti(head) {
+        Some(Format::Nifti)
+    } else {
+        dicom::looks_like_dicom(head).then_some(Format::Dicom)
+    }
+}
+
+/// Whether a file's name says that it holds slices, so that not to find any is a fault.
+fn promises_slices(path: &Path) -> bool {
+    let known = ["dcm", "dicom", "ima", "nii", "png", "jpg", "jpeg", "tif", "tiff"];
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| known.contains(&ending.to_ascii_lowercase().as_str()))
 }
 
 fn read_head(file: &mut File, head: &mut [u8]) -> std::io::Result<usize> {

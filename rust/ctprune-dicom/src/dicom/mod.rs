@@ -23,4 +23,4 @@ mod value;
 
 pub use self::file_meta::looks_like_dicom;
 pub use self::memory::Buffers;
-pub use self::read::{read_bytes, read_file};
+pub use self::read::{read_bytes, read_file, read_open_file};

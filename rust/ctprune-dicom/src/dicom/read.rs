@@ -1,6 +1,7 @@
 //! The way of one file: read, scan, skip or hand over its frames.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{self, Cursor};
 use std::path::Path;
 
 use super::element::{Broken, Reader};
@@ -18,7 +19,26 @@ use crate::slice::{Event, ReadOptions, Refusal, SliceInfo};
 /// At least one event is reported. Bad input never panics, a file of more than 64 MiB is never held whole, and
 /// no frame is decoded that would need more than `options.max_slice_bytes`.
 pub fn read_file(path: &Path, options: &ReadOptions, buffers: &mut Buffers, each: &mut dyn FnMut(Event<'_>)) {
-    match Input::open(path) {
+    read_opened(Input::open(path), options, buffers, each);
+}
+
+/// The same for a file that is open already, so that opening it again costs nothing.
+pub fn read_open_file(
+    file: File,
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) {
+    read_opened(Input::of_file(file), options, buffers, each);
+}
+
+fn read_opened(
+    input: io::Result<Input<'_>>,
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) {
+    match input {
         Ok(input) => read_input(input, options, buffers, each),
         Err(error) => {
             let refusal = failed(format!("the file cannot be opened: {error}"));

@@ -29,7 +29,11 @@ pub(crate) struct Input<'a> {
 
 impl<'a> Input<'a> {
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        Self::of_file(File::open(path)?)
+    }
+
+    /// An open file, wherever it was read up to.
+    pub fn of_file(file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::new(

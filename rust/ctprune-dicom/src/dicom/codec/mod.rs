@@ -4,7 +4,6 @@
 //! those of dicom-rs. JPEG XL goes to the same decoder without its wrapper, which stretches 12-bit samples to 16 bits.
 
 mod bits;
-mod contain;
 mod jpeg;
 mod jpeg_ls;
 mod jpeg_xl;
@@ -12,7 +11,7 @@ mod registry;
 mod rle;
 mod stream;
 
-use self::contain::contained;
+use crate::contain::contained;
 use self::registry::Foreign;
 use super::memory::AlignedBytes;
 use super::stored::Sample;

@@ -1,4 +1,4 @@
-//! Panics inside foreign codecs become errors of the one frame that caused them, without a word on stderr.
+//! Panics while reading become errors of the one frame or file that caused them, without a word on stderr.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
@@ -13,8 +13,8 @@ thread_local! {
 
 /// Calls `work`; a panic in it becomes an error.
 ///
-/// State that `work` changes must be fit for use after a panic: here those are output buffers, which are
-/// written anew for every frame.
+/// State that `work` changes must be fit for use after a panic: a codec's output buffers, which are written anew
+/// for every frame, or buffers that the caller throws away then.
 pub(crate) fn contained<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(silence_contained_panics);
