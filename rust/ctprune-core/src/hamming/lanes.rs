@@ -52,29 +52,13 @@ pub(crate) enum Level {
     Avx512,
 }
 
-/// All versions that this processor can run.
+/// All versions that this processor can run, the fastest last.
 pub(crate) fn levels() -> Vec<Level> {
-    let mut levels = vec![Level::Portable];
     #[cfg(target_arch = "x86_64")]
-    {
-        let avx2 = is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("popcnt")
-            && is_x86_feature_detected!("bmi1")
-            && is_x86_feature_detected!("bmi2")
-            && is_x86_feature_detected!("lzcnt");
-        let avx512 = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512vpopcntdq");
-        if avx2 {
-            levels.push(Level::Avx2);
-        }
-        if avx2 && avx512 {
-            levels.push(Level::Avx512);
-        }
-    }
-    levels
+    let faster = x86::levels();
+    #[cfg(not(target_arch = "x86_64"))]
+    let faster = [];
+    std::iter::once(Level::Portable).chain(faster).collect()
 }
 
 /// Runs `task` in the fastest version.
@@ -136,8 +120,27 @@ impl Lanes for Portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Lanes, Portable, Task, WIDTH};
+    use super::{Lanes, Level, Portable, Task, WIDTH};
     use std::arch::x86_64::*;
+
+    /// The versions beyond the portable one that this processor has all instructions for.
+    pub(super) fn levels() -> Vec<Level> {
+        let avx2 = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("popcnt")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt");
+        let avx512 = avx2
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vpopcntdq");
+        let has = [(avx2, Level::Avx2), (avx512, Level::Avx512)];
+        has.into_iter()
+            .filter_map(|(has, level)| has.then_some(level))
+            .collect()
+    }
 
     #[target_feature(enable = "avx2,popcnt,bmi1,bmi2,lzcnt")]
     pub(super) fn avx2<T: Task>(task: T) -> T::Out {

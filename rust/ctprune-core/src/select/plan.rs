@@ -144,9 +144,9 @@ impl Outlook<'_> {
         f64::from(sum) / f64::from(count.max(1))
     }
 
-    /// One word of up to 1024 kept rows.
+    /// One word of up to 512 kept rows.
     fn sample(&self, word: usize) -> Vec<u64> {
-        let every = self.kept.len().div_ceil(1024).max(1);
+        let every = self.kept.len().div_ceil(512).max(1);
         self.kept
             .iter()
             .step_by(every)
