@@ -3,8 +3,7 @@
 mod generated;
 
 use ctprune_core::select::{
-    NO_DISTANCE, NO_EXEMPLAR, SampleSize, Scope, SelectError, Selection, every_n, naive, random,
-    threshold_for_keep,
+    NO_DISTANCE, NO_EXEMPLAR, Scope, SelectError, Selection, every_n, naive, random, threshold_for_keep,
 };
 use generated::{Set, in_pool, never_stop};
 use std::ops::ControlFlow;
@@ -90,26 +89,26 @@ fn distances_can_be_measured_afterwards() {
 #[test]
 fn random_samples_have_the_size_asked_for() {
     let starts = [0, 10, 10, 13, 1000];
-    let count = random(&starts, SampleSize::Count(5), 1).unwrap();
+    let count = random(&starts, |_| 5, 1).unwrap();
     let kept = |selection: &Selection, v: usize| {
         (starts[v]..starts[v + 1])
             .filter(|&r| selection.is_kept(r))
             .count()
     };
     assert_eq!([0, 1, 2, 3].map(|v| kept(&count, v)), [5, 0, 3, 5]);
-    let part = random(&starts, SampleSize::Fraction(0.25), 1).unwrap();
+    let part = random(&starts, |volume| (volume.len() + 2) / 4, 1).unwrap();
     assert_eq!([0, 1, 2, 3].map(|v| kept(&part, v)), [3, 0, 1, 247]);
     let dropped = (0..1000).find(|&row| !part.is_kept(row)).unwrap();
     assert_eq!(
         (part.exemplar[dropped], part.distance[dropped]),
         (NO_EXEMPLAR, NO_DISTANCE)
     );
-    assert!(random(&starts, SampleSize::Fraction(0.0), 1).is_err());
+    assert!(random(&[], |_| 1, 1).is_err());
 }
 
 #[test]
 fn random_samples_follow_the_seed_alone() {
-    let sample = |seed, count| random(&[0, 500], SampleSize::Count(count), seed).unwrap();
+    let sample = |seed, count| random(&[0, 500], |_| count, seed).unwrap();
     assert_eq!(sample(3, 50), in_pool(3, || sample(3, 50)));
     assert_ne!(sample(3, 50), sample(4, 50));
     // A smaller sample is part of a larger one.

@@ -1,7 +1,7 @@
 //! One file of any kind to slices: looks at its first bytes and calls the reader of that format.
 
-use crate::slice::{Event, ReadOptions, Refusal};
 use crate::contain::contained;
+use crate::slice::{Event, ReadOptions, Refusal};
 use crate::{dicom, image, nifti};
 use std::fs::File;
 use std::io::Read;
@@ -53,7 +53,10 @@ pub fn read_file(
     if let Err(reason) = worked {
         // Whatever state the panic left behind.
         *buffers = Buffers::default();
-        each(Event::Refused { info: None, refusal: Refusal::Failed(reason) });
+        each(Event::Refused {
+            info: None,
+            refusal: Refusal::Failed(reason),
+        });
     }
     format
 }
@@ -70,9 +73,9 @@ fn open(path: &Path) -> Result<(File, Format), Refusal> {
     }
     match format_of(head) {
         Some(format) => Ok((file, format)),
-        None if promises_slices(path) => {
-            Err(Refusal::Failed("by its name it holds slices, its content is no format that is known".into()))
-        }
+        None if promises_slices(path) => Err(Refusal::Failed(
+            "by its name it holds slices, its content is no format that is known".into(),
+        )),
         None => Err(Refusal::Skipped("not DICOM, NIfTI, PNG, JPEG or TIFF".into())),
     }
 }

@@ -11,11 +11,11 @@ mod registry;
 mod rle;
 mod stream;
 
-use crate::contain::contained;
 use self::registry::Foreign;
 use super::memory::AlignedBytes;
 use super::stored::Sample;
 use super::transfer_syntax::Compression;
+use crate::contain::contained;
 
 /// What the data set announces about a frame.
 #[derive(Clone, Copy, Debug)]
