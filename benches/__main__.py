@@ -50,12 +50,8 @@ def _run(name: str, threads: int, work: Path) -> dict[str, Any]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}; all if none"
-    )
-    parser.add_argument(
-        "--data", default="", help="folder with a CT series; a phantom is generated without it"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}; all if none")
+    parser.add_argument("--data", default="", help="folder with a CT series; a phantom is generated without it")
     parser.add_argument("--describe", default="a real CT", help="what the series is, for the record")
     parser.add_argument("--slices", type=int, default=98, help="slices of the phantom series")
     parser.add_argument("--rounds", type=int, default=5, help="how often each tool is timed")

@@ -62,9 +62,7 @@ def _check_ctprune(sources: list[Path], paths: list[Path], expected: list[npt.ND
     shift = hu[0, 0, 0] - float(expected[0][0, 0])
     if not all(np.array_equal(found - shift, stored) for found, stored in zip(hu, expected, strict=True)):
         raise AssertionError(f"{paths[0].parent.name}: ctprune decodes other values")
-    table = ctprune.reduce(sources, method="all").table.sort_by(
-        [("source", "ascending"), ("path", "ascending")]
-    )
+    table = ctprune.reduce(sources, method="all").table.sort_by([("source", "ascending"), ("path", "ascending")])
     fingerprints = np.frombuffer(b"".join(table["fingerprint"].to_pylist()), np.uint8).reshape(-1, 8)
     if not np.array_equal(fingerprints, ctprune.dhash(np.stack(expected))):
         raise AssertionError(f"{paths[0].parent.name}: ctprune finds other fingerprints")

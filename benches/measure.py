@@ -77,9 +77,7 @@ def compare(
                 contender.note,
             ]
         )
-        table.raw.append(
-            {"tool": contender.name, "items": contender.items, "seconds": times, "ratios": ratios}
-        )
+        table.raw.append({"tool": contender.name, "items": contender.items, "seconds": times, "ratios": ratios})
     return table
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,8 +95,7 @@ def _largest_volume(source: Path) -> list[Path]:
     )
     rows = kept.filter(pc.equal(kept["volume"], sizes["volume"][0])).sort_by("slice_index")
     return [
-        Path(root) / path
-        for root, path in zip(rows["source"].to_pylist(), rows["path"].to_pylist(), strict=True)
+        Path(root) / path for root, path in zip(rows["source"].to_pylist(), rows["path"].to_pylist(), strict=True)
     ]
 
 

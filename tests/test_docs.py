@@ -11,8 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ctprune
 import pytest
+
+import ctprune
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
