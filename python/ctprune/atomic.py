@@ -37,8 +37,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OutputError: `folder` holds something already, or cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder}: is not empty and nothing is overwritten: name a new folder")
+    check_free(folder)
+    folder = Path(os.path.abspath(folder))
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         beside.mkdir(parents=True)
@@ -46,7 +46,29 @@ def new_folder(folder: Path) -> Iterator[Path]:
         if folder.exists():
             folder.rmdir()
         os.replace(beside, folder)
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that holds something, or something else of its name."""
+    if folder.is_dir():
+        if any(folder.iterdir()):
+            raise OutputError(f"{folder} is not empty and nothing is overwritten: choose a new or an empty folder")
+    elif folder.exists() or folder.is_symlink():
+        raise OutputError(f"{folder} is not a folder: choose a new or an empty folder")
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder if need be and try to write to it: better now than after hours of work."""
+    probe = folder / f".{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from None

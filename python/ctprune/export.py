@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ctprune import _core
-from ctprune.atomic import new_folder
+from ctprune.atomic import check_free, new_folder
 from ctprune.errors import ConfigError, OutputError
 from ctprune.manifest import Manifest
 
@@ -66,8 +66,7 @@ class ExportConfig:
         for source in sources:
             if source.is_dir() and self.folder.resolve().is_relative_to(source.resolve()):
                 raise ConfigError(f"--export-dir {self.folder} lies inside the source {source}")
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            raise ConfigError(f"--export-dir {self.folder}: is not empty and nothing is overwritten")
+        check_free(self.folder)
 
 
 @dataclass(frozen=True)
@@ -149,6 +148,9 @@ def _write_png(
         (os.path.join(row["source"], row["path"]), row["frame"], str(_target(folder, row, ".png"))) for row in rows
     ]
     reading = {name: manifest.config[name] for name in ("intensity", "modality", "max_slice_mb")}
-    reasons = _core.export_png(jobs, depth=config.png_depth, threads=threads, **reading)
+    try:
+        reasons = _core.export_png(jobs, depth=config.png_depth, threads=threads, **reading)
+    except OSError as error:
+        raise OutputError(str(error)) from None
     left_out.update(reason for reason in reasons if reason)
     return sum(not reason for reason in reasons)

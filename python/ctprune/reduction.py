@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ctprune import _core
-from ctprune.atomic import replace_file
+from ctprune.atomic import check_writable, replace_file
 from ctprune.config import ReduceConfig
 from ctprune.errors import ConfigError, Interrupted, ManifestError, SourceError, UnreadableError
 from ctprune.manifest import (
@@ -182,6 +182,8 @@ class Reduction:
 
     def carry_out(self) -> Manifest:
         """Do all steps and return the manifest; writes it when there is a folder to write to."""
+        if self.out is not None:
+            check_writable(self.out)
         try:
             self.find()
             self._read()

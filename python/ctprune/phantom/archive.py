@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctprune.errors import CtpruneError
+from ctprune.atomic import new_folder
+from ctprune.errors import ConfigError
 from ctprune.phantom.case import Case, Label
 
 LABELS = "labels.csv"
@@ -44,23 +43,12 @@ def write_archive(
     nodule`, `liver lesion` or empty) and frame (from 0; only the enhanced object has more than one).
 
     The same arguments give the same bytes, and patient 1 is the same whatever the number of patients.
-    Raises CtpruneError if an argument is out of range or `out` holds something.
+    Raises ConfigError if an argument is out of range, OutputError if `out` holds something or cannot be written.
     """
     _check_arguments(patients=patients, seed=seed, size=size, slices=slices)
     target = Path(out)
-    _check_target(target)
-    place = Path(os.path.abspath(target))
-    place.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside its place and renamed, so that a killed run leaves no half archive under the name.
-    beside = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-    try:
-        summary = _write_all(beside / "archive", target, patients=patients, seed=seed, size=size, slices=slices)
-        if place.exists():
-            place.rmdir()
-        (beside / "archive").rename(place)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return summary
+    with new_folder(target) as folder:
+        return _write_all(folder, target, patients=patients, seed=seed, size=size, slices=slices)
 
 
 def _check_arguments(*, patients: int, seed: int, size: int, slices: int) -> None:
@@ -72,19 +60,10 @@ def _check_arguments(*, patients: int, seed: int, size: int, slices: int) -> Non
     }
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
-            raise CtpruneError(f"{name} must be {low} to {high}, not {value}")
-
-
-def _check_target(target: Path) -> None:
-    if target.is_dir():
-        if any(target.iterdir()):
-            raise CtpruneError(f"{target} is not empty: choose a new or an empty folder")
-    elif target.exists() or target.is_symlink():
-        raise CtpruneError(f"{target} is not a folder: choose a new or an empty folder")
+            raise ConfigError(f"{name} must be {low} to {high}, not {value}")
 
 
 def _write_all(folder: Path, target: Path, *, patients: int, seed: int, size: int, slices: int) -> ArchiveSummary:
-    folder.mkdir()
     labels: list[Label] = []
     series = files = 0
     for number in range(1, patients + 1):

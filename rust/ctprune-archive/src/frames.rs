@@ -23,13 +23,22 @@ pub struct Job<T> {
     pub target: T,
 }
 
+/// Why a chosen slice was not dealt with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// The slice: not there any more, not readable, or not fit for what was asked.
+    Slice(String),
+    /// The result, which could not be written.
+    Output(String),
+}
+
 /// Do something with each chosen slice, files in parallel and each read once; for each job `None`, or why it
 /// failed.
 fn for_each_slice<T: Send>(
     jobs: Vec<Job<T>>,
     options: &ReadOptions,
-    act: impl Fn(SlicePixels<'_>, T) -> Result<(), String> + Sync,
-) -> Vec<Option<String>> {
+    act: impl Fn(SlicePixels<'_>, T) -> Result<(), Failure> + Sync,
+) -> Vec<Option<Failure>> {
     let mut results = vec![None; jobs.len()];
     let mut numbered: Vec<(usize, Job<T>)> = jobs.into_iter().enumerate().collect();
     // Readers report frames in order; slices of a volume may run the other way.
@@ -41,7 +50,7 @@ fn for_each_slice<T: Send>(
             _ => files.push(vec![job]),
         }
     }
-    let done: Vec<Vec<(usize, Option<String>)>> = files
+    let done: Vec<Vec<(usize, Option<Failure>)>> = files
         .into_par_iter()
         .map_init(Buffers::default, |buffers, file| {
             let (numbers, jobs): (Vec<usize>, Vec<Job<T>>) = file.into_iter().unzip();
@@ -62,8 +71,8 @@ fn slices_of_file<T>(
     jobs: Vec<Job<T>>,
     options: &ReadOptions,
     buffers: &mut Buffers,
-    act: &impl Fn(SlicePixels<'_>, T) -> Result<(), String>,
-) -> Vec<Option<String>> {
+    act: &impl Fn(SlicePixels<'_>, T) -> Result<(), Failure>,
+) -> Vec<Option<Failure>> {
     let path = jobs[0].path.clone();
     let mut results = Vec::with_capacity(jobs.len());
     let count = jobs.len();
@@ -83,7 +92,7 @@ fn slices_of_file<T>(
         }
     });
     let missing = refused.unwrap_or_else(|| "the slice is not in the file any more".into());
-    results.resize(count, Some(missing));
+    results.resize(count, Some(Failure::Slice(missing)));
     results
 }
 
@@ -93,7 +102,7 @@ pub fn read_hu(
     pixels_per_slice: usize,
     options: &ReadOptions,
     out: &mut [f32],
-) -> Vec<Option<String>> {
+) -> Vec<Option<Failure>> {
     let jobs = slices
         .into_iter()
         .zip(out.chunks_exact_mut(pixels_per_slice))
@@ -101,7 +110,7 @@ pub fn read_hu(
         .collect();
     for_each_slice(jobs, options, |pixels, target: &mut [f32]| {
         if pixels.stored.len() != target.len() {
-            return Err("the size of the slice has changed".into());
+            return Err(Failure::Slice("the size of the slice has changed".into()));
         }
         each_hu(&pixels, |place, hu| target[place] = hu as f32);
         Ok(())
@@ -114,11 +123,12 @@ pub fn write_pngs(
     sixteen_bits: bool,
     intensity: Intensity,
     options: &ReadOptions,
-) -> Vec<Option<String>> {
+) -> Vec<Option<Failure>> {
     for_each_slice(jobs, options, |pixels, target| {
         if sixteen_bits {
             if pixels.scale == Scale::Grey8 {
-                return Err("an 8-bit picture has no Hounsfield units: use --png-depth 8".into());
+                let reason = "an 8-bit picture has no Hounsfield units: use --png-depth 8";
+                return Err(Failure::Slice(reason.into()));
             }
             let mut values = vec![0u16; pixels.stored.len()];
             // `as` clamps to 0..=65535.
@@ -130,7 +140,7 @@ pub fn write_pngs(
             });
         }
         let mut buffer = Vec::new();
-        let grey = to_grey(&pixels, intensity, &mut buffer).map_err(|error| error.to_string())?;
+        let grey = to_grey(&pixels, intensity, &mut buffer).map_err(|e| Failure::Slice(e.to_string()))?;
         create(&target, |file| {
             write_png8(file, pixels.rows, pixels.columns, grey.pixels)
         })
@@ -141,8 +151,10 @@ pub fn write_pngs(
 fn create<E: std::fmt::Display>(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<std::fs::File>) -> Result<(), E>,
-) -> Result<(), String> {
-    let failed = |error: &dyn std::fmt::Display| format!("the picture cannot be written: {error}");
+) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::Output(format!("{}: cannot be written: {error}", path.display()))
+    };
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)

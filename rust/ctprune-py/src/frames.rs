@@ -1,8 +1,9 @@
 //! `read_hu` and `export_png`: pixels of chosen slices.
 
 use crate::settings::{read_options, settings, value_error};
-use ctprune_archive::frames::{self, Job};
+use ctprune_archive::frames::{self, Failure, Job};
 use numpy::{PyArray1, PyArray3, PyArrayMethods};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
@@ -22,14 +23,16 @@ pub fn read_hu<'py>(
     let options = read_options(modality, max_slice_mb);
     let results = py.detach(|| frames::read_hu(slices, rows * columns, &options, &mut hu));
     for (name, result) in names.iter().zip(results) {
-        if let Some(reason) = result {
+        if let Some(Failure::Slice(reason) | Failure::Output(reason)) = result {
             return Err(value_error(format!("{}: {reason}", name.display())));
         }
     }
     PyArray1::from_vec(py, hu).reshape([count, rows, columns])
 }
 
-/// Write (path, frame, target) as grey PNG of 8 or 16 bits; for each "" or why it failed.
+/// Write (path, frame, target) as grey PNG of 8 or 16 bits; for each "" or what is wrong with the slice.
+///
+/// OSError when a picture cannot be written.
 #[pyfunction]
 pub fn export_png(
     py: Python<'_>,
@@ -52,5 +55,12 @@ pub fn export_png(
     let results = py.detach(|| {
         pool.install(|| frames::write_pngs(jobs, depth == 16, settings.intensity, &settings.read))
     });
-    Ok(results.into_iter().map(Option::unwrap_or_default).collect())
+    results
+        .into_iter()
+        .map(|result| match result {
+            None => Ok(String::new()),
+            Some(Failure::Slice(reason)) => Ok(reason),
+            Some(Failure::Output(reason)) => Err(PyOSError::new_err(reason)),
+        })
+        .collect()
 }
