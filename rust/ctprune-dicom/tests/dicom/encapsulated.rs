@@ -138,6 +138,19 @@ fn twelve_bit_jpeg_is_read() {
 }
 
 #[test]
+fn lossy_values_above_bits_stored_stay() {
+    let image = Image {
+        rows: 8,
+        columns: 8,
+        stored: 10,
+        signed: false,
+        ..Image::default()
+    };
+    let stream = twelve_bit_blocks(8, 8, &[1024 - 2048]);
+    assert_eq!(stored(image, JPEG_EXTENDED, &stream), [1024.0; 64]);
+}
+
+#[test]
 fn eight_bit_jpeg_gives_the_pixels_of_libjpeg() {
     // By Pillow (libjpeg-turbo), which also gave the values.
     let stream = bytes_of(
