@@ -278,6 +278,14 @@ fn signed_jpeg_2000_is_read() {
 }
 
 #[test]
+fn jpeg_2000_in_the_boxes_of_a_file_is_found() {
+    let mut boxed = b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\0jp2c".to_vec();
+    boxed.extend(bytes_of(SIGNED_JPEG_2000));
+    let found = stored(JPEG_2000_IMAGE, JPEG_2000, &boxed);
+    assert_eq!(found[..3], [0.0, 30.0, 60.0]);
+}
+
+#[test]
 fn where_jpeg_2000_and_the_data_set_disagree_on_the_sign_the_bits_decide() {
     let unsigned = Image {
         signed: false,

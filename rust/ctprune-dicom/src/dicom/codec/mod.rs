@@ -109,6 +109,7 @@ fn decode_jpeg_ls(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) 
 }
 
 fn decode_jpeg_2000(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, String> {
+    let frame = stream::jpeg2000_codestream(frame).unwrap_or_default();
     let stream = stream::jpeg2000(frame).ok_or("a JPEG 2000 stream was expected, no size was found")?;
     let stream = stream.checked("JPEG 2000", expected.rows, expected.columns)?;
     let size = stream.sample_bytes();
