@@ -138,6 +138,19 @@ fn twelve_bit_jpeg_is_read() {
 }
 
 #[test]
+fn lossy_values_above_bits_stored_stay() {
+    let image = Image {
+        rows: 8,
+        columns: 8,
+        stored: 10,
+        signed: false,
+        ..Image::default()
+    };
+    let stream = twelve_bit_blocks(8, 8, &[1024 - 2048]);
+    assert_eq!(stored(image, JPEG_EXTENDED, &stream), [1024.0; 64]);
+}
+
+#[test]
 fn eight_bit_jpeg_gives_the_pixels_of_libjpeg() {
     // By Pillow (libjpeg-turbo), which also gave the values.
     let stream = bytes_of(
@@ -262,6 +275,14 @@ fn signed_jpeg_2000_is_read() {
         stored(JPEG_2000_IMAGE, JPEG_2000, &bytes_of(SIGNED_JPEG_2000)),
         expected
     );
+}
+
+#[test]
+fn jpeg_2000_in_the_boxes_of_a_file_is_found() {
+    let mut boxed = b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\0jp2c".to_vec();
+    boxed.extend(bytes_of(SIGNED_JPEG_2000));
+    let found = stored(JPEG_2000_IMAGE, JPEG_2000, &boxed);
+    assert_eq!(found[..3], [0.0, 30.0, 60.0]);
 }
 
 #[test]

@@ -77,15 +77,20 @@ pub(crate) fn jpeg(bytes: &[u8]) -> Option<Stream> {
     None
 }
 
-/// The SIZ segment of a JPEG 2000 stream (ISO/IEC 15444-1 A.5.1), with or without the boxes of a JP2 file
-/// around it, which some writers leave there.
-pub(crate) fn jpeg2000(bytes: &[u8]) -> Option<Stream> {
+/// The codestream in `bytes`, without the boxes of a JP2 file around it, which some writers leave there. It
+/// alone is given to the decoder, so that this is the one that [`jpeg2000`] has looked at.
+pub(crate) fn jpeg2000_codestream(bytes: &[u8]) -> Option<&[u8]> {
     const SOC_SIZ: [u8; 4] = [0xFF, 0x4F, 0xFF, 0x51];
     /// JP2 boxes before the codestream take some hundred bytes, with a colour profile some thousand.
     const BOXES: usize = 1 << 16;
     let head = &bytes[..bytes.len().min(BOXES)];
     let start = head.windows(4).position(|w| w == SOC_SIZ)?;
-    let siz = bytes.get(start + 4..)?;
+    Some(&bytes[start..])
+}
+
+/// The SIZ segment of a JPEG 2000 codestream (ISO/IEC 15444-1 A.5.1).
+pub(crate) fn jpeg2000(codestream: &[u8]) -> Option<Stream> {
+    let siz = codestream.get(4..)?;
     let field = |n: usize| u32_at(siz, 4 + 4 * n);
     let (width, height, left, top) = (field(0)?, field(1)?, field(2)?, field(3)?);
     let components = u16_at(siz, 36)?;

@@ -15,8 +15,10 @@ use self::segments::{Process, Segments};
 /// What became of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It is decoded.
-    Decoded,
+    /// It is decoded, and its samples are those that were encoded.
+    Lossless,
+    /// It is decoded, and its samples are near those that were encoded.
+    Lossy,
     /// It is of a process that is not implemented here: progressive, hierarchical, arithmetic coding.
     OtherProcess,
 }
@@ -26,13 +28,17 @@ pub(crate) enum Outcome {
 pub(crate) fn decode(stream: &[u8], target: &mut [u8]) -> Result<Outcome, String> {
     let segments = Segments::read(stream)?;
     match segments.process {
-        Process::Other => return Ok(Outcome::OtherProcess),
+        Process::Other => {}
         Process::Lossless if segments.precision <= 8 => lossless::decode(&segments, target)?,
         Process::Lossless => lossless::decode(&segments, bytemuck::cast_slice_mut::<u8, u16>(target))?,
         Process::Sequential if segments.precision == 8 => dct::decode(&segments, target)?,
         Process::Sequential => dct::decode(&segments, bytemuck::cast_slice_mut::<u8, u16>(target))?,
     }
-    Ok(Outcome::Decoded)
+    Ok(match segments.process {
+        Process::Lossless => Outcome::Lossless,
+        Process::Sequential => Outcome::Lossy,
+        Process::Other => Outcome::OtherProcess,
+    })
 }
 
 /// The type of a decoded sample.
