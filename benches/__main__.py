@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}; all if none")
     parser.add_argument("--data", default="", help="folder with a CT series; a phantom is generated without it")
     parser.add_argument("--describe", default="a real CT", help="what the series is, for the record")
-    parser.add_argument("--slices", type=int, default=98, help="slices of the phantom series")
+    parser.add_argument("--slices", type=int, default=98, help="at most so many slices")
     parser.add_argument("--rounds", type=int, default=5, help="how often each tool is timed")
     parser.add_argument("--copies", type=int, default=21, help="copies of the series read end to end")
     parser.add_argument("--large", action="store_true", help="also select among 10 million fingerprints")
@@ -62,7 +62,7 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     unknown = [name for name in args.names if name not in BENCHMARKS]
     if unknown:
-        parser.error(f"{unknown[0]}: expected one of {known}")
+        parser.error(f"{unknown[0]}: expected one of {', '.join(BENCHMARKS)}")
     return args
 
 

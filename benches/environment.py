@@ -27,9 +27,9 @@ _PACKAGES = (
     "pyarrow",
 )
 
-#: Set for every process and tool alike: glibc keeps freed memory instead of returning it to the system between
-#: calls, which can double the time of a C library that allocates a slice at a time.
-_MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(1 << 32), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
+#: Set for every process and tool alike: glibc keeps freed memory instead of returning it to the system after
+#: each call, which can double the time of a C library that allocates a slice at a time. 32 MiB is its limit.
+_MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 25)}
 _THREADS = (
     "RAYON_NUM_THREADS",
     "OMP_NUM_THREADS",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def series(settings: Settings) -> list[Path]:
         source = Path(settings.data) if settings.data else _phantom(settings)
         beside = folder.with_name("series.part")
         beside.mkdir()
-        for number, path in enumerate(_largest_volume(source)):
+        for number, path in enumerate(_largest_volume(source)[: settings.slices]):
             _uncompressed(path).save_as(beside / f"{number:04}.dcm", enforce_file_format=True)
         beside.rename(folder)
         os.sync()
@@ -88,15 +89,11 @@ def _phantom(settings: Settings) -> Path:
 def _largest_volume(source: Path) -> list[Path]:
     """Files of the volume with the most slices, in order along their normal."""
     kept = ctprune.reduce(source, method="all").kept()
-    sizes = (
-        kept.group_by("volume")
-        .aggregate([("path", "count")])
-        .sort_by([("path_count", "descending"), ("volume", "ascending")])
-    )
-    rows = kept.filter(pc.equal(kept["volume"], sizes["volume"][0])).sort_by("slice_index")
-    return [
-        Path(root) / path for root, path in zip(rows["source"].to_pylist(), rows["path"].to_pylist(), strict=True)
-    ]
+    sizes = Counter(kept["volume"].to_pylist())
+    largest = max(sorted(sizes), key=sizes.__getitem__)
+    rows = kept.filter(pc.equal(kept["volume"], largest)).sort_by("slice_index")
+    places = zip(rows["source"].to_pylist(), rows["path"].to_pylist(), strict=True)
+    return [Path(source) / path for source, path in places]
 
 
 def _uncompressed(path: Path) -> pydicom.Dataset:

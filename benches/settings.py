@@ -15,7 +15,7 @@ class Settings:
         work: Folder for generated input, removed after the run.
         data: Folder with a real CT series, or empty for a phantom.
         describe: What the real series is, for the record.
-        slices: Slices of the phantom series.
+        slices: Slices of the phantom series, and the most that are taken of a real one.
         rounds: How often each contender is timed.
         copies: Copies of the series that the end-to-end benchmark reads.
         large: Also the selection among 10 million fingerprints.
