@@ -11,6 +11,10 @@ pub(crate) enum Cpu {
     /// AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// NEON, written by hand. Every aarch64 processor has it, and so its compilers use it for
+    /// [`Baseline`](Self::Baseline) where they can.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Cpu {
@@ -19,6 +23,10 @@ impl Cpu {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
             return Cpu::Avx2;
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            return Cpu::Neon;
         }
         Cpu::Baseline
     }
@@ -52,10 +60,10 @@ macro_rules! by_cpu {
             }
 
             match cpu {
-                crate::cpu::Cpu::Baseline => baseline($($arg),*),
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: this value exists only where AVX2 was detected.
                 crate::cpu::Cpu::Avx2 => unsafe { avx2($($arg),*) },
+                _ => baseline($($arg),*),
             }
         }
     };
