@@ -6,13 +6,12 @@
 /// An instruction set that this program has code for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cpu {
-    /// What every processor of the target has: SSE2 on x86-64, NEON on aarch64.
+    /// Plain code, compiled for what every processor of the target has: SSE2 on x86-64, NEON on aarch64.
     Baseline,
     /// AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// NEON, written by hand. Every aarch64 processor has it, and so its compilers use it for
-    /// [`Baseline`](Self::Baseline) where they can.
+    /// NEON, which plain code is compiled for anyway: this is where it is written by hand.
     #[cfg(target_arch = "aarch64")]
     Neon,
 }
