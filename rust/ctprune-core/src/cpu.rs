@@ -6,11 +6,14 @@
 /// An instruction set that this program has code for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cpu {
-    /// What every processor of the target has: SSE2 on x86-64, NEON on aarch64.
+    /// Plain code, compiled for what every processor of the target has: SSE2 on x86-64, NEON on aarch64.
     Baseline,
     /// AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// NEON, which plain code is compiled for anyway: this is where it is written by hand.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Cpu {
@@ -19,6 +22,10 @@ impl Cpu {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
             return Cpu::Avx2;
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            return Cpu::Neon;
         }
         Cpu::Baseline
     }
@@ -52,10 +59,10 @@ macro_rules! by_cpu {
             }
 
             match cpu {
-                crate::cpu::Cpu::Baseline => baseline($($arg),*),
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: this value exists only where AVX2 was detected.
                 crate::cpu::Cpu::Avx2 => unsafe { avx2($($arg),*) },
+                _ => baseline($($arg),*),
             }
         }
     };

@@ -150,10 +150,10 @@ fn divide_all<T: Copy>(
     out: &mut [u8],
 ) {
     match cpu {
-        Cpu::Baseline => divide_by(values, distance, divider, out),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: this value exists only where AVX2 was detected.
         Cpu::Avx2 => unsafe { divide_by_avx2(values, distance, divider, out) },
+        _ => divide_by(values, distance, divider, out),
     }
 }
 

@@ -9,6 +9,8 @@
 mod avx2;
 mod blocked;
 mod lanczos;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(test)]
 mod scalar;
@@ -125,6 +127,9 @@ fn pass(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: this value exists only where AVX2 was detected.
         Cpu::Avx2 => unsafe { avx2::pass(windows, input, rows, wide, output) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: this value exists only where NEON was detected.
+        Cpu::Neon => unsafe { neon::pass(windows, input, rows, wide, output) },
     }
 }
 

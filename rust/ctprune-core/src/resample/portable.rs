@@ -1,22 +1,20 @@
-//! The multiplications in plain loops, which compilers turn into NEON on aarch64 and SSE2 on x86-64.
+//! The multiplications in plain loops, for processors without a version of their own.
+//!
+//! One row at a time: this loop compilers turn into vector instructions (SSE2 on x86-64). The sums of
+//! eight rows side by side they keep in memory, which takes twice the instructions on x86-64 and, one
+//! product at a time, seven times on aarch64.
 
 use super::blocked::{self, BLOCK, ChunkBlock, Kernel};
 use super::split::{CHUNK, Chunk, SplitWindow};
 
-/// Multiplies with whatever every processor of the target has.
+/// Multiplies by whatever the compiler finds.
 #[derive(Clone, Copy)]
 struct Portable;
 
 impl Kernel for Portable {
     #[inline(always)]
     fn block_sums(self, coefficients: &[Chunk], pixels: &[ChunkBlock]) -> [i32; BLOCK] {
-        let mut sums = [[0; CHUNK]; BLOCK];
-        for (coefficients, block) in coefficients.iter().zip(pixels) {
-            for (sums, pixels) in sums.iter_mut().zip(block) {
-                add_products(sums, coefficients, pixels);
-            }
-        }
-        sums.map(|sums| sums.iter().sum())
+        std::array::from_fn(|row| self.row_sum(coefficients, pixels, row))
     }
 
     #[inline(always)]

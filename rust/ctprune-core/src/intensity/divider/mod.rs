@@ -63,6 +63,10 @@ impl Divider {
 impl Divide for Divider {
     #[inline(always)]
     fn greys(self, distances: &[u16; CHUNK]) -> [u8; CHUNK] {
-        distances.map(|distance| self.grey(distance))
+        let mut greys = [0; CHUNK];
+        for (grey, &distance) in greys.iter_mut().zip(distances) {
+            *grey = self.grey(distance);
+        }
+        greys
     }
 }
