@@ -68,9 +68,7 @@ def _check_ctprune(sources: list[Path], paths: list[Path], stored: Stored) -> No
         hu = _core.read_hu([(str(path), 0)], *expected.shape, "CT", 512)[0]
         if not np.array_equal(hu - (hu[0, 0] - float(expected[0, 0])), expected):
             raise AssertionError(f"{path.name}: ctprune decodes other values")
-    table = ctprune.reduce(sources, method="all").table.sort_by(
-        [("source", "ascending"), ("path", "ascending")]
-    )
+    table = ctprune.reduce(sources, method="all").table.sort_by([("source", "ascending"), ("path", "ascending")])
     fingerprints = np.frombuffer(b"".join(table["fingerprint"].to_pylist()), np.uint8).reshape(-1, 8)
     if not np.array_equal(fingerprints, ctprune.dhash(stored)):
         raise AssertionError(f"{paths[0].parent.name}: ctprune finds other fingerprints")

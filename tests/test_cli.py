@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import ctprune
+
 from tests.conftest import Cli
 
 
@@ -142,14 +144,15 @@ def test_an_unknown_manifest_version_is_refused(cli: Cli, archive: Path, tmp_pat
 
 
 def test_info_shows_a_slice_and_a_refusal_and_a_run(
-    cli: Cli, archive: Path, ct_file: Path, tmp_path: Path
+    cli: Cli, archive: Path, manifest: ctprune.Manifest, ct_file: Path, tmp_path: Path
 ) -> None:
     shown = json.loads(cli("info", ct_file, "--json").stdout)[0]
     assert shown["status"] == "slice"
     assert len(shown["fingerprint"]) == 16
     assert "fingerprint" in cli("info", ct_file).stdout
-    scout = next(path for path in archive.rglob("*") if "localizer" in cli("info", path).stdout)
-    assert json.loads(cli("info", scout, "--json").stdout)[0]["status"] == "skipped"
+    scout = next(row["path"] for row in manifest.table.to_pylist() if row["reason"] == "localizer")
+    assert json.loads(cli("info", archive / scout, "--json").stdout)[0]["status"] == "skipped"
+    assert "localizer" in cli("info", archive / scout).stdout
     cli("reduce", archive, "--out", "run")
     assert "volumes" in cli("info", "run").stdout
     nothing = cli("info", "nowhere")

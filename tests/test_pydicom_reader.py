@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pydicom
 
 import ctprune
@@ -55,3 +56,21 @@ def test_other_modalities_limits_and_slopes_are_kept_to(ct_file: Path, tmp_path:
     dataset.RescaleSlope = 0
     dataset.save_as(tmp_path / "flat.dcm")
     assert read_slices(str(tmp_path / "flat.dcm"), **LIMITS) == []
+
+
+def test_a_modality_lut_is_left_to_pydicom(ct_file: Path, tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(ct_file)
+    stored = dataset.pixel_array.astype(np.int32)
+    table = np.arange(int(stored.max() - stored.min()) + 1, dtype=np.uint16)[::-1]
+    lut = pydicom.Dataset()
+    # The descriptor's first stored value is signed like the pixels.
+    kind = "SS" if dataset.PixelRepresentation else "US"
+    lut.add_new("LUTDescriptor", kind, [len(table), int(stored.min()), 16])
+    lut.ModalityLUTType = "HU"
+    lut.add_new("LUTData", "OW", table.tobytes())
+    dataset.ModalityLUTSequence = [lut]
+    del dataset.RescaleSlope, dataset.RescaleIntercept
+    dataset.save_as(tmp_path / "lut.dcm")
+    (row,) = ctprune.reduce(tmp_path).table.to_pylist()
+    assert row["reader"] == "pydicom"
+    assert (row["min_hu"], row["max_hu"]) == (0, len(table) - 1)

@@ -8,7 +8,9 @@ import warnings
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pydicom
+from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import iter_pixels
 
 from ctprune.boundary import ForeignSlice
@@ -38,10 +40,8 @@ def read_slices(path: str, *, modality: str, max_slice_bytes: int) -> list[Forei
             dataset = pydicom.dcmread(path, force=True)
             if not _is_wanted(dataset, modality, max_slice_bytes):
                 return []
-            return [
-                (_describe(dataset, frame), np.ascontiguousarray(pixels), *_rescale(dataset))
-                for frame, pixels in enumerate(iter_pixels(dataset, raw=True))
-            ]
+            frames = enumerate(iter_pixels(dataset, raw=True))
+            return [(_describe(dataset, frame), *_rescaled(pixels, dataset)) for frame, pixels in frames]
         except _REFUSALS:
             return []
 
@@ -61,8 +61,12 @@ def _is_wanted(dataset: pydicom.Dataset, modality: str, max_slice_bytes: int) ->
     )
 
 
-def _rescale(dataset: pydicom.Dataset) -> tuple[float, float]:
-    return float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
+def _rescaled(pixels: npt.NDArray[Any], dataset: pydicom.Dataset) -> tuple[npt.NDArray[Any], float, float]:
+    """Pixels with RescaleSlope and RescaleIntercept; a Modality LUT Sequence is applied at once."""
+    if "ModalityLUTSequence" in dataset:
+        return np.ascontiguousarray(apply_modality_lut(pixels, dataset)), 1.0, 0.0
+    slope, intercept = dataset.get("RescaleSlope", 1), dataset.get("RescaleIntercept", 0)
+    return np.ascontiguousarray(pixels), float(slope), float(intercept)
 
 
 def _describe(dataset: pydicom.Dataset, frame: int) -> dict[str, Any]:

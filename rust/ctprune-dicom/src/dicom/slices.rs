@@ -122,7 +122,7 @@ fn frame_event(
     if let Some(groups) = groups {
         take_groups(object.header, groups)?;
     }
-    let scale = scale_of(&object.header.frame).map_err(Refusal::Failed)?;
+    let scale = scale_of(&object.header.frame, object.header.has_modality_lut).map_err(Refusal::Failed)?;
     let FrameBuffers {
         encoded,
         decoded,
@@ -209,8 +209,11 @@ fn decode<'a>(
     ))
 }
 
-/// Rescale Slope and Intercept (PS3.3 C.11.1); absent ones change nothing.
-fn scale_of(frame: &FrameAttributes) -> Result<Scale, String> {
+/// Rescale Slope and Intercept (PS3.3 C.11.1); absent ones change nothing, unless a table stands for them.
+fn scale_of(frame: &FrameAttributes, has_modality_lut: bool) -> Result<Scale, String> {
+    if has_modality_lut {
+        return Err("Rescale Slope and Intercept were expected, a Modality LUT Sequence was found".into());
+    }
     let finite = |number: Number, absent: f64, name: &str| match number {
         Number::Absent => Ok(absent),
         Number::Value(value) if value.is_finite() => Ok(value),
