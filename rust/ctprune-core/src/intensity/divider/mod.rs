@@ -59,7 +59,10 @@ impl Divider {
     }
 }
 
-/// In plain integers, for any processor.
+/// In plain integers, for any processor. A loop and not `map`, which compilers do not inline here.
+///
+/// On aarch64 they find all but the rounding product. By hand it would save a tenth of the instructions
+/// from pixels to fingerprint, which is not worth another version.
 impl Divide for Divider {
     #[inline(always)]
     fn greys(self, distances: &[u16; CHUNK]) -> [u8; CHUNK] {
