@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import ctprune
-
 from tests.conftest import Cli
 
 
