@@ -6,7 +6,7 @@
 mod bits;
 mod contain;
 mod jpeg;
-mod jpeg_ls;
+pub(crate) mod jpeg_ls;
 mod jpeg_xl;
 mod registry;
 mod rle;
