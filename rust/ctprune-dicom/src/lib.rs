@@ -6,6 +6,7 @@ mod contain;
 pub mod dicom;
 pub mod encode;
 pub mod image;
+mod jpeg_ls;
 pub mod nifti;
 pub mod png_writer;
 pub mod read;

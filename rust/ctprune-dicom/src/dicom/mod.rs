@@ -4,7 +4,7 @@
 //! by frame ([`slices`]). MONOCHROME1 is left as it is: its Hounsfield units are the same, only the display is
 //! inverted. Text that could identify a patient is never read.
 
-mod codec;
+pub(crate) mod codec;
 mod element;
 mod file_meta;
 mod frames;

@@ -2,6 +2,7 @@
 //! neighbour; the difference is written as a Huffman-coded category and that many extra bits.
 
 use super::Frame;
+use super::bits::{BitWriter, Stuffing};
 use super::huffman::{Code, SYMBOLS};
 
 /// JPEG Lossless, Non-Hierarchical, First-Order Prediction (Process 14 \[Selection Value 1\]).
@@ -72,15 +73,11 @@ fn headers(frame: &Frame<'_>, code: &Code) -> Vec<u8> {
 }
 
 fn write_scan(differences: &[i16], code: &Code, stream: &mut Vec<u8>) {
-    let mut bits = BitWriter {
-        stream,
-        pending: 0,
-        count: 0,
-    };
+    let mut bits = BitWriter::new(stream, Stuffing::Byte);
     for &difference in differences {
         let ssss = category(difference);
         let symbol = usize::from(ssss);
-        bits.put(code.bits[symbol], code.lengths[symbol]);
+        bits.put(code.bits[symbol].into(), code.lengths[symbol].into());
         if ssss < 16 {
             // F.1.2.1: a negative difference is sent as the low bits of itself minus one.
             let extra = if difference < 0 {
@@ -88,39 +85,10 @@ fn write_scan(differences: &[i16], code: &Code, stream: &mut Vec<u8>) {
             } else {
                 difference
             };
-            bits.put(extra as u16 & ((1u32 << ssss) - 1) as u16, ssss);
+            bits.put(u32::from(extra as u16) & ((1 << ssss) - 1), ssss.into());
         }
     }
     bits.finish();
-}
-
-/// Writes bits from the most significant one, with a zero byte stuffed after each 0xFF (F.1.2.3).
-struct BitWriter<'a> {
-    stream: &'a mut Vec<u8>,
-    pending: u32,
-    count: u8,
-}
-
-impl BitWriter<'_> {
-    /// At most 16 bits; fewer than 8 are pending between calls.
-    fn put(&mut self, bits: u16, length: u8) {
-        self.pending = self.pending << length | u32::from(bits);
-        self.count += length;
-        while self.count >= 8 {
-            self.count -= 8;
-            let byte = (self.pending >> self.count) as u8;
-            self.stream.push(byte);
-            if byte == 0xFF {
-                self.stream.push(0);
-            }
-        }
-    }
-
-    /// Fills the last byte with ones.
-    fn finish(mut self) {
-        let missing = (8 - self.count) % 8;
-        self.put((1 << missing) - 1, missing);
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 mod bits;
 mod jpeg;
-mod jpeg_ls;
+pub(crate) mod jpeg_ls;
 mod jpeg_xl;
 mod registry;
 mod rle;

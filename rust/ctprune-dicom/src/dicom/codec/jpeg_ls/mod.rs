@@ -3,10 +3,9 @@
 //! CharLS, which dicom-rs wraps, is no faster, needs cmake and a C++ compiler, and refuses some streams of old
 //! writers for a byte too many at their end.
 
-mod parameters;
 mod scan;
 
-use self::parameters::{Parameters, Preset};
+use crate::jpeg_ls::parameters::{Parameters, Preset};
 
 /// Decodes a stream of `rows × columns` samples of `precision` bits into `target`: samples of one byte up to 8
 /// bits, else of two in this machine's byte order.
@@ -80,5 +79,18 @@ fn scan_near(body: &[u8]) -> Result<u32, String> {
         [1, _, 0, _, _, transform] => Err(format!("a point transform of 0 was expected, it is {transform}")),
         [1, _, table, ..] => Err(format!("JPEG-LS with mapping table {table} cannot be decoded")),
         _ => Err("a JPEG-LS scan of one component was expected".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::jpeg_ls::truth::{STREAMS, decoded};
+
+    #[test]
+    fn streams_of_charls_are_decoded() {
+        for known in &STREAMS {
+            let values = decoded(known.stream, known.rows, known.columns, known.bits);
+            assert_eq!(values, known.values(), "{known:?}");
+        }
     }
 }

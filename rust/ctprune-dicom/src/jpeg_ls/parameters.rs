@@ -75,6 +75,12 @@ impl Parameters {
             limit: 2 * (sample_bits + sample_bits.max(8)),
         })
     }
+
+    /// Zeros of the code (A.5.3) that is followed by the number itself, where a code may have `limit` bits.
+    #[inline]
+    pub fn escape(&self, limit: u32) -> u32 {
+        limit - self.error_bits - 1
+    }
 }
 
 /// ⌈log2 n⌉
