@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
         "input": f"{series.about(settings)}, transcoded without loss",
         "about": (
             "Goal: with one thread as many files per second as the best tool, with two threads more; 10,000 "
-            "uncompressed. ctprune.reduce decodes and fingerprints each slice; the others return arrays."
+            "uncompressed. The first line hands over each slice's stored values; ctprune.reduce fingerprints them too."
         ),
         "tables": [_table(settings, syntax, threads) for syntax in SYNTAXES],
     }
@@ -78,7 +80,17 @@ def _ctprune(sources: list[Path], paths: list[Path], stored: Stored, threads: in
     slices = [(str(path), 0) for path in paths]
     blocks = [slices[start : start + _BLOCK] for start in range(0, len(slices), _BLOCK)]
     shape = stored.shape[1:]
+    program = _build()
+    command = [program, str(threads), *sorted({str(path.parent) for path in paths})]
+    if int(subprocess.check_output(command)) != len(paths):
+        raise AssertionError(f"{paths[0].parent.name}: ctprune does not decode every file")
     return [
+        Contender(
+            name="ctprune, decoding alone",
+            run=lambda: subprocess.check_output(command),
+            items=len(paths),
+            note="the Rust readers as a program, its start included",
+        ),
         Contender(
             name="ctprune.reduce",
             run=lambda: ctprune.reduce(sources, method="all", threads=threads),
@@ -98,6 +110,14 @@ def _ctprune(sources: list[Path], paths: list[Path], stored: Stored, threads: in
             note="what the fingerprints of the first line take",
         ),
     ]
+
+
+@functools.cache
+def _build() -> str:
+    """The example that reads files and does nothing with their pixels."""
+    command = ["cargo", "build", "--release", "--quiet", "--package", "ctprune-archive", "--example", "decode"]
+    subprocess.run(command, check=True)
+    return str(Path("target/release/examples/decode").resolve())
 
 
 def _rival(decoder: Decoder, paths: list[Path], threads: int) -> Contender:
