@@ -34,7 +34,7 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
         "input": f"{series.about(settings)}, transcoded without loss",
         "about": (
             "Goal: with one thread as many files per second as the best tool, with two threads more; 10,000 "
-            "uncompressed. The first line hands over each slice's stored values; ctprune.reduce fingerprints them too."
+            "uncompressed. The first line hands over stored values; ctprune.reduce fingerprints them too."
         ),
         "tables": [_table(settings, syntax, threads) for syntax in SYNTAXES],
     }
