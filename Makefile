@@ -42,14 +42,14 @@ test: lint test-rust test-python ## run all checks
 
 lint: $(PACKAGE)
 	cargo fmt --check
-	cargo clippy --release --workspace --all-targets --quiet -- --deny warnings
+	cargo clippy --profile checked --workspace --all-targets --quiet -- --deny warnings
 	ruff check .
 	ruff format --check .
 	mypy
 	MYPYPATH=python python -m mypy.stubtest ctprune._core --allowlist tests/stubtest.txt
 
 test-rust: $(TOOLS)
-	cargo test --release --workspace --quiet
+	cargo test --profile checked --workspace --quiet
 
 test-python: $(PACKAGE)
 	python -m pytest

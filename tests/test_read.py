@@ -17,7 +17,7 @@ def test_a_series_comes_in_hounsfield_units(ct_file: Path) -> None:
     assert volume.hu.dtype == np.float32
     assert len(volume.paths) == len(volume.hu) > 5
     for hu, path in zip(volume.hu, volume.paths, strict=True):
-        np.testing.assert_array_equal(hu, reference.stored_and_hu(Path(path))[1])
+        np.testing.assert_array_equal(hu, reference.hounsfield_units(Path(path)))
     first = pydicom.dcmread(volume.paths[0])
     assert volume.series_instance_uid == first.SeriesInstanceUID
     assert volume.pixel_spacing_mm == pytest.approx(tuple(first.PixelSpacing))

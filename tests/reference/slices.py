@@ -53,11 +53,19 @@ def exemplars(fingerprints: list[bytes], threshold: int) -> list[int]:
     return result
 
 
-def stored_and_hu(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Stored values and Hounsfield units of a single-frame file, by pydicom."""
+def hounsfield_units(path: Path, frame: int = 0) -> np.ndarray:
+    """Hounsfield units of one frame, by pydicom; Enhanced CT keeps its rescale in functional groups."""
     dataset = pydicom.dcmread(path)
-    stored = dataset.pixel_array
-    return stored, stored * float(dataset.get("RescaleSlope", 1)) + float(dataset.get("RescaleIntercept", 0))
+    stored, rescale = dataset.pixel_array, dataset
+    if stored.ndim == 3:
+        stored = stored[frame]
+        for groups in (
+            dataset.SharedFunctionalGroupsSequence[0],
+            dataset.PerFrameFunctionalGroupsSequence[frame],
+        ):
+            if "PixelValueTransformationSequence" in groups:
+                rescale = groups.PixelValueTransformationSequence[0]
+    return stored * float(rescale.get("RescaleSlope", 1)) + float(rescale.get("RescaleIntercept", 0))
 
 
 def position_along_normal(dataset: pydicom.Dataset, normal: np.ndarray) -> float:

@@ -18,7 +18,9 @@ _SHOWN = 5
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="A file of an archive, or the folder of a finished run.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE|RUN", help="A file of an archive, or the folder of a finished run.")
+    ],
     intensity: Annotated[str, typer.Option(help="HU to grey, as for reduce; decides the fingerprint.")] = "minmax",
     hash_size: Annotated[int, typer.Option(help="dHash of N² bits, as for reduce.")] = 8,
     modality: Annotated[str, typer.Option(help="DICOM Modality to read, as for reduce.")] = "CT",

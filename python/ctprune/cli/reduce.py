@@ -22,7 +22,10 @@ _OUTPUT = "Output"
 
 def command(
     source: Annotated[
-        list[Path], typer.Argument(help="Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, mixed as they are.")
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...", help="Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, mixed as they are."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -205,7 +208,7 @@ class _ProgressBar:
             transient=True,
         )
         self._task = self._bar.add_task("finding", total=None, speed="")
-        self._start: float | None = None
+        self._start = self._bar.get_time()
 
     def __enter__(self) -> _ProgressBar:
         self._bar.start()
@@ -218,17 +221,19 @@ class _ProgressBar:
         """Draw this state."""
         now = self._bar.get_time()
         if progress.stage == "finding":
+            # Reading starts where finding ends.
+            self._start = now
             self._bar.update(self._task, description="finding files", speed=f"{progress.files_found:,} files")
             return
         if progress.stage != "reading":
             self._bar.update(self._task, description=progress.stage)
             return
-        if self._start is None:
-            self._start = now
-            self._bar.reset(self._task, total=max(progress.bytes_to_read, 1))
         seconds = max(now - self._start, 1e-3)
         speed = (
             f"{progress.files_read:,}/{progress.files_to_read:,} files  "
             f"{progress.slices_read / seconds:,.0f} slices/s  {progress.bytes_read / seconds / 1e6:,.0f} MB/s"
         )
-        self._bar.update(self._task, description="reading", completed=progress.bytes_read, speed=speed)
+        total = max(progress.bytes_to_read, 1)
+        self._bar.update(
+            self._task, description="reading", total=total, completed=progress.bytes_read, speed=speed
+        )

@@ -5,7 +5,7 @@ use crate::files::{FileId, Files};
 use crate::method::{Choice, Request, Slices};
 use crate::natural;
 use crate::reader::{self, Hasher, Settings};
-use crate::table::{NewRow, Reader, State, Table};
+use crate::table::{NewRow, Reader, Row, State, Table};
 use crate::volume::{self, Order, Volumes};
 use crate::walk::{Found, Walker};
 use ctprune_core::fingerprint;
@@ -15,6 +15,8 @@ use ctprune_core::select::{NO_DISTANCE, NO_EXEMPLAR};
 use ctprune_dicom::slice::{Refusal, SliceInfo};
 use rayon::prelude::*;
 use regex::Regex;
+use rustc_hash::FxHashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -57,6 +59,8 @@ pub struct Archive {
     walker: Walker,
     earlier: Earlier,
     queue: Vec<FileId>,
+    /// Rows of the files that another reader may try.
+    failed: FxHashMap<FileId, Range<usize>>,
     progress: Progress,
     volumes: Volumes,
     refusals: Vec<u32>,
@@ -80,6 +84,7 @@ impl Archive {
             walker: Walker::default(),
             earlier: Earlier::default(),
             queue: Vec::new(),
+            failed: FxHashMap::default(),
             progress: Progress::default(),
             volumes: Volumes::default(),
             refusals: Vec::new(),
@@ -228,24 +233,31 @@ impl Archive {
     }
 
     /// DICOM files of this run that could not be read: another reader may try.
-    pub fn failed_dicom(&self) -> Vec<FileId> {
-        let rows = &self.table.rows()[self.earlier.rows..];
-        let failed = rows
-            .iter()
-            .filter(|row| row.state == State::Failed && row.reader == Reader::Dicom);
-        let mut files: Vec<FileId> = failed.map(|row| row.file).collect();
-        files.dedup();
+    pub fn failed_dicom(&mut self) -> Vec<FileId> {
+        let first = self.earlier.rows;
+        let rows = &self.table.rows()[first..];
+        let mut start = first;
+        // A file's rows stand together, in the order of reading.
+        for of_file in rows.chunk_by(|a, b| a.file == b.file) {
+            let failed = |row: &Row| row.state == State::Failed && row.reader == Reader::Dicom;
+            if of_file.iter().any(failed) {
+                self.failed.insert(of_file[0].file, start..start + of_file.len());
+            }
+            start += of_file.len();
+        }
+        let mut files: Vec<FileId> = self.failed.keys().copied().collect();
+        files.sort_unstable();
         files
     }
 
-    /// Replace what is known of a file by what another reader (pydicom) found.
+    /// Replace what is known of a file of [`Archive::failed_dicom`] by what another reader (pydicom) found.
     pub fn replace(&mut self, file: FileId, slices: &[(SliceInfo, SlicePixels<'_>)]) -> Result<(), String> {
         let mut hasher = Hasher::new(&self.settings)?;
-        for number in self.earlier.rows..self.table.rows().len() {
-            if self.table.rows()[number].file == file {
-                self.table.retire(number);
-            }
-        }
+        let rows = self
+            .failed
+            .remove(&file)
+            .ok_or("only a file that failed can be replaced")?;
+        rows.for_each(|row| self.table.retire(row));
         for (info, pixels) in slices {
             let content = hasher.content(pixels).map_err(Refusal::Failed);
             self.push(NewRow {

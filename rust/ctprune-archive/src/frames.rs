@@ -112,7 +112,7 @@ pub fn read_hu(
         if pixels.stored.len() != target.len() {
             return Err(Failure::Slice("the size of the slice has changed".into()));
         }
-        each_hu(&pixels, |place, hu| target[place] = hu as f32);
+        convert_hu(&pixels, target, |hu| hu as f32);
         Ok(())
     })
 }
@@ -165,18 +165,17 @@ fn create<E: std::fmt::Display>(
     file.flush().map_err(|error| failed(&error))
 }
 
-/// Hounsfield unit of each pixel in turn.
-fn each_hu(pixels: &SlicePixels<'_>, mut put: impl FnMut(usize, f64)) {
+/// Hounsfield unit of each pixel, converted, into `out` of the same length.
+fn convert_hu<T>(pixels: &SlicePixels<'_>, out: &mut [T], convert: impl Fn(f64) -> T) {
     let (slope, intercept) = match pixels.scale {
         Scale::Hounsfield { slope, intercept } => (slope, intercept),
         Scale::Grey8 => (1.0, 0.0),
     };
     macro_rules! each {
         ($values:expr) => {
-            $values
-                .iter()
-                .enumerate()
-                .for_each(|(place, &value)| put(place, value as f64 * slope + intercept))
+            for (out, &value) in out.iter_mut().zip($values) {
+                *out = convert(value as f64 * slope + intercept);
+            }
         };
     }
     match pixels.stored {

@@ -106,7 +106,7 @@ impl Archive {
     }
 
     /// Numbers and paths of DICOM files that could not be read.
-    fn failed_dicom(&self) -> Vec<(u32, PathBuf)> {
+    fn failed_dicom(&mut self) -> Vec<(u32, PathBuf)> {
         let failed = self.inner.failed_dicom();
         failed
             .into_iter()
