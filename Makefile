@@ -46,7 +46,7 @@ lint: $(PACKAGE)
 	ruff check .
 	ruff format --check .
 	mypy
-	MYPYPATH=python python -m mypy.stubtest ctprune._core --allowlist tests/stubtest.txt
+	MYPYPATH=python python -m mypy.stubtest ctprune._core
 
 test-rust: $(TOOLS)
 	cargo test --profile checked --workspace --quiet

@@ -132,8 +132,8 @@ pub fn write_pngs(
             }
             let mut values = vec![0u16; pixels.stored.len()];
             // `as` clamps to 0..=65535.
-            each_hu(&pixels, |place, hu| {
-                values[place] = (hu + PNG_HU_OFFSET).round_ties_even() as u16
+            convert_hu(&pixels, &mut values, |hu| {
+                (hu + PNG_HU_OFFSET).round_ties_even() as u16
             });
             return create(&target, |file| {
                 write_png16(file, pixels.rows, pixels.columns, &values)
