@@ -4,7 +4,7 @@ use crate::files::FileId;
 use crate::table::{Content, NewRow, Reader};
 use ctprune_core::fingerprint::{self, DhashEngine};
 use ctprune_core::intensity::{HuRange, Intensity, to_grey};
-use ctprune_core::pixels::SlicePixels;
+use ctprune_core::pixels::{Scale, SlicePixels, Stored};
 use ctprune_core::resample::PassOrder;
 use ctprune_dicom::read::{Buffers, Format, read_file};
 use ctprune_dicom::slice::{Event, ReadOptions, Refusal, SliceInfo};
@@ -50,7 +50,7 @@ impl Hasher {
     /// Fingerprint and range of one slice.
     pub fn content(&mut self, pixels: &SlicePixels<'_>) -> Result<Content, String> {
         let mut words = vec![0; fingerprint::words(self.engine.hash_size())];
-        let range = self.hash_into(pixels, &mut words)?;
+        let range = self.hash_with_range(pixels, &mut words)?;
         Ok(Content {
             fingerprint: words,
             min_hu: range.min_hu as f32,
@@ -58,8 +58,17 @@ impl Hasher {
         })
     }
 
-    /// Fingerprint of one slice into `words`; returns its range.
-    pub fn hash_into(&mut self, pixels: &SlicePixels<'_>, words: &mut [u64]) -> Result<HuRange, String> {
+    /// Fingerprint of one slice into `words`.
+    pub fn hash_into(&mut self, pixels: &SlicePixels<'_>, words: &mut [u64]) -> Result<(), String> {
+        if let (Scale::Grey8, Stored::U8(grey)) = (pixels.scale, pixels.stored) {
+            // Nobody asks for the range: looking for it would cost as much as the hash.
+            self.engine.hash(grey, pixels.rows, pixels.columns, words);
+            return Ok(());
+        }
+        self.hash_with_range(pixels, words).map(|_| ())
+    }
+
+    fn hash_with_range(&mut self, pixels: &SlicePixels<'_>, words: &mut [u64]) -> Result<HuRange, String> {
         let grey = to_grey(pixels, self.intensity, &mut self.grey).map_err(|error| error.to_string())?;
         self.engine.hash(grey.pixels, pixels.rows, pixels.columns, words);
         Ok(grey.range)
