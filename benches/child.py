@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from benches.settings import Settings
 
 
 def main(name: str, threads: int, work: Path, result: Path) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        # Some decoders start as many threads as they see cores, whatever they are told: show them no more.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     benchmark = importlib.import_module(f"benches.{name}")
     found = benchmark.run(Settings.load(work / "settings.json"), threads)
     tables = [table.to_dict() for table in found["tables"]]
