@@ -10,3 +10,4 @@ pub mod intensity;
 pub mod pixels;
 pub mod resample;
 pub mod select;
+pub mod similarity;
