@@ -9,6 +9,7 @@ unexport PYTHONPATH
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 PACKAGE := $(VENV)/.package
 TOOLS := $(VENV)/.tools
+TRAIN := $(VENV)/.train
 RIVALS := $(VENV)/.rivals
 
 .DEFAULT_GOAL := help
@@ -30,6 +31,11 @@ $(PACKAGE): $(TOOLS) $(RUST_SOURCES) pyproject.toml
 	maturin develop --release --quiet
 	touch $@
 
+# Only checks need it, so that the demo does not wait for torch.
+$(TRAIN): $(PACKAGE)
+	maturin develop --release --quiet --extras train
+	touch $@
+
 demo: $(PACKAGE) ## make a small phantom archive, reduce it, say where the result is
 	rm -rf demo
 	ctprune phantom demo/dicoms --patients 4 --seed 1
@@ -40,7 +46,7 @@ demo: $(PACKAGE) ## make a small phantom archive, reduce it, say where the resul
 
 test: lint test-rust test-python ## run all checks
 
-lint: $(PACKAGE)
+lint: $(TRAIN)
 	cargo fmt --check
 	cargo clippy --profile checked --workspace --all-targets --quiet -- --deny warnings
 	ruff check .
@@ -51,7 +57,7 @@ lint: $(PACKAGE)
 test-rust: $(TOOLS)
 	cargo test --profile checked --workspace --quiet
 
-test-python: $(PACKAGE)
+test-python: $(TRAIN)
 	python -m pytest
 
 $(RIVALS): $(PACKAGE) benches/requirements.txt
@@ -66,7 +72,7 @@ fmt: $(TOOLS) ## format all code
 	ruff check --fix --quiet . || true
 	ruff format .
 
-docs: $(PACKAGE) ## run every snippet of README and docs
+docs: $(TRAIN) ## run every snippet of README and docs
 	python -m pytest tests/test_docs.py
 
 fuzz: $(TOOLS) ## run the fuzz targets for ten minutes each

@@ -13,15 +13,18 @@ from ctprune._core import __version__
 
 if TYPE_CHECKING:
     from ctprune import phantom
+    from ctprune.backbone import load_backbone
     from ctprune.config import ReduceConfig
     from ctprune.errors import (
         ConfigError,
         CtpruneError,
         Interrupted,
         ManifestError,
+        MissingExtraError,
         OutputError,
         SourceError,
         UnreadableError,
+        WeightsError,
     )
     from ctprune.export import ExportConfig, Exported, export_kept
     from ctprune.fingerprint import dhash, hamming
@@ -32,15 +35,18 @@ if TYPE_CHECKING:
 
 # Imported when first used: `ctprune --help` must not wait for numpy and pyarrow.
 _HOMES = {
+    "backbone": ["load_backbone"],
     "config": ["ReduceConfig"],
     "errors": [
         "ConfigError",
         "CtpruneError",
         "Interrupted",
         "ManifestError",
+        "MissingExtraError",
         "OutputError",
         "SourceError",
         "UnreadableError",
+        "WeightsError",
     ],
     "export": ["ExportConfig", "Exported", "export_kept"],
     "fingerprint": ["dhash", "hamming"],
@@ -59,6 +65,7 @@ __all__ = [
     "Interrupted",
     "Manifest",
     "ManifestError",
+    "MissingExtraError",
     "OutputError",
     "Progress",
     "ReduceConfig",
@@ -66,10 +73,12 @@ __all__ = [
     "SourceError",
     "UnreadableError",
     "Volume",
+    "WeightsError",
     "__version__",
     "dhash",
     "export_kept",
     "hamming",
+    "load_backbone",
     "phantom",
     "read_volume",
     "reduce",

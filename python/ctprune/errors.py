@@ -25,5 +25,13 @@ class UnreadableError(CtpruneError, ValueError):
     """A file that cannot be read, where the caller asked to stop at the first one."""
 
 
+class WeightsError(CtpruneError, ValueError):
+    """A file of weights that is not there, cannot be read safely, or does not fit the network."""
+
+
+class MissingExtraError(CtpruneError, ImportError):
+    """A part of ctprune that needs an extra which is not installed."""
+
+
 class Interrupted(CtpruneError):
     """The user stopped the run; what was done is saved where the text says."""

@@ -1,0 +1,192 @@
+"""Backbones from files: ctprune's own, torchvision's, Lightning's as the published code wrote them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ctprune
+
+torch = pytest.importorskip("torch")
+torchvision = pytest.importorskip("torchvision")
+
+from ctprune.backbone import (  # noqa: E402
+    RESNETS,
+    backbone_metadata,
+    create_backbone,
+    repeat_grey,
+    save_backbone,
+)
+
+
+@pytest.fixture(scope="module")
+def resnet() -> Any:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    return torchvision.models.resnet18(weights=None).eval()
+
+
+@pytest.fixture(scope="module")
+def picture() -> Any:
+    return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def features(resnet: Any, picture: Any) -> Any:
+    """The pooled features by torchvision's own steps."""
+    with torch.inference_mode():
+        found = resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(picture))))
+        for layer in (resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4):
+            found = layer(found)
+        return found.mean(dim=(2, 3))
+
+
+def prefixed(state: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {prefix + key: value for key, value in state.items()}
+
+
+def layouts(state: dict[str, Any]) -> dict[str, Any]:
+    """Ways in which the weights of one network are met in files."""
+    other = {key: torch.zeros_like(value) for key, value in state.items()}
+    head = {"projection_head.0.weight": torch.zeros(4, 4), "prototypes.weight": torch.zeros(3, 4)}
+    return {
+        "torchvision": state,
+        "data parallel": prefixed(state, "module."),
+        "SwAV": {"state_dict": prefixed(state | head, "model."), "epoch": 800, "optimizer_states": []},
+        "MoCo": {"state_dict": prefixed(state, "encoder_q.") | prefixed(other, "encoder_k.")},
+        "BYOL": {
+            "state_dict": prefixed(state, "online_network.encoder.")
+            | prefixed(other, "target_network.encoder.")
+            | {"online_network.projector.model.0.weight": torch.zeros(2, 2)}
+        },
+        "compiled": {"state_dict": prefixed(state, "model._orig_mod.")},
+        "Lightning with settings": {
+            "state_dict": prefixed(state, "model."),
+            "hyper_parameters": argparse.Namespace(lr=0.1),
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["torchvision", "data parallel", "SwAV", "MoCo", "BYOL", "compiled", "Lightning with settings"],
+)
+def test_every_layout_gives_the_same_features(resnet: Any, picture: Any, tmp_path: Path, layout: str) -> None:
+    torch.save(layouts(resnet.state_dict())[layout], tmp_path / "weights.ckpt")
+    backbone = ctprune.load_backbone(tmp_path / "weights.ckpt").eval()
+    assert backbone.num_features == 512
+    with torch.inference_mode():
+        torch.testing.assert_close(backbone(picture), features(resnet, picture), rtol=0, atol=1e-6)
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path, picture: Any) -> None:
+    backbone = create_backbone("resnet18").to(memory_format=torch.channels_last).eval()
+    file = tmp_path / "pre" / "backbone.safetensors"
+    settings = {"method": "swav", "manifest_digest": "00ff", "settings": {"epochs": 3}}
+    save_backbone(backbone, file, name="resnet18", metadata=settings)
+    again = ctprune.load_backbone(file).eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(again(picture), backbone(picture))
+    assert settings.items() <= backbone_metadata(file).items()
+    assert [path.name for path in file.parent.iterdir()] == ["backbone.safetensors"]
+    # Other programs need only the format's own library.
+    plain = torchvision.models.resnet18()
+    plain.fc = torch.nn.Identity()
+    from safetensors.torch import load_file
+
+    plain.load_state_dict(load_file(file))
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_the_architecture_is_told_from_the_shapes(name: str) -> None:
+    from ctprune.backbone import _infer_resnet
+
+    with torch.device("meta"):
+        assert _infer_resnet(torchvision.models.get_model(name).state_dict(), "file") == name
+
+
+def test_timm_names(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    backbone = create_backbone("resnet10t").eval()
+    save_backbone(backbone, tmp_path / "b.safetensors", name="resnet10t", metadata={})
+    again = ctprune.load_backbone(tmp_path / "b.safetensors").eval()
+    with torch.inference_mode():
+        picture = torch.rand(1, 3, 64, 64)
+        assert again(picture).shape == (1, again.num_features)
+        torch.testing.assert_close(again(picture), backbone(picture))
+
+
+def test_grey_is_repeated_without_a_copy() -> None:
+    grey = torch.rand(2, 1, 4, 5)
+    repeated = repeat_grey(grey)
+    assert repeated.shape == (2, 3, 4, 5)
+    assert repeated.data_ptr() == grey.data_ptr()
+    assert torch.equal(repeated[:, 2], grey[:, 0])
+    assert repeat_grey(repeated) is not grey
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("touch hostile-code-has-run",)
+
+
+def test_pickled_objects_are_refused(resnet: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": resnet.state_dict(), "extra": Hostile()}, tmp_path / "hostile.ckpt")
+    with pytest.raises(ctprune.WeightsError, match="pickled objects"):
+        ctprune.load_backbone(tmp_path / "hostile.ckpt")
+    assert not (tmp_path / "hostile-code-has-run").exists()
+
+
+def test_mistakes_are_one_sentence(resnet: Any, tmp_path: Path) -> None:
+    state = resnet.state_dict()
+    torch.save(state, tmp_path / "good.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "good.pth").read_bytes()[:100_000])
+    (tmp_path / "text.pth").write_text("not weights at all")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    torch.save([1, 2], tmp_path / "list.pth")
+    torch.save({"epoch": 3}, tmp_path / "none.pth")
+    torch.save({"w": torch.zeros(2)}, tmp_path / "other.pth")
+    torch.save({key: value for key, value in state.items() if key != "bn1.weight"}, tmp_path / "short.pth")
+    (tmp_path / "bad.safetensors").write_bytes(b"\xff\0\0\0\0\0\0\0{")
+    expected = {
+        "missing.pth": "No such file",
+        ".": "Is a directory",
+        "cut.pth": "damaged or cut short",
+        "text.pth": "expected a checkpoint of torch or safetensors",
+        "empty.pth": "expected a checkpoint of torch or safetensors",
+        "list.pth": "found list",
+        "none.pth": "found none",
+        "other.pth": r"expected weights of a backbone .* found w",
+        "short.pth": "expected weights of resnet18, found no bn1.weight",
+        "bad.safetensors": "the safetensors file is damaged",
+    }
+    for name, sentence in expected.items():
+        with pytest.raises(ctprune.WeightsError, match=sentence):
+            ctprune.load_backbone(tmp_path / name)
+    with pytest.raises(
+        ctprune.WeightsError,
+        match=r"weights of resnet50 with layer1.0.conv1.weight of shape .*, found",
+    ):
+        ctprune.load_backbone(tmp_path / "good.pth", name="resnet50")
+    torch.save(torchvision.models.resnet34().state_dict(), tmp_path / "r34.pth")
+    with pytest.raises(ctprune.WeightsError, match=r"expected weights of resnet18, found also layer1.2"):
+        ctprune.load_backbone(tmp_path / "r34.pth", name="resnet18")
+    with pytest.raises(ctprune.ConfigError, match="expected one of resnet50"):
+        create_backbone("resnet5000")
+
+
+def test_without_torch_one_sentence_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import ctprune\n"
+        "try:\n    ctprune.load_backbone('x')\n"
+        "except ctprune.MissingExtraError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "needs the extra train: pip install 'ctprune[train]'" in done.stdout
