@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         OutputError,
         SourceError,
+        StoreError,
         UnreadableError,
         WeightsError,
     )
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ctprune.read import Volume, read_volume
     from ctprune.reduction import Progress, reduce
     from ctprune.select import Selection, select_exemplars
+    from ctprune.store import SliceStore, build_store, open_store
 
 # Imported when first used: `ctprune --help` must not wait for numpy and pyarrow.
 _HOMES = {
@@ -45,6 +47,7 @@ _HOMES = {
         "MissingExtraError",
         "OutputError",
         "SourceError",
+        "StoreError",
         "UnreadableError",
         "WeightsError",
     ],
@@ -54,6 +57,7 @@ _HOMES = {
     "read": ["Volume", "read_volume"],
     "reduction": ["Progress", "reduce"],
     "select": ["Selection", "select_exemplars"],
+    "store": ["SliceStore", "build_store", "open_store"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -70,15 +74,19 @@ __all__ = [
     "Progress",
     "ReduceConfig",
     "Selection",
+    "SliceStore",
     "SourceError",
+    "StoreError",
     "UnreadableError",
     "Volume",
     "WeightsError",
     "__version__",
+    "build_store",
     "dhash",
     "export_kept",
     "hamming",
     "load_backbone",
+    "open_store",
     "phantom",
     "read_volume",
     "reduce",

@@ -1,5 +1,6 @@
 """Rust core of ctprune."""
 
+from collections.abc import Callable
 from os import PathLike
 from typing import Any, TypeAlias, final
 
@@ -20,6 +21,8 @@ __all__ = [
     "export_png",
     "fingerprint_bytes",
     "hamming",
+    "pack",
+    "pack_decoded",
     "read_hu",
     "select_exemplars",
 ]
@@ -78,6 +81,22 @@ def export_png(
     max_slice_mb: int,
     threads: int,
 ) -> list[str]: ...
+def pack(
+    slices: list[tuple[str, int]],
+    out: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
+    intensity: str,
+    modality: str,
+    max_slice_mb: int,
+    threads: int,
+    progress: Callable[[int], None],
+) -> list[tuple[int, int, str]]: ...
+def pack_decoded(
+    pixels: npt.NDArray[Any],
+    slope: float,
+    intercept: float,
+    out: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
+    intensity: str,
+) -> tuple[int, int, str]: ...
 def encode_frame(
     pixels: npt.NDArray[np.int16] | npt.NDArray[np.uint16] | npt.NDArray[np.uint8],
     transfer_syntax_uid: str,

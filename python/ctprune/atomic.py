@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ctprune.errors import OutputError
+from ctprune.errors import CtpruneError, OutputError
 
 
 @contextmanager
@@ -38,20 +38,33 @@ def new_folder(folder: Path) -> Iterator[Path]:
         OutputError: `folder` holds something already, or cannot be written.
     """
     check_free(folder)
+    with replace_folder(folder) as beside:
+        yield beside
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`; it takes the place of `folder` when the block ends well.
+
+    Raises:
+        OutputError: `folder` cannot be written.
+    """
     folder = Path(os.path.abspath(folder))
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    replaced = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
         beside.mkdir(parents=True)
         yield beside
         if folder.exists():
-            folder.rmdir()
+            os.replace(folder, replaced)
         os.replace(beside, folder)
-    except OutputError:
+    except CtpruneError:
         raise
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def check_free(folder: Path) -> None:

@@ -17,6 +17,10 @@ class ManifestError(CtpruneError, ValueError):
     """A manifest that cannot be read by this version."""
 
 
+class StoreError(CtpruneError, ValueError):
+    """A packed store that cannot be read by this version."""
+
+
 class OutputError(CtpruneError, OSError):
     """A result that cannot be written."""
 

@@ -9,9 +9,10 @@ use rayon::prelude::*;
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What 16-bit pictures add to a Hounsfield unit, so that the air around the patient is not below 0.
-pub const PNG_HU_OFFSET: f64 = 32768.0;
+pub const PNG_HU_OFFSET: f64 = ctprune_core::square::HU_OFFSET;
 
 /// One slice to read and what to do with it.
 pub struct Job<T> {
@@ -39,6 +40,16 @@ fn for_each_slice<T: Send>(
     options: &ReadOptions,
     act: impl Fn(SlicePixels<'_>, T) -> Result<(), Failure> + Sync,
 ) -> Vec<Option<Failure>> {
+    for_each_slice_until(&AtomicBool::new(false), jobs, options, act)
+}
+
+/// [`for_each_slice`] that begins no further file once `stop` is set.
+pub(crate) fn for_each_slice_until<T: Send>(
+    stop: &AtomicBool,
+    jobs: Vec<Job<T>>,
+    options: &ReadOptions,
+    act: impl Fn(SlicePixels<'_>, T) -> Result<(), Failure> + Sync,
+) -> Vec<Option<Failure>> {
     let mut results = vec![None; jobs.len()];
     let mut numbered: Vec<(usize, Job<T>)> = jobs.into_iter().enumerate().collect();
     // Readers report frames in order; slices of a volume may run the other way.
@@ -54,6 +65,10 @@ fn for_each_slice<T: Send>(
         .into_par_iter()
         .map_init(Buffers::default, |buffers, file| {
             let (numbers, jobs): (Vec<usize>, Vec<Job<T>>) = file.into_iter().unzip();
+            if stop.load(Ordering::Relaxed) {
+                let stopped = || Some(Failure::Slice("stopped".into()));
+                return numbers.into_iter().map(|number| (number, stopped())).collect();
+            }
             numbers
                 .into_iter()
                 .zip(slices_of_file(jobs, options, buffers, &act))

@@ -9,6 +9,7 @@ pub mod geometry;
 pub mod intern;
 pub mod method;
 pub mod natural;
+pub mod packed;
 pub mod reader;
 pub mod table;
 pub mod volume;

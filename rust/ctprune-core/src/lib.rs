@@ -11,3 +11,4 @@ pub mod pixels;
 pub mod resample;
 pub mod select;
 pub mod similarity;
+pub mod square;

@@ -260,17 +260,27 @@ impl Archive {
 /// Run work on a thread of its own while this one, Python's main thread, answers signals.
 fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&AtomicBool) -> T + Send) -> PyResult<T> {
     let stop = AtomicBool::new(false);
+    interruptible_while(py, &stop, || Ok(()), || work(&stop))
+}
+
+/// [`interruptible`] with a flag of the caller's, and with something to do on this thread meanwhile.
+pub(crate) fn interruptible_while<T: Send>(
+    py: Python<'_>,
+    stop: &AtomicBool,
+    mut meanwhile: impl FnMut() -> PyResult<()>,
+    work: impl FnOnce() -> T + Send,
+) -> PyResult<T> {
     let here = std::thread::current();
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let result = work(&stop);
+            let result = work();
             here.unpark();
             result
         });
         let mut answer = Ok(());
         while !thread.is_finished() && answer.is_ok() {
             py.detach(|| std::thread::park_timeout(Duration::from_millis(50)));
-            answer = py.check_signals();
+            answer = py.check_signals().and_then(|()| meanwhile());
         }
         stop.store(answer.is_err(), Ordering::Relaxed);
         let result = py.detach(|| thread.join());

@@ -6,6 +6,7 @@ mod fingerprint;
 mod frames;
 mod images;
 mod info;
+mod packed;
 mod selection;
 mod settings;
 
@@ -26,5 +27,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(info::describe, module)?)?;
     module.add_function(wrap_pyfunction!(frames::read_hu, module)?)?;
     module.add_function(wrap_pyfunction!(frames::export_png, module)?)?;
+    module.add_function(wrap_pyfunction!(packed::pack, module)?)?;
+    module.add_function(wrap_pyfunction!(packed::pack_decoded, module)?)?;
     module.add_function(wrap_pyfunction!(encode::encode_frame, module)?)
 }

@@ -6,6 +6,7 @@
 //! and not the platform's, so that all systems agree.
 
 use std::f64::consts::PI;
+use std::ops::Range;
 
 /// Fractional bits of a coefficient: 32, less 8 for the pixel, less 2 for negative lobes.
 pub(super) const PRECISION_BITS: u32 = 32 - 8 - 2;
@@ -25,16 +26,37 @@ pub(super) struct Window {
     pub weights: Vec<i32>,
 }
 
-/// The windows of all output pixels when `in_len` pixels become `out_len`; both at least 1.
-pub(super) fn windows(in_len: usize, out_len: usize) -> Vec<Window> {
+/// The same before it is put into fixed point: weights that add up to 1.
+#[derive(Debug)]
+pub(super) struct FloatWindow {
+    /// First input pixel.
+    pub start: usize,
+    /// Weights.
+    pub weights: Vec<f64>,
+}
+
+/// The windows of the output pixels `wanted` when `in_len` pixels become `out_len`; both at least 1.
+pub(super) fn windows(in_len: usize, out_len: usize, wanted: Range<usize>) -> Vec<Window> {
+    let fixed = |window: FloatWindow| Window {
+        start: window.start,
+        weights: window.weights.into_iter().map(fixed_point).collect(),
+    };
+    float_windows(in_len, out_len, wanted)
+        .into_iter()
+        .map(fixed)
+        .collect()
+}
+
+/// See [`windows`].
+pub(super) fn float_windows(in_len: usize, out_len: usize, wanted: Range<usize>) -> Vec<FloatWindow> {
     let scale = in_len as f64 / out_len as f64;
     let filter_scale = scale.max(1.0);
-    (0..out_len)
+    wanted
         .map(|x| window(in_len, (x as f64 + 0.5) * scale, filter_scale))
         .collect()
 }
 
-fn window(in_len: usize, center: f64, filter_scale: f64) -> Window {
+fn window(in_len: usize, center: f64, filter_scale: f64) -> FloatWindow {
     let support = SUPPORT * filter_scale;
     let inverse_scale = 1.0 / filter_scale;
     // The casts cut towards zero and stop at zero, as Pillow's do.
@@ -47,10 +69,7 @@ fn window(in_len: usize, center: f64, filter_scale: f64) -> Window {
     if total != 0.0 {
         weights.iter_mut().for_each(|w| *w /= total);
     }
-    Window {
-        start,
-        weights: weights.into_iter().map(fixed_point).collect(),
-    }
+    FloatWindow { start, weights }
 }
 
 /// Rounds half away from zero.

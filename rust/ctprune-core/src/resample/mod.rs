@@ -8,6 +8,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod blocked;
+mod float;
 mod lanczos;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -21,6 +22,9 @@ mod tests;
 use crate::cpu::Cpu;
 use blocked::ChunkBlock;
 use split::SplitWindow;
+use std::ops::Range;
+
+pub use float::FloatPlan;
 
 /// Which axis is resampled first; the rounding in between makes it show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +41,28 @@ impl PassOrder {
     fn is_vertical_first(self, rows: usize, columns: usize, out_rows: usize, out_columns: usize) -> bool {
         let shrinks = rows > out_rows && rows - out_rows > 2 * columns.saturating_sub(out_columns);
         self == Self::ByShape && shrinks
+    }
+}
+
+/// What happens to one axis of a picture.
+#[derive(Clone, Debug)]
+pub struct Axis {
+    /// Its length, at least 1.
+    pub length: usize,
+    /// Its length after resampling, at least 1.
+    pub out_length: usize,
+    /// The part of the result that is computed.
+    pub wanted: Range<usize>,
+}
+
+impl Axis {
+    /// All of the result.
+    fn full(length: usize, out_length: usize) -> Self {
+        Self {
+            length,
+            out_length,
+            wanted: 0..out_length,
+        }
     }
 }
 
@@ -61,13 +87,27 @@ pub struct Scratch {
 impl Plan {
     /// Prepares for pictures of `rows × columns` that become `out_rows × out_columns`; none may be 0.
     pub fn new(rows: usize, columns: usize, out_rows: usize, out_columns: usize, order: PassOrder) -> Self {
-        let split = |windows: Vec<_>| windows.iter().map(SplitWindow::new).collect();
+        let full = [Axis::full(rows, out_rows), Axis::full(columns, out_columns)];
+        Self::cropped(full, order)
+    }
+
+    /// Prepares for the wanted part of the result of [`Plan::new`]; axes are rows, columns.
+    pub fn cropped([rows, columns]: [Axis; 2], order: PassOrder) -> Self {
+        let split = |axis: &Axis| {
+            let windows = lanczos::windows(axis.length, axis.out_length, axis.wanted.clone());
+            windows.iter().map(SplitWindow::new).collect()
+        };
         Self {
-            rows,
-            columns,
-            horizontal: split(lanczos::windows(columns, out_columns)),
-            vertical: split(lanczos::windows(rows, out_rows)),
-            vertical_first: order.is_vertical_first(rows, columns, out_rows, out_columns),
+            rows: rows.length,
+            columns: columns.length,
+            horizontal: split(&columns),
+            vertical: split(&rows),
+            vertical_first: order.is_vertical_first(
+                rows.length,
+                columns.length,
+                rows.out_length,
+                columns.out_length,
+            ),
         }
     }
 

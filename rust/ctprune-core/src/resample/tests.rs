@@ -33,8 +33,18 @@ impl Random {
 
 fn scalar_resize(grey: &[u8], rows: usize, columns: usize, out_rows: usize, out_columns: usize) -> Vec<u8> {
     let (mut between, mut out) = (vec![0; rows * out_columns], vec![0; out_rows * out_columns]);
-    scalar::pass(&windows(columns, out_columns), grey, rows, &mut between);
-    scalar::pass(&windows(rows, out_rows), &between, out_columns, &mut out);
+    scalar::pass(
+        &windows(columns, out_columns, 0..out_columns),
+        grey,
+        rows,
+        &mut between,
+    );
+    scalar::pass(
+        &windows(rows, out_rows, 0..out_rows),
+        &between,
+        out_columns,
+        &mut out,
+    );
     out
 }
 
@@ -68,7 +78,7 @@ fn every_path_equals_the_scalar_one() {
 #[test]
 fn the_worst_pixels_are_still_exact() {
     for in_len in [17, 100, 511, 512] {
-        let windows = windows(in_len, 9);
+        let windows = windows(in_len, 9, 0..9);
         let split: Vec<_> = windows.iter().map(SplitWindow::new).collect();
         for target in &split {
             let minor = target.minor.iter().flat_map(|chunk| chunk.0);
@@ -138,7 +148,7 @@ fn absolute_sum(window: &Window) -> i64 {
 fn split_coefficients_are_whole_and_no_sum_overflows() {
     for in_len in (1..80).chain((80..2100).step_by(61)) {
         for out_len in [2, 8, 9, 33] {
-            for window in windows(in_len, out_len) {
+            for window in windows(in_len, out_len, 0..out_len) {
                 let split = SplitWindow::new(&window);
                 let whole = put_together(&split);
                 let lead = window.start % split::CHUNK;

@@ -1,0 +1,363 @@
+"""The packed store: slices of a manifest, decoded once, as squares of one size in one memory-mapped array.
+
+No epoch of training parses a DICOM file again. A store is a folder of `pixels.npy` (n, side, side), `rows.npy`
+(the manifest's row of each slice) and `store.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ctprune import _core
+from ctprune.atomic import check_free, replace_folder
+from ctprune.errors import ConfigError, Interrupted, ManifestError, SourceError, StoreError
+from ctprune.manifest import Manifest, manifest_path
+
+#: Version of the layout; other versions are refused.
+STORE_VERSION = 1
+
+#: Added to Hounsfield units in stores of 16 bits.
+HU_OFFSET = _core.PNG_HU_OFFSET
+
+USES = ("kept", "all", "random")
+
+_ABOUT, _PIXELS, _ROWS = "store.json", "pixels.npy", "rows.npy"
+
+#: Bytes of pixels that are decoded at a time.
+_BATCH_BYTES = 64 << 20
+
+#: Called with the numbers of slices done and of all slices.
+StoreProgress: TypeAlias = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreConfig:
+    """What a packed store holds.
+
+    Args:
+        use: `kept` slices, `all` slices, or a `random` sample of as many of all slices as were kept.
+        side: Rows and columns: the shorter side of a slice becomes this, the longer one is cropped in the middle.
+        depth: 8 for grey as it was fingerprinted; 16 for HU + 32768 (grey × 257 for 8-bit pictures).
+        seed: Seed of the `random` sample; 0 for the others.
+
+    Raises:
+        ConfigError: An option that is out of range.
+    """
+
+    use: str = "kept"
+    side: int = 256
+    depth: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.use not in USES:
+            raise ConfigError(f"--use {self.use}: expected one of {', '.join(USES)}")
+        if not 8 <= self.side <= 4096:
+            raise ConfigError(f"--side {self.side}: expected 8 to 4096 pixels")
+        if self.depth not in (8, 16):
+            raise ConfigError(f"--depth {self.depth}: expected 8 or 16 bits")
+        if not 0 <= self.seed < 2**64:
+            raise ConfigError(f"--seed {self.seed}: expected 0 to 2^64 - 1")
+        if self.use != "random":
+            # No store is built again for a seed that it does not use.
+            object.__setattr__(self, "seed", 0)
+
+    @property
+    def folder_name(self) -> str:
+        """Where such a store lies in a run's folder."""
+        use = f"random-{self.seed}" if self.use == "random" else self.use
+        return f"store-{use}-{self.side}-{self.depth}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SliceStore:
+    """An open store.
+
+    Attributes:
+        folder: Where it lies.
+        pixels: Memory map, read-only, uint8 or uint16 of shape (n, side, side).
+        rows: For each slice its row in the manifest's table, int64 of shape (n,).
+        config: What it holds.
+        intensity: How Hounsfield units became grey, as in the manifest; of no meaning for 16 bits.
+        manifest_digest: `Manifest.digest()` of the manifest it was made from.
+        mean: Mean of all pixels, as a fraction of the largest value of the type.
+        std: Their standard deviation (of the population), likewise.
+        left_out: Slices that could not be read, counted by reason.
+    """
+
+    folder: Path
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    rows: npt.NDArray[np.int64]
+    config: StoreConfig
+    intensity: str
+    manifest_digest: str
+    mean: float
+    std: float
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of slices."""
+        return len(self.rows)
+
+    @property
+    def side(self) -> int:
+        """Rows and columns of each slice."""
+        return self.config.side
+
+
+def open_store(path: str | os.PathLike[str]) -> SliceStore:
+    """Open the store in this folder.
+
+    Raises:
+        StoreError: There is none, it is damaged, or its version is not this one's.
+    """
+    folder = Path(path)
+    try:
+        about = json.loads((folder / _ABOUT).read_text())
+        version = about.pop("store_version")
+    except (OSError, ValueError, KeyError, AttributeError):
+        raise StoreError(f"{folder}: expected the folder of a packed store with {_ABOUT}, found none") from None
+    if version != STORE_VERSION:
+        raise StoreError(
+            f"{folder}: store version {version}, but this ctprune reads {STORE_VERSION}: build it again"
+        )
+    try:
+        config = StoreConfig(**about.pop("config"))
+        pixels = np.load(folder / _PIXELS, mmap_mode="r")
+        rows = np.load(folder / _ROWS)
+        store = SliceStore(folder=folder, pixels=pixels, rows=rows, config=config, **about)
+    except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+        raise StoreError(f"{folder}: the store is damaged ({error}): delete it and build it again") from None
+    if pixels.shape != (len(rows), config.side, config.side) or pixels.dtype != _dtype(config.depth):
+        raise StoreError(f"{folder}: the store is damaged: delete it and build it again")
+    return store
+
+
+def build_store(
+    manifest: Manifest | str | os.PathLike[str],
+    *,
+    use: str = "kept",
+    side: int = 256,
+    depth: int = 8,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    threads: int = 0,
+    progress: StoreProgress | None = None,
+) -> SliceStore:
+    """Decode slices of a manifest into a packed store, or open the store that is there already.
+
+    A slice becomes grey as it was fingerprinted (or HU + 32768), then a square: resampled with Pillow's Lanczos
+    filter, in sizes as torchvision's `Resize(side)` and `CenterCrop(side)` take them. The slices are in the order
+    of the manifest. Slices whose files are gone, changed or broken are left out and counted in `left_out`.
+
+    Args:
+        manifest: A run's folder, its manifest file, or a `Manifest`.
+        use: See `ctprune.store.StoreConfig`, also for side, depth and seed.
+        side: Rows and columns of the squares.
+        depth: Bits, 8 or 16.
+        seed: Seed of the `random` sample.
+        out: Folder of the store; by default one in the run's folder. A store in it that does not fit is replaced.
+        threads: Number of threads, 0 for one per core; the result does not depend on it.
+        progress: Called a few times a second with the numbers of slices done and of all.
+
+    Raises:
+        ConfigError: An option cannot be used, or a `Manifest` comes without `out`.
+        ManifestError: There is no manifest, or it has no such slice.
+        SourceError: None of the slices can be read any more.
+        OutputError: The folder holds something else, or cannot be written.
+        Interrupted: Ctrl-C; nothing is left behind.
+
+    >>> import ctprune, tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = ctprune.phantom.write_archive(folder / "dicoms", patients=1, size=64)
+    >>> _ = ctprune.reduce(folder / "dicoms", out=folder / "run")
+    >>> store = ctprune.build_store(folder / "run", side=32)
+    >>> store.pixels.shape == (len(store), 32, 32), store.pixels.dtype.name
+    (True, 'uint8')
+    """
+    config = StoreConfig(use=use, side=side, depth=depth, seed=seed)
+    if threads < 0:
+        raise ConfigError(f"--threads {threads}: expected 0 (one per core) or more")
+    if out is not None:
+        folder = Path(out)
+    elif isinstance(manifest, Manifest):
+        raise ConfigError("out is missing: name a folder for the store of a manifest that is in memory")
+    else:
+        folder = manifest_path(manifest).parent / config.folder_name
+    if not isinstance(manifest, Manifest):
+        manifest = Manifest.load(manifest)
+    digest = manifest.digest()
+    there = _fitting_store(folder, config, digest)
+    if there is not None:
+        return there
+    rows = _chosen_rows(manifest, config)
+    with replace_folder(folder) as beside:
+        builder = _Builder(manifest, config, threads, progress or (lambda done, of: None))
+        builder.write(rows, beside, digest)
+    return open_store(folder)
+
+
+def _fitting_store(folder: Path, config: StoreConfig, digest: str) -> SliceStore | None:
+    """The store that is there, if it is this one; refuses a folder that holds anything else than a store."""
+    if not (folder / _ABOUT).is_file():
+        check_free(folder)
+        return None
+    try:
+        store = open_store(folder)
+    except StoreError:
+        return None
+    return store if (store.config, store.manifest_digest) == (config, digest) else None
+
+
+def _chosen_rows(manifest: Manifest, config: StoreConfig) -> npt.NDArray[np.int64]:
+    status = manifest.table["status"]
+    kept = np.flatnonzero(pc.equal(status, "kept").to_numpy())
+    slices = np.flatnonzero(pc.is_in(status, pa.array(["kept", "dropped"])).to_numpy())
+    rows = kept if config.use == "kept" else slices
+    if config.use == "random":
+        # Raw numbers of a bit generator, unlike numpy's distributions, never change from version to version.
+        lots = np.random.PCG64(config.seed).random_raw(len(rows))
+        rows = np.sort(rows[np.argsort(lots, kind="stable")[: len(kept)]])
+    if not len(rows):
+        raise ManifestError(f"the manifest has no slices to use ({config.use}): there is nothing to pack")
+    return rows.astype(np.int64)
+
+
+class _Builder:
+    """One store on its way."""
+
+    def __init__(self, manifest: Manifest, config: StoreConfig, threads: int, progress: StoreProgress) -> None:
+        self._manifest = manifest
+        self._config = config
+        self._threads = threads
+        self._progress = progress
+        self._left_out: Counter[str] = Counter()
+        self._sum = self._sum_of_squares = 0
+        self._stamps: dict[str, tuple[int, int] | None] = {}
+
+    def write(self, rows: npt.NDArray[np.int64], folder: Path, digest: str) -> None:
+        """Fill the folder with these rows of the manifest."""
+        packed: list[npt.NDArray[np.int64]] = []
+        done = 0
+        with (folder / _PIXELS).open("wb") as file:
+            self._write_header(file, len(rows))
+            try:
+                for batch in self._batches(rows):
+                    square, good = self._read(batch, done, len(rows))
+                    file.write(square[good].data)
+                    packed.append(batch[good])
+                    done += len(batch)
+            except KeyboardInterrupt:
+                raise Interrupted(f"interrupted after {done} of {len(rows)} slices; nothing was written") from None
+            kept = np.concatenate(packed)
+            if not len(kept):
+                reason = self._left_out.most_common(1)[0][0]
+                raise SourceError(f"none of {len(rows)} slices could be read for the packed store: {reason}")
+            # numpy leaves room for any number of slices: the header keeps its length.
+            file.seek(0)
+            self._write_header(file, len(kept))
+        np.save(folder / _ROWS, kept)
+        (folder / _ABOUT).write_text(json.dumps(self._about(len(kept), digest), indent=2) + "\n")
+
+    def _batches(self, rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+        size = max(1, _BATCH_BYTES // (self._config.side**2 * self._config.depth // 8))
+        return (rows[start : start + size] for start in range(0, len(rows), size))
+
+    def _write_header(self, file: BinaryIO, slices: int) -> None:
+        side = self._config.side
+        descr = np.lib.format.dtype_to_descr(_dtype(self._config.depth))
+        header = {"descr": descr, "fortran_order": False, "shape": (slices, side, side)}
+        np.lib.format.write_array_header_1_0(file, header)
+
+    def _read(
+        self, batch: npt.NDArray[np.int64], done: int, total: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """The squares of these rows, and which of them could be made."""
+        side = self._config.side
+        squares = np.empty((len(batch), side, side), _dtype(self._config.depth))
+        names = ["source", "path", "frame", "reader", "file_size", "file_mtime_ns"]
+        lines = self._manifest.table.select(names).take(pa.array(batch)).to_pylist()
+        reading = {name: self._manifest.config[name] for name in ("intensity", "modality", "max_slice_mb")}
+        outcomes = _core.pack(
+            [(os.path.join(line["source"], line["path"]), line["frame"]) for line in lines],
+            squares,
+            threads=self._threads,
+            progress=lambda count: self._progress(done + count, total),
+            **reading,
+        )
+        good = np.zeros(len(batch), np.bool_)
+        for place, (line, outcome) in enumerate(zip(lines, outcomes, strict=True)):
+            if outcome[2] and line["reader"] == "pydicom":
+                outcome = self._read_with_pydicom(line, squares[place : place + 1])
+            good[place] = self._take(line, outcome)
+        self._progress(done + len(batch), total)
+        return squares, good
+
+    def _take(self, line: dict[str, Any], outcome: tuple[int, int, str]) -> bool:
+        """Count a slice in, or out."""
+        total, total_of_squares, reason = outcome
+        if not reason and self._stamp(line) != (line["file_size"], line["file_mtime_ns"]):
+            reason = "the file has changed since the manifest was made: run 'ctprune reduce' again"
+        if reason:
+            self._left_out[reason] += 1
+            return False
+        self._sum += total
+        self._sum_of_squares += total_of_squares
+        return True
+
+    def _stamp(self, line: dict[str, Any]) -> tuple[int, int] | None:
+        path = os.path.join(line["source"], line["path"])
+        if path not in self._stamps:
+            # Slices of a file follow each other, so that the last one's is enough.
+            self._stamps.clear()
+            try:
+                found = os.stat(path)
+                self._stamps[path] = (found.st_size, found.st_mtime_ns)
+            except OSError:
+                self._stamps[path] = None
+        return self._stamps[path]
+
+    def _read_with_pydicom(self, line: dict[str, Any], out: npt.NDArray[Any]) -> tuple[int, int, str]:
+        from ctprune.pydicom_reader import read_slices
+
+        config = self._manifest.config
+        path = os.path.join(line["source"], line["path"])
+        limit = config["max_slice_mb"] << 20
+        for info, pixels, slope, intercept in read_slices(
+            path, modality=config["modality"], max_slice_bytes=limit
+        ):
+            if info["frame"] == line["frame"]:
+                return _core.pack_decoded(pixels, slope, intercept, out, config["intensity"])
+        return 0, 0, "pydicom cannot read the slice any more"
+
+    def _about(self, slices: int, digest: str) -> dict[str, Any]:
+        count = slices * self._config.side**2
+        largest = 2**self._config.depth - 1
+        variance = count * self._sum_of_squares - self._sum**2
+        return {
+            "store_version": STORE_VERSION,
+            "config": asdict(self._config),
+            "intensity": self._manifest.config["intensity"],
+            "manifest_digest": digest,
+            "mean": self._sum / (count * largest),
+            # From whole numbers, so no digit is lost to the difference.
+            "std": math.sqrt(variance / (count * largest) ** 2),
+            "left_out": dict(self._left_out.most_common()),
+        }
+
+
+def _dtype(depth: int) -> np.dtype[Any]:
+    """Little-endian whatever the machine, so that stores travel."""
+    return np.dtype("<u1" if depth == 8 else "<u2")

@@ -1,0 +1,206 @@
+"""The packed store: pixels equal Pillow's, and it accounts for every slice."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ctprune
+from ctprune.store import HU_OFFSET
+from tests.reference import slices as reference
+
+
+@pytest.fixture(scope="module")
+def run(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store") / "run"
+    ctprune.reduce(archive, out=folder)
+    return folder
+
+
+def square(picture: np.ndarray, side: int) -> np.ndarray:
+    """By Pillow: the shorter side to `side`, then the middle, in torchvision's sizes."""
+    rows, columns = picture.shape
+    shorter = min(rows, columns)
+    rows, columns = side * rows // shorter, side * columns // shorter
+    resized = np.asarray(Image.fromarray(picture).resize((columns, rows), Image.Resampling.LANCZOS))
+    top, left = round((rows - side) / 2), round((columns - side) / 2)
+    return resized[top : top + side, left : left + side]
+
+
+def slices_of(run: Path) -> list[dict[str, Any]]:
+    rows = ctprune.Manifest.load(run).table.to_pylist()
+    return [dict(row, row=i) for i, row in enumerate(rows) if row["status"] in ("kept", "dropped")]
+
+
+@pytest.mark.parametrize("side", [64, 96, 130])
+def test_8_bits_are_grey_resized_by_pillow(run: Path, tmp_path: Path, side: int) -> None:
+    store = ctprune.build_store(run, use="all", side=side, out=tmp_path / "store")
+    lines = slices_of(run)
+    assert store.rows.tolist() == [line["row"] for line in lines]
+    for line, pixels in zip(lines, store.pixels, strict=True):
+        grey = reference.grey_by_minmax(
+            reference.hounsfield_units(Path(line["source"], line["path"]), line["frame"])
+        )
+        np.testing.assert_array_equal(pixels, square(grey, side))
+
+
+def test_16_bits_are_hounsfield_units_resized_in_floating_point(run: Path, tmp_path: Path) -> None:
+    store = ctprune.build_store(run, use="all", side=48, depth=16, out=tmp_path / "store")
+    assert store.pixels.dtype == np.uint16
+    for line, pixels in zip(slices_of(run), store.pixels, strict=True):
+        hu = reference.hounsfield_units(Path(line["source"], line["path"]), line["frame"])
+        expected = np.rint(square(hu.astype(np.float32), 48) + HU_OFFSET)
+        np.testing.assert_array_equal(pixels, expected)
+
+
+def test_longer_sides_are_cropped_and_pictures_spread_to_16_bits(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    random = np.random.default_rng(0)
+    pictures = {"tall": (90, 41), "wide": (33, 100), "tiny": (2, 3)}
+    for name, shape in pictures.items():
+        picture = random.integers(0, 256, shape, np.uint8)
+        Image.fromarray(picture).save(tmp_path / "in" / f"{name}.png")
+    ctprune.reduce(tmp_path / "in", out=tmp_path / "run", method="all")
+    lines = slices_of(tmp_path / "run")
+    shallow = ctprune.build_store(tmp_path / "run", side=32).pixels
+    deep = ctprune.build_store(tmp_path / "run", side=32, depth=16).pixels
+    for line, small, wide in zip(lines, shallow, deep, strict=True):
+        picture = np.asarray(Image.open(Path(line["source"], line["path"])))
+        np.testing.assert_array_equal(small, square(picture, 32))
+        exact = square(picture.astype(np.float32) * 257, 32)
+        # Pillow 13 takes the columns of tall pictures first, which shows in the last bit before rounding.
+        np.testing.assert_allclose(wide, np.rint(np.clip(exact, 0, 65535)), rtol=0, atol=1)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_mean_and_std_are_those_of_all_pixels(run: Path, tmp_path: Path, depth: int) -> None:
+    store = ctprune.build_store(run, side=40, depth=depth, out=tmp_path / "store")
+    fractions = np.asarray(store.pixels, np.float64) / (2**depth - 1)
+    assert store.mean == pytest.approx(fractions.mean(), rel=1e-12)
+    assert store.std == pytest.approx(fractions.std(), rel=1e-9)
+
+
+def test_the_same_bytes_at_any_number_of_threads(run: Path, tmp_path: Path) -> None:
+    for threads in (1, 3):
+        ctprune.build_store(run, use="all", side=32, out=tmp_path / str(threads), threads=threads)
+    for name in ("pixels.npy", "rows.npy", "store.json"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
+
+
+def test_a_random_sample_has_as_many_slices_as_were_kept(run: Path, tmp_path: Path) -> None:
+    manifest = ctprune.Manifest.load(run)
+    samples = [
+        ctprune.build_store(run, use="random", side=16, seed=seed, out=tmp_path / str(seed)).rows
+        for seed in (0, 1)
+    ]
+    assert all(len(sample) == manifest.counts()["kept"] for sample in samples)
+    assert all((np.diff(sample) > 0).all() for sample in samples)
+    assert samples[0].tolist() != samples[1].tolist()
+
+
+def test_a_store_is_reused_as_long_as_it_fits(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+
+    def identity() -> int:
+        return (folder / "pixels.npy").stat().st_ino
+
+    ctprune.build_store(run, side=16, out=folder)
+    first = identity()
+    ctprune.build_store(run, side=16, seed=5, out=folder)
+    assert identity() == first
+    ctprune.build_store(run, side=17, out=folder)
+    assert identity() != first
+    second = identity()
+    ctprune.build_store(ctprune.reduce(run_source(run), threshold=3), side=17, out=folder)
+    assert identity() != second
+    third = identity()
+    (folder / "pixels.npy").write_bytes((folder / "pixels.npy").read_bytes()[:-5])
+    with pytest.raises(ctprune.StoreError, match="damaged"):
+        ctprune.open_store(folder)
+    ctprune.build_store(ctprune.reduce(run_source(run), threshold=3), side=17, out=folder)
+    assert identity() != third
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+
+
+def run_source(run: Path) -> Path:
+    return Path(json.loads((run / "summary.json").read_text())["sources"][0])
+
+
+def test_slices_that_cannot_be_read_are_left_out_with_the_reason(archive: Path, tmp_path: Path) -> None:
+    shutil.copytree(archive, tmp_path / "in")
+    ctprune.reduce(tmp_path / "in", out=tmp_path / "run", method="all")
+    lines = slices_of(tmp_path / "run")
+    single = [line for line in lines if sum(other["path"] == line["path"] for other in lines) == 1]
+    gone, cut, touched = (Path(line["source"], line["path"]) for line in single[:3])
+    gone.unlink()
+    cut.write_bytes(cut.read_bytes()[:3000])
+    os.utime(touched, ns=(1, 1))
+    store = ctprune.build_store(tmp_path / "run", side=16)
+    assert store.rows.tolist() == [line["row"] for line in lines if line not in single[:3]]
+    assert sum(store.left_out.values()) == 3
+    assert any("has changed since the manifest was made" in reason for reason in store.left_out)
+    assert ctprune.open_store(tmp_path / "run" / "store-kept-16-8").left_out == store.left_out
+    shutil.rmtree(tmp_path / "in")
+    with pytest.raises(ctprune.SourceError, match=r"none of .* slices could be read"):
+        ctprune.build_store(tmp_path / "run", side=17)
+    assert not (tmp_path / "run" / "store-kept-17-8").exists()
+
+
+def test_volumes_in_one_file(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    (tmp_path / "in").mkdir()
+    volume = np.random.default_rng(2).integers(-1000, 1000, (20, 24, 9)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "in" / "a.nii")
+    with gzip.open(tmp_path / "in" / "b.nii.gz", "wb") as file:
+        file.write((tmp_path / "in" / "a.nii").read_bytes())
+    ctprune.reduce(tmp_path / "in", out=tmp_path / "run", method="all")
+    store = ctprune.build_store(tmp_path / "run", side=20)
+    assert len(store) == 18
+    np.testing.assert_array_equal(store.pixels[:9], store.pixels[9:])
+
+
+def test_ctrl_c_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
+    def stop(done: int, of: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(ctprune.Interrupted, match="nothing was written"):
+        ctprune.build_store(run, side=32, out=tmp_path / "store", progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_reaches_the_end(run: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    store = ctprune.build_store(
+        run, side=16, out=tmp_path / "store", progress=lambda done, of: seen.append((done, of))
+    )
+    assert seen[-1] == (len(store), len(store))
+
+
+def test_mistakes_are_one_sentence(run: Path, manifest: ctprune.Manifest, tmp_path: Path) -> None:
+    for options, sentence in (
+        ({"use": "some"}, "expected one of kept, all, random"),
+        ({"side": 0}, "expected 8 to 4096"),
+        ({"depth": 12}, "expected 8 or 16"),
+        ({"seed": -1}, "--seed"),
+        ({"threads": -1}, "--threads"),
+    ):
+        with pytest.raises(ctprune.ConfigError, match=sentence):
+            ctprune.build_store(run, **options)
+    with pytest.raises(ctprune.ConfigError, match="out is missing"):
+        ctprune.build_store(manifest)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious").write_text("")
+    with pytest.raises(ctprune.OutputError, match="nothing is overwritten"):
+        ctprune.build_store(run, out=tmp_path / "mine")
+    with pytest.raises(ctprune.StoreError, match="found none"):
+        ctprune.open_store(tmp_path)
+    with pytest.raises(ctprune.ManifestError):
+        ctprune.build_store(tmp_path)
