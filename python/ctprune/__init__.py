@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ctprune import phantom
     from ctprune.backbone import load_backbone
     from ctprune.config import ReduceConfig
+    from ctprune.cosine import CosineSelection, cosine_exemplars
     from ctprune.errors import (
         ConfigError,
         CtpruneError,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "backbone": ["load_backbone"],
     "config": ["ReduceConfig"],
+    "cosine": ["CosineSelection", "cosine_exemplars"],
     "errors": [
         "ConfigError",
         "CtpruneError",
@@ -63,6 +65,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "ConfigError",
+    "CosineSelection",
     "CtpruneError",
     "ExportConfig",
     "Exported",
@@ -82,6 +85,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "build_store",
+    "cosine_exemplars",
     "dhash",
     "export_kept",
     "hamming",

@@ -15,6 +15,7 @@ __all__ = [
     "__version__",
     "canonical_intensity",
     "check_pattern",
+    "cosine_exemplars",
     "describe",
     "dhash",
     "encode_frame",
@@ -50,6 +51,8 @@ class Archive:
     def select(
         self, /, *, method: str, threshold: int, keep: float | None, n: int, seed: int, whole_archive: bool
     ) -> None: ...
+    def adopt(self, /, exemplar: npt.NDArray[np.uint32], similarity: npt.NDArray[np.float32]) -> None: ...
+    def volume_starts(self, /) -> list[int]: ...
     def lines(self, /) -> int: ...
     def volumes(self, /) -> int: ...
     def oddities(self, /) -> dict[str, int]: ...
@@ -81,6 +84,13 @@ def export_png(
     max_slice_mb: int,
     threads: int,
 ) -> list[str]: ...
+def cosine_exemplars(
+    embeddings: npt.NDArray[np.uint16],
+    starts: list[int],
+    threshold: float | None,
+    keep: float | None,
+    threads: int,
+) -> tuple[float, npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
 def pack(
     slices: list[tuple[str, int]],
     out: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],

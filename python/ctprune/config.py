@@ -9,17 +9,18 @@ from typing import Any, Literal
 from ctprune import _core
 from ctprune.errors import ConfigError
 
-Method = Literal["hash", "all", "every-n", "random"]
+Method = Literal["hash", "deep", "all", "every-n", "random"]
 Scope = Literal["volume", "dataset"]
 Order = Literal["position", "path"]
 
-METHODS: tuple[Method, ...] = ("hash", "all", "every-n", "random")
+METHODS: tuple[Method, ...] = ("hash", "deep", "all", "every-n", "random")
 SCOPES: tuple[Scope, ...] = ("volume", "dataset")
 ORDERS: tuple[Order, ...] = ("position", "path")
 
 #: Which method-specific options each method takes.
 METHOD_OPTIONS: dict[str, frozenset[str]] = {
     "hash": frozenset({"threshold", "keep"}),
+    "deep": frozenset({"threshold", "keep", "weights"}),
     "all": frozenset(),
     "every-n": frozenset({"n"}),
     "random": frozenset({"threshold", "keep", "seed"}),
@@ -34,14 +35,16 @@ class ReduceConfig:
     """What decides which slices are kept.
 
     Args:
-        method: `hash`, `all`, `every-n` or `random`.
-        threshold: Largest Hamming distance, in bits, at which two slices are near-duplicates. Default: 6 of 64
-            bits, as in the paper, and the same share of the bits at other hash sizes.
-        keep: Fraction of slices to keep, above 0 and up to 1. With `hash` the threshold that comes nearest is
-            taken; with `random` it is the size of the sample (default: as many as `hash` keeps).
+        method: `hash`, `deep`, `all`, `every-n` or `random`.
+        threshold: With `hash`, the largest Hamming distance, in bits, at which two slices are near-duplicates.
+            Default: 6 of 64 bits, as in the paper, and the same share of the bits at other hash sizes. With
+            `deep`, the smallest cosine similarity of two embeddings of near-duplicates.
+        keep: Fraction of slices to keep, above 0 and up to 1. With `hash` and `deep` the threshold that comes
+            nearest is taken; with `random` it is the size of the sample (default: as many as `hash` keeps).
         hash_size: Rows of the dHash, 2 to 32: it has `hash_size²` bits.
         n: With `every-n`, keep the slices whose index in the volume is a multiple of n. Default 10.
         seed: Seed of the `random` sample. Default 0.
+        weights: With `deep`, the backbone's file for `ctprune.load_backbone`; None takes torchvision's ResNet-50.
         scope: Compare slices within their `volume` or within the whole `dataset`.
         order: Order of slices: `position` along the volume's normal, or `path` as text.
         intensity: From Hounsfield units to 8-bit grey: `minmax` per slice, a named window such as `lung`,
@@ -59,11 +62,12 @@ class ReduceConfig:
     """
 
     method: str = "hash"
-    threshold: int | None = None
+    threshold: float | None = None
     keep: float | None = None
     hash_size: int = 8
     n: int | None = None
     seed: int | None = None
+    weights: str | None = None
     scope: str = "volume"
     order: str = "position"
     intensity: str = "minmax"
@@ -77,14 +81,14 @@ class ReduceConfig:
         _one_of("order", self.order, ORDERS)
         self._refuse_foreign_options()
         _in_range("hash-size", self.hash_size, 2, 32)
-        bits = self.hash_size**2
-        if self.threshold is None and self.keep is None and "threshold" in METHOD_OPTIONS[self.method]:
-            object.__setattr__(self, "threshold", round(PAPER_THRESHOLD * bits / 64))
+        if self.method == "deep":
+            self._check_cosine()
+        else:
+            self._check_distance(self.hash_size**2)
         if self.n is None and self.method == "every-n":
             object.__setattr__(self, "n", 10)
         if self.seed is None and self.method == "random":
             object.__setattr__(self, "seed", 0)
-        _in_range("threshold", self.threshold, 0, bits)
         _in_range("n", self.n, 1, 2**31 - 1)
         _in_range("seed", self.seed, 0, 2**64 - 1)
         _in_range("max-slice-mb", self.max_slice_mb, 1, 2**20)
@@ -96,8 +100,24 @@ class ReduceConfig:
             raise ConfigError(f"--intensity {self.intensity}: {error}") from None
         self._check_pattern()
 
+    def _check_distance(self, bits: int) -> None:
+        if self.threshold is None and self.keep is None and "threshold" in METHOD_OPTIONS[self.method]:
+            object.__setattr__(self, "threshold", round(PAPER_THRESHOLD * bits / 64))
+        if self.threshold is None:
+            return
+        if self.threshold != int(self.threshold):
+            raise ConfigError(f"--threshold {self.threshold}: expected a whole number of bits, 0 to {bits}")
+        object.__setattr__(self, "threshold", int(self.threshold))
+        _in_range("threshold", int(self.threshold), 0, bits)
+
+    def _check_cosine(self) -> None:
+        if self.threshold is None and self.keep is None:
+            raise ConfigError("--method deep needs --threshold (a cosine, such as 0.95) or --keep (such as 0.1)")
+        if self.threshold is not None and not -1 <= self.threshold <= 1:
+            raise ConfigError(f"--threshold {self.threshold}: expected a cosine similarity, -1 to 1")
+
     def _refuse_foreign_options(self) -> None:
-        for option in ("threshold", "keep", "n", "seed"):
+        for option in ("threshold", "keep", "n", "seed", "weights"):
             if getattr(self, option) is not None and option not in METHOD_OPTIONS[self.method]:
                 takers = " or ".join(method for method in METHODS if option in METHOD_OPTIONS[method])
                 raise ConfigError(f"--{option} belongs to --method {takers}, not to {self.method}")

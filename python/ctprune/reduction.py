@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +29,9 @@ from ctprune.manifest import (
     write_manifest,
 )
 
+if TYPE_CHECKING:
+    from ctprune.deep_selection import DeepSelection
+
 SUMMARY_NAME = "summary.json"
 
 #: What an interrupted run has read so far; the next run with the same options goes on from there.
@@ -47,7 +50,7 @@ class Progress:
     """How far a reduction has come; sizes in bytes, counts since its start.
 
     Attributes:
-        stage: `finding`, `reading`, `selecting` or `writing`.
+        stage: `finding`, `reading`, `selecting`, `embedding` or `writing`.
     """
 
     stage: str
@@ -59,6 +62,7 @@ class Progress:
     slices_read: int = 0
     files_reused: int = 0
     files_vanished: int = 0
+    slices_embedded: int = 0
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -69,11 +73,13 @@ def reduce(
     *,
     out: str | os.PathLike[str] | None = None,
     method: str = "hash",
-    threshold: int | None = None,
+    threshold: float | None = None,
     keep: float | None = None,
     hash_size: int = 8,
     n: int | None = None,
     seed: int | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    download: bool = False,
     scope: str = "volume",
     order: str = "position",
     intensity: str = "minmax",
@@ -91,11 +97,13 @@ def reduce(
         out: Folder for `manifest.parquet` and `summary.json`; a manifest that is there already is reused where
             files are unchanged. None writes nothing.
         method: See `ctprune.ReduceConfig`, also for the other options of selection.
-        threshold: Hamming distance in bits.
+        threshold: Hamming distance in bits, or cosine similarity with `deep`.
         keep: Fraction of slices to keep.
         hash_size: Rows of the dHash.
         n: Every n-th slice.
         seed: Seed of the sample.
+        weights: With `deep`, the backbone's file.
+        download: With `deep`, fetch torchvision's ResNet-50 where it is not on disk.
         scope: `volume` or `dataset`.
         order: `position` or `path`.
         intensity: From Hounsfield units to grey.
@@ -113,6 +121,8 @@ def reduce(
         ConfigError: An option cannot be used.
         SourceError: A source is not there.
         UnreadableError: With `fail_first`, a file cannot be read.
+        WeightsError: With `deep`, the weights are not there or cannot be used.
+        MissingExtraError: With `deep`, the extra `train` is not installed.
 
     >>> import ctprune, tempfile
     >>> from pathlib import Path
@@ -129,6 +139,7 @@ def reduce(
         hash_size=hash_size,
         n=n,
         seed=seed,
+        weights=None if weights is None else os.fspath(weights),
         scope=scope,
         order=order,
         intensity=intensity,
@@ -136,7 +147,9 @@ def reduce(
         volume_pattern=volume_pattern,
         max_slice_mb=max_slice_mb,
     )
-    run = Reduction(sources, config, out=out, threads=threads, fail_first=fail_first, progress=progress)
+    run = Reduction(
+        sources, config, out=out, threads=threads, fail_first=fail_first, download=download, progress=progress
+    )
     return run.carry_out()
 
 
@@ -151,14 +164,19 @@ class Reduction:
         out: str | os.PathLike[str] | None = None,
         threads: int = 0,
         fail_first: bool = False,
+        download: bool = False,
         progress: ProgressCallback | None = None,
     ) -> None:
+        if download and (config.method != "deep" or config.weights is not None):
+            raise ConfigError("--download belongs to --method deep without --weights")
         if threads < 0:
             raise ConfigError(f"--threads {threads}: expected 0 (one per core) or more")
         self.config = config
         self.sources = _resolve(sources)
         self.out = None if out is None else Path(out)
         self.fail_first = fail_first
+        self._download = download
+        self._deep: DeepSelection | None = None
         self.summary: dict[str, Any] = {}
         self._progress = progress or (lambda _: None)
         self._archive = _core.Archive(**config.reading(), threads=threads)
@@ -184,6 +202,13 @@ class Reduction:
         """Do all steps and return the manifest; writes it when there is a folder to write to."""
         if self.out is not None:
             check_writable(self.out)
+        if self.config.method == "deep":
+            # Before hours of reading, since it may fail.
+            from ctprune.deep_selection import DeepSelection
+
+            self._deep = DeepSelection(self.config, download=self._download, threads=self._threads)
+            # Loading a network is not reading.
+            self._started = time.perf_counter()
         try:
             self.find()
             self._read()
@@ -243,9 +268,12 @@ class Reduction:
 
     def _select(self) -> None:
         config = self.config
+        if self._deep is not None:
+            self._deep.select(self._archive, self.out, self._report_embedding)
+            return
         self._archive.select(
             method=config.method,
-            threshold=config.threshold or 0,
+            threshold=int(config.threshold or 0),
             keep=config.keep,
             n=config.n or 1,
             seed=config.seed or 0,
@@ -276,8 +304,11 @@ class Reduction:
         write_manifest(self.out / PARTIAL_NAME, self._batches(), self.config.to_dict())
         return f"{done}; the same command goes on from there"
 
-    def _report(self, stage: str) -> Progress:
-        progress = Progress(stage=stage, **self._archive.progress())
+    def _report_embedding(self, slices_embedded: int) -> None:
+        self._report("embedding", slices_embedded)
+
+    def _report(self, stage: str, slices_embedded: int = 0) -> Progress:
+        progress = Progress(stage=stage, slices_embedded=slices_embedded, **self._archive.progress())
         self._progress(progress)
         return progress
 
@@ -290,7 +321,7 @@ class Reduction:
             "ctprune_version": _core.__version__,
             "config": manifest.config,
             "sources": [str(source) for source in self.sources],
-            "threshold": self._archive.threshold(),
+            "threshold": self._archive.threshold() if self._deep is None else self._deep.threshold,
             "files": progress["files_found"],
             "files_read": progress["files_read"],
             "files_reused": progress["files_reused"],
@@ -309,6 +340,7 @@ class Reduction:
             "megabytes_per_second": round(progress["bytes_read"] / reading_seconds / 1e6, 1),
             "threads": self._threads,
             "machine": f"{platform.system()} {platform.machine()}",
+            **({} if self._deep is None else {"embeddings": self._deep.summary()}),
         }
 
 

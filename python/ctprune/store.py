@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from ctprune import _core
 from ctprune.atomic import check_free, replace_folder
 from ctprune.errors import ConfigError, Interrupted, ManifestError, SourceError, StoreError
 from ctprune.manifest import Manifest, manifest_path
+from ctprune.rows_file import RowsFile
+from ctprune.squares import WHERE, Outcome, path_of, read_squares
 
 #: Version of the layout; other versions are refused.
 STORE_VERSION = 1
@@ -251,23 +253,20 @@ class _Builder:
         """Fill the folder with these rows of the manifest."""
         packed: list[npt.NDArray[np.int64]] = []
         done = 0
-        with (folder / _PIXELS).open("wb") as file:
-            self._write_header(file, len(rows))
+        side = self._config.side
+        with RowsFile(folder / _PIXELS, _dtype(self._config.depth), (side, side)) as pixels:
             try:
                 for batch in self._batches(rows):
-                    square, good = self._read(batch, done, len(rows))
-                    file.write(square[good].data)
+                    squares, good = self._read(batch, done, len(rows))
+                    pixels.append(squares[good])
                     packed.append(batch[good])
                     done += len(batch)
             except KeyboardInterrupt:
                 raise Interrupted(f"interrupted after {done} of {len(rows)} slices; nothing was written") from None
-            kept = np.concatenate(packed)
-            if not len(kept):
-                reason = self._left_out.most_common(1)[0][0]
-                raise SourceError(f"none of {len(rows)} slices could be read for the packed store: {reason}")
-            # numpy leaves room for any number of slices: the header keeps its length.
-            file.seek(0)
-            self._write_header(file, len(kept))
+        kept = np.concatenate(packed)
+        if not len(kept):
+            reason = self._left_out.most_common(1)[0][0]
+            raise SourceError(f"none of {len(rows)} slices could be read for the packed store: {reason}")
         np.save(folder / _ROWS, kept)
         (folder / _ABOUT).write_text(json.dumps(self._about(len(kept), digest), indent=2) + "\n")
 
@@ -275,37 +274,26 @@ class _Builder:
         size = max(1, _BATCH_BYTES // (self._config.side**2 * self._config.depth // 8))
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
-    def _write_header(self, file: BinaryIO, slices: int) -> None:
-        side = self._config.side
-        descr = np.lib.format.dtype_to_descr(_dtype(self._config.depth))
-        header = {"descr": descr, "fortran_order": False, "shape": (slices, side, side)}
-        np.lib.format.write_array_header_1_0(file, header)
-
     def _read(
         self, batch: npt.NDArray[np.int64], done: int, total: int
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """The squares of these rows, and which of them could be made."""
         side = self._config.side
         squares = np.empty((len(batch), side, side), _dtype(self._config.depth))
-        names = ["source", "path", "frame", "reader", "file_size", "file_mtime_ns"]
+        names = [*WHERE, "file_size", "file_mtime_ns"]
         lines = self._manifest.table.select(names).take(pa.array(batch)).to_pylist()
-        reading = {name: self._manifest.config[name] for name in ("intensity", "modality", "max_slice_mb")}
-        outcomes = _core.pack(
-            [(os.path.join(line["source"], line["path"]), line["frame"]) for line in lines],
+        outcomes = read_squares(
+            lines,
             squares,
+            self._manifest.config,
             threads=self._threads,
             progress=lambda count: self._progress(done + count, total),
-            **reading,
         )
-        good = np.zeros(len(batch), np.bool_)
-        for place, (line, outcome) in enumerate(zip(lines, outcomes, strict=True)):
-            if outcome[2] and line["reader"] == "pydicom":
-                outcome = self._read_with_pydicom(line, squares[place : place + 1])
-            good[place] = self._take(line, outcome)
+        good = np.fromiter((self._take(*pair) for pair in zip(lines, outcomes, strict=True)), np.bool_)
         self._progress(done + len(batch), total)
         return squares, good
 
-    def _take(self, line: dict[str, Any], outcome: tuple[int, int, str]) -> bool:
+    def _take(self, line: dict[str, Any], outcome: Outcome) -> bool:
         """Count a slice in, or out."""
         total, total_of_squares, reason = outcome
         if not reason and self._stamp(line) != (line["file_size"], line["file_mtime_ns"]):
@@ -318,7 +306,7 @@ class _Builder:
         return True
 
     def _stamp(self, line: dict[str, Any]) -> tuple[int, int] | None:
-        path = os.path.join(line["source"], line["path"])
+        path = path_of(line)
         if path not in self._stamps:
             # Slices of a file follow each other, so that the last one's is enough.
             self._stamps.clear()
@@ -328,19 +316,6 @@ class _Builder:
             except OSError:
                 self._stamps[path] = None
         return self._stamps[path]
-
-    def _read_with_pydicom(self, line: dict[str, Any], out: npt.NDArray[Any]) -> tuple[int, int, str]:
-        from ctprune.pydicom_reader import read_slices
-
-        config = self._manifest.config
-        path = os.path.join(line["source"], line["path"])
-        limit = config["max_slice_mb"] << 20
-        for info, pixels, slope, intercept in read_slices(
-            path, modality=config["modality"], max_slice_bytes=limit
-        ):
-            if info["frame"] == line["frame"]:
-                return _core.pack_decoded(pixels, slope, intercept, out, config["intensity"])
-        return 0, 0, "pydicom cannot read the slice any more"
 
     def _about(self, slices: int, digest: str) -> dict[str, Any]:
         count = slices * self._config.side**2

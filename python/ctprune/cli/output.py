@@ -57,7 +57,17 @@ def summary_table(summary: dict[str, Any]) -> Table:
     row("kept", f"{summary['kept']:,}{share}")
     row("dropped", f"{summary['dropped']:,}")
     if summary["threshold"] is not None:
-        row("threshold (Hamming distance)", summary["threshold"])
+        deep = config["method"] == "deep"
+        row(
+            "threshold (cosine similarity)" if deep else "threshold (Hamming distance)",
+            f"{summary['threshold']:.6g}",
+        )
+    if "embeddings" in summary:
+        embeddings = summary["embeddings"]
+        row(
+            "embedded / taken from the last run",
+            f"{embeddings['slices_embedded']:,} / {embeddings['slices_reused']:,}",
+        )
     for status in ("skipped", "failed"):
         row(status, f"{sum(summary[status].values()):,}")
         reasons = list(summary[status].items())

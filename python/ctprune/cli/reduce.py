@@ -32,19 +32,19 @@ def command(
         typer.Option(help="Folder for manifest.parquet and summary.json; reused if it is there already."),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="hash, all, every-n or random.", rich_help_panel=_SELECTION)
+        str, typer.Option(help="hash, deep, all, every-n or random.", rich_help_panel=_SELECTION)
     ] = "hash",
     threshold: Annotated[
-        int | None,
+        float | None,
         typer.Option(
-            help="hash: largest Hamming distance of near-duplicates. Default 6 of 64 bits.",
+            help="hash: largest Hamming distance of near-duplicates, default 6 of 64 bits; deep: smallest cosine.",
             rich_help_panel=_SELECTION,
         ),
     ] = None,
     keep: Annotated[
         float | None,
         typer.Option(
-            help="hash: keep about this fraction and say at which threshold; random: keep this fraction.",
+            help="hash, deep: keep about this fraction and say at which threshold; random: keep this fraction.",
             rich_help_panel=_SELECTION,
         ),
     ] = None,
@@ -57,6 +57,18 @@ def command(
     seed: Annotated[
         int | None, typer.Option(help="random: seed of the sample.", rich_help_panel=_SELECTION)
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="deep: file of a backbone; default torchvision's ResNet-50.", rich_help_panel=_SELECTION
+        ),
+    ] = None,
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download", help="deep: fetch that ResNet-50 if it is not on disk.", rich_help_panel=_SELECTION
+        ),
+    ] = False,
     scope: Annotated[
         str, typer.Option(help="Compare within each volume or over the dataset.", rich_help_panel=_SELECTION)
     ] = "volume",
@@ -129,6 +141,7 @@ def command(
         hash_size=hash_size,
         n=n,
         seed=seed,
+        weights=None if weights is None else str(weights),
         scope=scope,
         order=order,
         intensity=intensity,
@@ -138,7 +151,15 @@ def command(
     )
     wanted = ExportConfig.from_options(export, export_dir, png_depth)
     with _ProgressBar(hidden=quiet) as bar:
-        run = Reduction(source, config, out=out, threads=threads, fail_first=fail_first, progress=bar.update)
+        run = Reduction(
+            source,
+            config,
+            out=out,
+            threads=threads,
+            fail_first=fail_first,
+            download=download,
+            progress=bar.update,
+        )
         if wanted is not None:
             wanted.check(run.sources)
         if dry_run:
@@ -154,6 +175,8 @@ def command(
         for reason, count in exported.left_out.items():
             print_hint(f"not exported: {count:,} kept slices: {reason}")
     _print_result(run, as_json=as_json, quiet=quiet)
+    for reason, count in run.summary.get("embeddings", {}).get("not_embedded_so_kept", {}).items():
+        print_hint(f"kept without an embedding: {count:,} slices: {reason}")
     if run.summary["slices"] == 0:
         print_hint("no slice was found: 'ctprune info FILE' says what ctprune sees in one file")
     if run.summary["failed"]:
@@ -226,7 +249,8 @@ class _ProgressBar:
             self._bar.update(self._task, description="finding files", speed=f"{progress.files_found:,} files")
             return
         if progress.stage != "reading":
-            self._bar.update(self._task, description=progress.stage)
+            embedded = f"{progress.slices_embedded:,} slices" if progress.stage == "embedding" else ""
+            self._bar.update(self._task, description=progress.stage, speed=embedded)
             return
         seconds = max(now - self._start, 1e-3)
         speed = (

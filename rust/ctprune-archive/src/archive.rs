@@ -11,7 +11,7 @@ use crate::walk::{Found, Walker};
 use ctprune_core::fingerprint;
 use ctprune_core::hamming::Fingerprints;
 use ctprune_core::pixels::SlicePixels;
-use ctprune_core::select::{NO_DISTANCE, NO_EXEMPLAR};
+use ctprune_core::select::{NO_DISTANCE, NO_EXEMPLAR, Selection};
 use ctprune_dicom::slice::{Refusal, SliceInfo};
 use rayon::prelude::*;
 use regex::Regex;
@@ -65,6 +65,8 @@ pub struct Archive {
     volumes: Volumes,
     refusals: Vec<u32>,
     choice: Option<Choice>,
+    /// Similarities to the exemplars, of a selection that was adopted.
+    adopted: Option<Vec<f32>>,
 }
 
 impl Archive {
@@ -89,6 +91,7 @@ impl Archive {
             volumes: Volumes::default(),
             refusals: Vec::new(),
             choice: None,
+            adopted: None,
         })
     }
 
@@ -284,6 +287,7 @@ impl Archive {
         self.volumes = pool.install(|| volume::group(table, files, order, pattern));
         self.refusals = refusals(&self.table, &self.files);
         self.choice = None;
+        self.adopted = None;
     }
 
     /// Choose among the grouped slices, within volumes or in the whole archive.
@@ -312,6 +316,29 @@ impl Archive {
             .pool
             .install(|| method.select(Slices { fingerprints, groups }, tick));
         self.choice = Some(choice.map_err(|error| error.to_string())?);
+        self.adopted = None;
+        Ok(())
+    }
+
+    /// Take over a choice among the grouped slices that was made outside: exemplars, itself where kept, and similarities
+    /// to them.
+    pub fn adopt(&mut self, exemplar: Vec<u32>, similarity: Vec<f32>) -> Result<(), String> {
+        let slices = self.volumes.order.len();
+        if exemplar.len() != slices || similarity.len() != slices {
+            let (exemplars, similarities) = (exemplar.len(), similarity.len());
+            return Err(format!(
+                "expected exemplars and similarities of {slices} slices, found {exemplars} and {similarities}"
+            ));
+        }
+        if let Some(exemplar) = exemplar.iter().find(|&&exemplar| exemplar as usize >= slices) {
+            return Err(format!("exemplar {exemplar} is not one of {slices} slices"));
+        }
+        let distance = vec![NO_DISTANCE; slices];
+        self.choice = Some(Choice {
+            selection: Selection { exemplar, distance },
+            threshold: None,
+        });
+        self.adopted = Some(similarity);
         Ok(())
     }
 
@@ -340,8 +367,11 @@ impl Archive {
         self.exemplar(slice) == Some(slice as u32)
     }
 
-    /// Distance of an ordered slice to its exemplar.
+    /// Distance of an ordered slice to its exemplar, or the similarity where the choice was adopted.
     pub(crate) fn similarity(&self, slice: usize) -> Option<f32> {
+        if let Some(similarity) = &self.adopted {
+            return similarity.get(slice).copied();
+        }
         let distance = *self.choice.as_ref()?.selection.distance.get(slice)?;
         (distance != NO_DISTANCE).then_some(f32::from(distance))
     }

@@ -3,6 +3,7 @@
 //! Data flows one way: stored pixels ([`pixels`]) → 8-bit grey ([`intensity`]) → fingerprint
 //! ([`fingerprint`], by [`resample`]) → distance ([`hamming`]) → selection ([`select`]).
 
+pub mod cosine;
 mod cpu;
 pub mod fingerprint;
 pub mod hamming;

@@ -29,6 +29,7 @@ mod volumes;
 
 pub use dataset::{BLOCK, leader_in_dataset};
 pub use error::SelectError;
+pub(crate) use keep_fraction::nearest_length;
 pub use keep_fraction::{Scope, threshold_for_keep};
 pub use sample::{every_n, random};
 pub use volumes::leader_in_volumes;
@@ -126,7 +127,7 @@ impl Cover {
 }
 
 /// Refuses more rows than a `u32` can number, [`NO_EXEMPLAR`] excepted.
-fn check_rows(rows: usize) -> Result<(), SelectError> {
+pub(crate) fn check_rows(rows: usize) -> Result<(), SelectError> {
     if rows as u64 > u64::from(u32::MAX) {
         Err(SelectError::TooManyRows { rows })
     } else {
@@ -144,7 +145,7 @@ fn check_radius(fingerprints: Fingerprints<'_>, radius: u32) -> Result<(), Selec
 }
 
 /// Refuses offsets that do not start at 0, do not end at `rows`, or descend.
-fn check_starts(starts: &[usize], rows: usize) -> Result<(), SelectError> {
+pub(crate) fn check_starts(starts: &[usize], rows: usize) -> Result<(), SelectError> {
     let ends_right = starts.first() == Some(&0) && starts.last() == Some(&rows);
     if ends_right && starts.is_sorted() {
         Ok(())

@@ -10,6 +10,7 @@ use ctprune_archive::geometry::Oddities;
 use ctprune_archive::method::Request;
 use ctprune_archive::volume::Order;
 use ctprune_core::pixels::{Scale, SlicePixels};
+use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::collections::HashMap;
@@ -195,6 +196,21 @@ impl Archive {
             inner.select(&request, whole_archive, &mut tick)
         })?
         .map_err(value_error)
+    }
+
+    /// Take over a selection that was made outside: for each slice its exemplar and the similarity to it.
+    fn adopt(
+        &mut self,
+        exemplar: PyReadonlyArray1<'_, u32>,
+        similarity: PyReadonlyArray1<'_, f32>,
+    ) -> PyResult<()> {
+        let (exemplar, similarity) = (exemplar.as_slice()?.to_vec(), similarity.as_slice()?.to_vec());
+        self.inner.adopt(exemplar, similarity).map_err(value_error)
+    }
+
+    /// First slice of each volume, and the number of slices.
+    fn volume_starts(&self) -> Vec<usize> {
+        self.inner.volumes().starts.clone()
     }
 
     /// Number of manifest rows.

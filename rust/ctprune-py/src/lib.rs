@@ -1,6 +1,7 @@
 //! The Python extension module `ctprune._core`: arguments in, core called without the GIL, errors mapped once.
 
 mod archive;
+mod cosine;
 mod encode;
 mod fingerprint;
 mod frames;
@@ -27,6 +28,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(info::describe, module)?)?;
     module.add_function(wrap_pyfunction!(frames::read_hu, module)?)?;
     module.add_function(wrap_pyfunction!(frames::export_png, module)?)?;
+    module.add_function(wrap_pyfunction!(cosine::cosine_exemplars, module)?)?;
     module.add_function(wrap_pyfunction!(packed::pack, module)?)?;
     module.add_function(wrap_pyfunction!(packed::pack_decoded, module)?)?;
     module.add_function(wrap_pyfunction!(encode::encode_frame, module)?)

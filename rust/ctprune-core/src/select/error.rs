@@ -46,6 +46,16 @@ pub enum SelectError {
         /// The fraction asked for.
         fraction: f64,
     },
+    /// An embedding holds a number that is not finite.
+    NotFinite {
+        /// Its row.
+        row: usize,
+    },
+    /// A threshold that is no cosine.
+    Cosine {
+        /// What was given.
+        threshold: f64,
+    },
     /// The caller asked to stop.
     Cancelled,
 }
@@ -89,6 +99,15 @@ impl fmt::Display for SelectError {
                 write!(
                     f,
                     "the fraction to keep must be above 0 and at most 1, found {fraction}"
+                )
+            }
+            SelectError::NotFinite { row } => {
+                write!(f, "embedding {row} holds a number that is not finite")
+            }
+            SelectError::Cosine { threshold } => {
+                write!(
+                    f,
+                    "the threshold must be a cosine, from -1 to 1, found {threshold}"
                 )
             }
             SelectError::Cancelled => write!(f, "the selection was stopped before its end"),

@@ -34,37 +34,60 @@ pub fn threshold_for_keep(
         return Err(SelectError::Fraction { fraction });
     }
     let wanted = fraction * fingerprints.len() as f64;
-    let mut candidates: Vec<u32> = (0..=fingerprints.bits()).collect();
-    let mut best: Option<(Trial, Selection)> = None;
+    let lengths: Vec<f64> = (0..=fingerprints.bits()).map(f64::from).collect();
+    let (radius, selection) = nearest_length(&lengths, 0.0, wanted, |radius| {
+        let selection = select(fingerprints, scope, radius as u32, progress)?;
+        Ok((selection.kept(), selection))
+    })?;
+    Ok((radius as u32, selection))
+}
+
+/// Finds, among ascending radii in any metric, the one that keeps nearest to `wanted` rows, ties to the smaller.
+///
+/// `select` gives the number kept and the selection at the radius of an index. `slack` is how far off a measured
+/// distance may be.
+pub(crate) fn nearest_length<S>(
+    lengths: &[f64],
+    slack: f64,
+    wanted: f64,
+    mut select: impl FnMut(usize) -> Result<(usize, S), SelectError>,
+) -> Result<(usize, S), SelectError> {
+    let mut candidates: Vec<usize> = (0..lengths.len()).collect();
+    let mut best: Option<(Trial, usize, S)> = None;
     let mut tried: Vec<Trial> = Vec::new();
-    while let Some(radius) = next(&candidates) {
-        let selection = select(fingerprints, scope, radius, progress)?;
+    while let Some(place) = next(lengths, &candidates) {
+        let (kept, selection) = select(place)?;
         let trial = Trial {
-            radius,
-            excess: selection.kept() as f64 - wanted,
+            radius: lengths[place],
+            slack,
+            excess: kept as f64 - wanted,
         };
-        candidates.retain(|&candidate| candidate != radius);
+        candidates.retain(|&candidate| candidate != place);
         tried.push(trial);
-        if best.as_ref().is_none_or(|(best, _)| trial.beats(best)) {
-            best = Some((trial, selection));
+        if best.as_ref().is_none_or(|(best, ..)| trial.beats(best)) {
+            best = Some((trial, place, selection));
         }
-        if let Some((best, _)) = &best {
-            candidates.retain(|&candidate| tried.iter().all(|trial| !trial.rules_out(candidate, best)));
+        if let Some((best, ..)) = &best {
+            candidates.retain(|&candidate| {
+                tried
+                    .iter()
+                    .all(|trial| !trial.rules_out(lengths[candidate], best))
+            });
         }
     }
     // Radius 0 at least was a candidate, and the last one left is always tried.
-    best.map(|(trial, selection)| (trial.radius, selection))
-        .ok_or(SelectError::Fraction { fraction })
+    best.map(|(_, place, selection)| (place, selection))
+        .ok_or(SelectError::Fraction { fraction: wanted })
 }
 
 /// The candidate to try: halves the range on a logarithmic scale, larger first, being faster.
-fn next(candidates: &[u32]) -> Option<u32> {
-    let (first, last) = (f64::from(*candidates.first()?), f64::from(*candidates.last()?));
+fn next(lengths: &[f64], candidates: &[usize]) -> Option<usize> {
+    let (first, last) = (lengths[*candidates.first()?], lengths[*candidates.last()?]);
     let middle = ((first + 1.0) * (last + 1.0)).sqrt() - 1.0;
     candidates
         .iter()
         .copied()
-        .find(|&radius| f64::from(radius) >= middle)
+        .find(|&candidate| lengths[candidate] >= middle)
         .or(candidates.last().copied())
 }
 
@@ -92,7 +115,8 @@ fn select(
 /// A radius and how many rows more than wanted it keeps.
 #[derive(Clone, Copy)]
 struct Trial {
-    radius: u32,
+    radius: f64,
+    slack: f64,
     excess: f64,
 }
 
@@ -104,13 +128,13 @@ impl Trial {
 
     /// Whether this trial shows that `candidate` is further off than `best`. Not if it may be as far: ties
     /// go to the smaller radius.
-    fn rules_out(&self, candidate: u32, best: &Trial) -> bool {
+    fn rules_out(&self, candidate: f64, best: &Trial) -> bool {
         let further = self.excess.abs() > best.excess.abs();
         further
             && if self.excess > 0.0 {
-                candidate.saturating_mul(2) <= self.radius
+                2.0 * (candidate + self.slack) <= self.radius - self.slack
             } else {
-                candidate >= self.radius.saturating_mul(2)
+                candidate - self.slack >= 2.0 * (self.radius + self.slack)
             }
     }
 }

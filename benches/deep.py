@@ -1,0 +1,102 @@
+"""Embeddings of slices: ctprune's pass from files to float16 beside a plain torchvision loop on the same device.
+
+The loop is what one would write: pydicom, grey, Pillow, torchvision's transforms, batches through the network.
+Weights are random, which costs the same time. `python -m benches.deep FOLDER` runs on a GPU when there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+import ctprune
+from benches.measure import Contender, Table, compare
+from ctprune.backbone import create_backbone, save_backbone
+from ctprune.deep import Embedder
+from ctprune.embeddings import embed_slices
+
+_BATCH = 64
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", help="folder of uncompressed DICOM files of a series")
+    parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        table = measure(args.folder, args.backbone, args.rounds, Path(work))
+    print(table.title, *table.notes, sep="\n")
+    print(*(" | ".join(row) for row in [table.header, *table.rows]), sep="\n")
+
+
+def measure(folder: str, backbone: str, rounds: int, work: Path) -> Table:
+    torch.manual_seed(0)
+    weights = work / "backbone.safetensors"
+    save_backbone(create_backbone(backbone), weights, name=backbone, metadata={})
+    embedder = Embedder(weights)
+    manifest = ctprune.reduce(folder, method="all")
+    lines = manifest.kept().to_pylist()
+    paths = [Path(line["source"], line["path"]) for line in lines]
+    module = ctprune.load_backbone(weights).eval().to(embedder.device)
+
+    def ours() -> Any:
+        return embed_slices(_batches(lines), embedder, manifest.config, out=None).embeddings
+
+    def loop() -> Any:
+        return _plain_loop(paths, module, embedder.device)
+
+    ours_found, loop_found = ours().astype(np.float64), loop().astype(np.float64)
+    cosines = (ours_found * loop_found).sum(axis=1)
+    return compare(
+        f"embeddings of {backbone} on {embedder.device}, {torch.get_num_threads()} threads",
+        [
+            Contender(name="ctprune", run=ours, items=len(lines), loops=1),
+            Contender(name="torchvision loop", run=loop, items=len(lines), loops=1),
+        ],
+        rounds=rounds,
+        unit="slices",
+        notes=[f"smallest cosine between the two embeddings of a slice: {cosines.min():.6f}"],
+    )
+
+
+def _batches(lines: list[dict[str, Any]]) -> Any:
+    return lambda size: (lines[start : start + size] for start in range(0, len(lines), size))
+
+
+def _plain_loop(paths: list[Path], module: torch.nn.Module, device: torch.device) -> Any:
+    transform = v2.Compose(
+        [
+            v2.Resize(224, interpolation=v2.InterpolationMode.LANCZOS),
+            v2.CenterCrop(224),
+            v2.Grayscale(3),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(paths), _BATCH):
+            batch = torch.stack([transform(_picture(path)) for path in paths[start : start + _BATCH]])
+            found.append(torch.nn.functional.normalize(module(batch.to(device)), dim=1).cpu())
+    return torch.cat(found).numpy()
+
+
+def _picture(path: Path) -> Image.Image:
+    dataset = pydicom.dcmread(path)
+    hu = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+    low, high = hu.min(), hu.max()
+    return Image.fromarray(np.rint((hu - low) * 255 / max(high - low, 1)).astype(np.uint8))
+
+
+if __name__ == "__main__":
+    main()
