@@ -35,7 +35,7 @@ SIDE = 224
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 #: Slices that go through the network together, on a GPU and on a CPU.
-_GPU_BATCH, _CPU_BATCH = 256, 16
+_GPU_BATCH, _CPU_BATCH = 256, 32
 
 
 def default_weights(*, download: bool = False) -> Path:
@@ -73,6 +73,8 @@ class Embedder:
         features: Numbers of one embedding.
         digest: SHA-256 of the weights' file, in hexadecimal.
         device: `cuda` or `cpu`.
+        batch: Slices that go through the network together.
+        seconds: Time spent in the network.
 
     Raises:
         WeightsError: The weights are not there or cannot be used.
@@ -85,6 +87,7 @@ class Embedder:
             self.digest = _sha256(opened)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.features = int(module.num_features)  # type: ignore[arg-type]
+        self.batch = _GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH
         self.seconds = 0.0
         self._module = module.eval().to(self.device).to(memory_format=torch.channels_last)
         metadata = backbone_metadata(file)
@@ -94,9 +97,8 @@ class Embedder:
     def embed(self, squares: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
         """Embeddings of unit length, float16 of shape (n, features), of grey squares (n, rows, cols)."""
         started = time.perf_counter()
-        size = _GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH
         with torch.inference_mode(), self._autocast():
-            batches = torch.split(torch.from_numpy(squares), size)
+            batches = torch.split(torch.from_numpy(squares), self.batch)
             found = [self._features(batch) for batch in batches]
         # A copy to the CPU waits for the GPU.
         embeddings: npt.NDArray[np.float16] = torch.cat(found).cpu().numpy()

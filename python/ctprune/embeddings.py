@@ -31,8 +31,8 @@ COLUMNS = (*WHERE, "file_size", "file_mtime_ns")
 
 _EMBEDDINGS, _KEYS, _ABOUT = "embeddings.npy", "keys.npy", "embeddings.json"
 
-#: Slices that are decoded, embedded and written together; the next ones are decoded meanwhile.
-_BATCH = 256
+#: Earlier embeddings that are copied at a time.
+_COPIED = 256
 
 #: Stands for "not embedded".
 _NO_KEY = 0
@@ -82,7 +82,7 @@ def embed_slices(
     """
     pass_ = _Pass(embedder, config, out, threads, progress)
     if out is None:
-        found = list(pass_.embeddings(batches(_BATCH)))
+        found = list(pass_.embeddings(batches(embedder.batch)))
         none = np.zeros((0, embedder.features), np.float16)
         return pass_.done(np.concatenate([none, *(embeddings for _, embeddings in found)]))
     interrupted = False
@@ -94,7 +94,7 @@ def embed_slices(
             RowsFile(beside / _KEYS, np.dtype("<u8"), ()) as keys,
         ):
             try:
-                for batch_keys, batch in pass_.embeddings(batches(_BATCH)):
+                for batch_keys, batch in pass_.embeddings(batches(embedder.batch)):
                     embeddings.append(batch)
                     keys.append(batch_keys)
                     written.append(batch_keys)
@@ -171,8 +171,8 @@ class _Pass:
         keys = np.empty_like(self._earlier.keys)
         keys[self._earlier.order] = self._earlier.keys
         rows = np.flatnonzero(~np.isin(keys, np.concatenate([keys[:0], *written])))
-        for start in range(0, len(rows), _BATCH):
-            batch = rows[start : start + _BATCH]
+        for start in range(0, len(rows), _COPIED):
+            batch = rows[start : start + _COPIED]
             yield keys[batch], self._earlier.embeddings[batch]
 
     def _decode(self, lines: Lines) -> _Decoded:
