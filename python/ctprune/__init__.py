@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ctprune.errors import (
         ConfigError,
         CtpruneError,
+        EvaluationError,
         Interrupted,
         ManifestError,
         MissingExtraError,
@@ -44,6 +45,7 @@ _HOMES = {
     "errors": [
         "ConfigError",
         "CtpruneError",
+        "EvaluationError",
         "Interrupted",
         "ManifestError",
         "MissingExtraError",
@@ -67,6 +69,7 @@ __all__ = [
     "ConfigError",
     "CosineSelection",
     "CtpruneError",
+    "EvaluationError",
     "ExportConfig",
     "Exported",
     "Interrupted",

@@ -33,6 +33,10 @@ class WeightsError(CtpruneError, ValueError):
     """A file of weights that is not there, cannot be read safely, or does not fit the network."""
 
 
+class EvaluationError(CtpruneError, ValueError):
+    """Predictions or results that cannot be evaluated, or not be compared with each other."""
+
+
 class MissingExtraError(CtpruneError, ImportError):
     """A part of ctprune that needs an extra which is not installed."""
 

@@ -8,7 +8,12 @@ from contextlib import contextmanager
 from ctprune.errors import MissingExtraError
 
 #: Modules of each extra whose absence means that the extra was not installed.
-_MODULES = {"train": frozenset({"torch", "torchvision", "safetensors", "lightly", "pytorch_lightning", "yaml"})}
+_MODULES = {
+    "train": frozenset(
+        {"torch", "torchvision", "safetensors", "lightly", "pytorch_lightning", "yaml"}
+        | {"sklearn", "scipy", "matplotlib", "jinja2"}
+    )
+}
 
 
 @contextmanager
