@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ctprune.reduction import Progress, reduce
     from ctprune.select import Selection, select_exemplars
     from ctprune.store import SliceStore, build_store, open_store
+    from ctprune.sweeping import Sweep, sweep
 
 # Imported when first used: `ctprune --help` must not wait for numpy and pyarrow.
 _HOMES = {
@@ -62,6 +63,7 @@ _HOMES = {
     "reduction": ["Progress", "reduce"],
     "select": ["Selection", "select_exemplars"],
     "store": ["SliceStore", "build_store", "open_store"],
+    "sweeping": ["Sweep", "sweep"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -83,6 +85,7 @@ __all__ = [
     "SliceStore",
     "SourceError",
     "StoreError",
+    "Sweep",
     "UnreadableError",
     "Volume",
     "WeightsError",
@@ -98,6 +101,7 @@ __all__ = [
     "read_volume",
     "reduce",
     "select_exemplars",
+    "sweep",
 ]
 
 

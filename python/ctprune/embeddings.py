@@ -110,6 +110,29 @@ def embed_slices(
     return pass_.done(_open(folder))
 
 
+def kept_embeddings(
+    batches: Callable[[int], Iterator[Lines]], config: dict[str, Any], *, out: Path
+) -> tuple[Embedded, str] | None:
+    """The embeddings of all slices that an earlier run left in `out`, and the SHA-256 of its network's weights.
+
+    None unless each slice has one: then `embed_slices` must make them. No network is needed.
+    """
+    try:
+        about = json.loads((out / FOLDER_NAME / _ABOUT).read_text())
+        weights = about["weights_sha256"]
+        expected = _layout(config) | {"weights_sha256": weights, "features": int(about["features"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    earlier = _Earlier.load(out, expected)
+    found = [earlier.places(np.array([_key(line) for line in lines], np.uint64)) for lines in batches(_COPIED)]
+    places = np.concatenate([np.zeros(0, np.int64), *found])
+    if (places < 0).any():
+        return None
+    in_order = len(places) == len(earlier.keys) and bool((places == np.arange(len(places))).all())
+    embeddings = earlier.embeddings if in_order else earlier.embeddings[places]
+    return Embedded(embeddings, reused=len(places)), weights
+
+
 def _open(folder: Path) -> npt.NDArray[np.float16]:
     keys = np.load(folder / _KEYS)
     # An array without rows cannot be mapped.
@@ -119,12 +142,11 @@ def _open(folder: Path) -> npt.NDArray[np.float16]:
 
 def _about(embedder: Embedder, config: dict[str, Any]) -> dict[str, Any]:
     """What an embedding depends on besides its slice."""
-    return {
-        "embeddings_version": EMBEDDINGS_VERSION,
-        "weights_sha256": embedder.digest,
-        "features": embedder.features,
-        "intensity": config["intensity"],
-    }
+    return _layout(config) | {"weights_sha256": embedder.digest, "features": embedder.features}
+
+
+def _layout(config: dict[str, Any]) -> dict[str, Any]:
+    return {"embeddings_version": EMBEDDINGS_VERSION, "intensity": config["intensity"]}
 
 
 class _Pass:

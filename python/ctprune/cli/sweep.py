@@ -1,0 +1,167 @@
+"""`ctprune sweep`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ctprune.cli.output import DONE_WITH_FAILURES, print_hint
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ctprune.sweeping import Sweep
+
+#: The table on the terminal leaves out thresholds that keep nearly as many slices as the one above.
+_SHOWN_STEP = 0.92
+
+
+def command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    method: Annotated[
+        list[str] | None, typer.Option(help="hash or deep; give it again for more. Default hash.")
+    ] = None,
+    thresholds: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD=T,T,…", help="Thresholds to try; default all radii, and the grid of --keep for deep."
+        ),
+    ] = None,
+    scope: Annotated[
+        str | None, typer.Option(help="Compare within each volume or over the dataset; default as the run.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="deep: file of a backbone; default the run's.")] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="deep: fetch torchvision's ResNet-50 if it is not on disk.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for sweep.parquet, .png and .svg; default the run's.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per core.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Show which threshold keeps how many slices of a run, for one or several methods.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some slices could not be read.
+    """
+    from ctprune.manifest import manifest_path
+    from ctprune.sweeping import sweep
+
+    folder = out or manifest_path(run).parent
+    with _Ticker(hidden=quiet) as ticker:
+        result = sweep(
+            run,
+            methods=method or ("hash",),
+            thresholds=_thresholds(thresholds or []),
+            scope=scope,
+            weights=weights,
+            download=download,
+            out=folder,
+            threads=threads,
+            progress=ticker.update,
+        )
+    if as_json:
+        typer.echo(json.dumps(result.to_dict(), indent=2))
+    elif not quiet:
+        _print_result(result, folder)
+    left_out = [swept["not_compared_so_kept"] for swept in result.about["methods"]]
+    for swept, reasons in zip(result.methods, left_out, strict=True):
+        for reason, count in reasons.items():
+            if not quiet:
+                print_hint(f"{swept}: kept at every threshold: {count:,} slices: {reason}")
+    if any(left_out):
+        raise typer.Exit(DONE_WITH_FAILURES)
+
+
+def _thresholds(given: list[str]) -> dict[str, list[float]]:
+    from ctprune.errors import ConfigError
+
+    found: dict[str, list[float]] = {}
+    for text in given:
+        method, _, values = text.partition("=")
+        try:
+            found[method] = [float(value) for value in values.split(",")]
+        except ValueError:
+            raise ConfigError(f"--thresholds {text}: expected a method and numbers, such as hash=0,3,6") from None
+    return found
+
+
+def _print_result(result: Sweep, folder: Path) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for method in result.about["methods"]:
+        console.print(_curve_table(result, method))
+    console.print(_targets_table(result))
+    console.print(_agreement_table(result))
+    typer.echo(f"all thresholds: {folder / 'sweep.parquet'}; plot: {folder / 'sweep.png'}, {folder / 'sweep.svg'}")
+
+
+def _curve_table(result: Sweep, method: dict[str, Any]) -> Table:
+    table = _table(f"Method {method['name']}", method["measure"], "kept", "of all")
+    curve = [row for row in result.table.to_pylist() if row["method"] == method["name"]]
+    shown: int | None = None
+    for place, row in enumerate(curve):
+        kept = row["kept"]
+        changed = shown is None or not _SHOWN_STEP * shown < kept < shown / _SHOWN_STEP
+        if changed or place == len(curve) - 1:
+            table.add_row(f"{row['threshold']:.8g}", f"{kept:,}", f"{row['kept_fraction']:.1%}")
+            shown = kept
+    return table
+
+
+def _targets_table(result: Sweep) -> Table:
+    table = _table("Thresholds that come nearest to a fraction", "to keep", *result.methods)
+    for keep in sorted({target["keep"] for target in result.targets}, reverse=True):
+        found = {target["method"]: target for target in result.targets if target["keep"] == keep}
+        cells = (f"{found[name]['threshold']:.8g} ({found[name]['kept_fraction']:.1%})" for name in result.methods)
+        table.add_row(f"{keep:.0%}", *cells)
+    return table
+
+
+def _agreement_table(result: Sweep) -> Table:
+    fractions = sorted({row["keep"] for row in result.agreement}, reverse=True)
+    table = _table("Agreement of the kept sets (Jaccard index)", "", *(f"{keep:.0%}" for keep in fractions))
+    pairs = dict.fromkeys((row["a"], row["b"]) for row in result.agreement)
+    for a, b in pairs:
+        found = {row["keep"]: row["jaccard"] for row in result.agreement if (row["a"], row["b"]) == (a, b)}
+        name = f"{a}, {b}" + (" (expected)" if b == "random" else "")
+        table.add_row(name, *(f"{found[keep]:.2f}" for keep in fractions))
+    return table
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for place, name in enumerate((first, *others)):
+        table.add_column(name, justify="right" if place else "left")
+    return table
+
+
+class _Ticker:
+    """Progress on stderr: the method and how far it is."""
+
+    def __init__(self, *, hidden: bool) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        shown = sys.stderr.isatty() and not hidden
+        self._bar = Progress(console=Console(stderr=True), disable=not shown, transient=True)
+        self._task = self._bar.add_task("reading the manifest", total=None)
+
+    def __enter__(self) -> _Ticker:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, method: str, done: int, of: int) -> None:
+        """Draw this state."""
+        self._bar.update(self._task, description=method, total=of, completed=done)

@@ -1,0 +1,123 @@
+"""The result of a sweep: a table with a row per method and threshold, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ctprune import _core
+from ctprune.atomic import replace_file
+from ctprune.errors import ManifestError
+
+#: Version of the table's layout; other versions are refused.
+SWEEP_VERSION = 1
+
+FILE_NAME = "sweep.parquet"
+
+_METADATA_KEY = b"ctprune"
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("method", pa.string()),
+        pa.field("threshold", pa.float64()),
+        pa.field("kept", pa.int64()),
+        pa.field("kept_fraction", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Kept fraction against threshold.
+
+    Attributes:
+        table: One row per method and threshold, each method's thresholds from the one that drops least on; columns
+            `method`, `threshold`, `kept` (slices), `kept_fraction`.
+        about: The rest, as it stands in the file's metadata: `manifest_digest` (see `ctprune.Manifest.digest`),
+            `scope`, `slices`, `volumes`, `methods` (for each what its threshold is compared with), `targets`,
+            `agreement`.
+    """
+
+    table: pa.Table
+    about: dict[str, Any]
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods, in the order they were asked for."""
+        return [method["name"] for method in self.about["methods"]]
+
+    @property
+    def targets(self) -> list[dict[str, Any]]:
+        """Per method and wanted fraction (`keep`) the threshold whose kept fraction comes nearest to it."""
+        return list(self.about["targets"])
+
+    @property
+    def agreement(self) -> list[dict[str, Any]]:
+        """Per wanted fraction and pair of methods (`a`, `b`) the Jaccard index of their kept sets.
+
+        `b` can also be `every-n`, the method of that name that comes nearest to the fraction, or `random`: what a
+        random sample of the same size is expected to share.
+        """
+        return list(self.about["agreement"])
+
+    def curve(self, method: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Thresholds and kept fractions of a method, each float64 of shape (thresholds,)."""
+        rows = self.table.filter(pc.equal(self.table["method"], method))
+        return rows["threshold"].to_numpy(), rows["kept_fraction"].to_numpy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it for JSON."""
+        return self.about | {"curve": self.table.to_pylist()}
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write `sweep.parquet` into a folder and return its path.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        described = self.table.replace_schema_metadata({_METADATA_KEY: json.dumps(self.about, sort_keys=True)})
+        with replace_file(Path(folder, FILE_NAME)) as beside:
+            pq.write_table(described, beside, compression="zstd")
+        return Path(folder, FILE_NAME)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Sweep:
+        """Read a sweep from its folder or from the Parquet file itself.
+
+        Raises:
+            ManifestError: There is none, it is not a sweep, or its version is not this one's.
+        """
+        file = Path(path, FILE_NAME) if Path(path).is_dir() else Path(path)
+        if not file.is_file():
+            raise ManifestError(f"{path}: expected a folder with {FILE_NAME} or that file, found none")
+        try:
+            table = pq.read_table(file)
+            about = json.loads((table.schema.metadata or {})[_METADATA_KEY])
+            version = about["sweep_version"]
+        except (pa.ArrowInvalid, OSError, KeyError, ValueError):
+            raise ManifestError(f"{file}: expected a sweep of ctprune, found another kind of file") from None
+        if version != SWEEP_VERSION or not table.schema.remove_metadata().equals(_SCHEMA):
+            raise ManifestError(
+                f"{file}: sweep version {version}, but ctprune {_core.__version__} reads version {SWEEP_VERSION}: "
+                "run 'ctprune sweep' again"
+            )
+        return cls(table.replace_schema_metadata(None), about)
+
+
+def curve_table(curves: dict[str, tuple[list[float], npt.NDArray[np.int64]]], slices: int) -> pa.Table:
+    """The table of a sweep from each method's thresholds and numbers of kept slices."""
+    rows = [
+        {"method": method, "threshold": threshold, "kept": int(kept), "kept_fraction": int(kept) / slices}
+        for method, (thresholds, counts) in curves.items()
+        for threshold, kept in zip(thresholds, counts, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=_SCHEMA)
