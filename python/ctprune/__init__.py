@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ctprune.manifest import Manifest
     from ctprune.read import Volume, read_volume
     from ctprune.reduction import Progress, reduce
+    from ctprune.reporting.report import Report, write_report
     from ctprune.select import Selection, select_exemplars
     from ctprune.store import SliceStore, build_store, open_store
     from ctprune.sweeping import Sweep, sweep
@@ -61,6 +62,7 @@ _HOMES = {
     "manifest": ["Manifest"],
     "read": ["Volume", "read_volume"],
     "reduction": ["Progress", "reduce"],
+    "reporting.report": ["Report", "write_report"],
     "select": ["Selection", "select_exemplars"],
     "store": ["SliceStore", "build_store", "open_store"],
     "sweeping": ["Sweep", "sweep"],
@@ -81,6 +83,7 @@ __all__ = [
     "OutputError",
     "Progress",
     "ReduceConfig",
+    "Report",
     "Selection",
     "SliceStore",
     "SourceError",
@@ -102,6 +105,7 @@ __all__ = [
     "reduce",
     "select_exemplars",
     "sweep",
+    "write_report",
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ctprune.cli import info, phantom, reduce, sweep
+from ctprune.cli import info, phantom, reduce, report, sweep
 from ctprune.cli.output import FAILED, INTERRUPTED, WRONG_USAGE, print_error
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("reduce", epilog="Example: ctprune reduce ./dicoms --method hash --out run/")(reduce.command)
 app.command("sweep", epilog="Example: ctprune sweep run/ --method hash")(sweep.command)
 app.command("info", epilog="Example: ctprune info run/")(info.command)
+app.command("report", epilog="Example: ctprune report run/")(report.command)
 app.command("phantom", epilog="Example: ctprune phantom dicoms/ --patients 4 --seed 1")(phantom.command)
 
 

@@ -1,0 +1,81 @@
+"""How the reduction is described and cited in a paper."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import MISSING, fields
+from pathlib import PurePath
+from typing import Any
+
+from ctprune.config import ReduceConfig
+from ctprune.reporting.run_slices import RunSlices
+
+PAPER = {
+    "authors": "Wolf, Payer, Lisson, Lisson, Beer, Götz, Ropinski",
+    "title": "Less is More: Selective Reduction of CT Data for Self-Supervised Pre-Training of Deep Learning "
+    "Models with Contrastive Learning Improves Downstream Classification Performance",
+    "journal": "Computers in Biology and Medicine",
+    "volume": "183",
+    "article": "109242",
+    "year": "2024",
+    "arxiv": "2410.14524",
+}
+
+BIBTEX = f"""@article{{wolf2024less,
+  author  = {{{" and ".join(PAPER["authors"].split(", "))}}},
+  title   = {{{PAPER["title"]}}},
+  journal = {{{PAPER["journal"]}}},
+  volume  = {{{PAPER["volume"]}}},
+  pages   = {{{PAPER["article"]}}},
+  year    = {{{PAPER["year"]}}},
+  note    = {{arXiv:{PAPER["arxiv"]}}}
+}}"""
+
+_METHODS = {
+    "hash": "difference hashes of {bits} bits",
+    "deep": "embeddings of a network",
+    "ssim": "structural similarity",
+    "mi": "mutual information",
+    "all": "no reduction",
+    "every-n": "every n-th slice (n = {n})",
+    "random": "a random sample (seed {seed})",
+}
+
+
+def shown_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The options that are set, as a report may show them: of a file its name only."""
+    shown = {name: value for name, value in config.items() if value is not None}
+    if "weights" in shown:
+        shown["weights"] = PurePath(shown["weights"]).name
+    return shown
+
+
+def command_line(config: dict[str, Any]) -> str:
+    """The command that repeats the reduction.
+
+    >>> command_line(ReduceConfig(keep=0.1).to_dict())
+    'ctprune reduce SOURCE --method hash --keep 0.1 --out run/'
+    """
+    defaults = {field.name: field.default for field in fields(ReduceConfig)}
+    parts = ["ctprune", "reduce", "SOURCE", "--method", config["method"]]
+    for name, value in shown_config(config).items():
+        if name != "method" and value != defaults.get(name, MISSING):
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join([*parts, "--out", "run/"])
+
+
+def method_sentence(slices: RunSlices) -> str:
+    """The reduction in one sentence, as it could stand in a paper's methods."""
+    config, summary = slices.config, slices.summary
+    how = _METHODS[config["method"]].format(
+        bits=config["hash_size"] ** 2, n=config.get("n"), seed=config.get("seed")
+    )
+    condition = ""
+    if slices.measure is not None and slices.measure.decides and slices.threshold is not None:
+        where = "over the whole dataset" if config["scope"] == "dataset" else "within each volume"
+        condition = f" ({slices.measure.condition(slices.threshold)}, compared {where})"
+    return (
+        f"CT slices were reduced with ctprune {slices.manifest.ctprune_version} by {how}{condition}: of "
+        f"{len(slices):,} slices in {slices.volumes:,} volumes, {summary['kept']:,} "
+        f"({summary['kept'] / len(slices):.1%}) were kept."
+    )

@@ -1,0 +1,170 @@
+"""The report's plots as inline SVG whose colours are the page's, so that they are right in light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ctprune.reporting.nearest import Nearest
+from ctprune.reporting.run_slices import RunSlices
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+#: What the plots are drawn with, and the page's colour that takes its place. The values matter only as marks.
+_KEPT, _DROPPED, _INK, _GRID = "#0b1c01", "#0b1c02", "#0b1c03", "#0b1c04"
+_PAGE_COLOURS = {_KEPT: "--kept", _DROPPED: "--dropped", _INK: "--muted", _GRID: "--line"}
+
+_INCHES = (3.9, 2.35)
+
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    # Same input, same bytes: matplotlib's identifiers are random otherwise.
+    "svg.hashsalt": "ctprune",
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _GRID,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+}
+
+_BODY_BINS = 20
+
+
+def volumes_figure(slices: RunSlices) -> str:
+    """Histogram of the kept fraction per volume."""
+
+    def draw(axes: Axes) -> None:
+        axes.hist(slices.kept_fraction * 100, bins=list(range(0, 105, 5)), color=_KEPT, rwidth=0.88)
+        overall = slices.kept.mean() * 100
+        axes.axvline(overall, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+        is_left = overall < 60
+        axes.annotate(
+            f"all slices: {overall:.1f} %",
+            (overall, 1),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            xytext=(4 if is_left else -4, 0),
+            ha="left" if is_left else "right",
+            va="top",
+            fontsize=8.5,
+        )
+        axes.set(xlim=(0, 100), xlabel="slices kept, %", ylabel="volumes")
+        axes.set_xticks(range(0, 101, 20))
+        _whole_numbers(axes.yaxis)
+
+    return _svg("volumes", draw, "Histogram: volumes by the fraction of their slices that was kept")
+
+
+def body_figure(slices: RunSlices) -> str | None:
+    """Kept fraction along the volume; None where no volume has two slices."""
+    place = slices.relative_position
+    known = np.isfinite(place)
+    if not known.any():
+        return None
+    bins = np.minimum((place[known] * _BODY_BINS).astype(np.int64), _BODY_BINS - 1)
+    count = np.bincount(bins, minlength=_BODY_BINS)
+    kept = np.bincount(bins[slices.kept[known]], minlength=_BODY_BINS)
+
+    def draw(axes: Axes) -> None:
+        share = np.divide(100.0 * kept, count, out=np.zeros(_BODY_BINS), where=count > 0)
+        axes.bar((np.arange(_BODY_BINS) + 0.5) / _BODY_BINS, share, width=0.88 / _BODY_BINS, color=_KEPT)
+        axes.axhline(slices.kept.mean() * 100, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set(xlim=(0, 1), ylim=(0, None), xlabel="relative position in the volume", ylabel="slices kept, %")
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["first", "¼", "½", "¾", "last"])
+
+    return _svg("body", draw, "Bars: fraction of slices kept along the volume, from the first slice to the last")
+
+
+def similarity_figure(slices: RunSlices, nearest: Nearest | None) -> str | None:
+    """How far dropped slices are from their exemplars, and kept ones from those before; None if not measured."""
+    measure = slices.measure
+    dropped = slices.similarity[~slices.kept & np.isfinite(slices.similarity)]
+    if measure is None or not len(dropped):
+        return None
+
+    def draw_bits(axes: Axes) -> None:
+        apart = nearest.distance if nearest is not None else np.array([], np.int64)
+        covered = np.bincount(dropped.astype(np.int64))
+        before = np.bincount(apart)
+        axes.bar(np.arange(len(covered)), covered, width=0.85, color=_DROPPED, label="dropped, to the exemplar")
+        if len(apart):
+            bars = np.arange(len(before))
+            axes.bar(bars, before, width=0.85, color=_KEPT, label="kept, to the nearest kept before")
+        axes.set(xlabel="Hamming distance, bits", ylabel="slices")
+        _whole_numbers(axes.xaxis)
+        _whole_numbers(axes.yaxis)
+
+    def draw_similarity(axes: Axes) -> None:
+        axes.hist(dropped, bins=30, color=_DROPPED, rwidth=0.92, label="dropped, to the exemplar")
+        axes.set(xlabel=f"{measure.name} to the exemplar", ylabel="slices")
+        axes.locator_params(axis="x", nbins=6)
+
+    def draw(axes: Axes) -> None:
+        (draw_bits if measure.unit == "bits" else draw_similarity)(axes)
+        if measure.decides and slices.threshold is not None:
+            edge = slices.threshold + (0.5 if measure.unit == "bits" else 0)
+            axes.axvline(edge, color=_INK, linewidth=1, linestyle=(0, (4, 3)), label="threshold")
+        axes.legend()
+
+    return _svg("similarity", draw, f"Histogram: {measure.name} of slices to the slice that covers them")
+
+
+def _whole_numbers(axis: Axis) -> None:
+    """No half slices, and no more ticks than fit."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+
+
+def _svg(name: str, draw: Callable[[Axes], None], description: str) -> str:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=_INCHES, layout="constrained", facecolor="none")
+        axes = figure.subplots()
+        axes.set_facecolor("none")
+        draw(axes)
+        file = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(file, format="svg", metadata=nothing, transparent=True)
+    return inline(file.getvalue(), name, description)
+
+
+def inline(svg: str, name: str, description: str) -> str:
+    """Make matplotlib's SVG part of a page: colours from the page, no identifier twice, no address."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
+    for drawn, colour in _PAGE_COLOURS.items():
+        svg = svg.replace(drawn, f"var({colour})")
+    used = set(re.findall(r"#([\w-]+)", svg))
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
+    # The page says which font and how lines end.
+    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
+    return re.sub(
+        r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>",
+        rf'<svg viewBox="\1" role="img" aria-label="{description}">',
+        svg,
+        count=1,
+    )

@@ -1,0 +1,239 @@
+"""From a finished run to one self-contained HTML page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ctprune import _core
+from ctprune.atomic import replace_file
+from ctprune.errors import ConfigError, Interrupted
+from ctprune.reporting import figures
+from ctprune.reporting.borderline import Pair, dropped_pairs, kept_pairs
+from ctprune.reporting.citation import BIBTEX, PAPER, command_line, method_sentence, shown_config
+from ctprune.reporting.groups import Group, choose_groups
+from ctprune.reporting.losses import losses
+from ctprune.reporting.nearest import Nearest, nearest_kept_before
+from ctprune.reporting.pictures import PictureProgress, Pictures, make_pictures
+from ctprune.reporting.ranges import Ranges, ranges
+from ctprune.reporting.run_slices import Integers, RunSlices, load_run
+from ctprune.reporting.volume_table import (
+    STRIP_COLUMNS,
+    extreme_volumes,
+    listed_volumes,
+    spread,
+    volume_lines,
+)
+
+FILE_NAME = "report.html"
+
+#: From Hounsfield units to the grey of the pictures: wide enough for lungs, soft tissue and bone at once.
+WINDOW = "window:-200,1600"
+
+#: What all pictures may take of a report's 5 MB.
+_PICTURE_BYTES = 2_600_000
+
+_PAIRS, _EXTREMES, _STRIP_PICTURES, _RANGE_EXAMPLES = 6, 3, 8, 4
+
+#: Pictures of groups: about what fits beside the others.
+_GROUP_PICTURES = 480
+
+
+@dataclass(frozen=True)
+class Report:
+    """A written report.
+
+    Attributes:
+        path: The file.
+        bytes: Its size.
+        pictures: How many thumbnails it shows.
+        pictures_missing: How many could not be shown, by reason.
+    """
+
+    path: Path
+    bytes: int
+    pictures: int
+    pictures_missing: dict[str, int] = field(default_factory=dict)
+
+
+def write_report(
+    run: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    window: str = WINDOW,
+    threads: int = 0,
+    progress: PictureProgress | None = None,
+) -> Report:
+    """Write one HTML page about a run: no network, no patient's name, below 5 MB.
+
+    Args:
+        run: A run's folder, as `ctprune.reduce` leaves it.
+        out: The file to write; by default `report.html` in the run's folder.
+        window: How the pictures turn Hounsfield units to grey, as `intensity` of `ctprune.ReduceConfig`.
+        threads: Number of threads, 0 for one per core; the page does not depend on it.
+        progress: Called a few times a second with the numbers of pictures done and of all.
+
+    Raises:
+        ManifestError: The folder is not that of a finished run, or the run has no slice.
+        ConfigError: An option cannot be used.
+        OutputError: The file cannot be written.
+        Interrupted: Ctrl-C; nothing is left behind.
+
+    >>> import ctprune, tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = ctprune.phantom.write_archive(folder / "dicoms", patients=1, size=64, slices=4)
+    >>> _ = ctprune.reduce(folder / "dicoms", out=folder / "run")
+    >>> ctprune.write_report(folder / "run").path.name
+    'report.html'
+    """
+    if threads < 0:
+        raise ConfigError(f"--threads {threads}: expected 0 (one per core) or more")
+    try:
+        window = _core.canonical_intensity(window)
+    except ValueError as error:
+        raise ConfigError(f"--window {window}: {error}") from None
+    try:
+        slices = load_run(run)
+        file = slices.folder / FILE_NAME if out is None else Path(out)
+        _check_out(file, slices)
+        contents = _Contents(slices)
+        pictures = make_pictures(
+            slices,
+            contents.rows(),
+            window,
+            most_bytes=_PICTURE_BYTES,
+            threads=threads,
+            progress=progress or (lambda done, of: None),
+        )
+        page = _render(contents, pictures, window).encode()
+        with replace_file(file) as beside:
+            beside.write_bytes(page)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; no report was written") from None
+    shown = sum(bool(picture.uri) for picture in pictures.of.values())
+    return Report(path=file, bytes=len(page), pictures=shown, pictures_missing=pictures.missing)
+
+
+def _check_out(file: Path, slices: RunSlices) -> None:
+    if file.is_dir():
+        raise ConfigError(f"--out {file}: expected a file, such as {file / FILE_NAME}, found a folder")
+    for source in map(Path, slices.summary["sources"]):
+        if file.resolve() == source.resolve() or (
+            source.is_dir() and file.resolve().is_relative_to(source.resolve())
+        ):
+            raise ConfigError(f"--out {file} lies inside the source {source}: name a file outside of it")
+
+
+class _Contents:
+    """What the page shows of a run, before there are pictures."""
+
+    def __init__(self, slices: RunSlices) -> None:
+        self.slices = slices
+        self.nearest: Nearest | None = nearest_kept_before(slices)
+        self.dropped_pairs: list[Pair] = dropped_pairs(slices, _PAIRS)
+        self.kept_pairs: list[Pair] = kept_pairs(slices, self.nearest, _PAIRS)
+        self.lowest, self.highest = extreme_volumes(slices, _EXTREMES)
+        self.strips = {
+            int(volume): self._strip(int(volume)) for volume in [*self.lowest.tolist(), *self.highest.tolist()]
+        }
+        self.ranges: Ranges = ranges(slices, _RANGE_EXAMPLES)
+        self.groups: list[Group] = choose_groups(slices, _GROUP_PICTURES)
+
+    def rows(self) -> Iterator[int]:
+        """Rows of all slices that are shown, the most important ones first."""
+        for pair in [*self.dropped_pairs, *self.kept_pairs]:
+            yield from (pair.row, pair.earlier)
+        for rows in self.strips.values():
+            yield from rows
+        for ruled in self.ranges.ruled:
+            yield from ruled.examples
+        for group in self.groups:
+            yield group.exemplar
+        for group in self.groups:
+            yield from group.shown
+
+    def _strip(self, volume: int) -> list[int]:
+        """A few slices of a volume, evenly spread."""
+        rows: Integers = self.slices.starts[volume] + spread(
+            int(self.slices.slices_in_volume[volume]), _STRIP_PICTURES
+        )
+        return list(map(int, rows))
+
+
+def _render(contents: _Contents, pictures: Pictures, window: str) -> str:
+    import jinja2
+
+    slices, summary = contents.slices, contents.slices.summary
+    templates = resources.files("ctprune.reporting") / "templates"
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (templates / name).read_text("utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["seconds"] = _duration
+    lines = volume_lines(slices, listed_volumes(slices))
+    extremes = [
+        (title, list(zip(volumes.tolist(), volume_lines(slices, volumes), strict=True)))
+        for title, volumes in (("Most redundant", contents.lowest), ("Least redundant", contents.highest))
+    ]
+    return environment.get_template("report.html").render(
+        style=(templates / "style.css").read_text("utf-8"),
+        script=(templates / "script.js").read_text("utf-8"),
+        slices=slices,
+        summary=summary,
+        measure=slices.measure,
+        threshold=slices.threshold,
+        config=shown_config(slices.config),
+        contents=contents,
+        digest=slices.manifest.digest(),
+        sentence=method_sentence(slices),
+        command=command_line(slices.config),
+        paper=PAPER,
+        bibtex=BIBTEX,
+        figures=_figures(contents),
+        lines=lines,
+        extremes=extremes,
+        losses=losses(slices),
+        place=_Places(slices).text,
+        pictures=pictures,
+        window=window,
+        strip_columns=STRIP_COLUMNS,
+    )
+
+
+def _figures(contents: _Contents) -> dict[str, Any]:
+    return {
+        "volumes": figures.volumes_figure(contents.slices),
+        "body": figures.body_figure(contents.slices),
+        "similarity": figures.similarity_figure(contents.slices, contents.nearest),
+    }
+
+
+class _Places:
+    """Where slices lie, in words."""
+
+    def __init__(self, slices: RunSlices) -> None:
+        self._slices = slices
+
+    def text(self, row: int) -> str:
+        """Index of a slice and, where it is known, its position."""
+        index, position = self._slices.slice_index[row], self._slices.position_mm[row]
+        return f"slice {index}" + (f", {position:.1f} mm".replace("-", "−") if position == position else "")
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a reader wants to see them.
+
+    >>> _duration(0.31), _duration(75), _duration(7300)
+    ('0.31 s', '1 min 15 s', '2 h 2 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
