@@ -1,10 +1,11 @@
 //! One compressed frame → samples in this machine's byte order.
 //!
-//! RLE, JPEG (lossless, and sequential with 8 or 12 bits) and JPEG-LS are decoded here; the other codecs are
-//! those of dicom-rs. JPEG XL goes to the same decoder without its wrapper, which stretches 12-bit samples to 16 bits.
+//! RLE, JPEG (lossless, and sequential with 8 or 12 bits) and JPEG-LS are decoded here, JPEG 2000 and HTJ2K by
+//! [`ctprune_jpeg2000`]; what these refuse, and the other codecs, by dicom-rs. JPEG XL goes to the same decoder without its wrapper, which stretches 12-bit samples to 16 bits.
 
 mod bits;
 mod jpeg;
+mod jpeg_2000;
 pub(crate) mod jpeg_ls;
 mod jpeg_xl;
 mod registry;
@@ -112,7 +113,12 @@ fn decode_jpeg_2000(frame: &[u8], expected: &Expected, target: &mut AlignedBytes
     let stream = stream::jpeg2000(frame).ok_or("a JPEG 2000 stream was expected, no size was found")?;
     let stream = stream.checked("JPEG 2000", expected.rows, expected.columns)?;
     let size = stream.sample_bytes();
-    decode_foreign(Foreign::Jpeg2000, frame, expected, size, target)?;
+    let shape = (expected.rows as usize, expected.columns as usize);
+    // Whatever is wrong with the stream, OpenJPEG has the last word: it decodes a little more, and it puts up
+    // with some streams that the standard does not allow.
+    if jpeg_2000::decode(frame, shape, target.take(expected.pixels() * size)).is_err() {
+        decode_foreign(Foreign::Jpeg2000, frame, expected, size, target)?;
+    }
     // Where stream and data set disagree on the sign, writers meant the data set's: the bits are the same.
     let bits = if stream.signed == expected.signed() {
         8 * size as u32
