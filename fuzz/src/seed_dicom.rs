@@ -7,7 +7,8 @@ mod build;
 mod jpeg_encoder;
 
 use build::{
-    BIG_ENDIAN, DataSet, EXPLICIT, IMPLICIT, Image, JPEG_EXTENDED, JPEG_LOSSLESS, JPEG_LS, PIXELS, RLE,
+    BIG_ENDIAN, DataSet, EXPLICIT, IMPLICIT, Image, JPEG_2000, JPEG_EXTENDED, JPEG_LOSSLESS, JPEG_LS, PIXELS,
+    RLE,
 };
 
 fn main() -> std::io::Result<()> {
@@ -44,6 +45,18 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         \x20\x8e\x01\xc0\0\0\x57\x40\0\0\x6e\xe6\0\0\x01\xbc\x18\0\0\x05\xd8\0\0\x91\x60\xff\xd9";
     vec![
         ("explicit", build::slice(EXPLICIT)),
+        (
+            "jpeg-2000",
+            compressed(
+                Image {
+                    rows: 43,
+                    columns: 39,
+                    ..image
+                },
+                JPEG_2000,
+                include_bytes!("../../rust/ctprune-jpeg2000/tests/openjpeg/ht.j2c"),
+            ),
+        ),
         ("implicit", build::slice(IMPLICIT)),
         ("big-endian", build::slice(BIG_ENDIAN)),
         ("bare", image.ct(IMPLICIT).pixels(&PIXELS).bytes),

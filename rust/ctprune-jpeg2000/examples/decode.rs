@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             decoder.decode(&bytes, (rows, columns), &mut samples)?;
             all.push(start.elapsed().as_secs_f64());
         }
-        if let Some(raw) = std::fs::read(std::path::Path::new(&path).with_extension("raw")).ok() {
+        if let Ok(raw) = std::fs::read(std::path::Path::new(&path).with_extension("raw")) {
             println!("{path}: {}", if raw == samples { "same" } else { "DIFFERENT" });
         }
     }

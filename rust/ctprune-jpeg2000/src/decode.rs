@@ -3,7 +3,6 @@
 use crate::Error;
 use crate::block::Scratch;
 use crate::codestream::{Codestream, Rect, Size, Style, TileStream};
-use crate::cpu::Cpu;
 use crate::tile::{Resolution, Tile};
 use crate::wavelet::{Axis, Bands, irreversible, reversible};
 
@@ -11,8 +10,8 @@ use crate::wavelet::{Axis, Bands, irreversible, reversible};
 const KEPT_BYTES: usize = 1 << 26;
 
 /// A decoder; it keeps its buffers from image to image.
+#[derive(Default)]
 pub struct Decoder {
-    cpu: Cpu,
     blocks: Scratch,
     whole: Plane<i32>,
     real: Plane<f32>,
@@ -62,18 +61,6 @@ impl<T: Copy + Default> Plane<T> {
             high_low: band(0),
             low_high: band(1),
             high_high: band(2),
-        }
-    }
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        Decoder {
-            cpu: Cpu::detect(),
-            blocks: Scratch::default(),
-            whole: Plane::default(),
-            real: Plane::default(),
-            rows: reversible::Rows::default(),
         }
     }
 }
@@ -208,27 +195,15 @@ impl Decoder {
             let bands = plane.bands(tile, resolution);
             if index == last {
                 let mut y = tile.rect.y0;
-                reversible::synthesise(
-                    self.cpu,
-                    &bands,
-                    across,
-                    down,
-                    &mut self.rows,
-                    &mut |row: &[i32]| {
-                        image.store(row, tile.rect.x0, y, |value| value);
-                        y += 1;
-                    },
-                );
+                reversible::synthesise(&bands, across, down, &mut self.rows, &mut |row: &[i32]| {
+                    image.store(row, tile.rect.x0, y, |value| value);
+                    y += 1;
+                });
             } else {
                 next.reserve(rect.width() * rect.height());
-                reversible::synthesise(
-                    self.cpu,
-                    &bands,
-                    across,
-                    down,
-                    &mut self.rows,
-                    &mut |row: &[i32]| next.extend_from_slice(row),
-                );
+                reversible::synthesise(&bands, across, down, &mut self.rows, &mut |row: &[i32]| {
+                    next.extend_from_slice(row)
+                });
             }
             plane.next = std::mem::replace(&mut plane.level, next);
         }
@@ -251,7 +226,7 @@ impl Decoder {
             let (across, down) = (Axis::new(rect.x0, rect.x1), Axis::new(rect.y0, rect.y1));
             let mut next = std::mem::take(&mut plane.next);
             let bands = plane.bands(tile, resolution);
-            irreversible::synthesise(self.cpu, &bands, across, down, &mut halves, &mut next);
+            irreversible::synthesise(&bands, across, down, &mut halves, &mut next);
             plane.next = std::mem::replace(&mut plane.level, next);
         }
         // To the nearest, ties to even; a cast saturates.

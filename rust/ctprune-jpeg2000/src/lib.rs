@@ -9,7 +9,6 @@
 
 mod block;
 mod codestream;
-mod cpu;
 mod decode;
 mod error;
 mod tile;

@@ -188,7 +188,7 @@ fn significant(
 /// The row of a stripe that a shift of three bits a row leads to.
 #[inline(always)]
 pub(crate) fn row(shift: u32) -> usize {
-    (shift as usize * 11 >> 5) & 3
+    ((shift as usize * 11) >> 5) & 3
 }
 
 /// A value whose next bit is known: half a step away from zero, or towards it.

@@ -50,11 +50,6 @@ impl Style {
     pub fn high_throughput(self) -> bool {
         self.0 & 64 != 0
     }
-
-    #[cfg(test)]
-    pub fn plain() -> Self {
-        Style(0)
-    }
 }
 
 /// The parameters of COD, those of a COC over them.

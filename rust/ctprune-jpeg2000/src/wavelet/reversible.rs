@@ -3,7 +3,6 @@
 //! A row is finished as soon as the rows that it depends on are there, so that a level is gone through once.
 
 use super::{Axis, Bands, interleave};
-use crate::cpu::by_cpu;
 
 /// Rows on their way, kept from level to level.
 #[derive(Default)]
@@ -40,54 +39,90 @@ impl Rows {
     }
 }
 
-by_cpu! {
-    /// Calls `sink` with the rows of a level, from top to bottom.
-    pub(crate) fn synthesise[S: FnMut(&[i32])](
-        bands: &Bands<'_, i32>, across: Axis, down: Axis, rows: &mut Rows, sink: &mut S,
-    ) {
-        rows.resize(across.len());
-        let Rows { even, odd, low, high: [high, high_before], done: [done, done_before], between } = rows;
-        let mut halves = (even, odd);
-        let low_bands = (bands.low_low, bands.high_low);
-        let high_bands = (bands.low_high, bands.high_high);
-        if down.len() == 1 {
-            if down.high_first {
-                row(high_bands, 0, across, &mut halves, high);
-                high.iter_mut().for_each(|value| *value /= 2);
-                sink(high);
-            } else {
-                row(low_bands, 0, across, &mut halves, low);
-                sink(low);
-            }
-            return;
-        }
-        // In front of even row n lies odd row n − 1, or n if the first row is odd.
-        let ahead = usize::from(down.high_first);
+/// Calls `sink` with the rows of a level, from top to bottom.
+pub(crate) fn synthesise<S: FnMut(&[i32])>(
+    bands: &Bands<'_, i32>,
+    across: Axis,
+    down: Axis,
+    rows: &mut Rows,
+    sink: &mut S,
+) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { avx2(bands, across, down, rows, sink) };
+    }
+    baseline(bands, across, down, rows, sink);
+}
+
+/// The same code, compiled for AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn avx2<S: FnMut(&[i32])>(bands: &Bands<'_, i32>, across: Axis, down: Axis, rows: &mut Rows, sink: &mut S) {
+    baseline(bands, across, down, rows, sink);
+}
+
+#[inline(always)]
+fn baseline<S: FnMut(&[i32])>(
+    bands: &Bands<'_, i32>,
+    across: Axis,
+    down: Axis,
+    rows: &mut Rows,
+    sink: &mut S,
+) {
+    rows.resize(across.len());
+    let Rows {
+        even,
+        odd,
+        low,
+        high: [high, high_before],
+        done: [done, done_before],
+        between,
+    } = rows;
+    let mut halves = (even, odd);
+    let low_bands = (bands.low_low, bands.high_low);
+    let high_bands = (bands.low_high, bands.high_high);
+    if down.len() == 1 {
         if down.high_first {
             row(high_bands, 0, across, &mut halves, high);
+            high.iter_mut().for_each(|value| *value /= 2);
+            sink(high);
+        } else {
+            row(low_bands, 0, across, &mut halves, low);
+            sink(low);
         }
-        for n in 0..down.low {
-            std::mem::swap(high, high_before);
-            // At both ends the odd rows are mirrored.
-            match n + ahead < down.high {
-                true => row(high_bands, n + ahead, across, &mut halves, high),
-                false => high.copy_from_slice(high_before),
-            }
-            row(low_bands, n, across, &mut halves, low);
-            std::mem::swap(done, done_before);
-            let before = if n == 0 && !down.high_first { &*high } else { &*high_before };
-            update(low, before, high, done);
-            if n > 0 || down.high_first {
-                let above = if n == 0 { &*done } else { &*done_before };
-                predict(high_before, above, done, between);
-                sink(between);
-            }
-            sink(done);
+        return;
+    }
+    // In front of even row n lies odd row n − 1, or n if the first row is odd.
+    let ahead = usize::from(down.high_first);
+    if down.high_first {
+        row(high_bands, 0, across, &mut halves, high);
+    }
+    for n in 0..down.low {
+        std::mem::swap(high, high_before);
+        // At both ends the odd rows are mirrored.
+        match n + ahead < down.high {
+            true => row(high_bands, n + ahead, across, &mut halves, high),
+            false => high.copy_from_slice(high_before),
         }
-        if down.high == down.low + ahead {
-            predict(high, done, done, between);
+        row(low_bands, n, across, &mut halves, low);
+        std::mem::swap(done, done_before);
+        let before = if n == 0 && !down.high_first {
+            &*high
+        } else {
+            &*high_before
+        };
+        update(low, before, high, done);
+        if n > 0 || down.high_first {
+            let above = if n == 0 { &*done } else { &*done_before };
+            predict(high_before, above, done, between);
             sink(between);
         }
+        sink(done);
+    }
+    if down.high == down.low + ahead {
+        predict(high, done, done, between);
+        sink(between);
     }
 }
 
@@ -170,4 +205,50 @@ fn row(
         }
     }
     interleave(even, odd, axis, target);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_compilations_give_the_same() {
+        for (x0, y0, x1, y1) in [(0, 0, 70, 41), (1, 3, 60, 20), (5, 0, 6, 9), (1, 1, 2, 2)] {
+            let (across, down) = (Axis::new(x0, x1), Axis::new(y0, y1));
+            let band = |rows: usize, columns: usize| -> Vec<i32> {
+                (0..rows * columns)
+                    .map(|n| (n as i32 * 7919) % 1000 - 500)
+                    .collect()
+            };
+            let bands = [
+                (down.low, across.low),
+                (down.low, across.high),
+                (down.high, across.low),
+            ];
+            let [low_low, high_low, low_high] = bands.map(|(rows, columns)| band(rows, columns));
+            let bands = Bands {
+                low_low: &low_low,
+                high_low: &high_low,
+                low_high: &low_high,
+                high_high: &band(down.high, across.high),
+            };
+            let (mut fast, mut plain) = (Vec::new(), Vec::new());
+            synthesise(
+                &bands,
+                across,
+                down,
+                &mut Rows::default(),
+                &mut |row: &[i32]| fast.extend_from_slice(row),
+            );
+            baseline(
+                &bands,
+                across,
+                down,
+                &mut Rows::default(),
+                &mut |row: &[i32]| plain.extend_from_slice(row),
+            );
+            assert_eq!(plain.len(), across.len() * down.len());
+            assert_eq!(fast, plain);
+        }
+    }
 }
