@@ -1,0 +1,1 @@
+"""Pre-training on the slices of a packed store."""

@@ -1,0 +1,167 @@
+"""What chance decides about views, drawn for a whole batch at once from one generator."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctprune.extras import extra
+from ctprune.pretraining.view_config import CropConfig, Range, ViewConfig, WindowConfig
+
+with extra("train", "pre-training"):
+    import torch
+    from torch import Tensor
+
+#: Tries to find a crop that lies within the slice, as torchvision's `RandomResizedCrop` has them.
+_TRIES = 10
+
+# Where in a view's row of even random numbers each decision looks. All are drawn whether or not they are used, so
+# that an option changes nothing but what it is about.
+_AREA = slice(0, _TRIES)
+_RATIO = slice(_TRIES, 2 * _TRIES)
+_TOP, _LEFT, _MIRROR, _UPSIDE_DOWN, _ROTATE, _ANGLE, _CENTER, _WIDTH = range(2 * _TRIES, 2 * _TRIES + 8)
+_JITTER, _ORDER, _BRIGHTNESS, _CONTRAST, _BLUR, _SIGMA, _NOISE, _NOISE_SIGMA = range(_WIDTH + 1, _WIDTH + 9)
+
+#: Random numbers per view.
+NUMBERS = _NOISE_SIGMA + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewParameters:
+    """One view of each of n slices: how it is made. All float32.
+
+    Attributes:
+        box: Top, left, rows and columns of the crop, whole numbers, of shape (n, 4).
+        flip: 1 where left and right, top and bottom are mirrored, else 0; (n, 2).
+        degrees: Rotation counter-clockwise, (n,).
+        window: Centre and width in HU, (n, 2).
+        factor: The first and the second step of brightness and contrast: its factor, (n, 2).
+        about_mean: 1 where that step is contrast, about the view's mean, 0 where it is brightness; (n, 2).
+        blur_sigma: Standard deviation in pixels, 0 for none; (n,).
+        noise_sigma: Standard deviation as a fraction, 0 for none; (n,).
+    """
+
+    box: Tensor
+    flip: Tensor
+    degrees: Tensor
+    window: Tensor
+    factor: Tensor
+    about_mean: Tensor
+    blur_sigma: Tensor
+    noise_sigma: Tensor
+
+    def to(self, device: torch.device) -> ViewParameters:
+        """The same on another device, without waiting for it."""
+        if self.box.device == device:
+            return self
+        # One copy instead of eight.
+        widths = [field.reshape(len(self.box), -1).shape[1] for field in self._fields()]
+        table = torch.cat([field.reshape(len(self.box), -1) for field in self._fields()], dim=1)
+        if device.type == "cuda" and table.device.type == "cpu":
+            table = table.pin_memory()
+        parts = torch.split(table.to(device, non_blocking=True), widths, dim=1)
+        fields = [part.reshape(like.shape) for part, like in zip(parts, self._fields(), strict=True)]
+        return ViewParameters(**dict(zip(self.__dataclass_fields__, fields, strict=True)))
+
+    def _fields(self) -> list[Tensor]:
+        return [getattr(self, name) for name in self.__dataclass_fields__]
+
+
+def view_generator(seed: int, epoch: int, step: int, rank: int = 0) -> torch.Generator:
+    """A generator on the CPU for the views of one step: they depend on these four numbers alone.
+
+    >>> view_generator(0, 1, 2).initial_seed() == view_generator(0, 1, 2).initial_seed()
+    True
+    """
+    (state,) = np.random.SeedSequence([seed, epoch, step, rank]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state) >> 1)
+
+
+def draw_numbers(config: ViewConfig, slices: int, generator: torch.Generator) -> Tensor:
+    """Even random numbers in [0, 1), float64 of shape (views, slices, NUMBERS), on the generator's device."""
+    shape = (config.views, slices, NUMBERS)
+    return torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64)
+
+
+def view_parameters(config: ViewConfig, crop: CropConfig, side: int, numbers: Tensor) -> ViewParameters:
+    """Turn even random numbers into the parameters of one view of each slice.
+
+    Args:
+        config: What the views look like.
+        crop: The view's group.
+        side: Rows and columns of the slices.
+        numbers: Float64 of shape (n, NUMBERS), from `draw_numbers`.
+
+    >>> numbers = draw_numbers(ViewConfig(), 4, torch.Generator().manual_seed(0))[0]
+    >>> view_parameters(ViewConfig(), ViewConfig().crops[0], 256, numbers).box.shape
+    torch.Size([4, 4])
+    """
+    brightness = _between(numbers[:, _BRIGHTNESS], (1 - config.brightness, 1 + config.brightness))
+    contrast = _between(numbers[:, _CONTRAST], (1 - config.contrast, 1 + config.contrast))
+    jittered = numbers[:, _JITTER] < config.jitter_probability
+    contrast_first = numbers[:, _ORDER] < 0.5
+    factor = torch.stack(
+        [torch.where(contrast_first, contrast, brightness), torch.where(contrast_first, brightness, contrast)], 1
+    )
+    parameters = {
+        "box": _boxes(crop.scale, config.ratio, side, numbers),
+        "flip": torch.stack(
+            [
+                numbers[:, _MIRROR] < config.flip_horizontal,
+                numbers[:, _UPSIDE_DOWN] < config.flip_vertical,
+            ],
+            1,
+        ),
+        "degrees": torch.where(
+            numbers[:, _ROTATE] < config.rotation_probability,
+            _between(numbers[:, _ANGLE], (-config.rotation_degrees, config.rotation_degrees)),
+            0,
+        ),
+        "window": _windows(config.window or WindowConfig(), numbers),
+        "factor": torch.where(jittered[:, None], factor, 1),
+        "about_mean": torch.stack([contrast_first, ~contrast_first], 1),
+        "blur_sigma": torch.where(
+            numbers[:, _BLUR] < config.blur_probability, _between(numbers[:, _SIGMA], config.blur_sigma), 0
+        ),
+        "noise_sigma": torch.where(
+            numbers[:, _NOISE] < config.noise_probability,
+            _between_logs(numbers[:, _NOISE_SIGMA], config.noise_sigma),
+            0,
+        ),
+    }
+    return ViewParameters(**{name: value.float() for name, value in parameters.items()})
+
+
+def _boxes(scale: Range, ratio: Range, side: int, numbers: Tensor) -> Tensor:
+    """Crops by torchvision's rule in `RandomResizedCrop`: the first of ten tries that fits, else the middle."""
+    area = side * side * _between(numbers[:, _AREA], scale)
+    aspect = _between_logs(numbers[:, _RATIO], ratio)
+    # Sizes in whole pixels, halves to even, as Python rounds.
+    columns, rows = torch.sqrt(area * aspect).round(), torch.sqrt(area / aspect).round()
+    fits = (columns > 0) & (columns <= side) & (rows > 0) & (rows <= side)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    found = fits.any(dim=1)
+    wide, tall = min(1.0, ratio[1]), min(1.0, 1 / ratio[0])
+    rows = torch.where(found, rows.gather(1, first)[:, 0], round(side * tall))
+    columns = torch.where(found, columns.gather(1, first)[:, 0], round(side * wide))
+    middle_top, middle_left = torch.floor((side - rows) / 2), torch.floor((side - columns) / 2)
+    top = torch.where(found, torch.floor(numbers[:, _TOP] * (side - rows + 1)), middle_top)
+    left = torch.where(found, torch.floor(numbers[:, _LEFT] * (side - columns + 1)), middle_left)
+    return torch.stack([top, left, rows, columns], 1)
+
+
+def _windows(window: WindowConfig, numbers: Tensor) -> Tensor:
+    reach = (window.center - window.center_jitter, window.center + window.center_jitter)
+    times = (1 / (1 + window.width_jitter), 1 + window.width_jitter)
+    center = _between(numbers[:, _CENTER], reach)
+    return torch.stack([center, window.width * _between_logs(numbers[:, _WIDTH], times)], 1)
+
+
+def _between(numbers: Tensor, limits: Range) -> Tensor:
+    return limits[0] + (limits[1] - limits[0]) * numbers
+
+
+def _between_logs(numbers: Tensor, limits: Range) -> Tensor:
+    return torch.exp(_between(numbers, (math.log(limits[0]), math.log(limits[1]))))

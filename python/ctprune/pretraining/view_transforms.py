@@ -1,0 +1,179 @@
+"""The steps from slices to views, each for a whole batch with parameters per slice, on any device.
+
+What is linear (resampling, mirroring, blur) is a matrix for the rows and one for the columns of each slice: two
+batched products, quick on a GPU as well as on a CPU. Arithmetic is in float32 throughout; with 16 bits per pixel
+the reduced precision of tensor cores would cost several Hounsfield units, so it is switched off here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from ctprune.extras import extra
+
+with extra("train", "pre-training"):
+    import torch
+    from torch import Tensor
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Products of float32 matrices in float32 whatever the user has set for the network; no autocast."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        stack.enter_context(_ieee(torch.backends.cuda.matmul))
+        if hasattr(torch.backends.mkldnn, "matmul"):
+            stack.enter_context(_ieee(torch.backends.mkldnn.matmul))
+        yield
+
+
+@contextmanager
+def _ieee(products: Any) -> Iterator[None]:
+    # Since 2.9 torch has a new switch, and an error for whoever mixes it with the old one.
+    name, exact = ("fp32_precision", "ieee") if hasattr(products, "fp32_precision") else ("allow_tf32", False)
+    before = getattr(products, name)
+    setattr(products, name, exact)
+    try:
+        yield
+    finally:
+        setattr(products, name, before)
+
+
+def values_of(pixels: Tensor) -> Tensor:
+    """Pixels of uint8, uint16 or int32 as float32, every value exact."""
+    if pixels.dtype == torch.uint16:
+        # Few operations know uint16.
+        pixels = pixels.view(torch.int16).to(torch.int32) & 0xFFFF
+    return pixels.float()
+
+
+def rotate(images: Tensor, degrees: Tensor) -> Tensor:
+    """Turn each image counter-clockwise around its middle, bilinear; beyond the edge its value goes on.
+
+    Args:
+        images: Float32 of shape (n, side, side).
+        degrees: Float32 of shape (n,).
+
+    >>> rotate(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), torch.tensor([90.0])).round().tolist()
+    [[[2.0, 4.0], [1.0, 3.0]]]
+    """
+    angle = torch.deg2rad(degrees)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    nothing = torch.zeros_like(cos)
+    turn = torch.stack([cos, -sin, nothing, sin, cos, nothing], dim=1).reshape(-1, 2, 3)
+    shape = [len(images), 1, *images.shape[1:]]
+    grid = torch.nn.functional.affine_grid(turn, shape, align_corners=False)
+    turned = torch.nn.functional.grid_sample(
+        images[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return turned[:, 0]
+
+
+def resized_crops(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:
+    """Crop each image, resample it to `size` rows and columns, mirror it.
+
+    As torchvision's `resized_crop` does it with bilinear interpolation and antialiasing: a triangle as wide as the
+    step between two samples, at least one pixel, on the pixels of the crop alone.
+
+    Args:
+        images: Float32 of shape (n, side, side).
+        boxes: Top, left, rows, columns, of shape (n, 4).
+        flips: 1 to mirror left and right, top and bottom, else 0; (n, 2).
+        size: Rows and columns of the result.
+
+    >>> ramp = torch.arange(4.0).expand(1, 4, 4)
+    >>> resized_crops(ramp, torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([[1.0, 0]]), 2)[0, 0].tolist()
+    [2.2857141494750977, 0.7142857313156128]
+    """
+    side = images.shape[-1]
+    rows = resampling_matrices(boxes[:, 0], boxes[:, 2], flips[:, 1], side, size)
+    columns = resampling_matrices(boxes[:, 1], boxes[:, 3], flips[:, 0], side, size)
+    return torch.bmm(torch.bmm(rows, images), columns.transpose(1, 2))
+
+
+def resampling_matrices(start: Tensor, length: Tensor, flip: Tensor, side: int, size: int) -> Tensor:
+    """For each image the weights of `side` pixels in `size` samples of a stretch of them, (n, size, side)."""
+    step = (length / size)[:, None]
+    reach = step.clamp(min=1)
+    place = torch.arange(size, device=start.device) + 0.5
+    place = torch.where(flip[:, None] > 0, size - place, place)
+    # Relative to the stretch, where numbers are small, and in units of the triangle's reach.
+    samples = place * step / reach
+    pixel = torch.arange(side, device=start.device) - start[:, None]
+    inside = (pixel >= 0) & (pixel < length[:, None])
+    pixels = torch.where(inside, (pixel + 0.5) / reach, torch.inf)
+    # Minus the triangle; dividing by the sum turns the sign.
+    weights = (pixels[:, None, :] - samples[:, :, None]).abs_().sub_(1).clamp_(max=0)
+    return weights.div_(weights.sum(dim=2, keepdim=True))
+
+
+def window(values: Tensor, windows: Tensor, offset: float) -> Tensor:
+    """Values as fractions of a window, held to [0, 1].
+
+    Args:
+        values: HU + offset, float32 of shape (n, rows, cols); changed in place.
+        windows: Centre and width in HU, (n, 2).
+        offset: What was added to HU.
+    """
+    low = windows[:, 0] - windows[:, 1] / 2 + offset
+    return values.sub_(low[:, None, None]).div_(windows[:, 1, None, None]).clamp_(0, 1)
+
+
+def jitter(views: Tensor, factor: Tensor, about_mean: Tensor) -> Tensor:
+    """Change brightness and contrast in the order given, as torchvision's `adjust_…` functions do.
+
+    Args:
+        views: Fractions, float32 of shape (n, rows, cols); changed in place.
+        factor: Factor of the first and the second step, (n, 2).
+        about_mean: 1 where that step is about the view's mean (contrast), 0 where it is about 0; (n, 2).
+    """
+    for step in (0, 1):
+        times = factor[:, step, None, None]
+        middle = views.mean(dim=(1, 2), keepdim=True) * about_mean[:, step, None, None]
+        views = views.mul_(times).add_((1 - times) * middle).clamp_(0, 1)
+    return views
+
+
+def blur(views: Tensor, sigma: Tensor, taps: Tensor) -> Tensor:
+    """Blur each view with a Gaussian, mirrored at the edges; 0 leaves it as it is.
+
+    Args:
+        views: Float32 of shape (n, size, size).
+        sigma: Standard deviation in pixels, (n,).
+        taps: From `blur_taps` for that size; its radius cuts the Gaussian.
+    """
+    size = views.shape[-1]
+    distance = torch.arange(len(taps), device=views.device)
+    weight = torch.exp(-0.5 * (distance / sigma.clamp(min=1e-3)[:, None]) ** 2)
+    weight = weight / (2 * weight.sum(dim=1, keepdim=True) - 1)
+    matrices = (weight @ taps.flatten(1)).reshape(-1, size, size)
+    return torch.bmm(torch.bmm(matrices, views), matrices.transpose(1, 2))
+
+
+def blur_taps(size: int, radius: int) -> Tensor:
+    """Which pixels lie how far from which, mirrored at the edges: float32 of shape (radius + 1, size, size).
+
+    >>> blur_taps(4, 1)[1].int().tolist()
+    [[0, 2, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 2, 0]]
+    """
+    at = torch.arange(size)
+    taps = torch.zeros(radius + 1, size, size)
+    for offset in range(-radius, radius + 1):
+        source = (at + offset).abs()
+        source = size - 1 - (size - 1 - source).abs()
+        taps[abs(offset)].index_put_((at, source), torch.tensor(1.0), accumulate=True)
+    return taps
+
+
+def add_noise(views: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+    """Add Gaussian noise and hold to [0, 1].
+
+    Args:
+        views: Fractions, float32 of shape (n, rows, cols); changed in place.
+        sigma: Standard deviation, (n,).
+        generator: On the device of the views.
+    """
+    noise = torch.randn(views.shape, generator=generator, device=views.device)
+    return views.add_(noise.mul_(sigma[:, None, None])).clamp_(0, 1)
