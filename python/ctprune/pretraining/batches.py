@@ -1,0 +1,245 @@
+"""Batches of a packed store, in an order that depends on seed and epoch alone."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.errors import ConfigError
+from ctprune.extras import extra
+from ctprune.store import SliceStore
+
+with extra("train", "pre-training"):
+    import torch
+    from torch import Tensor
+
+#: Batches that are read ahead.
+_AHEAD = 3
+
+#: A store stays on the GPU when it takes at most this part of the memory that is free there.
+_RESIDENT_PART = 0.4
+
+#: Slices that are copied to the device at a time when the store becomes resident.
+_BLOCK = 1024
+
+
+class Batch(NamedTuple):
+    """Some slices.
+
+    Attributes:
+        pixels: uint8 or uint16 of shape (n, side, side), on the loader's device.
+        positions: int64 of shape (n,), on the CPU: where each lies in the store.
+    """
+
+    pixels: Tensor
+    positions: Tensor
+
+
+class StoreBatches:
+    """Shuffled batches of a store's slices; the last ones that do not fill a batch are left out of an epoch.
+
+    With several processes each gets its share of every step: together their batches are those that one process
+    would get with `batch_size` × `world_size`.
+
+    Args:
+        store: The packed store. Only the slices of a few batches are in memory at a time, unless it is resident.
+        batch_size: Slices per batch and process.
+        seed: With the number of the epoch, decides on the order.
+        rank: Number of this process.
+        world_size: Number of processes.
+        rows: Positions in the store of the slices to use, integers; None uses all.
+        resident: Hold all slices on the device. None does so on a GPU when they take at most 40 % of its free
+            memory; on a CPU the system's page cache is as good.
+        device: Where the batches go.
+
+    Raises:
+        ConfigError: An option that is out of range, or fewer slices than fill a batch.
+
+    >>> import ctprune, tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = ctprune.phantom.write_archive(folder / "dicoms", patients=1, size=64)
+    >>> _ = ctprune.reduce(folder / "dicoms", out=folder / "run")
+    >>> batches = StoreBatches(ctprune.build_store(folder / "run", use="all", side=32), 8, seed=0)
+    >>> sum(len(batch.pixels) for batch in batches.epoch(0)) == 8 * batches.steps_per_epoch
+    True
+    """
+
+    def __init__(
+        self,
+        store: SliceStore,
+        batch_size: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        rows: npt.NDArray[np.int64] | None = None,
+        resident: bool | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if batch_size < 1 or world_size < 1 or not 0 <= rank < world_size:
+            raise ConfigError(
+                f"batch size {batch_size}, rank {rank} of {world_size}: expected at least one of each"
+            )
+        self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
+        self.device = torch.device(device)
+        self._positions = _positions(store, rows)
+        if len(self._positions) < batch_size * world_size:
+            raise ConfigError(
+                f"{len(self._positions)} slices do not fill one batch of {batch_size * world_size}: "
+                "take a smaller batch or more slices"
+            )
+        self._pixels = _mapped(store)
+        self.resident = _fits(store, self._positions, self.device) if resident is None else resident
+        self._on_device = self._load() if self.resident else None
+
+    @property
+    def slices(self) -> int:
+        """Number of slices in use."""
+        return len(self._positions)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches per epoch and process."""
+        return len(self._positions) // (self.batch_size * self.world_size)
+
+    def order(self, number: int) -> npt.NDArray[np.int64]:
+        """Positions in the store in the order of an epoch, for all processes together."""
+        return self._positions[self._shuffled(number)]
+
+    def epoch(self, number: int, start_step: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch of this process, from `start_step` on.
+
+        Args:
+            number: The epoch, counted from 0.
+            start_step: The first batch, to go on in the middle of an epoch.
+
+        Raises:
+            ConfigError: The epoch has fewer steps.
+        """
+        if not 0 <= start_step <= self.steps_per_epoch or number < 0:
+            raise ConfigError(
+                f"epoch {number}, step {start_step}: expected an epoch from 0 on and a step up to {self.steps_per_epoch}"
+            )
+        shuffled = self._shuffled(number)
+        together = self.batch_size * self.world_size
+        starts = [
+            step * together + self.rank * self.batch_size for step in range(start_step, self.steps_per_epoch)
+        ]
+        chosen = [shuffled[start : start + self.batch_size] for start in starts]
+        return self._from_device(chosen) if self._on_device is not None else self._from_map(chosen)
+
+    def _shuffled(self, number: int) -> npt.NDArray[np.int64]:
+        # Raw numbers of a bit generator, unlike numpy's distributions, never change from version to version.
+        lots = np.random.PCG64([self.seed, number]).random_raw(len(self._positions))
+        return np.argsort(lots, kind="stable")
+
+    def _load(self) -> Tensor:
+        """All slices in use, on the device."""
+        side = self._pixels.shape[-1]
+        loaded = torch.empty((len(self._positions), side, side), dtype=self._pixels.dtype, device=self.device)
+        for start in range(0, len(self._positions), _BLOCK):
+            block = torch.from_numpy(self._positions[start : start + _BLOCK])
+            loaded[start : start + len(block)] = self._pixels.index_select(0, block).to(self.device)
+        return loaded
+
+    def _from_device(self, chosen: list[npt.NDArray[np.int64]]) -> Iterator[Batch]:
+        assert self._on_device is not None
+        for places in chosen:
+            index = torch.from_numpy(places)
+            if self.device.type == "cuda":
+                index = index.pin_memory()
+            pixels = self._on_device.index_select(0, index.to(self.device, non_blocking=True))
+            yield Batch(_unsigned(pixels), torch.from_numpy(self._positions[places]))
+
+    def _from_map(self, chosen: list[npt.NDArray[np.int64]]) -> Iterator[Batch]:
+        ahead = _Ahead(self._read(places) for places in chosen)
+        try:
+            for pixels, positions in ahead:
+                yield Batch(_unsigned(pixels.to(self.device, non_blocking=True)), positions)
+        finally:
+            ahead.stop()
+
+    def _read(self, places: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        positions = torch.from_numpy(self._positions[places])
+        shape = (len(positions), *self._pixels.shape[1:])
+        pixels = torch.empty(shape, dtype=self._pixels.dtype, pin_memory=self.device.type == "cuda")
+        return torch.index_select(self._pixels, 0, positions, out=pixels), positions
+
+
+class _Ahead:
+    """Items of an iterator, taken from it in a thread of their own."""
+
+    def __init__(self, items: Iterator[Any]) -> None:
+        self._items = items
+        self._queue: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(_AHEAD)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="ctprune-batches", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            item, error = self._queue.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+
+    def stop(self) -> None:
+        """Wait until the thread has ended."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            for item in self._items:
+                if not self._put(item, None):
+                    return
+            self._put(None, StopIteration())
+        except BaseException as error:  # handed over: it is raised where the items are wanted
+            self._put(None, error)
+
+    def _put(self, item: Any, error: BaseException | None) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._queue.put((item, error), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+
+def _positions(store: SliceStore, rows: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
+    if rows is None:
+        return np.arange(len(store), dtype=np.int64)
+    positions = np.array(rows, np.int64)
+    if positions.ndim != 1 or (len(positions) and not 0 <= positions.min() <= positions.max() < len(store)):
+        raise ConfigError(f"rows: expected positions from 0 to {len(store) - 1} in the store")
+    return positions
+
+
+def _mapped(store: SliceStore) -> Tensor:
+    """The store's pixels without reading them; 16 bits as int16, which more operations know than uint16."""
+    array = store.pixels
+    if isinstance(array, np.memmap) and array.filename is not None:
+        # torch warns of arrays that cannot be written to. Nothing is written: this map would copy first.
+        array = np.load(array.filename, mmap_mode="c")
+    return torch.from_numpy(array.view(np.int16) if array.dtype.itemsize == 2 else array)
+
+
+def _unsigned(pixels: Tensor) -> Tensor:
+    return pixels.view(torch.uint16) if pixels.dtype == torch.int16 else pixels
+
+
+def _fits(store: SliceStore, positions: npt.NDArray[np.int64], device: torch.device) -> bool:
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    needed = len(positions) * store.pixels[:1].nbytes
+    return bool(needed <= _RESIDENT_PART * free)
