@@ -26,10 +26,14 @@ if TYPE_CHECKING:
         OutputError,
         SourceError,
         StoreError,
+        TaskError,
         UnreadableError,
         WeightsError,
     )
     from ctprune.export import ExportConfig, Exported, export_kept
+    from ctprune.finetuning.prediction import Predictions, predict
+    from ctprune.finetuning.result import FinetuneResult
+    from ctprune.finetuning.run import finetune
     from ctprune.fingerprint import dhash, hamming
     from ctprune.manifest import Manifest
     from ctprune.read import Volume, read_volume
@@ -54,10 +58,14 @@ _HOMES = {
         "OutputError",
         "SourceError",
         "StoreError",
+        "TaskError",
         "UnreadableError",
         "WeightsError",
     ],
     "export": ["ExportConfig", "Exported", "export_kept"],
+    "finetuning.prediction": ["Predictions", "predict"],
+    "finetuning.result": ["FinetuneResult"],
+    "finetuning.run": ["finetune"],
     "fingerprint": ["dhash", "hamming"],
     "manifest": ["Manifest"],
     "read": ["Volume", "read_volume"],
@@ -76,11 +84,13 @@ __all__ = [
     "EvaluationError",
     "ExportConfig",
     "Exported",
+    "FinetuneResult",
     "Interrupted",
     "Manifest",
     "ManifestError",
     "MissingExtraError",
     "OutputError",
+    "Predictions",
     "Progress",
     "ReduceConfig",
     "Report",
@@ -89,6 +99,7 @@ __all__ = [
     "SourceError",
     "StoreError",
     "Sweep",
+    "TaskError",
     "UnreadableError",
     "Volume",
     "WeightsError",
@@ -97,10 +108,12 @@ __all__ = [
     "cosine_exemplars",
     "dhash",
     "export_kept",
+    "finetune",
     "hamming",
     "load_backbone",
     "open_store",
     "phantom",
+    "predict",
     "read_volume",
     "reduce",
     "select_exemplars",

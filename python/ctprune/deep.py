@@ -32,7 +32,7 @@ with extra("train", "--method deep"):
 SIDE = 224
 
 #: Channels of ImageNet's pictures as fractions of 255 (torchvision's documentation of its weights).
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 #: Slices that go through the network together, on a GPU and on a CPU.
 _GPU_BATCH, _CPU_BATCH = 256, 32
@@ -84,15 +84,15 @@ class Embedder:
         file = default_weights(download=download) if weights is None else Path(weights)
         module = load_backbone(file)
         with file.open("rb") as opened:
-            self.digest = _sha256(opened)
+            self.digest = sha256_of(opened)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.features = int(module.num_features)  # type: ignore[arg-type]
         self.batch = _GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH
         self.seconds = 0.0
         self._module = module.eval().to(self.device).to(memory_format=torch.channels_last)
         metadata = backbone_metadata(file)
-        self._mean = self._channels(metadata.get("mean", _IMAGENET_MEAN))
-        self._std = self._channels(metadata.get("std", _IMAGENET_STD))
+        self._mean = self._channels(metadata.get("mean", IMAGENET_MEAN))
+        self._std = self._channels(metadata.get("std", IMAGENET_STD))
 
     def embed(self, squares: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
         """Embeddings of unit length, float16 of shape (n, features), of grey squares (n, rows, cols)."""
@@ -126,7 +126,8 @@ def _hash_in(name: str) -> str:
     return name.rpartition("-")[2].partition(".")[0]
 
 
-def _sha256(file: Any) -> str:
+def sha256_of(file: Any) -> str:
+    """SHA-256 of a file opened for reading bytes, in hexadecimal."""
     digest = hashlib.sha256()
     for part in _parts(file):
         digest.update(part)

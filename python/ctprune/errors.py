@@ -21,6 +21,10 @@ class StoreError(CtpruneError, ValueError):
     """A packed store that cannot be read by this version."""
 
 
+class TaskError(CtpruneError, ValueError):
+    """Labelled images that do not make a task: labels, splits and files that do not fit together."""
+
+
 class OutputError(CtpruneError, OSError):
     """A result that cannot be written."""
 

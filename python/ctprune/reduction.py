@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -357,10 +358,12 @@ def _resolve(sources: Sources) -> list[Path]:
         if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
             raise SourceError(f"{source}: the folder may not be read: check its permissions")
         paths.append(path)
-    for i, path in enumerate(paths):
-        for other in paths[:i]:
-            if _within(path, other) or _within(other, path):
-                raise ConfigError(f"sources {other} and {path} overlap: name the outer one only")
+    # A folder stands right before what lies in it: so many files can be named, each of them a source.
+    ordered = sorted((path.resolve().parts, place) for place, path in enumerate(paths))
+    for (outer, place), (inner, other) in itertools.pairwise(ordered):
+        if inner[: len(outer)] == outer:
+            first, second = paths[min(place, other)], paths[max(place, other)]
+            raise ConfigError(f"sources {first} and {second} overlap: name the outer one only")
     return paths
 
 

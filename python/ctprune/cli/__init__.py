@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ctprune.cli import info, phantom, reduce, report, sweep
+from ctprune.cli import finetune, info, phantom, predict, reduce, report, sweep
 from ctprune.cli.output import FAILED, INTERRUPTED, WRONG_USAGE, print_error
 
 app = typer.Typer(
@@ -20,6 +20,11 @@ app = typer.Typer(
 )
 app.command("reduce", epilog="Example: ctprune reduce ./dicoms --method hash --out run/")(reduce.command)
 app.command("sweep", epilog="Example: ctprune sweep run/ --method hash")(sweep.command)
+app.command(
+    "finetune",
+    epilog="Example: ctprune finetune covid-ct/ --split covid-ct/split --weights backbone.safetensors --out ft/",
+)(finetune.command)
+app.command("predict", epilog="Example: ctprune predict ft/ slices/")(predict.command)
 app.command("info", epilog="Example: ctprune info run/")(info.command)
 app.command("report", epilog="Example: ctprune report run/")(report.command)
 app.command("phantom", epilog="Example: ctprune phantom dicoms/ --patients 4 --seed 1")(phantom.command)

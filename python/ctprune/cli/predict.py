@@ -1,0 +1,80 @@
+"""`ctprune predict`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ctprune.cli.output import DONE_WITH_FAILURES, print_hint
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ctprune.finetuning.prediction import Predictions
+
+#: Reasons that are shown; with --json all are.
+_REASONS_SHOWN = 10
+
+
+def command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a finished fine-tuning.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGES...", help="Files or folders of whatever ctprune reduce reads."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Write the table to this .csv or .parquet instead of printing it.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="Threads that read images; 0 is one per core.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Predict the class of new images with a fine-tuned model, mean over its seeds.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images could not be read.
+    """
+    from ctprune.finetuning.prediction import predict
+
+    found = predict(model, images, out=out, device=device, threads=threads)
+    if as_json:
+        rows = found.to_table().to_pylist()
+        typer.echo(
+            json.dumps({"images": rows, "unreadable": found.unreadable, "skipped": found.skipped}, indent=2)
+        )
+    elif not quiet and out is None:
+        from rich.console import Console
+
+        Console(highlight=False).print(_table(found))
+    elif not quiet:
+        typer.echo(f"{len(found.images):,} images: {out}")
+    if not quiet:
+        for name, reason in list(found.unreadable.items())[:_REASONS_SHOWN]:
+            print_hint(f"{name}: {reason}")
+        if len(found.unreadable) > _REASONS_SHOWN:
+            print_hint(f"… and {len(found.unreadable) - _REASONS_SHOWN:,} more that could not be read")
+        if found.skipped:
+            name, reason = next(iter(found.skipped.items()))
+            print_hint(f"{len(found.skipped):,} files were skipped, such as {name}: {reason}")
+    if found.unreadable:
+        raise typer.Exit(DONE_WITH_FAILURES)
+
+
+def _table(found: Predictions) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("image", overflow="fold")
+    table.add_column("frame", justify="right")
+    table.add_column("label", style="bold")
+    for name in found.classes:
+        table.add_column(escape(name), justify="right")
+    for image, frame, label, row in zip(
+        found.images, found.frames, found.labels, found.probabilities, strict=True
+    ):
+        table.add_row(escape(image), str(frame), escape(label), *(f"{value:.3f}" for value in row))
+    return table

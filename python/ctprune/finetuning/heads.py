@@ -1,0 +1,122 @@
+"""From features to probabilities: a linear layer, or a vote of nearest neighbours. Saved as safetensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.atomic import replace_file
+from ctprune.errors import WeightsError
+from ctprune.extras import extra
+
+with extra("train", "a classifier"):
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file, save_file
+    from sklearn.neighbors import KNeighborsClassifier
+
+#: Of the neighbours' votes, exp(cosine / temperature) (Wu et al. 2018).
+TEMPERATURE = 0.07
+
+Features = npt.NDArray[np.float32]
+
+
+class Head(Protocol):
+    """What comes after the backbone."""
+
+    def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
+        """Probability of each class, float64 of shape (n, classes), rows sum to 1."""
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What is saved, by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """Softmax of a linear layer.
+
+    Attributes:
+        weight: float32 of shape (classes, features).
+        bias: float32 of shape (classes,).
+    """
+
+    weight: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+
+    def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
+        """Probability of each class."""
+        logits = features.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities: npt.NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What is saved."""
+        return {"weight": self.weight, "bias": self.bias}
+
+
+@dataclass(frozen=True, eq=False)
+class NeighborHead:
+    """Votes of the training images with the most similar features.
+
+    Attributes:
+        features: float32 of shape (n, features): of the training images.
+        labels: int64 of shape (n,).
+        neighbors: Number of those that vote.
+        classes: Number of classes.
+    """
+
+    features: Features
+    labels: npt.NDArray[np.int64]
+    neighbors: int
+    classes: int
+
+    def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
+        """Share of the votes for each class, each vote weighted with exp(cosine / temperature)."""
+        voters = min(self.neighbors, len(self.labels))
+        model = KNeighborsClassifier(voters, metric="cosine", algorithm="brute", weights=_votes)
+        model.fit(self.features, self.labels)
+        found = np.zeros((len(features), self.classes))
+        if len(features):
+            found[:, model.classes_] = model.predict_proba(features)
+        return found
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What is saved."""
+        numbers = np.array([self.neighbors, self.classes], np.int64)
+        return {"features": self.features, "labels": self.labels, "numbers": numbers}
+
+
+def _votes(distances: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+    # Relative to the nearest one, as only their ratios count.
+    relative: npt.NDArray[np.floating[Any]] = np.exp((distances[:, :1] - distances) / TEMPERATURE)
+    return relative
+
+
+def save_head(head: Head, file: Path) -> None:
+    """Write a head, whole or not at all.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    with replace_file(file) as beside:
+        save_file({name: np.ascontiguousarray(array) for name, array in head.tensors().items()}, beside)
+
+
+def load_head(file: Path) -> Head:
+    """Read a head.
+
+    Raises:
+        WeightsError: There is none, or it is damaged.
+    """
+    try:
+        tensors = load_file(file)
+        if "weight" in tensors:
+            return LinearHead(tensors["weight"], tensors["bias"])
+        neighbors, classes = tensors["numbers"].tolist()
+        return NeighborHead(tensors["features"], tensors["labels"], neighbors, classes)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise WeightsError(f"{file}: expected the head of a classifier: {error}") from None

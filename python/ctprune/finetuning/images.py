@@ -1,0 +1,270 @@
+"""The images of a task, read once: squares of grey for the network, fingerprints for the guard of the splits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune import _core
+from ctprune.config import ReduceConfig
+from ctprune.errors import Interrupted, SourceError, TaskError
+from ctprune.finetuning.tasks.listing import Entry, Listing
+from ctprune.fingerprint import dhash
+from ctprune.reduction import Reduction
+from ctprune.squares import WHERE, read_squares
+
+#: Squares beyond this many bytes lie in a file without a name instead of in memory.
+_IN_MEMORY = 2 << 30
+
+#: Called with the numbers of images read and of all images.
+ReadProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """Images that could be read, in the order of the task.
+
+    Attributes:
+        entries: One for each image; those of files with several frames have a name with the frame's number.
+        labels: int64 of shape (n,): places in `classes`.
+        classes: Names of the classes.
+        pixels: uint8 of shape (n, side, side): grey.
+        fingerprints: uint8 of shape (n, 8): dHash of 64 bits.
+        contents: What tells the content of each image's file from others': its size, or a digest of the array.
+        intensity: How Hounsfield units became grey.
+        modality: The DICOM Modality that was read.
+        unreadable: Reason for each file that could not be read, by its name.
+        skipped: Reason for each file that is no image of the modality, by its name.
+    """
+
+    entries: list[Entry]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    pixels: npt.NDArray[np.uint8]
+    fingerprints: npt.NDArray[np.uint8]
+    contents: list[str]
+    intensity: str
+    modality: str
+    unreadable: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.entries)
+
+    def digest(self) -> str:
+        """SHA-256 of names, labels, contents and what the data say of splits and patients.
+
+        Where the data lie and how their pixels become squares does not matter.
+        """
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        for entry, content in zip(self.entries, self.contents, strict=True):
+            digest.update(json.dumps([entry.name, entry.label, entry.split, entry.patient, content]).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class FoundSlice:
+    """A readable frame of a file: its row in the manifest's terms."""
+
+    line: dict[str, Any]
+    fingerprint: bytes
+    size: int
+
+
+def read_images(
+    listing: Listing,
+    *,
+    side: int,
+    intensity: str = "minmax",
+    modality: str = "CT",
+    threads: int = 0,
+    progress: ReadProgress = lambda done, total: None,
+) -> LabelledImages:
+    """Read all images of a task.
+
+    Args:
+        listing: The task.
+        side: Rows and columns of the squares: the shorter side of an image becomes this, the longer is cropped.
+        intensity: From Hounsfield units to grey; 8-bit images are used as they are.
+        modality: DICOM Modality to read.
+        threads: Number of threads, 0 for one per core.
+        progress: Called a few times a second.
+
+    Raises:
+        SourceError: No image can be read.
+        TaskError: No image of a class can be read, or a frame is not there.
+        Interrupted: Ctrl-C.
+    """
+    try:
+        if listing.arrays is not None:
+            found = _from_arrays(listing, side, intensity, modality, progress)
+        else:
+            found = _from_files(listing, side, intensity, modality, threads, progress)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted while images were read; nothing was trained yet") from None
+    present = set(found.labels.tolist())
+    for number, name in enumerate(found.classes):
+        if number not in present:
+            bad = {entry.name: entry.label for entry in listing.entries}
+            reason = next(
+                (why for file, why in found.unreadable.items() if bad.get(file) == name), "no image in it"
+            )
+            raise TaskError(f"{listing.source}: no image of class {name} can be read: {reason}")
+    return found
+
+
+def squares_like(count: int, side: int) -> npt.NDArray[np.uint8]:
+    """An array for squares, in memory or, where they are many, in a file that vanishes by itself."""
+    shape = (count, side, side)
+    if count * side**2 <= _IN_MEMORY:
+        return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.uint8, "w+", shape=shape)
+
+
+def find_slices(
+    files: list[Path],
+    *,
+    intensity: str,
+    modality: str,
+    max_slice_mb: int = 512,
+    threads: int = 0,
+    progress: ReadProgress = lambda done, total: None,
+) -> tuple[dict[Path, list[FoundSlice]], dict[Path, str], dict[Path, str]]:
+    """What ctprune's reader finds in files: slices by frame, reasons of failed files, of skipped ones."""
+    if not files:
+        return {}, {}, {}
+    config = ReduceConfig(method="all", intensity=intensity, modality=modality, max_slice_mb=max_slice_mb)
+    reduction = Reduction(
+        files, config, threads=threads, progress=lambda now: progress(now.files_read, 2 * now.files_found)
+    )
+    table = reduction.carry_out().table
+    slices: dict[Path, list[FoundSlice]] = {}
+    failed: dict[Path, str] = {}
+    skipped: dict[Path, str] = {}
+    columns = [*WHERE, "status", "reason", "fingerprint", "file_size"]
+    for line in table.select(columns).to_pylist():
+        file = Path(line["source"], line["path"])
+        if line["status"] in ("failed", "skipped"):
+            (failed if line["status"] == "failed" else skipped).setdefault(file, line["reason"])
+            continue
+        where = {name: line[name] for name in WHERE}
+        slices.setdefault(file, []).append(FoundSlice(where, line["fingerprint"], line["file_size"]))
+    for found in slices.values():
+        found.sort(key=lambda item: item.line["frame"])
+    return slices, failed, skipped
+
+
+def _from_files(
+    listing: Listing, side: int, intensity: str, modality: str, threads: int, progress: ReadProgress
+) -> LabelledImages:
+    places = {entry: Path(os.path.abspath(entry.file or "")) for entry in listing.entries}
+    files = list(dict.fromkeys(places.values()))
+    reading: dict[str, Any] = {"intensity": intensity, "modality": modality, "max_slice_mb": 512}
+    if listing.reading is not None:
+        reading["max_slice_mb"] = listing.reading["max_slice_mb"]
+    slices, failed, skipped = find_slices(files, threads=threads, progress=progress, **reading)
+    chosen: list[tuple[Entry, FoundSlice]] = []
+    for entry, file in places.items():
+        chosen += _frames(entry, slices.get(file, []), listing.source)
+    if not chosen:
+        reason = next(iter([*failed.values(), *skipped.values()]))
+        raise SourceError(f"{listing.source}: none of {len(files)} files can be read: {reason}")
+    pixels = squares_like(len(chosen), side)
+    outcomes = read_squares(
+        [found.line for _, found in chosen],
+        pixels,
+        reading,
+        threads=threads,
+        progress=lambda done: progress(len(chosen) + done, 2 * len(chosen)),
+    )
+    reasons = [reason for *_, reason in outcomes]
+    good = [place for place, reason in enumerate(reasons) if not reason]
+    unreadable = {entry.name: failed[file] for entry, file in places.items() if file in failed}
+    unreadable |= {chosen[place][0].name: reason for place, reason in enumerate(reasons) if reason}
+    kept = [chosen[place] for place in good]
+    return LabelledImages(
+        entries=[entry for entry, _ in kept],
+        labels=_numbers([entry for entry, _ in kept], listing.classes),
+        classes=listing.classes,
+        pixels=pixels if len(good) == len(pixels) else pixels[good],
+        fingerprints=np.array([list(found.fingerprint) for _, found in kept], np.uint8).reshape(len(kept), -1),
+        contents=[str(found.size) for _, found in kept],
+        intensity=intensity,
+        modality=modality,
+        unreadable=unreadable,
+        skipped={
+            entry.name: skipped[file] for entry, file in places.items() if file in skipped and file not in slices
+        },
+    )
+
+
+def _frames(entry: Entry, found: list[FoundSlice], source: Path) -> list[tuple[Entry, FoundSlice]]:
+    """The frames of a file that an entry means."""
+    if entry.frame is not None:
+        wanted = [item for item in found if item.line["frame"] == entry.frame]
+        if found and not wanted:
+            raise TaskError(f"{source}: {entry.name} has no frame {entry.frame}")
+    else:
+        wanted = found
+    several = len(found) > 1
+    return [(_named(entry, item.line["frame"], several), item) for item in wanted]
+
+
+def _named(entry: Entry, frame: int, several: bool) -> Entry:
+    name = f"{entry.name}#{frame}" if several else entry.name
+    return Entry(name, entry.label, entry.split, entry.patient, entry.file, frame)
+
+
+def _from_arrays(
+    listing: Listing, side: int, intensity: str, modality: str, progress: ReadProgress
+) -> LabelledImages:
+    arrays = listing.arrays or []
+    pixels = squares_like(len(arrays), side)
+    fingerprints = np.empty((len(arrays), 8), np.uint8)
+    contents = []
+    for place, array in enumerate(arrays):
+        grey = grey_of(array)
+        fingerprints[place] = dhash(grey)
+        contents.append(hashlib.blake2b(array.tobytes(), digest_size=8).hexdigest())
+        # Values that are grey already stay so on the range 0 to 255 of the units.
+        _core.pack_decoded(grey, 1.0, 0.0, pixels[place : place + 1], "hu:0,255")
+        if place % 256 == 0:
+            progress(place, len(arrays))
+    return LabelledImages(
+        entries=listing.entries,
+        labels=_numbers(listing.entries, listing.classes),
+        classes=listing.classes,
+        pixels=pixels,
+        fingerprints=fingerprints,
+        contents=contents,
+        intensity=intensity,
+        modality=modality,
+    )
+
+
+def grey_of(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Grey as Pillow's mode L makes it of RGB, shape (rows, cols, 3); grey arrays are returned as they are.
+
+    >>> grey_of(np.full((1, 1, 3), (255, 0, 0), np.uint8)).tolist()
+    [[76]]
+    """
+    if array.ndim == 2:
+        return np.ascontiguousarray(array)
+    red, green, blue = (array[..., channel].astype(np.uint32) for channel in range(3))
+    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
+
+
+def _numbers(entries: list[Entry], classes: tuple[str, ...]) -> npt.NDArray[np.int64]:
+    places = {name: number for number, name in enumerate(classes)}
+    return np.array([places[entry.label] for entry in entries], np.int64)

@@ -1,0 +1,130 @@
+"""What a seed gives, kept until all seeds are done, and the table of all predictions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ctprune import _core
+from ctprune.atomic import replace_file
+from ctprune.finetuning.images import LabelledImages
+from ctprune.finetuning.sampling import numbers_of
+from ctprune.finetuning.splits import Splits
+
+#: Version of the table's layout.
+PREDICTIONS_VERSION = 1
+
+PREDICTIONS_NAME = "predictions.parquet"
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("seed", pa.int64()),
+        pa.field("split", pa.string()),
+        pa.field("image", pa.string()),
+        pa.field("patient", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("probabilities", pa.list_(pa.float64())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class SeedOutcome:
+    """One seed, done.
+
+    Attributes:
+        seed: Its number.
+        backbone: File of its backbone, relative to the folder `model`.
+        head: File of its head.
+        images_used: Number of training images, after the fraction.
+        seconds: Time it took, all sessions together.
+        facts: What else there is to say, such as the best epoch.
+        history: A row for each epoch; empty for probes.
+    """
+
+    seed: int
+    backbone: str
+    head: str
+    images_used: int
+    seconds: float
+    facts: dict[str, Any]
+    history: list[dict[str, Any]]
+
+    def save(self, stem: Path, probabilities: npt.NDArray[np.float64]) -> None:
+        """Write it and the probabilities of all images; its presence means that the seed is done.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        with replace_file(stem.with_suffix(".npy")) as beside, beside.open("wb") as file:
+            np.save(file, probabilities)
+        with replace_file(stem.with_suffix(".json")) as beside:
+            beside.write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, stem: Path) -> tuple[SeedOutcome, npt.NDArray[np.float64]] | None:
+        """What an earlier session finished; None where there is none or it is damaged."""
+        try:
+            outcome = cls(**json.loads(stem.with_suffix(".json").read_text()))
+            return outcome, np.load(stem.with_suffix(".npy"))
+        except (OSError, ValueError, TypeError, EOFError):
+            return None
+
+
+def patient_names(images: LabelledImages) -> list[str | None]:
+    """Patients by number, in order of first appearance: no id of a patient goes into a result."""
+    patients = [entry.patient for entry in images.entries]
+    known = [patient for patient in patients if patient is not None]
+    numbers = dict(zip(known, numbers_of(known).tolist(), strict=True))
+    return [None if patient is None else f"patient-{numbers[patient] + 1:04d}" for patient in patients]
+
+
+def write_predictions(
+    file: Path,
+    images: LabelledImages,
+    splits: Splits,
+    probabilities: dict[int, npt.NDArray[np.float64]],
+    config: dict[str, Any],
+) -> None:
+    """A row for each seed and image of the selecting and the evaluated split.
+
+    Args:
+        file: The Parquet file.
+        images: The task.
+        splits: Its splits.
+        probabilities: By seed, of all images; float64 of shape (n, classes).
+        config: What made them.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    rows = np.sort(np.concatenate([splits.rows(splits.selection), splits.rows(splits.evaluated)]))
+    patients = patient_names(images)
+    metadata = {
+        "predictions_version": PREDICTIONS_VERSION,
+        "ctprune_version": _core.__version__,
+        "classes": list(images.classes),
+        "config": config,
+    }
+    lines = [
+        {
+            "seed": seed,
+            "split": str(splits.names[row]),
+            "image": images.entries[row].name,
+            "patient": patients[row],
+            "label": images.entries[row].label,
+            "probabilities": found[row].tolist(),
+        }
+        for seed, found in probabilities.items()
+        for row in rows
+    ]
+    table = pa.Table.from_pylist(lines, _SCHEMA.with_metadata({"ctprune": json.dumps(metadata, sort_keys=True)}))
+    with replace_file(file) as beside:
+        pq.write_table(table, beside, compression="zstd")

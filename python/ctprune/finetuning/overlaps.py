@@ -1,0 +1,119 @@
+"""The guard of the splits: patients that are in two of them, and near-duplicates across them, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.finetuning.images import LabelledImages
+from ctprune.finetuning.splits import Splits
+from ctprune.finetuning.tasks.listing import TEST, TRAIN, VAL
+from ctprune.fingerprint import hamming
+
+#: Largest Hamming distance of near-duplicates, in bits of 64: the paper's threshold.
+NEAR = 6
+
+#: Fingerprints of a split that are compared at a time, so that distances stay below some 100 MB.
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What two splits share.
+
+    Attributes:
+        splits: Their names.
+        patients: Number of patients in both.
+        near_duplicates: Number of images of the second that have a near-duplicate in the first.
+        identical: Number of these whose square is equal to one in the first, pixel by pixel.
+    """
+
+    splits: tuple[str, str]
+    patients: int
+    near_duplicates: int
+    identical: int
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.patients or self.near_duplicates)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return {
+            "splits": list(self.splits),
+            "patients": self.patients,
+            "near_duplicates": self.near_duplicates,
+            "identical": self.identical,
+        }
+
+    def sentence(self) -> str:
+        """The same in words."""
+        first, second = self.splits
+        return (
+            f"{first} and {second} share {self.patients} patients, and {self.near_duplicates} images of {second} "
+            f"have a near-duplicate in {first} ({self.identical} an identical one)"
+        )
+
+
+def find_overlaps(images: LabelledImages, splits: Splits) -> list[Overlap]:
+    """What each pair of splits shares; `select` and train, drawn from one split, are compared, too."""
+    present = [name for name in (TRAIN, splits.selection, VAL, TEST) if name in splits.names]
+    return [_overlap(images, splits, *pair) for pair in combinations(dict.fromkeys(present), 2)]
+
+
+def without_overlap(images: LabelledImages, splits: Splits) -> Splits:
+    """The same splits, less what train and the selecting split share with the evaluated one.
+
+    The evaluated split stays as it is, so that results remain comparable.
+    """
+    names = splits.names.copy()
+    evaluated = splits.rows(splits.evaluated)
+    patients = {images.entries[row].patient for row in evaluated} - {None}
+    for name in {TRAIN, splits.selection}:
+        rows = splits.rows(name)
+        shared = np.array([images.entries[row].patient in patients for row in rows], np.bool_)
+        near = _has_near(images.fingerprints[rows], images.fingerprints[evaluated])
+        names[rows[shared | near]] = ""
+    return Splits(names, splits.evaluated, splits.selection, splits.seeded)
+
+
+def _overlap(images: LabelledImages, splits: Splits, first: str, second: str) -> Overlap:
+    rows, others = splits.rows(first), splits.rows(second)
+    near = others[_has_near(images.fingerprints[others], images.fingerprints[rows])]
+    known = {images.pixels[row].tobytes() for row in _candidates(images, rows, near)}
+    return Overlap(
+        splits=(first, second),
+        patients=len(_patients(images, rows) & _patients(images, others)),
+        near_duplicates=len(near),
+        identical=sum(images.pixels[row].tobytes() in known for row in near),
+    )
+
+
+def _patients(images: LabelledImages, rows: npt.NDArray[np.int64]) -> set[str]:
+    return {patient for row in rows if (patient := images.entries[row].patient) is not None}
+
+
+def _candidates(
+    images: LabelledImages, rows: npt.NDArray[np.int64], near: npt.NDArray[np.int64]
+) -> Iterator[np.int64]:
+    """Rows whose fingerprint equals that of one of `near`: equal images have equal fingerprints."""
+    wanted = {images.fingerprints[row].tobytes() for row in near}
+    return (row for row in rows if images.fingerprints[row].tobytes() in wanted)
+
+
+def _has_near(fingerprints: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """For each whether one of the others is a near-duplicate."""
+    found = np.zeros(len(fingerprints), np.bool_)
+    if not len(others):
+        return found
+    for start in range(0, len(fingerprints), _BLOCK):
+        block = fingerprints[start : start + _BLOCK]
+        for begin in range(0, len(others), 32 * _BLOCK):
+            distances = hamming(block, others[begin : begin + 32 * _BLOCK], all_to_all=True)
+            found[start : start + _BLOCK] |= (distances <= NEAR).any(axis=1)
+    return found

@@ -1,0 +1,98 @@
+"""Classifiers on frozen features: logistic regression and nearest neighbours, both of scikit-learn."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.extras import extra
+from ctprune.finetuning.heads import Features, Head, LinearHead, NeighborHead
+
+with extra("train", "a linear probe"):
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+#: Inverse strengths of the regularisation that are tried, on standardised features.
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+
+_ITERATIONS = 1000
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted head, and how good it is on the selecting split.
+
+    Attributes:
+        head: The classifier.
+        strength: The inverse regularisation that was chosen; None for neighbours.
+        accuracy: On the selecting split.
+        converged: Whether the regression came to its end.
+    """
+
+    head: Head
+    strength: float | None
+    accuracy: float
+    converged: bool = True
+
+
+def linear_probe(
+    train: tuple[Features, Labels], select: tuple[Features, Labels], *, classes: int, class_weights: bool
+) -> Probe:
+    """Logistic regression whose regularisation is chosen on the selecting split: by accuracy, then log loss.
+
+    Among equals the strongest regularisation is taken.
+    """
+    features, labels = train
+    mean = features.mean(0, dtype=np.float64)
+    spread = features.std(0, dtype=np.float64)
+    # A feature that never changes says nothing.
+    scale = np.where(spread > 0, spread, 1.0)
+    standardised = (features - mean) / scale
+    found: list[tuple[tuple[float, float], Probe]] = []
+    for strength in STRENGTHS:
+        model = LogisticRegression(
+            C=strength, max_iter=_ITERATIONS, class_weight="balanced" if class_weights else None
+        )
+        with warnings.catch_warnings():
+            # It is in the result instead.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(standardised, labels)
+        head = _folded(model, mean, scale, classes)
+        accuracy, loss = _quality(head, *select)
+        converged = bool((model.n_iter_ < _ITERATIONS).all())
+        found.append(((-accuracy, loss), Probe(head, strength, accuracy, converged)))
+    return min(found, key=lambda item: item[0])[1]
+
+
+def neighbor_probe(
+    train: tuple[Features, Labels], select: tuple[Features, Labels], *, classes: int, neighbors: int
+) -> Probe:
+    """Weighted votes of the nearest training images by cosine (Wu et al. 2018)."""
+    head = NeighborHead(train[0], train[1], neighbors, classes)
+    return Probe(head, None, _quality(head, *select)[0])
+
+
+def _folded(
+    model: LogisticRegression, mean: npt.NDArray[np.float64], scale: npt.NDArray[np.float64], classes: int
+) -> LinearHead:
+    """The regression with the standardisation in its weights, as one linear layer and softmax."""
+    coefficients, intercepts = model.coef_, model.intercept_
+    if classes == 2:
+        # One sigmoid is a softmax whose first logit is zero.
+        coefficients = np.concatenate([np.zeros_like(coefficients), coefficients])
+        intercepts = np.concatenate([np.zeros_like(intercepts), intercepts])
+    weight = coefficients / scale
+    return LinearHead(weight.astype(np.float32), (intercepts - weight @ mean).astype(np.float32))
+
+
+def _quality(head: Head, features: Features, labels: Labels) -> tuple[float, float]:
+    """Accuracy and log loss."""
+    probabilities = head.probabilities(features)
+    of_label = probabilities[np.arange(len(labels)), labels]
+    accuracy = float((probabilities.argmax(1) == labels).mean())
+    return accuracy, float(-np.log(np.maximum(of_label, 1e-12)).mean())

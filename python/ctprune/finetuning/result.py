@@ -1,0 +1,112 @@
+"""The result of a fine-tuning: its metrics, as they stand in `metrics.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ctprune import _core
+from ctprune.atomic import replace_file
+from ctprune.errors import SourceError
+
+#: Version of `metrics.json`.
+METRICS_VERSION = 1
+
+METRICS_NAME = "metrics.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneResult:
+    """What a fine-tuning found.
+
+    Attributes:
+        out: Its folder.
+        config: All options.
+        classes: Names of the classes.
+        splits: Number of images by split and class.
+        evaluated_split: The split that the metrics are of.
+        selection_split: The split that chose the epoch.
+        evaluation: What was evaluated, in words.
+        overlaps: What splits share, see `ctprune.finetuning.overlaps.Overlap`.
+        weights: Name, SHA-256 and metadata of the file that it started from; None for random weights.
+        backbone: Name of the architecture.
+        per_seed: For each seed `seed`, `metrics`, `images_used`, `seconds` and the facts of its training.
+        pooled: By metric `mean` and `std` over the seeds, and `low` and `high` of its 95 % bootstrap interval.
+        interval_unit: What the bootstrap drew: `patient` where patients are known, else `image`.
+        unreadable: Reason for each file that could not be read, by name.
+        skipped: Reason for each file that is no image of the modality, by name.
+        seconds: Time of all seeds.
+        device: `cuda` or `cpu`.
+        data_digest: Tells the data from others, see `LabelledImages.digest`.
+    """
+
+    out: Path
+    config: dict[str, Any]
+    classes: list[str]
+    splits: dict[str, dict[str, int]]
+    evaluated_split: str
+    selection_split: str
+    evaluation: str
+    overlaps: list[dict[str, Any]]
+    weights: dict[str, Any] | None
+    backbone: str
+    per_seed: list[dict[str, Any]]
+    pooled: Mapping[str, Mapping[str, float | None]]
+    interval_unit: str
+    seconds: float
+    device: str
+    data_digest: str
+    unreadable: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for JSON; numbers that are not defined are None."""
+        fields = {name: value for name, value in vars(self).items() if name != "out"}
+        about = {"metrics_version": METRICS_VERSION, "ctprune_version": _core.__version__}
+        found: dict[str, Any] = _without_nan(about | fields)
+        return found
+
+    def save(self) -> None:
+        """Write `metrics.json`: its presence means that the fine-tuning is finished.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        with replace_file(self.out / METRICS_NAME) as beside:
+            beside.write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, out: str | os.PathLike[str]) -> FinetuneResult:
+        """Read it from the folder of a finished fine-tuning.
+
+        Raises:
+            SourceError: There is none, or its version is not this one's.
+        """
+        file = Path(out) / METRICS_NAME
+        try:
+            about = json.loads(file.read_text(encoding="utf-8"))
+            version = about.pop("metrics_version")
+            about.pop("ctprune_version")
+        except (OSError, ValueError, KeyError, AttributeError):
+            raise SourceError(
+                f"{out}: expected the folder of a finished fine-tuning with {METRICS_NAME}"
+            ) from None
+        if version != METRICS_VERSION:
+            raise SourceError(f"{file}: metrics version {version}, but this ctprune reads {METRICS_VERSION}")
+        return cls(out=Path(out), **about)
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

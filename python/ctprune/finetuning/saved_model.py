@@ -1,0 +1,88 @@
+"""The folder `model/` of a fine-tuning: backbones and heads of all seeds, and how images are to be read."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ctprune import _core
+from ctprune.atomic import replace_file
+from ctprune.errors import WeightsError
+
+#: Version of the layout; other versions are refused.
+MODEL_VERSION = 1
+
+FOLDER_NAME = "model"
+
+_ABOUT = "model.json"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What is needed to predict, besides the weights.
+
+    Attributes:
+        folder: Where it lies.
+        mode: `finetune`, `linear` or `knn`.
+        classes: Names of the classes, in the order of the probabilities.
+        backbones: For each seed the file of its backbone, relative to the folder.
+        heads: For each seed the file of its head.
+        mean: By channel, as fractions of 255.
+        std: Likewise.
+        side: Rows and columns of the network's input.
+        intensity: From Hounsfield units to grey.
+        modality: The DICOM Modality that is read.
+    """
+
+    folder: Path
+    mode: str
+    classes: tuple[str, ...]
+    backbones: dict[int, str]
+    heads: dict[int, str]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    side: int
+    intensity: str
+    modality: str
+
+    def save(self) -> None:
+        """Write `model.json`; the weights are there already.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        about = asdict(self) | {"model_version": MODEL_VERSION, "ctprune_version": _core.__version__}
+        del about["folder"]
+        with replace_file(self.folder / _ABOUT) as beside:
+            beside.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SavedModel:
+        """Read it from the folder of a fine-tuning or from its folder `model`.
+
+        Raises:
+            WeightsError: There is none, it is damaged, or its version is not this one's.
+        """
+        given = Path(path)
+        folder = given if (given / _ABOUT).is_file() else given / FOLDER_NAME
+        try:
+            about: dict[str, Any] = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+            version = about.pop("model_version")
+            about.pop("ctprune_version")
+        except (OSError, ValueError, KeyError, AttributeError):
+            raise WeightsError(
+                f"{path}: expected the folder of a finished fine-tuning with {FOLDER_NAME}/{_ABOUT}, found none"
+            ) from None
+        if version != MODEL_VERSION:
+            raise WeightsError(f"{folder}: model version {version}, but this ctprune reads {MODEL_VERSION}")
+        try:
+            for name in ("backbones", "heads"):
+                about[name] = {int(seed): str(file) for seed, file in about[name].items()}
+            for name in ("classes", "mean", "std"):
+                about[name] = tuple(about[name])
+            return cls(folder=folder, **about)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise WeightsError(f"{folder / _ABOUT}: the file is damaged") from None

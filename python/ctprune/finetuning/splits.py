@@ -1,0 +1,114 @@
+"""Which image trains, which one chooses the epoch, which one is evaluated."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.errors import TaskError
+from ctprune.finetuning.images import LabelledImages
+from ctprune.finetuning.sampling import sample_part
+from ctprune.finetuning.tasks.listing import TEST, TRAIN, VAL
+
+#: The part of train that chooses the epoch where no split of the data is left for it.
+SELECT = "select"
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """The split of every image.
+
+    Attributes:
+        names: For each image `train`, `val`, `test` or `select`; empty where it is left out.
+        evaluated: The split that is reported.
+        selection: The split whose accuracy chooses the epoch.
+        seeded: Splits that were drawn, not given.
+    """
+
+    names: npt.NDArray[np.str_]
+    evaluated: str
+    selection: str
+    seeded: tuple[str, ...]
+
+    def rows(self, split: str) -> npt.NDArray[np.int64]:
+        """Rows of the images in this split, ascending."""
+        return np.flatnonzero(self.names == split)
+
+    def counts(self, images: LabelledImages) -> dict[str, dict[str, int]]:
+        """Number of images by split and class."""
+        found = Counter(zip(self.names.tolist(), images.labels.tolist(), strict=True))
+        order = [name for name in (TRAIN, SELECT, VAL, TEST) if name in self.names]
+        return {
+            split: {name: found[split, number] for number, name in enumerate(images.classes)} for split in order
+        }
+
+    def sentence(self) -> str:
+        """What was evaluated and why, in words."""
+        if self.evaluated == TEST:
+            chosen = "a seeded part of train" if self.selection in self.seeded else "the split val"
+            return f"evaluated on the split test; {chosen} chooses the epoch"
+        drawn = "a seeded part of the images" if VAL in self.seeded else "the split val"
+        return f"there is no test split: evaluated on {drawn}; a seeded part of train chooses the epoch"
+
+
+def assign_splits(images: LabelledImages, source: Path, *, fraction: float, seed: int) -> Splits:
+    """Take the splits of the data and draw what is missing, by patient where patients are known.
+
+    With train, val and test, val chooses the epoch and test is evaluated; with train and test, a part of train
+    becomes val. Without test, val (given, or a part of the images) is evaluated, and a part of train is set aside
+    as `select`.
+
+    Raises:
+        TaskError: There is no train split, a class is not in train, or fewer than two classes are in the evaluated
+            split.
+    """
+    given = np.array([entry.split or TRAIN for entry in images.entries])
+    names = given.astype("U8")
+    if not (names == TRAIN).any():
+        raise TaskError(f"{source}: no image is in train")
+    _check_train(names, images, source)
+    seeded: list[str] = []
+    has_test = bool((names == TEST).any())
+    if not (names == VAL).any():
+        _draw(names, images, VAL, fraction, seed)
+        seeded.append(VAL)
+    selection = VAL
+    if not has_test:
+        selection = SELECT
+        _draw(names, images, SELECT, fraction, seed)
+        seeded.append(SELECT)
+    splits = Splits(names, TEST if has_test else VAL, selection, tuple(seeded))
+    _check_train(names, images, source)
+    _check_evaluated(splits, images, source)
+    return splits
+
+
+def _draw(names: npt.NDArray[np.str_], images: LabelledImages, name: str, fraction: float, seed: int) -> None:
+    """Move a part of train to another split."""
+    train = np.flatnonzero(names == TRAIN)
+    patients = [images.entries[row].patient for row in train]
+    part = sample_part(images.labels[train], patients, fraction=fraction, seed=seed, leave_some=True)
+    names[train[part]] = name
+
+
+def _check_train(names: npt.NDArray[np.str_], images: LabelledImages, source: Path) -> None:
+    trained = set(images.labels[names == TRAIN].tolist())
+    for number, name in enumerate(images.classes):
+        if number not in trained:
+            where = sorted(set(names[images.labels == number].tolist()))
+            raise TaskError(f"{source}: class {name} is in {' and '.join(where)}, but has no image in train")
+
+
+def _check_evaluated(splits: Splits, images: LabelledImages, source: Path) -> None:
+    found = set(images.labels[splits.rows(splits.evaluated)].tolist())
+    for number, name in enumerate(images.classes):
+        if number not in found:
+            raise TaskError(
+                f"{source}: the evaluated split {splits.evaluated} has no image of class {name}: it needs some of "
+                f"every class"
+                + ("" if splits.evaluated not in splits.seeded else "; the class has too few images or patients")
+            )

@@ -1,0 +1,69 @@
+"""Labelled images of many layouts, each listed by a file of its own; `list_task` finds out which one it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ctprune.errors import ConfigError, SourceError
+from ctprune.finetuning.tasks.archive import list_archive
+from ctprune.finetuning.tasks.class_folders import list_class_folders
+from ctprune.finetuning.tasks.label_table import SUFFIXES, list_label_table
+from ctprune.finetuning.tasks.listing import Listing
+from ctprune.finetuning.tasks.medmnist import list_medmnist
+from ctprune.finetuning.tasks.name_lists import list_named_images
+from ctprune.manifest import FILE_NAME
+
+PathLike = str | os.PathLike[str]
+
+
+def list_task(
+    data: PathLike,
+    *,
+    split: PathLike | None = None,
+    labels: PathLike | None = None,
+    patient_pattern: str | None = None,
+) -> Listing:
+    """List the images of a task with their labels, and with split and patient where the data name them.
+
+    Args:
+        data: A folder per class (below `train`, `val`, `test` where there are these), a CSV or Parquet table with
+            `path` and `label`, a MedMNIST `.npz`, or the run of `ctprune reduce`.
+        split: For folders, the folder of text files that list the names of a split and class each.
+        labels: For a run, the table of its labels.
+        patient_pattern: Regular expression that takes the patient from a file's name.
+
+    Raises:
+        SourceError: There is no such file or folder, or nothing in it.
+        TaskError: Labels that do not fit together.
+        ConfigError: An option that this kind of data does not take.
+    """
+    path = Path(data)
+    if not path.exists():
+        raise SourceError(f"{data}: no such file or folder")
+    is_run = path.name == FILE_NAME or (path.is_dir() and (path / FILE_NAME).is_file())
+    if is_run:
+        if labels is None:
+            raise ConfigError(f"{data} is a run of ctprune reduce: give its labels with --labels TABLE")
+        _refuse_split(split, "a run")
+        return list_archive(path, Path(labels), patient_pattern)
+    if labels is not None:
+        raise ConfigError(f"--labels belongs to a run of ctprune reduce, and {data} is none")
+    if path.is_dir():
+        if split is not None:
+            return list_named_images(path, Path(split), patient_pattern)
+        return list_class_folders(path, patient_pattern)
+    if path.suffix.lower() == ".npz":
+        _refuse_split(split, "a MedMNIST file")
+        if patient_pattern is not None:
+            raise ConfigError("--patient-pattern takes patients from file names, and a MedMNIST file has none")
+        return list_medmnist(path)
+    if path.suffix.lower() in SUFFIXES:
+        _refuse_split(split, "a table")
+        return list_label_table(path, patient_pattern)
+    raise ConfigError(f"{data}: expected a folder, a table ({', '.join(SUFFIXES)}), a MedMNIST .npz or a run")
+
+
+def _refuse_split(split: PathLike | None, kind: str) -> None:
+    if split is not None:
+        raise ConfigError(f"--split belongs to folders of images; {kind} says itself what is in which split")

@@ -1,0 +1,66 @@
+"""Slices of a run of `ctprune reduce` with a table of labels, by path, SOP Instance UID or Series Instance UID.
+
+Every slice that the run read counts, kept or dropped. Without a column `patient` in the table the study stands for
+the patient: a manifest holds no patient's id.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ctprune.errors import TaskError
+from ctprune.finetuning.tasks.label_table import classes_of, frame_of, read_table, split_of
+from ctprune.finetuning.tasks.listing import Entry, Listing, listing, patient_of
+from ctprune.manifest import Manifest
+from ctprune.squares import path_of
+
+#: Columns of the table that can tell a slice, the narrowest first.
+KEYS = ("path", "sop_instance_uid", "series_instance_uid")
+
+_COLUMNS = ["source", "path", "frame", "status", "study_instance_uid", *KEYS[1:]]
+
+
+def list_archive(run: Path, labels: Path, patient_pattern: str | None) -> Listing:
+    """Slices that the table labels; others are not used.
+
+    Raises:
+        TaskError: The table has none of the columns `KEYS`, or a row that no slice of the run belongs to.
+    """
+    manifest = Manifest.load(run)
+    rows = read_table(labels, required=("label",))
+    key = next((name for name in KEYS if name in rows[0]), None)
+    if key is None:
+        raise TaskError(
+            f"{labels}: expected a column {', '.join(KEYS[:-1])} or {KEYS[-1]}, found {', '.join(rows[0])}"
+        )
+    slices = _slices_by(manifest, key)
+    entries = []
+    for number, row in enumerate(rows, 1):
+        frame = frame_of(labels, row)
+        found = [line for line in slices.get(row[key], []) if frame is None or line["frame"] == frame]
+        if not found:
+            raise TaskError(f"{labels}: row {number} ({key} {row[key]}) belongs to no slice of {run}")
+        entries += [_entry(line, row, labels, patient_pattern) for line in found]
+    reading = {name: manifest.config[name] for name in ("intensity", "modality", "max_slice_mb")}
+    return listing(run, "a run with labels", entries, classes_of(entries), reading=reading)
+
+
+def _slices_by(manifest: Manifest, key: str) -> dict[str | None, list[dict[str, Any]]]:
+    found: dict[str | None, list[dict[str, Any]]] = {}
+    for line in manifest.table.select(_COLUMNS).to_pylist():
+        if line["status"] in ("kept", "dropped"):
+            found.setdefault(line[key], []).append(line)
+    return found
+
+
+def _entry(line: dict[str, Any], row: dict[str, Any], labels: Path, pattern: str | None) -> Entry:
+    patient = row.get("patient") or patient_of(line["path"], pattern) or line["study_instance_uid"] or None
+    return Entry(
+        name=line["path"],
+        label=row["label"],
+        split=split_of(labels, row),
+        patient=patient,
+        file=Path(path_of(line)),
+        frame=line["frame"],
+    )

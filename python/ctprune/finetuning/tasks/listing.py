@@ -1,0 +1,124 @@
+"""What every task comes down to: images by name, with label, split and patient."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.errors import SourceError, TaskError
+
+TRAIN, VAL, TEST = "train", "val", "test"
+
+#: How splits are called in the wild.
+SPLIT_NAMES = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": VAL,
+    "valid": VAL,
+    "validation": VAL,
+    "dev": VAL,
+    "test": TEST,
+    "testing": TEST,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One labelled file, or one frame of it.
+
+    Attributes:
+        name: What it is called in results: its path below the data, with `/`.
+        label: Name of its class.
+        split: `train`, `val`, `test`, or None where the data name none.
+        patient: What tells its patient from others, or None. It goes into no result.
+        file: Where it lies; None for arrays.
+        frame: The frame that is meant, None for all.
+    """
+
+    name: str
+    label: str
+    split: str | None = None
+    patient: str | None = None
+    file: Path | None = None
+    frame: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """A task before its images are read.
+
+    Attributes:
+        source: Where it comes from.
+        kind: What it was read as, in words.
+        entries: The images.
+        classes: Names of the classes, in order.
+        arrays: Images that are in memory already, one for each entry: uint8 of shape (rows, cols), or with a last
+            axis of three colours.
+        reading: How slices of a run were read; empty for others.
+    """
+
+    source: Path
+    kind: str
+    entries: list[Entry]
+    classes: tuple[str, ...]
+    arrays: list[npt.NDArray[np.uint8]] | None = None
+    reading: dict[str, Any] | None = None
+
+
+def listing(source: Path, kind: str, entries: Iterable[Entry], classes: Iterable[str], **rest: Any) -> Listing:
+    """Check the entries against each other and put them into one order.
+
+    Raises:
+        SourceError: There is no image.
+        TaskError: A class has no image, there is but one class, a file has two labels or is in two splits, or only
+            some files have a split.
+    """
+    found = list(entries)
+    names = tuple(classes)
+    if not found:
+        raise SourceError(f"{source}: holds no labelled image ({kind})")
+    labels = {entry.label for entry in found}
+    for name in names:
+        if name not in labels:
+            raise TaskError(f"{source}: class {name} has no image")
+    if len(names) < 2:
+        raise TaskError(f"{source}: expected two classes or more, found only {names[0]}")
+    _refuse_contradictions(source, found)
+    return Listing(source, kind, found, names, **rest)
+
+
+def patient_of(name: str, pattern: str | None) -> str | None:
+    r"""The patient in a file's name; None where the pattern does not match.
+
+    >>> patient_of("LIDC-IDRI-0001_12.png", r"^(LIDC-IDRI-\d+)_")
+    'LIDC-IDRI-0001'
+    """
+    if pattern is None:
+        return None
+    match = re.search(pattern, name.rpartition("/")[2])
+    return match.group(1) if match else None
+
+
+def _refuse_contradictions(source: Path, entries: list[Entry]) -> None:
+    seen: dict[tuple[Any, ...], Entry] = {}
+    for entry in entries:
+        key = (entry.file or entry.name, entry.frame)
+        other = seen.setdefault(key, entry)
+        if other is entry:
+            continue
+        if other.split != entry.split:
+            raise TaskError(
+                f"{source}: {entry.name} is in {other.split} and in {entry.split}: name it in one of them"
+            )
+        if other.label != entry.label:
+            raise TaskError(f"{source}: {entry.name} is labelled {other.label} and {entry.label}")
+        raise TaskError(f"{source}: {entry.name} is listed twice")
+    without = [entry.name for entry in entries if entry.split is None]
+    if without and len(without) < len(entries):
+        raise TaskError(f"{source}: {without[0]} has no split, but others have: give all of them one, or none")

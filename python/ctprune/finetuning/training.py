@@ -1,0 +1,226 @@
+"""Training of all weights for one seed, epoch by epoch; a killed training goes on where its last checkpoint is."""
+
+from __future__ import annotations
+
+import pickle
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.atomic import replace_file
+from ctprune.errors import WeightsError
+from ctprune.extras import extra
+from ctprune.finetuning.config import FinetuneConfig
+from ctprune.finetuning.heads import LinearHead
+from ctprune.finetuning.network import GreyBackbone, Pixels, autocast, on_device, seeded
+
+with extra("train", "ctprune finetune"):
+    import torch
+    from torch.nn.functional import cross_entropy
+
+#: A checkpoint is written when the last one is older than this: writing takes longer than a short epoch.
+CHECKPOINT_SECONDS = 20.0
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the history: losses and accuracies are means over images."""
+
+    epoch: int
+    frozen: bool
+    train_loss: float
+    select_loss: float
+    select_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """What is trained on: all squares, their labels, and the rows that train and that select."""
+
+    pixels: Pixels
+    labels: npt.NDArray[np.int64]
+    train: Rows
+    select: Rows
+    classes: int
+
+
+@dataclass(eq=False)
+class Training:
+    """The training of one seed. `run` leaves the network and head with the weights of the best epoch.
+
+    Attributes:
+        network: The backbone.
+        head: The linear layer.
+        history: The epochs done.
+        best_epoch: Number of the epoch with the best accuracy on the selecting split, from 1; of equals the one
+            with the smaller loss.
+    """
+
+    network: GreyBackbone
+    data: TrainingSet
+    config: FinetuneConfig
+    seed: int
+    device: torch.device
+    dtype: torch.dtype | None
+    checkpoint: Path
+    progress: Callable[[Epoch], None]
+    history: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+
+    def __post_init__(self) -> None:
+        with seeded(self.seed):
+            self.head = torch.nn.Linear(self.network.num_features, self.data.classes)
+        self.network.to(self.device)
+        self.head.to(self.device)
+        self._optimizer = torch.optim.Adam(
+            [*self.network.parameters(), *self.head.parameters()],
+            lr=self.config.learning_rate or 0.0,
+            weight_decay=self.config.weight_decay or 0.0,
+        )
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self._weight = self._class_weights()
+        self._best: dict[str, dict[str, torch.Tensor]] = {}
+        self._saved = time.monotonic()
+
+    def run(self) -> LinearHead:
+        """Train to the last epoch; returns the head of the best one.
+
+        Raises:
+            WeightsError: The checkpoint that is there is damaged.
+        """
+        self._resume()
+        epochs = self.config.epochs or 0
+        for number in range(len(self.history) + 1, epochs + 1):
+            self._epoch(number)
+            if number < epochs and time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
+                self._save()
+        self.network.load_state_dict(self._best["network"])
+        self.head.load_state_dict(self._best["head"])
+        weight, bias = (tensor.detach().float().cpu().numpy() for tensor in (self.head.weight, self.head.bias))
+        return LinearHead(weight, bias)
+
+    def _epoch(self, number: int) -> None:
+        started = time.perf_counter()
+        frozen = number <= (self.config.frozen_epochs or 0)
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(not frozen)
+        loss = self._train(number, frozen)
+        select_loss, accuracy = self._evaluate()
+        seconds = time.perf_counter() - started
+        epoch = Epoch(number, frozen, loss, select_loss, accuracy, seconds)
+        best = self.history[self.best_epoch - 1] if self.best_epoch else None
+        self.history.append(epoch)
+        if best is None or (accuracy, -select_loss) > (best.select_accuracy, -best.select_loss):
+            self.best_epoch = number
+            self._best = {"network": _copy(self.network), "head": _copy(self.head)}
+        self.progress(epoch)
+
+    def _train(self, number: int, frozen: bool) -> float:
+        """One pass in an order that depends on seed and epoch alone; the mean loss."""
+        # A frozen backbone is one that does not change: its BatchNorm layers keep their statistics.
+        self.network.train(not frozen)
+        generator = torch.Generator().manual_seed(_mixed(self.seed, number))
+        order = self.data.train[torch.randperm(len(self.data.train), generator=generator).numpy()]
+        flips = torch.rand(len(order), generator=generator) < 0.5
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        # Networks with dropout draw from torch's own generator.
+        with seeded(_mixed(self.seed, number)):
+            for start, stop in batches(len(order), self.config.batch_size):
+                squares = on_device(self.data.pixels[order[start:stop]], self.device)
+                if self.config.flip:
+                    chosen = flips[start:stop].to(self.device)[:, None, None]
+                    squares = torch.where(chosen, squares.flip(-1), squares)
+                labels = torch.from_numpy(self.data.labels[order[start:stop]]).to(self.device)
+                total += self._step(squares, labels, frozen).double() * (stop - start)
+        return float(total) / len(order)
+
+    def _step(self, squares: torch.Tensor, labels: torch.Tensor, frozen: bool) -> torch.Tensor:
+        self._optimizer.zero_grad(set_to_none=True)
+        with autocast(self.device, self.dtype):
+            with torch.set_grad_enabled(not frozen):
+                features = self.network(squares)
+            loss = cross_entropy(self.head(features).float(), labels, weight=self._weight)
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return loss.detach()
+
+    def _evaluate(self) -> tuple[float, float]:
+        """Mean loss and accuracy on the selecting split."""
+        self.network.eval()
+        rows, loss, right = self.data.select, 0.0, 0
+        with torch.inference_mode(), autocast(self.device, self.dtype):
+            for start in range(0, len(rows), self.config.batch_size):
+                batch = rows[start : start + self.config.batch_size]
+                logits = self.head(self.network(on_device(self.data.pixels[batch], self.device))).float()
+                labels = torch.from_numpy(self.data.labels[batch]).to(self.device)
+                loss += float(cross_entropy(logits, labels, reduction="sum"))
+                right += int((logits.argmax(1) == labels).sum())
+        return loss / len(rows), right / len(rows)
+
+    def _class_weights(self) -> torch.Tensor | None:
+        if not self.config.class_weights:
+            return None
+        counts = np.bincount(self.data.labels[self.data.train], minlength=self.data.classes)
+        weights = len(self.data.train) / (self.data.classes * counts)
+        return torch.tensor(weights, dtype=torch.float32, device=self.device)
+
+    def _save(self) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "head": self.head.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "best": self._best,
+            "best_epoch": self.best_epoch,
+            "history": [list(vars(epoch).values()) for epoch in self.history],
+        }
+        with replace_file(self.checkpoint) as beside:
+            torch.save(state, beside)
+        self._saved = time.monotonic()
+
+    def _resume(self) -> None:
+        if not self.checkpoint.exists():
+            return
+        try:
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.head.load_state_dict(state["head"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._scaler.load_state_dict(state["scaler"])
+            self._best, self.best_epoch = state["best"], state["best_epoch"]
+            self.history = [Epoch(*line) for line in state["history"]]
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+            raise WeightsError(
+                f"{self.checkpoint}: the checkpoint is damaged: delete it to train this seed anew"
+            ) from None
+
+
+def batches(count: int, size: int) -> list[tuple[int, int]]:
+    """Ranges of at most `size`; a last one of a single image joins the one before, as BatchNorm needs two.
+
+    >>> batches(9, 4)
+    [(0, 4), (4, 9)]
+    """
+    starts = list(range(0, count, size))
+    if len(starts) > 1 and count - starts[-1] == 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], count], strict=True))
+
+
+def _mixed(seed: int, epoch: int) -> int:
+    """One number for both, the same everywhere."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _copy(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
