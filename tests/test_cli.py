@@ -21,7 +21,7 @@ def test_help_names_every_command_and_imports_nothing_heavy(cli: Cli) -> None:
     assert all(name in result.stdout for name in ("reduce", "info", "phantom"))
     code = "import sys, ctprune.cli; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
-    assert not {"numpy", "pyarrow", "pydicom", "torch"} & set(loaded)
+    assert not {"numpy", "pyarrow", "pydicom", "torch", "matplotlib", "jinja2", "PIL"} & set(loaded)
 
 
 def test_reduce_writes_a_manifest_and_shows_a_table(cli: Cli, archive: Path, tmp_path: Path) -> None:
@@ -73,6 +73,8 @@ def test_an_empty_folder_is_no_error_but_says_so(cli: Cli, tmp_path: Path) -> No
     result = cli("reduce", "in", "--out", "run")
     assert result.returncode == 0
     assert "no slice was found" in result.stderr
+    quiet = cli("reduce", "in", "--out", "run", "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -183,3 +185,23 @@ def test_ctrl_c_stops_with_one_sentence_and_the_next_run_goes_on(archive: Path, 
     assert stopped.stderr.startswith("Error: interrupted after")
     assert stopped.stderr.count("\n") == 1
     assert "unchanged, not read again" in cli("reduce", archive, "--out", "run").stdout
+
+
+#: The command line, with a Ctrl-C that comes while kept slices are exported.
+CTRL_C_LATER = """
+import os, signal
+from ctprune import cli, export
+def place(*arguments):
+    os.kill(os.getpid(), signal.SIGINT)
+export._place = place
+cli.main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process on Windows")
+def test_ctrl_c_while_exporting_leaves_no_half_tree(archive: Path, tmp_path: Path) -> None:
+    options = ["reduce", str(archive), "--out", "run", "--export", "copy", "--export-dir", "kept"]
+    command = [sys.executable, "-c", CTRL_C_LATER, *options]
+    stopped = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (stopped.returncode, stopped.stderr) == (130, "Error: interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

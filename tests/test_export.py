@@ -62,6 +62,19 @@ def test_8_bit_pictures_have_no_hounsfield_units(tmp_path: Path) -> None:
     assert "use --png-depth 8" in next(iter(ctprune.export_kept(manifest, config).left_out))
 
 
+@pytest.mark.parametrize("mode", ["link", "copy"])
+def test_names_of_files_do_not_travel(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("Doe.Jane.PNG", "Doe.Jane"):
+        picture = np.random.default_rng(len(name)).integers(0, 255, (9, 9), np.uint8)
+        Image.fromarray(picture).save(tmp_path / "in" / name, format="PNG")
+    manifest = ctprune.reduce(tmp_path / "in", method="all")
+    ctprune.export_kept(manifest, ctprune.ExportConfig(mode=mode, folder=tmp_path / "kept"))
+    names = sorted(file.relative_to(tmp_path / "kept").as_posix() for file in (tmp_path / "kept").rglob("*.*"))
+    others = sorted(file.name for file in (tmp_path / "kept" / "00000").iterdir() if not file.suffix)
+    assert names + others == ["00000/00001.png", "00000"]
+
+
 def test_nothing_is_overwritten(manifest: ctprune.Manifest, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "mine").write_text("precious")
@@ -75,3 +88,17 @@ def test_command_line_exports(cli: Cli, archive: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     kept = ctprune.Manifest.load(tmp_path / "run").counts()["kept"]
     assert len(list((tmp_path / "kept").rglob("*.png"))) == kept
+    assert (
+        f"exported: {kept} kept slices"
+        in cli("reduce", archive, "--out", "run", "--export", "png", "--export-dir", "again").stdout
+    )
+
+
+def test_what_cannot_be_exported_gives_exit_code_3(cli: Cli, manifest: ctprune.Manifest, tmp_path: Path) -> None:
+    several = [row for row in manifest.kept().to_pylist() if row not in single_frame_kept(manifest)]
+    source = Path(several[0]["source"], several[0]["path"])
+    result = cli("reduce", source, "--out", "run", "--export", "link", "--export-dir", "kept")
+    assert result.returncode == 3
+    assert "use --export png" in result.stderr
+    quiet = cli("reduce", source, "--out", "run", "--export", "link", "--export-dir", "other", "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (3, "", "")

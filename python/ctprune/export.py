@@ -21,6 +21,9 @@ from ctprune.manifest import Manifest
 
 MODES = ("link", "copy", "png")
 
+#: Suffixes that links and copies keep, the longer ones first.
+_SUFFIXES = (".nii.gz", ".nii", ".png", ".jpeg", ".jpg", ".tiff", ".tif")
+
 #: Kept slices that travel to Rust together.
 _BATCH = 256
 
@@ -115,13 +118,19 @@ def _target(folder: Path, row: dict[str, Any], suffix: str) -> Path:
     return volume / f"{row['slice_index']:05d}{suffix}"
 
 
+def _suffix(reader: str, name: str) -> str:
+    """What programs know the file's kind by, and nothing else of its name."""
+    if reader in ("dicom", "pydicom"):
+        return ".dcm"
+    return next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), "")
+
+
 def _place(row: dict[str, Any], folder: Path, mode: str, left_out: Counter[str]) -> bool:
     if row["frames"] > 1:
         left_out["a frame of a file with several cannot be linked or copied alone: use --export png"] += 1
         return False
     origin = Path(row["source"], row["path"])
-    suffix = ".dcm" if row["reader"] in ("dicom", "pydicom") else "".join(origin.suffixes[-2:]).lower()
-    target = _target(folder, row, suffix)
+    target = _target(folder, row, _suffix(row["reader"], origin.name.lower()))
     try:
         if mode == "link":
             os.symlink(origin, target)

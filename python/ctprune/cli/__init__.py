@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ctprune.cli import finetune, info, phantom, predict, reduce, report, sweep
 from ctprune.cli.output import FAILED, INTERRUPTED, WRONG_USAGE, print_error
 
+
+class _Commands(TyperGroup):
+    """The commands; Ctrl-C in any of them is one sentence and an exit code of its own."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            from ctprune.errors import Interrupted
+
+            raise Interrupted("interrupted") from None
+
+
 app = typer.Typer(
     name="ctprune",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -125,7 +125,7 @@ def command(
 ) -> None:
     """Select the slices worth pre-training on and write a manifest.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files could not be read.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files could not be read or exported.
     """
     from ctprune.config import ReduceConfig
     from ctprune.errors import ConfigError
@@ -172,14 +172,10 @@ def command(
     if wanted is not None:
         exported = export_kept(manifest, wanted, threads=threads)
         run.summary["exported"] = exported.to_dict()
-        for reason, count in exported.left_out.items():
-            print_hint(f"not exported: {count:,} kept slices: {reason}")
     _print_result(run, as_json=as_json, quiet=quiet)
-    for reason, count in run.summary.get("embeddings", {}).get("not_embedded_so_kept", {}).items():
-        print_hint(f"kept without an embedding: {count:,} slices: {reason}")
-    if run.summary["slices"] == 0:
-        print_hint("no slice was found: 'ctprune info FILE' says what ctprune sees in one file")
-    if run.summary["failed"]:
+    if not quiet:
+        _print_hints(run.summary)
+    if run.summary["failed"] or run.summary.get("exported", {}).get("left_out"):
         raise typer.Exit(DONE_WITH_FAILURES)
 
 
@@ -191,6 +187,18 @@ def _print_result(run: Reduction, *, as_json: bool, quiet: bool) -> None:
     elif not quiet:
         Console(highlight=False).print(summary_table(run.summary))
         typer.echo(f"manifest: {run.out / 'manifest.parquet' if run.out else ''}")
+        if "exported" in run.summary:
+            exported = run.summary["exported"]
+            typer.echo(f"exported: {exported['written']:,} kept slices to {exported['folder']}")
+
+
+def _print_hints(summary: dict[str, Any]) -> None:
+    for reason, count in summary.get("embeddings", {}).get("not_embedded_so_kept", {}).items():
+        print_hint(f"kept without an embedding: {count:,} slices: {reason}")
+    for reason, count in summary.get("exported", {}).get("left_out", {}).items():
+        print_hint(f"not exported: {count:,} kept slices: {reason}")
+    if summary["slices"] == 0:
+        print_hint("no slice was found: 'ctprune info FILE' says what ctprune sees in one file")
 
 
 def _print_plan(found: Progress, config: dict[str, object], *, as_json: bool, quiet: bool) -> None:
