@@ -13,7 +13,7 @@ TRAIN := $(VENV)/.train
 RIVALS := $(VENV)/.rivals
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python lint bench fmt docs fuzz clean
+.PHONY: help demo test test-rust test-python lint bench fmt docs screenshot fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -36,12 +36,13 @@ $(TRAIN): $(PACKAGE)
 	maturin develop --release --quiet --extras train
 	touch $@
 
-demo: $(PACKAGE) ## make a small phantom archive, reduce it, say where the result is
+demo: $(PACKAGE) ## make a small phantom archive, reduce it, write the report
 	rm -rf demo
 	ctprune phantom demo/dicoms --patients 4 --seed 1
 	ctprune reduce demo/dicoms --method hash --out demo/run --export png --export-dir demo/kept
+	ctprune report demo/run
 	@echo
-	@echo "The manifest is demo/run/manifest.parquet, the summary demo/run/summary.json,"
+	@echo "Open demo/run/report.html in a browser. The manifest is demo/run/manifest.parquet,"
 	@echo "the kept slices are pictures in demo/kept/. Next: docs/tutorial.md"
 
 test: lint test-rust test-python ## run all checks
@@ -74,6 +75,9 @@ fmt: $(TOOLS) ## format all code
 
 docs: $(TRAIN) ## run every snippet of README and docs
 	python -m pytest tests/test_docs.py
+
+screenshot: demo ## take the picture of the report in the README (needs Chromium)
+	python -m docs.screenshot demo/run/report.html docs/images/report.png
 
 fuzz: $(TOOLS) ## run the fuzz targets for ten minutes each
 	fuzz/run 600

@@ -74,8 +74,9 @@ def method_sentence(slices: RunSlices) -> str:
     if slices.measure is not None and slices.measure.decides and slices.threshold is not None:
         where = "over the whole dataset" if config["scope"] == "dataset" else "within each volume"
         condition = f" ({slices.measure.condition(slices.threshold)}, compared {where})"
+    volumes = f"{slices.volumes:,} volume{'s' if slices.volumes > 1 else ''}"
     return (
         f"CT slices were reduced with ctprune {slices.manifest.ctprune_version} by {how}{condition}: of "
-        f"{len(slices):,} slices in {slices.volumes:,} volumes, {summary['kept']:,} "
-        f"({summary['kept'] / len(slices):.1%}) were kept."
+        f"{len(slices):,} slices in {volumes}, {summary['kept']:,} "
+        f"({100 * summary['kept'] / len(slices):.1f} %) were kept."
     )

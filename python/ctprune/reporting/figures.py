@@ -41,8 +41,6 @@ _SETTINGS: dict[Any, Any] = {
     "ytick.color": _INK,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
 }
 
 _BODY_BINS = 20
@@ -89,6 +87,8 @@ def body_figure(slices: RunSlices) -> str | None:
         axes.axhline(slices.kept.mean() * 100, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
         axes.set(xlim=(0, 1), ylim=(0, None), xlabel="relative position in the volume", ylabel="slices kept, %")
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["first", "¼", "½", "¾", "last"])
+        axes.get_xticklabels()[0].set_horizontalalignment("left")
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")
 
     return _svg("body", draw, "Bars: fraction of slices kept along the volume, from the first slice to the last")
 
@@ -104,16 +104,14 @@ def similarity_figure(slices: RunSlices, nearest: Nearest | None) -> str | None:
         apart = nearest.distance if nearest is not None else np.array([], np.int64)
         covered = np.bincount(dropped.astype(np.int64))
         before = np.bincount(apart)
-        axes.bar(np.arange(len(covered)), covered, width=0.85, color=_DROPPED, label="dropped, to the exemplar")
-        if len(apart):
-            bars = np.arange(len(before))
-            axes.bar(bars, before, width=0.85, color=_KEPT, label="kept, to the nearest kept before")
+        axes.bar(np.arange(len(covered)), covered, width=0.85, color=_DROPPED)
+        axes.bar(np.arange(len(before)), before, width=0.85, color=_KEPT)
         axes.set(xlabel="Hamming distance, bits", ylabel="slices")
         _whole_numbers(axes.xaxis)
         _whole_numbers(axes.yaxis)
 
     def draw_similarity(axes: Axes) -> None:
-        axes.hist(dropped, bins=30, color=_DROPPED, rwidth=0.92, label="dropped, to the exemplar")
+        axes.hist(dropped, bins=30, color=_DROPPED, rwidth=0.92)
         axes.set(xlabel=f"{measure.name} to the exemplar", ylabel="slices")
         axes.locator_params(axis="x", nbins=6)
 
@@ -121,8 +119,7 @@ def similarity_figure(slices: RunSlices, nearest: Nearest | None) -> str | None:
         (draw_bits if measure.unit == "bits" else draw_similarity)(axes)
         if measure.decides and slices.threshold is not None:
             edge = slices.threshold + (0.5 if measure.unit == "bits" else 0)
-            axes.axvline(edge, color=_INK, linewidth=1, linestyle=(0, (4, 3)), label="threshold")
-        axes.legend()
+            axes.axvline(edge, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
 
     return _svg("similarity", draw, f"Histogram: {measure.name} of slices to the slice that covers them")
 

@@ -35,7 +35,7 @@ FILE_NAME = "report.html"
 WINDOW = "window:-200,1600"
 
 #: What all pictures may take of a report's 5 MB.
-_PICTURE_BYTES = 2_600_000
+_PICTURE_BYTES = 2_400_000
 
 _PAIRS, _EXTREMES, _STRIP_PICTURES, _RANGE_EXAMPLES = 6, 3, 8, 4
 
@@ -180,7 +180,10 @@ def _render(contents: _Contents, pictures: Pictures, window: str) -> str:
     lines = volume_lines(slices, listed_volumes(slices))
     extremes = [
         (title, list(zip(volumes.tolist(), volume_lines(slices, volumes), strict=True)))
-        for title, volumes in (("Most redundant", contents.lowest), ("Least redundant", contents.highest))
+        for title, volumes in (
+            ("Most redundant" if slices.volumes > 1 else "The volume", contents.lowest),
+            ("Least redundant", contents.highest),
+        )
     ]
     return environment.get_template("report.html").render(
         style=(templates / "style.css").read_text("utf-8"),
@@ -231,7 +234,7 @@ def _duration(seconds: float) -> str:
     """Seconds as a reader wants to see them.
 
     >>> _duration(0.31), _duration(75), _duration(7300)
-    ('0.31 s', '1 min 15 s', '2 h 2 min')
+    ('0.31 s', '1 min 15 s', '2 h 1 min')
     """
     if seconds < 60:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -10,7 +10,7 @@ from ctprune.reporting.losses import scanner_labels, thickness_labels
 from ctprune.reporting.run_slices import Integers, RunSlices
 
 #: Volumes that the table holds; of more, so many evenly spread by kept fraction.
-MOST_VOLUMES = 2000
+MOST_VOLUMES = 1500
 
 #: Columns of the strip that shows where a volume's kept slices lie.
 STRIP_COLUMNS = 100
@@ -70,8 +70,11 @@ def listed_volumes(slices: RunSlices) -> Integers:
 def extreme_volumes(slices: RunSlices, most: int) -> tuple[Integers, Integers]:
     """The volumes of the lowest kept fraction and those of the highest, no volume in both.
 
-    Larger volumes come first among equals. Volumes of a few slices are left out where there are others.
+    Larger volumes come first among equals. Volumes of a few slices are left out where there are others. The only
+    volume of a run is among the first.
     """
+    if slices.volumes == 1:
+        return np.array([0]), np.array([], np.int64)
     for fewest in (_FEW_SLICES, 2):
         candidates = np.flatnonzero(slices.slices_in_volume >= fewest)
         if len(candidates) > 1:
@@ -100,4 +103,4 @@ def _strip(slices: RunSlices, first: int, stop: int) -> str:
     """The kept slices as vertical strokes of an SVG path, 0 to `STRIP_COLUMNS` wide."""
     place = np.nan_to_num(slices.relative_position[first:stop][slices.kept[first:stop]], nan=0.5)
     columns = np.unique(np.minimum((place * STRIP_COLUMNS).astype(np.int64), STRIP_COLUMNS - 1))
-    return "".join(f"M{column}.5 0v9" for column in columns.tolist())
+    return "".join(f"M{column} 0v9" for column in columns.tolist())
