@@ -253,6 +253,18 @@ def test_groups_are_whole_where_they_are_small_and_hold_the_farthest_slice_where
     assert sum(1 + len(group.shown) for group in few) <= 20
 
 
+def test_slices_ruled_by_padding_are_shown_as_they_were_compared_too(archive: Path, tmp_path: Path) -> None:
+    for intensity, beside in (("minmax", 1), ("window:40,400", 0)):
+        manifest = ctprune.reduce(archive, out=tmp_path / intensity, intensity=intensity)
+        # The phantom's third scanner pads with -3024.
+        low = manifest.table["min_hu"].to_numpy()
+        assert np.nanmin(low) == -3024
+        page = Page(ctprune.write_report(tmp_path / intensity).path)
+        assert "−3024 … " in page.text
+        alternatives = [image for image in page.all("img") if (image["alt"] or "").endswith("as it was compared")]
+        assert len(alternatives) == beside
+
+
 def test_metal_and_padding_are_counted_by_their_rules(archive: Path, tmp_path: Path) -> None:
     ctprune.reduce(archive, out=tmp_path / "run")
     manifest = ctprune.Manifest.load(tmp_path / "run")

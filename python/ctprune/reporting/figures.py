@@ -64,6 +64,7 @@ def volumes_figure(slices: RunSlices) -> str:
             va="top",
             fontsize=8.5,
         )
+        axes.margins(y=0.16)
         axes.set(xlim=(0, 100), xlabel="slices kept, %", ylabel="volumes")
         axes.set_xticks(range(0, 101, 20))
         _whole_numbers(axes.yaxis)

@@ -9,6 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ctprune import _core
 from ctprune.atomic import replace_file
 from ctprune.errors import ConfigError, Interrupted
@@ -109,12 +111,22 @@ def write_report(
             threads=threads,
             progress=progress or (lambda done, of: None),
         )
-        page = _render(contents, pictures, window).encode()
+        # What metal and padding do to a slice is seen beside the slice in a window.
+        ruled = contents.ruled_rows() if slices.config["intensity"] == "minmax" else []
+        as_compared = make_pictures(
+            slices,
+            ruled,
+            "minmax",
+            most_bytes=_PICTURE_BYTES // 10,
+            threads=threads,
+            progress=lambda done, of: None,
+        )
+        page = _render(contents, pictures, as_compared, window).encode()
         with replace_file(file) as beside:
             beside.write_bytes(page)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; no report was written") from None
-    shown = sum(bool(picture.uri) for picture in pictures.of.values())
+    shown = sum(bool(picture.uri) for made in (pictures, as_compared) for picture in made.of.values())
     return Report(path=file, bytes=len(page), pictures=shown, pictures_missing=pictures.missing)
 
 
@@ -149,12 +161,15 @@ class _Contents:
             yield from (pair.row, pair.earlier)
         for rows in self.strips.values():
             yield from rows
-        for ruled in self.ranges.ruled:
-            yield from ruled.examples
+        yield from self.ruled_rows()
         for group in self.groups:
             yield group.exemplar
         for group in self.groups:
             yield from group.shown
+
+    def ruled_rows(self) -> list[int]:
+        """Rows of the examples of metal and padding."""
+        return [row for ruled in self.ranges.ruled for row in ruled.examples]
 
     def _strip(self, volume: int) -> list[int]:
         """A few slices of a volume, evenly spread."""
@@ -164,7 +179,7 @@ class _Contents:
         return list(map(int, rows))
 
 
-def _render(contents: _Contents, pictures: Pictures, window: str) -> str:
+def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, window: str) -> str:
     import jinja2
 
     slices, summary = contents.slices, contents.slices.summary
@@ -205,6 +220,8 @@ def _render(contents: _Contents, pictures: Pictures, window: str) -> str:
         losses=losses(slices),
         place=_Places(slices).text,
         pictures=pictures,
+        as_compared=as_compared,
+        has_positions=bool(np.isfinite(slices.position_mm).any()),
         window=window,
         strip_columns=STRIP_COLUMNS,
     )
