@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,25 @@ import pyarrow.parquet as pq
 import pytest
 
 import ctprune
+from ctprune.finetuning.config import FinetuneConfig
+from ctprune.finetuning.images import read_images
+from ctprune.finetuning.progress import FinetuneProgress
+from ctprune.finetuning.result import FinetuneResult
+from ctprune.finetuning.tasks import list_task
+from tests.conftest import Cli
+from tests.labelled import write
 
 torch = pytest.importorskip("torch")
 
-from PIL import Image  # noqa: E402
+from safetensors.numpy import load_file  # noqa: E402
 from sklearn import metrics as sk  # noqa: E402
 
 from ctprune.backbone import create_backbone, save_backbone  # noqa: E402
-from ctprune.finetuning.result import FinetuneResult  # noqa: E402
+from ctprune.finetuning import training  # noqa: E402
+from ctprune.finetuning.heads import TEMPERATURE, NeighborHead, load_head, save_head  # noqa: E402
+from ctprune.finetuning.network import GreyBackbone, Normalisation, Weights  # noqa: E402
+from ctprune.finetuning.probes import linear_probe  # noqa: E402
+from ctprune.finetuning.training import Training, TrainingSet  # noqa: E402
 
 SMALL: dict[str, Any] = {"backbone": "resnet18", "side": 32, "batch_size": 8, "device": "cpu"}
 
@@ -26,19 +39,6 @@ SMALL: dict[str, Any] = {"backbone": "resnet18", "side": 32, "batch_size": 8, "d
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def picture(ill: bool, number: int) -> np.ndarray:
-    """A noisy disk, brighter for the ill, that no other picture is a near-duplicate of."""
-    random = np.random.default_rng([ill, number])
-    rows, columns = np.mgrid[:40, :40]
-    disk = (rows - 20) ** 2 + (columns - 20) ** 2 < (14 if ill else 8) ** 2
-    return np.clip(random.normal(60, 40, (40, 40)) + disk * 120, 0, 255).astype(np.uint8)
-
-
-def write(file: Path, ill: bool, number: int) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture(ill, number)).save(file)
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +102,314 @@ def check_prediction(out: Path, folders: Path) -> None:
         mine = [row["probabilities"] for row in rows if path.endswith(row["image"])]
         np.testing.assert_allclose(np.mean(mine, axis=0), probabilities, atol=1e-6)
     assert len((out.parent / "p.csv").read_text().splitlines()) == len(names) + 1
+
+
+def folder_bytes(out: Path) -> dict[str, bytes]:
+    """All files but those that hold times; of weights the tensors: safetensors orders metadata by chance."""
+    return {
+        str(file.relative_to(out)): weights_bytes(file) if file.suffix == ".safetensors" else file.read_bytes()
+        for file in sorted(out.rglob("*"))
+        if file.is_file() and file.name not in ("metrics.json", "history.csv", "README.md")
+    }
+
+
+def weights_bytes(file: Path) -> bytes:
+    tensors = load_file(file)
+    return b"".join(name.encode() + tensors[name].tobytes() for name in sorted(tensors))
+
+
+def test_a_killed_training_goes_on_to_the_same_bytes(
+    folders: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = SMALL | {"weights": weights, "epochs": 3, "frozen_epochs": 1, "seeds": 2, "class_weights": True}
+    whole = ctprune.finetune(folders, out=tmp_path / "whole", **options)
+    assert [seed["images_used"] for seed in whole.per_seed] == [28, 28]
+
+    class Kill(BaseException):
+        """What no handler sees, as a kill."""
+
+    def stop_at(seed: int, epoch: int, how: type[BaseException]) -> Callable[[FinetuneProgress], None]:
+        def stop(now: FinetuneProgress) -> None:
+            if (now.stage, now.seed, now.done) == ("training", seed, epoch):
+                raise how
+
+        return stop
+
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    out = tmp_path / "parts"
+    with pytest.raises(Kill):
+        ctprune.finetune(folders, out=out, progress=stop_at(0, 3, Kill), **options)
+    assert (out / "progress" / "seed-0.ckpt").exists()
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 1e9)
+    seen: list[tuple[int, int]] = []
+    with pytest.raises(ctprune.Interrupted, match="the same command goes on"):
+        ctprune.finetune(folders, out=out, progress=stop_at(1, 2, KeyboardInterrupt), **options)
+    assert not (out / "metrics.json").exists()
+    done = ctprune.finetune(
+        folders,
+        out=out,
+        progress=lambda now: seen.append((now.seed, now.done)) if now.stage == "training" else None,
+        **options,
+    )
+    # Of the second seed the first epoch was saved by Ctrl-C, and the first seed was done.
+    assert [pair for pair in seen if pair[0] == 1 and pair[1]] == [(1, 2), (1, 3)]
+    assert not [pair for pair in seen if pair[0] == 0 and pair[1] in (1, 2, 3)]
+    assert folder_bytes(out) == folder_bytes(tmp_path / "whole")
+    assert done.pooled == whole.pooled
+    # Finished: read, not trained.
+    again = ctprune.finetune(folders, out=out, progress=stop_at(0, 0, Kill), **options)
+    assert again.to_dict() == done.to_dict()
+    with pytest.raises(ctprune.OutputError, match="other data, weights or options"):
+        ctprune.finetune(folders, out=out, **(options | {"epochs": 4}))
+    (out / "config.yaml").write_text("]")
+    with pytest.raises(ctprune.OutputError, match="other data, weights or options"):
+        ctprune.finetune(folders, out=out, **options)
+
+
+def test_training_equals_a_plain_loop(folders: Path, weights: Path, tmp_path: Path) -> None:
+    """One frozen epoch, one of all weights, without flips; order of images as the seed says."""
+    images = read_images(list_task(folders), side=32)
+    rows = np.arange(20)
+    data = TrainingSet(images.pixels, images.labels, rows, np.arange(20, 40), 2)
+    config = FinetuneConfig(epochs=2, frozen_epochs=1, batch_size=8, flip=False, side=32)
+    cpu = torch.device("cpu")
+    network = GreyBackbone(ctprune.load_backbone(weights), Normalisation((0.3,), (0.2,)))
+    run = Training(network, data, config, 5, cpu, None, tmp_path / "no.ckpt", lambda epoch: None)
+    head = run.run()
+
+    backbone = ctprune.load_backbone(weights)
+    torch.manual_seed(5)
+    linear = torch.nn.Linear(512, 2)
+    optimizer = torch.optim.Adam([*backbone.parameters(), *linear.parameters()], lr=1e-4, weight_decay=5e-4)
+    pictures = (torch.from_numpy(images.pixels).float() / 255 - 0.3)[:, None].expand(-1, 3, -1, -1) / 0.2
+    labels = torch.from_numpy(images.labels)
+    states = []
+    for epoch in (1, 2):
+        backbone.train(epoch == 2)
+        before = {name: value.clone() for name, value in backbone.state_dict().items()}
+        generator = torch.Generator().manual_seed(training.mixed(5, epoch))
+        order = torch.randperm(20, generator=generator)
+        losses = []
+        for batch in order.split(8):
+            features = backbone(pictures[batch])
+            logits = linear(features.detach() if epoch == 1 else features)
+            loss = torch.nn.functional.cross_entropy(logits, labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            if epoch == 1:
+                for parameter in backbone.parameters():
+                    parameter.grad = None
+            optimizer.step()
+            losses.append(loss.item() * len(batch))
+        if epoch == 1:
+            assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+        assert run.history[epoch - 1].train_loss == pytest.approx(sum(losses) / 20, rel=1e-4)
+        backbone.eval()
+        with torch.no_grad():
+            accuracy = (linear(backbone(pictures[20:])).argmax(1) == labels[20:]).float().mean().item()
+        assert run.history[epoch - 1].select_accuracy == pytest.approx(accuracy)
+        states.append(linear.weight.detach().clone().numpy())
+    np.testing.assert_allclose(head.weight, states[run.best_epoch - 1], atol=2e-5)
+
+
+def test_flips_depend_on_seed_and_epoch_alone_and_batches_hold_two(folders: Path) -> None:
+    assert training.batches(17, 8) == [(0, 8), (8, 17)]
+    assert training.batches(16, 8) == [(0, 8), (8, 16)]
+    assert training.batches(1, 8) == [(0, 1)]
+    assert training.mixed(1, 2) != training.mixed(2, 1)
+
+
+def test_linear_probe_equals_scikit_learn() -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    random = np.random.default_rng(0)
+    for classes in (2, 3):
+        labels = np.arange(90) % classes
+        features = (random.normal(size=(90, 12)) + labels[:, None] * random.normal(size=12)).astype(np.float32)
+        features[:, 3] = 1
+        train, select = (features[:60], labels[:60]), (features[60:], labels[60:])
+        for weighted in (False, True):
+            probe = linear_probe(train, select, classes=classes, class_weights=weighted)
+            scaler = StandardScaler().fit(train[0])
+            weight = "balanced" if weighted else None
+            model = LogisticRegression(C=probe.strength, max_iter=1000, class_weight=weight)
+            model.fit(scaler.transform(train[0]), train[1])
+            expected = model.predict_proba(scaler.transform(select[0]))
+            np.testing.assert_allclose(probe.head.probabilities(select[0]), expected, atol=1e-4)
+            assert probe.accuracy == pytest.approx((expected.argmax(1) == select[1]).mean())
+
+
+def test_neighbours_vote_as_a_plain_loop_says(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(30, 6)).astype(np.float32)
+    labels = np.arange(30) % 3
+    head = NeighborHead(features, labels, 7, 4)
+    query = random.normal(size=(5, 6)).astype(np.float32)
+    found = head.probabilities(query)
+    for row, one in zip(found, query.astype(float), strict=True):
+        cosines = features @ one / np.linalg.norm(features, axis=1) / np.linalg.norm(one)
+        votes = np.zeros(4)
+        for place in np.argsort(-cosines)[:7]:
+            votes[labels[place]] += np.exp(cosines[place] / TEMPERATURE)
+        np.testing.assert_allclose(row, votes / votes.sum(), atol=1e-5)
+    save_head(head, tmp_path / "head.safetensors")
+    np.testing.assert_array_equal(load_head(tmp_path / "head.safetensors").probabilities(query), found)
+
+
+def test_normalisation_is_the_backbones_imagenets_or_measured(weights: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16), dtype=np.uint8)
+    known = Weights.find(FinetuneConfig(weights=str(weights)), download=False)
+    assert Normalisation.choose("auto", known, pixels) == Normalisation((0.3,), (0.2,))
+    assert len(Normalisation.choose("imagenet", known, pixels).mean) == 3
+    measured = Normalisation.choose("auto", None, pixels)
+    assert (measured.mean[0], measured.std[0]) == pytest.approx(((pixels / 255).mean(), (pixels / 255).std()))
+
+
+def test_fraction_of_labels_by_patient(folders: Path, weights: Path, tmp_path: Path) -> None:
+    result = ctprune.finetune(
+        folders,
+        out=tmp_path / "ft",
+        mode="knn",
+        neighbors=1,
+        weights=weights,
+        fraction=0.5,
+        seeds=(3, 4),
+        patient_pattern=r"^(p\d+)_",
+        **SMALL,
+    )
+    train = result.splits["train"]
+    for seed in result.per_seed:
+        assert abs(seed["images_used"] - sum(train.values()) / 2) <= 2
+    table = pq.read_table(tmp_path / "ft" / "predictions.parquet").to_pylist()
+    assert result.interval_unit == "patient"
+    # Numbers stand for patients, the same whatever the options.
+    assert {row["patient"] for row in table} <= {f"patient-{number:04d}" for number in range(1, 21)}
+    assert all(row["patient"] == f"patient-{order(folders, row['image']):04d}" for row in table)
+
+
+def order(folders: Path, image: str) -> int:
+    patients = list(dict.fromkeys(file.name[:3] for file in sorted(folders.rglob("*.png"))))
+    return patients.index(Path(image).name[:3]) + 1
+
+
+def test_command_line_from_training_to_prediction(cli: Cli, folders: Path, weights: Path, tmp_path: Path) -> None:
+    shutil.copytree(folders, tmp_path / "data")
+    cut = (folders / "ill" / "p01_0.png").read_bytes()[:100]
+    (tmp_path / "data" / "ill" / "cut.png").write_bytes(cut)
+    (tmp_path / "data" / "ill" / "notes.txt").write_text("nothing")
+    common = ["--weights", weights, "--side", "32", "--mode", "linear", "--seeds", "1"]
+    trained = cli("finetune", "data", "--out", "ft", *common, "--positive", "healthy")
+    assert trained.returncode == 3, trained.stderr
+    assert "AUC" in trained.stdout
+    assert "1 images could not be read, such as ill/cut.png" in trained.stderr
+    assert "notes.txt" in trained.stderr
+    again = cli("finetune", "data", "--out", "ft", *common, "--positive", "healthy", "--json")
+    assert json.loads(again.stdout)["config"]["positive"] == "healthy"
+    predicted = cli("predict", "ft", "data", "--json")
+    assert predicted.returncode == 3
+    found = json.loads(predicted.stdout)
+    assert len(found["images"]) == 40
+    assert set(found["images"][0]) == {"image", "frame", "label", "probability_healthy", "probability_ill"}
+    assert list(found["unreadable"]) == ["data/ill/cut.png"]
+    assert "Traceback" not in predicted.stderr
+    ctprune.predict(tmp_path / "ft" / "model", tmp_path / "data" / "ill" / "p01_0.png", out=tmp_path / "p.parquet")
+    assert pq.read_table(tmp_path / "p.parquet").num_rows == 1
+
+
+def test_dicom_by_manifest_and_prediction_of_dicom(archive: Path, weights: Path, tmp_path: Path) -> None:
+    ctprune.reduce(archive, out=tmp_path / "run", intensity="lung")
+    other = tmp_path / "other.safetensors"
+    save_backbone(create_backbone("resnet18"), other, name="resnet18", metadata={})
+    result = ctprune.finetune(
+        tmp_path / "run",
+        labels=archive / "labels.csv",
+        out=tmp_path / "ft",
+        mode="knn",
+        seeds=1,
+        weights=other,
+        val_fraction=0.3,
+        **SMALL,
+    )
+    saved = json.loads((tmp_path / "ft" / "model" / "model.json").read_text())
+    assert (saved["intensity"], saved["modality"]) == ("hu:-1350,150", "CT")
+    assert result.interval_unit == "patient"
+    found = ctprune.predict(tmp_path / "ft", archive, device="cpu")
+    assert len(found.images) == sum(sum(counts.values()) for counts in result.splits.values())
+    assert found.skipped
+    assert not found.unreadable
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"mode": "magic"}, "--mode magic: expected one of finetune, linear, knn"),
+        ({"mode": "knn", "epochs": 3}, "--epochs belongs to --mode finetune, not to knn"),
+        ({"mode": "knn", "class_weights": True}, "--class-weights belongs to --mode finetune or linear"),
+        ({"neighbors": 3}, "--neighbors belongs to --mode knn"),
+        ({"seeds": 0}, "--seeds 0: expected a number from 1"),
+        ({"seeds": (1, 1)}, "different seeds"),
+        ({"fraction": 0}, "--fraction 0: expected a number above 0"),
+        ({"epochs": 2, "frozen_epochs": 3}, "--frozen-epochs 3: expected 0 to 2"),
+        ({"batch_size": 1}, "--batch-size 1: expected 2 to"),
+        ({"side": 4}, "--side 4: expected 8 to"),
+        ({"weight_decay": -1}, "--weight-decay -1"),
+        ({"intensity": "dark"}, "--intensity dark"),
+        ({"patient_pattern": "("}, r"--patient-pattern \("),
+        ({"patient_pattern": "abc"}, "expected one group in parentheses, found 0"),
+        ({"backbone": "magic"}, "--backbone magic: expected one of resnet50"),
+        ({"weights": "imagenet", "backbone": "resnet18"}, "--weights imagenet is torchvision's resnet50"),
+        ({"weights": "nowhere.ckpt"}, "nowhere.ckpt: expected a file of weights"),
+        ({"download": True}, "--download belongs to --weights imagenet"),
+        ({"device": "tpu"}, "--device tpu: expected auto, cpu or cuda"),
+        ({"precision": "16"}, "--precision 16 needs a GPU"),
+        ({"split": "x"}, "--split x: expected a folder of text files"),
+        ({"positive": "odd"}, "--positive odd: expected one of two classes, found healthy, ill"),
+    ],
+)
+def test_a_wrong_option_gets_one_sentence(
+    folders: Path, tmp_path: Path, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ctprune.CtpruneError, match=sentence):
+        ctprune.finetune(folders, out=tmp_path / "ft", **(SMALL | options))
+    assert not (tmp_path / "ft").exists()
+
+
+def test_mistakes_with_folders(folders: Path, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    for out, sentence in (
+        (tmp_path / "full", "is not empty and holds no fine-tuning"),
+        (tmp_path / "full" / "x", "expected a folder, found a file"),
+        (folders / "ft", "lies inside the data"),
+    ):
+        with pytest.raises(ctprune.CtpruneError, match=sentence):
+            ctprune.finetune(folders, out=out, **SMALL)
+    for model in ("nowhere", "full"):
+        with pytest.raises(ctprune.WeightsError, match="expected the folder of a finished fine-tuning"):
+            ctprune.predict(tmp_path / model, folders)
+    result = cli("predict", "nowhere", folders)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+
+
+def test_prediction_without_an_image(folders: Path, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ft"
+    ctprune.finetune(folders, out=out, mode="knn", weights=weights, seeds=1, **SMALL)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ctprune.SourceError, match="no image can be read: there is no file"):
+        ctprune.predict(out, tmp_path / "in", device="cpu")
+    (tmp_path / "in" / "notes.txt").touch()
+    with pytest.raises(ctprune.SourceError, match="no image can be read: "):
+        ctprune.predict(out, tmp_path / "in", device="cpu")
+    with pytest.raises(ctprune.ConfigError, match=r"expected a file \.csv or \.parquet"):
+        ctprune.predict(out, folders, out=tmp_path / "p.xlsx")
+    about = json.loads((out / "model" / "model.json").read_text())
+    for change, sentence in (({"model_version": 9}, "model version 9"), ({"mean": None}, "the file is damaged")):
+        (out / "model" / "model.json").write_text(json.dumps(about | change))
+        with pytest.raises(ctprune.WeightsError, match=sentence):
+            ctprune.predict(out, folders)
+    (out / "model" / "model.json").write_text(json.dumps(about))
+    (out / "model" / "seed-0" / "head.safetensors").write_bytes(b"x")
+    with pytest.raises(ctprune.WeightsError, match="expected the head of a classifier"):
+        ctprune.predict(out, folders, device="cpu")

@@ -14,8 +14,8 @@ from ctprune.cli.output import DONE_WITH_FAILURES, print_hint
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ctprune.finetuning.progress import FinetuneProgress
     from ctprune.finetuning.result import FinetuneResult
-    from ctprune.finetuning.run import FinetuneProgress
 
 _TASK = "Task"
 _TRAINING = "Training"
@@ -75,7 +75,8 @@ def command(
     weights: Annotated[
         str,
         typer.Option(
-            help="File of a backbone, imagenet (torchvision's ResNet-50), or none.", rich_help_panel=_TRAINING
+            help="File of a backbone, folder of a pre-training, imagenet (torchvision's ResNet-50), or none.",
+            rich_help_panel=_TRAINING,
         ),
     ] = "none",
     download: Annotated[

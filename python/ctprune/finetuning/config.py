@@ -55,7 +55,8 @@ class FinetuneConfig:
     Args:
         mode: `finetune` trains all; `linear` is a logistic regression and `knn` a vote of nearest neighbours, both
             on the frozen backbone's features.
-        weights: A file for `ctprune.load_backbone`, `imagenet` (torchvision's ResNet-50), or None for random ones.
+        weights: A file for `ctprune.load_backbone`, the folder of a pre-training, `imagenet` (torchvision's
+            ResNet-50), or None for random ones.
         backbone: Name of the architecture; by default what the file says, else `resnet50`.
         seeds: Seeds of the repetitions; a number n means 0 to n - 1.
         fraction: Part of the training labels that is used, above 0 and up to 1.

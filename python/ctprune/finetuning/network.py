@@ -50,6 +50,9 @@ class Weights:
         if config.weights is None:
             return None
         file = default_weights(download=download) if config.weights == IMAGENET else Path(config.weights)
+        if file.is_dir():
+            # The folder of a pre-training.
+            file = file / "backbone.safetensors"
         metadata = backbone_metadata(file)
         with file.open("rb") as opened:
             return cls(file, sha256_of(opened), metadata)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,8 @@ from ctprune.finetuning.config import FinetuneConfig, weights_option
 from ctprune.finetuning.images import LabelledImages, read_images
 from ctprune.finetuning.outcome import PREDICTIONS_NAME, SeedOutcome, patient_names, write_predictions
 from ctprune.finetuning.overlaps import find_overlaps, without_overlap
+from ctprune.finetuning.progress import FinetuneProgress, ProgressCallback
 from ctprune.finetuning.result import METRICS_NAME, FinetuneResult
-from ctprune.finetuning.sampling import sample_part
 from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
 from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.finetuning.tasks import list_task
@@ -31,55 +29,14 @@ from ctprune.finetuning.tasks.listing import TRAIN
 with extra("train", "ctprune finetune"):
     import yaml
 
-    from ctprune.backbone import save_backbone
     from ctprune.evaluation.bootstrap import pooled_metrics
     from ctprune.evaluation.metrics import classification_metrics
     from ctprune.evaluation.plots import save_plots
-    from ctprune.finetuning.heads import Head, save_head
-    from ctprune.finetuning.network import (
-        GreyBackbone,
-        Normalisation,
-        Weights,
-        device_of,
-        features_of,
-        mixed_type,
-        new_backbone,
-    )
-    from ctprune.finetuning.probes import linear_probe, neighbor_probe
-    from ctprune.finetuning.training import Epoch, Training, TrainingSet
+    from ctprune.finetuning.seeds import PROGRESS_FOLDER, SeedTrainer
 
 CONFIG_NAME = "config.yaml"
 
-#: What unfinished seeds leave behind for the next session; gone when all are done.
-_PROGRESS_FOLDER = "progress"
-
-_SHARED_BACKBONE = "backbone.safetensors"
-
 PathLike = str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class FinetuneProgress:
-    """How far a fine-tuning has come.
-
-    Attributes:
-        stage: `reading`, `features` or `training`.
-        done: Images read or epochs done of this seed.
-        total: Of so many.
-        seed: Place of the seed among all, from 0.
-        seeds: Number of seeds.
-        accuracy: On the selecting split, after the last epoch.
-    """
-
-    stage: str
-    done: int = 0
-    total: int = 0
-    seed: int = 0
-    seeds: int = 0
-    accuracy: float | None = None
-
-
-ProgressCallback = Callable[[FinetuneProgress], None]
 
 
 def finetune(
@@ -221,15 +178,9 @@ class Finetuning:
     ) -> None:
         self.config = config
         self.out = out
-        self.device = device_of(device)
-        self._dtype = mixed_type(config.precision, self.device)
-        self._weights = Weights.find(config, download=download)
+        self._trainer = SeedTrainer(config, out, device=device, download=download)
+        self._weights = self._trainer.weights
         self._progress = progress
-        self._features: npt.NDArray[np.float32] | None = None
-        self._backbone = self._intensity = ""
-        # Mistakes in name or side come out before images are read.
-        if self._weights is None or config.backbone is not None:
-            _, self._backbone = new_backbone(config, self._weights, 0)
 
     def intensity(self, reading: dict[str, Any] | None) -> str:
         """From Hounsfield units to grey: as asked for, as in the pre-training, as in the run, or `minmax`."""
@@ -244,7 +195,6 @@ class Finetuning:
             raise ConfigError(
                 f"--positive {config.positive}: expected one of two classes, found {', '.join(images.classes)}"
             )
-        self._intensity = images.intensity
         splits = assign_splits(images, source, fraction=config.val_fraction, seed=config.split_seed)
         overlaps = [overlap.to_dict() for overlap in find_overlaps(images, splits)]
         if config.drop_overlap:
@@ -254,8 +204,14 @@ class Finetuning:
         finished = self._claim(digest)
         if finished is not None:
             return finished
-        outcomes, probabilities = self._train_seeds(images, splits)
-        return self._write(images, splits, overlaps, digest, outcomes, probabilities)
+        try:
+            self._trainer.prepare(images, splits, self._progress)
+            outcomes, probabilities = self._trainer.train_all()
+            return self._write(images, splits, overlaps, digest, outcomes, probabilities)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "interrupted; what is trained is saved, and the same command goes on from there"
+            ) from None
 
     def _claim(self, data_digest: str) -> FinetuneResult | None:
         """Take the folder for this fine-tuning; its result if it is finished."""
@@ -267,7 +223,10 @@ class Finetuning:
             "weights_sha256": None if self._weights is None else self._weights.sha256,
         }
         if file.is_file():
-            found = yaml.safe_load(file.read_text(encoding="utf-8"))
+            try:
+                found = yaml.safe_load(file.read_text(encoding="utf-8"))
+            except (yaml.YAMLError, OSError, UnicodeDecodeError):
+                found = None
             same = ("config_digest", "data_digest", "weights_sha256")
             if not isinstance(found, dict) or any(found.get(name) != mine[name] for name in same):
                 raise OutputError(
@@ -279,136 +238,6 @@ class Finetuning:
             beside.write_text(yaml.safe_dump(mine, sort_keys=False, allow_unicode=True), encoding="utf-8")
         return None
 
-    def _train_seeds(
-        self, images: LabelledImages, splits: Splits
-    ) -> tuple[list[SeedOutcome], dict[int, npt.NDArray[np.float64]]]:
-        train = splits.rows(TRAIN)
-        self._normalisation = Normalisation.choose(self.config.normalise, self._weights, images.pixels[train])
-        outcomes, probabilities = [], {}
-        seeds = self.config.seed_list
-        for place, seed in enumerate(seeds):
-            stem = self.out / _PROGRESS_FOLDER / f"seed-{seed}"
-            done = SeedOutcome.load(stem)
-            if done is None:
-                try:
-                    done = self._train_seed(images, splits, place, stem)
-                except KeyboardInterrupt:
-                    raise Interrupted(
-                        f"interrupted in seed {place + 1} of {len(seeds)}; the same command goes on from there"
-                    ) from None
-            outcomes.append(done[0])
-            probabilities[seed] = done[1]
-        return outcomes, probabilities
-
-    def _train_seed(
-        self, images: LabelledImages, splits: Splits, place: int, stem: Path
-    ) -> tuple[SeedOutcome, npt.NDArray[np.float64]]:
-        seed = self.config.seed_list[place]
-        started = time.perf_counter()
-        train = splits.rows(TRAIN)
-        patients = [images.entries[row].patient for row in train]
-        part = sample_part(
-            images.labels[train], patients, fraction=self.config.fraction, seed=seed, leave_some=False
-        )
-        data = TrainingSet(
-            images.pixels, images.labels, train[part], splits.rows(splits.selection), len(images.classes)
-        )
-        fit = self._finetune_seed if self.config.mode == "finetune" else self._probe_seed
-        head, probabilities, outcome = fit(data, place, stem)
-        save_head(head, self.out / FOLDER_NAME / outcome.head)
-        seconds = outcome.seconds or time.perf_counter() - started
-        outcome = SeedOutcome(**(vars(outcome) | {"seconds": round(seconds, 3)}))
-        outcome.save(stem, probabilities)
-        stem.with_suffix(".ckpt").unlink(missing_ok=True)
-        return outcome, probabilities
-
-    def _finetune_seed(
-        self, data: TrainingSet, place: int, stem: Path
-    ) -> tuple[Head, npt.NDArray[np.float64], SeedOutcome]:
-        config, seed = self.config, self.config.seed_list[place]
-        network = self._network(seed)
-
-        def report(epoch: Epoch) -> None:
-            self._report("training", epoch.epoch, config.epochs or 0, place, epoch.select_accuracy)
-
-        self._report("training", 0, config.epochs or 0, place)
-        training = Training(
-            network, data, config, seed, self.device, self._dtype, stem.with_suffix(".ckpt"), report
-        )
-        head = training.run()
-        features = self._features_of(network, data.pixels, place)
-        best = training.history[training.best_epoch - 1]
-        outcome = SeedOutcome(
-            seed=seed,
-            backbone=self._save_backbone(network, f"seed-{seed}/{_SHARED_BACKBONE}"),
-            head=f"seed-{seed}/head.safetensors",
-            images_used=len(data.train),
-            seconds=sum(epoch.seconds for epoch in training.history),
-            facts={"best_epoch": training.best_epoch, "select_accuracy": best.select_accuracy},
-            history=[asdict(epoch) for epoch in training.history],
-        )
-        return head, head.probabilities(features), outcome
-
-    def _probe_seed(
-        self, data: TrainingSet, place: int, stem: Path
-    ) -> tuple[Head, npt.NDArray[np.float64], SeedOutcome]:
-        config, seed = self.config, self.config.seed_list[place]
-        shared = self._weights is not None
-        backbone = _SHARED_BACKBONE if shared else f"seed-{seed}/{_SHARED_BACKBONE}"
-        if self._features is None or not shared:
-            network = self._network(seed)
-            self._features = self._features_of(network, data.pixels, place)
-            self._save_backbone(network, backbone)
-        features, classes = self._features, data.classes
-        train = features[data.train], data.labels[data.train]
-        select = features[data.select], data.labels[data.select]
-        if config.mode == "linear":
-            weighted = bool(config.class_weights)
-            probe = linear_probe(train, select, classes=classes, class_weights=weighted)
-            facts: dict[str, Any] = {"strength": probe.strength, "converged": probe.converged}
-        else:
-            probe = neighbor_probe(train, select, classes=classes, neighbors=config.neighbors or 1)
-            facts = {"neighbors": min(config.neighbors or 1, len(data.train))}
-        outcome = SeedOutcome(
-            seed=seed,
-            backbone=backbone,
-            head=f"seed-{seed}/head.safetensors",
-            images_used=len(data.train),
-            seconds=0.0,
-            facts=facts | {"select_accuracy": probe.accuracy},
-            history=[],
-        )
-        return probe.head, probe.head.probabilities(features), outcome
-
-    def _network(self, seed: int) -> GreyBackbone:
-        module, self._backbone = new_backbone(self.config, self._weights, seed)
-        return GreyBackbone(module, self._normalisation).to(self.device)
-
-    def _features_of(
-        self, network: GreyBackbone, pixels: npt.NDArray[np.uint8], place: int
-    ) -> npt.NDArray[np.float32]:
-        self._report("features", 0, len(pixels), place)
-        rows = np.arange(len(pixels))
-        return features_of(
-            network, pixels, rows, batch=self.config.batch_size, device=self.device, dtype=self._dtype
-        )
-
-    def _save_backbone(self, network: GreyBackbone, name: str) -> str:
-        before = {} if self._weights is None else self._weights.metadata
-        metadata = {
-            "method": before.get("method"),
-            "mean": list(self._normalisation.mean),
-            "std": list(self._normalisation.std),
-            "side": self.config.side,
-            "intensity": self._intensity,
-            "finetuned": self.config.mode == "finetune",
-        }
-        save_backbone(network.backbone, self.out / FOLDER_NAME / name, name=self._backbone, metadata=metadata)
-        return name
-
-    def _report(self, stage: str, done: int, total: int, place: int, accuracy: float | None = None) -> None:
-        self._progress(FinetuneProgress(stage, done, total, place, len(self.config.seed_list), accuracy))
-
     def _write(
         self,
         images: LabelledImages,
@@ -418,17 +247,15 @@ class Finetuning:
         outcomes: list[SeedOutcome],
         probabilities: dict[int, npt.NDArray[np.float64]],
     ) -> FinetuneResult:
-        config, classes = self.config, images.classes
-        if not self._backbone:
-            _, self._backbone = new_backbone(config, self._weights, 0)
+        config, classes, trainer = self.config, images.classes, self._trainer
         SavedModel(
             folder=self.out / FOLDER_NAME,
             mode=config.mode,
             classes=classes,
             backbones={outcome.seed: outcome.backbone for outcome in outcomes},
             heads={outcome.seed: outcome.head for outcome in outcomes},
-            mean=self._normalisation.mean,
-            std=self._normalisation.std,
+            mean=trainer.normalisation.mean,
+            std=trainer.normalisation.std,
             side=config.side,
             intensity=images.intensity,
             modality=images.modality,
@@ -449,8 +276,8 @@ class Finetuning:
             selection_split=splits.selection,
             evaluation=splits.sentence(),
             overlaps=overlaps,
-            weights=None if self._weights is None else self._weights.to_dict(),
-            backbone=self._backbone,
+            weights=None if trainer.weights is None else trainer.weights.to_dict(),
+            backbone=trainer.backbone,
             per_seed=[
                 {
                     "seed": outcome.seed,
@@ -466,22 +293,23 @@ class Finetuning:
             unreadable=images.unreadable,
             skipped=images.skipped,
             seconds=round(sum(outcome.seconds for outcome in outcomes), 3),
-            device=self.device.type,
+            device=trainer.device.type,
             data_digest=digest,
         )
-        self._write_history(outcomes)
+        _write_history(self.out, outcomes)
         write_card(result)
         result.save()
-        shutil.rmtree(self.out / _PROGRESS_FOLDER, ignore_errors=True)
+        shutil.rmtree(self.out / PROGRESS_FOLDER, ignore_errors=True)
         return result
 
-    def _write_history(self, outcomes: list[SeedOutcome]) -> None:
-        rows = [{"seed": outcome.seed, **epoch} for outcome in outcomes for epoch in outcome.history]
-        if not rows:
-            return
-        with replace_file(self.out / "history.csv") as beside:
-            lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
-            beside.write_text("\n".join(lines) + "\n")
+
+def _write_history(out: Path, outcomes: list[SeedOutcome]) -> None:
+    rows = [{"seed": outcome.seed, **epoch} for outcome in outcomes for epoch in outcome.history]
+    if not rows:
+        return
+    with replace_file(out / "history.csv") as beside:
+        lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+        beside.write_text("\n".join(lines) + "\n")
 
 
 def _check_out(out: Path, source: Path) -> None:

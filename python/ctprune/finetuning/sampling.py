@@ -31,8 +31,8 @@ def sample_part(
     Returns:
         Bool of shape (n,): what is chosen. The same on every machine and with every version of numpy.
 
-    >>> sample_part(np.array([0] * 10 + [1] * 20), [None] * 30, fraction=0.2, seed=0, leave_some=True).sum()
-    6
+    >>> int(sample_part(np.array([0] * 5 + [1] * 20), [None] * 25, fraction=0.2, seed=0, leave_some=True).sum())
+    5
     """
     if fraction == 1:
         return np.ones(len(labels), np.bool_)

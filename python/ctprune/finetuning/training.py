@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import time
 import zipfile
@@ -89,6 +90,7 @@ class Training:
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self._weight = self._class_weights()
         self._best: dict[str, dict[str, torch.Tensor]] = {}
+        self._state: dict[str, Any] = {}
         self._saved = time.monotonic()
 
     def run(self) -> LinearHead:
@@ -96,13 +98,19 @@ class Training:
 
         Raises:
             WeightsError: The checkpoint that is there is damaged.
+            KeyboardInterrupt: Ctrl-C; the last whole epoch is in the checkpoint.
         """
         self._resume()
         epochs = self.config.epochs or 0
-        for number in range(len(self.history) + 1, epochs + 1):
-            self._epoch(number)
-            if number < epochs and time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
-                self._save()
+        try:
+            for number in range(len(self.history) + 1, epochs + 1):
+                self._epoch(number)
+                self._state = self._state_now()
+                if number < epochs and time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
+                    self._save()
+        except KeyboardInterrupt:
+            self._save()
+            raise
         self.network.load_state_dict(self._best["network"])
         self.head.load_state_dict(self._best["head"])
         weight, bias = (tensor.detach().float().cpu().numpy() for tensor in (self.head.weight, self.head.bias))
@@ -128,12 +136,12 @@ class Training:
         """One pass in an order that depends on seed and epoch alone; the mean loss."""
         # A frozen backbone is one that does not change: its BatchNorm layers keep their statistics.
         self.network.train(not frozen)
-        generator = torch.Generator().manual_seed(_mixed(self.seed, number))
+        generator = torch.Generator().manual_seed(mixed(self.seed, number))
         order = self.data.train[torch.randperm(len(self.data.train), generator=generator).numpy()]
         flips = torch.rand(len(order), generator=generator) < 0.5
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         # Networks with dropout draw from torch's own generator.
-        with seeded(_mixed(self.seed, number)):
+        with seeded(mixed(self.seed, number)):
             for start, stop in batches(len(order), self.config.batch_size):
                 squares = on_device(self.data.pixels[order[start:stop]], self.device)
                 if self.config.flip:
@@ -174,18 +182,23 @@ class Training:
         weights = len(self.data.train) / (self.data.classes * counts)
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
-    def _save(self) -> None:
-        state = {
-            "network": self.network.state_dict(),
-            "head": self.head.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+    def _state_now(self) -> dict[str, Any]:
+        """Copies of all that the next epoch begins with: Ctrl-C comes when weights have changed already."""
+        return {
+            "network": _copy(self.network),
+            "head": _copy(self.head),
+            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
             "scaler": self._scaler.state_dict(),
             "best": self._best,
             "best_epoch": self.best_epoch,
             "history": [list(vars(epoch).values()) for epoch in self.history],
         }
+
+    def _save(self) -> None:
+        if not self._state:
+            return
         with replace_file(self.checkpoint) as beside:
-            torch.save(state, beside)
+            torch.save(self._state, beside)
         self._saved = time.monotonic()
 
     def _resume(self) -> None:
@@ -217,7 +230,7 @@ def batches(count: int, size: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], count], strict=True))
 
 
-def _mixed(seed: int, epoch: int) -> int:
+def mixed(seed: int, epoch: int) -> int:
     """One number for both, the same everywhere."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 

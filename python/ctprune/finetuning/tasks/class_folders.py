@@ -15,7 +15,7 @@ def list_class_folders(root: Path, patient_pattern: str | None) -> Listing:
 
     Raises:
         SourceError: There is no folder in it.
-        TaskError: A class without an image, or one that is not in train.
+        TaskError: A class without an image, or a folder beside the splits.
     """
     folders = subfolders(root)
     if not folders:
@@ -26,7 +26,7 @@ def list_class_folders(root: Path, patient_pattern: str | None) -> Listing:
     for folder, split in splits.items():
         if split is None:
             raise TaskError(f"{root}: expected folders train, val and test only, found also {folder.name}")
-    classes = _classes(root, splits)
+    classes = sorted({name for folder in folders for name in names(subfolders(folder))})
     entries = [
         entry
         for folder, split in splits.items()
@@ -50,17 +50,6 @@ def files_below(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
-
-
-def _classes(root: Path, splits: dict[Path, str | None]) -> list[str]:
-    found: dict[str, set[str]] = {}
-    for folder, split in splits.items():
-        for name in names(subfolders(folder)):
-            found.setdefault(name, set()).add(split or "")
-    for name, where in sorted(found.items()):
-        if "train" not in where:
-            raise TaskError(f"{root}: class {name} is in {' and '.join(sorted(where))}, but not in train")
-    return sorted(found)
 
 
 def _entries(root: Path, folders: list[Path], split: str | None, pattern: str | None) -> list[Entry]:

@@ -1,0 +1,183 @@
+"""Training of each seed in turn, in one of the three modes; finished seeds are not trained again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.backbone import save_backbone
+from ctprune.finetuning.config import FinetuneConfig
+from ctprune.finetuning.heads import Head, save_head
+from ctprune.finetuning.images import LabelledImages
+from ctprune.finetuning.network import (
+    GreyBackbone,
+    Normalisation,
+    Weights,
+    device_of,
+    features_of,
+    mixed_type,
+    new_backbone,
+)
+from ctprune.finetuning.outcome import SeedOutcome
+from ctprune.finetuning.probes import linear_probe, neighbor_probe
+from ctprune.finetuning.progress import FinetuneProgress, ProgressCallback
+from ctprune.finetuning.sampling import sample_part
+from ctprune.finetuning.saved_model import FOLDER_NAME
+from ctprune.finetuning.splits import Splits
+from ctprune.finetuning.tasks.listing import TRAIN
+from ctprune.finetuning.training import Epoch, Training, TrainingSet
+
+#: What unfinished seeds leave behind for the next session; gone when all are done.
+PROGRESS_FOLDER = "progress"
+
+SHARED_BACKBONE = "backbone.safetensors"
+
+
+class SeedTrainer:
+    """The seeds of one fine-tuning.
+
+    Attributes:
+        config: The options.
+        device: Where the network runs.
+        weights: What it starts from.
+        backbone: Name of the architecture; empty until it is known.
+        normalisation: Mean and standard deviation of the input.
+    """
+
+    def __init__(self, config: FinetuneConfig, out: Path, *, device: str, download: bool) -> None:
+        self.config = config
+        self.device = device_of(device)
+        self.weights = Weights.find(config, download=download)
+        # A mistake in name or side comes out before images are read.
+        self.backbone = new_backbone(config, self.weights, 0)[1]
+        self._out = out
+        self._dtype = mixed_type(config.precision, self.device)
+        self._features: npt.NDArray[np.float32] | None = None
+
+    def prepare(self, images: LabelledImages, splits: Splits, progress: ProgressCallback) -> None:
+        """Take the images to train on."""
+        self._images, self._splits, self._progress = images, splits, progress
+        train = images.pixels[splits.rows(TRAIN)]
+        self.normalisation = Normalisation.choose(self.config.normalise, self.weights, train)
+
+    def train_all(self) -> tuple[list[SeedOutcome], dict[int, npt.NDArray[np.float64]]]:
+        """What each seed gives, and by seed the probabilities of all images; finished seeds are read."""
+        outcomes, probabilities = [], {}
+        for place, seed in enumerate(self.config.seed_list):
+            stem = self._out / PROGRESS_FOLDER / f"seed-{seed}"
+            done = SeedOutcome.load(stem) or self._train_seed(place, stem)
+            outcomes.append(done[0])
+            probabilities[seed] = done[1]
+        return outcomes, probabilities
+
+    def _train_seed(self, place: int, stem: Path) -> tuple[SeedOutcome, npt.NDArray[np.float64]]:
+        images, splits, seed = self._images, self._splits, self.config.seed_list[place]
+        started = time.perf_counter()
+        train = splits.rows(TRAIN)
+        patients = [images.entries[row].patient for row in train]
+        part = sample_part(
+            images.labels[train], patients, fraction=self.config.fraction, seed=seed, leave_some=False
+        )
+        data = TrainingSet(
+            images.pixels, images.labels, train[part], splits.rows(splits.selection), len(images.classes)
+        )
+        fit = self._finetune_seed if self.config.mode == "finetune" else self._probe_seed
+        head, probabilities, outcome = fit(data, place, stem)
+        save_head(head, self._out / FOLDER_NAME / outcome.head)
+        seconds = outcome.seconds or time.perf_counter() - started
+        outcome = SeedOutcome(**(vars(outcome) | {"seconds": round(seconds, 3)}))
+        outcome.save(stem, probabilities)
+        stem.with_suffix(".ckpt").unlink(missing_ok=True)
+        return outcome, probabilities
+
+    def _finetune_seed(
+        self, data: TrainingSet, place: int, stem: Path
+    ) -> tuple[Head, npt.NDArray[np.float64], SeedOutcome]:
+        config, seed = self.config, self.config.seed_list[place]
+        network = self._network(seed)
+
+        def report(epoch: Epoch) -> None:
+            self._report("training", epoch.epoch, config.epochs or 0, place, epoch.select_accuracy)
+
+        self._report("training", 0, config.epochs or 0, place)
+        training = Training(
+            network, data, config, seed, self.device, self._dtype, stem.with_suffix(".ckpt"), report
+        )
+        head = training.run()
+        features = self._features_of(network, data.pixels, place)
+        best = training.history[training.best_epoch - 1]
+        outcome = SeedOutcome(
+            seed=seed,
+            backbone=self._save_backbone(network, f"seed-{seed}/{SHARED_BACKBONE}"),
+            head=f"seed-{seed}/head.safetensors",
+            images_used=len(data.train),
+            seconds=sum(epoch.seconds for epoch in training.history),
+            facts={"best_epoch": training.best_epoch, "select_accuracy": best.select_accuracy},
+            history=[asdict(epoch) for epoch in training.history],
+        )
+        return head, head.probabilities(features), outcome
+
+    def _probe_seed(
+        self, data: TrainingSet, place: int, stem: Path
+    ) -> tuple[Head, npt.NDArray[np.float64], SeedOutcome]:
+        config, seed = self.config, self.config.seed_list[place]
+        shared = self.weights is not None
+        backbone = SHARED_BACKBONE if shared else f"seed-{seed}/{SHARED_BACKBONE}"
+        if self._features is None or not shared:
+            network = self._network(seed)
+            self._features = self._features_of(network, data.pixels, place)
+            self._save_backbone(network, backbone)
+        features, classes = self._features, data.classes
+        train = features[data.train], data.labels[data.train]
+        select = features[data.select], data.labels[data.select]
+        if config.mode == "linear":
+            weighted = bool(config.class_weights)
+            probe = linear_probe(train, select, classes=classes, class_weights=weighted)
+            facts: dict[str, Any] = {"strength": probe.strength, "converged": probe.converged}
+        else:
+            probe = neighbor_probe(train, select, classes=classes, neighbors=config.neighbors or 1)
+            facts = {"neighbors": min(config.neighbors or 1, len(data.train))}
+        outcome = SeedOutcome(
+            seed=seed,
+            backbone=backbone,
+            head=f"seed-{seed}/head.safetensors",
+            images_used=len(data.train),
+            seconds=0.0,
+            facts=facts | {"select_accuracy": probe.accuracy},
+            history=[],
+        )
+        return probe.head, probe.head.probabilities(features), outcome
+
+    def _network(self, seed: int) -> GreyBackbone:
+        module, self.backbone = new_backbone(self.config, self.weights, seed)
+        return GreyBackbone(module, self.normalisation).to(self.device)
+
+    def _features_of(
+        self, network: GreyBackbone, pixels: npt.NDArray[np.uint8], place: int
+    ) -> npt.NDArray[np.float32]:
+        self._report("features", 0, len(pixels), place)
+        rows = np.arange(len(pixels))
+        return features_of(
+            network, pixels, rows, batch=self.config.batch_size, device=self.device, dtype=self._dtype
+        )
+
+    def _save_backbone(self, network: GreyBackbone, name: str) -> str:
+        before = {} if self.weights is None else self.weights.metadata
+        metadata = {
+            "method": before.get("method"),
+            "mean": list(self.normalisation.mean),
+            "std": list(self.normalisation.std),
+            "side": self.config.side,
+            "intensity": self._images.intensity,
+            "finetuned": self.config.mode == "finetune",
+        }
+        save_backbone(network.backbone, self._out / FOLDER_NAME / name, name=self.backbone, metadata=metadata)
+        return name
+
+    def _report(self, stage: str, done: int, total: int, place: int, accuracy: float | None = None) -> None:
+        self._progress(FinetuneProgress(stage, done, total, place, len(self.config.seed_list), accuracy))
