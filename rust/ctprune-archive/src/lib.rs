@@ -10,6 +10,7 @@ pub mod intern;
 pub mod method;
 pub mod natural;
 pub mod packed;
+pub mod pixel_sweep;
 pub mod reader;
 pub mod table;
 pub mod volume;

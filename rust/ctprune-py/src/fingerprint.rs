@@ -137,7 +137,8 @@ impl PackedFingerprints {
     }
 }
 
-fn array_of_rows<T: numpy::Element>(
+/// A vector as a numpy array of two axes.
+pub fn array_of_rows<T: numpy::Element>(
     py: Python<'_>,
     values: Vec<T>,
     rows: usize,

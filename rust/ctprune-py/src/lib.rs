@@ -10,6 +10,7 @@ mod info;
 mod packed;
 mod selection;
 mod settings;
+mod similarity;
 
 use pyo3::prelude::*;
 
@@ -31,5 +32,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(cosine::cosine_exemplars, module)?)?;
     module.add_function(wrap_pyfunction!(packed::pack, module)?)?;
     module.add_function(wrap_pyfunction!(packed::pack_decoded, module)?)?;
+    module.add_class::<similarity::PixelSweep>()?;
+    module.add_function(wrap_pyfunction!(similarity::ssim, module)?)?;
+    module.add_function(wrap_pyfunction!(similarity::mutual_information, module)?)?;
     module.add_function(wrap_pyfunction!(encode::encode_frame, module)?)
 }
