@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ctprune.reduction import Progress, reduce
     from ctprune.reporting.report import Report, write_report
     from ctprune.select import Selection, select_exemplars
+    from ctprune.similarity import mutual_information, ssim
     from ctprune.store import SliceStore, build_store, open_store
     from ctprune.sweeping import Sweep, sweep
 
@@ -72,6 +73,7 @@ _HOMES = {
     "reduction": ["Progress", "reduce"],
     "reporting.report": ["Report", "write_report"],
     "select": ["Selection", "select_exemplars"],
+    "similarity": ["mutual_information", "ssim"],
     "store": ["SliceStore", "build_store", "open_store"],
     "sweeping": ["Sweep", "sweep"],
 }
@@ -111,12 +113,14 @@ __all__ = [
     "finetune",
     "hamming",
     "load_backbone",
+    "mutual_information",
     "open_store",
     "phantom",
     "predict",
     "read_volume",
     "reduce",
     "select_exemplars",
+    "ssim",
     "sweep",
     "write_report",
 ]

@@ -12,6 +12,7 @@ from ctprune.boundary import ColumnBytes, ForeignSlice
 __all__ = [
     "PNG_HU_OFFSET",
     "Archive",
+    "PixelSweep",
     "__version__",
     "canonical_intensity",
     "check_pattern",
@@ -22,10 +23,12 @@ __all__ = [
     "export_png",
     "fingerprint_bytes",
     "hamming",
+    "mutual_information",
     "pack",
     "pack_decoded",
     "read_hu",
     "select_exemplars",
+    "ssim",
 ]
 __version__: str
 PNG_HU_OFFSET: int
@@ -60,6 +63,44 @@ class Archive:
     def columns(self, /, start: int, stop: int) -> dict[str, ColumnBytes]: ...
     def progress(self, /) -> dict[str, int]: ...
 
+@final
+class PixelSweep:
+    """The greedy exemplar rule by pixels at ascending thresholds, within volumes, from one pass over them.
+
+    `add` takes whole volumes, each a list of (path, frame) in order, reads their slices, selects at every
+    threshold and lets the pixels go; it returns "" for each slice, or why it could not be compared (then it is
+    kept at every threshold). `decoded` holds pixels, slope and intercept of slices that another reader decoded, by
+    number among the slices of the call. `progress` is called with the number of slices decided on in the call;
+    KeyboardInterrupt stops it, and nothing of the call is added.
+
+    `place` counts thresholds from 0, slices are numbered over all calls: `kept_counts` gives the number kept at
+    each threshold, `kept` bool of shape (n,), `exemplars` the exemplar of each slice (itself where kept) and the
+    similarity to it, `pairs` the number of pairs that the rule asked for, and of those that a bound was enough for.
+    """
+
+    def __new__(
+        cls,
+        *,
+        method: str,
+        window: str,
+        thresholds: list[float],
+        intensity: str,
+        modality: str,
+        max_slice_mb: int,
+        threads: int,
+    ) -> PixelSweep: ...
+    def add(
+        self,
+        /,
+        volumes: list[list[tuple[str, int]]],
+        decoded: dict[int, tuple[npt.NDArray[Any], float, float]],
+        progress: Callable[[int], None],
+    ) -> list[str]: ...
+    def kept_counts(self, /) -> list[int]: ...
+    def kept(self, /, place: int) -> npt.NDArray[np.bool_]: ...
+    def exemplars(self, /, place: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
+    def pairs(self, /) -> tuple[int, int]: ...
+
 def canonical_intensity(text: str) -> str: ...
 def check_pattern(pattern: str) -> None: ...
 def fingerprint_bytes(hash_size: int) -> int: ...
@@ -91,6 +132,12 @@ def cosine_exemplars(
     keep: float | None,
     threads: int,
 ) -> tuple[float, npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
+def ssim(
+    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], window: str, matrix: bool
+) -> npt.NDArray[np.float64]: ...
+def mutual_information(
+    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], matrix: bool
+) -> npt.NDArray[np.float64]: ...
 def pack(
     slices: list[tuple[str, int]],
     out: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],

@@ -9,21 +9,31 @@ from typing import Any, Literal
 from ctprune import _core
 from ctprune.errors import ConfigError
 
-Method = Literal["hash", "deep", "all", "every-n", "random"]
+Method = Literal["hash", "ssim", "mi", "deep", "all", "every-n", "random"]
 Scope = Literal["volume", "dataset"]
 Order = Literal["position", "path"]
 
-METHODS: tuple[Method, ...] = ("hash", "deep", "all", "every-n", "random")
+METHODS: tuple[Method, ...] = ("hash", "ssim", "mi", "deep", "all", "every-n", "random")
 SCOPES: tuple[Scope, ...] = ("volume", "dataset")
+WINDOWS = ("uniform", "gaussian")
 ORDERS: tuple[Order, ...] = ("position", "path")
 
 #: Which method-specific options each method takes.
 METHOD_OPTIONS: dict[str, frozenset[str]] = {
     "hash": frozenset({"threshold", "keep"}),
+    "ssim": frozenset({"threshold", "keep", "window"}),
+    "mi": frozenset({"threshold", "keep"}),
     "deep": frozenset({"threshold", "keep", "weights"}),
     "all": frozenset(),
     "every-n": frozenset({"n"}),
     "random": frozenset({"threshold", "keep", "seed"}),
+}
+
+#: Of methods whose threshold is the least similarity of near-duplicates: its name, range and an example.
+_SIMILARITIES = {
+    "ssim": ("mean SSIM", -1, 1, 0.8),
+    "mi": ("normalised mutual information", 1, 2, 1.3),
+    "deep": ("cosine similarity", -1, 1, 0.95),
 }
 
 #: The paper's threshold, for the 64 bits of hash size 8.
@@ -35,17 +45,20 @@ class ReduceConfig:
     """What decides which slices are kept.
 
     Args:
-        method: `hash`, `deep`, `all`, `every-n` or `random`.
+        method: `hash`, `ssim`, `mi`, `deep`, `all`, `every-n` or `random`.
         threshold: With `hash`, the largest Hamming distance, in bits, at which two slices are near-duplicates.
             Default: 6 of 64 bits, as in the paper, and the same share of the bits at other hash sizes. With
-            `deep`, the smallest cosine similarity of two embeddings of near-duplicates.
-        keep: Fraction of slices to keep, above 0 and up to 1. With `hash` and `deep` the threshold that comes
+            `ssim`, `mi` and `deep` the smallest mean SSIM, normalised mutual information (1 to 2) or cosine of two
+            embeddings of near-duplicates.
+        keep: Fraction of slices to keep, above 0 and up to 1. The threshold that comes
             nearest is taken; with `random` it is the size of the sample (default: as many as `hash` keeps).
         hash_size: Rows of the dHash, 2 to 32: it has `hash_size²` bits.
         n: With `every-n`, keep the slices whose index in the volume is a multiple of n. Default 10.
         seed: Seed of the `random` sample. Default 0.
+        window: With `ssim`, `uniform` (7 × 7 pixels, the default) or `gaussian` (σ = 1.5).
         weights: With `deep`, the backbone's file for `ctprune.load_backbone`; None takes torchvision's ResNet-50.
-        scope: Compare slices within their `volume` or within the whole `dataset`.
+        scope: Compare slices within their `volume` or within the whole `dataset`; `ssim` and `mi` compare within
+            volumes only.
         order: Order of slices: `position` along the volume's normal, or `path` as text.
         intensity: From Hounsfield units to 8-bit grey: `minmax` per slice, a named window such as `lung`,
             `window:CENTER,WIDTH` or `hu:LOW,HIGH`.
@@ -67,6 +80,7 @@ class ReduceConfig:
     hash_size: int = 8
     n: int | None = None
     seed: int | None = None
+    window: str | None = None
     weights: str | None = None
     scope: str = "volume"
     order: str = "position"
@@ -81,10 +95,18 @@ class ReduceConfig:
         _one_of("order", self.order, ORDERS)
         self._refuse_foreign_options()
         _in_range("hash-size", self.hash_size, 2, 32)
-        if self.method == "deep":
-            self._check_cosine()
+        if self.method in _SIMILARITIES:
+            self._check_similarity()
         else:
             self._check_distance(self.hash_size**2)
+        if self.method == "ssim":
+            object.__setattr__(self, "window", self.window or WINDOWS[0])
+            _one_of("window", str(self.window), WINDOWS)
+        if self.method in ("ssim", "mi") and self.scope == "dataset":
+            raise ConfigError(
+                f"--scope dataset: --method {self.method} would need the pixels of the whole archive in "
+                "memory; compare within volumes, or take --method hash or deep for the dataset"
+            )
         if self.n is None and self.method == "every-n":
             object.__setattr__(self, "n", 10)
         if self.seed is None and self.method == "random":
@@ -110,14 +132,18 @@ class ReduceConfig:
         object.__setattr__(self, "threshold", int(self.threshold))
         _in_range("threshold", int(self.threshold), 0, bits)
 
-    def _check_cosine(self) -> None:
+    def _check_similarity(self) -> None:
+        measure, low, high, example = _SIMILARITIES[self.method]
         if self.threshold is None and self.keep is None:
-            raise ConfigError("--method deep needs --threshold (a cosine, such as 0.95) or --keep (such as 0.1)")
-        if self.threshold is not None and not -1 <= self.threshold <= 1:
-            raise ConfigError(f"--threshold {self.threshold}: expected a cosine similarity, -1 to 1")
+            raise ConfigError(
+                f"--method {self.method} needs --threshold (a {measure}, such as {example}) "
+                "or --keep (such as 0.1)"
+            )
+        if self.threshold is not None and not low <= self.threshold <= high:
+            raise ConfigError(f"--threshold {self.threshold}: expected a {measure}, {low} to {high}")
 
     def _refuse_foreign_options(self) -> None:
-        for option in ("threshold", "keep", "n", "seed", "weights"):
+        for option in ("threshold", "keep", "n", "seed", "window", "weights"):
             if getattr(self, option) is not None and option not in METHOD_OPTIONS[self.method]:
                 takers = " or ".join(method for method in METHODS if option in METHOD_OPTIONS[method])
                 raise ConfigError(f"--{option} belongs to --method {takers}, not to {self.method}")

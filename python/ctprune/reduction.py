@@ -32,6 +32,7 @@ from ctprune.manifest import (
 
 if TYPE_CHECKING:
     from ctprune.deep_selection import DeepSelection
+    from ctprune.pixel_selection import PixelSelection
 
 SUMMARY_NAME = "summary.json"
 
@@ -51,7 +52,7 @@ class Progress:
     """How far a reduction has come; sizes in bytes, counts since its start.
 
     Attributes:
-        stage: `finding`, `reading`, `selecting`, `embedding` or `writing`.
+        stage: `finding`, `reading`, `selecting`, `embedding`, `comparing` or `writing`.
     """
 
     stage: str
@@ -64,6 +65,7 @@ class Progress:
     files_reused: int = 0
     files_vanished: int = 0
     slices_embedded: int = 0
+    slices_compared: int = 0
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -79,6 +81,7 @@ def reduce(
     hash_size: int = 8,
     n: int | None = None,
     seed: int | None = None,
+    window: str | None = None,
     weights: str | os.PathLike[str] | None = None,
     download: bool = False,
     scope: str = "volume",
@@ -98,11 +101,12 @@ def reduce(
         out: Folder for `manifest.parquet` and `summary.json`; a manifest that is there already is reused where
             files are unchanged. None writes nothing.
         method: See `ctprune.ReduceConfig`, also for the other options of selection.
-        threshold: Hamming distance in bits, or cosine similarity with `deep`.
+        threshold: Hamming distance in bits with `hash`, else a similarity.
         keep: Fraction of slices to keep.
         hash_size: Rows of the dHash.
         n: Every n-th slice.
         seed: Seed of the sample.
+        window: With `ssim`, `uniform` or `gaussian`.
         weights: With `deep`, the backbone's file.
         download: With `deep`, fetch torchvision's ResNet-50 where it is not on disk.
         scope: `volume` or `dataset`.
@@ -140,6 +144,7 @@ def reduce(
         hash_size=hash_size,
         n=n,
         seed=seed,
+        window=window,
         weights=None if weights is None else os.fspath(weights),
         scope=scope,
         order=order,
@@ -178,6 +183,7 @@ class Reduction:
         self.fail_first = fail_first
         self._download = download
         self._deep: DeepSelection | None = None
+        self._pixels: PixelSelection | None = None
         self.summary: dict[str, Any] = {}
         self._progress = progress or (lambda _: None)
         self._archive = _core.Archive(**config.reading(), threads=threads)
@@ -210,6 +216,10 @@ class Reduction:
             self._deep = DeepSelection(self.config, download=self._download, threads=self._threads)
             # Loading a network is not reading.
             self._started = time.perf_counter()
+        if self.config.method in ("ssim", "mi"):
+            from ctprune.pixel_selection import PixelSelection
+
+            self._pixels = PixelSelection(self.config, threads=self._threads)
         try:
             self.find()
             self._read()
@@ -272,6 +282,9 @@ class Reduction:
         if self._deep is not None:
             self._deep.select(self._archive, self.out, self._report_embedding)
             return
+        if self._pixels is not None:
+            self._pixels.select(self._archive, self._report_comparing)
+            return
         self._archive.select(
             method=config.method,
             threshold=int(config.threshold or 0),
@@ -308,10 +321,22 @@ class Reduction:
     def _report_embedding(self, slices_embedded: int) -> None:
         self._report("embedding", slices_embedded)
 
-    def _report(self, stage: str, slices_embedded: int = 0) -> Progress:
-        progress = Progress(stage=stage, slices_embedded=slices_embedded, **self._archive.progress())
+    def _report_comparing(self, slices_compared: int) -> None:
+        self._report("comparing", slices_compared=slices_compared)
+
+    def _report(self, stage: str, slices_embedded: int = 0, slices_compared: int = 0) -> Progress:
+        progress = Progress(
+            stage=stage,
+            slices_embedded=slices_embedded,
+            slices_compared=slices_compared,
+            **self._archive.progress(),
+        )
         self._progress(progress)
         return progress
+
+    def _threshold(self) -> float | None:
+        outside = self._deep or self._pixels
+        return self._archive.threshold() if outside is None else outside.threshold
 
     def _summarise(self, manifest: Manifest, reading_seconds: float) -> dict[str, Any]:
         progress = self._archive.progress()
@@ -322,7 +347,7 @@ class Reduction:
             "ctprune_version": _core.__version__,
             "config": manifest.config,
             "sources": [str(source) for source in self.sources],
-            "threshold": self._archive.threshold() if self._deep is None else self._deep.threshold,
+            "threshold": self._threshold(),
             "files": progress["files_found"],
             "files_read": progress["files_read"],
             "files_reused": progress["files_reused"],
@@ -342,6 +367,7 @@ class Reduction:
             "threads": self._threads,
             "machine": f"{platform.system()} {platform.machine()}",
             **({} if self._deep is None else {"embeddings": self._deep.summary()}),
+            **({} if self._pixels is None else {"comparisons": self._pixels.summary()}),
         }
 
 

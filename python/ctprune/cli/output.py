@@ -10,6 +10,13 @@ if TYPE_CHECKING:
 #: Reasons are sorted by number; a broken archive can have a different one for each file.
 _REASONS_SHOWN = 10
 
+#: What thresholds are compared with, of the methods that do not hash.
+_MEASURES = {
+    "ssim": "mean SSIM",
+    "mi": "normalised mutual information",
+    "deep": "cosine similarity",
+}
+
 FAILED, WRONG_USAGE, DONE_WITH_FAILURES, INTERRUPTED = 1, 2, 3, 130
 
 
@@ -57,17 +64,17 @@ def summary_table(summary: dict[str, Any]) -> Table:
     row("kept", f"{summary['kept']:,}{share}")
     row("dropped", f"{summary['dropped']:,}")
     if summary["threshold"] is not None:
-        deep = config["method"] == "deep"
-        row(
-            "threshold (cosine similarity)" if deep else "threshold (Hamming distance)",
-            f"{summary['threshold']:.6g}",
-        )
+        measure = _MEASURES.get(config["method"], "Hamming distance")
+        row(f"threshold ({measure})", f"{summary['threshold']:.6g}")
     if "embeddings" in summary:
         embeddings = summary["embeddings"]
         row(
             "embedded / taken from the last run",
             f"{embeddings['slices_embedded']:,} / {embeddings['slices_reused']:,}",
         )
+    if "comparisons" in summary:
+        comparisons = summary["comparisons"]
+        row("pairs compared / by a bound alone", f"{comparisons['pairs']:,} / {comparisons['pairs_bounded']:,}")
     for status in ("skipped", "failed"):
         row(status, f"{sum(summary[status].values()):,}")
         reasons = list(summary[status].items())

@@ -32,19 +32,21 @@ def command(
         typer.Option(help="Folder for manifest.parquet and summary.json; reused if it is there already."),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="hash, deep, all, every-n or random.", rich_help_panel=_SELECTION)
+        str, typer.Option(help="hash, ssim, mi, deep, all, every-n or random.", rich_help_panel=_SELECTION)
     ] = "hash",
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="hash: largest Hamming distance of near-duplicates, default 6 of 64 bits; deep: smallest cosine.",
+            help="hash: largest Hamming distance of near-duplicates, default 6 of 64 bits; "
+            "ssim, mi, deep: smallest similarity.",
             rich_help_panel=_SELECTION,
         ),
     ] = None,
     keep: Annotated[
         float | None,
         typer.Option(
-            help="hash, deep: keep about this fraction and say at which threshold; random: keep this fraction.",
+            help="hash, ssim, mi, deep: keep about this fraction and say at which threshold; "
+            "random: keep this fraction.",
             rich_help_panel=_SELECTION,
         ),
     ] = None,
@@ -56,6 +58,10 @@ def command(
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="random: seed of the sample.", rich_help_panel=_SELECTION)
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(help="ssim: uniform (7 × 7, default) or gaussian (σ 1.5).", rich_help_panel=_SELECTION),
     ] = None,
     weights: Annotated[
         Path | None,
@@ -141,6 +147,7 @@ def command(
         hash_size=hash_size,
         n=n,
         seed=seed,
+        window=window,
         weights=None if weights is None else str(weights),
         scope=scope,
         order=order,
@@ -195,6 +202,8 @@ def _print_result(run: Reduction, *, as_json: bool, quiet: bool) -> None:
 def _print_hints(summary: dict[str, Any]) -> None:
     for reason, count in summary.get("embeddings", {}).get("not_embedded_so_kept", {}).items():
         print_hint(f"kept without an embedding: {count:,} slices: {reason}")
+    for reason, count in summary.get("comparisons", {}).get("not_compared_so_kept", {}).items():
+        print_hint(f"kept without comparing: {count:,} slices: {reason}")
     for reason, count in summary.get("exported", {}).get("left_out", {}).items():
         print_hint(f"not exported: {count:,} kept slices: {reason}")
     if summary["slices"] == 0:
@@ -257,8 +266,10 @@ class _ProgressBar:
             self._bar.update(self._task, description="finding files", speed=f"{progress.files_found:,} files")
             return
         if progress.stage != "reading":
-            embedded = f"{progress.slices_embedded:,} slices" if progress.stage == "embedding" else ""
-            self._bar.update(self._task, description=progress.stage, speed=embedded)
+            counts = {"embedding": progress.slices_embedded, "comparing": progress.slices_compared}
+            done = counts.get(progress.stage)
+            shown = "" if done is None else f"{done:,} slices"
+            self._bar.update(self._task, description=progress.stage, speed=shown)
             return
         seconds = max(now - self._start, 1e-3)
         speed = (
