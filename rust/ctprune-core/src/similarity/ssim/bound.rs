@@ -99,7 +99,7 @@ struct Row<'a> {
 by_cpu! {
     fn block_bounds[](x: Row<'_>, y: Row<'_>, out: &mut [f32]) {
         let (c1, c2) = (C1 as f32, C2 as f32);
-        for at in 0..out.len() {
+        for (at, out) in out.iter_mut().enumerate() {
             let windows = x.windows[at];
             let means = x.means[at] - y.means[at];
             let a = means * means / (x.squares[at] + y.squares[at] + windows * c1);
@@ -110,7 +110,7 @@ by_cpu! {
             let smallest = if one < other { one } else { other };
             let (sum, half) = (a + t * smallest, 0.5 * t);
             // `a` and `t` are sums over the block already, divided by its number of windows' worth of spread.
-            out[at] = windows - if sum > half { sum } else { half };
+            *out = windows - if sum > half { sum } else { half };
         }
     }
 }
