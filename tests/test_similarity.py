@@ -1,4 +1,4 @@
-"""SSIM and mutual information equal scikit-image's; selections by them equal the greedy rule written down plainly."""
+"""SSIM and mutual information equal scikit-image's; selections by them follow the greedy rule, written plainly."""
 
 from __future__ import annotations
 

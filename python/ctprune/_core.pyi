@@ -75,7 +75,8 @@ class PixelSweep:
 
     `place` counts thresholds from 0, slices are numbered over all calls: `kept_counts` gives the number kept at
     each threshold, `kept` bool of shape (n,), `exemplars` the exemplar of each slice (itself where kept) and the
-    similarity to it, `pairs` the number of pairs that the rule asked for, and of those that a bound was enough for.
+    similarity to it, `pairs` the number of pairs that the rule asked for, and of those for
+    which a bound was enough.
     """
 
     def __new__(
