@@ -6,10 +6,12 @@
 mod bits;
 mod codewords;
 mod exponents;
+mod samples;
 
 use self::bits::{Bits, Mel};
 use self::codewords::{FIRST_ROW, OTHER_ROWS, Quad, Table};
 use self::exponents::{Pair, residuals};
+use self::samples::Lengths;
 use crate::Error;
 
 /// Buffers, kept from block to block.
@@ -66,6 +68,11 @@ impl Buffers {
         self.residuals.resize(quads, 0);
         self.exponents.clear();
         self.exponents.resize(2 * quads, 0);
+        let row = Row {
+            width,
+            planes,
+            most_bits: zero_planes + 2,
+        };
         let (mut codeword_at, mut magnitude_at) = (0, 0);
         for (index, rows) in coefficients.chunks_mut(2 * width).enumerate() {
             std::mem::swap(&mut self.quads, &mut self.above);
@@ -73,7 +80,7 @@ impl Buffers {
                 0 => self.read_first_row(across, &mut mel, &mut codeword_at),
                 _ => self.read_row(across, &mut mel, &mut codeword_at),
             }
-            self.read_magnitudes(rows, width, &mut magnitude_at, planes, zero_planes + 2)?;
+            self.read_magnitudes(rows, row, &mut magnitude_at)?;
             // Some bits at the end may be left out, but no more than a few.
             if !self.codewords.reaches(codeword_at, 64) || !self.magnitudes.reaches(magnitude_at, 64) {
                 return Err(Error::Malformed("an HT segment that ends too early"));
@@ -129,72 +136,106 @@ impl Buffers {
     }
 
     /// The samples of a row of quads.
-    fn read_magnitudes(
+    fn read_magnitudes(&mut self, rows: &mut [i32], row: Row, at: &mut usize) -> Result<(), Error> {
+        #[cfg(target_arch = "x86_64")]
+        if samples::has_avx2() {
+            // SAFETY: the processor can.
+            return unsafe { self.read_magnitudes_avx2(rows, row, at) };
+        }
+        self.read_magnitudes_with::<false>(rows, row, at)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,lzcnt,bmi1,bmi2")]
+    fn read_magnitudes_avx2(&mut self, rows: &mut [i32], row: Row, at: &mut usize) -> Result<(), Error> {
+        self.read_magnitudes_with::<true>(rows, row, at)
+    }
+
+    #[inline(always)]
+    fn read_magnitudes_with<const AVX2: bool>(
         &mut self,
         rows: &mut [i32],
-        width: usize,
+        row: Row,
         at: &mut usize,
-        planes: u32,
-        most_bits: u32,
     ) -> Result<(), Error> {
-        let (upper, lower) = rows.split_at_mut(width);
+        let across = row.width.div_ceil(2);
+        let (upper, lower) = rows.split_at_mut(row.width);
+        let quads = &self.quads[1..][..across];
+        let residuals = &self.residuals[..across];
+        // Two for each quad, behind the one that stands for what is left of the block.
+        let exponents = &mut self.exponents[1..2 * across + 3];
+        let mut next = *at;
         let mut outside = 0;
         let mut largest = 0;
-        // Exponents of the row above, of which those behind this quad are overwritten already.
+        // The exponent above and to the left, which is overwritten already.
         let mut before = 0;
-        for n in 0..width.div_ceil(2) {
-            let quad = self.quads[n + 1];
+        for (n, (&quad, &residual)) in quads.iter().zip(residuals).enumerate() {
+            let Some(exponents) = exponents[2 * n..].first_chunk_mut::<3>() else {
+                break;
+            };
+            let [over_left, over_right, after] = *exponents;
+            let above = before.max(over_left).max(over_right).max(after);
+            before = over_right;
+            (exponents[0], exponents[1]) = (0, 0);
             let significant = significance(quad);
-            let exponents = &mut self.exponents[2 * n + 1..][..4];
-            // The exponents above: one to the left, two over the quad, one to the right.
-            let above = before.max(exponents[0]).max(exponents[1]).max(exponents[2]);
-            before = exponents[1];
-            exponents[..2].fill(0);
             if significant == 0 {
                 continue;
             }
             // Where several samples are significant, they are about as large as those above.
             let several = significant & (significant - 1) != 0;
             let predicted = if several { u32::from(above).max(2) - 1 } else { 1 };
-            let most = predicted + self.residuals[n];
+            let most = predicted + residual;
             largest = largest.max(most);
-            if most > most_bits {
+            if most > row.most_bits {
                 break;
             }
-            let mut values = [0i32; 4];
-            let mut lowest = [0u8; 2];
-            for (sample, value) in values.iter_mut().enumerate() {
-                if significant >> sample & 1 == 0 {
-                    continue;
-                }
-                let bits = self.magnitudes.peek(*at) as u32;
-                let count = most - u32::from(quad >> (4 + sample) & 1);
-                *at += count as usize;
-                let known = u32::from(quad >> sample & 1) << count;
-                // Sign in the lowest bit, whose place the half then takes.
-                let magnitude = bits & ((1 << count) - 1) | known | 1;
-                let doubled = (magnitude.wrapping_add(2) << (planes - 1) & 0x7FFF_FFFF) as i32;
-                *value = if bits & 1 == 1 { -doubled } else { doubled };
-                if sample % 2 == 1 {
-                    lowest[sample / 2] = (32 - magnitude.leading_zeros()) as u8;
-                }
-            }
-            exponents[..2].copy_from_slice(&lowest);
-            for (column, pair) in (2 * n..).zip(values.as_chunks::<2>().0) {
-                for (row, value) in [&mut *upper, &mut *lower].into_iter().zip(pair) {
-                    match row.get_mut(column) {
-                        Some(target) => *target = *value,
-                        None => outside |= *value,
+            let lengths = Lengths::new(quad, most);
+            let samples = match most <= Lengths::MOST_IN_WORD {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: only code compiled for AVX2 asks for it.
+                true if AVX2 => unsafe {
+                    samples::avx2(self.magnitudes.peek(next), quad, lengths, row.planes)
+                },
+                true => samples::portable(self.magnitudes.peek(next), quad, lengths, row.planes),
+                false => samples::long(&self.magnitudes, next, quad, lengths, row.planes),
+            };
+            next += lengths.sum();
+            (exponents[0], exponents[1]) = (samples.exponents[0], samples.exponents[1]);
+            let [upper_left, lower_left, upper_right, lower_right] = samples.doubled;
+            let pairs = [
+                (&mut *upper, [upper_left, upper_right]),
+                (&mut *lower, [lower_left, lower_right]),
+            ];
+            for (row, pair) in pairs {
+                match row.get_mut(2 * n..2 * n + 2) {
+                    Some(target) => target.copy_from_slice(&pair),
+                    // At the right edge, or in the row below the lowest.
+                    None => {
+                        outside |= pair[1];
+                        match row.get_mut(2 * n) {
+                            Some(target) => *target = pair[0],
+                            None => outside |= pair[0],
+                        }
                     }
                 }
             }
         }
-        match (outside, largest <= most_bits) {
+        *at = next;
+        match (outside, largest <= row.most_bits) {
             (0, true) => Ok(()),
             (0, false) => Err(Error::Malformed("a magnitude beyond the bit-planes of its block")),
             _ => Err(Error::Malformed("a sample outside of its block")),
         }
     }
+}
+
+/// What all quads of a row have in common.
+#[derive(Clone, Copy)]
+struct Row {
+    width: usize,
+    planes: u32,
+    /// Bits that a magnitude may have.
+    most_bits: u32,
 }
 
 impl Pair {
