@@ -1,4 +1,4 @@
-//! Decodes codestreams some times over and tells the time of each: `decode ROUNDS FILE…`.
+//! Decodes codestreams some times over and tells the time of each: `codestreams ROUNDS FILE…`.
 
 use std::time::Instant;
 
