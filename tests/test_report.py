@@ -207,7 +207,41 @@ def test_nearest_kept_slices_are_those_of_the_plain_search(archive: Path, tmp_pa
             if bits:
                 expected.append((row, before[bits.index(min(bits))], min(bits)))
         assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
-        assert found.distance.min() > 3
+        assert found.value.min() > 3
+
+
+def test_nearest_kept_slices_by_embeddings_are_those_of_the_plain_search(tmp_path: Path) -> None:
+    from ctprune.backbone import create_backbone, save_backbone
+
+    ctprune.phantom.write_archive(tmp_path / "dicoms", patients=1, size=64, slices=6)
+    weights = tmp_path / "backbone.safetensors"
+    save_backbone(create_backbone("resnet18"), weights, name="resnet18", metadata={})
+    run = tmp_path / "run"
+    ctprune.reduce(tmp_path / "dicoms", out=run, method="deep", weights=weights, keep=0.7)
+    slices = load_run(run)
+    found = nearest_kept_before(slices)
+    assert found is not None
+    # All slices were embedded in order.
+    embeddings = np.load(run / "embeddings" / "embeddings.npy").astype(np.float64)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    kept = np.flatnonzero(slices.kept)
+    expected = {}
+    for row in kept:
+        before = [other for other in kept if other < row and slices.volume[other] == slices.volume[row]]
+        if before:
+            expected[row] = max(embeddings[row] @ embeddings[other] for other in before)
+    assert found.rows.tolist() == list(expected)
+    assert found.value == pytest.approx(list(expected.values()), abs=1e-6)
+    for row, partner, value in zip(*found, strict=True):
+        assert embeddings[row] @ embeddings[partner] == pytest.approx(value, abs=1e-6)
+    assert slices.threshold is not None
+    assert found.value.max() < slices.threshold
+    text = Page(ctprune.write_report(run).path).text
+    assert f"{found.value.max():.6g}" in text
+    # Other weights' embeddings say nothing about this run.
+    about = run / "embeddings" / "embeddings.json"
+    about.write_text(about.read_text().replace(slices.summary["embeddings"]["weights_sha256"], "0" * 64))
+    assert nearest_kept_before(slices) is None
 
 
 def test_borderline_pairs_are_the_closest_to_the_threshold_from_different_volumes(run: Path) -> None:
@@ -224,7 +258,7 @@ def test_borderline_pairs_are_the_closest_to_the_threshold_from_different_volume
     nearest = nearest_kept_before(slices)
     assert nearest is not None
     kept = kept_pairs(slices, nearest, 5)
-    assert [pair.value for pair in kept] == sorted(nearest.distance.tolist())[:5]
+    assert [pair.value for pair in kept] == sorted(nearest.value.tolist())[:5]
     assert kept_pairs(slices, None, 5) == []
 
 
@@ -308,8 +342,8 @@ def test_a_cosine_similarity_is_shown_as_such(run: Path, tmp_path: Path) -> None
     (tmp_path / "run" / "summary.json").write_text(json.dumps(summary))
     ctprune.write_report(tmp_path / "run")
     page = Page(tmp_path / "run" / "report.html")
-    assert "cosine similarity ≥ 0.9500" in page.text
-    assert "with method deep these pairs are not known" in page.text
+    assert "cosine similarity ≥ 0.95," in page.text
+    assert "The embeddings that tell these pairs are not beside the manifest any more" in page.text
     assert "/home/mary" not in page.text
     slices = load_run(tmp_path / "run")
     assert dropped_pairs(slices, 1)[0].value == pytest.approx(np.nanmin(slices.similarity[~slices.kept]))

@@ -30,10 +30,10 @@ def dropped_pairs(slices: RunSlices, most: int) -> list[Pair]:
 
 def kept_pairs(slices: RunSlices, nearest: Nearest | None, most: int) -> list[Pair]:
     """Kept slices that are most similar to a slice kept before them."""
-    if nearest is None:
+    if nearest is None or slices.measure is None:
         return []
-    distance = nearest.distance.astype(np.float64)
-    return _spread(slices, nearest.rows, nearest.partners, distance, distance, most)
+    distance = -nearest.value if slices.measure.larger_is_closer else nearest.value
+    return _spread(slices, nearest.rows, nearest.partners, nearest.value, distance, most)
 
 
 def _spread(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ctprune.reporting.nearest import Nearest
-from ctprune.reporting.run_slices import RunSlices
+from ctprune.reporting.run_slices import Floats, RunSlices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,10 +102,11 @@ def similarity_figure(slices: RunSlices, nearest: Nearest | None) -> str | None:
     if measure is None or not len(dropped):
         return None
 
+    apart = nearest.value if nearest is not None else np.array([])
+
     def draw_bits(axes: Axes) -> None:
-        apart = nearest.distance if nearest is not None else np.array([], np.int64)
         covered = np.bincount(dropped.astype(np.int64))
-        before = np.bincount(apart)
+        before = np.bincount(apart.astype(np.int64))
         axes.bar(np.arange(len(covered)), covered, width=0.85, color=_DROPPED)
         axes.bar(np.arange(len(before)), before, width=0.85, color=_KEPT)
         axes.set(xlabel="Hamming distance, bits", ylabel="slices")
@@ -112,9 +114,12 @@ def similarity_figure(slices: RunSlices, nearest: Nearest | None) -> str | None:
         _whole_numbers(axes.yaxis)
 
     def draw_similarity(axes: Axes) -> None:
-        axes.hist(dropped, bins=30, color=_DROPPED, rwidth=0.92)
+        edges = _edges(np.concatenate([dropped, apart]), slices.threshold)
+        axes.hist(dropped, bins=edges, color=_DROPPED, rwidth=0.92)
+        axes.hist(apart, bins=edges, color=_KEPT, rwidth=0.92, alpha=0.75)
         axes.set(xlabel=f"{measure.name} to the exemplar", ylabel="slices")
-        axes.locator_params(axis="x", nbins=6)
+        axes.locator_params(axis="x", nbins=5)
+        _whole_numbers(axes.yaxis)
 
     def draw(axes: Axes) -> None:
         (draw_bits if measure.unit == "bits" else draw_similarity)(axes)
@@ -123,6 +128,16 @@ def similarity_figure(slices: RunSlices, nearest: Nearest | None) -> str | None:
             axes.axvline(edge, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
 
     return _svg("similarity", draw, f"Histogram: {measure.name} of slices to the slice that covers them")
+
+
+def _edges(values: Floats, threshold: float | None) -> list[float]:
+    """Edges of some thirty bins, of which the threshold is one: no bar stands on both sides of it."""
+    low, high = float(values.min()), float(values.max())
+    step = (high - low) / 30 or 1.0
+    # The manifest's values are 32-bit numbers, and one of them may be the threshold itself.
+    middle = low if threshold is None else min(max(float(np.float32(threshold)), low), high)
+    below, above = math.ceil((middle - low) / step), math.ceil((high - middle) / step) or 1
+    return [middle + step * place for place in range(-below, above + 1)]
 
 
 def _whole_numbers(axis: Axis) -> None:

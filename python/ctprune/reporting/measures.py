@@ -25,11 +25,11 @@ class Measure:
         """One value as a reader wants to see it.
 
         >>> MEASURES["hash"].text(6.0), MEASURES["deep"].text(0.98765)
-        ('6 bits', '0.9877')
+        ('6 bits', '0.98765')
         """
         if self.unit == "bits":
             return f"{value:.0f} {'bit' if value == 1 else 'bits'}"
-        return f"{value:.4f}"
+        return f"{value:.6g}"
 
     def condition(self, threshold: float) -> str:
         """When two slices are near-duplicates.

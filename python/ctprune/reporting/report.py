@@ -19,7 +19,7 @@ from ctprune.reporting.borderline import Pair, dropped_pairs, kept_pairs
 from ctprune.reporting.citation import BIBTEX, PAPER, command_line, method_sentence, shown_config
 from ctprune.reporting.groups import Group, choose_groups
 from ctprune.reporting.losses import losses
-from ctprune.reporting.nearest import Nearest, nearest_kept_before
+from ctprune.reporting.nearest import MOST_PAIRS, Nearest, nearest_kept_before
 from ctprune.reporting.pictures import PictureProgress, Pictures, make_pictures
 from ctprune.reporting.ranges import Ranges, ranges
 from ctprune.reporting.run_slices import Integers, RunSlices, load_run
@@ -221,6 +221,7 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
         place=_Places(slices).text,
         pictures=pictures,
         as_compared=as_compared,
+        comparable=MOST_PAIRS,
         has_positions=bool(np.isfinite(slices.position_mm).any()),
         window=window,
         strip_columns=STRIP_COLUMNS,
