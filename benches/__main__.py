@@ -14,7 +14,14 @@ from benches import environment, record
 from benches.settings import Settings
 
 #: Each benchmark with the thread counts that it runs under, each in a process of its own.
-BENCHMARKS = {"dhash": (1,), "endtoend": (2,), "decode": (1, 2), "selection": (2,), "reuse": (2,)}
+BENCHMARKS = {
+    "dhash": (1,),
+    "endtoend": (2,),
+    "decode": (1, 2),
+    "selection": (2,),
+    "similarity": (1,),
+    "reuse": (2,),
+}
 
 
 def main() -> None:

@@ -24,6 +24,11 @@ _PACKAGES = (
     "SimpleITK",
     "imagecodecs",
     "faiss-cpu",
+    "scikit-image",
+    "scikit-learn",
+    "opencv-python-headless",
+    "Fast-SSIM",
+    "numba",
     "pyarrow",
 )
 

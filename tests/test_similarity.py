@@ -174,6 +174,21 @@ def test_one_pass_equals_a_selection_per_threshold(archive: Path, volumes: Any, 
         assert counts[place] == kept.sum()
 
 
+def test_a_sweep_keeps_what_reduce_keeps(archive: Path, tmp_path: Path) -> None:
+    ctprune.reduce(archive, out=tmp_path)
+    result = ctprune.sweep(tmp_path, methods=["ssim", "mi"], thresholds={"ssim": [0.6, 0.8], "mi": [1.3, 1.4]})
+    for method, expected in (("ssim", [0.8, 0.6]), ("mi", [1.4, 1.3])):
+        thresholds, fractions = result.curve(method)
+        assert list(thresholds) == expected
+        for threshold, fraction in zip(thresholds, fractions, strict=True):
+            counts = ctprune.reduce(archive, method=method, threshold=float(threshold)).counts()
+            assert fraction == pytest.approx(counts["kept"] / (counts["kept"] + counts["dropped"]))
+    with pytest.raises(ctprune.ConfigError, match="sweep it with --scope volume"):
+        ctprune.sweep(tmp_path, methods=["ssim"], scope="dataset")
+    with pytest.raises(ctprune.ConfigError, match="expected a normalised mutual information, 1 to 2"):
+        ctprune.sweep(tmp_path, methods=["mi"], thresholds={"mi": [0.5]})
+
+
 def test_keep_takes_the_threshold_that_comes_nearest(archive: Path, volumes: Any, tmp_path: Path) -> None:
     rows, _, config = volumes
     for method in ("ssim", "mi"):

@@ -23,12 +23,13 @@ _SHOWN_STEP = 0.92
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
     method: Annotated[
-        list[str] | None, typer.Option(help="hash or deep; give it again for more. Default hash.")
+        list[str] | None, typer.Option(help="hash, ssim, mi or deep; give it again for more. Default hash.")
     ] = None,
     thresholds: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="METHOD=T,T,…", help="Thresholds to try; default all radii, and the grid of --keep for deep."
+            metavar="METHOD=T,T,…",
+            help="Thresholds to try; default all radii, and the grid of --keep for the others.",
         ),
     ] = None,
     scope: Annotated[

@@ -23,6 +23,8 @@ from ctprune.sweeping.slices import SweptSlices
 #: Module and class of each method, imported when it is asked for: `deep` may need torch.
 METHODS = {
     "hash": ("by_hash", "HashSweep"),
+    "ssim": ("by_pixels", "SsimSweep"),
+    "mi": ("by_pixels", "MutualInformationSweep"),
     "deep": ("by_deep", "DeepSweep"),
 }
 
@@ -53,9 +55,10 @@ def sweep(
 
     Args:
         run: Folder of a finished run, or its manifest.
-        methods: Some of `hash`, `deep`. `hash` reads no pixel; `deep` takes the embeddings beside the
+        methods: Some of `hash`, `ssim`, `mi`, `deep`. `hash` reads no pixel, `ssim` and `mi` read each once,
+            within volumes only; `deep` takes the embeddings beside the
             manifest, and makes those that are missing.
-        thresholds: For some of the methods those to try. Default: all radii with `hash`, with `deep` the cosines
+        thresholds: For some of the methods those to try. Default: all radii with `hash`, else those
             among which `--keep` chooses.
         scope: Compare slices within their `volume` or within the whole `dataset`; default: as the run did.
         out: Folder for `sweep.parquet`, `sweep.png` and `sweep.svg`. None writes nothing.
