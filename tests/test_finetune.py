@@ -302,7 +302,7 @@ def test_command_line_from_training_to_prediction(cli: Cli, folders: Path, weigh
     trained = cli("finetune", "data", "--out", "ft", *common, "--positive", "healthy")
     assert trained.returncode == 3, trained.stderr
     assert "AUC" in trained.stdout
-    assert "1 images could not be read, such as ill/cut.png" in trained.stderr
+    assert "1 file could not be read, such as ill/cut.png" in trained.stderr
     assert "notes.txt" in trained.stderr
     again = cli("finetune", "data", "--out", "ft", *common, "--positive", "healthy", "--json")
     assert json.loads(again.stdout)["config"]["positive"] == "healthy"
@@ -356,6 +356,7 @@ def test_dicom_by_manifest_and_prediction_of_dicom(archive: Path, weights: Path,
         ({"weight_decay": -1}, "--weight-decay -1"),
         ({"intensity": "dark"}, "--intensity dark"),
         ({"patient_pattern": "("}, r"--patient-pattern \("),
+        ({"patient_pattern": "(x)"}, r"--patient-pattern \(x\): matches no file's name, such as p00_0.png"),
         ({"patient_pattern": "abc"}, "expected one group in parentheses, found 0"),
         ({"backbone": "magic"}, "--backbone magic: expected one of resnet50"),
         ({"weights": "imagenet", "backbone": "resnet18"}, "--weights imagenet is torchvision's resnet50"),

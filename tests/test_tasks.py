@@ -67,7 +67,7 @@ def test_a_folder_per_class_is_split_by_patient(folders: Path) -> None:
     assert splits.counts(images)["val"] == {"healthy": 6, "ill": 6}
     sets = [patients(images, splits, name) for name in ("train", "select", "val")]
     assert not sets[0] & sets[1] | sets[0] & sets[2] | sets[1] & sets[2]
-    assert "a seeded part of train chooses" in splits.sentence()
+    assert "there is no test split" in splits.sentence()
 
 
 def test_a_folder_per_split_and_class(folders: Path, tmp_path: Path) -> None:
@@ -263,6 +263,12 @@ def class_of_broken_images(folders: Path) -> Path:
     return folders
 
 
+def class_of_notes(folders: Path) -> Path:
+    (folders / "odd").mkdir()
+    (folders / "odd" / "notes.txt").write_text("nothing")
+    return folders
+
+
 def one_image_of_a_class(folders: Path) -> Path:
     write(folders / "odd" / "p77_0.png", True, 77)
     return folders
@@ -275,6 +281,7 @@ def one_image_of_a_class(folders: Path) -> Path:
         (one_class, "expected two classes or more, found only healthy"),
         (no_folder, "expected a folder per class, found no folder"),
         (class_of_broken_images, "no image of class odd can be read: the PNG"),
+        (class_of_notes, "no image of class odd can be read: not DICOM"),
         (one_image_of_a_class, "the evaluated split val has no image of class odd"),
     ],
 )

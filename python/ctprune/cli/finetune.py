@@ -211,7 +211,7 @@ def _table(result: FinetuneResult) -> Table:
     table = Table(
         title=f"ctprune finetune, mode {result.config['mode']}, {result.backbone} from {origin}; "
         f"{', '.join(f'{split} {count:,}' for split, count in counts.items())} images, "
-        f"{len(result.per_seed)} seeds, {result.seconds:,.1f} s",
+        f"seeds {len(result.per_seed)}, {result.seconds:,.1f} s",
         title_justify="left",
     )
     table.add_column(f"on {result.evaluated_split}", style="bold")
@@ -230,11 +230,11 @@ def _print_hints(result: FinetuneResult) -> None:
         print_hint(sentence)
     if overlap_sentences(result) and not result.config["drop_overlap"]:
         print_hint("--drop-overlap leaves out the training images that overlap with the evaluated split")
-    for count, what in ((len(result.unreadable), "could not be read"), (len(result.skipped), "were skipped")):
+    for count, what in ((len(result.unreadable), "could not be read"), (len(result.skipped), "skipped")):
         if count:
             reasons = result.unreadable if what == "could not be read" else result.skipped
             name, reason = next(iter(reasons.items()))
-            print_hint(f"{count:,} images {what}, such as {name}: {reason}")
+            print_hint(f"{count:,} {'file' if count == 1 else 'files'} {what}, such as {name}: {reason}")
 
 
 class _ProgressBar:

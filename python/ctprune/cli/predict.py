@@ -58,7 +58,7 @@ def command(
             print_hint(f"… and {len(found.unreadable) - _REASONS_SHOWN:,} more that could not be read")
         if found.skipped:
             name, reason = next(iter(found.skipped.items()))
-            print_hint(f"{len(found.skipped):,} files were skipped, such as {name}: {reason}")
+            print_hint(f"{len(found.skipped):,} files skipped, such as {name}: {reason}")
     if found.unreadable:
         raise typer.Exit(DONE_WITH_FAILURES)
 

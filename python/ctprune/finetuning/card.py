@@ -64,7 +64,7 @@ def _model(result: FinetuneResult) -> str:
     lines = [
         f"# Classifier of {', '.join(result.classes)}",
         "",
-        f"{result.backbone} from {start}: {_MODES[config['mode']]}. {len(result.per_seed)} seeds; predictions "
+        f"{result.backbone} from {start}: {_MODES[config['mode']]}. Seeds: {len(result.per_seed)}; predictions "
         f"are the mean of their probabilities. Made by ctprune {_core.__version__} in {result.seconds:,.0f} s on "
         f"{'a GPU' if result.device == 'cuda' else 'a CPU'}.",
     ]

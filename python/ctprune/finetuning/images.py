@@ -115,10 +115,9 @@ def read_images(
     present = set(found.labels.tolist())
     for number, name in enumerate(found.classes):
         if number not in present:
-            bad = {entry.name: entry.label for entry in listing.entries}
-            reason = next(
-                (why for file, why in found.unreadable.items() if bad.get(file) == name), "no image in it"
-            )
+            of_class = {entry.name for entry in listing.entries if entry.label == name}
+            reasons = found.unreadable | found.skipped
+            reason = next((why for file, why in reasons.items() if file in of_class), "see 'ctprune info FILE'")
             raise TaskError(f"{listing.source}: no image of class {name} can be read: {reason}")
     return found
 
@@ -178,7 +177,7 @@ def _from_files(
     for entry, file in places.items():
         chosen += _frames(entry, slices.get(file, []), listing.source)
     if not chosen:
-        reason = next(iter([*failed.values(), *skipped.values()]))
+        reason = next(iter([*failed.values(), *skipped.values()]), "see 'ctprune info FILE'")
         raise SourceError(f"{listing.source}: none of {len(files)} files can be read: {reason}")
     pixels = squares_like(len(chosen), side)
     outcomes = read_squares(

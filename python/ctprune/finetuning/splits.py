@@ -49,10 +49,13 @@ class Splits:
     def sentence(self) -> str:
         """What was evaluated and why, in words."""
         if self.evaluated == TEST:
-            chosen = "a seeded part of train" if self.selection in self.seeded else "the split val"
-            return f"evaluated on the split test; {chosen} chooses the epoch"
+            chosen = "a seeded part of train" if self.selection in self.seeded else "val"
+            return f"evaluated on the split test; epoch or regularisation were chosen on {chosen}"
         drawn = "a seeded part of the images" if VAL in self.seeded else "the split val"
-        return f"there is no test split: evaluated on {drawn}; a seeded part of train chooses the epoch"
+        return (
+            f"there is no test split: evaluated on {drawn}; epoch or regularisation were chosen on a seeded part "
+            "of train"
+        )
 
 
 def assign_splits(images: LabelledImages, source: Path, *, fraction: float, seed: int) -> Splits:

@@ -205,7 +205,7 @@ class Training:
         if not self.checkpoint.exists():
             return
         try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             self.network.load_state_dict(state["network"])
             self.head.load_state_dict(state["head"])
             self._optimizer.load_state_dict(state["optimizer"])

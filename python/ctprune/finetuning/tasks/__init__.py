@@ -41,14 +41,22 @@ def list_task(
     path = Path(data)
     if not path.exists():
         raise SourceError(f"{data}: no such file or folder")
+    found = _list(path, split, labels, patient_pattern)
+    if patient_pattern is not None and all(entry.patient is None for entry in found.entries):
+        name = found.entries[0].name.rpartition("/")[2]
+        raise ConfigError(f"--patient-pattern {patient_pattern}: matches no file's name, such as {name}")
+    return found
+
+
+def _list(path: Path, split: PathLike | None, labels: PathLike | None, patient_pattern: str | None) -> Listing:
     is_run = path.name == FILE_NAME or (path.is_dir() and (path / FILE_NAME).is_file())
     if is_run:
         if labels is None:
-            raise ConfigError(f"{data} is a run of ctprune reduce: give its labels with --labels TABLE")
+            raise ConfigError(f"{path} is a run of ctprune reduce: give its labels with --labels TABLE")
         _refuse_split(split, "a run")
         return list_archive(path, Path(labels), patient_pattern)
     if labels is not None:
-        raise ConfigError(f"--labels belongs to a run of ctprune reduce, and {data} is none")
+        raise ConfigError(f"--labels belongs to a run of ctprune reduce, and {path} is none")
     if path.is_dir():
         if split is not None:
             return list_named_images(path, Path(split), patient_pattern)
@@ -61,7 +69,7 @@ def list_task(
     if path.suffix.lower() in SUFFIXES:
         _refuse_split(split, "a table")
         return list_label_table(path, patient_pattern)
-    raise ConfigError(f"{data}: expected a folder, a table ({', '.join(SUFFIXES)}), a MedMNIST .npz or a run")
+    raise ConfigError(f"{path}: expected a folder, a table ({', '.join(SUFFIXES)}), a MedMNIST .npz or a run")
 
 
 def _refuse_split(split: PathLike | None, kind: str) -> None:
