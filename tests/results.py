@@ -23,6 +23,7 @@ def write_result(
     patients: Sequence[str | None] | None = None,
     images: Sequence[str] | None = None,
     split: str = "test",
+    selection_split: str = "val",
     weights: dict[str, Any] | None = None,
     config: dict[str, Any] | None = None,
 ) -> Path:
@@ -52,6 +53,7 @@ def write_result(
         "splits": {split: count},
         "weights": None if weights is None else {"path": "pre", "sha256": "0" * 64, "metadata": weights},
         "evaluated_split": split,
+        "selection_split": selection_split,
         "per_seed": [],
         "pooled": {},
         "seconds": 12.5,

@@ -179,9 +179,19 @@ def test_what_weakens_the_result_is_said(tmp_path: Path) -> None:
     )
     found = ctprune.compare([tmp_path / "a", tmp_path / "b"], out=tmp_path / "out", resamples=200)
     text = "\n".join(found.notes)
-    for part in ("all 20 images are of class 'COVID'", "One seed only for a, b", "split 'val'", "same options"):
+    for part in (
+        "all 20 images are of class 'COVID'",
+        "One seed only for a, b",
+        "'val' chose the epoch",
+        "same options",
+    ):
         assert part in text
     assert found.pairs[0].verdict == "undefined"
+    for name in "cd":
+        model = predictions(LABELS, skill=1, seeds=1, seed=0)
+        write_result(tmp_path / name, LABELS, model, split="val", selection_split="select")
+    apart = ctprune.compare([tmp_path / "c", tmp_path / "d"], resamples=200)
+    assert any("'val', not on a test set" in note for note in apart.notes)
     assert "not defined" in (tmp_path / "out" / "comparison.html").read_text()
 
 

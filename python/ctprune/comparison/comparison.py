@@ -312,10 +312,15 @@ def _notes(results: Sequence[Result], found: Bootstrap) -> list[str]:
             f"One seed only for {', '.join(single)}: how much training varies is not known, and the noise is "
             "larger than the intervals show."
         )
-    if first.split != "test":
+    if any(result.selection_split == result.split for result in results):
         notes.append(
-            f"Measured on the split {first.split!r}, which may have chosen the epoch or the settings, too: all "
-            "values are then somewhat too high, and a test set kept apart has the last word."
+            f"The split {first.split!r} chose the epoch, too, before it was evaluated: all values are somewhat "
+            "too high, and a test set kept apart has the last word."
+        )
+    elif first.split != "test":
+        notes.append(
+            f"Measured on the split {first.split!r}, not on a test set: whoever has chosen settings by it has "
+            "values that are somewhat too high."
         )
     if len({str(sorted(_training(result).items())) for result in results}) > 1:
         notes.append("The results were not fine-tuned with the same options: a difference may come from those.")

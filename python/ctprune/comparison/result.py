@@ -36,6 +36,7 @@ class Result:
         path: The folder, as it was given.
         classes: In the order of the columns of `probabilities`.
         split: Which part of the data was evaluated.
+        selection_split: Which part chose the epoch; None where it is not said.
         seeds: Of the repetitions.
         images: Names of the images, sorted.
         labels: (images,), index of the class.
@@ -50,6 +51,7 @@ class Result:
     path: str
     classes: tuple[str, ...]
     split: str
+    selection_split: str | None
     seeds: tuple[int, ...]
     images: tuple[str, ...]
     labels: npt.NDArray[np.int64]
@@ -101,6 +103,7 @@ def load_result(folder: str | os.PathLike[str], *, name: str | None = None) -> R
         path=os.fspath(folder),
         classes=classes,
         split=split,
+        selection_split=metrics.get("selection_split"),
         config=dict(metrics.get("config", {})),
         weights=None if weights is None else dict(weights.get("metadata") or {}),
         seconds=metrics.get("seconds"),
