@@ -124,7 +124,8 @@ class StoreBatches:
         """
         if not 0 <= start_step <= self.steps_per_epoch or number < 0:
             raise ConfigError(
-                f"epoch {number}, step {start_step}: expected an epoch from 0 on and a step up to {self.steps_per_epoch}"
+                f"epoch {number}, step {start_step}: expected an epoch from 0 on and a step up to "
+                f"{self.steps_per_epoch}"
             )
         shuffled = self._shuffled(number)
         together = self.batch_size * self.world_size
