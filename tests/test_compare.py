@@ -195,6 +195,18 @@ def test_what_weakens_the_result_is_said(tmp_path: Path) -> None:
     assert "not defined" in (tmp_path / "out" / "comparison.html").read_text()
 
 
+def test_seeds_that_change_nothing_are_said(tmp_path: Path) -> None:
+    """A linear probe's seeds, for instance: its features and its optimum are the same each time."""
+    for name in "ab":
+        model = np.repeat(predictions(LABELS, skill=1, seeds=1, seed=ord(name)), 3, axis=0)
+        config = {"mode": "linear", "backbone": "resnet18" if name == "a" else None}
+        write_result(tmp_path / name, LABELS, model, config=config)
+    notes = ctprune.compare([tmp_path / "a", tmp_path / "b"], resamples=200).notes
+    assert any("The seeds of a, b gave the same predictions" in note for note in notes)
+    # The backbone comes with the weights: it is what is compared.
+    assert not any("same options" in note for note in notes)
+
+
 def spoil(folder: Path, kind: str) -> None:
     if kind == "no metrics":
         (folder / "metrics.json").unlink()

@@ -306,6 +306,16 @@ def _notes(results: Sequence[Result], found: Bootstrap) -> list[str]:
             "Patients are not known: images were resampled one by one, so where a patient has several images the "
             "intervals are too narrow."
         )
+    same = [
+        result.name
+        for result in results
+        if len(result.seeds) > 1 and not np.ptp(result.probabilities, axis=0).any()
+    ]
+    if same:
+        notes.append(
+            f"The seeds of {', '.join(same)} gave the same predictions: they tell nothing of how much a result "
+            "varies with the training, and the noise is larger than the intervals show."
+        )
     single = [result.name for result in results if len(result.seeds) == 1]
     if single:
         notes.append(
@@ -333,10 +343,9 @@ def _notes(results: Sequence[Result], found: Bootstrap) -> list[str]:
 
 
 def _training(result: Result) -> dict[str, str]:
-    """The options of fine-tuning without the weights, which are what is compared."""
-    return {
-        name: str(value) for name, value in result.config.items() if name not in ("weights", "seeds", "intensity")
-    }
+    """The options of fine-tuning without those that come with the weights, which are what is compared."""
+    of_weights = ("weights", "backbone", "intensity", "seeds")
+    return {name: str(value) for name, value in result.config.items() if name not in of_weights}
 
 
 def _without_nan(value: Any) -> Any:
