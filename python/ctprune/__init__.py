@@ -14,8 +14,6 @@ from ctprune._core import __version__
 if TYPE_CHECKING:
     from ctprune import phantom
     from ctprune.backbone import load_backbone
-    from ctprune.comparison.compare import compare
-    from ctprune.comparison.comparison import Comparison
     from ctprune.config import ReduceConfig
     from ctprune.cosine import CosineSelection, cosine_exemplars
     from ctprune.errors import (
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
         SourceError,
         StoreError,
         TaskError,
+        TrainingError,
         UnreadableError,
         WeightsError,
     )
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
     from ctprune.finetuning.run import finetune
     from ctprune.fingerprint import dhash, hamming
     from ctprune.manifest import Manifest
+    from ctprune.pretraining.config import PretrainConfig
+    from ctprune.pretraining.run import PretrainResult, pretrain
     from ctprune.read import Volume, read_volume
     from ctprune.reduction import Progress, reduce
     from ctprune.reporting.report import Report, write_report
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
 # Imported when first used: `ctprune --help` must not wait for numpy and pyarrow.
 _HOMES = {
     "backbone": ["load_backbone"],
-    "comparison.compare": ["compare"],
-    "comparison.comparison": ["Comparison"],
     "config": ["ReduceConfig"],
     "cosine": ["CosineSelection", "cosine_exemplars"],
     "errors": [
@@ -64,6 +63,7 @@ _HOMES = {
         "SourceError",
         "StoreError",
         "TaskError",
+        "TrainingError",
         "UnreadableError",
         "WeightsError",
     ],
@@ -73,6 +73,8 @@ _HOMES = {
     "finetuning.run": ["finetune"],
     "fingerprint": ["dhash", "hamming"],
     "manifest": ["Manifest"],
+    "pretraining.config": ["PretrainConfig"],
+    "pretraining.run": ["PretrainResult", "pretrain"],
     "read": ["Volume", "read_volume"],
     "reduction": ["Progress", "reduce"],
     "reporting.report": ["Report", "write_report"],
@@ -84,7 +86,6 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Comparison",
     "ConfigError",
     "CosineSelection",
     "CtpruneError",
@@ -98,6 +99,8 @@ __all__ = [
     "MissingExtraError",
     "OutputError",
     "Predictions",
+    "PretrainConfig",
+    "PretrainResult",
     "Progress",
     "ReduceConfig",
     "Report",
@@ -107,12 +110,12 @@ __all__ = [
     "StoreError",
     "Sweep",
     "TaskError",
+    "TrainingError",
     "UnreadableError",
     "Volume",
     "WeightsError",
     "__version__",
     "build_store",
-    "compare",
     "cosine_exemplars",
     "dhash",
     "export_kept",
@@ -123,6 +126,7 @@ __all__ = [
     "open_store",
     "phantom",
     "predict",
+    "pretrain",
     "read_volume",
     "reduce",
     "select_exemplars",

@@ -47,3 +47,7 @@ class MissingExtraError(CtpruneError, ImportError):
 
 class Interrupted(CtpruneError):
     """The user stopped the run; what was done is saved where the text says."""
+
+
+class TrainingError(CtpruneError, RuntimeError):
+    """A training that cannot go on, such as one whose loss is not a number any more."""

@@ -11,7 +11,7 @@ from ctprune.errors import MissingExtraError
 _MODULES = {
     "train": frozenset(
         {"torch", "torchvision", "safetensors", "lightly", "pytorch_lightning", "yaml"}
-        | {"sklearn", "scipy", "matplotlib", "jinja2"}
+        | {"sklearn", "scipy", "matplotlib", "jinja2", "lightning_fabric", "tensorboard"}
     )
 }
 

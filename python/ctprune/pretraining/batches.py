@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,7 +112,7 @@ class StoreBatches:
         """Positions in the store in the order of an epoch, for all processes together."""
         return self._positions[self._shuffled(number)]
 
-    def epoch(self, number: int, start_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int, start_step: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch of this process, from `start_step` on.
 
         Args:
@@ -149,7 +149,7 @@ class StoreBatches:
             loaded[start : start + len(block)] = self._pixels.index_select(0, block).to(self.device)
         return loaded
 
-    def _from_device(self, chosen: list[npt.NDArray[np.int64]]) -> Iterator[Batch]:
+    def _from_device(self, chosen: list[npt.NDArray[np.int64]]) -> Generator[Batch, None, None]:
         assert self._on_device is not None
         for places in chosen:
             index = torch.from_numpy(places)
@@ -158,7 +158,7 @@ class StoreBatches:
             pixels = self._on_device.index_select(0, index.to(self.device, non_blocking=True))
             yield Batch(_unsigned(pixels), torch.from_numpy(self._positions[places]))
 
-    def _from_map(self, chosen: list[npt.NDArray[np.int64]]) -> Iterator[Batch]:
+    def _from_map(self, chosen: list[npt.NDArray[np.int64]]) -> Generator[Batch, None, None]:
         ahead = _Ahead(self._read(places) for places in chosen)
         try:
             for pixels, positions in ahead:

@@ -1,1 +1,0 @@
-"""Results of `ctprune finetune` beside each other: which differences are larger than the noise."""

@@ -1,0 +1,275 @@
+"""The configuration of a pre-training: a frozen dataclass that checks itself, free of torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ctprune.errors import ConfigError
+from ctprune.pretraining.presets import PRESETS, preset
+from ctprune.pretraining.settings import MULTI_CROP, SETTINGS, MethodSettings, MocoSettings, SwavSettings
+from ctprune.pretraining.view_config import ViewConfig
+from ctprune.store import USES, StoreConfig
+
+OPTIMIZERS = ("lars", "sgd", "adamw")
+PRECISIONS = ("auto", "32", "bf16", "fp16")
+
+#: Options that do not change what is learned, so that a resumed run may have others.
+_FREE = frozenset({"log_every", "checkpoint_minutes", "probe", "wandb", "threads"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """What decides the result of a pre-training.
+
+    Args:
+        method: `swav`, `mocov2`, `byol`, `simclr` or `dino`.
+        backbone: As `ctprune.backbone.create_backbone` knows it.
+        weights: File of a backbone to start from; None starts from random weights.
+        use: `kept` slices, `all`, or a `random` sample of as many as were kept.
+        side: Rows and columns of the packed slices.
+        depth: Their bits, 8 (grey) or 16 (Hounsfield units).
+        seed: Of weights, order and views.
+        epochs: Passes over the slices.
+        steps: Number of optimizer steps, instead of `epochs`: the schedule ends there.
+        batch_size: Slices per step and device.
+        accumulate: Batches whose gradients are added up for one optimizer step.
+        optimizer: `lars`, `sgd` or `adamw`.
+        learning_rate: After the warm-up.
+        start_learning_rate: At its beginning.
+        final_learning_rate: At the end of the cosine.
+        warmup_epochs: Epochs from the start to the learning rate, in equal steps.
+        weight_decay: Not for biases and normalisation.
+        momentum: Of `lars` and `sgd`.
+        precision: `auto` (bf16 on GPUs that have it, else fp16; 32 on CPU), `32`, `bf16` or `fp16`.
+        compile: Compile the network.
+        devices: GPUs, or processes on a CPU; 0 takes all GPUs.
+        exclude: Folders or manifests of downstream test sets; slices close to theirs are left out.
+        exclude_threshold: How close, in bits of Hamming distance; None takes the run's threshold.
+        probe: A small labelled set for a kNN probe after each epoch; None for none.
+        log_every: Optimizer steps from one line of the log to the next.
+        checkpoint_minutes: A checkpoint is written at the end of an epoch when the last one is this old.
+        wandb: Log to Weights & Biases, too, which must be installed.
+        threads: Threads for decoding, 0 for one per core.
+        views: What the views look like.
+        settings: What the method has of its own.
+
+    Raises:
+        ConfigError: An option that is out of range or that does not fit the others.
+
+    >>> PretrainConfig().settings.prototypes
+    500
+    """
+
+    method: str = "swav"
+    backbone: str = "resnet50"
+    weights: str | None = None
+    use: str = "kept"
+    side: int = 256
+    depth: int = 8
+    seed: int = 0
+    epochs: int = 800
+    steps: int | None = None
+    batch_size: int = 128
+    accumulate: int = 1
+    optimizer: str = "lars"
+    learning_rate: float = 0.15
+    start_learning_rate: float = 0.3
+    final_learning_rate: float = 0.00015
+    warmup_epochs: int = 10
+    weight_decay: float = 1e-6
+    momentum: float = 0.9
+    precision: str = "auto"
+    compile: bool = False
+    devices: int = 1
+    exclude: tuple[str, ...] = ()
+    exclude_threshold: int | None = None
+    probe: str | None = None
+    log_every: int = 10
+    checkpoint_minutes: float = 10.0
+    wandb: bool = False
+    threads: int = 0
+    views: ViewConfig = field(default_factory=ViewConfig)
+    settings: MethodSettings = field(default_factory=SwavSettings)
+
+    def __post_init__(self) -> None:
+        _one_of("method", self.method, tuple(SETTINGS))
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("use", self.use, USES)
+        StoreConfig(use=self.use, side=self.side, depth=self.depth, seed=self.seed)
+        object.__setattr__(self, "exclude", tuple(self.exclude))
+        for option in ("epochs", "steps", "batch_size", "accumulate", "log_every"):
+            _whole(option, getattr(self, option), 1)
+        for option in ("warmup_epochs", "devices", "exclude_threshold", "threads"):
+            _whole(option, getattr(self, option), 0)
+        names = ("learning_rate", "start_learning_rate", "final_learning_rate", "weight_decay")
+        for option in (*names, "checkpoint_minutes"):
+            _number(option, getattr(self, option), 0, 1e6)
+        _number("momentum", self.momentum, 0, 1)
+        self._check_settings()
+        self._check_views()
+
+    def _check_settings(self) -> None:
+        expected = SETTINGS[self.method]
+        if not isinstance(self.settings, expected):
+            found = type(self.settings).__name__
+            raise ConfigError(f"settings: expected {expected.__name__} for method {self.method}, found {found}")
+        if self.batch_size * self.accumulate < 2:
+            raise ConfigError(f"--batch-size {self.batch_size}: expected 2 or more: methods compare slices")
+        if self.optimizer == "lars" and not self.weight_decay:
+            raise ConfigError(
+                "--weight-decay 0 switches off the scaling of --optimizer lars: give one, such as 1e-6"
+            )
+        if isinstance(self.settings, MocoSettings) and self.settings.queue % self.batch_size:
+            raise ConfigError(
+                f"settings.queue {self.settings.queue}: expected a multiple of the batch size {self.batch_size}: "
+                "else keys would be lost where the queue begins again"
+            )
+
+    def _check_views(self) -> None:
+        first = self.views.crops[0].count
+        if self.method in MULTI_CROP:
+            if first < 2:
+                raise ConfigError(
+                    f"views: method {self.method} needs 2 or more crops in the first group, found {first}"
+                )
+        elif self.views.views != 2:
+            raise ConfigError(f"views: method {self.method} takes 2 views of a slice, found {self.views.views}")
+        if self.views.window is not None and self.depth == 8:
+            raise ConfigError("views.window needs Hounsfield units: give --depth 16")
+
+    @classmethod
+    def resolve(
+        cls,
+        options: Mapping[str, Any],
+        *,
+        preset_name: str | None = None,
+        file: str | os.PathLike[str] | None = None,
+    ) -> PretrainConfig:
+        """Put a configuration together: the preset's options, those of a file, then the options given.
+
+        Args:
+            options: By name, as `from_dict` takes them; None stands for not given.
+            preset_name: `paper`, `small` or `smoke`; by default `paper`, or nothing when there is a file.
+            file: A YAML file such as `config.yaml` of an earlier pre-training.
+
+        Raises:
+            ConfigError: An option is not known or out of range, or the file cannot be read.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        of_file = {} if file is None else read_yaml(Path(file))
+        method = given.get("method", of_file.get("method", "swav"))
+        _one_of("method", method, tuple(SETTINGS))
+        if preset_name is None and file is None:
+            preset_name = "paper"
+        if preset_name is not None:
+            _one_of("preset", preset_name, PRESETS)
+        if of_file.get("method", method) != method:
+            # Another method's own settings and views mean nothing to this one.
+            of_file = {key: value for key, value in of_file.items() if key not in ("settings", "views")}
+            preset_name = preset_name or "paper"
+        merged: dict[str, Any] = {"method": method}
+        for layer in (preset(preset_name, method) if preset_name else {}, of_file, given):
+            merged = _merged(merged, layer)
+        return cls.from_dict(merged)
+
+    @classmethod
+    def from_dict(cls, options: Mapping[str, Any]) -> PretrainConfig:
+        """The reverse of `to_dict`; options that are missing have their defaults.
+
+        Raises:
+            ConfigError: An option that is not known or out of range.
+
+        >>> config = PretrainConfig.resolve({}, preset_name="smoke")
+        >>> PretrainConfig.from_dict(config.to_dict()) == config
+        True
+        """
+        known = {item.name for item in fields(cls)}
+        for name in options:
+            if name not in known:
+                raise ConfigError(f"{name}: not an option of pre-training; known are {', '.join(sorted(known))}")
+        values = dict(options)
+        settings = SETTINGS.get(str(values.get("method", "swav")), SwavSettings)
+        if not isinstance(values.get("settings"), tuple(SETTINGS.values())):
+            values["settings"] = _settings(settings, values.get("settings") or {})
+        if "views" in values and not isinstance(values["views"], ViewConfig):
+            values["views"] = ViewConfig.from_dict(_mapping("views", values["views"]))
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All options, as plain lists and dictionaries for YAML and JSON."""
+        return {
+            **asdict(self),
+            "exclude": list(self.exclude),
+            "views": self.views.to_dict(),
+            "settings": asdict(self.settings),
+        }
+
+    def deciding(self) -> dict[str, Any]:
+        """The options that decide what is learned: a run can only be resumed with the same ones."""
+        return {name: value for name, value in self.to_dict().items() if name not in _FREE}
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A mapping from a YAML file.
+
+    Raises:
+        ConfigError: It cannot be read, or holds something else.
+    """
+    from ctprune.extras import extra
+
+    with extra("train", "reading YAML"):
+        import yaml
+    try:
+        found = yaml.safe_load(file.read_text())
+    except OSError as error:
+        raise ConfigError(f"{file}: expected a YAML file: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
+    return dict(_mapping(str(file), {} if found is None else found))
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ConfigError(f"{name}: expected options by name, found {type(value).__name__}")
+    return dict(value)
+
+
+def _settings(kind: type[MethodSettings], options: Any) -> MethodSettings:
+    known = [item.name for item in fields(kind)]
+    for name in _mapping("settings", options):
+        if name not in known:
+            raise ConfigError(f"settings.{name}: not a setting of {kind.__name__}; known are {', '.join(known)}")
+    return kind(**options)
+
+
+def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of both, those of `above` first; groups of options are merged, too."""
+    merged = dict(below)
+    for name, value in above.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
+            merged[name] = {**merged[name], **value}
+        else:
+            merged[name] = value
+    return merged
+
+
+def _one_of(option: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"--{option} {value}: expected one of {', '.join(choices)}")
+
+
+def _whole(option: str, value: object, low: int) -> None:
+    if value is None and option in ("steps", "exclude_threshold"):
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ConfigError(f"--{option.replace('_', '-')} {value}: expected a whole number, {low} or more")
+
+
+def _number(option: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ConfigError(f"--{option.replace('_', '-')} {value}: expected {low:g} to {high:g}")

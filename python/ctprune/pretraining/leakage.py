@@ -1,0 +1,111 @@
+"""The guard against leakage: slices that are also in a downstream test set do not train its backbone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ctprune.config import PAPER_THRESHOLD
+from ctprune.errors import ConfigError, ManifestError, SourceError
+from ctprune.fingerprint import hamming
+from ctprune.manifest import FILE_NAME, Manifest
+from ctprune.reduction import reduce
+
+#: Distances that are in memory at a time.
+_BLOCK = 1 << 24
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Excluded:
+    """Slices of a run that are close to those of other sets.
+
+    Attributes:
+        rows: Their rows in the run's manifest, ascending, int64 of shape (n,).
+        distance: To the nearest slice of the other sets, in bits; uint16 of shape (n,).
+        threshold: The largest distance that counts as close.
+        compared: Number of slices in the other sets.
+    """
+
+    rows: npt.NDArray[np.int64]
+    distance: npt.NDArray[np.uint16]
+    threshold: int
+    compared: int
+
+
+def excluded_rows(
+    manifest: Manifest, others: Sequence[str | os.PathLike[str]], *, threshold: int | None = None
+) -> Excluded:
+    """Find the slices of a run that are close to a slice of other sets; every pair is compared.
+
+    Args:
+        manifest: Of the run.
+        others: For each set its folder of images, or the folder of its run, or its manifest file.
+        threshold: Largest Hamming distance that counts as close; None takes the run's, or 6 of 64 bits.
+
+    Raises:
+        ConfigError: The threshold is out of range.
+        ManifestError: Another manifest's fingerprints were made differently.
+        SourceError: A set is not there, or has no slice.
+
+    >>> import ctprune, tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = ctprune.phantom.write_archive(folder / "dicoms", patients=1, size=64)
+    >>> manifest = ctprune.reduce(folder / "dicoms", out=folder / "run")
+    >>> found = excluded_rows(manifest, [folder / "run"], threshold=0)
+    >>> len(found.rows) == manifest.counts()["kept"] + manifest.counts()["dropped"]
+    True
+    """
+    bits = int(manifest.config["hash_size"]) ** 2
+    if threshold is None:
+        by_hash = manifest.config["method"] == "hash" and manifest.config["threshold"] is not None
+        threshold = int(manifest.config["threshold"]) if by_hash else round(PAPER_THRESHOLD * bits / 64)
+    if not 0 <= threshold <= bits:
+        raise ConfigError(f"--exclude-threshold {threshold}: expected 0 to {bits} bits")
+    rows, own = _fingerprints(manifest)
+    theirs = np.concatenate([_fingerprints(_manifest_of(Path(other), manifest))[1] for other in others])
+    theirs = np.unique(theirs, axis=0)
+    nearest = np.full(len(own), bits + 1, np.uint16)
+    size = max(1, _BLOCK // max(1, len(theirs)))
+    for start in range(0, len(own), size):
+        distances = hamming(own[start : start + size], theirs, all_to_all=True)
+        nearest[start : start + size] = distances.min(axis=1)
+    close = nearest <= threshold
+    return Excluded(rows=rows[close], distance=nearest[close], threshold=threshold, compared=len(theirs))
+
+
+def _manifest_of(other: Path, like: Manifest) -> Manifest:
+    names = ("hash_size", "intensity")
+    if other.is_file() or (other / FILE_NAME).is_file():
+        manifest = Manifest.load(other)
+        for name in names:
+            if manifest.config[name] != like.config[name]:
+                raise ManifestError(
+                    f"--exclude {other}: fingerprints of {name} {manifest.config[name]}, expected "
+                    f"{like.config[name]} as in the run: name the folder of images instead"
+                )
+        found = manifest
+    elif other.is_dir():
+        options = {name: like.config[name] for name in names}
+        found = reduce(other, method="all", modality="any", **options)
+    else:
+        raise SourceError(f"--exclude {other}: expected a folder of images or a manifest, found neither")
+    if not found.counts()["kept"]:
+        raise SourceError(f"--exclude {other}: expected slices to compare with, found none")
+    return found
+
+
+def _fingerprints(manifest: Manifest) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """Rows of the slices in the manifest, and their fingerprints, uint8 of shape (n, bytes)."""
+    status = manifest.table["status"]
+    rows = np.flatnonzero(pc.is_in(status, pa.array(["kept", "dropped"])).to_numpy()).astype(np.int64)
+    found = manifest.table["fingerprint"].take(pa.array(rows)).combine_chunks()
+    width = found.type.byte_width
+    joined = b"".join(found.to_pylist())
+    return rows, np.frombuffer(joined, np.uint8).reshape(len(rows), width)

@@ -1,0 +1,31 @@
+"""Methods of contrastive pre-training, one file each, on lightly's losses and heads."""
+
+from __future__ import annotations
+
+from ctprune.extras import extra
+from ctprune.pretraining.config import PretrainConfig
+
+with extra("train", "pre-training"):
+    import torch
+
+    from ctprune.pretraining.methods.byol import Byol
+    from ctprune.pretraining.methods.dino import Dino
+    from ctprune.pretraining.methods.method import Method, Moment, Outcome
+    from ctprune.pretraining.methods.mocov2 import MocoV2
+    from ctprune.pretraining.methods.simclr import SimClr
+    from ctprune.pretraining.methods.swav import Swav
+
+__all__ = ["METHODS", "Method", "Moment", "Outcome", "create_method"]
+
+METHODS: dict[str, type[Method]] = {
+    "swav": Swav,
+    "mocov2": MocoV2,
+    "byol": Byol,
+    "simclr": SimClr,
+    "dino": Dino,
+}
+
+
+def create_method(config: PretrainConfig, backbone: torch.nn.Module) -> Method:
+    """The method of a configuration around a backbone (from `ctprune.backbone.create_backbone`)."""
+    return METHODS[config.method](backbone, config)

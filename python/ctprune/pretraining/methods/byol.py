@@ -1,0 +1,47 @@
+"""BYOL: predict a slow copy's projection of the other view (Grill et al. 2020, arXiv 2006.07733)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ctprune.extras import extra
+from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.methods.method import Method, Moment, Outcome, Teacher
+from ctprune.pretraining.settings import ByolSettings
+
+with extra("train", "pre-training"):
+    import torch
+    from lightly.loss import NegativeCosineSimilarity
+    from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead
+    from torch import Tensor
+
+
+class Byol(Method):
+    """Online network with a predictor, and its slow copy as the target."""
+
+    def __init__(self, backbone: torch.nn.Module, config: PretrainConfig) -> None:
+        super().__init__(backbone, config)
+        assert isinstance(config.settings, ByolSettings)
+        self._settings = config.settings
+        hidden, projection = config.settings.hidden, config.settings.projection
+        self.head = BYOLProjectionHead(self.features, hidden, projection)
+        self.predictor = BYOLPredictionHead(projection, hidden, projection)
+        self.teacher = Teacher(self.backbone, self.head)
+        self.loss = NegativeCosineSimilarity()
+
+    def forward(self, views: Sequence[Tensor], moment: Moment) -> Outcome:
+        """2 - 2 cos of prediction and target, both ways round, halved: from 0 (alike) to 4."""
+        # Each view by itself: BatchNorm must not see both.
+        features = [self.embed(self.backbone, [view])[0] for view in views]
+        predictions = [self.predictor(self.head(found)).float() for found in features]
+        with torch.no_grad():
+            backbone, head = self.teacher.networks
+            targets = [head(self.embed(backbone, [view])[0]).float() for view in views]
+        with torch.autocast(views[0].device.type, enabled=False):
+            similarity = self.loss(predictions[0], targets[1]) + self.loss(predictions[1], targets[0])
+        return Outcome(loss=2 + similarity, features=features[0].detach().float())
+
+    def after_step(self, moment: Moment) -> None:
+        """Let the target follow."""
+        momentum = moment.rising(self._settings.teacher_momentum)
+        self.teacher.follow([self.backbone, self.head], momentum)

@@ -1,0 +1,84 @@
+"""DINO: match a slow teacher's centred, sharpened output (Caron et al. 2021, arXiv 2104.14294)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+from ctprune.extras import extra
+from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.methods.method import Method, Moment, Outcome, Teacher
+from ctprune.pretraining.settings import DinoSettings
+
+with extra("train", "pre-training"):
+    import torch
+    from lightly.loss import DINOLoss
+    from lightly.models.modules import DINOProjectionHead
+    from lightly.models.utils import update_momentum
+    from torch import Tensor
+
+
+class Dino(Method):
+    """Student and teacher; the teacher sees the first group of crops only."""
+
+    def __init__(self, backbone: torch.nn.Module, config: PretrainConfig) -> None:
+        super().__init__(backbone, config)
+        assert isinstance(config.settings, DinoSettings)
+        self._settings = config.settings
+        self._large = config.views.crops[0].count
+        self.head = self._create_head()
+        self.teacher = Teacher(self.backbone)
+        # Weight normalisation cannot be copied as a whole.
+        self.teacher_head = self._create_head().requires_grad_(False)
+        self.teacher_head.load_state_dict(self.head.state_dict())
+        self.loss = DINOLoss(
+            output_dim=config.settings.outputs,
+            student_temp=config.settings.student_temperature,
+            center_momentum=config.settings.center_momentum,
+        )
+
+    def _create_head(self) -> torch.nn.Module:
+        settings = self._settings
+        with warnings.catch_warnings():
+            # lightly uses torch's first weight normalisation, as the published code does.
+            warnings.simplefilter("ignore", FutureWarning)
+            head: torch.nn.Module = DINOProjectionHead(
+                self.features,
+                settings.hidden,
+                settings.bottleneck,
+                settings.outputs,
+                # The paper has none for transformers, which have no BatchNorm themselves.
+                batch_norm=any(isinstance(part, torch.nn.BatchNorm2d) for part in self.backbone.modules()),
+                freeze_last_layer=settings.freeze_epochs,
+            )
+        return head
+
+    def forward(self, views: Sequence[Tensor], moment: Moment) -> Outcome:
+        """Cross-entropy of the student's views against the teacher's; moves the centre."""
+        features = self.embed(self.backbone, views)
+        with torch.no_grad():
+            found = self.embed(self.teacher.networks[0], views[: self._large])
+        with torch.autocast(views[0].device.type, enabled=False):
+            student = self.head(torch.cat(features).float()).chunk(len(views))
+            with torch.no_grad():
+                teacher = self.teacher_head(torch.cat(found).float()).chunk(self._large)
+            loss = self.loss(list(teacher), list(student), teacher_temp=self._temperature(moment))
+            assignments = torch.softmax(teacher[0] / self._settings.teacher_temperature, dim=1)
+        return Outcome(loss=loss, features=features[0].detach().float(), assignments=assignments)
+
+    def after_backward(self, moment: Moment) -> None:
+        """Leave the last layer alone at the beginning."""
+        self.head.cancel_last_layer_gradients(moment.epoch)  # type: ignore[operator]
+
+    def after_step(self, moment: Moment) -> None:
+        """Let the teacher follow."""
+        momentum = moment.rising(self._settings.teacher_momentum)
+        self.teacher.follow([self.backbone], momentum)
+        update_momentum(self.head, self.teacher_head, m=momentum)
+
+    def _temperature(self, moment: Moment) -> float:
+        settings = self._settings
+        start, end = settings.teacher_start_temperature, settings.teacher_temperature
+        if moment.epoch >= settings.teacher_warmup_epochs:
+            return end
+        return start + (end - start) * moment.epoch / settings.teacher_warmup_epochs

@@ -1,0 +1,118 @@
+"""The model card of a pre-trained backbone: what it was trained on, how, and how that went."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from ctprune.atomic import replace_file
+from ctprune.extras import extra
+
+with extra("train", "pre-training"):
+    from ctprune.pretraining.records import Line
+
+CARD_NAME, CURVES_NAME = "README.md", "curves.png"
+
+_METHODS = {
+    "swav": "SwAV (arXiv 2006.09882)",
+    "mocov2": "MoCo v2 (arXiv 2003.04297)",
+    "byol": "BYOL (arXiv 2006.07733)",
+    "simclr": "SimCLR (arXiv 2002.05709)",
+    "dino": "DINO (arXiv 2104.14294)",
+}
+
+
+def write_model_card(folder: Path, facts: dict[str, Any], lines: list[Line]) -> None:
+    """Write `README.md` and `curves.png`.
+
+    Args:
+        folder: Of the pre-training.
+        facts: What `summary.json` says.
+        lines: Of the log.
+    """
+    _write_curves(folder / CURVES_NAME, lines)
+    with replace_file(folder / CARD_NAME) as beside:
+        beside.write_text(_card(facts))
+
+
+def _card(facts: dict[str, Any]) -> str:
+    reduction = facts["reduction"]
+    settings = facts["settings"]
+    parts = [
+        f"# {facts['backbone']} pre-trained on CT slices with {_METHODS[facts['method']]}",
+        "Pre-trained without labels by ctprune; the reduction follows Wolf et al. 2024, "
+        "<https://arxiv.org/abs/2410.14524>. For research, not for diagnosis.",
+        "## Use",
+        "```python\nimport ctprune\n\nbackbone = ctprune.load_backbone('backbone.safetensors')\n```",
+        f"Input: float tensors of shape (n, 3, rows, columns), three equal channels, grey from 0 to 1 "
+        f"(intensity `{facts['intensity']}`), less mean {facts['mean']:.4f}, divided by {facts['std']:.4f}. "
+        "Output: pooled features. The file is a state dict as torchvision's, without the last layer.",
+        "## Data",
+        _table(
+            {
+                "slices": f"{facts['slices']:,} ({facts['use']})",
+                "reduction": _reduction(reduction),
+                "left out, unreadable": f"{sum(facts['left_out'].values()):,}",
+                "left out, close to a test set": f"{facts['excluded'].get('slices_in_store', 0):,}",
+                "manifest": f"`{facts['manifest_digest'][:16]}…` (SHA-256)",
+            }
+        ),
+        "## Training",
+        _table(
+            {
+                "epochs, steps": f"{facts['epochs']:,}, {facts['steps']:,}",
+                "batch": f"{settings['batch_size']} × {settings['accumulate']} × {facts['devices']} device(s)",
+                "optimizer": f"{settings['optimizer']}, learning rate {settings['learning_rate']:g}, "
+                f"weight decay {settings['weight_decay']:g}",
+                "views": ", ".join(
+                    f"{crop['count']} × {crop['size']} px (area {crop['scale'][0]:g}–{crop['scale'][1]:g})"
+                    for crop in settings["views"]["crops"]
+                ),
+                "precision, device": f"{facts['precision']}, {facts['device']}",
+                "seed": facts["seed"],
+                "time": f"{facts['seconds']:,.0f} s, {facts['images_per_second']:,.1f} slices/s",
+            }
+        ),
+        "All settings are in `config.yaml`; `ctprune pretrain RUN --config config.yaml --out NEW` repeats it.",
+        "## How it went",
+        f"![Loss, rank of the features, probe over the steps]({CURVES_NAME})",
+        _table(
+            {
+                "last loss": f"{facts['final_loss']:.4f}",
+                "rank of the features (RankMe)": _number(facts["rankme"]),
+                "kNN probe, accuracy": _number(facts["knn_accuracy"]),
+            }
+        ),
+        *(f"**Alarm:** {alarm}" for alarm in facts["alarms"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _reduction(config: dict[str, Any]) -> str:
+    chosen = "keep" if config.get("keep") is not None else "threshold"
+    value = config.get(chosen)
+    how = "" if value is None else f", {chosen} {value:g}"
+    return f"{config['method']}{how}, {config['scope']} scope"
+
+
+def _number(value: float | None) -> str:
+    return "not measured" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _table(rows: dict[str, Any]) -> str:
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def _write_curves(file: Path, lines: list[Line]) -> None:
+    from matplotlib.figure import Figure
+
+    names = [name for name in ("loss", "rankme", "knn_accuracy") if any(name in line for line in lines)]
+    figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        axes.plot(*zip(*points, strict=True), color="#0b6e99", marker="." if len(points) < 30 else None)
+        axes.set(xlabel="step", title={"loss": "loss", "rankme": "RankMe", "knn_accuracy": "kNN accuracy"}[name])
+        axes.spines[["top", "right"]].set_visible(False)
+    with replace_file(file) as beside:
+        figure.savefig(beside, format="png", dpi=120)

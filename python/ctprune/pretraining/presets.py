@@ -1,0 +1,150 @@
+"""Presets: the options of a pre-training that belong together, by method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ctprune.pretraining.settings import MULTI_CROP
+
+PRESETS = ("paper", "small", "smoke")
+
+#: What the papers (for SwAV: the reference for CT) optimised with.
+_PAPER: dict[str, dict[str, Any]] = {
+    "swav": {
+        "epochs": 800,
+        "batch_size": 128,
+        "optimizer": "lars",
+        "learning_rate": 0.15,
+        "start_learning_rate": 0.3,
+        "final_learning_rate": 0.00015,
+        "warmup_epochs": 10,
+        "weight_decay": 1e-6,
+    },
+    "mocov2": {
+        "epochs": 800,
+        "batch_size": 256,
+        "optimizer": "sgd",
+        "learning_rate": 0.03,
+        "start_learning_rate": 0.03,
+        "final_learning_rate": 0.0,
+        "warmup_epochs": 0,
+        "weight_decay": 1e-4,
+    },
+    "byol": {
+        "epochs": 800,
+        "batch_size": 256,
+        "optimizer": "lars",
+        "learning_rate": 0.2,
+        "start_learning_rate": 0.0,
+        "final_learning_rate": 0.0,
+        "warmup_epochs": 10,
+        "weight_decay": 1.5e-6,
+    },
+    "simclr": {
+        "epochs": 800,
+        "batch_size": 256,
+        "optimizer": "lars",
+        "learning_rate": 0.3,
+        "start_learning_rate": 0.0,
+        "final_learning_rate": 0.0,
+        "warmup_epochs": 10,
+        "weight_decay": 1e-6,
+    },
+    "dino": {
+        "epochs": 800,
+        "batch_size": 128,
+        "optimizer": "sgd",
+        "learning_rate": 0.03,
+        "start_learning_rate": 0.0,
+        "final_learning_rate": 1e-6,
+        "warmup_epochs": 10,
+        "weight_decay": 1e-4,
+    },
+}
+
+# Layer-wise scaling needs long schedules; runs of minutes learn more with AdamW.
+_SHORT = {
+    "backbone": "resnet18",
+    "optimizer": "adamw",
+    "learning_rate": 5e-4,
+    "start_learning_rate": 0.0,
+    "final_learning_rate": 5e-6,
+    "weight_decay": 1e-4,
+}
+
+_SMALL_HEADS: dict[str, dict[str, Any]] = {
+    "swav": {"prototypes": 100, "hidden": 512},
+    "mocov2": {"queue": 1024, "hidden": 512, "teacher_momentum": 0.99},
+    "byol": {"hidden": 1024, "projection": 128, "teacher_momentum": 0.98},
+    "simclr": {"hidden": 512},
+    "dino": {
+        "outputs": 1024,
+        "hidden": 512,
+        "bottleneck": 128,
+        "teacher_momentum": 0.99,
+        "teacher_warmup_epochs": 5,
+    },
+}
+
+_SMOKE_HEADS: dict[str, dict[str, Any]] = {
+    "swav": {"prototypes": 32, "hidden": 128, "projection": 64, "freeze_epochs": 0},
+    "mocov2": {"queue": 64, "hidden": 128, "projection": 64, "teacher_momentum": 0.9},
+    "byol": {"hidden": 128, "projection": 64, "teacher_momentum": 0.9},
+    "simclr": {"hidden": 128, "projection": 64},
+    "dino": {
+        "outputs": 64,
+        "hidden": 128,
+        "bottleneck": 32,
+        "teacher_momentum": 0.9,
+        "teacher_warmup_epochs": 1,
+        "freeze_epochs": 0,
+    },
+}
+
+
+def preset(name: str, method: str) -> dict[str, Any]:
+    """The options of a preset for a method, as `PretrainConfig.from_dict` takes them.
+
+    - `paper`: the settings of the method's paper, for SwAV those of the reference for CT; ResNet-50, a GPU.
+    - `small`: ResNet-18 on 128 × 128 slices, an hour or so on a laptop for a few thousand slices.
+    - `smoke`: two epochs on 64 × 64 slices, minutes on two cores: to see that everything works.
+
+    >>> preset("paper", "swav")["epochs"]
+    800
+    """
+    if name == "paper":
+        return {**_PAPER[method], "views": _views(method)}
+    if name == "small":
+        views = _views(method, large=96, small=48, count=4)
+        return {
+            **_SHORT,
+            "side": 128,
+            "epochs": 30,
+            "warmup_epochs": 2,
+            "batch_size": 64,
+            "views": views,
+            "settings": _SMALL_HEADS[method],
+        }
+    views = _views(method, large=48, small=32, count=2) | {"blur_sigma": [0.1, 1.0]}
+    return {
+        **_SHORT,
+        "side": 64,
+        "epochs": 2,
+        "warmup_epochs": 0,
+        "batch_size": 32,
+        "views": views,
+        "settings": _SMOKE_HEADS[method],
+    }
+
+
+def _views(method: str, *, large: int = 224, small: int = 96, count: int = 6) -> dict[str, Any]:
+    from ctprune.pretraining.view_config import pair_views, swav_views
+
+    if method in MULTI_CROP:
+        views = swav_views().to_dict()
+        views["crops"][0]["size"] = large
+        views["crops"][1] |= {"size": small, "count": count}
+        return views
+    views = pair_views().to_dict()
+    views["crops"][0]["size"] = large
+    return views

@@ -1,0 +1,85 @@
+"""The log of a training: a CSV file, TensorBoard, and Weights & Biases when asked for."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ctprune.atomic import replace_file
+from ctprune.errors import ConfigError
+from ctprune.extras import extra
+
+with extra("train", "pre-training"):
+    from torch.utils.tensorboard import SummaryWriter
+
+Line = dict[str, float | int]
+
+FOLDER_NAME = "logs"
+
+#: Columns of `metrics.csv`; those of an epoch's end are empty elsewhere.
+COLUMNS = (
+    "step",
+    "epoch",
+    "loss",
+    "learning_rate",
+    "images_per_second",
+    "feature_std",
+    "assignment_entropy",
+    "rankme",
+    "knn_accuracy",
+)
+
+
+class Records:
+    """Lines of the log, in memory and on disk.
+
+    Args:
+        folder: Where the logs go.
+        lines: Those of an interrupted run that goes on.
+        wandb: Configuration for Weights & Biases; None leaves it out.
+    """
+
+    def __init__(self, folder: Path, lines: list[Line], wandb: Mapping[str, Any] | None = None) -> None:
+        self.lines = list(lines)
+        self._file = folder / FOLDER_NAME / "metrics.csv"
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._write_all()
+        purge = self.lines[-1]["step"] + 1 if self.lines else 0
+        self._board = SummaryWriter(str(self._file.parent / "tensorboard"), purge_step=int(purge))
+        self._run = None if wandb is None else _start_wandb(self._file.parent, wandb)
+
+    def add(self, line: Line) -> None:
+        """Write one line everywhere."""
+        self.lines.append(line)
+        with self._file.open("a", newline="") as opened:
+            csv.DictWriter(opened, COLUMNS).writerow(line)
+        numbers = {name: value for name, value in line.items() if name != "step"}
+        for name, value in numbers.items():
+            self._board.add_scalar(name, value, int(line["step"]))
+        if self._run is not None:
+            self._run.log(numbers, step=int(line["step"]))
+
+    def close(self) -> None:
+        """Finish what is open."""
+        self._board.close()
+        if self._run is not None:
+            self._run.finish()
+
+    def _write_all(self) -> None:
+        with replace_file(self._file) as beside, beside.open("w", newline="") as opened:
+            writer = csv.DictWriter(opened, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.lines)
+
+
+def _start_wandb(folder: Path, config: Mapping[str, Any]) -> Any:
+    try:
+        import wandb
+    except ModuleNotFoundError:
+        raise ConfigError("--wandb needs Weights & Biases: pip install wandb") from None
+    # Nothing leaves the machine unless the user has set WANDB_MODE for it.
+    mode = os.environ.get("WANDB_MODE", "offline")
+    return wandb.init(project="ctprune", dir=str(folder), config=dict(config), mode=mode)

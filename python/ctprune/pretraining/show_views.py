@@ -1,0 +1,67 @@
+"""A picture of slices beside their views, to see what a network is asked to find alike."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ctprune.atomic import replace_file
+from ctprune.extras import extra
+from ctprune.pretraining.view_config import ViewConfig
+from ctprune.store import SliceStore
+
+with extra("train", "pre-training"):
+    import torch
+
+    from ctprune.pretraining.view_parameters import view_generator
+    from ctprune.pretraining.views import BatchViews, normalisation
+
+
+def write_views(
+    store: SliceStore, config: ViewConfig, file: str | os.PathLike[str], *, slices: int = 8, seed: int = 0
+) -> None:
+    """Write a PNG with a row per slice: the slice as it is stored, then its views of the first step.
+
+    Args:
+        store: The packed store; slices are taken from all over it, evenly.
+        config: The views.
+        file: The picture; replaced if it is there.
+        slices: Number of rows, at most.
+        seed: Of the views.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    places = np.unique(np.linspace(0, len(store) - 1, min(slices, len(store))).astype(int))
+    pixels = np.ascontiguousarray(store.pixels[places])
+    mean, std = normalisation(store, config)
+    views = BatchViews(config, mean, std)(
+        torch.from_numpy(pixels.astype(_readable(pixels))), view_generator(seed, 0, 0)
+    )
+    columns = 1 + len(views)
+    figure = Figure(figsize=(1.3 * columns, 1.3 * len(places) + 0.4), layout="constrained")
+    axes = figure.subplots(len(places), columns, squeeze=False)
+    for row in range(len(places)):
+        _draw(axes[row][0], pixels[row], "slice" if row == 0 else "")
+        for number, view in enumerate(views):
+            title = f"{view.shape[-1]} px" if row == 0 else ""
+            _draw(axes[row][number + 1], (view[row, 0] * std + mean).numpy(), title, limits=(0, 1))
+    with replace_file(Path(file)) as beside:
+        figure.savefig(beside, format="png", dpi=100)
+
+
+def _readable(pixels: Any) -> Any:
+    """A type that torch takes without loss: 8 bits stay, 16 bits become 32."""
+    return np.uint8 if pixels.dtype.itemsize == 1 else np.int32
+
+
+def _draw(axes: Any, image: Any, title: str, limits: tuple[float, float] | None = None) -> None:
+    low, high = limits or (float(image.min()), float(image.max()))
+    axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
+    axes.set_title(title, fontsize=8)
+    axes.set_axis_off()

@@ -1,0 +1,336 @@
+"""The loop: batches to views to a loss to a step, on Lightning's Fabric, with checkpoints that resume exactly.
+
+What chance decides about a step depends on the seed, the epoch and the step alone, and the order of slices on the
+seed and the epoch, so that a resumed run sees what an uninterrupted one sees.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctprune.errors import ConfigError, Interrupted, TrainingError
+from ctprune.extras import extra
+from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.interruption import StopRequest
+
+with extra("train", "pre-training"):
+    import torch
+    from lightning_fabric import Fabric
+    from torch import Tensor
+
+    from ctprune.pretraining.batches import Batch, StoreBatches
+    from ctprune.pretraining.checkpoints import (
+        load_module_state,
+        module_state,
+        random_state,
+        read_training_checkpoint,
+        restore_random_state,
+        write_checkpoint,
+    )
+    from ctprune.pretraining.health import CollapseAlarm, feature_std, rankme
+    from ctprune.pretraining.methods import Method, Moment, Outcome
+    from ctprune.pretraining.optimizers import create_optimizer, learning_rate, set_learning_rate
+    from ctprune.pretraining.probe import Probe
+    from ctprune.pretraining.records import Line, Records
+    from ctprune.pretraining.view_parameters import view_generator
+    from ctprune.pretraining.views import BatchViews
+
+#: Slices whose features RankMe is taken of, the last ones of an epoch.
+RANKED = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainProgress:
+    """How far a pre-training has come.
+
+    Attributes:
+        stage: `packing`, `training` or `probing`.
+        done: Slices packed, or optimizer steps done.
+        total: Of how many.
+        epoch: From 1.
+        epochs: Of how many.
+        loss: Mean loss since the last line of the log, not a number before the first.
+        images_per_second: Slices per second and all devices since then.
+    """
+
+    stage: str
+    done: int
+    total: int
+    epoch: int = 0
+    epochs: int = 0
+    loss: float = math.nan
+    images_per_second: float = 0.0
+
+
+ProgressCallback = Callable[[PretrainProgress], None]
+
+
+class Training:
+    """One training on its way.
+
+    Args:
+        config: What to do.
+        method: The networks.
+        batches: The slices.
+        views: Makes views of them.
+        fabric: Devices and precision.
+        checkpoint: File of the checkpoint; what is there is gone on from.
+        digest: Of the slices: a checkpoint of others is refused.
+        probe: A small labelled set, or None.
+        progress: Called after each step.
+    """
+
+    def __init__(
+        self,
+        config: PretrainConfig,
+        method: Method,
+        batches: StoreBatches,
+        views: BatchViews,
+        fabric: Fabric,
+        *,
+        checkpoint: Path,
+        digest: str,
+        probe: Probe | None,
+        progress: ProgressCallback,
+    ) -> None:
+        self.config = config
+        self.steps_per_epoch = batches.steps_per_epoch // config.accumulate
+        if not self.steps_per_epoch:
+            raise ConfigError(
+                f"--batch-size {config.batch_size} × --accumulate {config.accumulate} × {fabric.world_size} "
+                f"devices is more than the {batches.slices} slices: take a smaller batch"
+            )
+        self.steps = config.steps or config.epochs * self.steps_per_epoch
+        self.epochs = math.ceil(self.steps / self.steps_per_epoch)
+        self.step = 0
+        self.seconds = 0.0
+        self.lines: list[Line] = []
+        self.alarms: list[str] = []
+        self.method = method
+        self._batches = batches
+        self._views = views
+        self._fabric = fabric
+        self._file = checkpoint
+        self._digest = digest
+        self._probe = probe
+        self._progress = progress
+        self._alarm = CollapseAlarm(prototypes=getattr(config.settings, "prototypes", None))
+        self._module, self._optimizer = self._set_up()
+        self._loss = torch.zeros((), device=fabric.device)
+        self._losses = 0
+        # Batches since the last line of the log in this process, for its speed.
+        self._timed = 0
+        self._last_loss, self._last_rate = math.nan, 0.0
+        self._features: list[Tensor] = []
+        self._outcome: Outcome | None = None
+
+    def _set_up(self) -> tuple[Any, Any]:
+        method = self.method.to(memory_format=torch.channels_last)
+        optimizer = create_optimizer(self.config, method)
+        if self.config.compile:
+            self.method.backbone.compile()
+        module, wrapped = self._fabric.setup(method, optimizer)
+        self._views.to(self._fabric.device)
+        return module, wrapped
+
+    def resume(self) -> None:
+        """Go on from the checkpoint.
+
+        Raises:
+            ConfigError: It belongs to another configuration, or to other slices.
+            WeightsError: It cannot be read.
+        """
+        content = read_training_checkpoint(self._file)
+        earlier, own = json.loads(content["config"]), json.loads(json.dumps(self.config.deciding()))
+        for option, value in own.items():
+            if earlier.get(option) != value:
+                raise ConfigError(
+                    f"--{option.replace('_', '-')} was {earlier.get(option)} when {self._file} was written, now "
+                    f"it is {value}: resume with the same options, or start again in another folder"
+                )
+        if content["digest"] != self._digest:
+            raise ConfigError(
+                f"{self._file} was trained on other slices than the run holds now: start again in another folder"
+            )
+        load_module_state(self.method, content["module"], self._file)
+        self._optimizer.load_state_dict(content["optimizer"])
+        self._fabric.strategy.precision.load_state_dict(content["precision"])
+        restore_random_state(content["random"])
+        self.step, self.seconds = content["step"], content["seconds"]
+        self.lines, self.alarms = content["lines"], content["alarms"]
+        self._loss.copy_(content["loss"])
+        self._losses = content["losses"]
+        self._features = [features.to(self._fabric.device) for features in content["features"]]
+        self._alarm.restore(content["alarm"])
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        if not self._fabric.is_global_zero:
+            return
+        write_checkpoint(
+            self._file,
+            {
+                "config": json.dumps(self.config.deciding()),
+                "digest": self._digest,
+                "module": module_state(self.method),
+                "optimizer": self._optimizer.state_dict(),
+                "precision": self._fabric.strategy.precision.state_dict(),
+                "random": random_state(),
+                "step": self.step,
+                "seconds": self.seconds,
+                "lines": self.lines,
+                "alarms": self.alarms,
+                "loss": self._loss.cpu(),
+                "losses": self._losses,
+                "features": [features.cpu() for features in self._features],
+                "alarm": self._alarm.state(),
+            },
+        )
+
+    def run(self, records: Records | None, stop: StopRequest) -> None:
+        """Train to the end.
+
+        Raises:
+            Interrupted: Someone asked to stop; the checkpoint is there.
+            TrainingError: The loss is not a number any more.
+        """
+        self._records = records
+        self._module.train()
+        self._clock = self._saved = self._logged = time.perf_counter()
+        while self.step < self.steps:
+            epoch, done = divmod(self.step, self.steps_per_epoch)
+            # Closing ends the thread that reads ahead.
+            with closing(self._batches.epoch(epoch, start_step=done * self.config.accumulate)) as batches:
+                while self.step < min(self.steps, (epoch + 1) * self.steps_per_epoch):
+                    self._one_step(epoch, batches)
+                    self._after_step(epoch)
+                    if self.step % self.steps_per_epoch and self._must_stop(stop):
+                        self._stop(epoch)
+            self._finish_epoch(epoch)
+            if self.step < self.steps and self._must_stop(stop):
+                self._stop(epoch)
+        self._tick()
+        self.save()
+
+    def _one_step(self, epoch: int, batches: Generator[Batch, None, None]) -> None:
+        moment = Moment(epoch=epoch, step=self.step, steps=self.steps)
+        rate = learning_rate(self.config, self.step, self.steps, self.steps_per_epoch)
+        set_learning_rate(self._optimizer, rate)
+        self.method.before_step(moment)
+        for part in range(self.config.accumulate):
+            pixels, _ = next(batches)
+            batch = self.step * self.config.accumulate + part
+            generator = view_generator(self.config.seed, epoch, batch, rank=self._fabric.global_rank)
+            views = self._views(pixels, generator)
+            last = part == self.config.accumulate - 1
+            with self._fabric.no_backward_sync(self._module, enabled=not last):
+                outcome = self._module(views, moment)
+                self._fabric.backward(outcome.loss / self.config.accumulate)
+            self._loss += outcome.loss.detach()
+            self._losses += 1
+            self._timed += 1
+        self.method.after_backward(moment)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.step += 1
+        self.method.after_step(moment._replace(step=self.step))
+        self._remember(outcome)
+
+    def _remember(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._features.append(outcome.features)
+        while sum(map(len, self._features[1:])) >= RANKED:
+            self._features.pop(0)
+
+    def _after_step(self, epoch: int) -> None:
+        if self.step % self.config.log_every == 0 or self.step == self.steps:
+            self._log(epoch)
+            if time.perf_counter() - self._saved > 60 * self.config.checkpoint_minutes:
+                self._tick()
+                self.save()
+                self._saved = time.perf_counter()
+        self._progress(
+            PretrainProgress(
+                stage="training",
+                done=self.step,
+                total=self.steps,
+                epoch=epoch + 1,
+                epochs=self.epochs,
+                loss=self._last_loss,
+                images_per_second=self._last_rate,
+            )
+        )
+
+    def _log(self, epoch: int) -> None:
+        assert self._outcome is not None
+        # Reading the loss waits for the device, so it is done now and then only.
+        mean: Any = self._fabric.all_reduce(self._loss / self._losses, reduce_op="mean")
+        loss = float(mean)
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} at step {self.step}: the training has diverged: take a smaller "
+                "--learning-rate or --precision 32"
+            )
+        now = time.perf_counter()
+        images = self._timed * self.config.batch_size * self._fabric.world_size
+        self._last_loss, self._last_rate = loss, images / max(now - self._logged, 1e-9)
+        self._logged = now
+        self._loss.zero_()
+        self._losses = self._timed = 0
+        line: Line = {
+            "step": self.step,
+            "epoch": epoch,
+            "loss": loss,
+            "learning_rate": self._optimizer.param_groups[0]["lr"],
+            "images_per_second": round(self._last_rate, 2),
+            "feature_std": feature_std(self._outcome.features),
+        }
+        alarm = self._alarm.check(
+            loss=loss, features=self._outcome.features, assignments=self._outcome.assignments
+        )
+        if alarm and alarm not in self.alarms:
+            self.alarms.append(alarm)
+        self._record(line)
+
+    def _finish_epoch(self, epoch: int) -> None:
+        line: Line = {"step": self.step, "epoch": epoch, "rankme": rankme(torch.cat(self._features)[-RANKED:])}
+        self._features.clear()
+        if self._probe is not None:
+            self._progress(PretrainProgress(stage="probing", done=self.step, total=self.steps))
+            line["knn_accuracy"] = self._probe.accuracy(self.method.backbone, self._fabric.device)
+            self._module.train()
+        self._record(line)
+
+    def _record(self, line: Line) -> None:
+        self.lines.append(line)
+        if self._records is not None:
+            self._records.add(line)
+
+    def _must_stop(self, stop: StopRequest) -> bool:
+        if self._fabric.world_size == 1:
+            return bool(stop)
+        # All must stop at the same step; asking each other at each would cost time.
+        if self.step % self.config.log_every and self.step % self.steps_per_epoch:
+            return False
+        asked = torch.tensor(float(bool(stop)), device=self._fabric.device)
+        return bool(self._fabric.all_reduce(asked, reduce_op="sum"))
+
+    def _stop(self, epoch: int) -> None:
+        self._tick()
+        self.save()
+        raise Interrupted(
+            f"interrupted at step {self.step} of {self.steps} (epoch {epoch + 1} of {self.epochs}); the same "
+            "command with --resume goes on from there"
+        )
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.seconds += now - self._clock
+        self._clock = now
