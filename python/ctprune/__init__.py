@@ -14,6 +14,8 @@ from ctprune._core import __version__
 if TYPE_CHECKING:
     from ctprune import phantom
     from ctprune.backbone import load_backbone
+    from ctprune.comparison.compare import compare
+    from ctprune.comparison.comparison import Comparison
     from ctprune.config import ReduceConfig
     from ctprune.cosine import CosineSelection, cosine_exemplars
     from ctprune.errors import (
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 # Imported when first used: `ctprune --help` must not wait for numpy and pyarrow.
 _HOMES = {
     "backbone": ["load_backbone"],
+    "comparison.compare": ["compare"],
+    "comparison.comparison": ["Comparison"],
     "config": ["ReduceConfig"],
     "cosine": ["CosineSelection", "cosine_exemplars"],
     "errors": [
@@ -86,6 +90,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Comparison",
     "ConfigError",
     "CosineSelection",
     "CtpruneError",
@@ -116,6 +121,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "build_store",
+    "compare",
     "cosine_exemplars",
     "dhash",
     "export_kept",

@@ -56,8 +56,7 @@ def sweep(
     Args:
         run: Folder of a finished run, or its manifest.
         methods: Some of `hash`, `ssim`, `mi`, `deep`. `hash` reads no pixel, `ssim` and `mi` read each once,
-            within volumes only; `deep` takes the embeddings beside the
-            manifest, and makes those that are missing.
+            within volumes only; `deep` takes the embeddings beside the manifest, and makes those that are missing.
         thresholds: For some of the methods those to try. Default: all radii with `hash`, else those
             among which `--keep` chooses.
         scope: Compare slices within their `volume` or within the whole `dataset`; default: as the run did.

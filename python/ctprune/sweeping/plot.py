@@ -63,11 +63,15 @@ def _draw_method(panel: Axes, result: Sweep, method: dict[str, Any]) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
     thresholds, fractions = result.curve(method["name"])
-    # Where no threshold drops anything more, there is nothing to see.
-    shown = max((fractions > fractions.min()).nonzero()[0], default=0) + 3
-    thresholds, fractions = thresholds[:shown], fractions[:shown]
+    # Where thresholds drop nothing yet or nothing more, there is nothing to see.
+    falling = (fractions > fractions.min()).nonzero()[0]
+    dropping = (fractions < fractions.max()).nonzero()[0]
+    shown = slice(max(int(min(dropping, default=0)) - 2, 0), int(max(falling, default=0)) + 3)
+    thresholds, fractions = thresholds[shown], fractions[shown]
     panel.plot(thresholds, 100 * fractions, color=_LINE, marker=".", markersize=4, linewidth=1.2)
     panel.set_yscale("log")
+    # Room for what is written beside the curve.
+    panel.margins(x=0.2 if thresholds[0] > thresholds[-1] else 0.05)
     lowest = min(0.04, float(result.table["kept_fraction"].to_numpy().min()))
     panel.set_ylim(100 * lowest * 0.8, 130)
     panel.set_yticks([tick for tick in (0.01, 0.1, 1, 5, 10, 25, 50, 100) if tick >= 80 * lowest])

@@ -1,0 +1,75 @@
+"""`ctprune compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ctprune.comparison.comparison import Comparison
+
+
+def command(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RESULT...", help="Folders of two or more finished fine-tunings.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for comparison.html, comparison.json, table.md and table.tex.")
+    ] = None,
+    name: Annotated[list[str] | None, typer.Option(help="What to call a result; once for each, in order.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Compare each result with this one alone; default every pair.")
+    ] = None,
+    correction: Annotated[str, typer.Option(help="For many comparisons: holm or benjamini-hochberg.")] = "holm",
+    resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Compare fine-tuned models on the same images and say which differences are larger than the noise.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage.
+    """
+    from ctprune.comparison.compare import PAGE_NAME, compare
+    from ctprune.errors import ConfigError
+
+    if out is None:
+        raise ConfigError("--out is missing: name a folder for the comparison, such as --out comparison/")
+    found = compare(
+        runs,
+        out=out,
+        names=name or None,
+        reference=reference,
+        correction=correction,
+        resamples=resamples,
+        seed=seed,
+    )
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+    elif not quiet:
+        _print(found, out / PAGE_NAME)
+
+
+def _print(found: Comparison, page: Path) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ctprune.comparison.tables import count_text, measure_text
+
+    table = Table(title=f"ctprune compare, {len(found.results[0].images):,} images", title_justify="left")
+    table.add_column("result", no_wrap=True)
+    for heading in ("slices", "seeds", "AUC", "accuracy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for result, measures in zip(found.results, found.measures, strict=True):
+        shown = [escape(measure_text(measures[name])) for name in ("auc", "accuracy")]
+        table.add_row(escape(result.name), count_text(result.slices), str(len(result.seeds)), *shown)
+    Console(highlight=False).print(table)
+    for pair in found.pairs:
+        typer.echo(pair.sentence)
+    for note in found.notes:
+        typer.echo(f"Note: {note}")
+    typer.echo(f"page: {page}")

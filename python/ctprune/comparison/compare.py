@@ -1,0 +1,88 @@
+"""From folders of results to a folder with the comparison."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ctprune.atomic import check_writable, replace_file
+from ctprune.comparison.comparison import Comparison, compare_results
+from ctprune.comparison.result import load_result
+from ctprune.errors import ConfigError
+
+JSON_NAME = "comparison.json"
+PAGE_NAME = "comparison.html"
+MARKDOWN_NAME = "table.md"
+LATEX_NAME = "table.tex"
+
+
+def compare(
+    runs: Sequence[str | os.PathLike[str]],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    names: Sequence[str] | None = None,
+    reference: str | None = None,
+    correction: str = "holm",
+    resamples: int = 2000,
+    seed: int = 0,
+    title: str | None = None,
+) -> Comparison:
+    """Compare results of `ctprune.finetune` that were measured on the same images.
+
+    Each measure's mean over seeds has a 95 % interval by resampling images (whole patients, where they are known)
+    and seeds; differences are taken on the same resamples. DeLong's test is that of the predictions averaged over
+    seeds, for each class against the rest where there are more than two.
+
+    Args:
+        runs: Folders of two or more finished results.
+        out: Folder for `comparison.json`, `comparison.html`, `table.md` and `table.tex`; None writes nothing.
+        names: What to call the results; default the folders' names.
+        reference: Compare each result with this one alone; default every pair.
+        correction: For many comparisons: `holm` or `benjamini-hochberg`.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap; the same gives the same numbers.
+        title: Heading of the page.
+
+    Raises:
+        SourceError: A folder is not there.
+        EvaluationError: A folder holds no finished result, or they cannot be compared with each other.
+        ConfigError: An option cannot be used.
+        OutputError: The result cannot be written.
+    """
+    if names is not None and len(names) != len(runs):
+        raise ConfigError(f"--name: expected one for each of {len(runs)} results, found {len(names)}")
+    if out is not None:
+        check_writable(Path(out))
+    called = _distinct_names(runs) if names is None else list(names)
+    results = [load_result(run, name=name) for run, name in zip(runs, called, strict=True)]
+    found = compare_results(results, reference=reference, correction=correction, resamples=resamples, seed=seed)
+    if out is not None:
+        write_comparison(
+            found, Path(out), title=title or " against ".join(called[:3]) + (" …" if called[3:] else "")
+        )
+    return found
+
+
+def write_comparison(comparison: Comparison, out: Path, *, title: str) -> None:
+    """Write a comparison's four files; `comparison.json`, the last one, says that all are there."""
+    from ctprune.comparison.page import write_page
+    from ctprune.comparison.tables import latex, markdown
+
+    texts = {MARKDOWN_NAME: markdown(comparison), LATEX_NAME: latex(comparison)}
+    write_page(out / PAGE_NAME, {"Result": comparison}, title=title)
+    texts[JSON_NAME] = json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    for name, text in texts.items():
+        with replace_file(out / name) as beside:
+            beside.write_text(text, encoding="utf-8")
+
+
+def _distinct_names(runs: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """The folders' own names, with as many of their parents as it takes to tell them apart."""
+    paths = [Path(os.path.abspath(run)).parts for run in runs]
+    for depth in range(1, max(map(len, paths), default=1) + 1):
+        names = ["/".join(parts[-depth:]) for parts in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise ConfigError("a result is named twice: name each folder once")

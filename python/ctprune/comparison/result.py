@@ -1,0 +1,206 @@
+"""Finished results of `ctprune finetune`, as a comparison reads them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ctprune.errors import EvaluationError, SourceError
+
+METRICS_NAME = "metrics.json"
+PREDICTIONS_NAME = "predictions.parquet"
+
+#: Versions of the two files that are read.
+METRICS_VERSION = 1
+PREDICTIONS_VERSION = 1
+
+_COLUMNS = ("seed", "split", "image", "patient", "label", "probabilities")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One model, trained with one or several seeds, and what it said of each image of one split.
+
+    Attributes:
+        name: What it is called in the comparison.
+        path: The folder, as it was given.
+        classes: In the order of the columns of `probabilities`.
+        split: Which part of the data was evaluated.
+        selection_split: Which part chose the epoch; None where it is not said.
+        seeds: Of the repetitions.
+        images: Names of the images, sorted.
+        labels: (images,), index of the class.
+        probabilities: (seeds, images, classes).
+        patients: Of each image, None where not known.
+        config: How it was trained.
+        weights: Metadata of the weights that it began with; None for random ones.
+        seconds: What the fine-tuning took.
+    """
+
+    name: str
+    path: str
+    classes: tuple[str, ...]
+    split: str
+    selection_split: str | None
+    seeds: tuple[int, ...]
+    images: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+    patients: tuple[str | None, ...]
+    config: dict[str, Any]
+    weights: dict[str, Any] | None
+    seconds: float | None
+
+    @property
+    def slices(self) -> int | None:
+        """How many slices the weights were pre-trained on; 0 for random weights, None where not known."""
+        found = self._of_weights("slices")
+        return None if found is None else int(found)
+
+    @property
+    def pretraining_seconds(self) -> float | None:
+        """How long the pre-training took; 0 for random weights, None where not known."""
+        return self._of_weights("seconds")
+
+    def _of_weights(self, key: str) -> float | None:
+        if self.weights is None:
+            return 0.0
+        found = self.weights.get(key)
+        return float(found) if isinstance(found, (int, float)) else None
+
+
+def load_result(folder: str | os.PathLike[str], *, name: str | None = None) -> Result:
+    """Read the folder of a finished fine-tuning.
+
+    Raises:
+        SourceError: There is no such folder.
+        EvaluationError: It holds no finished result, or one that this version does not read.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise SourceError(f"{folder}: no such folder: name the --out of a finished 'ctprune finetune'")
+    metrics = _read_metrics(path / METRICS_NAME)
+    table, classes = _read_predictions(path / PREDICTIONS_NAME)
+    split = str(metrics.get("evaluated_split", "test"))
+    table = table.filter(pc.equal(table["split"], split))
+    if not table.num_rows:
+        raise EvaluationError(
+            f"{path / PREDICTIONS_NAME}: expected predictions of the split {split!r}, found none"
+        )
+    weights = metrics.get("weights")
+    return Result(
+        name=path.resolve().name if name is None else name,
+        path=os.fspath(folder),
+        classes=classes,
+        split=split,
+        selection_split=metrics.get("selection_split"),
+        config=dict(metrics.get("config", {})),
+        weights=None if weights is None else dict(weights.get("metadata") or {}),
+        seconds=metrics.get("seconds"),
+        **_by_seed(path / PREDICTIONS_NAME, table, classes),
+    )
+
+
+def _read_metrics(file: Path) -> dict[str, Any]:
+    try:
+        found = dict(json.loads(file.read_text()))
+    except FileNotFoundError:
+        raise EvaluationError(
+            f"{file.parent}: expected a finished result of 'ctprune finetune', found no {file.name}"
+        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise EvaluationError(f"{file}: expected the measures of 'ctprune finetune': {error}") from None
+    if found.get("metrics_version") != METRICS_VERSION:
+        raise EvaluationError(f"{file}: expected version {METRICS_VERSION}, found {found.get('metrics_version')}")
+    return found
+
+
+def _read_predictions(file: Path) -> tuple[pa.Table, tuple[str, ...]]:
+    try:
+        table = pq.read_table(file)
+        metadata = json.loads((table.schema.metadata or {})[b"ctprune"])
+        version, classes = metadata["predictions_version"], tuple(metadata["classes"])
+    except FileNotFoundError:
+        raise EvaluationError(f"{file}: expected predictions, found no such file") from None
+    except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):
+        raise EvaluationError(
+            f"{file}: expected predictions written by 'ctprune finetune', found others"
+        ) from None
+    if version != PREDICTIONS_VERSION:
+        raise EvaluationError(f"{file}: expected predictions of version {PREDICTIONS_VERSION}, found {version}")
+    missing = [column for column in _COLUMNS if column not in table.column_names]
+    if missing:
+        raise EvaluationError(f"{file}: expected a column {missing[0]!r}, found none")
+    return table, classes
+
+
+def _by_seed(file: Path, table: pa.Table, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Sort the rows by seed and image, and check that every seed has the same images."""
+    table = table.sort_by([("seed", "ascending"), ("image", "ascending")])
+    seeds = sorted(set(table["seed"].to_pylist()))
+    count = table.num_rows // len(seeds)
+    images, labels = table["image"].to_pylist(), table["label"].to_pylist()
+    first = images[:count]
+    if images != first * len(seeds) or len(set(first)) != count or labels != labels[:count] * len(seeds):
+        raise EvaluationError(f"{file}: expected the same images once for each seed, found others")
+    unknown = set(labels) - set(classes)
+    if unknown:
+        raise EvaluationError(f"{file}: label {sorted(unknown)[0]!r} is none of the classes {', '.join(classes)}")
+    flat = table["probabilities"].combine_chunks().flatten().to_numpy()
+    if flat.size != table.num_rows * len(classes):
+        raise EvaluationError(f"{file}: expected {len(classes)} probabilities for each image, found others")
+    index = {name: number for number, name in enumerate(classes)}
+    return {
+        "seeds": tuple(seeds),
+        "images": tuple(first),
+        "labels": np.array([index[label] for label in labels[:count]]),
+        "probabilities": flat.astype(np.float64).reshape(len(seeds), count, len(classes)),
+        "patients": tuple(table["patient"].to_pylist()[:count]),
+    }
+
+
+def check_comparable(results: Sequence[Result]) -> None:
+    """Refuse results that were not measured on the same images with the same labels.
+
+    Raises:
+        EvaluationError: Fewer than two, names given twice, or other classes, images, labels or patients.
+    """
+    if len(results) < 2:
+        raise EvaluationError(f"expected two or more results to compare, found {len(results)}")
+    names = [result.name for result in results]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise EvaluationError(f"two results are called {twice[0]!r}: give each a name of its own with --name")
+    first = results[0]
+    for other in results[1:]:
+        pair = f"{first.path} and {other.path}"
+        if other.classes != first.classes:
+            raise EvaluationError(
+                f"{pair} have other classes: {', '.join(first.classes)} against {', '.join(other.classes)}"
+            )
+        if other.images != first.images:
+            here, there = set(first.images), set(other.images)
+            raise EvaluationError(
+                f"{pair} were not measured on the same images: {len(here - there):,} only in the first, "
+                f"{len(there - here):,} only in the second, {len(here & there):,} in both"
+            )
+        differing = int((first.labels != other.labels).sum())
+        if differing:
+            raise EvaluationError(f"{pair} have the same images, but {differing:,} of them have other labels")
+        if other.patients != first.patients:
+            raise EvaluationError(f"{pair} have the same images, but do not agree on whose they are")
+        if other.config.get("positive") != first.config.get("positive"):
+            raise EvaluationError(
+                f"{pair} take another class as the positive one: {first.config.get('positive')} against "
+                f"{other.config.get('positive')}"
+            )

@@ -1,0 +1,75 @@
+"""Finished fine-tunings as `ctprune finetune` writes them, made up for the tests of what reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+CLASSES = ("NonCOVID", "COVID")
+
+
+def write_result(
+    folder: Path,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    classes: Sequence[str] = CLASSES,
+    patients: Sequence[str | None] | None = None,
+    images: Sequence[str] | None = None,
+    split: str = "test",
+    selection_split: str = "val",
+    weights: dict[str, Any] | None = None,
+    config: dict[str, Any] | None = None,
+) -> Path:
+    """Write predictions (seeds, images, classes) of one model as a finished result."""
+    seeds, count = probabilities.shape[:2]
+    folder.mkdir(parents=True)
+    names = [f"image-{i:04}.png" for i in range(count)] if images is None else list(images)
+    known = [None] * count if patients is None else list(patients)
+    table = pa.table(
+        {
+            "seed": pa.array(np.repeat(np.arange(seeds), count)),
+            "split": pa.array([split] * seeds * count),
+            "image": pa.array(names * seeds),
+            "patient": pa.array(known * seeds, pa.string()),
+            "label": pa.array([classes[label] for label in labels] * seeds),
+            "probabilities": pa.array(probabilities.reshape(-1, len(classes)).tolist(), pa.list_(pa.float64())),
+        }
+    )
+    metadata = {"predictions_version": 1, "classes": list(classes), "config": config or {}}
+    pq.write_table(
+        table.replace_schema_metadata({"ctprune": json.dumps(metadata)}), folder / "predictions.parquet"
+    )
+    metrics = {
+        "metrics_version": 1,
+        "config": config or {"mode": "finetune", "positive": None},
+        "classes": list(classes),
+        "splits": {split: count},
+        "weights": None if weights is None else {"path": "pre", "sha256": "0" * 64, "metadata": weights},
+        "evaluated_split": split,
+        "selection_split": selection_split,
+        "per_seed": [],
+        "pooled": {},
+        "seconds": 12.5,
+        "data_digest": "0" * 64,
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return folder
+
+
+def predictions(
+    labels: np.ndarray, *, skill: float, seeds: int, seed: int, classes: int = 2, shared: np.ndarray | None = None
+) -> np.ndarray:
+    """Probabilities (seeds, images, classes) of a model of this skill; seeds differ a little."""
+    random = np.random.default_rng(seed)
+    shape = (len(labels), classes)
+    base = random.normal(size=shape) if shared is None else shared
+    logits = base + skill * np.eye(classes)[labels] + 0.25 * random.normal(size=(seeds, *shape))
+    exp = np.exp(logits)
+    return exp / exp.sum(axis=2, keepdims=True)
