@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         UnreadableError,
         WeightsError,
     )
+    from ctprune.experiment.run import ExperimentResult, run_experiment
     from ctprune.export import ExportConfig, Exported, export_kept
     from ctprune.finetuning.prediction import Predictions, predict
     from ctprune.finetuning.result import FinetuneResult
@@ -71,6 +72,7 @@ _HOMES = {
         "UnreadableError",
         "WeightsError",
     ],
+    "experiment.run": ["ExperimentResult", "run_experiment"],
     "export": ["ExportConfig", "Exported", "export_kept"],
     "finetuning.prediction": ["Predictions", "predict"],
     "finetuning.result": ["FinetuneResult"],
@@ -95,6 +97,7 @@ __all__ = [
     "CosineSelection",
     "CtpruneError",
     "EvaluationError",
+    "ExperimentResult",
     "ExportConfig",
     "Exported",
     "FinetuneResult",
@@ -135,6 +138,7 @@ __all__ = [
     "pretrain",
     "read_volume",
     "reduce",
+    "run_experiment",
     "select_exemplars",
     "ssim",
     "sweep",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ctprune.cli import compare, finetune, info, phantom, predict, pretrain, reduce, report, sweep
+from ctprune.cli import compare, finetune, info, phantom, predict, pretrain, reduce, report, run, sweep
 from ctprune.cli.output import FAILED, INTERRUPTED, WRONG_USAGE, print_error
 
 
@@ -42,6 +42,7 @@ app.command(
 )(finetune.command)
 app.command("predict", epilog="Example: ctprune predict ft/ slices/")(predict.command)
 app.command("compare", epilog="Example: ctprune compare ft-all/ ft-hash6/ --out comparison/")(compare.command)
+app.command("run", epilog="Example: ctprune run experiments/small.yaml --dry-run")(run.command)
 app.command("info", epilog="Example: ctprune info run/")(info.command)
 app.command("report", epilog="Example: ctprune report run/")(report.command)
 app.command("phantom", epilog="Example: ctprune phantom dicoms/ --patients 4 --seed 1")(phantom.command)

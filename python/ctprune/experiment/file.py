@@ -1,0 +1,334 @@
+"""The experiment's file: read, variables put in, and every key checked before anything starts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctprune.errors import ConfigError, SourceError
+from ctprune.evaluation.correction import CORRECTIONS
+from ctprune.experiment.options import check_options
+from ctprune.extras import extra
+
+#: Keys of the file; those that begin with `x-` are for anchors and not looked at.
+_KEYS = (
+    "name",
+    "description",
+    "variables",
+    "sources",
+    "reductions",
+    "pretrainings",
+    "baselines",
+    "tasks",
+    "seeds",
+    "comparison",
+)
+_REQUIRED = ("sources", "reductions", "pretrainings", "tasks")
+
+#: What a pre-training may say beside its own options: where in the grid it stands, and whose steps it takes.
+_PLACE = ("sources", "reductions", "steps_of")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """One way of pre-training, and for which sources and reductions it is carried out.
+
+    Attributes:
+        options: As for `ctprune.pretrain`.
+        sources: Names of sources.
+        reductions: Names of reductions.
+        steps_of: Name of the pre-training whose number of optimizer steps this one takes, too.
+    """
+
+    options: dict[str, Any]
+    sources: tuple[str, ...]
+    reductions: tuple[str, ...]
+    steps_of: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentFile:
+    """What the file says; mappings keep its order.
+
+    Attributes:
+        name: Heading of the comparison.
+        description: A paragraph below it.
+        sources: By name, folders or files.
+        reductions: By name, options of `ctprune.reduce`.
+        pretrainings: By name.
+        baselines: By name, options of `ctprune.finetune` for models without a pre-training of their own.
+        tasks: By name, options of `ctprune.finetune` with `data`.
+        pretraining_seeds: Each pre-training is carried out once for each.
+        finetuning_seeds: Each fine-tuning has all of them.
+        comparison: Options of `ctprune.compare`.
+    """
+
+    name: str
+    description: str
+    sources: dict[str, tuple[Path, ...]]
+    reductions: dict[str, dict[str, Any]]
+    pretrainings: dict[str, Pretraining]
+    baselines: dict[str, dict[str, Any]]
+    tasks: dict[str, dict[str, Any]]
+    pretraining_seeds: tuple[int, ...]
+    finetuning_seeds: tuple[int, ...]
+    comparison: dict[str, Any]
+
+
+def load_experiment(file: str | os.PathLike[str], *, variables: Mapping[str, str] | None = None) -> ExperimentFile:
+    """Read and check an experiment's file.
+
+    Args:
+        file: YAML.
+        variables: Values for the file's `variables`; those that it names without a value must be here.
+
+    Raises:
+        SourceError: There is no such file, or a source or a task's data are not there.
+        ConfigError: The file is not as it should be: the sentence names the key, what was expected and what found.
+    """
+    path = Path(file)
+    content = _read(path)
+    try:
+        return _Checked(_with_variables(content, dict(variables or {}))).experiment(path.stem)
+    except (ConfigError, SourceError) as error:
+        raise type(error)(f"{file}: {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with extra("train", "an experiment's file"):
+        import yaml
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SourceError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: expected YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys such as sources and tasks, found {_kind(content)}")
+    return {key: value for key, value in content.items() if not str(key).startswith("x-")}
+
+
+def _with_variables(content: dict[str, Any], given: dict[str, str]) -> dict[str, Any]:
+    known = content.get("variables") or {}
+    if not isinstance(known, dict):
+        raise ConfigError(f"variables: expected names with values, found {_kind(known)}")
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"--set {name}: expected one of {', '.join(map(str, known)) or 'no variables'}")
+    values = {str(name): _value(str(name), value, given) for name, value in known.items()}
+    missing = [name for name, value in values.items() if value is None]
+    if missing:
+        raise ConfigError(f"variables: {missing[0]} has no value: give one with --set {missing[0]}=…")
+
+    def put_in(value: Any, key: str) -> Any:
+        if isinstance(value, dict):
+            return {name: put_in(item, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
+        if isinstance(value, list):
+            return [put_in(item, f"{key}[{index}]") for index, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        for name in _VARIABLE.findall(value):
+            if name not in values:
+                raise ConfigError(
+                    f"{key}: ${{{name}}} is none of the variables {', '.join(values) or '(there are none)'}"
+                )
+        whole = _VARIABLE.fullmatch(value)
+        if whole:
+            return values[whole[1]]
+        return _VARIABLE.sub(lambda found: str(values[found[1]]), value)
+
+    return {str(key): put_in(value, str(key)) for key, value in content.items() if key != "variables"}
+
+
+def _value(name: str, in_file: Any, given: dict[str, str]) -> Any:
+    """What is given, else what the file says; where the file has a number, what is given must be one."""
+    if name not in given:
+        return in_file
+    if isinstance(in_file, bool) or not isinstance(in_file, (int, float)):
+        return given[name]
+    try:
+        return type(in_file)(given[name])
+    except ValueError:
+        raise ConfigError(f"--set {name}: expected a number such as {in_file}, found {given[name]}") from None
+
+
+class _Checked:
+    """The content of a file on its way to an `ExperimentFile`."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        for key in content:
+            if key not in _KEYS:
+                raise ConfigError(f"{key}: unknown key: expected {', '.join(_KEYS)}")
+        for key in _REQUIRED:
+            if not content.get(key):
+                raise ConfigError(f"{key}: expected at least one, found none")
+        self._content = content
+
+    def experiment(self, stem: str) -> ExperimentFile:
+        sources = {name: _paths(f"sources.{name}", value) for name, value in self._group("sources").items()}
+        reductions = {name: self._options("reductions", name) for name in self._group("reductions")}
+        seeds = self._seeds()
+        pretrainings = {
+            name: self._pretraining(name, tuple(sources), tuple(reductions))
+            for name in self._group("pretrainings")
+        }
+        for name, pretraining in pretrainings.items():
+            _check_steps_of(name, pretraining, pretrainings)
+        experiment = ExperimentFile(
+            name=_text("name", self._content.get("name", stem)),
+            description=_text("description", self._content.get("description", "")),
+            sources=sources,
+            reductions=reductions,
+            pretrainings=pretrainings,
+            baselines={name: self._options("baselines", name) for name in self._group("baselines")},
+            tasks={name: self._task(name) for name in self._group("tasks")},
+            pretraining_seeds=seeds[0],
+            finetuning_seeds=seeds[1],
+            comparison=self._comparison(),
+        )
+        return experiment
+
+    def _group(self, key: str) -> dict[str, Any]:
+        found = self._content.get(key) or {}
+        if not isinstance(found, dict):
+            raise ConfigError(f"{key}: expected names with options, found {_kind(found)}")
+        for name in found:
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise ConfigError(
+                    f"{key}: {name!r} is no name: expected letters, digits and . _ + -, as it becomes a folder's"
+                )
+        return found
+
+    def _options(self, group: str, name: str, *, besides: tuple[str, ...] = ()) -> dict[str, Any]:
+        found = self._group(group)[name]
+        found = {} if found is None else found
+        if not isinstance(found, dict):
+            raise ConfigError(f"{group}.{name}: expected options, found {_kind(found)}")
+        # An option without a value is none: that is how an entry takes back what an anchor gave it.
+        options = {str(key): value for key, value in found.items() if key not in besides and value is not None}
+        check_options(group, name, options, besides=besides)
+        return options
+
+    def _pretraining(self, name: str, sources: tuple[str, ...], reductions: tuple[str, ...]) -> Pretraining:
+        options = self._options("pretrainings", name, besides=_PLACE)
+        given = self._group("pretrainings")[name] or {}
+        steps_of = given.get("steps_of")
+        return Pretraining(
+            options=options,
+            sources=_chosen(f"pretrainings.{name}.sources", given.get("sources"), sources),
+            reductions=_chosen(f"pretrainings.{name}.reductions", given.get("reductions"), reductions),
+            steps_of=None if steps_of is None else str(steps_of),
+        )
+
+    def _task(self, name: str) -> dict[str, Any]:
+        options = self._options("tasks", name)
+        if not options.get("data"):
+            raise ConfigError(f"tasks.{name}.data: expected a folder or file of labelled images, found none")
+        for key in ("data", "split", "labels"):
+            if options.get(key) is not None and not Path(str(options[key])).exists():
+                raise SourceError(f"tasks.{name}.{key}: {options[key]}: no such file or folder")
+        return options
+
+    def _seeds(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        found = self._content.get("seeds", {})
+        found = {"finetuning": found} if not isinstance(found, dict) else found
+        for key in found:
+            if key not in ("pretraining", "finetuning"):
+                raise ConfigError(f"seeds.{key}: unknown key: expected pretraining, finetuning")
+        return (
+            _seed_list("seeds.pretraining", found.get("pretraining", 1)),
+            _seed_list("seeds.finetuning", found.get("finetuning", 5)),
+        )
+
+    def _comparison(self) -> dict[str, Any]:
+        found = self._content.get("comparison") or {}
+        known = {"reference": str, "correction": str, "resamples": int, "seed": int}
+        if not isinstance(found, dict):
+            raise ConfigError(f"comparison: expected options, found {_kind(found)}")
+        for key, value in found.items():
+            if key not in known:
+                raise ConfigError(f"comparison.{key}: unknown key: expected {', '.join(known)}")
+            if not isinstance(value, known[key]):
+                raise ConfigError(f"comparison.{key}: expected {known[key].__name__}, found {value!r}")
+        if found.get("correction", "holm") not in CORRECTIONS:
+            raise ConfigError(
+                f"comparison.correction: expected one of {', '.join(CORRECTIONS)}, found {found['correction']}"
+            )
+        return dict(found)
+
+
+def _paths(key: str, value: Any) -> tuple[Path, ...]:
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list) or not given or not all(isinstance(item, str) for item in given):
+        raise ConfigError(f"{key}: expected a folder or a list of folders, found {_kind(value)}")
+    for item in given:
+        if not Path(item).exists():
+            raise SourceError(f"{key}: {item}: no such file or folder")
+    return tuple(Path(item) for item in given)
+
+
+def _chosen(key: str, value: Any, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Some of the names, in their own order; all where none is given."""
+    if value is None:
+        return known
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list) or not given:
+        raise ConfigError(f"{key}: expected names, found {_kind(value)}")
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"{key}: expected some of {', '.join(known)}, found {name}")
+    return tuple(name for name in known if name in given)
+
+
+def _check_steps_of(name: str, pretraining: Pretraining, all_of_them: Mapping[str, Pretraining]) -> None:
+    if pretraining.steps_of is None:
+        return
+    key = f"pretrainings.{name}.steps_of"
+    other = all_of_them.get(pretraining.steps_of)
+    if other is None or pretraining.steps_of == name:
+        others = ", ".join(one for one in all_of_them if one != name)
+        raise ConfigError(
+            f"{key}: expected one of {others or '(there is no other)'}, found {pretraining.steps_of}"
+        )
+    if other.steps_of is not None:
+        raise ConfigError(f"{key}: {pretraining.steps_of} has steps_of itself: name the one that they come from")
+    for option in ("epochs", "steps"):
+        if option in pretraining.options:
+            raise ConfigError(f"pretrainings.{name}: steps_of and {option} exclude each other: give one of them")
+    for kind in ("sources", "reductions"):
+        apart = [one for one in getattr(pretraining, kind) if one not in getattr(other, kind)]
+        if apart:
+            raise ConfigError(f"{key}: {pretraining.steps_of} is not carried out for {kind[:-1]} {apart[0]}")
+
+
+def _seed_list(key: str, value: Any) -> tuple[int, ...]:
+    """A number n of seeds, 0 to n - 1, or the seeds themselves."""
+    given = list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    if (
+        not isinstance(given, list)
+        or not given
+        or not all(isinstance(seed, int) and 0 <= seed < 2**63 for seed in given)
+        or len(set(given)) != len(given)
+    ):
+        raise ConfigError(f"{key}: expected a number of seeds from 1, or different seeds, found {value!r}")
+    return tuple(given)
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{key}: expected text, found {_kind(value)}")
+    return value.strip()
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "keys with values", list: "a list", str: f"the text {value!r}", type(None): "nothing"}
+    return names.get(type(value), repr(value))

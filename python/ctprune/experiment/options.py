@@ -1,0 +1,95 @@
+"""Options of a stage in an experiment's file, checked as the stage itself will check them."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+from ctprune.config import ReduceConfig
+from ctprune.errors import ConfigError
+
+#: Options that are given elsewhere in the file, by group, and where.
+_ELSEWHERE = {
+    "pretrainings": {"seed": "seeds.pretraining is for all"},
+    "tasks": {
+        "seeds": "seeds.finetuning is for all",
+        "weights": "they come from the pre-trainings and baselines",
+        "backbone": "it comes from the pre-trainings and baselines",
+    },
+    "baselines": {
+        "seeds": "seeds.finetuning is for all",
+        "data": "it belongs to a task",
+        "split": "it belongs to a task",
+        "labels": "they belong to a task",
+    },
+}
+
+#: What the experiment gives to a stage's function itself.
+_GIVEN = frozenset({"sources", "out", "progress"})
+
+
+def check_options(group: str, name: str, options: dict[str, Any], *, besides: tuple[str, ...] = ()) -> None:
+    """Refuse an option that the stage does not know or a value that it would not take.
+
+    Args:
+        group: `reductions`, `pretrainings`, `tasks` or `baselines`.
+        name: Of the entry, for the sentence.
+        options: By name, as for the stage's function in Python.
+        besides: Keys that the experiment understands itself, for the sentence.
+
+    Raises:
+        ConfigError: The sentence names the key, what was expected and what found.
+    """
+    elsewhere = _ELSEWHERE.get(group, {})
+    known = [key for key in _known(group) if key not in elsewhere]
+    for key in options:
+        if key in elsewhere:
+            raise ConfigError(f"{group}.{name}.{key}: not here: {elsewhere[key]}")
+        if key not in known:
+            raise ConfigError(
+                f"{group}.{name}.{key}: unknown key: expected some of {', '.join((*besides, *known))}"
+            )
+    try:
+        _configure(group, options)
+    except ConfigError as error:
+        raise ConfigError(f"{group}.{name}: {error}") from None
+    except (TypeError, ValueError, AttributeError, KeyError):
+        # The configurations check ranges and trust callers about types, which the author of a file may get wrong.
+        shown = ", ".join(f"{key}: {value!r}" for key, value in options.items())
+        raise ConfigError(f"{group}.{name}: a value is of another type than expected: {shown}") from None
+
+
+def _known(group: str) -> list[str]:
+    """Names of the options that a stage takes, in its own order."""
+    if group == "reductions":
+        from ctprune.reduction import reduce
+
+        return [key for key in inspect.signature(reduce).parameters if key not in _GIVEN]
+    if group == "pretrainings":
+        from ctprune.pretraining.config import PretrainConfig
+
+        return ["preset", *(field.name for field in dataclasses.fields(PretrainConfig))]
+    from ctprune.finetuning.run import finetune
+
+    return [key for key in inspect.signature(finetune).parameters if key not in _GIVEN]
+
+
+def _configure(group: str, options: dict[str, Any]) -> None:
+    """Make the stage's configuration of the options: it refuses what it cannot use."""
+    if group == "reductions":
+        ReduceConfig(**_fields_of(ReduceConfig, options))
+    elif group == "pretrainings":
+        from ctprune.pretraining.config import PretrainConfig
+
+        given = {key: value for key, value in options.items() if key != "preset"}
+        PretrainConfig.resolve(given, preset_name=options.get("preset"))
+    else:
+        from ctprune.finetuning.config import FinetuneConfig
+
+        FinetuneConfig(**_fields_of(FinetuneConfig, options))
+
+
+def _fields_of(config: type[Any], options: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in dataclasses.fields(config)}
+    return {key: value for key, value in options.items() if key in names}

@@ -1,0 +1,92 @@
+"""The end of an experiment: one comparison for each task, on one page."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ctprune.atomic import replace_file
+from ctprune.comparison.compare import JSON_NAME, LATEX_NAME, MARKDOWN_NAME, PAGE_NAME
+from ctprune.comparison.comparison import COMPARISON_VERSION, Comparison, compare_results
+from ctprune.comparison.page import write_page
+from ctprune.comparison.result import Result, check_comparable, load_result
+from ctprune.comparison.tables import latex, markdown
+from ctprune.experiment.file import ExperimentFile
+from ctprune.experiment.grid import Grid
+
+
+def compare_tasks(experiment: ExperimentFile, grid: Grid, out: Path) -> dict[str, Comparison]:
+    """For each task the comparison of its models; several seeds of a pre-training count as one model."""
+    options = dict(experiment.comparison)
+    return {
+        task: compare_results(
+            [
+                merge_seeds([load_result(step.folder(out), name=name) for step in steps])
+                for name, steps in models.items()
+            ],
+            **options,
+        )
+        for task, models in grid.tasks.items()
+    }
+
+
+def merge_seeds(results: Sequence[Result]) -> Result:
+    """One result with the seeds of all: fine-tunings of one pre-training that was repeated with other seeds."""
+    if len(results) == 1:
+        return results[0]
+    named = [dataclasses.replace(result, name=f"{result.name} {index}") for index, result in enumerate(results)]
+    check_comparable(named)
+    probabilities = np.concatenate([result.probabilities for result in results])
+    weights = [result.weights for result in results if result.weights is not None]
+    mean_seconds = [float(one["seconds"]) for one in weights if one.get("seconds") is not None]
+    first = weights[0] if weights else None
+    return dataclasses.replace(
+        results[0],
+        seeds=tuple(range(len(probabilities))),
+        probabilities=probabilities,
+        weights=None if first is None else first | {"seconds": float(np.mean(mean_seconds or [np.nan]))},
+    )
+
+
+def write_outcome(
+    experiment: ExperimentFile,
+    comparisons: dict[str, Comparison],
+    steps: Sequence[Sequence[str]],
+    folder: Path,
+) -> Path:
+    """Write the page, the numbers and the tables; the page's file."""
+    columns = ("Step", "Stage", "Status", "Seconds", "Result")
+    notes = [experiment.description] if experiment.description else []
+    write_page(
+        folder / PAGE_NAME,
+        comparisons,
+        title=experiment.name,
+        tables=[("Steps", columns, steps)],
+        notes=notes,
+    )
+    texts = {
+        MARKDOWN_NAME: "\n".join(f"## {task}\n\n{markdown(one)}" for task, one in comparisons.items()),
+        LATEX_NAME: "\n".join(f"% {task}\n{latex(one)}" for task, one in comparisons.items()),
+        JSON_NAME: json.dumps(_numbers(experiment, comparisons, steps), indent=2, ensure_ascii=False) + "\n",
+    }
+    for name, text in texts.items():
+        with replace_file(folder / name) as beside:
+            beside.write_text(text, encoding="utf-8")
+    return folder / PAGE_NAME
+
+
+def _numbers(
+    experiment: ExperimentFile, comparisons: dict[str, Comparison], steps: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    return {
+        "comparison_version": COMPARISON_VERSION,
+        "experiment": experiment.name,
+        "description": experiment.description,
+        "steps": [list(step) for step in steps],
+        "tasks": {task: one.to_dict() for task, one in comparisons.items()},
+    }

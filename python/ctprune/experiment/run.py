@@ -1,0 +1,198 @@
+"""Carry an experiment out: step by step, skipping what is there, going on after an interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctprune.atomic import check_writable, replace_file
+from ctprune.comparison.comparison import Comparison
+from ctprune.errors import ConfigError, CtpruneError, Interrupted
+from ctprune.experiment.carry_out import carry_out, facts
+from ctprune.experiment.file import ExperimentFile, load_experiment
+from ctprune.experiment.grid import Grid, Step, build_grid
+from ctprune.experiment.outcome import compare_tasks, write_outcome
+
+#: States of a step, from the first to the last.
+WAITING, RUNNING, DONE, FOUND, FAILED = "waiting", "running", "done", "done before", "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStatus:
+    """Where a step stands.
+
+    Attributes:
+        step: The step.
+        state: `waiting`, `running`, `done`, `done before` (its result was there already) or `failed`.
+        stage: Of a running step, what it is at.
+        seconds: Of a running step so far, of a finished one what it took; None where not known.
+        text: Of a finished step, what came out.
+    """
+
+    step: Step
+    state: str
+    stage: str = ""
+    seconds: float | None = None
+    text: str = ""
+
+    def row(self) -> tuple[str, str, str, str, str]:
+        """The status as a row of text: name, kind, state, seconds, result."""
+        seconds = "" if self.seconds is None else f"{self.seconds:,.1f}"
+        state = f"{self.state}: {self.stage}" if self.stage and self.state == RUNNING else self.state
+        return self.step.name, self.step.kind, state, seconds, self.text
+
+
+StatusCallback = Callable[[tuple[StepStatus, ...]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentResult:
+    """A finished experiment.
+
+    Attributes:
+        out: Its folder.
+        statuses: Of every step, in order.
+        comparisons: For each task, by its name.
+        page: The comparison's page.
+    """
+
+    out: Path
+    statuses: tuple[StepStatus, ...]
+    comparisons: dict[str, Comparison]
+    page: Path
+
+
+def run_experiment(
+    file: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    variables: Mapping[str, str] | None = None,
+    progress: StatusCallback | None = None,
+) -> ExperimentResult:
+    """Carry out an experiment's grid of reductions, pre-trainings and fine-tunings, then compare.
+
+    Each step has a folder of its own under `out`, named by what it is and by the digest of its configuration and
+    inputs. A step whose result is there is not carried out again, so that the same call goes on after an
+    interruption, and a changed file repeats only what the change concerns.
+
+    Args:
+        file: The experiment's file; docs/experiment.md lists its keys.
+        out: Folder for all results; `comparison/` in it holds the page.
+        variables: Values for the file's variables.
+        progress: Called with all statuses whenever one changes.
+
+    Raises:
+        ConfigError: The file is not as it should be; nothing was started.
+        SourceError: A source or a task's data are not there.
+        CtpruneError: A step failed; the sentence names it, and what was finished stays.
+        Interrupted: Ctrl-C; the same call goes on from there.
+    """
+    return Run(load_experiment(file, variables=variables), out, progress=progress).carry_out()
+
+
+class Run:
+    """One experiment on its way. `run_experiment` is the short form."""
+
+    def __init__(
+        self,
+        experiment: ExperimentFile,
+        out: str | os.PathLike[str],
+        *,
+        progress: StatusCallback | None = None,
+    ) -> None:
+        self.experiment = experiment
+        self.out = Path(out)
+        self.grid = build_grid(experiment)
+        _check_grid(experiment, self.grid)
+        self._progress = progress or (lambda _: None)
+        self._statuses = {step: StepStatus(step=step, state=WAITING) for step in self._steps()}
+
+    def statuses(self) -> tuple[StepStatus, ...]:
+        """Where every step stands, in order."""
+        return tuple(self._statuses.values())
+
+    def find(self) -> tuple[StepStatus, ...]:
+        """Which steps' results are there already; carries nothing out and writes nothing."""
+        for step in self._steps():
+            if step.is_finished(self.out):
+                found = facts(step, self.out)
+                self._set(step, FOUND, seconds=found.seconds, text=found.text)
+        return self.statuses()
+
+    def carry_out(self) -> ExperimentResult:
+        """Carry out what is not there yet, then compare."""
+        check_writable(self.out)
+        self.find()
+        self._save_plan()
+        for step in self._steps():
+            if self._statuses[step].state != FOUND:
+                self._carry_out(step)
+        comparisons = compare_tasks(self.experiment, self.grid, self.out)
+        rows = [status.row() for status in self.statuses()]
+        page = write_outcome(self.experiment, comparisons, rows, self.out / "comparison")
+        return ExperimentResult(out=self.out, statuses=self.statuses(), comparisons=comparisons, page=page)
+
+    def _carry_out(self, step: Step) -> None:
+        started = time.perf_counter()
+
+        def running(stage: str) -> None:
+            self._set(step, RUNNING, stage=stage, seconds=time.perf_counter() - started)
+
+        running("")
+        try:
+            carry_out(step, self.out, progress=running)
+        except (Interrupted, KeyboardInterrupt):
+            done = sum(status.state in (DONE, FOUND) for status in self.statuses())
+            raise Interrupted(
+                f"interrupted in {step.kind} {step.name}, after {done} of {len(self._statuses)} steps; the same "
+                "command goes on from there"
+            ) from None
+        except CtpruneError as error:
+            self._set(step, FAILED, seconds=time.perf_counter() - started)
+            raise type(error)(f"{step.kind} {step.name}: {error}") from None
+        found = facts(step, self.out)
+        self._set(step, DONE, seconds=found.seconds, text=found.text)
+
+    def _steps(self) -> tuple[Step, ...]:
+        return self.grid.steps
+
+    def _set(self, step: Step, state: str, **about: Any) -> None:
+        self._statuses[step] = StepStatus(step=step, state=state, **about)
+        self._progress(self.statuses())
+
+    def _save_plan(self) -> None:
+        """Which folder is which step, for those who look into them later."""
+        plan = {
+            "name": self.experiment.name,
+            "steps": [
+                {
+                    "kind": step.kind,
+                    "name": step.name,
+                    "folder": str(step.folder(self.out).relative_to(self.out)),
+                    "digest": step.digest,
+                    "options": step.options,
+                    "inputs": [str(path) for path in step.inputs],
+                    "needs": [str(other.folder(self.out).relative_to(self.out)) for other in step.needs],
+                }
+                for step in self._steps()
+            ],
+        }
+        with replace_file(self.out / "experiment.json") as beside:
+            beside.write_text(json.dumps(plan, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+
+
+def _check_grid(experiment: ExperimentFile, grid: Grid) -> None:
+    names = list(next(iter(grid.tasks.values())))
+    if len(names) < 2:
+        raise ConfigError(
+            f"pretrainings, baselines: expected two or more models to compare, found {names[0]} alone: add a "
+            "pre-training, a reduction or a baseline"
+        )
+    reference = experiment.comparison.get("reference")
+    if reference is not None and reference not in names:
+        raise ConfigError(f"comparison.reference: expected one of {', '.join(names)}, found {reference}")
