@@ -277,7 +277,8 @@ def test_resumed_equals_uninterrupted(
     with monkeypatch.context() as patch:
         patch.setattr("ctprune.pretraining.run.StopRequest", Stopped)
         with pytest.raises(ctprune.Interrupted, match=f"interrupted at step {stop_at} of"):
-            Pretraining(run, tmp_path / "parts", config).carry_out()
+            # There is nothing to go on from yet, so it begins.
+            Pretraining(run, tmp_path / "parts", config, resume=True).carry_out()
     # What chance has done in between must not matter.
     torch.manual_seed(123)
     parts = Pretraining(run, tmp_path / "parts", config, resume=True).carry_out()

@@ -113,12 +113,10 @@ class Pretraining:
         self.config = config
         self._progress = progress or (lambda _: None)
         self._checkpoint = out / FOLDER_NAME / FILE_NAME
-        self._resume = resume
+        # Killed before its first checkpoint, nothing of a training is worth keeping: it begins again.
+        self._resume = resume and (self._checkpoint.is_file() or (out / SUMMARY_NAME).is_file())
         if not (resume and (out / CONFIG_NAME).is_file()):
             check_free(out)
-        elif not (self._checkpoint.is_file() or (out / SUMMARY_NAME).is_file()):
-            # Killed before its first checkpoint: nothing of it is worth keeping, so it begins again.
-            self._resume = False
 
     def carry_out(self) -> PretrainResult:
         """Do all steps."""
