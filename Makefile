@@ -31,7 +31,7 @@ $(PACKAGE): $(TOOLS) $(RUST_SOURCES) pyproject.toml
 	maturin develop --release --quiet
 	touch $@
 
-# Only checks need it, so that the demo does not wait for torch.
+# Only checks and benchmarks need it, so that the demo does not wait for torch.
 $(TRAIN): $(PACKAGE)
 	maturin develop --release --quiet --extras train
 	touch $@
@@ -61,7 +61,7 @@ test-rust: $(TOOLS)
 test-python: $(TRAIN)
 	python -m pytest
 
-$(RIVALS): $(PACKAGE) benches/requirements.txt
+$(RIVALS): $(TRAIN) benches/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
 	touch $@
 

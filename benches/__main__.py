@@ -20,6 +20,7 @@ BENCHMARKS = {
     "decode": (1, 2),
     "selection": (2,),
     "similarity": (1,),
+    "throughput": (2,),
     "reuse": (2,),
 }
 

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import torch
-from PIL import Image
 from torchvision.transforms import v2
 
 import ctprune
 from benches.measure import Contender, Table, compare
+from benches.series import picture
 from ctprune.backbone import create_backbone, save_backbone
 from ctprune.deep import Embedder
 from ctprune.embeddings import embed_slices
@@ -86,16 +85,9 @@ def _plain_loop(paths: list[Path], module: torch.nn.Module, device: torch.device
     found = []
     with torch.inference_mode():
         for start in range(0, len(paths), _BATCH):
-            batch = torch.stack([transform(_picture(path)) for path in paths[start : start + _BATCH]])
+            batch = torch.stack([transform(picture(path)) for path in paths[start : start + _BATCH]])
             found.append(torch.nn.functional.normalize(module(batch.to(device)), dim=1).cpu())
     return torch.cat(found).numpy()
-
-
-def _picture(path: Path) -> Image.Image:
-    dataset = pydicom.dcmread(path)
-    hu = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
-    low, high = hu.min(), hu.max()
-    return Image.fromarray(np.rint((hu - low) * 255 / max(high - low, 1)).astype(np.uint8))
 
 
 if __name__ == "__main__":

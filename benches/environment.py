@@ -30,6 +30,10 @@ _PACKAGES = (
     "Fast-SSIM",
     "numba",
     "pyarrow",
+    "torch",
+    "torchvision",
+    "lightly",
+    "pytorch-lightning",
 )
 
 #: Set for every process and tool alike: glibc keeps freed memory instead of returning it to the system after

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 import pydicom
+from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 import ctprune
@@ -76,6 +77,14 @@ def grey(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     """One slice, linear from [min, max] to [0, 255], rounded with halves to even."""
     low, high = values.min(), values.max()
     return np.rint((values.astype(np.float64) - low) * (255.0 / max(high - low, 1))).astype(np.uint8)
+
+
+def picture(path: Path) -> Image.Image:
+    """A slice as one would write it down: Hounsfield units, then grey from the smallest to the largest."""
+    ds = pydicom.dcmread(path)
+    hu = ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept)
+    low, high = hu.min(), hu.max()
+    return Image.fromarray(np.rint((hu - low) * 255 / max(high - low, 1)).astype(np.uint8))
 
 
 def _phantom(settings: Settings) -> Path:
