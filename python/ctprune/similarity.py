@@ -38,7 +38,7 @@ def ssim(a: _Grey, b: _Grey, *, window: str = "uniform", all_to_all: bool = Fals
     >>> import numpy as np
     >>> ramp = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
     >>> ssim(ramp, ramp), round(ssim(ramp, ramp[:, ::-1]), 3)
-    (1.0, -0.02)
+    (1.0, 0.466)
     """
     return _compare(a, b, all_to_all, lambda a, b: _core.ssim(a, b, window, all_to_all))
 
@@ -64,7 +64,7 @@ def mutual_information(a: _Grey, b: _Grey, *, all_to_all: bool = False) -> Any:
 
     >>> import numpy as np
     >>> ramp = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
-    >>> mutual_information(ramp, 255 - ramp), mutual_information(ramp, ramp.T)
+    >>> mutual_information(ramp, 255 - ramp), round(mutual_information(ramp, ramp.T), 6)
     (2.0, 1.0)
     """
     return _compare(a, b, all_to_all, lambda a, b: _core.mutual_information(a, b, all_to_all))
