@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint
+from ctprune.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -150,7 +150,7 @@ def command(
     """
     from ctprune.finetuning.run import finetune
 
-    with _ProgressBar(hidden=quiet) as bar:
+    with _Bar(hidden=quiet) as bar:
         result = finetune(
             data,
             out=out,
@@ -237,33 +237,12 @@ def _print_hints(result: FinetuneResult) -> None:
             print_hint(f"{count:,} {'file' if count == 1 else 'files'} {what}, such as {name}: {reason}")
 
 
-class _ProgressBar:
+class _Bar(ProgressBar):
     """Progress on stderr: images read, then epochs of each seed."""
 
     def __init__(self, *, hidden: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[state]}"),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=hidden or not sys.stderr.isatty(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("reading images", total=None, state="")
+        super().__init__("reading images", hidden=hidden)
         self._stage = ("reading", 0)
-
-    def __enter__(self) -> _ProgressBar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
     def update(self, now: FinetuneProgress) -> None:
         """Draw this state."""

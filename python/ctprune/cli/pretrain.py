@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.output import print_hint
+from ctprune.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from ctprune.pretraining.run import PretrainResult
@@ -166,7 +166,7 @@ def command(
     assert out is not None
     from ctprune.pretraining.run import Pretraining
 
-    with _ProgressBar(hidden=quiet) as bar:
+    with _Bar(hidden=quiet) as bar:
         result = Pretraining(run, out, resolved, resume=resume, progress=bar.update).carry_out()
     _print_result(result, as_json=as_json, quiet=quiet)
 
@@ -213,34 +213,13 @@ def _print_result(result: PretrainResult, *, as_json: bool, quiet: bool) -> None
             print_hint(f"{left_out:,} slices could not be read and were left out")
 
 
-class _ProgressBar:
+class _Bar(ProgressBar):
     """Progress on stderr: epoch, loss, slices/s, time left."""
 
     def __init__(self, *, hidden: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[detail]}"),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=Console(stderr=True),
-            disable=hidden or not sys.stderr.isatty(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("loading", total=None, detail="")
+        super().__init__("loading", hidden=hidden)
         self._stage = ""
         self._drawn = 0.0
-
-    def __enter__(self) -> _ProgressBar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
     def update(self, progress: PretrainProgress) -> None:
         """Draw this state."""
@@ -257,5 +236,5 @@ class _ProgressBar:
             description = f"epoch {progress.epoch}/{progress.epochs}"
             detail = f"step {detail}  loss {progress.loss:.4f}  {progress.images_per_second:,.0f} slices/s"
         self._bar.update(
-            self._task, description=description, total=progress.total, completed=progress.done, detail=detail
+            self._task, description=description, total=progress.total, completed=progress.done, state=detail
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, summary_table
+from ctprune.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from ctprune.reduction import Progress, Reduction
@@ -157,7 +157,7 @@ def command(
         max_slice_mb=max_slice_mb,
     )
     wanted = ExportConfig.from_options(export, export_dir, png_depth)
-    with _ProgressBar(hidden=quiet) as bar:
+    with _Bar(hidden=quiet) as bar:
         run = Reduction(
             source,
             config,
@@ -229,33 +229,12 @@ def _print_plan(found: Progress, config: dict[str, object], *, as_json: bool, qu
         )
 
 
-class _ProgressBar:
+class _Bar(ProgressBar):
     """Progress on stderr: bytes read of all, slices/s, MB/s, time left."""
 
     def __init__(self, *, hidden: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=hidden or not sys.stderr.isatty(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("finding", total=None, speed="")
+        super().__init__("finding", hidden=hidden)
         self._start = self._bar.get_time()
-
-    def __enter__(self) -> _ProgressBar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
     def update(self, progress: Progress) -> None:
         """Draw this state."""
@@ -263,13 +242,13 @@ class _ProgressBar:
         if progress.stage == "finding":
             # Reading starts where finding ends.
             self._start = now
-            self._bar.update(self._task, description="finding files", speed=f"{progress.files_found:,} files")
+            self._bar.update(self._task, description="finding files", state=f"{progress.files_found:,} files")
             return
         if progress.stage != "reading":
             counts = {"embedding": progress.slices_embedded, "comparing": progress.slices_compared}
             done = counts.get(progress.stage)
             shown = "" if done is None else f"{done:,} slices"
-            self._bar.update(self._task, description=progress.stage, speed=shown)
+            self._bar.update(self._task, description=progress.stage, state=shown)
             return
         seconds = max(now - self._start, 1e-3)
         speed = (
@@ -278,5 +257,5 @@ class _ProgressBar:
         )
         total = max(progress.bytes_to_read, 1)
         self._bar.update(
-            self._task, description="reading", total=total, completed=progress.bytes_read, speed=speed
+            self._task, description="reading", total=total, completed=progress.bytes_read, state=speed
         )
