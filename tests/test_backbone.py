@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torchvision
 
 import ctprune
-
-torch = pytest.importorskip("torch")
-torchvision = pytest.importorskip("torchvision")
-
-from ctprune.backbone import (  # noqa: E402
+from ctprune.backbone import (
     RESNETS,
     backbone_metadata,
     create_backbone,

@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import ctprune
+from ctprune.backbone import create_backbone, save_backbone
+from ctprune.deep import Embedder
+from ctprune.embeddings import embed_slices
 from tests.conftest import Cli
-
-torch = pytest.importorskip("torch")
-
-from ctprune.backbone import create_backbone, save_backbone  # noqa: E402
-from ctprune.deep import Embedder  # noqa: E402
-from ctprune.embeddings import embed_slices  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -11,27 +11,24 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.numpy import load_file
+from sklearn import metrics as sk
 
 import ctprune
+from ctprune.backbone import create_backbone, save_backbone
+from ctprune.finetuning import training
 from ctprune.finetuning.config import FinetuneConfig
+from ctprune.finetuning.heads import TEMPERATURE, NeighborHead, load_head, save_head
 from ctprune.finetuning.images import read_images
+from ctprune.finetuning.network import GreyBackbone, Normalisation, Weights
+from ctprune.finetuning.probes import linear_probe
 from ctprune.finetuning.progress import FinetuneProgress
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.tasks import list_task
+from ctprune.finetuning.training import Training, TrainingSet
 from tests.conftest import Cli
 from tests.labelled import write
-
-torch = pytest.importorskip("torch")
-
-from safetensors.numpy import load_file  # noqa: E402
-from sklearn import metrics as sk  # noqa: E402
-
-from ctprune.backbone import create_backbone, save_backbone  # noqa: E402
-from ctprune.finetuning import training  # noqa: E402
-from ctprune.finetuning.heads import TEMPERATURE, NeighborHead, load_head, save_head  # noqa: E402
-from ctprune.finetuning.network import GreyBackbone, Normalisation, Weights  # noqa: E402
-from ctprune.finetuning.probes import linear_probe  # noqa: E402
-from ctprune.finetuning.training import Training, TrainingSet  # noqa: E402
 
 SMALL: dict[str, Any] = {"backbone": "resnet18", "side": 32, "batch_size": 8, "device": "cpu"}
 
