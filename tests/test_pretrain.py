@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -476,8 +477,12 @@ def test_excluded_slices_do_not_train_and_the_probe_is_logged(archive: Path, run
         os.link(Path(row["source"], row["path"]), folder / f"{number}.dcm")
     config = tiny(exclude=[str(probe / "upper")], exclude_threshold=0, probe=str(probe))
     facts = ctprune.pretrain(run, out=tmp_path / "pre", config=config).summary
-    assert facts["excluded"]["slices_in_store"] >= 12
-    assert facts["slices"] == len(rows) - facts["excluded"]["slices_in_store"]
+    assert facts["excluded"]["slices"] >= 12
+    assert facts["slices"] == len(rows) - facts["excluded"]["slices"]
+    sample = ctprune.pretrain(
+        run, out=tmp_path / "sample", config=dataclasses.replace(config, use="random", probe=None)
+    ).summary
+    assert sample["slices"] == facts["slices"]
     assert 0 <= facts["knn_accuracy"] <= 1
     weights = backbone_metadata(tmp_path / "pre/backbone.safetensors")
     assert str(tmp_path) not in json.dumps(weights)

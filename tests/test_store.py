@@ -106,6 +106,28 @@ def test_a_random_sample_has_as_many_slices_as_were_kept(run: Path, tmp_path: Pa
     assert samples[0].tolist() != samples[1].tolist()
 
 
+def test_a_random_sample_without_some_slices_has_as_many_as_were_kept_of_the_rest(
+    run: Path, tmp_path: Path
+) -> None:
+    manifest = ctprune.Manifest.load(run)
+    status = np.array(manifest.table["status"].to_pylist())
+    kept, dropped = np.flatnonzero(status == "kept"), np.flatnonzero(status == "dropped")
+    barred = np.concatenate([kept[::3], dropped[::2]])
+    sizes, folders = [], []
+    for without in (None, barred, barred[::-1], barred[:-1]):
+        store = ctprune.build_store(run, use="random", side=16, without=without)
+        sizes.append(len(store))
+        folders.append(store.folder.name)
+        if without is not None:
+            assert not np.isin(store.rows, without).any()
+            assert len(store) == len(kept) - len(np.intersect1d(kept, without))
+    assert sizes[0] > sizes[1]
+    assert folders[1] == folders[2]
+    assert len(set(folders)) == 3
+    # The others hold all their slices, so that one store serves every exclusion.
+    assert len(ctprune.build_store(run, side=16, without=barred, out=tmp_path / "kept")) == len(kept)
+
+
 def test_a_store_is_reused_as_long_as_it_fits(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "store"
 

@@ -6,6 +6,7 @@ No epoch of training parses a DICOM file again. A store is a folder of `pixels.n
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -53,6 +54,7 @@ class StoreConfig:
         side: Rows and columns: the shorter side of a slice becomes this, the longer one is cropped in the middle.
         depth: 8 for grey as it was fingerprinted; 16 for HU + 32768 (grey × 257 for 8-bit pictures).
         seed: Seed of the `random` sample; 0 for the others.
+        without: Digest of the slices that the `random` sample is not drawn from; empty for the others.
 
     Raises:
         ConfigError: An option that is out of range.
@@ -62,6 +64,7 @@ class StoreConfig:
     side: int = 256
     depth: int = 8
     seed: int = 0
+    without: str = ""
 
     def __post_init__(self) -> None:
         if self.use not in USES:
@@ -73,13 +76,15 @@ class StoreConfig:
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"--seed {self.seed}: expected 0 to 2^64 - 1")
         if self.use != "random":
-            # No store is built again for a seed that it does not use.
+            # No store is built again for what it does not use.
             object.__setattr__(self, "seed", 0)
+            object.__setattr__(self, "without", "")
 
     @property
     def folder_name(self) -> str:
         """Where such a store lies in a run's folder."""
-        use = f"random-{self.seed}" if self.use == "random" else self.use
+        sample = f"random-{self.seed}-{self.without}".rstrip("-")
+        use = sample if self.use == "random" else self.use
         return f"store-{use}-{self.side}-{self.depth}"
 
 
@@ -154,6 +159,7 @@ def build_store(
     side: int = 256,
     depth: int = 8,
     seed: int = 0,
+    without: npt.NDArray[np.int64] | None = None,
     out: str | os.PathLike[str] | None = None,
     threads: int = 0,
     progress: StoreProgress | None = None,
@@ -170,6 +176,8 @@ def build_store(
         side: Rows and columns of the squares.
         depth: Bits, 8 or 16.
         seed: Seed of the `random` sample.
+        without: Rows of the manifest, int64 of shape (n,), that a `random` sample is not drawn from; it has as
+            many slices as were kept outside of them. The other stores hold them, and a training leaves them out.
         out: Folder of the store; by default one in the run's folder. A store in it that does not fit is replaced.
         threads: Number of threads, 0 for one per core; the result does not depend on it.
         progress: Called a few times a second with the numbers of slices done and of all.
@@ -189,7 +197,8 @@ def build_store(
     >>> store.pixels.shape == (len(store), 32, 32), store.pixels.dtype.name
     (True, 'uint8')
     """
-    config = StoreConfig(use=use, side=side, depth=depth, seed=seed)
+    barred = np.empty(0, np.int64) if without is None else np.unique(without).astype(np.int64)
+    config = StoreConfig(use=use, side=side, depth=depth, seed=seed, without=_digest_of(barred))
     if threads < 0:
         raise ConfigError(f"--threads {threads}: expected 0 (one per core) or more")
     if out is not None:
@@ -204,7 +213,7 @@ def build_store(
     there = _fitting_store(folder, config, digest)
     if there is not None:
         return there
-    rows = _chosen_rows(manifest, config)
+    rows = _chosen_rows(manifest, config, barred)
     with replace_folder(folder) as beside:
         builder = _Builder(manifest, config, threads, progress or (lambda done, of: None))
         builder.write(rows, beside, digest)
@@ -223,12 +232,17 @@ def _fitting_store(folder: Path, config: StoreConfig, digest: str) -> SliceStore
     return store if (store.config, store.manifest_digest) == (config, digest) else None
 
 
-def _chosen_rows(manifest: Manifest, config: StoreConfig) -> npt.NDArray[np.int64]:
+def _digest_of(rows: npt.NDArray[np.int64]) -> str:
+    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:10] if len(rows) else ""
+
+
+def _chosen_rows(manifest: Manifest, config: StoreConfig, barred: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     status = manifest.table["status"]
     kept = np.flatnonzero(pc.equal(status, "kept").to_numpy())
     slices = np.flatnonzero(pc.is_in(status, pa.array(["kept", "dropped"])).to_numpy())
     rows = kept if config.use == "kept" else slices
     if config.use == "random":
+        kept, rows = (found[~np.isin(found, barred)] for found in (kept, slices))
         # Raw numbers of a bit generator, unlike numpy's distributions, never change from version to version.
         lots = np.random.PCG64(config.seed).random_raw(len(rows))
         rows = np.sort(rows[np.argsort(lots, kind="stable")[: len(kept)]])

@@ -54,7 +54,7 @@ def _card(facts: dict[str, Any]) -> str:
                 "slices": f"{facts['slices']:,} ({facts['use']})",
                 "reduction": _reduction(reduction),
                 "left out, unreadable": f"{sum(facts['left_out'].values()):,}",
-                "left out, close to a test set": f"{facts['excluded'].get('slices_in_store', 0):,}",
+                "left out, close to a test set": f"{facts['excluded'].get('slices', 0):,}",
                 "manifest": f"`{facts['manifest_digest'][:16]}…` (SHA-256)",
             }
         ),

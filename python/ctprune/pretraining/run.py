@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from ctprune.atomic import check_free, check_writable, replace_file
 from ctprune.errors import ConfigError, ManifestError
@@ -29,7 +30,7 @@ with extra("train", "pre-training"):
     from ctprune.backbone import create_backbone, save_backbone
     from ctprune.pretraining.batches import StoreBatches
     from ctprune.pretraining.checkpoints import FILE_NAME, FOLDER_NAME
-    from ctprune.pretraining.leakage import excluded_rows
+    from ctprune.pretraining.leakage import Excluded, excluded_rows
     from ctprune.pretraining.methods import create_method
     from ctprune.pretraining.model_card import write_model_card
     from ctprune.pretraining.probe import Probe
@@ -128,12 +129,14 @@ class Pretraining:
         fabric.launch()
         torch.manual_seed(config.seed)
         method = create_method(config, create_backbone(config.backbone, config.weights))
+        close = self._close_to_others(manifest)
         if fabric.is_global_zero:
             check_writable(self.out)
-            store = self._pack(manifest)
+            self._pack(manifest, close)
         fabric.barrier()
-        store = self._pack(manifest)
-        rows, excluded = self._rows(manifest, store)
+        store = self._pack(manifest, close)
+        rows = None if close is None else np.flatnonzero(~np.isin(store.rows, close.rows)).astype(np.int64)
+        excluded = self._excluded(manifest, close)
         mean, std = normalisation(store, config.views)
         training = Training(
             config,
@@ -169,7 +172,12 @@ class Pretraining:
         fabric.barrier()
         return self._result(facts)
 
-    def _pack(self, manifest: Manifest) -> SliceStore:
+    def _close_to_others(self, manifest: Manifest) -> Excluded | None:
+        if not self.config.exclude:
+            return None
+        return excluded_rows(manifest, self.config.exclude, threshold=self.config.exclude_threshold)
+
+    def _pack(self, manifest: Manifest, close: Excluded | None) -> SliceStore:
         config = self.config
         return build_store(
             self.run,
@@ -177,22 +185,23 @@ class Pretraining:
             side=config.side,
             depth=config.depth,
             seed=config.seed,
+            # A sample loses nothing to the exclusion, or it would be smaller than what it is the control of.
+            without=None if close is None else close.rows,
             threads=config.threads,
             progress=lambda done, total: self._progress(PretrainProgress(stage="packing", done=done, total=total)),
         )
 
-    def _rows(self, manifest: Manifest, store: SliceStore) -> tuple[npt.NDArray[np.int64] | None, dict[str, Any]]:
-        """Rows of the store to train on, None for all, and what was excluded."""
-        if not self.config.exclude:
-            return None, {}
-        excluded = excluded_rows(manifest, self.config.exclude, threshold=self.config.exclude_threshold)
-        rows = np.flatnonzero(~np.isin(store.rows, excluded.rows)).astype(np.int64)
-        about = {
+    def _excluded(self, manifest: Manifest, close: Excluded | None) -> dict[str, Any]:
+        """What was excluded, of the kept slices or of all that a sample could be drawn from."""
+        if close is None:
+            return {}
+        kept = np.flatnonzero(pc.equal(manifest.table["status"], "kept").to_numpy())
+        of_use = np.isin(close.rows, kept) if self.config.use == "kept" else np.ones(len(close.rows), bool)
+        return {
             "sources": [Path(source).name for source in self.config.exclude],
-            "threshold": excluded.threshold,
-            "slices_in_store": len(store) - len(rows),
+            "threshold": close.threshold,
+            "slices": int(of_use.sum()),
         }
-        return rows, about
 
     def _create_probe(self, store: SliceStore, mean: float, std: float) -> Probe | None:
         if self.config.probe is None:
