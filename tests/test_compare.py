@@ -122,6 +122,16 @@ def test_page_is_self_contained_and_names_no_image(three: list[Path], tmp_path: 
     assert "#0b1c0" not in page
 
 
+def test_long_names_have_room_in_the_figures(three: list[Path], tmp_path: Path) -> None:
+    names = [f"{first}-{'x' * 80}-{last}" for first, last in ("ab", "cd", "ef")]
+    ctprune.compare(three, names=names, out=tmp_path, resamples=200)
+    page = (tmp_path / "comparison.html").read_text()
+    drawn = re.findall(r">([^<>]*…[^<>]*)</text>", page)
+    assert len(drawn) >= 9
+    assert all(len(text) <= 64 for text in drawn)
+    assert {text[0] + text[-1] for text in drawn if "−" not in text} == {"ab", "cd", "ef"}
+
+
 def test_names_and_reference(three: list[Path]) -> None:
     found = ctprune.compare(three, names=["none", "all", "hash"], reference="all", resamples=200)
     assert [(pair.run, pair.other) for pair in found.pairs] == [("none", "all"), ("hash", "all")]

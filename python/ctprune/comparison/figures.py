@@ -1,72 +1,36 @@
-"""The comparison's figures as inline SVG in the page's colours, so that they are right in light and dark."""
+"""The comparison's figures."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ctprune.comparison.comparison import Comparison
 from ctprune.evaluation.plots import draw_band, mean_roc
-from ctprune.extras import extra
-
-with extra("train", "drawing"):
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+from ctprune.pages import INK, LINE, SERIES, draw_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: As many results have a colour of their own; the next ones begin again.
-SERIES = 8
 
-#: What figures are drawn with, and the page's colour that takes its place. The values matter only as marks.
-_INK, _LINE = "#0b1c03", "#0b1c04"
-_SERIES = [f"#0b2d{number:02x}" for number in range(SERIES)]
-_PAGE_COLOURS = {_INK: "--muted", _LINE: "--line"} | {
-    mark: f"--series-{number}" for number, mark in enumerate(_SERIES)
-}
-
-_SETTINGS: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    # Same input, same bytes: matplotlib's identifiers are random otherwise.
-    "svg.hashsalt": "ctprune",
-    "font.size": 9,
-    "text.color": _INK,
-    "axes.edgecolor": _LINE,
-    "axes.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": _LINE,
-    "grid.linewidth": 0.6,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-}
-
-
-def roc_figure(comparison: Comparison) -> str:
+def roc_figure(comparison: Comparison, name: str) -> str:
     """ROC curves of all results, each with the band over its seeds."""
 
     def draw(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], color=_LINE, linewidth=1)
+        axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
         for index, result in enumerate(comparison.results):
             rate, curves = mean_roc(
                 result.labels, result.probabilities, result.classes, positive=result.config.get("positive")
             )
-            draw_band(axes, rate, curves, _colour(index), result.name)
+            draw_band(axes, rate, curves, _colour(index), _short(result.name, 40))
         axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="False positive rate", ylabel="True positive rate")
         axes.set_aspect("equal")
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower right")
 
-    return _svg(draw, "ROC curves of all results", (4.4, 4.2))
+    return draw_svg(draw, name, "ROC curves of all results", (4.4, 4.2))
 
 
-def auc_figure(comparison: Comparison) -> str:
+def auc_figure(comparison: Comparison, name: str) -> str:
     """AUC of each result with its interval."""
 
     def draw(axes: Axes) -> None:
@@ -75,48 +39,52 @@ def auc_figure(comparison: Comparison) -> str:
             row = len(comparison.results) - 1 - index
             axes.plot([auc.low, auc.high], [row, row], color=_colour(index), linewidth=2)
             axes.plot([auc.mean], [row], "o", color=_colour(index), markersize=6)
-            axes.annotate(result.name, (auc.low, row), (0, 6), textcoords="offset points", fontsize=8)
+            _name_row(axes, row, _short(result.name, 64))
         _rows_only(axes, len(comparison.results))
         axes.set_xlabel("AUC, 95 % interval")
 
-    return _svg(draw, "AUC of each result with its interval", (4.4, 0.9 + 0.46 * len(comparison.results)))
+    return draw_svg(
+        draw, name, "AUC of each result with its interval", (4.4, 0.9 + 0.46 * len(comparison.results))
+    )
 
 
-def difference_figure(comparison: Comparison) -> str:
+def difference_figure(comparison: Comparison, name: str) -> str:
     """Difference in AUC of each pair with its interval, and the line of no difference."""
 
     def draw(axes: Axes) -> None:
-        axes.axvline(0, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.axvline(0, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         for index, pair in enumerate(comparison.pairs):
             found = pair.differences["auc"]
-            colour = _INK if pair.verdict in ("noise", "unclear", "undefined") else _SERIES[0]
+            colour = INK if pair.verdict in ("noise", "unclear", "undefined") else SERIES[0]
             row = len(comparison.pairs) - 1 - index
             axes.plot([found.low, found.high], [row, row], color=colour, linewidth=2)
             axes.plot([found.value], [row], "o", color=colour, markersize=6)
-            axes.annotate(
-                f"{pair.run} − {pair.other}", (found.low, row), (0, 6), textcoords="offset points", fontsize=8
-            )
+            _name_row(axes, row, f"{_short(pair.run, 30)} − {_short(pair.other, 30)}")
         _rows_only(axes, len(comparison.pairs))
         axes.set_xlabel("Difference in AUC, 95 % interval")
 
-    return _svg(draw, "Difference in AUC of each pair", (4.4, 0.9 + 0.46 * len(comparison.pairs)))
+    return draw_svg(draw, name, "Difference in AUC of each pair", (4.4, 0.9 + 0.46 * len(comparison.pairs)))
 
 
-def slices_figure(comparison: Comparison) -> str | None:
+def slices_figure(comparison: Comparison, name: str) -> str | None:
     """AUC against the slices of the pre-training; None where fewer than two are known."""
-    return _against(comparison, [result.slices for result in comparison.results], "Slices used for pre-training")
+    return _against(
+        comparison, name, [result.slices for result in comparison.results], "Slices used for pre-training"
+    )
 
 
-def time_figure(comparison: Comparison) -> str | None:
+def time_figure(comparison: Comparison, name: str) -> str | None:
     """AUC against the time of the pre-training; None where fewer than two are known."""
     minutes = [
         None if result.pretraining_seconds is None else result.pretraining_seconds / 60
         for result in comparison.results
     ]
-    return _against(comparison, minutes, "Pre-training time, minutes")
+    return _against(comparison, name, minutes, "Pre-training time, minutes")
 
 
-def _against(comparison: Comparison, values: list[float | None] | list[int | None], label: str) -> str | None:
+def _against(
+    comparison: Comparison, name: str, values: list[float | None] | list[int | None], label: str
+) -> str | None:
     known = [value for value in values if value]
     if len(known) < 2:
         return None
@@ -129,17 +97,33 @@ def _against(comparison: Comparison, values: list[float | None] | list[int | Non
                 continue
             auc = measures["auc"]
             axes.plot([value, value], [auc.low, auc.high], color=_colour(index), linewidth=1.6, alpha=0.55)
-            axes.plot([value], [auc.mean], "o", color=_colour(index), markersize=7, label=result.name)
+            axes.plot([value], [auc.mean], "o", color=_colour(index), markersize=7, label=_short(result.name, 40))
         axes.set(xlabel=label, ylabel="AUC, 95 % interval")
         axes.set_xlim(left=-0.04 * max(known), right=1.06 * max(known))
         axes.grid(axis="y")
         axes.legend(loc="lower right", fontsize=7.5)
 
-    return _svg(draw, f"AUC against: {label}", (4.4, 3.2))
+    return draw_svg(draw, name, f"AUC against: {label}", (4.4, 3.2))
 
 
 def _colour(index: int) -> str:
-    return _SERIES[index % SERIES]
+    return SERIES[index % len(SERIES)]
+
+
+def _short(name: str, most: int) -> str:
+    """A name that has room in a figure: of a long one both ends, which tell it from the others."""
+    if len(name) <= most:
+        return name
+    end = (most - 1) // 2
+    return f"{name[: most - 1 - end]}…{name[-end:]}"
+
+
+def _name_row(axes: Axes, row: int, name: str) -> None:
+    place = axes.annotate(
+        name, (0, row), (0, 6), xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8
+    )
+    # A name may be wider than the axes, which must not shrink for it.
+    place.set_in_layout(False)
 
 
 def _rows_only(axes: Axes, rows: int) -> None:
@@ -149,20 +133,3 @@ def _rows_only(axes: Axes, rows: int) -> None:
     axes.set_ylim(-0.5, rows - 0.3)
     axes.margins(x=0.08)
     axes.grid(axis="x")
-
-
-def _svg(draw: Callable[[Axes], None], title: str, inches: tuple[float, float]) -> str:
-    with mpl.rc_context(_SETTINGS):
-        figure = Figure(figsize=inches, layout="constrained")
-        axes = figure.add_subplot()
-        draw(axes)
-        # Each figure's identifiers are its own, as all stand in one page.
-        mpl.rcParams["svg.hashsalt"] = title
-        drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = drawn.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    for mark, colour in _PAGE_COLOURS.items():
-        text = text.replace(mark, f"var({colour})")
-    return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)

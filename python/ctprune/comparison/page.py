@@ -13,10 +13,7 @@ from ctprune.comparison.comparison import Comparison
 from ctprune.comparison.tables import TITLES, VERDICTS, best_of, count_text, delong_text, measure_text
 from ctprune.comparison.verdict import ALPHA, p_text, signed
 from ctprune.evaluation.metrics import METRICS
-from ctprune.extras import extra
-
-with extra("train", "the comparison's page"):
-    import jinja2
+from ctprune.pages import environment_of, style_of
 
 #: A table beside the comparisons: heading, columns, rows.
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
@@ -37,22 +34,19 @@ def write_page(
     Raises:
         OutputError: The file cannot be written.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ctprune.comparison"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of("ctprune.comparison")
     environment.filters["p"] = p_text
     environment.filters["count"] = count_text
     environment.filters["measure"] = measure_text
     environment.filters["signed"] = signed
     template = environment.get_template("comparison.html")
     page = template.render(
-        style=environment.get_template("style.css").render(),
+        style=style_of("ctprune.comparison"),
         title=title,
-        sections=[_section(heading, comparison) for heading, comparison in comparisons.items()],
+        sections=[
+            _section(number, heading, comparison)
+            for number, (heading, comparison) in enumerate(comparisons.items())
+        ],
         tables=tables,
         notes=notes,
         metrics=METRICS,
@@ -65,13 +59,20 @@ def write_page(
         beside.write_text(page, encoding="utf-8")
 
 
-def _section(heading: str, comparison: Comparison) -> dict[str, Any]:
+def _section(number: int, heading: str, comparison: Comparison) -> dict[str, Any]:
+    name = f"figure-{number}"
     drawn = [
-        (figures.roc_figure(comparison), "ROC curves: mean over seeds, band from the lowest to the highest."),
-        (figures.auc_figure(comparison), "AUC: mean over seeds, 95 % interval."),
-        (figures.difference_figure(comparison), "An interval across the dashed line: no difference can be told."),
-        (figures.slices_figure(comparison), "AUC against the slices that the pre-training saw."),
-        (figures.time_figure(comparison), "AUC against what the pre-training took."),
+        (
+            figures.roc_figure(comparison, f"{name}-roc"),
+            "ROC curves: mean over seeds, band from the lowest to the highest.",
+        ),
+        (figures.auc_figure(comparison, f"{name}-auc"), "AUC: mean over seeds, 95 % interval."),
+        (
+            figures.difference_figure(comparison, f"{name}-difference"),
+            "An interval across the dashed line: no difference can be told.",
+        ),
+        (figures.slices_figure(comparison, f"{name}-slices"), "AUC against the slices that the pre-training saw."),
+        (figures.time_figure(comparison, f"{name}-time"), "AUC against what the pre-training took."),
     ]
     return {
         "heading": heading,

@@ -1,15 +1,14 @@
-"""The report's plots as inline SVG whose colours are the page's, so that they are right in light and dark."""
+"""The report's plots."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ctprune.pages import DROPPED, INK, KEPT, draw_svg
 from ctprune.reporting.nearest import Nearest
 from ctprune.reporting.run_slices import Floats, RunSlices
 
@@ -17,29 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-#: What the plots are drawn with, and the page's colour that takes its place. The values matter only as marks.
-_KEPT, _DROPPED, _INK, _GRID = "#0b1c01", "#0b1c02", "#0b1c03", "#0b1c04"
-_PAGE_COLOURS = {_KEPT: "--kept", _DROPPED: "--dropped", _INK: "--muted", _GRID: "--line"}
-
 _INCHES = (3.9, 2.35)
 
 _SETTINGS: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    # Same input, same bytes: matplotlib's identifiers are random otherwise.
-    "svg.hashsalt": "ctprune",
-    "font.size": 9,
-    "text.color": _INK,
-    "axes.edgecolor": _GRID,
-    "axes.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.grid": True,
     "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.6,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
 }
@@ -51,9 +32,9 @@ def volumes_figure(slices: RunSlices) -> str:
     """Histogram of the kept fraction per volume."""
 
     def draw(axes: Axes) -> None:
-        axes.hist(slices.kept_fraction * 100, bins=list(range(0, 105, 5)), color=_KEPT, rwidth=0.88)
+        axes.hist(slices.kept_fraction * 100, bins=list(range(0, 105, 5)), color=KEPT, rwidth=0.88)
         overall = slices.kept.mean() * 100
-        axes.axvline(overall, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.axvline(overall, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         is_left = overall < 60
         axes.annotate(
             f"all slices: {overall:.1f} %",
@@ -85,8 +66,8 @@ def body_figure(slices: RunSlices) -> str | None:
 
     def draw(axes: Axes) -> None:
         share = np.divide(100.0 * kept, count, out=np.zeros(_BODY_BINS), where=count > 0)
-        axes.bar((np.arange(_BODY_BINS) + 0.5) / _BODY_BINS, share, width=0.88 / _BODY_BINS, color=_KEPT)
-        axes.axhline(slices.kept.mean() * 100, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.bar((np.arange(_BODY_BINS) + 0.5) / _BODY_BINS, share, width=0.88 / _BODY_BINS, color=KEPT)
+        axes.axhline(slices.kept.mean() * 100, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         axes.set(xlim=(0, 1), ylim=(0, None), xlabel="relative position in the volume", ylabel="slices kept, %")
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["first", "¼", "½", "¾", "last"])
         axes.get_xticklabels()[0].set_horizontalalignment("left")
@@ -107,16 +88,16 @@ def similarity_figure(slices: RunSlices, nearest: Nearest | None) -> str | None:
     def draw_bits(axes: Axes) -> None:
         covered = np.bincount(dropped.astype(np.int64))
         before = np.bincount(apart.astype(np.int64))
-        axes.bar(np.arange(len(covered)), covered, width=0.85, color=_DROPPED)
-        axes.bar(np.arange(len(before)), before, width=0.85, color=_KEPT)
+        axes.bar(np.arange(len(covered)), covered, width=0.85, color=DROPPED)
+        axes.bar(np.arange(len(before)), before, width=0.85, color=KEPT)
         axes.set(xlabel="Hamming distance, bits", ylabel="slices")
         _whole_numbers(axes.xaxis)
         _whole_numbers(axes.yaxis)
 
     def draw_similarity(axes: Axes) -> None:
         edges = _edges(np.concatenate([dropped, apart]), slices.threshold)
-        axes.hist(dropped, bins=edges, color=_DROPPED, rwidth=0.92)
-        axes.hist(apart, bins=edges, color=_KEPT, rwidth=0.92, alpha=0.75)
+        axes.hist(dropped, bins=edges, color=DROPPED, rwidth=0.92)
+        axes.hist(apart, bins=edges, color=KEPT, rwidth=0.92, alpha=0.75)
         axes.set(xlabel=f"{measure.name} to the exemplar", ylabel="slices")
         axes.locator_params(axis="x", nbins=5)
         _whole_numbers(axes.yaxis)
@@ -125,7 +106,7 @@ def similarity_figure(slices: RunSlices, nearest: Nearest | None) -> str | None:
         (draw_bits if measure.unit == "bits" else draw_similarity)(axes)
         if measure.decides and slices.threshold is not None:
             edge = slices.threshold + (0.5 if measure.unit == "bits" else 0)
-            axes.axvline(edge, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+            axes.axvline(edge, color=INK, linewidth=1, linestyle=(0, (4, 3)))
 
     return _svg("similarity", draw, f"Histogram: {measure.name} of slices to the slice that covers them")
 
@@ -148,36 +129,4 @@ def _whole_numbers(axis: Axis) -> None:
 
 
 def _svg(name: str, draw: Callable[[Axes], None], description: str) -> str:
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=_INCHES, layout="constrained", facecolor="none")
-        axes = figure.subplots()
-        axes.set_facecolor("none")
-        draw(axes)
-        file = io.StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(file, format="svg", metadata=nothing, transparent=True)
-    return inline(file.getvalue(), name, description)
-
-
-def inline(svg: str, name: str, description: str) -> str:
-    """Make matplotlib's SVG part of a page: colours from the page, no identifier twice, no address."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
-    for drawn, colour in _PAGE_COLOURS.items():
-        svg = svg.replace(drawn, f"var({colour})")
-    used = set(re.findall(r"#([\w-]+)", svg))
-    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
-    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
-    # The page says which font and how lines end.
-    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
-    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
-    return re.sub(
-        r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>",
-        rf'<svg viewBox="\1" role="img" aria-label="{description}">',
-        svg,
-        count=1,
-    )
+    return draw_svg(draw, name, description, _INCHES, _SETTINGS)

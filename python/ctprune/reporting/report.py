@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from ctprune import _core
 from ctprune.atomic import replace_file
 from ctprune.errors import ConfigError, Interrupted
+from ctprune.pages import environment_of, style_of
 from ctprune.reporting import figures
 from ctprune.reporting.borderline import Pair, dropped_pairs, kept_pairs
 from ctprune.reporting.citation import BIBTEX, PAPER, command_line, method_sentence, shown_config
@@ -180,17 +180,8 @@ class _Contents:
 
 
 def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, window: str) -> str:
-    import jinja2
-
     slices, summary = contents.slices, contents.slices.summary
-    templates = resources.files("ctprune.reporting") / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (templates / name).read_text("utf-8")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of("ctprune.reporting")
     environment.filters["seconds"] = _duration
     lines = volume_lines(slices, listed_volumes(slices))
     extremes = [
@@ -201,8 +192,8 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
         )
     ]
     return environment.get_template("report.html").render(
-        style=(templates / "style.css").read_text("utf-8"),
-        script=(templates / "script.js").read_text("utf-8"),
+        style=style_of("ctprune.reporting"),
+        script=environment.get_template("script.js").render(),
         slices=slices,
         summary=summary,
         measure=slices.measure,
