@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import ctprune
+from ctprune.cli import main
+from tests.conftest import Cli
+
+
+@pytest.mark.slow
+def test_command_and_config_file_repeat_a_run(run: Path, tmp_path: Path, cli: Cli) -> None:
+    arguments = ["pretrain", run, "--preset", "smoke", "--side", "32", "--batch-size", "8", "--epochs", "1"]
+    first = cli(*arguments, "--out", "first", "--json")
+    assert first.returncode == 0, first.stderr
+    second = cli("pretrain", run, "--config", "first/config.yaml", "--out", "second", "--json")
+    assert second.returncode == 0, second.stderr
+    one, two = json.loads(first.stdout), json.loads(second.stdout)
+    assert one["final_loss"] == two["final_loss"]
+    assert one["settings"] == two["settings"]
+    assert one["use"] == "kept"
+    assert one["slices"] == ctprune.Manifest.load(run).counts()["kept"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["nothing", "--out", "pre"], 1, "found none"),
+        (["RUN"], 2, "--out is missing"),
+        (["RUN", "--out", "pre", "--method", "mae"], 2, "expected one of swav"),
+        (["RUN", "--out", "pre", "--preset", "smoke", "--backbone", "vgg"], 2, "--backbone vgg"),
+        (["RUN", "--out", "pre", "--preset", "smoke", "--batch-size", "5000"], 2, "take a smaller batch"),
+        (["RUN", "--out", "RUN", "--preset", "smoke"], 1, "is not empty"),
+        (["RUN", "--out", "pre", "--preset", "smoke", "--exclude", "none"], 1, "found neither"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: list[str],
+    code: int,
+    expected: str,
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [str(run) if word == "RUN" else word for word in arguments]
+    monkeypatch.setattr(sys, "argv", ["ctprune", "pretrain", *words])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == code
+    assert expected in capsys.readouterr().err

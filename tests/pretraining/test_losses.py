@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ctprune.pretraining.methods import Moment
+from tests.pretraining.tiny import START, flat, number, unit, views_of
+
+
+def test_swav_equals_a_loop_from_the_paper() -> None:
+    method, config = flat("swav")
+    views = views_of(4)
+    method.before_step(START)
+    assert torch.allclose(method.prototypes.weight.norm(dim=1), torch.ones(32), atol=1e-6)
+    found = method(views, START).loss
+    settings: Any = config.settings
+    # The head sees all views together, as its BatchNorm does.
+    features = torch.cat([method.backbone(view.expand(-1, 3, -1, -1)) for view in views])
+    projections = method.head(features).view(4, 8, -1)
+    scores = [[[number(unit(z) @ c) for c in method.prototypes.weight] for z in view] for view in projections]
+    total = 0.0
+    for coding in (0, 1):
+        shares = np.exp(np.array(scores[coding]) / settings.epsilon)
+        shares /= shares.sum()
+        for _ in range(settings.sinkhorn_iterations):
+            shares /= shares.sum(axis=0, keepdims=True) * shares.shape[1]
+            shares /= shares.sum(axis=1, keepdims=True) * shares.shape[0]
+        shares *= shares.shape[0]
+        for other in range(4):
+            if other == coding:
+                continue
+            for code, score in zip(shares, scores[other], strict=True):
+                logits = np.array(score) / settings.temperature
+                logarithms = logits - np.log(np.exp(logits).sum())
+                total -= float((code * logarithms).sum()) / len(shares) / 3 / 2
+    assert found.item() == pytest.approx(total, rel=1e-4)
+
+
+def test_mocov2_equals_a_loop_and_keeps_its_keys() -> None:
+    method, config = flat("mocov2")
+    settings: Any = config.settings
+    first, second = views_of(2)
+    negatives = method.loss.memory_bank.bank.clone()
+    found = method([first, second], START).loss
+    backbone, head = method.teacher.networks
+    queries = method.head(method.backbone(first.expand(-1, 3, -1, -1)))
+    keys = head(backbone(second.expand(-1, 3, -1, -1)))
+    total = 0.0
+    for query, key in zip(queries, keys, strict=True):
+        scores = [unit(query) @ unit(key), *(unit(query) @ negative for negative in negatives)]
+        exponentials = [math.exp(number(score) / settings.temperature) for score in scores]
+        total -= math.log(exponentials[0] / sum(exponentials)) / 8
+    assert found.item() == pytest.approx(total, rel=1e-5)
+    bank = method.loss.memory_bank.bank
+    assert torch.allclose(bank[:8], torch.stack([unit(key) for key in keys]), atol=1e-6)
+    assert torch.equal(bank[8:], negatives[8:])
+
+
+def test_byol_equals_a_loop_and_its_target_follows() -> None:
+    method, config = flat("byol")
+    settings: Any = config.settings
+    views = views_of(2)
+    with torch.no_grad():
+        method.backbone.layer.weight += 0.1
+    found = method(views, START).loss
+    backbone, head = method.teacher.networks
+    total = 0.0
+    for own, other in ((0, 1), (1, 0)):
+        predictions = method.predictor(method.head(method.backbone(views[own].expand(-1, 3, -1, -1))))
+        targets = head(backbone(views[other].expand(-1, 3, -1, -1)))
+        for prediction, target in zip(predictions, targets, strict=True):
+            total += number(((unit(prediction) - unit(target)) ** 2).sum()) / 8 / 2
+    assert found.item() == pytest.approx(total, rel=1e-5)
+    before = backbone.layer.weight.clone()
+    moment = Moment(epoch=0, step=5, steps=10)
+    method.after_step(moment)
+    momentum = 1 - (1 - settings.teacher_momentum) / 2
+    expected = momentum * before + (1 - momentum) * method.backbone.layer.weight
+    assert torch.allclose(backbone.layer.weight, expected, atol=1e-6)
+
+
+def test_simclr_equals_a_loop() -> None:
+    method, config = flat("simclr")
+    settings: Any = config.settings
+    views = views_of(2)
+    found = method(views, START).loss
+    features = torch.cat([method.backbone(view.expand(-1, 3, -1, -1)) for view in views])
+    projections = [unit(z) for z in method.head(features)]
+    total = 0.0
+    for i, z in enumerate(projections):
+        partner = (i + 8) % 16
+        exponentials = [math.exp(number(z @ other) / settings.temperature) for other in projections]
+        total -= math.log(exponentials[partner] / (sum(exponentials) - exponentials[i])) / 16
+    assert found.item() == pytest.approx(total, rel=1e-4)
+
+
+def test_dino_equals_a_loop_and_moves_its_centre() -> None:
+    method, config = flat("dino")
+    settings: Any = config.settings
+    views = views_of(4)
+    method.loss.center += 0.01 * torch.arange(64)
+    center = method.loss.center.clone()[0, 0]
+    found = method(views, START).loss
+    features = torch.cat([method.backbone(view.expand(-1, 3, -1, -1)) for view in views])
+    student = method.head(features).view(4, 8, -1)
+    teacher_features = [method.teacher.networks[0](view.expand(-1, 3, -1, -1)) for view in views[:2]]
+    teacher = method.teacher_head(torch.cat(teacher_features)).view(2, 8, -1)
+    total = 0.0
+    for t in range(2):
+        for s in range(4):
+            if s == t:
+                continue
+            for row in range(8):
+                sharp = (teacher[t, row] - center) / settings.teacher_start_temperature
+                target = torch.exp(sharp) / torch.exp(sharp).sum()
+                logits = student[s, row] / settings.student_temperature
+                total -= number((target * (logits - torch.exp(logits).sum().log())).sum()) / 8 / 6
+    assert found.item() == pytest.approx(total, rel=1e-4)
+    moved = settings.center_momentum * center + (1 - settings.center_momentum) * teacher.mean(dim=(0, 1))
+    assert torch.allclose(method.loss.center[0, 0], moved, atol=1e-6)

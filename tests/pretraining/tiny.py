@@ -1,0 +1,61 @@
+"""Pre-trainings and networks small enough for tests of seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.methods import Moment, create_method
+
+START = Moment(epoch=0, step=0, steps=10)
+
+#: Small enough for seconds; every other option is the preset's.
+TINY: dict[str, Any] = {"side": 32, "batch_size": 8, "epochs": 1, "log_every": 1, "backbone": "resnet18"}
+
+
+def tiny(method: str = "swav", **options: Any) -> PretrainConfig:
+    crops = [{"count": 2, "size": 32, "scale": [0.5, 1.0]}]
+    if method in ("swav", "dino"):
+        crops.append({"count": 2, "size": 16, "scale": [0.2, 0.5]})
+    views = {"crops": crops, "blur_sigma": [0.1, 1.0]}
+    return PretrainConfig.resolve({"method": method, **TINY, "views": views, **options}, preset_name="smoke")
+
+
+class Flat(torch.nn.Module):
+    """A backbone of one layer, so that a loop can follow it."""
+
+    num_features = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(3 * 4 * 4, 6)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(torch.nn.functional.adaptive_avg_pool2d(images, 4).flatten(1))
+
+
+def views_of(count: int, seed: int = 0) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(8, 1, 16, 16, generator=generator) for _ in range(count)]
+
+
+def flat(method: str) -> tuple[Any, PretrainConfig]:
+    torch.manual_seed(0)
+    config = tiny(method)
+    return create_method(config, Flat()), config
+
+
+def number(scalar: Tensor) -> float:
+    return scalar.detach().item()
+
+
+def unit(vector: Tensor) -> Tensor:
+    return vector / vector.norm()
+
+
+def without(line: str, column: int) -> list[str]:
+    fields = line.split(",")
+    return fields[:column] + fields[column + 1 :]
