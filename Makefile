@@ -33,7 +33,7 @@ $(PACKAGE): $(TOOLS) $(RUST_SOURCES) pyproject.toml
 
 # Only checks and benchmarks need it, so that the demo does not wait for torch.
 $(TRAIN): $(PACKAGE)
-	maturin develop --release --quiet --extras train
+	maturin develop --release --quiet --extras train,timm
 	touch $@
 
 demo: $(PACKAGE) ## make a small phantom archive, reduce it, write the report

@@ -108,17 +108,6 @@ def test_the_architecture_is_told_from_the_shapes(name: str) -> None:
         assert _infer_resnet(torchvision.models.get_model(name).state_dict(), "file") == name
 
 
-def test_timm_names(tmp_path: Path) -> None:
-    pytest.importorskip("timm")
-    backbone = create_backbone("resnet10t").eval()
-    save_backbone(backbone, tmp_path / "b.safetensors", name="resnet10t", metadata={})
-    again = ctprune.load_backbone(tmp_path / "b.safetensors").eval()
-    with torch.inference_mode():
-        picture = torch.rand(1, 3, 64, 64)
-        assert again(picture).shape == (1, again.num_features)
-        torch.testing.assert_close(again(picture), backbone(picture))
-
-
 def test_grey_is_repeated_without_a_copy() -> None:
     grey = torch.rand(2, 1, 4, 5)
     repeated = repeat_grey(grey)

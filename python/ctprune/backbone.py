@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +110,31 @@ def load_backbone(path: str | os.PathLike[str], *, name: str | None = None) -> t
     else:
         module = create_backbone(name)
         weights = _below_prefix(weights, _RESNET_ANCHOR if name in RESNETS else _anchor(module), path)
-    state = _fitting(weights, _shapes(module), name, path)
+    state = _fitting(_without_classifier(weights, module), _shapes(module), name, path)
     # Old files lack the counters of batches, which nothing here uses; `_fitting` has checked all the others.
     module.load_state_dict(state, strict=False)
     return module
+
+
+def check_size(module: torch.nn.Module, name: str, size: int) -> None:
+    """See whether a network takes pictures of a size; changes nothing of it.
+
+    Raises:
+        ConfigError: It does not.
+
+    >>> check_size(create_backbone("resnet18"), "resnet18", 32)
+    """
+    training = module.training
+    try:
+        with torch.no_grad():
+            found = tuple(module.eval()(torch.zeros(1, 3, size, size)).shape)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"--backbone {name} does not take views of {size} pixels: {reason}") from None
+    finally:
+        module.train(training)
+    if found != (1, module.num_features):
+        raise ConfigError(f"--backbone {name}: expected {module.num_features} pooled features, found {found[1:]}")
 
 
 def save_backbone(
@@ -174,11 +195,25 @@ def _create_timm(name: str) -> torch.nn.Module:
     try:
         import timm
     except ModuleNotFoundError:
-        raise ConfigError(f"{known} (not installed: pip install timm)") from None
-    if name.split(".")[0] not in timm.list_models():
+        raise ConfigError(f"{known} (not installed: pip install 'ctprune[timm]')") from None
+    plain, _, tag = name.partition(".")
+    if plain not in timm.list_models() or (tag and name not in timm.list_models(pretrained=True)):
         raise ConfigError(known)
-    module: torch.nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+    module = _of_any_size(timm.create_model, plain)
+    # Some have layers between pooling and the classifier, and tell the width before those.
+    module.num_features = getattr(module, "head_hidden_size", None) or module.num_features
     return module
+
+
+def _of_any_size(create_model: Callable[..., torch.nn.Module], name: str) -> torch.nn.Module:
+    """Views differ in size: transformers that can shall resample their positions instead of insisting on one."""
+    for option in ({"dynamic_img_size": True}, {"strict_img_size": False}):
+        try:
+            return create_model(name, pretrained=False, num_classes=0, **option)
+        except TypeError as error:
+            if next(iter(option)) not in str(error):
+                raise
+    return create_model(name, pretrained=False, num_classes=0)
 
 
 def _infer_resnet(weights: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> str:
@@ -227,6 +262,15 @@ def _anchor(module: torch.nn.Module) -> str:
 
 def _shapes(module: torch.nn.Module) -> Shapes:
     return {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+
+
+def _without_classifier(
+    weights: Mapping[str, torch.Tensor], module: torch.nn.Module
+) -> Mapping[str, torch.Tensor]:
+    """Timm says where a network's classifier is, which may be among layers that belong to its features."""
+    names = getattr(module, "default_cfg", {}).get("classifier") or ()
+    prefixes = tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
+    return {key: tensor for key, tensor in weights.items() if not key.startswith(prefixes)}
 
 
 def _fitting(

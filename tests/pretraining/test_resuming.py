@@ -13,18 +13,7 @@ import torch
 import ctprune
 from ctprune.pretraining.run import Pretraining
 from tests.conftest import Cli
-from tests.pretraining.tiny import tiny, without
-
-
-class _StopAfter:
-    """A request to stop that comes after some steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def __bool__(self) -> bool:
-        self.left -= 1
-        return self.left <= 0
+from tests.pretraining.tiny import stopped_after, tiny, without
 
 
 @pytest.mark.slow
@@ -35,17 +24,10 @@ def test_resumed_equals_uninterrupted(
     config = tiny(method, epochs=2, accumulate=1)
     whole = ctprune.pretrain(run, out=tmp_path / "whole", config=config)
 
-    class Stopped:
-        def __enter__(self) -> _StopAfter:
-            return _StopAfter(stop_at)
-
-        def __exit__(self, *_: object) -> None: ...
-
-    with monkeypatch.context() as patch:
-        patch.setattr("ctprune.pretraining.run.StopRequest", Stopped)
-        with pytest.raises(ctprune.Interrupted, match=f"interrupted at step {stop_at} of"):
-            # There is nothing to go on from yet, so it begins.
-            Pretraining(run, tmp_path / "parts", config, resume=True).carry_out()
+    interrupted = pytest.raises(ctprune.Interrupted, match=f"interrupted at step {stop_at} of")
+    with stopped_after(stop_at, monkeypatch), interrupted:
+        # There is nothing to go on from yet, so it begins.
+        Pretraining(run, tmp_path / "parts", config, resume=True).carry_out()
     # What chance has done in between must not matter.
     torch.manual_seed(123)
     parts = Pretraining(run, tmp_path / "parts", config, resume=True).carry_out()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -59,3 +62,22 @@ def unit(vector: Tensor) -> Tensor:
 def without(line: str, column: int) -> list[str]:
     fields = line.split(",")
     return fields[:column] + fields[column + 1 :]
+
+
+class _StopAfter:
+    """A request to stop that comes after some steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __bool__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+@contextmanager
+def stopped_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Trainings within are asked to stop after some steps, as Ctrl-C does."""
+    with monkeypatch.context() as patch:
+        patch.setattr("ctprune.pretraining.run.StopRequest", lambda: nullcontext(_StopAfter(steps)))
+        yield

@@ -50,23 +50,28 @@ class Records:
         purge = self.lines[-1]["step"] + 1 if self.lines else 0
         self._board = SummaryWriter(str(self._file.parent / "tensorboard"), purge_step=int(purge))
         self._run = None if wandb is None else _start_wandb(self._file.parent, wandb)
+        for line in self.lines:
+            # A run of Weights & Biases is whole, also after an interruption.
+            self._log_to_wandb(line)
 
     def add(self, line: Line) -> None:
         """Write one line everywhere."""
         self.lines.append(line)
         with self._file.open("a", newline="") as opened:
             csv.DictWriter(opened, COLUMNS).writerow(line)
-        numbers = {name: value for name, value in line.items() if name != "step"}
-        for name, value in numbers.items():
+        for name, value in _numbers(line).items():
             self._board.add_scalar(name, value, int(line["step"]))
-        if self._run is not None:
-            self._run.log(numbers, step=int(line["step"]))
+        self._log_to_wandb(line)
 
     def close(self) -> None:
         """Finish what is open."""
         self._board.close()
         if self._run is not None:
             self._run.finish()
+
+    def _log_to_wandb(self, line: Line) -> None:
+        if self._run is not None:
+            self._run.log(_numbers(line), step=int(line["step"]))
 
     def _write_all(self) -> None:
         with replace_file(self._file) as beside, beside.open("w", newline="") as opened:
@@ -75,11 +80,30 @@ class Records:
             writer.writerows(self.lines)
 
 
-def _start_wandb(folder: Path, config: Mapping[str, Any]) -> Any:
+def import_wandb() -> Any:
+    """The library of Weights & Biases.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
     try:
         import wandb
     except ModuleNotFoundError:
-        raise ConfigError("--wandb needs Weights & Biases: pip install wandb") from None
-    # Nothing leaves the machine unless the user has set WANDB_MODE for it.
-    mode = os.environ.get("WANDB_MODE", "offline")
-    return wandb.init(project="ctprune", dir=str(folder), config=dict(config), mode=mode)
+        raise ConfigError("--wandb needs Weights & Biases, which is not installed: pip install wandb") from None
+    return wandb
+
+
+def _start_wandb(folder: Path, config: Mapping[str, Any]) -> Any:
+    return import_wandb().init(
+        project="ctprune",
+        dir=str(folder),
+        config=dict(config),
+        # Nothing leaves the machine unless the user has set WANDB_MODE for it.
+        mode=os.environ.get("WANDB_MODE", "offline"),
+        # What is printed and where the program lies may hold names.
+        settings={"console": "off", "disable_git": True, "save_code": False},
+    )
+
+
+def _numbers(line: Line) -> Line:
+    return {name: value for name, value in line.items() if name != "step"}

@@ -27,14 +27,14 @@ with extra("train", "pre-training"):
     import yaml
     from lightning_fabric import Fabric
 
-    from ctprune.backbone import create_backbone, save_backbone
+    from ctprune.backbone import RESNETS, check_size, create_backbone, save_backbone
     from ctprune.pretraining.batches import StoreBatches
     from ctprune.pretraining.checkpoints import FILE_NAME, FOLDER_NAME
     from ctprune.pretraining.leakage import Excluded, excluded_rows
     from ctprune.pretraining.methods import create_method
     from ctprune.pretraining.model_card import write_model_card
     from ctprune.pretraining.probe import Probe
-    from ctprune.pretraining.records import Records
+    from ctprune.pretraining.records import Records, import_wandb
     from ctprune.pretraining.training import PretrainProgress, ProgressCallback, Training
     from ctprune.pretraining.views import BatchViews, normalisation
 
@@ -125,10 +125,13 @@ class Pretraining:
         if self._resume and (self.out / SUMMARY_NAME).is_file():
             return self._finished(manifest)
         config = self.config
+        if config.wandb:
+            # Better now than after packing.
+            import_wandb()
         fabric = _create_fabric(config)
         fabric.launch()
         torch.manual_seed(config.seed)
-        method = create_method(config, create_backbone(config.backbone, config.weights))
+        method = create_method(config, self._create_backbone())
         close = self._close_to_others(manifest)
         if fabric.is_global_zero:
             check_writable(self.out)
@@ -176,6 +179,14 @@ class Pretraining:
         if not self.config.exclude:
             return None
         return excluded_rows(manifest, self.config.exclude, threshold=self.config.exclude_threshold)
+
+    def _create_backbone(self) -> torch.nn.Module:
+        config = self.config
+        backbone = create_backbone(config.backbone, config.weights)
+        if config.backbone not in RESNETS:
+            for crop in config.views.crops:
+                check_size(backbone, config.backbone, crop.size)
+        return backbone
 
     def _pack(self, manifest: Manifest, close: Excluded | None) -> SliceStore:
         config = self.config
