@@ -21,7 +21,22 @@ def test_help_names_every_command_and_imports_nothing_heavy(cli: Cli) -> None:
     assert all(name in result.stdout for name in ("reduce", "info", "phantom"))
     code = "import sys, ctprune.cli; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
-    assert not {"numpy", "pyarrow", "pydicom", "torch", "matplotlib", "jinja2", "PIL"} & set(loaded)
+    assert not {"numpy", "pyarrow", "pydicom", "torch", "matplotlib", "jinja2", "PIL", "rich"} & set(loaded)
+
+
+def test_help_lists_options_in_sections(cli: Cli) -> None:
+    shown = cli("reduce", "--help").stdout
+    titles = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert titles == ["Arguments:", "Options:", "Selection:", "Reading:", "Export:", "Output:"]
+    assert shown.index("Selection:") < shown.index("--threshold") < shown.index("Reading:")
+    assert "Example: ctprune reduce ./dicoms" in shown
+
+
+def test_wrong_usage_is_plain_text(cli: Cli) -> None:
+    result = cli("reduce", "in", "--wrong")
+    assert result.returncode == 2
+    assert "Error: No such option: --wrong" in result.stderr
+    assert "Try 'ctprune reduce --help'" in result.stderr.replace("python -m ctprune", "ctprune")
 
 
 def test_reduce_writes_a_manifest_and_shows_a_table(cli: Cli, archive: Path, tmp_path: Path) -> None:
@@ -64,7 +79,7 @@ def test_unreadable_files_give_exit_code_3_and_a_row(cli: Cli, ct_file: Path, tm
     assert (summary["kept"], sum(summary["failed"].values())) == (1, 2)
     stopped = cli("reduce", source, "--out", "other", "--fail-first")
     assert stopped.returncode == 1
-    assert "empty.dcm" in stopped.stderr
+    assert stopped.stderr.startswith(f"Error: {source / 'empty.dcm'}: ")
     assert list((tmp_path / "other").iterdir()) == []
 
 
@@ -185,6 +200,59 @@ def test_ctrl_c_stops_with_one_sentence_and_the_next_run_goes_on(archive: Path, 
     assert stopped.stderr.startswith("Error: interrupted after")
     assert stopped.stderr.count("\n") == 1
     assert "unchanged, not read again" in cli("reduce", archive, "--out", "run").stdout
+
+
+#: The program, with a Ctrl-C that comes while its modules are loaded.
+CTRL_C_EARLY = """
+import sys
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from ctprune.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["ctprune.cli", "typer", "ctprune.cli.reduce", "ctprune.errors"])
+def test_ctrl_c_while_modules_are_loaded_shows_no_traceback(module: str) -> None:
+    stopped = subprocess.run([sys.executable, "-c", CTRL_C_EARLY, module], capture_output=True, text=True)
+    assert (stopped.returncode, stopped.stderr) == (130, "Error: interrupted\n")
+
+
+#: The program on a disk that takes no file larger than so many bytes.
+FULL_DISK = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+del sys.argv[1]
+from ctprune.__main__ import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot limit the size of files")
+@pytest.mark.parametrize(
+    ("limit", "export", "named"),
+    [
+        (1000, [], "run/manifest.parquet"),
+        (60_000, ["--export", "copy", "--export-dir", "kept"], "kept/00000/00000.dcm"),
+        (60_000, ["--export", "png", "--png-depth", "16", "--export-dir", "kept"], "kept/00000/00000.png"),
+    ],
+)
+def test_a_full_disk_names_the_file_that_was_wanted(
+    tmp_path: Path, limit: int, export: list[str], named: str
+) -> None:
+    ctprune.phantom.write_archive(tmp_path / "dicoms", patients=1, size=256, slices=2)
+    options = ["reduce", "dicoms", "--out", "run", *export]
+    result = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(limit), *options], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Error: {named}: cannot be written: ") or f"/{named}: " in result.stderr
+    assert "File too large" in result.stderr
+    assert ".part" not in result.stderr
+    assert not (tmp_path / "kept").exists()
 
 
 #: The command line, with a Ctrl-C that comes while kept slices are exported.

@@ -1,5 +1,21 @@
-"""`python -m ctprune`."""
+"""The program `ctprune`, and `python -m ctprune`."""
 
-from ctprune.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C is one sentence even while its modules are being loaded."""
+    try:
+        from ctprune.cli import main as command_line
+
+        command_line()
+    except KeyboardInterrupt:
+        # Plain, since what draws may be half loaded.
+        sys.stderr.write("Error: interrupted\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -58,6 +58,9 @@ def replace_folder(folder: Path) -> Iterator[Path]:
         if folder.exists():
             os.replace(folder, replaced)
         os.replace(beside, folder)
+    except OutputError as error:
+        # What lies below is named by where it would have gone.
+        raise OutputError(str(error).replace(str(beside), str(folder))) from None
     except CtpruneError:
         raise
     except OSError as error:

@@ -29,6 +29,10 @@ class OutputError(CtpruneError, OSError):
     """A result that cannot be written."""
 
 
+class InUseError(OutputError):
+    """A folder that another process is writing to."""
+
+
 class UnreadableError(CtpruneError, ValueError):
     """A file that cannot be read, where the caller asked to stop at the first one."""
 

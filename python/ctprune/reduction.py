@@ -29,6 +29,7 @@ from ctprune.manifest import (
     record_batch,
     write_manifest,
 )
+from ctprune.run_lock import sole_writer
 
 if TYPE_CHECKING:
     from ctprune.deep_selection import DeepSelection
@@ -126,6 +127,8 @@ def reduce(
         ConfigError: An option cannot be used.
         SourceError: A source is not there.
         UnreadableError: With `fail_first`, a file cannot be read.
+        OutputError: `out` cannot be written.
+        InUseError: Another reduction is writing to `out`.
         WeightsError: With `deep`, the weights are not there or cannot be used.
         MissingExtraError: With `deep`, the extra `train` is not installed.
 
@@ -207,8 +210,13 @@ class Reduction:
 
     def carry_out(self) -> Manifest:
         """Do all steps and return the manifest; writes it when there is a folder to write to."""
-        if self.out is not None:
-            check_writable(self.out)
+        if self.out is None:
+            return self._carry_out()
+        check_writable(self.out)
+        with sole_writer(self.out):
+            return self._carry_out()
+
+    def _carry_out(self) -> Manifest:
         if self.config.method == "deep":
             # Before hours of reading, since it may fail.
             from ctprune.deep_selection import DeepSelection
@@ -258,9 +266,14 @@ class Reduction:
         while more:
             more = self._archive.read(_PORTION)
             self._report("reading")
-            failure = self._archive.first_failure() if self.fail_first else None
-            if failure is not None:
-                raise UnreadableError(f"{failure[0]}: {failure[1]}")
+            if self.fail_first and self._archive.first_failure() is not None:
+                self._retry_with_pydicom()
+                self._stop_at_failure()
+
+    def _stop_at_failure(self) -> None:
+        failure = self._archive.first_failure()
+        if failure is not None:
+            raise UnreadableError(f"{failure[0]}: {failure[1]}")
 
     def _retry_with_pydicom(self) -> None:
         """What Rust refused may be readable by one of pydicom's decoders, if any is installed."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ctprune.cli import compare, finetune, info, phantom, predict, pretrain, reduce, report, run, sweep
 from ctprune.cli.output import FAILED, INTERRUPTED, WRONG_USAGE, print_error
+from ctprune.cli.sections import SectionedCommand, WholeSummaries
 
 
-class _Commands(TyperGroup):
+class _Group(WholeSummaries):
     """The commands; Ctrl-C in any of them is one sentence and an exit code of its own."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -26,26 +27,32 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     name="ctprune",
-    cls=_Commands,
+    cls=_Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 110},
     help="Pick the CT slices worth pre-training on, straight from a DICOM archive.",
     epilog="Try it without data: ctprune phantom dicoms && ctprune reduce dicoms --out run",
 )
-app.command("reduce", epilog="Example: ctprune reduce ./dicoms --method hash --out run/")(reduce.command)
-app.command("sweep", epilog="Example: ctprune sweep run/ --method hash")(sweep.command)
-app.command("pretrain", epilog="Example: ctprune pretrain run/ --method swav --out pre/")(pretrain.command)
-app.command(
-    "finetune",
-    epilog="Example: ctprune finetune covid-ct/ --split covid-ct/split --weights backbone.safetensors --out ft/",
-)(finetune.command)
-app.command("predict", epilog="Example: ctprune predict ft/ slices/")(predict.command)
-app.command("compare", epilog="Example: ctprune compare ft-all/ ft-hash6/ --out comparison/")(compare.command)
-app.command("run", epilog="Example: ctprune run experiments/small.yaml --dry-run")(run.command)
-app.command("info", epilog="Example: ctprune info run/")(info.command)
-app.command("report", epilog="Example: ctprune report run/")(report.command)
-app.command("phantom", epilog="Example: ctprune phantom dicoms/ --patients 4 --seed 1")(phantom.command)
+_COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "reduce": (reduce.command, "ctprune reduce ./dicoms --method hash --out run/"),
+    "sweep": (sweep.command, "ctprune sweep run/ --method hash"),
+    "pretrain": (pretrain.command, "ctprune pretrain run/ --method swav --out pre/"),
+    "finetune": (
+        finetune.command,
+        "ctprune finetune covid-ct/ --split covid-ct/split --weights backbone.safetensors --out ft/",
+    ),
+    "predict": (predict.command, "ctprune predict ft/ slices/"),
+    "compare": (compare.command, "ctprune compare ft-all/ ft-hash6/ --out comparison/"),
+    "run": (run.command, "ctprune run experiments/small.yaml --dry-run"),
+    "info": (info.command, "ctprune info run/"),
+    "report": (report.command, "ctprune report run/"),
+    "phantom": (phantom.command, "ctprune phantom dicoms/ --patients 4 --seed 1"),
+}
+for _name, (_command, _example) in _COMMANDS.items():
+    app.command(_name, cls=SectionedCommand, epilog=f"Example: {_example}")(_command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def command(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RESULT...", help="Folders of two or more finished fine-tunings.")
+        list[Path], typer.Argument(metavar="RESULT", help="Folders of two or more finished fine-tunings.")
     ],
     out: Annotated[
         Path | None, typer.Option(help="Folder for comparison.html, comparison.json, table.md and table.tex.")

@@ -23,7 +23,7 @@ def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a finished fine-tuning.")],
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGES...", help="Files or folders of whatever ctprune reduce reads."),
+        typer.Argument(metavar="IMAGES", help="Files or folders of whatever ctprune reduce reads."),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Write the table to this .csv or .parquet instead of printing it.")

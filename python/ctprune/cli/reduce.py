@@ -24,7 +24,7 @@ def command(
     source: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SOURCE...", help="Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, mixed as they are."
+            metavar="SOURCE", help="Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, mixed as they are."
         ),
     ],
     out: Annotated[

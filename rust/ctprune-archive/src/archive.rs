@@ -273,10 +273,10 @@ impl Archive {
         Ok(())
     }
 
-    /// First failure in the order of reading: relative path and reason.
-    pub fn first_failure(&self) -> Option<(String, String)> {
+    /// First failure in the order of reading: where the file is, and the reason.
+    pub fn first_failure(&self) -> Option<(PathBuf, String)> {
         let row = self.table.rows().iter().find(|row| row.state == State::Failed)?;
-        Some((self.files.relative(row.file), self.table.reason(row).to_owned()))
+        Some((self.files.absolute(row.file), self.table.reason(row).to_owned()))
     }
 
     /// Group into volumes, in order.

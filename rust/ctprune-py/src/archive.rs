@@ -147,7 +147,7 @@ impl Archive {
     }
 
     /// Path and reason of the first file that could not be read.
-    fn first_failure(&self) -> Option<(String, String)> {
+    fn first_failure(&self) -> Option<(PathBuf, String)> {
         self.inner.first_failure()
     }
 
