@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 MANIFEST_VERSION = 1
 
 FILE_NAME = "manifest.parquet"
+
+STATUSES = ("kept", "dropped", "skipped", "failed")
 
 _METADATA_KEY = b"ctprune"
 
@@ -147,7 +150,32 @@ class Manifest:
     def counts(self) -> dict[str, int]:
         """Number of rows by status; every status is there."""
         found = {item["values"]: item["counts"] for item in pc.value_counts(self.table["status"]).to_pylist()}
-        return {status: found.get(status, 0) for status in ("kept", "dropped", "skipped", "failed")}
+        return {status: found.get(status, 0) for status in STATUSES}
+
+
+@dataclass
+class Tally:
+    """Rows counted as they go by, so that they need not be in memory together.
+
+    Attributes:
+        rows: Number of rows by status.
+        reasons: Number of rows by reason, for each status that has one.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Count the rows of a batch."""
+        pairs = pa.table({"status": batch["status"], "reason": batch["reason"]})
+        for found in pairs.group_by(["status", "reason"]).aggregate([([], "count_all")]).to_pylist():
+            self.rows[found["status"]] += found["count_all"]
+            if found["reason"] is not None:
+                self.reasons[found["status"]][found["reason"]] += found["count_all"]
+
+    def by_reason(self, status: str) -> dict[str, int]:
+        """The reasons of a status, the most frequent first."""
+        return dict(sorted(self.reasons[status].items(), key=lambda item: (-item[1], item[0])))
 
 
 def manifest_path(path: str | os.PathLike[str]) -> Path:

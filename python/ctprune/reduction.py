@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ctprune import _core
@@ -24,9 +23,11 @@ from ctprune.manifest import (
     FILE_NAME,
     MANIFEST_VERSION,
     Manifest,
+    Tally,
     column_bytes,
     read_metadata,
     record_batch,
+    schema,
     write_manifest,
 )
 from ctprune.run_lock import sole_writer
@@ -209,14 +210,37 @@ class Reduction:
         return self._report("finding")
 
     def carry_out(self) -> Manifest:
-        """Do all steps and return the manifest; writes it when there is a folder to write to."""
+        """Do all steps and return the manifest; writes it when there is a folder to write to.
+
+        A manifest in memory takes some 500 bytes per slice: `write` does without.
+        """
+        if self.out is not None:
+            self.write()
+            return Manifest.load(self.out)
+        reading_seconds = self._find_read_and_select()
+        tally, batches = Tally(), list(self._batches())
+        for batch in batches:
+            tally.add(batch)
+        table = pa.Table.from_batches(batches, schema(self.config.hash_size))
+        self.summary = self._summarise(tally, reading_seconds)
+        return Manifest(table=table, config=self.config.to_dict(), ctprune_version=_core.__version__)
+
+    def write(self) -> None:
+        """Do all steps and write the manifest and its summary, a few rows at a time."""
         if self.out is None:
-            return self._carry_out()
+            raise ConfigError("out is missing: name a folder for the manifest")
         check_writable(self.out)
         with sole_writer(self.out):
-            return self._carry_out()
+            reading_seconds = self._find_read_and_select()
+            tally = Tally()
+            write_manifest(self.out / FILE_NAME, self._counted(tally), self.config.to_dict())
+            self.summary = self._summarise(tally, reading_seconds)
+            with replace_file(self.out / SUMMARY_NAME) as beside:
+                beside.write_text(json.dumps(self.summary, indent=2) + "\n")
+            (self.out / PARTIAL_NAME).unlink(missing_ok=True)
 
-    def _carry_out(self) -> Manifest:
+    def _find_read_and_select(self) -> float:
+        """All steps before writing; returns the seconds until the last file was read."""
         if self.config.method == "deep":
             # Before hours of reading, since it may fail.
             from ctprune.deep_selection import DeepSelection
@@ -239,13 +263,7 @@ class Reduction:
         except KeyboardInterrupt:
             raise Interrupted(self._save_partial()) from None
         self._report("writing")
-        manifest = self._write()
-        self.summary = self._summarise(manifest, reading_seconds)
-        if self.out is not None:
-            with replace_file(self.out / SUMMARY_NAME) as beside:
-                beside.write_text(json.dumps(self.summary, indent=2) + "\n")
-            (self.out / PARTIAL_NAME).unlink(missing_ok=True)
-        return manifest
+        return reading_seconds
 
     def _take_over(self, out: Path) -> None:
         for name in (PARTIAL_NAME, FILE_NAME):
@@ -313,14 +331,10 @@ class Reduction:
             stop = min(start + _ROWS_PER_BATCH, lines)
             yield record_batch(self._archive.columns(start, stop), stop - start, self.config.hash_size)
 
-    def _write(self) -> Manifest:
-        config = self.config.to_dict()
-        if self.out is None:
-            batches = list(self._batches())
-            table = pa.Table.from_batches(batches) if batches else _empty(self.config)
-            return Manifest(table=table, config=config, ctprune_version=_core.__version__)
-        write_manifest(self.out / FILE_NAME, self._batches(), config)
-        return Manifest.load(self.out)
+    def _counted(self, tally: Tally) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches():
+            tally.add(batch)
+            yield batch
 
     def _save_partial(self) -> str:
         progress = self._archive.progress()
@@ -351,26 +365,25 @@ class Reduction:
         outside = self._deep or self._pixels
         return self._archive.threshold() if outside is None else outside.threshold
 
-    def _summarise(self, manifest: Manifest, reading_seconds: float) -> dict[str, Any]:
+    def _summarise(self, tally: Tally, reading_seconds: float) -> dict[str, Any]:
         progress = self._archive.progress()
         seconds = time.perf_counter() - self._started
-        counts = manifest.counts()
         return {
             "manifest_version": MANIFEST_VERSION,
             "ctprune_version": _core.__version__,
-            "config": manifest.config,
+            "config": self.config.to_dict(),
             "sources": [str(source) for source in self.sources],
             "threshold": self._threshold(),
             "files": progress["files_found"],
             "files_read": progress["files_read"],
             "files_reused": progress["files_reused"],
             "files_vanished": progress["files_vanished"],
-            "slices": counts["kept"] + counts["dropped"],
+            "slices": tally.rows["kept"] + tally.rows["dropped"],
             "volumes": self._archive.volumes(),
-            "kept": counts["kept"],
-            "dropped": counts["dropped"],
-            "skipped": _by_reason(manifest, "skipped"),
-            "failed": _by_reason(manifest, "failed"),
+            "kept": tally.rows["kept"],
+            "dropped": tally.rows["dropped"],
+            "skipped": tally.by_reason("skipped"),
+            "failed": tally.by_reason("failed"),
             "volumes_with": self._archive.oddities(),
             "bytes_read": progress["bytes_read"],
             "seconds": round(seconds, 3),
@@ -416,17 +429,6 @@ def _check_out(out: Path, sources: list[Path]) -> None:
     for source in sources:
         if source.is_dir() and _within(out, source):
             raise ConfigError(f"--out {out} lies inside the source {source}: name a folder outside of it")
-
-
-def _empty(config: ReduceConfig) -> pa.Table:
-    from ctprune.manifest import schema
-
-    return schema(config.hash_size).empty_table()
-
-
-def _by_reason(manifest: Manifest, status: str) -> dict[str, int]:
-    reasons = pc.value_counts(manifest.with_status(status)["reason"]).to_pylist()
-    return {item["values"]: item["counts"] for item in sorted(reasons, key=lambda r: (-r["counts"], r["values"]))}
 
 
 def load_summary(run: str | os.PathLike[str]) -> dict[str, Any]:

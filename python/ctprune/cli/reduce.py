@@ -136,6 +136,7 @@ def command(
     from ctprune.config import ReduceConfig
     from ctprune.errors import ConfigError
     from ctprune.export import ExportConfig, export_kept
+    from ctprune.manifest import Manifest
     from ctprune.reduction import Reduction
 
     if out is None and not dry_run:
@@ -172,12 +173,12 @@ def command(
         if dry_run:
             found = run.find()
         else:
-            manifest = run.carry_out()
+            run.write()
     if dry_run:
         _print_plan(found, config.to_dict(), as_json=as_json, quiet=quiet)
         return
-    if wanted is not None:
-        exported = export_kept(manifest, wanted, threads=threads)
+    if wanted is not None and run.out is not None:
+        exported = export_kept(Manifest.load(run.out), wanted, threads=threads)
         run.summary["exported"] = exported.to_dict()
     _print_result(run, as_json=as_json, quiet=quiet)
     if not quiet:
