@@ -205,17 +205,21 @@ def test_ctrl_c_stops_with_one_sentence_and_the_next_run_goes_on(archive: Path, 
 #: The program, with a Ctrl-C that comes while its modules are loaded.
 CTRL_C_EARLY = """
 import sys
+MODULE = sys.argv[1]
 class Interrupting:
     def find_spec(self, name, path, target=None):
-        if name == sys.argv[1]:
+        if name == MODULE:
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Interrupting())
+sys.argv[1:] = ["reduce", "in", "--out", "run"]
 from ctprune.__main__ import main
 main()
 """
 
 
-@pytest.mark.parametrize("module", ["ctprune.cli", "typer", "ctprune.cli.reduce", "ctprune.errors"])
+@pytest.mark.parametrize(
+    "module", ["ctprune.cli", "typer", "ctprune.cli.reduce", "ctprune.errors", "ctprune.config"]
+)
 def test_ctrl_c_while_modules_are_loaded_shows_no_traceback(module: str) -> None:
     stopped = subprocess.run([sys.executable, "-c", CTRL_C_EARLY, module], capture_output=True, text=True)
     assert (stopped.returncode, stopped.stderr) == (130, "Error: interrupted\n")

@@ -7,12 +7,14 @@ The main entry points are `reduce` (an archive to a manifest) and `Manifest`; `d
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
-from ctprune._core import __version__
-
+# Spelled out, since to import typing takes longer than the rest: the program's start passes through here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ctprune import phantom
+    from ctprune._core import __version__
     from ctprune.backbone import load_backbone
     from ctprune.comparison.compare import compare
     from ctprune.comparison.comparison import Comparison
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 
 # Imported when first used: `ctprune --help` must not wait for numpy and pyarrow.
 _HOMES = {
+    "_core": ["__version__"],
     "backbone": ["load_backbone"],
     "comparison.compare": ["compare"],
     "comparison.comparison": ["Comparison"],

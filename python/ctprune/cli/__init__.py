@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -16,13 +17,24 @@ from ctprune.cli.sections import SectionedCommand, WholeSummaries
 class _Group(WholeSummaries):
     """The commands; Ctrl-C in any of them is one sentence and an exit code of its own."""
 
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            from ctprune.errors import Interrupted
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _interruptible():
+            return super().make_context(*arguments, **options)
 
-            raise Interrupted("interrupted") from None
+    def invoke(self, ctx: Any) -> Any:
+        with _interruptible():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    # Typer would turn Ctrl-C into the exit code without a word.
+    try:
+        yield
+    except KeyboardInterrupt:
+        from ctprune.errors import Interrupted
+
+        raise Interrupted("interrupted") from None
 
 
 app = typer.Typer(

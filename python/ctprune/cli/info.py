@@ -57,7 +57,8 @@ def _slice_table(row: dict[str, Any]) -> Table:
 
     table = Table(show_header=False)
     table.add_column(style="bold")
-    table.add_column()
+    # UIDs are copied from here: whole ones, over several lines where need be.
+    table.add_column(overflow="fold")
     for name, value in row.items():
         if value not in ("", None, 0) or name == "frame":
             table.add_row(name.replace("_", " "), escape(str(value)))
