@@ -4,7 +4,12 @@
 use ctprune_dicom::read::{Buffers, read_file};
 use ctprune_dicom::slice::{Event, ReadOptions};
 use rayon::prelude::*;
+use std::cell::RefCell;
 use std::path::PathBuf;
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -23,11 +28,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let slices: usize = pool.install(|| {
         paths
             .par_iter()
-            .map_init(Buffers::default, |buffers, path| {
+            .map(|path| {
                 let mut slices = 0;
-                read_file(path, &options, buffers, &mut |event| match event {
-                    Event::Slice { pixels, .. } => slices += usize::from(!pixels.stored.is_empty()),
-                    Event::Refused { .. } => (),
+                // One per thread: `map_init` would make one for each part that a thread takes over.
+                BUFFERS.with_borrow_mut(|buffers| {
+                    read_file(path, &options, buffers, &mut |event| match event {
+                        Event::Slice { pixels, .. } => slices += usize::from(!pixels.stored.is_empty()),
+                        Event::Refused { .. } => (),
+                    });
                 });
                 slices
             })

@@ -6,6 +6,7 @@ use ctprune_dicom::png_writer::{write_png8, write_png16};
 use ctprune_dicom::read::{Buffers, read_file};
 use ctprune_dicom::slice::{Event, ReadOptions, Refusal};
 use rayon::prelude::*;
+use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,11 @@ pub enum Failure {
     Slice(String),
     /// The result, which could not be written.
     Output(String),
+}
+
+thread_local! {
+    /// Kept from call to call: to get as much memory from the system again costs as much as to fill it.
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
 /// Do something with each chosen slice, files in parallel and each read once; for each job `None`, or why it
@@ -63,16 +69,17 @@ pub(crate) fn for_each_slice_until<T: Send>(
     }
     let done: Vec<Vec<(usize, Option<Failure>)>> = files
         .into_par_iter()
-        .map_init(Buffers::default, |buffers, file| {
+        .map(|file| {
             let (numbers, jobs): (Vec<usize>, Vec<Job<T>>) = file.into_iter().unzip();
             if stop.load(Ordering::Relaxed) {
                 let stopped = || Some(Failure::Slice("stopped".into()));
                 return numbers.into_iter().map(|number| (number, stopped())).collect();
             }
-            numbers
-                .into_iter()
-                .zip(slices_of_file(jobs, options, buffers, &act))
-                .collect()
+            // Taken out for as long as it is used: `act` may be interrupted by another file of this thread.
+            let mut buffers = BUFFERS.take();
+            let results = slices_of_file(jobs, options, &mut buffers, &act);
+            BUFFERS.set(buffers);
+            numbers.into_iter().zip(results).collect()
         })
         .collect();
     for (number, result) in done.into_iter().flatten() {

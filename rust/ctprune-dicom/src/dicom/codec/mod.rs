@@ -68,8 +68,10 @@ pub(crate) fn decode(
 }
 
 fn decode_rle(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, String> {
-    let size = expected.sample.bytes();
-    rle::decode(frame, size, target.take(expected.pixels() * size))?;
+    let (pixels, size) = (expected.pixels(), expected.sample.bytes());
+    let memory = target.take(pixels * size + rle::scratch_bytes(pixels, size));
+    let (target, scratch) = memory.split_at_mut(pixels * size);
+    rle::decode(frame, size, target, scratch)?;
     Ok(expected.sample)
 }
 
