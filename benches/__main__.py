@@ -18,6 +18,7 @@ BENCHMARKS = {
     "dhash": (1,),
     "endtoend": (2,),
     "decode": (1, 2),
+    "hu": (1,),
     "selection": (2,),
     "similarity": (1,),
     "throughput": (2,),

@@ -23,7 +23,7 @@ def series(settings: Settings) -> list[Path]:
     """The slices in order along their normal, as 0000.dcm, 0001.dcm …; made at the first call."""
     folder = Path(settings.work) / "series"
     if not folder.exists():
-        source = Path(settings.data) if settings.data else _phantom(settings)
+        source = Path(settings.data) if settings.data else phantom(settings)
         beside = folder.with_name("series.part")
         beside.mkdir()
         for number, path in enumerate(_largest_volume(source)[: settings.slices]):
@@ -87,7 +87,8 @@ def picture(path: Path) -> Image.Image:
     return Image.fromarray(np.rint((hu - low) * 255 / max(high - low, 1)).astype(np.uint8))
 
 
-def _phantom(settings: Settings) -> Path:
+def phantom(settings: Settings) -> Path:
+    """A generated archive with one patient, made anew."""
     archive = Path(settings.work) / "phantom"
     shutil.rmtree(archive, ignore_errors=True)
     # The first patient's first series is uncompressed, with slices of 1 mm.

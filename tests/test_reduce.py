@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 import ctprune
+from ctprune.config import ReduceConfig
 from ctprune.manifest import schema
+from ctprune.reduction import Reduction
 from tests.reference import slices as reference
 
 
@@ -285,3 +287,21 @@ def test_multi_frame_and_nifti_and_pictures_mix(archive: Path, tmp_path: Path) -
     assert by_path["colour.jpg"]["fingerprint"] == reference.dhash(grey)
     deep = np.asarray(Image.open(folder / "deep.png"))
     assert by_path["deep.png"]["fingerprint"] == reference.dhash(reference.grey_by_minmax(deep))
+
+
+def test_a_run_is_written_without_its_table_in_memory(
+    archive: Path, manifest: ctprune.Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("the whole table is read")
+
+    run = Reduction(archive, ReduceConfig(), out=tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("pyarrow.parquet.read_table", refuse)
+        run.write()
+    assert ctprune.Manifest.load(tmp_path).table.equals(manifest.table)
+    counts = manifest.counts()
+    assert (run.summary["kept"], run.summary["dropped"]) == (counts["kept"], counts["dropped"])
+    reasons = manifest.with_status("skipped")["reason"].to_pylist()
+    assert run.summary["skipped"] == {reason: reasons.count(reason) for reason in reasons}
+    assert list(run.summary["skipped"].values()) == sorted(run.summary["skipped"].values(), reverse=True)
