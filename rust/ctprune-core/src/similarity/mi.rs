@@ -5,23 +5,32 @@
 //! `H(X, Y) ≥ max(H(X), H(Y))`, the value is at most `1 + min / max` of the two entropies, which are known of each slice.
 
 use super::{Measure, Picture, Verdict};
+use crate::cpu::{Cpu, by_cpu};
 use std::sync::LazyLock;
 
+/// Bits of a bin's number.
+const BITS: usize = 6;
 /// Bins of a slice.
-const BINS: usize = 64;
+const BINS: usize = 1 << BITS;
 const CELLS: usize = BINS * BINS;
 
 /// More than what rounding can change the bound or the value by.
 const SLACK: f64 = 1e-6;
 
-/// Counters take turns, since adding twice in a row to one of them has to wait for the first.
-const TURNS: usize = 4;
+/// Counters take turns, since adding to one of them again has to wait for the addition before.
+const TURNS: usize = 8;
 
-/// Pixels that are counted in 16 bits.
-const COUNTED: usize = 65_528;
+/// Counters that stay unused after each turn. Without them a cell would have the same last 12 bits of its address in all
+/// turns, by which processors take a load from one turn for that of a store to another that is still under way.
+const APART: usize = 288;
+
+/// Pixels that are counted in 16 bits, each turn an eighth of them.
+pub(super) const COUNTED: usize = TURNS * u16::MAX as usize;
 
 /// Counts below this have their `c ln c` in a table.
 const TABLE: usize = 4096;
+
+type Counters = [[u16; CELLS + APART]; TURNS];
 
 /// Normalised mutual information.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,14 +47,18 @@ impl Measure for MutualInformation {
     type Prepared = MiSlice;
 
     fn prepare(&self, picture: Picture<'_>) -> Result<MiSlice, String> {
-        let pixels = picture.pixels;
-        let (Some(&low), Some(&high)) = (pixels.iter().min(), pixels.iter().max()) else {
+        let greys = grey_counts(picture.pixels);
+        let there = |&grey: &usize| greys[grey] > 0;
+        let (Some(low), Some(high)) = ((0..256).find(there), (0..256).rfind(there)) else {
             return Err("the slice has no pixel".into());
         };
-        let bin_of = bins(low, high);
-        let bins: Vec<u8> = pixels.iter().map(|&pixel| bin_of[usize::from(pixel)]).collect();
+        let scale = scale(high - low);
         let mut counts = [0u32; BINS];
-        bins.iter().for_each(|&bin| counts[usize::from(bin)] += 1);
+        for grey in low..=high {
+            counts[usize::from(bin((grey - low) as u8, scale))] += greys[grey];
+        }
+        let mut bins = vec![0; picture.pixels.len()];
+        find_bins(Cpu::detect(), picture.pixels, low as u8, scale, &mut bins);
         let entropy = entropy(&counts, bins.len());
         Ok(MiSlice { bins, entropy })
     }
@@ -65,54 +78,82 @@ impl Measure for MutualInformation {
     }
 }
 
-/// The bin of each grey value from the smallest to the largest, which belongs to the last bin.
-fn bins(low: u8, high: u8) -> [u8; 256] {
-    let width = usize::from(high - low).max(1);
-    std::array::from_fn(|value| {
-        let above = value.saturating_sub(usize::from(low));
-        (above * BINS / width).min(BINS - 1) as u8
-    })
+/// How many pixels have each grey value.
+fn grey_counts(pixels: &[u8]) -> [u32; 256] {
+    const APART: usize = 16;
+    let mut turns = [[0u32; 256 + APART]; 4];
+    let (fours, rest) = pixels.as_chunks::<4>();
+    for four in fours {
+        for (turn, &grey) in turns.iter_mut().zip(four) {
+            turn[usize::from(grey)] += 1;
+        }
+    }
+    for &grey in rest {
+        turns[0][usize::from(grey)] += 1;
+    }
+    std::array::from_fn(|grey| turns.iter().map(|turn| turn[grey]).sum())
+}
+
+/// What [`bin`] multiplies by where the largest grey value is this much above the smallest: 64 bins over it, in fixed
+/// point. It is rounded up by less than 1, so a bin's number by less than `255 / 2¹⁶`, and no number that is not whole is
+/// as close as that below a whole one: its fraction is one of `width`th parts.
+pub(super) fn scale(width: usize) -> u32 {
+    ((BINS << 16) as u32).div_ceil(width.max(1) as u32)
+}
+
+/// The bin of a grey value by how much it is above the smallest; the largest belongs to the last bin.
+#[inline(always)]
+pub(super) fn bin(above: u8, scale: u32) -> u8 {
+    ((u32::from(above) * scale) >> 16).min(BINS as u32 - 1) as u8
+}
+
+by_cpu! {
+    /// The bins of a slice's pixels.
+    pub(super) fn find_bins[](pixels: &[u8], low: u8, scale: u32, bins: &mut [u8]) {
+        for (found, &pixel) in bins.iter_mut().zip(pixels) {
+            *found = bin(pixel - low, scale);
+        }
+    }
 }
 
 /// Number of pixels of each pair of bins.
-fn joint_counts(a: &[u8], b: &[u8]) -> Vec<u32> {
-    let mut counts = vec![0u32; CELLS];
-    let mut turns = [[0u16; CELLS]; TURNS];
+fn joint_counts(a: &[u8], b: &[u8]) -> [u32; CELLS] {
+    let mut counts = [0; CELLS];
     for (a, b) in a.chunks(COUNTED).zip(b.chunks(COUNTED)) {
+        let mut turns = [[0; CELLS + APART]; TURNS];
         count(a, b, &mut turns);
-        for turn in &mut turns {
-            for (count, turn) in counts.iter_mut().zip(turn) {
-                *count += u32::from(std::mem::take(turn));
-            }
-        }
+        add_turns(Cpu::detect(), &turns, &mut counts);
     }
     counts
 }
 
-/// Counts at most [`COUNTED`] pixels, eight at a time; in the air and around the scan all eight are often alike.
-fn count(a: &[u8], b: &[u8], turns: &mut [[u16; CELLS]; TURNS]) {
-    const EIGHT: u64 = 0x0101_0101_0101_0101;
-    let (a_eights, a_rest) = a.as_chunks::<8>();
-    let (b_eights, b_rest) = b.as_chunks::<8>();
-    for (a, b) in a_eights.iter().zip(b_eights) {
-        let same = |eight: &[u8; 8]| u64::from_ne_bytes(*eight) == u64::from(eight[0]) * EIGHT;
-        if same(a) && same(b) {
-            turns[0][cell(a[0], b[0])] += 8;
-            continue;
+by_cpu! {
+    fn add_turns[](turns: &Counters, counts: &mut [u32; CELLS]) {
+        for turn in turns {
+            for (count, &turn) in counts.iter_mut().zip(turn) {
+                *count += u32::from(turn);
+            }
         }
-        for at in 0..8 {
-            turns[at % TURNS][cell(a[at], b[at])] += 1;
-        }
-    }
-    for (&a, &b) in a_rest.iter().zip(b_rest) {
-        turns[0][cell(a, b)] += 1;
     }
 }
 
-/// The cell of two bins; both are below 64, which the mask shows to the compiler.
-#[inline(always)]
-fn cell(a: u8, b: u8) -> usize {
-    (usize::from(a) * BINS + usize::from(b)) & (CELLS - 1)
+/// Counts at most [`COUNTED`] pixels, eight at a time: the cells of four fill a word.
+fn count(a: &[u8], b: &[u8], turns: &mut Counters) {
+    const EVERY_OTHER: u64 = 0x00ff_00ff_00ff_00ff;
+    let (a_eights, a_rest) = a.as_chunks::<8>();
+    let (b_eights, b_rest) = b.as_chunks::<8>();
+    for (a, b) in a_eights.iter().zip(b_eights) {
+        let (a, b) = (u64::from_le_bytes(*a), u64::from_le_bytes(*b));
+        let even = (a & EVERY_OTHER) << BITS | b & EVERY_OTHER;
+        let odd = (a >> 8 & EVERY_OTHER) << BITS | b >> 8 & EVERY_OTHER;
+        for at in 0..4 {
+            turns[2 * at][(even >> (16 * at)) as usize & (CELLS - 1)] += 1;
+            turns[2 * at + 1][(odd >> (16 * at)) as usize & (CELLS - 1)] += 1;
+        }
+    }
+    for ((&a, &b), turn) in a_rest.iter().zip(b_rest).zip(turns) {
+        turn[usize::from(a) << BITS | usize::from(b)] += 1;
+    }
 }
 
 static COUNT_TIMES_LOG: LazyLock<Vec<f64>> = LazyLock::new(|| (0..TABLE).map(count_times_log).collect());
@@ -124,19 +165,21 @@ fn count_times_log(count: usize) -> f64 {
     }
 }
 
-/// Entropy in nats of counts that add up to `total`: `ln n − Σ c ln c / n`.
+/// Entropy in nats of counts that add up to `total`: `ln n − Σ c ln c / n`. Their number is a multiple of four.
 fn entropy(counts: &[u32], total: usize) -> f64 {
-    let table = &*COUNT_TIMES_LOG;
-    let mut sum = 0.0;
-    for &count in counts.iter().filter(|&&count| count > 0) {
-        if count as usize == total {
-            return 0.0;
-        }
-        let count = count as usize;
-        sum += table
-            .get(count)
-            .copied()
-            .unwrap_or_else(|| count_times_log(count));
+    if counts.iter().any(|&count| count as usize == total) {
+        return 0.0;
     }
-    libm::log(total as f64) - sum / total as f64
+    let table = &*COUNT_TIMES_LOG;
+    let of = |count: u32| match table.get(count as usize) {
+        Some(&value) => value,
+        None => count_times_log(count as usize),
+    };
+    let mut sums = [0.0; 4];
+    for counts in counts.as_chunks::<4>().0 {
+        for (sum, &count) in sums.iter_mut().zip(counts) {
+            *sum += of(count);
+        }
+    }
+    libm::log(total as f64) - sums.iter().sum::<f64>() / total as f64
 }

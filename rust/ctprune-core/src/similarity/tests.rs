@@ -1,7 +1,7 @@
 //! The fast ways against the naive ones, on every instruction set and number of threads.
 
 use super::leader::{Watch, cover_at, leader};
-use super::mi::MutualInformation;
+use super::mi::{self, MutualInformation};
 use super::ssim::{Ssim, Window};
 use super::{Measure, Picture, Verdict, naive, rounded};
 use crate::cpu::Cpu;
@@ -123,21 +123,44 @@ fn mutual_information_is_the_definition() {
 
 #[test]
 fn counters_of_16_bits_do_not_run_over() {
-    let flat = vec![7u8; 400 * 500];
+    let (rows, columns) = (800, 901);
+    let flat = vec![7u8; rows * columns];
     let mut spot = flat.clone();
     spot[5] = 200;
     let picture = |pixels| Picture {
-        rows: 400,
-        columns: 500,
+        rows,
+        columns,
         pixels,
     };
     let (a, b) = (picture(&spot[..]), picture(&spot[..]));
+    assert!(rows * columns > mi::COUNTED && !mi::COUNTED.is_multiple_of(columns));
     assert_eq!(similarity(&MutualInformation, a, b), 2.0);
     assert_eq!(similarity(&MutualInformation, picture(&flat[..]), b), 1.0);
     assert_eq!(
         similarity(&MutualInformation, picture(&flat[..]), picture(&flat[..])),
         2.0
     );
+}
+
+#[test]
+fn bins_are_those_of_a_division() {
+    for width in 1..=255 {
+        for above in 0..=width {
+            let expected = (above * 64 / width).min(63);
+            let found = mi::bin(above as u8, mi::scale(width));
+            assert_eq!(usize::from(found), expected, "{above} of {width}");
+        }
+    }
+    let pixels: Vec<u8> = (30..=230).collect();
+    let on = |cpu| {
+        let mut bins = vec![0; pixels.len()];
+        mi::find_bins(cpu, &pixels, 30, mi::scale(200), &mut bins);
+        bins
+    };
+    let expected: Vec<u8> = (0..=200u16)
+        .map(|above| (above * 64 / 200).min(63) as u8)
+        .collect();
+    assert!(Cpu::available().into_iter().all(|cpu| on(cpu) == expected));
 }
 
 #[test]
