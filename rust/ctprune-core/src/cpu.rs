@@ -41,6 +41,21 @@ impl Cpu {
     }
 }
 
+/// Asks for memory `ahead` elements after the first of a slice, within it or not, before it is needed.
+///
+/// Processors find out by themselves that memory is read from one end to the other, but only within a page.
+#[inline(always)]
+pub(crate) fn prefetch<T>(values: &[T], ahead: usize) {
+    let address = values.as_ptr().wrapping_add(ahead);
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing that a program could see, and no address is wrong for it.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 /// Defines a function that takes a [`Cpu`] first and runs the body as compiled for it.
 ///
 /// Type parameters go in square brackets: `pub(crate) fn sum[T: Copy](values: &[T]) -> T { … }`.

@@ -21,6 +21,9 @@ use std::sync::atomic::Ordering;
 /// Slices whose maps are held at a time when all are compared with all.
 const HELD: usize = 32;
 
+/// Slices, of those held, that one thread compares with as many others together.
+const TILE: usize = 8;
+
 /// SSIM of slices, uint8 of shape (n, rows, cols): row by row as (n, 1), or all to all as (n, m).
 #[pyfunction]
 pub fn ssim<'py>(
@@ -64,14 +67,17 @@ fn similarities<'py, M: Measure>(
         if matrix {
             all_to_all(measure, &first, &second, &mut out)
         } else {
-            out.par_iter_mut().enumerate().try_for_each(|(at, out)| {
-                let (a, b) = (
-                    measure.prepare(first.slice(at))?,
-                    measure.prepare(second.slice(at))?,
+            let each = |(a, b): &mut (Option<_>, Option<_>), (at, out): (usize, &mut f64)| {
+                let prepared = (
+                    measure.prepare(first.slice(at), a.take())?,
+                    measure.prepare(second.slice(at), b.take())?,
                 );
-                *out = measure.similarity(&a, &b);
+                *out = measure.similarity(&prepared.0, &prepared.1);
+                (*a, *b) = (Some(prepared.0), Some(prepared.1));
                 Ok(())
-            })
+            };
+            let lines = out.par_iter_mut().enumerate();
+            lines.try_for_each_init(|| (None, None), each)
         }
     })
     .map_err(|error: String| value_error(error))?;
@@ -80,23 +86,44 @@ fn similarities<'py, M: Measure>(
 
 fn all_to_all<M: Measure>(measure: &M, a: &Stack<'_>, b: &Stack<'_>, out: &mut [f64]) -> Result<(), String> {
     let columns = b.len();
-    let prepare = |stack: &Stack<'_>, start: usize| -> Result<Vec<M::Prepared>, String> {
-        let end = stack.len().min(start + HELD);
-        let slices = (start..end).into_par_iter();
-        slices.map(|slice| measure.prepare(stack.slice(slice))).collect()
-    };
+    let mut others = Vec::new();
     for row in (0..a.len()).step_by(HELD) {
-        let rows = prepare(a, row)?;
+        let rows = prepare(measure, a, row, Vec::new())?;
         for column in (0..columns).step_by(HELD) {
-            let others = prepare(b, column)?;
-            let lines = out[row * columns..].par_chunks_mut(columns).zip(&rows);
-            lines.for_each(|(line, a)| {
-                let cells = line[column..].par_iter_mut().zip(&others);
-                cells.for_each(|(cell, b)| *cell = measure.similarity(a, b));
-            });
+            others = prepare(measure, b, column, others)?;
+            let downs = (0..rows.len()).step_by(TILE);
+            let tiles =
+                downs.flat_map(|down| (0..others.len()).step_by(TILE).map(move |along| (down, along)));
+            let compare = |(down, along): (usize, usize)| {
+                let rows = &rows[down..rows.len().min(down + TILE)];
+                let others = &others[along..others.len().min(along + TILE)];
+                let start = (row + down) * columns + column + along;
+                (start, others.len(), measure.similarities(rows, others))
+            };
+            let tiles = tiles.collect::<Vec<_>>().into_par_iter().map(compare);
+            for (start, width, tile) in tiles.collect::<Vec<_>>() {
+                for (line, values) in tile.chunks(width).enumerate() {
+                    out[start + line * columns..][..width].copy_from_slice(values);
+                }
+            }
         }
     }
     Ok(())
+}
+
+/// Up to [`HELD`] slices from `start` on, prepared.
+fn prepare<'a, M: Measure>(
+    measure: &M,
+    stack: &Stack<'a>,
+    start: usize,
+    spares: Vec<M::Prepared<'a>>,
+) -> Result<Vec<M::Prepared<'a>>, String> {
+    let slices = start..stack.len().min(start + HELD);
+    let mut spares: Vec<_> = spares.into_iter().map(Some).collect();
+    spares.resize_with(slices.len(), || None);
+    let slices = slices.into_par_iter().zip(spares);
+    let prepared = slices.map(|(slice, spare)| measure.prepare(stack.slice(slice), spare));
+    prepared.collect()
 }
 
 /// Slices of one size, one after the other.

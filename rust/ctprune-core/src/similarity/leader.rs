@@ -63,7 +63,8 @@ pub fn leader<M: Measure>(
 ) -> Result<(Covers, Vec<(usize, String)>), SelectError> {
     crate::select::check_rows(slices.len())?;
     let mut refused = Vec::new();
-    let mut earlier: Vec<Member<M::Prepared>> = Vec::new();
+    let mut earlier: Vec<Member<M::Prepared<'_>>> = Vec::new();
+    let mut spares: Vec<Option<M::Prepared<'_>>> = Vec::new();
     let mut covers = Vec::with_capacity(slices.len());
     let size = BLOCK.max(4 * rayon::current_num_threads());
     for (block, slices) in slices.chunks(size).enumerate() {
@@ -73,9 +74,13 @@ pub fn leader<M: Measure>(
             watch,
         };
         let first = block * size;
-        let prepare =
-            |(at, slice): (usize, &Candidate<'_>)| Member::new(measure, first + at, *slice, thresholds);
-        let prepared: Vec<_> = slices.par_iter().enumerate().map(prepare).collect();
+        spares.resize_with(slices.len(), || None);
+        let prepared: Vec<_> = slices
+            .par_iter()
+            .zip(spares.par_drain(..))
+            .enumerate()
+            .map(|(at, (slice, spare))| Member::new(measure, first + at, *slice, spare, thresholds))
+            .collect();
         let mut members = Vec::with_capacity(prepared.len());
         for (member, refusal) in prepared {
             refused.extend(refusal.map(|reason| (member.number, reason)));
@@ -95,11 +100,9 @@ pub fn leader<M: Measure>(
             covers.push(member.covers(thresholds.len(), own));
         }
         // A slice that is kept nowhere is never looked at again, and its maps are large.
-        earlier.extend(
-            members
-                .into_iter()
-                .filter(|m| m.prepared.is_some() && m.open.any()),
-        );
+        let (kept, dropped): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.open.any());
+        earlier.extend(kept.into_iter().filter(|member| member.prepared.is_some()));
+        spares.extend(dropped.into_iter().map(|member| member.prepared));
     }
     Ok((covers, refused))
 }
@@ -116,13 +119,14 @@ struct Member<P> {
 }
 
 impl<P> Member<P> {
-    fn new<M: Measure<Prepared = P>>(
+    fn new<'a, M: Measure<Prepared<'a> = P>>(
         measure: &M,
         number: usize,
-        slice: Candidate<'_>,
+        slice: Candidate<'a>,
+        spare: Option<P>,
         thresholds: &[f64],
     ) -> (Self, Option<String>) {
-        let (prepared, refusal) = match slice.map(|picture| measure.prepare(picture)) {
+        let (prepared, refusal) = match slice.map(|picture| measure.prepare(picture, spare)) {
             Some(Ok(prepared)) => (Some(prepared), None),
             Some(Err(reason)) => (None, Some(reason)),
             None => (None, None),
@@ -163,7 +167,11 @@ struct Pass<'a, M> {
 
 impl<M: Measure> Pass<'_, M> {
     /// Compares an open slice with one that is decided on.
-    fn meet(&self, open: &mut Member<M::Prepared>, decided: &Member<M::Prepared>) -> Result<(), SelectError> {
+    fn meet(
+        &self,
+        open: &mut Member<M::Prepared<'_>>,
+        decided: &Member<M::Prepared<'_>>,
+    ) -> Result<(), SelectError> {
         let (Some(a), Some(b)) = (&open.prepared, &decided.prepared) else {
             return Ok(());
         };

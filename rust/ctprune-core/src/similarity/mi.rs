@@ -44,9 +44,9 @@ pub struct MiSlice {
 }
 
 impl Measure for MutualInformation {
-    type Prepared = MiSlice;
+    type Prepared<'a> = MiSlice;
 
-    fn prepare(&self, picture: Picture<'_>) -> Result<MiSlice, String> {
+    fn prepare<'a>(&self, picture: Picture<'a>, spare: Option<MiSlice>) -> Result<MiSlice, String> {
         let greys = grey_counts(picture.pixels);
         let there = |&grey: &usize| greys[grey] > 0;
         let (Some(low), Some(high)) = ((0..256).find(there), (0..256).rfind(there)) else {
@@ -57,7 +57,8 @@ impl Measure for MutualInformation {
         for grey in low..=high {
             counts[usize::from(bin((grey - low) as u8, scale))] += greys[grey];
         }
-        let mut bins = vec![0; picture.pixels.len()];
+        let mut bins = spare.map_or_else(Vec::new, |slice| slice.bins);
+        bins.resize(picture.pixels.len(), 0);
         find_bins(Cpu::detect(), picture.pixels, low as u8, scale, &mut bins);
         let entropy = entropy(&counts, bins.len());
         Ok(MiSlice { bins, entropy })

@@ -24,16 +24,28 @@ pub struct Picture<'a> {
 /// A similarity of two slices of one size.
 pub trait Measure: Sync {
     /// What is known of a slice before it is compared.
-    type Prepared: Send + Sync;
+    type Prepared<'a>: Send + Sync;
 
     /// Prepares a slice; `Err` says why it cannot be compared.
-    fn prepare(&self, picture: Picture<'_>) -> Result<Self::Prepared, String>;
+    ///
+    /// `spare` was prepared before and is not needed any more: new memory would cost as much time as what goes into it.
+    fn prepare<'a>(
+        &self,
+        picture: Picture<'a>,
+        spare: Option<Self::Prepared<'a>>,
+    ) -> Result<Self::Prepared<'a>, String>;
 
     /// Compares two slices of one size: the similarity, or a bound that shows that it is below `threshold`.
-    fn compare(&self, a: &Self::Prepared, b: &Self::Prepared, threshold: f64) -> Verdict;
+    fn compare(&self, a: &Self::Prepared<'_>, b: &Self::Prepared<'_>, threshold: f64) -> Verdict;
+
+    /// The similarities of each of some slices with each of others, all of one size, row by row.
+    fn similarities(&self, a: &[Self::Prepared<'_>], b: &[Self::Prepared<'_>]) -> Vec<f64> {
+        let pairs = a.iter().flat_map(|a| b.iter().map(move |b| (a, b)));
+        pairs.map(|(a, b)| self.similarity(a, b)).collect()
+    }
 
     /// The similarity of two slices of one size.
-    fn similarity(&self, a: &Self::Prepared, b: &Self::Prepared) -> f64 {
+    fn similarity(&self, a: &Self::Prepared<'_>, b: &Self::Prepared<'_>) -> f64 {
         match self.compare(a, b, f64::NEG_INFINITY) {
             Verdict::Exact(similarity) | Verdict::AtMost(similarity) => similarity,
         }

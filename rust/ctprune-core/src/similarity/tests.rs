@@ -65,8 +65,16 @@ fn volumes() -> Vec<Volume> {
     ]
 }
 
+/// With rows of windows that are longer than what is added in single precision.
+fn wide() -> Volume {
+    Volume::drifting(16, 600, 12, 40, 6)
+}
+
 fn similarity<M: Measure>(measure: &M, a: Picture<'_>, b: Picture<'_>) -> f64 {
-    measure.similarity(&measure.prepare(a).unwrap(), &measure.prepare(b).unwrap())
+    measure.similarity(
+        &measure.prepare(a, None).unwrap(),
+        &measure.prepare(b, None).unwrap(),
+    )
 }
 
 fn gaussian() -> Vec<f64> {
@@ -77,7 +85,7 @@ fn gaussian() -> Vec<f64> {
 
 #[test]
 fn ssim_is_the_definition() {
-    for volume in volumes() {
+    for volume in volumes().into_iter().chain([wide()]) {
         for (a, b) in [(0, 0), (0, 1), (3, 9), (11, 2)] {
             let (a, b) = (volume.picture(a), volume.picture(b));
             let uniform = naive::ssim(a, b, &[1.0 / 7.0; 7], 49.0 / 48.0);
@@ -166,7 +174,7 @@ fn bins_are_those_of_a_division() {
 #[test]
 fn every_processor_gives_the_same_bits() {
     for window in [Window::Uniform, Window::Gaussian] {
-        for volume in volumes() {
+        for volume in volumes().into_iter().chain([wide()]) {
             let (a, b) = (volume.picture(0), volume.picture(7));
             let on = |cpu| similarity(&Ssim::on(window, cpu), a, b).to_bits();
             assert!(
@@ -179,11 +187,41 @@ fn every_processor_gives_the_same_bits() {
 }
 
 #[test]
+fn spares_and_comparing_many_change_nothing() {
+    fn check<M: Measure>(measure: &M, volume: &Volume, before: &Volume) {
+        let slices = 0..volume.slices.len();
+        let fresh = |slice| measure.prepare(volume.picture(slice), None).unwrap();
+        let again = |slice| {
+            let spare = measure.prepare(before.picture(slice % before.slices.len()), None);
+            measure
+                .prepare(volume.picture(slice), Some(spare.unwrap()))
+                .unwrap()
+        };
+        let some = slices.len() / 3;
+        let (fresh, again): (Vec<_>, Vec<_>) = slices.map(|slice| (fresh(slice), again(slice))).unzip();
+        let (a, b) = again.split_at(some);
+        let values = measure.similarities(a, b).into_iter().map(f64::to_bits);
+        let pairs = fresh[..some]
+            .iter()
+            .flat_map(|a| fresh[some..].iter().map(move |b| (a, b)));
+        assert!(values.eq(pairs.map(|(a, b)| measure.similarity(a, b).to_bits())));
+        assert!(measure.similarities(&[], b).is_empty());
+    }
+    let volumes: Vec<_> = volumes().into_iter().chain([wide()]).collect();
+    for (at, volume) in volumes.iter().enumerate() {
+        let before = &volumes[(at + 1) % volumes.len()];
+        check(&Ssim::new(Window::Uniform), volume, before);
+        check(&Ssim::new(Window::Gaussian), volume, before);
+        check(&MutualInformation, volume, before);
+    }
+}
+
+#[test]
 fn bounds_are_above_what_they_bound() {
     fn check<M: Measure>(measure: &M, volume: &Volume) -> usize {
         let slices = 0..volume.slices.len();
         let prepared: Vec<_> = slices
-            .map(|slice| measure.prepare(volume.picture(slice)).unwrap())
+            .map(|slice| measure.prepare(volume.picture(slice), None).unwrap())
             .collect();
         let mut bounded = 0;
         for a in &prepared {
@@ -228,7 +266,7 @@ fn one_pass_gives_the_rule_at_every_threshold_and_number_of_threads() {
     fn check<M: Measure>(measure: &M, volume: &Volume, thresholds: &[f64]) {
         let count = volume.slices.len();
         let prepared: Vec<_> = (0..count)
-            .map(|slice| measure.prepare(volume.picture(slice)).unwrap())
+            .map(|slice| measure.prepare(volume.picture(slice), None).unwrap())
             .collect();
         let matrix: Vec<Vec<f32>> = (0..count)
             .map(|a| {

@@ -18,8 +18,15 @@ pub(super) const BLOCK: usize = 8;
 /// Statistics of a slice's blocks, row by row.
 #[derive(Debug)]
 pub(super) struct Coarse {
+    /// Number of blocks in a row.
     columns: usize,
     windows: Vec<f32>,
+    of: Statistics,
+}
+
+/// Sums, and ranges of the means.
+#[derive(Debug, Default)]
+struct Statistics {
     means: Vec<f32>,
     squares: Vec<f32>,
     lowest: Vec<f32>,
@@ -28,37 +35,99 @@ pub(super) struct Coarse {
     variances: Vec<f32>,
 }
 
-impl Coarse {
-    /// Of windows whose mean and variance `statistics` gives.
-    pub fn new((rows, columns): (usize, usize), statistics: impl Fn(usize, usize) -> (f32, f32)) -> Self {
-        let blocks = columns.div_ceil(BLOCK);
-        let size = rows.div_ceil(BLOCK) * blocks;
-        let mut coarse = Self {
-            columns: blocks,
-            windows: vec![0.0; size],
-            means: vec![0.0; size],
-            squares: vec![0.0; size],
-            lowest: vec![f32::INFINITY; size],
-            highest: vec![0.0; size],
-            deviations: vec![0.0; size],
-            variances: vec![0.0; size],
-        };
-        for row in 0..rows {
-            for column in 0..columns {
-                let (mean, variance) = statistics(row, column);
-                let at = row / BLOCK * blocks + column / BLOCK;
-                coarse.windows[at] += 1.0;
-                coarse.means[at] += mean;
-                coarse.squares[at] += mean * mean;
-                coarse.lowest[at] = coarse.lowest[at].min(mean);
-                coarse.highest[at] = coarse.highest[at].max(mean);
-                coarse.deviations[at] += variance.max(0.0).sqrt();
-                coarse.variances[at] += variance;
-            }
+/// Statistics of blocks in the making.
+pub(super) struct CoarseRows {
+    cpu: Cpu,
+    size: (usize, usize),
+    rows: usize,
+    /// Of each column of windows, over those rows of the current row of blocks that were added.
+    columns: Statistics,
+    blocks: Coarse,
+}
+
+impl CoarseRows {
+    /// For so many rows and columns of windows.
+    pub fn new(cpu: Cpu, size: (usize, usize)) -> Self {
+        let zeros = || vec![0.0; size.1];
+        Self {
+            cpu,
+            size,
+            rows: 0,
+            columns: Statistics {
+                means: zeros(),
+                squares: zeros(),
+                lowest: vec![f32::INFINITY; size.1],
+                highest: zeros(),
+                deviations: zeros(),
+                variances: zeros(),
+            },
+            blocks: Coarse {
+                columns: size.1.div_ceil(BLOCK),
+                windows: Vec::new(),
+                of: Statistics::default(),
+            },
         }
-        coarse
     }
 
+    /// The next row: mean and variance of each window.
+    pub fn add(&mut self, means: &[f32], variances: &[f32]) {
+        add_row(self.cpu, &mut self.columns, means, variances);
+        self.rows += 1;
+        if self.rows.is_multiple_of(BLOCK) || self.rows == self.size.0 {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        let rows = (self.rows - 1) % BLOCK + 1;
+        let widths = (0..self.size.1)
+            .step_by(BLOCK)
+            .map(|at| BLOCK.min(self.size.1 - at));
+        self.blocks
+            .windows
+            .extend(widths.map(|columns| (rows * columns) as f32));
+        let (columns, blocks) = (&mut self.columns, &mut self.blocks.of);
+        fold(&mut columns.means, &mut blocks.means, 0.0, |a, b| a + b);
+        fold(&mut columns.squares, &mut blocks.squares, 0.0, |a, b| a + b);
+        fold(&mut columns.lowest, &mut blocks.lowest, f32::INFINITY, f32::min);
+        fold(&mut columns.highest, &mut blocks.highest, 0.0, f32::max);
+        fold(&mut columns.deviations, &mut blocks.deviations, 0.0, |a, b| a + b);
+        fold(&mut columns.variances, &mut blocks.variances, 0.0, |a, b| a + b);
+    }
+
+    /// The statistics, once all rows were added.
+    pub fn finish(self) -> Coarse {
+        self.blocks
+    }
+}
+
+/// Folds the columns of each block into one value, and starts the columns anew.
+fn fold(columns: &mut [f32], blocks: &mut Vec<f32>, start: f32, with: impl Fn(f32, f32) -> f32) {
+    let block = |columns: &[f32]| columns.iter().fold(start, |folded, &column| with(folded, column));
+    blocks.extend(columns.chunks(BLOCK).map(block));
+    columns.fill(start);
+}
+
+by_cpu! {
+    fn add_row[](columns: &mut Statistics, means: &[f32], variances: &[f32]) {
+        let width = means.len();
+        let variances = &variances[..width];
+        let (sums, squares) = (&mut columns.means[..width], &mut columns.squares[..width]);
+        let (lowest, highest) = (&mut columns.lowest[..width], &mut columns.highest[..width]);
+        let (deviations, spreads) = (&mut columns.deviations[..width], &mut columns.variances[..width]);
+        for at in 0..width {
+            let (mean, variance) = (means[at], variances[at]);
+            sums[at] += mean;
+            squares[at] += mean * mean;
+            lowest[at] = if mean < lowest[at] { mean } else { lowest[at] };
+            highest[at] = if mean > highest[at] { mean } else { highest[at] };
+            deviations[at] += (if variance > 0.0 { variance } else { 0.0 }).sqrt();
+            spreads[at] += variance;
+        }
+    }
+}
+
+impl Coarse {
     /// For each row of blocks an upper bound of the sum of SSIM over its windows.
     pub fn bounds(&self, cpu: Cpu, other: &Self) -> Vec<f64> {
         let mut bounds = vec![0.0; self.columns];
@@ -74,12 +143,12 @@ impl Coarse {
         let part = start..start + self.columns;
         Row {
             windows: &self.windows[part.clone()],
-            means: &self.means[part.clone()],
-            squares: &self.squares[part.clone()],
-            lowest: &self.lowest[part.clone()],
-            highest: &self.highest[part.clone()],
-            deviations: &self.deviations[part.clone()],
-            variances: &self.variances[part],
+            means: &self.of.means[part.clone()],
+            squares: &self.of.squares[part.clone()],
+            lowest: &self.of.lowest[part.clone()],
+            highest: &self.of.highest[part.clone()],
+            deviations: &self.of.deviations[part.clone()],
+            variances: &self.of.variances[part],
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The Gaussian window: σ = 1.5, cut at 3.5 σ, so 11 × 11 pixels; population covariance. In double precision.
 
-use super::bound::BLOCK;
+use super::bound::{BLOCK, Coarse, CoarseRows};
 use super::{C1, C2};
 use crate::cpu::{Cpu, by_cpu};
 use crate::similarity::Picture;
@@ -13,9 +13,9 @@ const SIGMA: f64 = 1.5;
 
 /// A slice's pixels, and mean and variance of each window.
 #[derive(Debug)]
-pub(super) struct Maps {
+pub(super) struct Maps<'a> {
     columns: usize,
-    pixels: Vec<u8>,
+    pixels: &'a [u8],
     means: Vec<f64>,
     variances: Vec<f64>,
 }
@@ -29,62 +29,55 @@ fn weights() -> [f64; SIDE] {
     bells.map(|bell| bell / sum)
 }
 
-impl Maps {
-    pub fn new(cpu: Cpu, picture: Picture<'_>) -> Self {
-        let columns = picture.columns;
+impl<'a> Maps<'a> {
+    /// As [`super::uniform::Maps::new`].
+    pub fn new(cpu: Cpu, picture: Picture<'a>, spare: Option<Self>) -> (Self, Coarse) {
+        let (columns, pixels) = (picture.columns, picture.pixels);
         let (rows, width) = (picture.rows - SIDE + 1, columns - SIDE + 1);
+        let (means, variances) = spare.map_or_else(Default::default, |maps| (maps.means, maps.variances));
         let mut maps = Self {
             columns,
-            pixels: picture.pixels.to_vec(),
-            means: vec![0.0; rows * width],
-            variances: vec![0.0; rows * width],
+            pixels,
+            means,
+            variances,
         };
+        maps.means.resize(rows * width, 0.0);
+        maps.variances.resize(rows * width, 0.0);
+        let mut coarse = CoarseRows::new(cpu, (rows, width));
         let (weights, ones) = (weights(), vec![1; columns]);
         let mut between = vec![0.0; columns];
-        let mut squares = vec![0.0; width];
+        let (mut centres, mut spreads) = (vec![0.0; width], vec![0.0; width]);
         for row in 0..rows {
             let part = row * width..(row + 1) * width;
-            let means = &mut maps.means[part.clone()];
-            down(
-                cpu,
-                &weights,
-                [&maps.pixels, &ones],
-                [row * columns, 0],
-                &mut between,
-            );
+            let (means, variances) = (&mut maps.means[part.clone()], &mut maps.variances[part]);
+            down(cpu, &weights, [pixels, &ones], [row * columns, 0], &mut between);
             along(cpu, &weights, &between, means);
-            down(
-                cpu,
-                &weights,
-                [&maps.pixels, &maps.pixels],
-                [row * columns; 2],
-                &mut between,
-            );
-            along(cpu, &weights, &between, &mut squares);
-            for ((variance, square), mean) in maps.variances[part].iter_mut().zip(&squares).zip(means) {
-                *variance = square - *mean * *mean;
+            down(cpu, &weights, [pixels; 2], [row * columns; 2], &mut between);
+            along(cpu, &weights, &between, variances);
+            for ((mean, variance), (centre, spread)) in means
+                .iter()
+                .zip(variances)
+                .zip(centres.iter_mut().zip(&mut spreads))
+            {
+                *variance -= mean * mean;
+                (*centre, *spread) = (*mean as f32, *variance as f32);
             }
+            coarse.add(&centres, &spreads);
         }
-        maps
-    }
-
-    /// Mean and variance of a window.
-    pub fn statistics(&self, row: usize, column: usize) -> (f32, f32) {
-        let at = row * (self.columns - SIDE + 1) + column;
-        (self.means[at] as f32, self.variances[at] as f32)
+        (maps, coarse.finish())
     }
 }
 
 /// As [`super::uniform::sums`].
 pub(super) fn sums(
     cpu: Cpu,
-    a: &Maps,
-    b: &Maps,
+    a: &Maps<'_>,
+    b: &Maps<'_>,
     rows: Range<usize>,
-    width: usize,
     each: &mut dyn FnMut(usize, f64) -> bool,
 ) -> bool {
     let weights = weights();
+    let width = a.columns - SIDE + 1;
     let mut between = vec![0.0; a.columns];
     let mut products = vec![0.0; width];
     let mut sum = 0.0;
@@ -92,7 +85,7 @@ pub(super) fn sums(
         down(
             cpu,
             &weights,
-            [&a.pixels, &b.pixels],
+            [a.pixels, b.pixels],
             [row * a.columns; 2],
             &mut between,
         );

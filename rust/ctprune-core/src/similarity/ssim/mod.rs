@@ -12,6 +12,7 @@ mod uniform;
 use super::{Measure, Picture, Verdict};
 use crate::cpu::Cpu;
 use bound::{BLOCK, Coarse};
+use std::ops::Range;
 
 /// `(K1 L)²`.
 const C1: f64 = 6.5025;
@@ -73,83 +74,129 @@ impl Ssim {
 
 /// A slice and the maps of its windows.
 #[derive(Debug)]
-pub struct SsimSlice {
+pub struct SsimSlice<'a> {
     /// Rows and columns of windows.
     size: (usize, usize),
-    maps: Maps,
+    maps: Maps<'a>,
     coarse: Coarse,
 }
 
 #[derive(Debug)]
-enum Maps {
-    Uniform(uniform::Maps),
-    Gaussian(gaussian::Maps),
+enum Maps<'a> {
+    Uniform(uniform::Maps<'a>),
+    Gaussian(gaussian::Maps<'a>),
 }
 
-impl Measure for Ssim {
-    type Prepared = SsimSlice;
+/// Rows of blocks that all slices go through before the next ones follow, so that their maps stay in the cache.
+const BAND: usize = 4;
 
-    fn prepare(&self, picture: Picture<'_>) -> Result<SsimSlice, String> {
+impl Measure for Ssim {
+    type Prepared<'a> = SsimSlice<'a>;
+
+    fn prepare<'a>(
+        &self,
+        picture: Picture<'a>,
+        spare: Option<SsimSlice<'a>>,
+    ) -> Result<SsimSlice<'a>, String> {
         let (rows, columns, side) = (picture.rows, picture.columns, self.window.side());
         if rows < side || columns < side {
             return Err(format!(
                 "the slice, {rows} × {columns} pixels, is smaller than the window of SSIM, {side} × {side}"
             ));
         }
-        let size = (rows - side + 1, columns - side + 1);
-        let (maps, coarse) = match self.window {
-            Window::Uniform => {
-                let maps = uniform::Maps::new(self.cpu, picture);
-                let coarse = Coarse::new(size, |row, column| maps.statistics(row, column));
+        let (maps, coarse) = match (self.window, spare.map(|slice| slice.maps)) {
+            (Window::Uniform, spare) => {
+                let spare = match spare {
+                    Some(Maps::Uniform(maps)) => Some(maps),
+                    _ => None,
+                };
+                let (maps, coarse) = uniform::Maps::new(self.cpu, picture, spare);
                 (Maps::Uniform(maps), coarse)
             }
-            Window::Gaussian => {
-                let maps = gaussian::Maps::new(self.cpu, picture);
-                let coarse = Coarse::new(size, |row, column| maps.statistics(row, column));
+            (Window::Gaussian, spare) => {
+                let spare = match spare {
+                    Some(Maps::Gaussian(maps)) => Some(maps),
+                    _ => None,
+                };
+                let (maps, coarse) = gaussian::Maps::new(self.cpu, picture, spare);
                 (Maps::Gaussian(maps), coarse)
             }
         };
+        let size = (rows - side + 1, columns - side + 1);
         Ok(SsimSlice { size, maps, coarse })
     }
 
-    fn compare(&self, a: &SsimSlice, b: &SsimSlice, threshold: f64) -> Verdict {
-        let (rows, columns) = a.size;
-        let windows = (rows * columns) as f64;
+    fn compare(&self, a: &SsimSlice<'_>, b: &SsimSlice<'_>, threshold: f64) -> Verdict {
+        let windows = a.windows();
         let needed = (threshold - SLACK) * windows;
-        // Without a threshold nothing needs a bound.
-        let above: Vec<f64> = if threshold == f64::NEG_INFINITY {
-            vec![0.0; rows.div_ceil(BLOCK)]
+        let blocks = a.size.0.div_ceil(BLOCK);
+        // First bounds of the sums over rows of blocks, which the sums themselves replace. Without a threshold nothing
+        // needs a bound.
+        let mut sums = if threshold == f64::NEG_INFINITY {
+            vec![0.0; blocks]
         } else {
             a.coarse.bounds(self.cpu, &b.coarse)
         };
-        let mut open: f64 = above.iter().sum();
-        if open < needed {
-            return Verdict::AtMost(open / windows + SLACK);
+        let mut most: f64 = sums.iter().sum();
+        if most < needed {
+            return Verdict::AtMost(most / windows + SLACK);
         }
-        let mut sum = 0.0;
-        let mut run = |blocks: std::ops::Range<usize>, sum: &mut f64| -> bool {
-            let start = blocks.start * BLOCK;
-            let mut each = |block: usize, found: f64| {
-                *sum += found;
-                open -= above[block];
-                *sum + open >= needed
-            };
-            let end = rows.min(blocks.end * BLOCK);
-            match (&a.maps, &b.maps) {
-                (Maps::Uniform(a), Maps::Uniform(b)) => {
-                    uniform::sums(self.cpu, a, b, start..end, columns, &mut each)
-                }
-                (Maps::Gaussian(a), Maps::Gaussian(b)) => {
-                    gaussian::sums(self.cpu, a, b, start..end, columns, &mut each)
-                }
-                _ => unreachable!("one measure prepares all its slices alike"),
-            }
+        let mut each = |block: usize, found: f64| {
+            most += found - sums[block];
+            sums[block] = found;
+            most >= needed
         };
         // The body fills the middle: differences show sooner there than in the air above.
-        let first = above.len() / 4;
-        if run(first..above.len(), &mut sum) && run(0..first, &mut sum) {
-            return Verdict::Exact(sum / windows);
+        let first = blocks / 4;
+        if self.sums(a, b, first..blocks, &mut each) && self.sums(a, b, 0..first, &mut each) {
+            return Verdict::Exact(sums.iter().sum::<f64>() / windows);
         }
-        Verdict::AtMost((sum + open) / windows + SLACK)
+        Verdict::AtMost(most / windows + SLACK)
+    }
+
+    fn similarities(&self, a: &[SsimSlice<'_>], b: &[SsimSlice<'_>]) -> Vec<f64> {
+        let mut sums = vec![0.0; a.len() * b.len()];
+        let Some(blocks) = a.first().map(|slice| slice.size.0.div_ceil(BLOCK)) else {
+            return sums;
+        };
+        for start in (0..blocks).step_by(BAND) {
+            for (column, other) in b.iter().enumerate() {
+                for (row, slice) in a.iter().enumerate() {
+                    let sum = &mut sums[row * b.len() + column];
+                    self.sums(slice, other, start..blocks.min(start + BAND), &mut |_, found| {
+                        *sum += found;
+                        true
+                    });
+                }
+            }
+        }
+        sums.iter_mut().for_each(|sum| *sum /= a[0].windows());
+        sums
+    }
+}
+
+impl SsimSlice<'_> {
+    /// Number of windows.
+    fn windows(&self) -> f64 {
+        (self.size.0 * self.size.1) as f64
+    }
+}
+
+impl Ssim {
+    /// Adds up SSIM over rows of blocks; `each` takes a block's number and sum and says whether to go on. Returns whether
+    /// all was added.
+    fn sums(
+        &self,
+        a: &SsimSlice<'_>,
+        b: &SsimSlice<'_>,
+        blocks: Range<usize>,
+        each: &mut dyn FnMut(usize, f64) -> bool,
+    ) -> bool {
+        let rows = blocks.start * BLOCK..a.size.0.min(blocks.end * BLOCK);
+        match (&a.maps, &b.maps) {
+            (Maps::Uniform(a), Maps::Uniform(b)) => uniform::sums(self.cpu, a, b, rows, each),
+            (Maps::Gaussian(a), Maps::Gaussian(b)) => gaussian::sums(self.cpu, a, b, rows, each),
+            _ => unreachable!("one measure prepares all its slices alike"),
+        }
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! Sums over a window are integers and exact. With `n = 49` pixels, `s` the sum of one slice and `p` that of the products,
 //! the means are `s / n` and the sample covariance is `(n p − s s') / (n (n − 1))`; both fractions of SSIM are extended so
-//! that nothing but their constants is rounded before the one division.
+//! that nothing but their constants is rounded before the one division, and their factors of 2 are taken out.
 
-use super::bound::BLOCK;
+use super::bound::{BLOCK, Coarse, CoarseRows};
 use super::{C1, C2};
-use crate::cpu::{Cpu, by_cpu};
+use crate::cpu::{Cpu, by_cpu, prefetch};
 use crate::similarity::Picture;
 use std::ops::Range;
 
@@ -18,108 +18,115 @@ const PIXELS: f32 = (SIDE * SIDE) as f32;
 const OF_MEANS: f32 = PIXELS * PIXELS;
 const OF_COVARIANCES: f32 = PIXELS * (PIXELS - 1.0);
 
-/// Values that are added in single precision before they go into the sum: 16 in each of 8 lanes.
-const CHUNK: usize = 128;
-const LANES: usize = 8;
+/// Windows side by side: sums run in so many lanes, and rows of windows are filled up to a multiple of it.
+const LANES: usize = 16;
+/// Windows of a lane that are added in single precision before they go into the sum.
+const TOGETHER: usize = 16;
+
+/// How far ahead of their use windows are asked for: two rows of a slice of 512 × 512 pixels.
+const AHEAD: usize = 1024;
 
 /// A slice's pixels, and sum and extended variance of each window.
+///
+/// Where a row is filled up the variances are infinite, so that the similarity of such windows is 0.
 #[derive(Debug)]
-pub(super) struct Maps {
+pub(super) struct Maps<'a> {
     columns: usize,
-    pixels: Vec<u8>,
+    pixels: &'a [u8],
+    /// Length of a row of windows in what follows.
+    stride: usize,
     /// At most 49 × 255.
-    sums: Vec<u16>,
+    sums: Vec<i16>,
     variances: Vec<f32>,
 }
 
-impl Maps {
-    pub fn new(cpu: Cpu, picture: Picture<'_>) -> Self {
+impl<'a> Maps<'a> {
+    /// Of a slice, with statistics of its blocks; in memory of another that is not needed any more, if there is one.
+    pub fn new(cpu: Cpu, picture: Picture<'a>, spare: Option<Self>) -> (Self, Coarse) {
         let columns = picture.columns;
         let (rows, width) = (picture.rows - SIDE + 1, columns - SIDE + 1);
+        let stride = width.next_multiple_of(LANES);
+        let (sums, variances) = spare.map_or_else(Default::default, |maps| (maps.sums, maps.variances));
         let mut maps = Self {
             columns,
-            pixels: picture.pixels.to_vec(),
-            sums: vec![0; rows * width],
-            variances: vec![0.0; rows * width],
+            pixels: picture.pixels,
+            stride,
+            sums,
+            variances,
         };
-        let ones = vec![1; columns];
+        maps.sums.resize(rows * stride, 0);
+        maps.variances.resize(rows * stride, 0.0);
+        let mut coarse = CoarseRows::new(cpu, (rows, width));
+        let nothing = vec![0; columns];
         let (mut plain, mut squared) = (vec![0; columns], vec![0; columns]);
-        let lines: Vec<&[u8]> = picture.pixels.chunks_exact(columns).collect();
-        for (row, line) in lines.iter().enumerate() {
-            add_products(cpu, &mut plain, line, &ones);
-            add_products(cpu, &mut squared, line, line);
-            if row + 1 < SIDE {
+        let (mut means, mut spreads) = (vec![0.0; width], vec![0.0; width]);
+        for row in 0..picture.rows {
+            let new = line(picture.pixels, columns, row);
+            let old = row
+                .checked_sub(SIDE)
+                .map_or(&nothing[..], |row| line(picture.pixels, columns, row));
+            slide(cpu, &mut plain, new, old);
+            slide_products(cpu, &mut squared, [new; 2], [old; 2]);
+            let Some(first) = (row + 1).checked_sub(SIDE) else {
                 continue;
-            }
-            let first = row + 1 - SIDE;
-            let part = first * width..(first + 1) * width;
-            finish_row(
-                cpu,
-                &plain,
-                &squared,
-                &mut maps.sums[part.clone()],
-                &mut maps.variances[part],
-            );
-            subtract_products(cpu, &mut plain, lines[first], &ones);
-            subtract_products(cpu, &mut squared, lines[first], lines[first]);
+            };
+            let (sums, rest) = maps.sums[first * stride..][..stride].split_at_mut(width);
+            rest.fill(0);
+            let (variances, rest) = maps.variances[first * stride..][..stride].split_at_mut(width);
+            rest.fill(f32::INFINITY);
+            finish_row(cpu, &plain, &squared, sums, variances);
+            statistics(cpu, sums, variances, &mut means, &mut spreads);
+            coarse.add(&means, &spreads);
         }
-        maps
+        (maps, coarse.finish())
     }
 
-    /// Mean and sample variance of a window.
-    pub fn statistics(&self, row: usize, column: usize) -> (f32, f32) {
-        let at = row * (self.columns - SIDE + 1) + column;
-        (
-            f32::from(self.sums[at]) / PIXELS,
-            self.variances[at] / OF_COVARIANCES,
-        )
+    fn part(&self, row: usize) -> Windows<'_> {
+        let part = row * self.stride..(row + 1) * self.stride;
+        Windows {
+            sums: &self.sums[part.clone()],
+            variances: &self.variances[part],
+        }
     }
+}
 
-    fn line(&self, row: usize) -> &[u8] {
-        &self.pixels[row * self.columns..][..self.columns]
-    }
+fn line(pixels: &[u8], columns: usize, row: usize) -> &[u8] {
+    &pixels[row * columns..][..columns]
 }
 
 /// Adds up SSIM over rows of windows; `each` takes a block's number and sum and says whether to go on. Returns whether
 /// all was added.
 pub(super) fn sums(
     cpu: Cpu,
-    a: &Maps,
-    b: &Maps,
+    a: &Maps<'_>,
+    b: &Maps<'_>,
     rows: Range<usize>,
-    width: usize,
     each: &mut dyn FnMut(usize, f64) -> bool,
 ) -> bool {
     if rows.is_empty() {
         return true;
     }
-    let mut products = vec![0; a.columns];
-    let mut similarities = vec![0.0; width.next_multiple_of(LANES)];
+    let lines = |row: usize| [line(a.pixels, a.columns, row), line(b.pixels, b.columns, row)];
+    let nothing = vec![0; a.columns];
+    let mut products = vec![0; a.stride + LANES];
     for row in rows.start..rows.start + SIDE - 1 {
-        add_products(cpu, &mut products, a.line(row), b.line(row));
+        slide_products(cpu, &mut products, lines(row), [&nothing; 2]);
     }
-    let mut sum = 0.0;
+    let mut sum = [0.0; LANES];
     for row in rows.clone() {
-        let last = row + SIDE - 1;
-        add_products(cpu, &mut products, a.line(last), b.line(last));
-        let part = row * width..(row + 1) * width;
-        let (x, y) = (
-            Windows {
-                sums: &a.sums[part.clone()],
-                variances: &a.variances[part.clone()],
-            },
-            Windows {
-                sums: &b.sums[part.clone()],
-                variances: &b.variances[part],
-            },
-        );
-        sum += row_sum(cpu, &products, x, y, &mut similarities);
-        subtract_products(cpu, &mut products, a.line(row), b.line(row));
+        let old = if row == rows.start {
+            [&nothing[..]; 2]
+        } else {
+            lines(row - 1)
+        };
+        slide_products(cpu, &mut products, lines(row + SIDE - 1), old);
+        add_row(cpu, &products, a.part(row), b.part(row), &mut sum);
         if (row + 1).is_multiple_of(BLOCK) || row + 1 == rows.end {
-            if !each(row / BLOCK, sum) {
+            // Both factors above the fraction bar were halved.
+            if !each(row / BLOCK, 4.0 * sum.iter().sum::<f64>()) {
                 return false;
             }
-            sum = 0.0;
+            sum = [0.0; LANES];
         }
     }
     true
@@ -128,52 +135,88 @@ pub(super) fn sums(
 /// A row of windows of one slice.
 #[derive(Clone, Copy)]
 struct Windows<'a> {
-    sums: &'a [u16],
+    sums: &'a [i16],
     variances: &'a [f32],
 }
 
 by_cpu! {
-    fn add_products[](columns: &mut [i32], a: &[u8], b: &[u8]) {
-        for ((column, &a), &b) in columns.iter_mut().zip(a).zip(b) {
-            *column += i32::from(u16::from(a) * u16::from(b));
+    /// Sums down the columns: a row comes in below, one leaves above.
+    fn slide[](columns: &mut [i16], new: &[u8], old: &[u8]) {
+        for ((column, &new), &old) in columns.iter_mut().zip(new).zip(old) {
+            *column += i16::from(new) - i16::from(old);
         }
     }
 }
 
 by_cpu! {
-    fn subtract_products[](columns: &mut [i32], a: &[u8], b: &[u8]) {
-        for ((column, &a), &b) in columns.iter_mut().zip(a).zip(b) {
-            *column -= i32::from(u16::from(a) * u16::from(b));
+    /// The same of products of two slices.
+    fn slide_products[](columns: &mut [i32], new: [&[u8]; 2], old: [&[u8]; 2]) {
+        let product = |a: u8, b: u8| i32::from(u16::from(a) * u16::from(b));
+        let news = new[0].iter().zip(new[1]);
+        let olds = old[0].iter().zip(old[1]);
+        for ((column, (&a, &b)), (&c, &d)) in columns.iter_mut().zip(news).zip(olds) {
+            *column += product(a, b) - product(c, d);
         }
     }
 }
 
 by_cpu! {
-    fn finish_row[](plain: &[i32], squared: &[i32], sums: &mut [u16], variances: &mut [f32]) {
-        for at in 0..sums.len() {
-            let (sum, squares) = (across(plain, at), across(squared, at));
-            sums[at] = sum as u16;
+    fn finish_row[](plain: &[i16], squared: &[i32], sums: &mut [i16], variances: &mut [f32]) {
+        let width = sums.len();
+        let (plain, squared) = (&plain[..width + SIDE - 1], &squared[..width + SIDE - 1]);
+        let variances = &mut variances[..width];
+        for at in 0..width {
+            let mut sum = 0;
+            let mut squares = 0;
+            for offset in 0..SIDE {
+                sum += plain[at + offset];
+                squares += squared[at + offset];
+            }
+            sums[at] = sum;
+            let sum = i32::from(sum);
             variances[at] = (49 * squares - sum * sum) as f32;
         }
     }
 }
 
 by_cpu! {
-    fn row_sum[](products: &[i32], x: Windows<'_>, y: Windows<'_>, out: &mut [f32]) -> f64 {
-        let (c1, c2) = (C1 as f32 * OF_MEANS, C2 as f32 * OF_COVARIANCES);
-        let width = x.sums.len();
-        let (xs, ys, xv, yv) = (&x.sums[..width], &y.sums[..width], &x.variances[..width], &y.variances[..width]);
-        let products = &products[..width + SIDE - 1];
-        let row = &mut out[..width];
-        for at in 0..width {
-            let (a, b) = (i32::from(xs[at]), i32::from(ys[at]));
-            let means = a * b;
-            let covariance = 49 * across(products, at) - means;
-            let above = ((2 * means) as f32 + c1) * ((2 * covariance) as f32 + c2);
-            let below = ((a * a + b * b) as f32 + c1) * (xv[at] + yv[at] + c2);
-            row[at] = above / below;
+    /// Means and sample variances.
+    fn statistics[](sums: &[i16], variances: &[f32], means: &mut [f32], spreads: &mut [f32]) {
+        for (((&sum, &variance), mean), spread) in sums.iter().zip(variances).zip(means).zip(spreads) {
+            *mean = f32::from(sum) / PIXELS;
+            *spread = variance / OF_COVARIANCES;
         }
-        total(out)
+    }
+}
+
+by_cpu! {
+    /// Adds SSIM of a row of windows, in lanes, so that the order of sums does not depend on the processor.
+    fn add_row[](products: &[i32], x: Windows<'_>, y: Windows<'_>, sum: &mut [f64; LANES]) {
+        let (c1, c2) = (C1 as f32 * OF_MEANS, C2 as f32 * OF_COVARIANCES);
+        let (xs, xv) = (x.sums.as_chunks::<LANES>().0, x.variances.as_chunks::<LANES>().0);
+        let (ys, yv) = (y.sums.as_chunks::<LANES>().0, y.variances.as_chunks::<LANES>().0);
+        let count = xs.len().min(ys.len()).min(xv.len()).min(yv.len());
+        for start in (0..count).step_by(TOGETHER) {
+            let mut lanes = [0.0; LANES];
+            for at in start..count.min(start + TOGETHER) {
+                prefetch(&xs[at], AHEAD);
+                prefetch(&xv[at], AHEAD);
+                prefetch(&ys[at], AHEAD);
+                prefetch(&yv[at], AHEAD);
+                let products = &products[LANES * at..][..LANES + SIDE - 1];
+                for lane in 0..LANES {
+                    let (a, b) = (i32::from(xs[at][lane]), i32::from(ys[at][lane]));
+                    let covariance = 49 * across(products, lane) - a * b;
+                    let (a, b) = (a as f32, b as f32);
+                    let above = (a * b + 0.5 * c1) * (covariance as f32 + 0.5 * c2);
+                    let below = (a * a + b * b + c1) * (xv[at][lane] + yv[at][lane] + c2);
+                    lanes[lane] += above / below;
+                }
+            }
+            for (sum, lane) in sum.iter_mut().zip(lanes) {
+                *sum += f64::from(lane);
+            }
+        }
     }
 }
 
@@ -185,22 +228,4 @@ fn across(columns: &[i32], at: usize) -> i32 {
         sum += columns[at + offset];
     }
     sum
-}
-
-/// The sum of values in an order that does not depend on the processor; their number is a multiple of the lanes.
-#[inline(always)]
-fn total(values: &[f32]) -> f64 {
-    let mut total = [0.0f64; LANES];
-    for chunk in values.chunks(CHUNK) {
-        let mut lanes = [0.0f32; LANES];
-        for values in chunk.chunks_exact(LANES) {
-            for lane in 0..LANES {
-                lanes[lane] += values[lane];
-            }
-        }
-        for lane in 0..LANES {
-            total[lane] += f64::from(lanes[lane]);
-        }
-    }
-    total.iter().sum()
 }
