@@ -165,16 +165,12 @@ by_cpu! {
         let width = sums.len();
         let (plain, squared) = (&plain[..width + SIDE - 1], &squared[..width + SIDE - 1]);
         let variances = &mut variances[..width];
-        for at in 0..width {
-            let mut sum = 0;
-            let mut squares = 0;
-            for offset in 0..SIDE {
-                sum += plain[at + offset];
-                squares += squared[at + offset];
-            }
-            sums[at] = sum;
+        for (at, sum) in sums.iter_mut().enumerate() {
+            *sum = plain[at..at + SIDE].iter().sum();
+        }
+        for (at, (variance, &sum)) in variances.iter_mut().zip(&*sums).enumerate() {
             let sum = i32::from(sum);
-            variances[at] = (49 * squares - sum * sum) as f32;
+            *variance = (49 * across(squared, at) - sum * sum) as f32;
         }
     }
 }
@@ -183,8 +179,8 @@ by_cpu! {
     /// Means and sample variances.
     fn statistics[](sums: &[i16], variances: &[f32], means: &mut [f32], spreads: &mut [f32]) {
         for (((&sum, &variance), mean), spread) in sums.iter().zip(variances).zip(means).zip(spreads) {
-            *mean = f32::from(sum) / PIXELS;
-            *spread = variance / OF_COVARIANCES;
+            *mean = f32::from(sum) * (1.0 / PIXELS);
+            *spread = variance * (1.0 / OF_COVARIANCES);
         }
     }
 }
