@@ -22,8 +22,19 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = ("pip install", "make ", "git clone")
 
 
+PAGES = (
+    "README.md",
+    "docs/tutorial.md",
+    "docs/sweep.md",
+    "docs/report.md",
+    "docs/finetune.md",
+    "docs/views.md",
+)
+
+
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/tutorial.md", "docs/sweep.md", "docs/report.md", "docs/finetune.md"]
+    "page",
+    ["README.md", "docs/tutorial.md", "docs/sweep.md", "docs/report.md", "docs/finetune.md", "docs/views.md"],
 )
 def test_blocks_run_in_order(page: str, tmp_path: Path) -> None:
     blocks = BLOCK.findall((ROOT / page).read_text())

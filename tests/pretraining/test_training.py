@@ -10,6 +10,7 @@ import pytest
 import ctprune
 from ctprune.backbone import backbone_metadata, create_backbone
 from ctprune.pretraining.methods import METHODS
+from ctprune.pretraining.run import Pretraining
 from tests.pretraining.tiny import tiny
 
 
@@ -44,3 +45,14 @@ def test_weights_to_start_from(tmp_path: Path, run: Path) -> None:
     with pytest.raises(ctprune.WeightsError, match=r"none\.safetensors"):
         ctprune.pretrain(run, out=tmp_path / "pre", config=config)
     assert create_backbone("resnet18").num_features == 512
+
+
+@pytest.mark.slow
+def test_a_queue_longer_than_an_epoch_is_noted(run: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    config = tiny("mocov2", steps=1, settings={"queue": 1024, "hidden": 0, "projection": 16})
+    result = Pretraining(run, tmp_path / "pre", config, note=notes.append).carry_out()
+    slices = result.summary["slices"]
+    assert [f"longer than an epoch of {slices:,} slices" in note for note in notes] == [True]
+    assert result.summary["notes"] == notes
+    assert f"**Note:** {notes[0]}" in (tmp_path / "pre/README.md").read_text()

@@ -50,7 +50,9 @@ def command(
     accumulate: Annotated[
         int | None, typer.Option(help="Batches per optimizer step.", rich_help_panel=_TRAINING)
     ] = None,
-    optimizer: Annotated[str | None, typer.Option(help="lars, sgd or adamw.", rich_help_panel=_TRAINING)] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="lars, sgd, adamw or adam.", rich_help_panel=_TRAINING)
+    ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="After the warm-up.", rich_help_panel=_TRAINING)
     ] = None,
@@ -166,8 +168,12 @@ def command(
     assert out is not None
     from ctprune.pretraining.run import Pretraining
 
+    def note(sentence: str) -> None:
+        if not quiet:
+            print_hint(f"note: {sentence}")
+
     with _Bar(hidden=quiet) as bar:
-        result = Pretraining(run, out, resolved, resume=resume, progress=bar.update).carry_out()
+        result = Pretraining(run, out, resolved, resume=resume, progress=bar.update, note=note).carry_out()
     _print_result(result, as_json=as_json, quiet=quiet)
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ctprune.errors import ConfigError
 from ctprune.pretraining.presets import PRESETS, preset
 from ctprune.pretraining.settings import MULTI_CROP, SETTINGS, MethodSettings, MocoSettings, SwavSettings
-from ctprune.pretraining.view_config import ViewConfig
+from ctprune.pretraining.view_config import ViewConfig, WindowConfig
 from ctprune.store import USES, StoreConfig
 
-OPTIMIZERS = ("lars", "sgd", "adamw")
+OPTIMIZERS = ("lars", "sgd", "adamw", "adam")
 PRECISIONS = ("auto", "32", "bf16", "fp16")
 
 #: Options that do not change what is learned, so that a resumed run may have others.
@@ -31,18 +31,19 @@ class PretrainConfig:
         weights: File of a backbone to start from; None starts from random weights.
         use: `kept` slices, `all`, or a `random` sample of as many as were kept.
         side: Rows and columns of the packed slices.
-        depth: Their bits, 8 (grey) or 16 (Hounsfield units).
+        depth: Their bits, 8 (grey) or 16 (Hounsfield units, seen through `views.window`).
         seed: Of weights, order and views.
         epochs: Passes over the slices.
         steps: Number of optimizer steps, instead of `epochs`: the schedule ends there.
         batch_size: Slices per step and device.
         accumulate: Batches whose gradients are added up for one optimizer step.
-        optimizer: `lars`, `sgd` or `adamw`.
+        optimizer: `lars`, `sgd`, `adamw` or `adam`.
         learning_rate: After the warm-up.
         start_learning_rate: At its beginning.
         final_learning_rate: At the end of the cosine.
         warmup_epochs: Epochs from the start to the learning rate, in equal steps.
-        weight_decay: Not for biases and normalisation.
+        weight_decay: Weight decay.
+        decay_biases: Whether biases and normalisation get weight decay and, with `lars`, its scaling, too.
         momentum: Of `lars` and `sgd`.
         precision: `auto` (bf16 on GPUs that have it, else fp16; 32 on CPU), `32`, `bf16` or `fp16`.
         compile: Compile the network.
@@ -81,6 +82,7 @@ class PretrainConfig:
     final_learning_rate: float = 0.00015
     warmup_epochs: int = 10
     weight_decay: float = 1e-6
+    decay_biases: bool = True
     momentum: float = 0.9
     precision: str = "auto"
     compile: bool = False
@@ -141,6 +143,11 @@ class PretrainConfig:
             raise ConfigError(f"views: method {self.method} takes 2 views of a slice, found {self.views.views}")
         if self.views.window is not None and self.depth == 8:
             raise ConfigError("views.window needs Hounsfield units: give --depth 16")
+        if self.views.window is None and self.depth == 16:
+            raise ConfigError(
+                "--depth 16 needs views.window, such as {center: 0, width: 2000}: in the whole range of 16 bits "
+                "all tissue is the same grey"
+            )
 
     @classmethod
     def resolve(
@@ -175,6 +182,8 @@ class PretrainConfig:
         merged: dict[str, Any] = {"method": method}
         for layer in (preset(preset_name, method) if preset_name else {}, of_file, given):
             merged = _merged(merged, layer)
+        if merged.get("depth") == 16:
+            merged["views"] = _with_window(merged.get("views", {}))
         return cls.from_dict(merged)
 
     @classmethod
@@ -256,6 +265,15 @@ def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[name] = value
     return merged
+
+
+def _with_window(views: Any) -> Any:
+    """Views of Hounsfield units, in the default window if none is given."""
+    if isinstance(views, Mapping) and views.get("window") is None:
+        return {**views, "window": {}}
+    if isinstance(views, ViewConfig) and views.window is None:
+        return replace(views, window=WindowConfig())
+    return views
 
 
 def _one_of(option: str, value: object, choices: tuple[str, ...]) -> None:

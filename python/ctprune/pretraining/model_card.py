@@ -85,6 +85,7 @@ def _card(facts: dict[str, Any]) -> str:
             }
         ),
         *(f"**Alarm:** {alarm}" for alarm in facts["alarms"]),
+        *(f"**Note:** {note}" for note in facts["notes"]),
     ]
     return "\n\n".join(parts) + "\n"
 

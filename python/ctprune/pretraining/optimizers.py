@@ -14,18 +14,21 @@ with extra("train", "pre-training"):
 
 
 def create_optimizer(config: PretrainConfig, module: torch.nn.Module) -> torch.optim.Optimizer:
-    """The optimizer of a configuration; biases and normalisation get neither weight decay nor layer-wise scaling.
+    """The optimizer of a configuration.
+
+    Without `decay_biases`, biases and normalisation get neither weight decay nor layer-wise scaling.
 
     >>> config = PretrainConfig.resolve({"optimizer": "sgd"}, preset_name="smoke")
-    >>> [len(group["params"]) for group in create_optimizer(config, torch.nn.Linear(2, 2)).param_groups]
-    [1, 1]
+    >>> [group["weight_decay"] for group in create_optimizer(config, torch.nn.Linear(2, 2)).param_groups]
+    [0.0001, 0.0]
     """
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in trained if parameter.ndim > 1]},
-        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
-    ]
+    decayed = [parameter for parameter in trained if config.decay_biases or parameter.ndim > 1]
+    others = [parameter for parameter in trained if not config.decay_biases and parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
     rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=rate, weight_decay=decay)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
     if config.optimizer == "sgd":

@@ -8,38 +8,56 @@ from ctprune.pretraining.settings import MULTI_CROP
 
 PRESETS = ("paper", "small", "smoke")
 
-#: What the papers (for SwAV: the reference for CT) optimised with.
+#: What the papers optimised with. SwAV, MoCo v2 and BYOL are those that the reference compares on CT: for them,
+#: the numbers of its published launch commands or, where those are silent, the defaults of what they start.
 _PAPER: dict[str, dict[str, Any]] = {
     "swav": {
+        # Defaults of the program: 800 epochs, batch 128 per GPU, weight decay 1e-6, 10 epochs of warm-up.
         "epochs": 800,
         "batch_size": 128,
+        "weight_decay": 1e-6,
+        "warmup_epochs": 10,
+        # The launch command's. (Its program takes the first and the last rate, but goes from 0 to 0.)
         "optimizer": "lars",
         "learning_rate": 0.15,
         "start_learning_rate": 0.3,
         "final_learning_rate": 0.00015,
-        "warmup_epochs": 10,
-        "weight_decay": 1e-6,
+        # The switch that would spare biases and normalisation is not set, as in SwAV's own code.
+        "decay_biases": True,
     },
     "mocov2": {
+        # The launch command's: 800 epochs, batch 128.
         "epochs": 800,
-        "batch_size": 256,
+        "batch_size": 128,
+        # Defaults of the program: SGD at half the paper's 0.03, as the batch is half of its 256; a cosine to 0
+        # without warm-up; weight decay for all.
         "optimizer": "sgd",
-        "learning_rate": 0.03,
-        "start_learning_rate": 0.03,
+        "learning_rate": 0.015,
+        "start_learning_rate": 0.015,
         "final_learning_rate": 0.0,
         "warmup_epochs": 0,
         "weight_decay": 1e-4,
+        "decay_biases": True,
+        # Likewise: the temperature of the first MoCo, and a linear head, since the launch command does not switch
+        # the hidden layer on.
+        "settings": {"temperature": 0.07, "hidden": 0},
     },
     "byol": {
-        "epochs": 800,
-        "batch_size": 256,
-        "optimizer": "lars",
-        "learning_rate": 0.2,
+        # The program's schedule: 10 epochs of warm-up from 0, then a cosine that reaches 0 after 100 epochs. (It
+        # goes on, up to 300,000 steps.)
+        "epochs": 100,
+        "warmup_epochs": 10,
         "start_learning_rate": 0.0,
         "final_learning_rate": 0.0,
-        "warmup_epochs": 10,
+        # The launch command's.
+        "batch_size": 64,
+        # Defaults of the program: Adam for all parameters alike.
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
         "weight_decay": 1.5e-6,
+        "decay_biases": True,
     },
+    # The papers' own, at the batch that fits a GPU; learning rates in proportion to the batch.
     "simclr": {
         "epochs": 800,
         "batch_size": 256,
@@ -49,16 +67,18 @@ _PAPER: dict[str, dict[str, Any]] = {
         "final_learning_rate": 0.0,
         "warmup_epochs": 10,
         "weight_decay": 1e-6,
+        "decay_biases": False,
     },
     "dino": {
         "epochs": 800,
         "batch_size": 128,
         "optimizer": "sgd",
-        "learning_rate": 0.03,
+        "learning_rate": 0.015,
         "start_learning_rate": 0.0,
         "final_learning_rate": 1e-6,
         "warmup_epochs": 10,
         "weight_decay": 1e-4,
+        "decay_biases": False,
     },
 }
 
@@ -70,6 +90,7 @@ _SHORT = {
     "start_learning_rate": 0.0,
     "final_learning_rate": 5e-6,
     "weight_decay": 1e-4,
+    "decay_biases": False,
 }
 
 _SMALL_HEADS: dict[str, dict[str, Any]] = {
@@ -105,7 +126,8 @@ _SMOKE_HEADS: dict[str, dict[str, Any]] = {
 def preset(name: str, method: str) -> dict[str, Any]:
     """The options of a preset for a method, as `PretrainConfig.from_dict` takes them.
 
-    - `paper`: the settings of the method's paper, for SwAV those of the reference for CT; ResNet-50, a GPU.
+    - `paper`: the settings of the method's paper, for SwAV, MoCo v2 and BYOL those of the reference for CT;
+      ResNet-50, a GPU.
     - `small`: ResNet-18 on 128 × 128 slices, an hour or so on a laptop for a few thousand slices.
     - `smoke`: two epochs on 64 × 64 slices, minutes on two cores: to see that everything works.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ctprune.extras import extra
 from ctprune.manifest import Manifest
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.interruption import StopRequest
+from ctprune.pretraining.settings import MocoSettings
 from ctprune.store import SliceStore, build_store
 
 with extra("train", "pre-training"):
@@ -31,8 +32,9 @@ with extra("train", "pre-training"):
     from ctprune.pretraining.batches import StoreBatches
     from ctprune.pretraining.checkpoints import FILE_NAME, FOLDER_NAME
     from ctprune.pretraining.leakage import Excluded, excluded_rows
-    from ctprune.pretraining.methods import create_method
+    from ctprune.pretraining.methods import create_method, in_step
     from ctprune.pretraining.model_card import write_model_card
+    from ctprune.pretraining.peers import Peers, started_from_outside
     from ctprune.pretraining.probe import Probe
     from ctprune.pretraining.records import Records, import_wandb
     from ctprune.pretraining.training import PretrainProgress, ProgressCallback, Training
@@ -108,11 +110,13 @@ class Pretraining:
         *,
         resume: bool = False,
         progress: ProgressCallback | None = None,
+        note: Callable[[str], None] | None = None,
     ) -> None:
         self.run = run
         self.out = out
         self.config = config
         self._progress = progress or (lambda _: None)
+        self._note = note or (lambda _: None)
         self._checkpoint = out / FOLDER_NAME / FILE_NAME
         # Killed before its first checkpoint, nothing of a training is worth keeping: it begins again.
         self._resume = resume and (self._checkpoint.is_file() or (out / SUMMARY_NAME).is_file())
@@ -126,21 +130,37 @@ class Pretraining:
             return self._finished(manifest)
         config = self.config
         if config.wandb:
-            # Better now than after packing.
             import_wandb()
-        fabric = _create_fabric(config)
+        count, precision = _device_count(config), _precision(config)
+        _check_queue(config, count)
+        close = self._close_to_others(manifest)
+        order = {"run": str(self.run), "out": str(self.out), "config": config.to_dict(), "resume": self._resume}
+        if not started_from_outside():
+            # What can go wrong shall go wrong before there are others, who would wait.
+            self._create_backbone()
+            check_writable(self.out)
+            self._pack(manifest, close)
+        with Peers(count, order):
+            return self._train(manifest, close, _create_fabric(count, precision))
+
+    def _train(self, manifest: Manifest, close: Excluded | None, fabric: Fabric) -> PretrainResult:
+        config = self.config
         fabric.launch()
         torch.manual_seed(config.seed)
         method = create_method(config, self._create_backbone())
-        close = self._close_to_others(manifest)
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            method = in_step(method)
         if fabric.is_global_zero:
-            check_writable(self.out)
             self._pack(manifest, close)
         fabric.barrier()
         store = self._pack(manifest, close)
         rows = None if close is None else np.flatnonzero(~np.isin(store.rows, close.rows)).astype(np.int64)
         excluded = self._excluded(manifest, close)
         mean, std = normalisation(store, config.views)
+        notes = _notes(config, len(store) if rows is None else len(rows))
+        if fabric.is_global_zero:
+            for note in notes:
+                self._note(note)
         training = Training(
             config,
             method,
@@ -169,7 +189,7 @@ class Pretraining:
             finally:
                 if records is not None:
                     records.close()
-        facts = self._facts(manifest, store, training, rows, excluded, mean, std)
+        facts = self._facts(manifest, store, training, rows, excluded, mean, std) | {"notes": notes}
         if fabric.is_global_zero:
             self._write(training, facts)
         fabric.barrier()
@@ -324,20 +344,49 @@ def _digest(store: SliceStore, rows: npt.NDArray[np.int64] | None) -> str:
     return hashlib.sha256(store.manifest_digest.encode() + used.tobytes()).hexdigest()
 
 
-def _create_fabric(config: PretrainConfig) -> Fabric:
+def _device_count(config: PretrainConfig) -> int:
+    """How many processes train, each with a device of its own."""
     gpus = torch.cuda.device_count()
-    devices = config.devices or max(gpus, 1)
-    if gpus and devices > gpus:
-        raise ConfigError(f"--devices {devices}: expected up to {gpus}, the number of GPUs here")
-    precision = config.precision
-    if precision == "auto":
-        precision = "32" if not gpus else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    if precision == "fp16" and not gpus:
+    if gpus and config.devices > gpus:
+        raise ConfigError(f"--devices {config.devices}: expected up to {gpus}, the number of GPUs here")
+    return config.devices or max(gpus, 1)
+
+
+def _check_queue(config: PretrainConfig, processes: int) -> None:
+    keys = config.batch_size * processes
+    if isinstance(config.settings, MocoSettings) and config.settings.queue % keys:
+        raise ConfigError(
+            f"settings.queue {config.settings.queue}: expected a multiple of {keys}, the batch of all devices "
+            "together: else keys would be lost where the queue begins again"
+        )
+
+
+def _notes(config: PretrainConfig, slices: int) -> list[str]:
+    """What can be done, but may not be what is wanted."""
+    queue = getattr(config.settings, "queue", 0)
+    if queue <= slices:
+        return []
+    return [
+        f"the queue of {queue:,} keys is longer than an epoch of {slices:,} slices: it holds each slice's own "
+        f"earlier keys, as negatives, about {queue / slices:.1f} times; a shorter one is set in a file: "
+        "settings: {queue: …}"
+    ]
+
+
+def _precision(config: PretrainConfig) -> str:
+    gpu = torch.cuda.is_available()
+    if config.precision == "fp16" and not gpu:
         raise ConfigError("--precision fp16 needs a GPU: take 32 or bf16")
+    if config.precision != "auto":
+        return config.precision
+    return "32" if not gpu else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def _create_fabric(processes: int, precision: str) -> Fabric:
     return Fabric(
-        accelerator="cuda" if gpus else "cpu",
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        devices=processes,
+        strategy="ddp" if processes > 1 else "auto",
         precision=_PRECISIONS[precision],  # type: ignore[arg-type]
     )
 

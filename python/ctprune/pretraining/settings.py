@@ -48,7 +48,7 @@ class MocoSettings:
         temperature: Of the InfoNCE loss.
         queue: Keys of earlier batches that serve as negatives; a multiple of the batch size.
         teacher_momentum: Share of the key encoder that stays from step to step.
-        hidden: Width of the projection head.
+        hidden: Width of the projection head; 0 for a linear one.
         projection: Length of a projection.
     """
 
@@ -59,7 +59,8 @@ class MocoSettings:
     projection: int = 128
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "queue", "hidden", "projection")
+        _at_least(self, 1, "queue", "projection")
+        _at_least(self, 0, "hidden")
         _positive(self, "temperature")
         _share(self, "teacher_momentum")
 

@@ -11,7 +11,7 @@ import numpy as np
 from ctprune.atomic import replace_file
 from ctprune.extras import extra
 from ctprune.pretraining.view_config import ViewConfig
-from ctprune.store import SliceStore
+from ctprune.store import HU_OFFSET, SliceStore
 
 with extra("train", "pre-training"):
     import torch
@@ -23,7 +23,7 @@ with extra("train", "pre-training"):
 def write_views(
     store: SliceStore, config: ViewConfig, file: str | os.PathLike[str], *, slices: int = 8, seed: int = 0
 ) -> None:
-    """Write a PNG with a row per slice: the slice as it is stored, then its views of the first step.
+    """Write a PNG with a row per slice: the slice (in the window, if there is one), then its views.
 
     Args:
         store: The packed store; slices are taken from all over it, evenly.
@@ -47,12 +47,20 @@ def write_views(
     figure = Figure(figsize=(1.3 * columns, 1.3 * len(places) + 0.4), layout="constrained")
     axes = figure.subplots(len(places), columns, squeeze=False)
     for row in range(len(places)):
-        _draw(axes[row][0], pixels[row], "slice" if row == 0 else "")
+        _draw(axes[row][0], pixels[row], "slice" if row == 0 else "", limits=_limits(config))
         for number, view in enumerate(views):
             title = f"{view.shape[-1]} px" if row == 0 else ""
             _draw(axes[row][number + 1], (view[row, 0] * std + mean).numpy(), title, limits=(0, 1))
     with replace_file(Path(file)) as beside:
         figure.savefig(beside, format="png", dpi=100)
+
+
+def _limits(config: ViewConfig) -> tuple[float, float] | None:
+    """What is black and what is white in a stored slice; None for its smallest and largest value."""
+    if config.window is None:
+        return None
+    low = config.window.center - config.window.width / 2 + HU_OFFSET
+    return low, low + config.window.width
 
 
 def _readable(pixels: Any) -> Any:

@@ -324,6 +324,8 @@ class Training:
 
     def _stop(self, epoch: int) -> None:
         self._tick()
+        # Each process has a loss of its own, of which the first one's checkpoint shall hold the mean.
+        self._loss = self._fabric.all_reduce(self._loss, reduce_op="mean")  # type: ignore[assignment]
         self.save()
         raise Interrupted(
             f"interrupted at step {self.step} of {self.steps} (epoch {epoch + 1} of {self.epochs}); the same "

@@ -15,7 +15,7 @@ with extra("train", "pre-training"):
     from ctprune.pretraining.methods.simclr import SimClr
     from ctprune.pretraining.methods.swav import Swav
 
-__all__ = ["METHODS", "Method", "Moment", "Outcome", "create_method"]
+__all__ = ["METHODS", "Method", "Moment", "Outcome", "create_method", "in_step"]
 
 METHODS: dict[str, type[Method]] = {
     "swav": Swav,
@@ -29,3 +29,14 @@ METHODS: dict[str, type[Method]] = {
 def create_method(config: PretrainConfig, backbone: torch.nn.Module) -> Method:
     """The method of a configuration around a backbone (from `ctprune.backbone.create_backbone`)."""
     return METHODS[config.method](backbone, config)
+
+
+def in_step(method: Method) -> Method:
+    """BatchNorm over the batches of all devices together, where the method's paper has it so; for GPUs only.
+
+    MoCo shuffles slices among devices instead.
+    """
+    if not method.synchronised:
+        return method
+    converted: Method = torch.nn.SyncBatchNorm.convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]
+    return converted

@@ -61,6 +61,9 @@ class Method(torch.nn.Module, ABC):
     The training calls `before_step`, `forward`, `after_backward`, steps the optimizer, and calls `after_step`.
     """
 
+    #: Whether BatchNorm sees the batches of all devices together.
+    synchronised = True
+
     def __init__(self, backbone: torch.nn.Module, config: PretrainConfig) -> None:
         super().__init__()
         self.backbone = backbone

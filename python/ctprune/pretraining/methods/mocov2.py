@@ -21,11 +21,18 @@ with extra("train", "pre-training"):
 class MocoV2(Method):
     """Query encoder, its slow copy for keys, and a queue of keys."""
 
+    synchronised = False
+
     def __init__(self, backbone: torch.nn.Module, config: PretrainConfig) -> None:
         super().__init__(backbone, config)
         assert isinstance(config.settings, MocoSettings)
         self._settings = config.settings
-        self.head = MoCoProjectionHead(self.features, config.settings.hidden, config.settings.projection)
+        hidden, projection = config.settings.hidden, config.settings.projection
+        self.head: torch.nn.Module = (
+            MoCoProjectionHead(self.features, hidden, projection)
+            if hidden
+            else torch.nn.Linear(self.features, projection)
+        )
         self.teacher = Teacher(self.backbone, self.head)
         self.loss = NTXentLoss(
             temperature=config.settings.temperature,

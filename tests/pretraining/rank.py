@@ -1,0 +1,51 @@
+"""What each of two processes does in the tests of training over several devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ctprune.pretraining.methods import METHODS, Method, create_method
+from tests.pretraining.tiny import START, Flat, tiny, views_of
+
+VIEWS = {"swav": 4, "dino": 4, "mocov2": 2, "byol": 2, "simclr": 2}
+
+
+def without_batchnorm(method: str, **options: Any) -> Method:
+    """A method whose result for a slice does not depend on which others share its batch by BatchNorm."""
+    torch.manual_seed(0)
+    created = create_method(tiny(method, **options), Flat())
+    for module in list(created.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, torch.nn.BatchNorm1d):
+                setattr(module, name, torch.nn.Identity())
+    return created
+
+
+def one_step(method: Method, views: list[Tensor]) -> dict[str, Tensor]:
+    """The loss, its gradients, and what the step leaves behind."""
+    method.before_step(START)
+    outcome = method(views, START)
+    outcome.loss.backward()
+    found = {f"gradient of {name}": p.grad for name, p in method.named_parameters() if p.grad is not None}
+    # A step changes a queue and a centre. (A queue of length 0 has a pointer without a value.)
+    left = {name: buffer.clone() for name, buffer in method.named_buffers() if buffer.is_floating_point()}
+    return {"loss": outcome.loss.detach(), **found, **left}
+
+
+def work(rank: int, folder: str) -> None:
+    """Half of the batch of each method; writes the mean of both processes."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    for name in METHODS:
+        method = without_batchnorm(name, devices=2)
+        found = one_step(method, [view[rank * 4 : rank * 4 + 4] for view in views_of(VIEWS[name])])
+        for value in found.values():
+            torch.distributed.all_reduce(value)
+            value /= 2
+        if rank == 0:
+            torch.save(found, Path(folder) / f"{name}.pt")
+    torch.distributed.destroy_process_group()
