@@ -10,6 +10,7 @@ from ctprune.atomic import replace_file
 from ctprune.extras import extra
 
 with extra("train", "pre-training"):
+    from ctprune.backbone import RESNETS
     from ctprune.pretraining.records import Line
 
 CARD_NAME, CURVES_NAME = "README.md", "curves.png"
@@ -47,7 +48,8 @@ def _card(facts: dict[str, Any]) -> str:
         "```python\nimport ctprune\n\nbackbone = ctprune.load_backbone('backbone.safetensors')\n```",
         f"Input: float tensors of shape (n, 3, rows, columns), three equal channels, grey from 0 to 1 "
         f"(intensity `{facts['intensity']}`), less mean {facts['mean']:.4f}, divided by {facts['std']:.4f}. "
-        "Output: pooled features. The file is a state dict as torchvision's, without the last layer.",
+        f"Output: pooled features. The file is a state dict as {_origin(facts['backbone'])}'s, without the last "
+        "layer.",
         "## Data",
         _table(
             {
@@ -88,6 +90,10 @@ def _card(facts: dict[str, Any]) -> str:
         *(f"**Note:** {note}" for note in facts["notes"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _origin(backbone: str) -> str:
+    return "torchvision" if backbone in RESNETS else "timm"
 
 
 def _reduction(config: dict[str, Any]) -> str:

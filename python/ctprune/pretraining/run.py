@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -383,6 +384,8 @@ def _precision(config: PretrainConfig) -> str:
 
 
 def _create_fabric(processes: int, precision: str) -> Fabric:
+    # It announces every process on stderr.
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     return Fabric(
         accelerator="cuda" if torch.cuda.is_available() else "cpu",
         devices=processes,
