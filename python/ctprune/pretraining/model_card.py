@@ -45,7 +45,7 @@ def _card(facts: dict[str, Any]) -> str:
         "Pre-trained without labels by ctprune; the reduction follows Wolf et al. 2024, "
         "<https://arxiv.org/abs/2410.14524>. For research, not for diagnosis.",
         "## Use",
-        "```python\nimport ctprune\n\nbackbone = ctprune.load_backbone('backbone.safetensors')\n```",
+        '```python\nimport ctprune\n\nbackbone = ctprune.load_backbone("backbone.safetensors")\n```',
         f"Input: float tensors of shape (n, 3, rows, columns), three equal channels, grey from 0 to 1 "
         f"(intensity `{facts['intensity']}`), less mean {facts['mean']:.4f}, divided by {facts['std']:.4f}. "
         f"Output: pooled features. The file is a state dict as {_origin(facts['backbone'])}'s, without the last "
