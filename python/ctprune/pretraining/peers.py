@@ -43,6 +43,7 @@ class Peers:
         self._order = json.dumps(order)
         self._processes: list[tuple[subprocess.Popen[str], IO[str]]] = []
         self._before: dict[str, str | None] = {}
+        self._threads_before = torch.get_num_threads()
 
     def __enter__(self) -> Peers:
         if self._count > 1 and not started_from_outside():
@@ -50,7 +51,9 @@ class Peers:
             for rank in range(1, self._count):
                 self._start(os.environ | self._threads() | shared | {_RANK: str(rank)})
             own = shared | {_RANK: "0"}
-            self._before = {name: os.environ.get(name) for name in own}
+            # Lightning also sets how many threads this process has.
+            self._before = {name: os.environ.get(name) for name in (*own, "OMP_NUM_THREADS")}
+            self._threads_before = torch.get_num_threads()
             os.environ.update(own)
         return self
 
@@ -63,9 +66,10 @@ class Peers:
             torch.distributed.destroy_process_group()
         for name, value in self._before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+        torch.set_num_threads(self._threads_before)
         reasons = self._wait(0 if isinstance(error, KeyboardInterrupt) else _PATIENCE)
         # An error of ctprune's says what is wrong. Any other one, while a peer has failed, comes from losing it.
         if reasons and not isinstance(error, (CtpruneError, KeyboardInterrupt)):
