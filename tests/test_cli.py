@@ -88,6 +88,7 @@ def test_an_empty_folder_is_no_error_but_says_so(cli: Cli, tmp_path: Path) -> No
     result = cli("reduce", "in", "--out", "run")
     assert result.returncode == 0
     assert "no slice was found" in result.stderr
+    assert f"{tmp_path / 'in'}: no file is there" in result.stderr
     quiet = cli("reduce", "in", "--out", "run", "--quiet")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 

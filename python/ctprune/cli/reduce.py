@@ -208,7 +208,10 @@ def _print_hints(summary: dict[str, Any]) -> None:
     for reason, count in summary.get("exported", {}).get("left_out", {}).items():
         print_hint(f"not exported: {count:,} kept slices: {reason}")
     if summary["slices"] == 0:
-        print_hint("no slice was found: 'ctprune info FILE' says what ctprune sees in one file")
+        if summary["files"] == 0:
+            print_hint(f"no slice was found: {', '.join(summary['sources'])}: no file is there")
+        else:
+            print_hint("no slice was found: 'ctprune info FILE' says what ctprune sees in one file")
 
 
 def _print_plan(found: Progress, config: dict[str, object], *, as_json: bool, quiet: bool) -> None:

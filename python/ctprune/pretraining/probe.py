@@ -14,7 +14,7 @@ from ctprune.errors import SourceError
 from ctprune.extras import extra
 from ctprune.reduction import reduce
 from ctprune.squares import WHERE, read_squares
-from ctprune.store import HU_OFFSET, SliceStore
+from ctprune.store import SliceStore
 
 with extra("train", "pre-training"):
     import torch
@@ -81,8 +81,7 @@ class Probe:
 
     def _fractions(self, pixels: Any) -> Any:
         if self._window is not None:
-            low = self._window.center - self._window.width / 2 + HU_OFFSET
-            return np.clip((pixels.astype(np.float32) - low) / self._window.width, 0, 1)
+            return np.clip((pixels.astype(np.float32) - self._window.stored_low) / self._window.width, 0, 1)
         return pixels.astype(np.float32) / (255 if pixels.dtype.itemsize == 1 else 65535)
 
 

@@ -34,7 +34,7 @@ COLUMNS = (
 
 
 class Records:
-    """Lines of the log, in memory and on disk.
+    """Lines of the log on disk.
 
     Args:
         folder: Where the logs go.
@@ -43,20 +43,18 @@ class Records:
     """
 
     def __init__(self, folder: Path, lines: list[Line], wandb: Mapping[str, Any] | None = None) -> None:
-        self.lines = list(lines)
         self._file = folder / FOLDER_NAME / "metrics.csv"
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._write_all()
-        purge = self.lines[-1]["step"] + 1 if self.lines else 0
+        self._write_all(lines)
+        purge = lines[-1]["step"] + 1 if lines else 0
         self._board = SummaryWriter(str(self._file.parent / "tensorboard"), purge_step=int(purge))
         self._run = None if wandb is None else _start_wandb(self._file.parent, wandb)
-        for line in self.lines:
+        for line in lines:
             # A run of Weights & Biases is whole, also after an interruption.
             self._log_to_wandb(line)
 
     def add(self, line: Line) -> None:
         """Write one line everywhere."""
-        self.lines.append(line)
         with self._file.open("a", newline="") as opened:
             csv.DictWriter(opened, COLUMNS).writerow(line)
         for name, value in _numbers(line).items():
@@ -73,11 +71,11 @@ class Records:
         if self._run is not None:
             self._run.log(_numbers(line), step=int(line["step"]))
 
-    def _write_all(self) -> None:
+    def _write_all(self, lines: list[Line]) -> None:
         with replace_file(self._file) as beside, beside.open("w", newline="") as opened:
             writer = csv.DictWriter(opened, COLUMNS)
             writer.writeheader()
-            writer.writerows(self.lines)
+            writer.writerows(lines)
 
 
 def import_wandb() -> Any:

@@ -136,25 +136,30 @@ class Pretraining:
         _check_queue(config, count)
         close = self._close_to_others(manifest)
         order = {"run": str(self.run), "out": str(self.out), "config": config.to_dict(), "resume": self._resume}
+        store = None
         if not started_from_outside():
             # What can go wrong shall go wrong before there are others, who would wait.
-            self._create_backbone()
+            if count > 1:
+                self._create_backbone()
             check_writable(self.out)
-            self._pack(manifest, close)
+            store = self._pack(close)
         with Peers(count, order):
-            return self._train(manifest, close, _create_fabric(count, precision))
+            return self._train(manifest, store, close, _create_fabric(count, precision))
 
-    def _train(self, manifest: Manifest, close: Excluded | None, fabric: Fabric) -> PretrainResult:
+    def _train(
+        self, manifest: Manifest, store: SliceStore | None, close: Excluded | None, fabric: Fabric
+    ) -> PretrainResult:
         config = self.config
         fabric.launch()
         torch.manual_seed(config.seed)
         method = create_method(config, self._create_backbone())
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             method = in_step(method)
-        if fabric.is_global_zero:
-            self._pack(manifest, close)
+        if store is None and fabric.is_global_zero:
+            store = self._pack(close)
         fabric.barrier()
-        store = self._pack(manifest, close)
+        if store is None:
+            store = self._pack(close)
         rows = None if close is None else np.flatnonzero(~np.isin(store.rows, close.rows)).astype(np.int64)
         excluded = self._excluded(manifest, close)
         mean, std = normalisation(store, config.views)
@@ -209,7 +214,7 @@ class Pretraining:
                 check_size(backbone, config.backbone, crop.size)
         return backbone
 
-    def _pack(self, manifest: Manifest, close: Excluded | None) -> SliceStore:
+    def _pack(self, close: Excluded | None) -> SliceStore:
         config = self.config
         return build_store(
             self.run,

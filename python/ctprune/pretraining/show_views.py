@@ -11,7 +11,7 @@ import numpy as np
 from ctprune.atomic import replace_file
 from ctprune.extras import extra
 from ctprune.pretraining.view_config import ViewConfig
-from ctprune.store import HU_OFFSET, SliceStore
+from ctprune.store import SliceStore
 
 with extra("train", "pre-training"):
     import torch
@@ -59,8 +59,7 @@ def _limits(config: ViewConfig) -> tuple[float, float] | None:
     """What is black and what is white in a stored slice; None for its smallest and largest value."""
     if config.window is None:
         return None
-    low = config.window.center - config.window.width / 2 + HU_OFFSET
-    return low, low + config.window.width
+    return config.window.stored_low, config.window.stored_low + config.window.width
 
 
 def _readable(pixels: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ctprune.errors import ConfigError
+from ctprune.store import HU_OFFSET
 
 Range = tuple[float, float]
 
@@ -72,6 +73,15 @@ class WindowConfig:
         'window:40,400'
         """
         return f"window:{self.center:g},{self.width:g}"
+
+    @property
+    def stored_low(self) -> float:
+        """The stored value, HU + 32768, that is black without jitter.
+
+        >>> WindowConfig(center=40, width=400).stored_low
+        32608.0
+        """
+        return self.center - self.width / 2 + HU_OFFSET
 
 
 @dataclass(frozen=True, kw_only=True)

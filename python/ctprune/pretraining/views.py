@@ -146,7 +146,7 @@ def normalisation(store: SliceStore, config: ViewConfig) -> tuple[float, float]:
     """
     if config.window is None:
         return store.mean, store.std
-    low = config.window.center - config.window.width / 2 + HU_OFFSET
+    low = config.window.stored_low
     total = squares = 0.0
     for start in range(0, len(store), _BLOCK):
         block = np.asarray(store.pixels[start : start + _BLOCK], np.float64)
