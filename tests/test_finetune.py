@@ -263,6 +263,26 @@ def test_normalisation_is_the_backbones_imagenets_or_measured(weights: Path) -> 
     assert (measured.mean[0], measured.std[0]) == pytest.approx(((pixels / 255).mean(), (pixels / 255).std()))
 
 
+def test_mixed_precision_trains_to_nearly_the_same(folders: Path, weights: Path, tmp_path: Path) -> None:
+    found = {}
+    for precision in ("32", "16"):
+        ctprune.finetune(
+            folders,
+            out=tmp_path / precision,
+            weights=weights,
+            seeds=1,
+            epochs=1,
+            frozen_epochs=0,
+            precision=precision,
+            **SMALL,
+        )
+        table = pq.read_table(tmp_path / precision / "predictions.parquet")
+        found[precision] = np.array(table["probabilities"].to_pylist())
+    assert found["16"] == pytest.approx(found["32"], abs=0.05)
+    # Else it would have run in 32 bits.
+    assert (found["16"] != found["32"]).any()
+
+
 def test_fraction_of_labels_by_patient(folders: Path, weights: Path, tmp_path: Path) -> None:
     result = ctprune.finetune(
         folders,
@@ -360,7 +380,7 @@ def test_dicom_by_manifest_and_prediction_of_dicom(archive: Path, weights: Path,
         ({"weights": "nowhere.ckpt"}, "nowhere.ckpt: expected a file of weights"),
         ({"download": True}, "--download belongs to --weights imagenet"),
         ({"device": "tpu"}, "--device tpu: expected auto, cpu or cuda"),
-        ({"precision": "16"}, "--precision 16 needs a GPU"),
+        ({"precision": "8"}, "--precision 8: expected one of auto, 32, 16"),
         ({"split": "x"}, "--split x: expected a folder of text files"),
         ({"positive": "odd"}, "--positive odd: expected one of two classes, found healthy, ill"),
     ],

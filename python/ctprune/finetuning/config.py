@@ -72,7 +72,7 @@ class FinetuneConfig:
         side: Rows and columns of the network's input.
         normalise: Mean and standard deviation: `imagenet`, of the `train` images, or `auto`: what the backbone's
             file says, ImageNet's for other files, of the training images without weights.
-        precision: `32`, `16` (mixed; needs a GPU) or `auto`: mixed on a GPU, 32 bits on a CPU.
+        precision: `32`, `16` (mixed, in bfloat16 where there is) or `auto`: mixed on a GPU, 32 bits on a CPU.
         val_fraction: Part of the images, or of the training images, that is set aside where the data name no
             split.
         split_seed: Seed of that part.

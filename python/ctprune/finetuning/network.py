@@ -145,15 +145,11 @@ def device_of(name: str) -> torch.device:
 
 
 def mixed_type(precision: str, device: torch.device) -> torch.dtype | None:
-    """The smaller type of mixed precision, None for 32 bits.
-
-    Raises:
-        ConfigError: Mixed precision without a GPU.
-    """
+    """The smaller type of mixed precision, None for 32 bits."""
     if precision == "32" or (precision == "auto" and device.type == "cpu"):
         return None
     if device.type == "cpu":
-        raise ConfigError("--precision 16 needs a GPU: use auto or 32")
+        return torch.bfloat16
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
