@@ -189,6 +189,8 @@ def interrupted(self, stage):
         os.kill(os.getpid(), signal.SIGINT)
     return report(self, stage)
 reduction.Reduction._report = interrupted
+# A shell's background jobs, and so what they start, ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 cli.main()
 """
 
@@ -267,6 +269,7 @@ from ctprune import cli, export
 def place(*arguments):
     os.kill(os.getpid(), signal.SIGINT)
 export._place = place
+signal.signal(signal.SIGINT, signal.default_int_handler)
 cli.main()
 """
 
