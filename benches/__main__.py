@@ -20,7 +20,9 @@ BENCHMARKS = {
     "decode": (1, 2),
     "hu": (1,),
     "selection": (2,),
+    "memory": (2,),
     "similarity": (1,),
+    "deep": (2,),
     "throughput": (2,),
     "reuse": (2,),
 }

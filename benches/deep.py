@@ -1,13 +1,11 @@
 """Embeddings of slices: ctprune's pass from files to float16 beside a plain torchvision loop on the same device.
 
 The loop is what one would write: pydicom, grey, Pillow, torchvision's transforms, batches through the network.
-Weights are random, which costs the same time. `python -m benches.deep FOLDER` runs on a GPU when there is one.
+Weights are random, which costs the same time.
 """
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +15,35 @@ from torchvision.transforms import v2
 
 import ctprune
 from benches.measure import Contender, Table, compare
-from benches.series import picture
+from benches.series import about, picture, series
+from benches.settings import Settings
 from ctprune.backbone import create_backbone, save_backbone
 from ctprune.deep import Embedder
 from ctprune.embeddings import embed_slices
 
 _BATCH = 64
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", help="folder of uncompressed DICOM files of a series")
-    parser.add_argument("--backbone", default="resnet50")
-    parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        table = measure(args.folder, args.backbone, args.rounds, Path(work))
-    print(table.title, *table.notes, sep="\n")
-    print(*(" | ".join(row) for row in [table.header, *table.rows]), sep="\n")
+#: Between the two embeddings of a slice: less would mean that they are not of the same picture.
+_SMALLEST_COSINE = 0.999
 
 
-def measure(folder: str, backbone: str, rounds: int, work: Path) -> Table:
+def run(settings: Settings, threads: int) -> dict[str, Any]:
+    files = series(settings)
+    return {
+        "input": about(settings),
+        "about": "From DICOM files to embeddings of unit length, with random weights. The loop: pydicom, Pillow, "
+        "torchvision's transforms, batches through the network.",
+        "tables": [measure(files, "resnet50", min(settings.rounds, 3), Path(settings.work))],
+    }
+
+
+def measure(files: list[Path], backbone: str, rounds: int, work: Path) -> Table:
+    """Slices per second of both, after the embeddings are compared; all `files` lie in one folder."""
     torch.manual_seed(0)
     weights = work / "backbone.safetensors"
     save_backbone(create_backbone(backbone), weights, name=backbone, metadata={})
     embedder = Embedder(weights)
-    manifest = ctprune.reduce(folder, method="all")
+    manifest = ctprune.reduce(files[0].parent, method="all")
     lines = manifest.kept().to_pylist()
     paths = [Path(line["source"], line["path"]) for line in lines]
     module = ctprune.load_backbone(weights).eval().to(embedder.device)
@@ -53,17 +54,18 @@ def measure(folder: str, backbone: str, rounds: int, work: Path) -> Table:
     def loop() -> Any:
         return _plain_loop(paths, module, embedder.device)
 
-    ours_found, loop_found = ours().astype(np.float64), loop().astype(np.float64)
-    cosines = (ours_found * loop_found).sum(axis=1)
+    cosines = (ours().astype(np.float64) * loop().astype(np.float64)).sum(axis=1)
+    if cosines.min() < _SMALLEST_COSINE:
+        raise AssertionError(f"the two embeddings of a slice differ: their cosine is {cosines.min():.6f}")
     return compare(
-        f"embeddings of {backbone} on {embedder.device}, {torch.get_num_threads()} threads",
+        f"Embeddings of {backbone} on {embedder.device}, {torch.get_num_threads()} threads",
         [
-            Contender(name="ctprune", run=ours, items=len(lines), loops=1),
-            Contender(name="torchvision loop", run=loop, items=len(lines), loops=1),
+            Contender(name="ctprune", run=ours, items=len(lines), loops=1, note="float16, a batch at a time"),
+            Contender(name="torchvision loop", run=loop, items=len(lines), loops=1, note=f"batches of {_BATCH}"),
         ],
         rounds=rounds,
         unit="slices",
-        notes=[f"smallest cosine between the two embeddings of a slice: {cosines.min():.6f}"],
+        notes=[f"Smallest cosine between the two embeddings of a slice: {cosines.min():.6f}."],
     )
 
 
@@ -88,7 +90,3 @@ def _plain_loop(paths: list[Path], module: torch.nn.Module, device: torch.device
             batch = torch.stack([transform(picture(path)) for path in paths[start : start + _BATCH]])
             found.append(torch.nn.functional.normalize(module(batch.to(device)), dim=1).cpu())
     return torch.cat(found).numpy()
-
-
-if __name__ == "__main__":
-    main()

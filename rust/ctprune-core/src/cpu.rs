@@ -11,6 +11,9 @@ pub(crate) enum Cpu {
     /// AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX2, and AVX-512 with whole registers of bytes and 16-bit numbers.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
     /// NEON, which plain code is compiled for anyway: this is where it is written by hand.
     #[cfg(target_arch = "aarch64")]
     Neon,
@@ -21,7 +24,11 @@ impl Cpu {
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
-            return Cpu::Avx2;
+            let is_512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            return if is_512 { Cpu::Avx512 } else { Cpu::Avx2 };
         }
         #[cfg(target_arch = "aarch64")]
         if std::arch::is_aarch64_feature_detected!("neon") {
@@ -34,6 +41,10 @@ impl Cpu {
     #[cfg(test)]
     pub fn available() -> Vec<Self> {
         let mut sets = vec![Cpu::Baseline];
+        #[cfg(target_arch = "x86_64")]
+        if Self::detect() == Cpu::Avx512 {
+            sets.push(Cpu::Avx2);
+        }
         if !sets.contains(&Self::detect()) {
             sets.push(Self::detect());
         }
@@ -73,10 +84,19 @@ macro_rules! by_cpu {
                 baseline($($arg),*)
             }
 
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+            fn avx512<$($generic: $bound),*>($($arg: $ty),*) $(-> $ret)? {
+                baseline($($arg),*)
+            }
+
             match cpu {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: this value exists only where AVX2 was detected.
                 crate::cpu::Cpu::Avx2 => unsafe { avx2($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: this value exists only where these parts of AVX-512 were detected.
+                crate::cpu::Cpu::Avx512 => unsafe { avx512($($arg),*) },
                 _ => baseline($($arg),*),
             }
         }

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
 use std::time::Duration;
 
 /// Validity bits, offsets and values of an Arrow column.
@@ -286,15 +287,18 @@ pub(crate) fn interruptible_while<T: Send>(
     mut meanwhile: impl FnMut() -> PyResult<()>,
     work: impl FnOnce() -> T + Send,
 ) -> PyResult<T> {
+    let done = AtomicBool::new(false);
     let here = std::thread::current();
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let result = work();
-            here.unpark();
-            result
+            let _report = Report {
+                done: &done,
+                to: &here,
+            };
+            work()
         });
         let mut answer = Ok(());
-        while !thread.is_finished() && answer.is_ok() {
+        while !done.load(Ordering::Acquire) && answer.is_ok() {
             py.detach(|| std::thread::park_timeout(Duration::from_millis(50)));
             answer = py.check_signals().and_then(|()| meanwhile());
         }
@@ -303,4 +307,20 @@ pub(crate) fn interruptible_while<T: Send>(
         answer?;
         Ok(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
+}
+
+/// Says when it is dropped, by a panic too, that the work is done, and wakes the thread that waits for it.
+///
+/// Whether a thread has finished would not do: where both share a core, the one that waits wakes before the other has
+/// ended, and waits on.
+struct Report<'a> {
+    done: &'a AtomicBool,
+    to: &'a Thread,
+}
+
+impl Drop for Report<'_> {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Release);
+        self.to.unpark();
+    }
 }

@@ -151,8 +151,8 @@ fn divide_all<T: Copy>(
 ) {
     match cpu {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: this value exists only where AVX2 was detected.
-        Cpu::Avx2 => unsafe { divide_by_avx2(values, distance, divider, out) },
+        // SAFETY: these values exist only where AVX2 was detected.
+        Cpu::Avx2 | Cpu::Avx512 => unsafe { divide_by_avx2(values, distance, divider, out) },
         _ => divide_by(values, distance, divider, out),
     }
 }

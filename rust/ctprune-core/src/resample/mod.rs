@@ -165,8 +165,8 @@ fn pass(
     match cpu {
         Cpu::Baseline => portable::pass(windows, input, rows, wide, output),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: this value exists only where AVX2 was detected.
-        Cpu::Avx2 => unsafe { avx2::pass(windows, input, rows, wide, output) },
+        // SAFETY: these values exist only where AVX2 was detected.
+        Cpu::Avx2 | Cpu::Avx512 => unsafe { avx2::pass(windows, input, rows, wide, output) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: this value exists only where NEON was detected.
         Cpu::Neon => unsafe { neon::pass(windows, input, rows, wide, output) },

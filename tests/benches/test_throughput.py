@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from benches.series import picture
 from benches.throughput import Scale, check_views, measure
 from benches.training_inputs import AsTheyAre, ResidentBatches, TrainingInput
 
-import ctprune
 from ctprune.pretraining.config import PretrainConfig
 
 CROPS = [{"count": 2, "size": 32, "scale": [0.5, 1.0]}, {"count": 1, "size": 16, "scale": [0.2, 0.5]}]
@@ -22,21 +20,6 @@ def scale() -> Scale:
     views = {"crops": CROPS, "blur_sigma": [0.1, 1.0]}
     config = PretrainConfig.resolve({"batch_size": 4, "side": 40, "views": views}, preset_name="smoke")
     return Scale(config=config, device=torch.device("cpu"), workers=0, steps=2, loader_steps=1, rounds=1)
-
-
-@pytest.fixture
-def files(manifest: ctprune.Manifest, tmp_path: Path) -> list[Path]:
-    lines = manifest.table.to_pylist()
-    uncompressed = [
-        line
-        for line in lines
-        if line["status"] in ("kept", "dropped") and line["transfer_syntax_uid"] == "1.2.840.10008.1.2.1"
-    ]
-    (tmp_path / "series").mkdir()
-    return [
-        Path(shutil.copy(Path(line["source"], line["path"]), tmp_path / "series" / f"{number:04}.dcm"))
-        for number, line in enumerate(line for line in uncompressed if line["volume"] == uncompressed[0]["volume"])
-    ]
 
 
 def test_it_measures_each_input_alone_and_with_the_model(files: list[Path], tmp_path: Path, scale: Scale) -> None:
