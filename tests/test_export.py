@@ -54,6 +54,19 @@ def test_deep_pictures_hold_hounsfield_units(manifest: ctprune.Manifest, tmp_pat
         assert values.max() - 32768 == np.rint(row["max_hu"])
 
 
+def test_a_run_on_disk_is_exported_as_one_in_memory(archive: Path, tmp_path: Path) -> None:
+    manifest = ctprune.reduce(archive, out=tmp_path / "run")
+    given = {"memory": manifest, "folder": tmp_path / "run", "file": tmp_path / "run" / "manifest.parquet"}
+    trees = []
+    for name, one in given.items():
+        exported = ctprune.export_kept(one, ctprune.ExportConfig(mode="link", folder=tmp_path / name))
+        tree = {file.relative_to(tmp_path / name): file.readlink() for file in (tmp_path / name).rglob("*.*")}
+        trees.append((tree, exported.left_out))
+    assert trees[0][0]
+    assert trees[0][1]
+    assert trees[1:] == trees[:1] * 2
+
+
 def test_8_bit_pictures_have_no_hounsfield_units(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "in" / "a.png")

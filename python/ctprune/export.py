@@ -9,15 +9,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from ctprune import _core
 from ctprune.atomic import check_free, new_folder
 from ctprune.errors import ConfigError, OutputError
-from ctprune.manifest import Manifest
+from ctprune.manifest import Manifest, manifest_path, read_metadata
 
 MODES = ("link", "copy", "png")
 
@@ -85,31 +89,69 @@ class Exported:
         return asdict(self) | {"folder": str(self.folder)}
 
 
-def export_kept(manifest: Manifest, config: ExportConfig, *, threads: int = 0) -> Exported:
+def export_kept(
+    manifest: Manifest | str | os.PathLike[str], config: ExportConfig, *, threads: int = 0
+) -> Exported:
     """Write the kept slices of `manifest` as `config` says; the source is only read.
 
+    Args:
+        manifest: A manifest in memory, or a run's folder or file, which is then read a few rows at a time.
+        config: What to write where.
+        threads: Number of threads for pictures, 0 for one per core.
+
     Raises:
+        ManifestError: There is no manifest there.
         OutputError: The folder is not empty or cannot be written.
     """
+    rows_of = _in_memory(manifest) if isinstance(manifest, Manifest) else _on_disk(manifest)
     left_out: Counter[str] = Counter()
     written = 0
     with new_folder(config.folder) as folder:
-        for rows in _batches(manifest):
+        for rows in _kept_rows(rows_of):
             if config.mode == "png":
-                written += _write_png(rows, folder, manifest, config, left_out, threads)
+                written += _write_png(rows, folder, rows_of.config, config, left_out, threads)
             else:
                 written += sum(_place(row, folder, config.mode, left_out) for row in rows)
     return Exported(folder=config.folder, written=written, left_out=dict(left_out))
 
 
-def _batches(manifest: Manifest) -> Iterator[list[dict[str, Any]]]:
-    frames = Counter(zip(*(manifest.table[name].to_pylist() for name in ("source", "path")), strict=True))
-    names = ["source", "path", "frame", "volume", "slice_index", "reader"]
-    for batch in manifest.kept().select(names).to_batches(max_chunksize=_BATCH):
-        rows = batch.to_pylist()
-        for row in rows:
-            row["frames"] = frames[row["source"], row["path"]]
-        yield rows
+@dataclass(frozen=True)
+class _Rows:
+    """A manifest's configuration, and some of its columns from the first row to the last, as often as needed."""
+
+    config: dict[str, Any]
+    batches: Callable[[list[str]], Iterator[pa.RecordBatch]]
+
+
+def _in_memory(manifest: Manifest) -> _Rows:
+    return _Rows(manifest.config, lambda names: iter(manifest.table.select(names).to_batches()))
+
+
+def _on_disk(path: str | os.PathLike[str]) -> _Rows:
+    file = manifest_path(path)
+    return _Rows(
+        read_metadata(file)["config"],
+        lambda names: pq.ParquetFile(file).iter_batches(columns=names),
+    )
+
+
+def _kept_rows(rows_of: _Rows) -> Iterator[list[dict[str, Any]]]:
+    several = _files_with_several_frames(rows_of)
+    for batch in rows_of.batches(["source", "path", "frame", "volume", "slice_index", "reader", "status"]):
+        kept = batch.filter(pc.equal(batch["status"], "kept"))
+        for start in range(0, kept.num_rows, _BATCH):
+            rows = kept.slice(start, _BATCH).to_pylist()
+            for row in rows:
+                row["is_one_of_several"] = (row["source"], row["path"]) in several
+            yield rows
+
+
+def _files_with_several_frames(rows_of: _Rows) -> set[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
+    for batch in rows_of.batches(["source", "path", "frame"]):
+        later = batch.filter(pc.greater(batch["frame"], 0))
+        found.update(zip(later["source"].to_pylist(), later["path"].to_pylist(), strict=True))
+    return found
 
 
 def _target(folder: Path, row: dict[str, Any], suffix: str) -> Path:
@@ -126,7 +168,7 @@ def _suffix(reader: str, name: str) -> str:
 
 
 def _place(row: dict[str, Any], folder: Path, mode: str, left_out: Counter[str]) -> bool:
-    if row["frames"] > 1:
+    if row["is_one_of_several"]:
         left_out["a frame of a file with several cannot be linked or copied alone: use --export png"] += 1
         return False
     origin = Path(row["source"], row["path"])
@@ -148,7 +190,7 @@ def _place(row: dict[str, Any], folder: Path, mode: str, left_out: Counter[str])
 def _write_png(
     rows: list[dict[str, Any]],
     folder: Path,
-    manifest: Manifest,
+    reduction: dict[str, Any],
     config: ExportConfig,
     left_out: Counter[str],
     threads: int,
@@ -156,7 +198,7 @@ def _write_png(
     jobs = [
         (os.path.join(row["source"], row["path"]), row["frame"], str(_target(folder, row, ".png"))) for row in rows
     ]
-    reading = {name: manifest.config[name] for name in ("intensity", "modality", "max_slice_mb")}
+    reading = {name: reduction[name] for name in ("intensity", "modality", "max_slice_mb")}
     try:
         reasons = _core.export_png(jobs, depth=config.png_depth, threads=threads, **reading)
     except OSError as error:

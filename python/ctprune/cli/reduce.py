@@ -136,7 +136,6 @@ def command(
     from ctprune.config import ReduceConfig
     from ctprune.errors import ConfigError
     from ctprune.export import ExportConfig, export_kept
-    from ctprune.manifest import Manifest
     from ctprune.reduction import Reduction
 
     if out is None and not dry_run:
@@ -178,7 +177,7 @@ def command(
         _print_plan(found, config.to_dict(), as_json=as_json, quiet=quiet)
         return
     if wanted is not None and run.out is not None:
-        exported = export_kept(Manifest.load(run.out), wanted, threads=threads)
+        exported = export_kept(run.out, wanted, threads=threads)
         run.summary["exported"] = exported.to_dict()
     _print_result(run, as_json=as_json, quiet=quiet)
     if not quiet:
