@@ -20,7 +20,7 @@ from benches.peak_memory import peak_kib
 from benches.settings import Settings
 
 #: Files of the archives, each with one slice. What the larger ones need beyond the smallest is what slices cost.
-_COUNTS = (100_000, 200_000, 400_000)
+_COUNTS = (250_000, 500_000, 1_000_000)
 
 _SLICES = 400
 
