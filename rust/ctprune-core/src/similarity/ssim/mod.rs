@@ -7,6 +7,8 @@
 
 mod bound;
 mod gaussian;
+mod products;
+mod row;
 mod uniform;
 
 use super::{Measure, Picture, Verdict};
@@ -83,7 +85,7 @@ pub struct SsimSlice<'a> {
 
 #[derive(Debug)]
 enum Maps<'a> {
-    Uniform(uniform::Maps<'a>),
+    Uniform(uniform::Maps),
     Gaussian(gaussian::Maps<'a>),
 }
 
