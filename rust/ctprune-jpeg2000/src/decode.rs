@@ -163,9 +163,10 @@ impl Decoder {
             }
             let band = &tile.bands[block.band];
             let coefficients = std::mem::take(&mut self.blocks.coefficients);
-            for (row, values) in coefficients.chunks_exact(block.width).enumerate() {
+            let rows = coefficients.chunks_exact(self.blocks.stride).take(block.height);
+            for (row, values) in rows.enumerate() {
                 let at = band.offset + (block.y + row) * band.rect.width() + block.x;
-                store(self, values, at, band.step_size);
+                store(self, &values[..block.width], at, band.step_size);
             }
             self.blocks.coefficients = coefficients;
         }
@@ -249,27 +250,44 @@ impl Image<'_> {
     }
 
     /// Stores a row that starts at `(x, y)` of the reference grid, shifted and clamped (G.1).
-    #[inline(always)]
     fn store<T: Copy>(&mut self, row: &[T], x: u32, y: u32, whole: impl Fn(T) -> i32) {
         let Rect { x0, y0, .. } = self.size.image;
         let at = (y - y0) as usize * self.columns + (x - x0) as usize;
-        let half = 1i32 << (self.size.precision - 1);
-        let (shift, low, high) = match self.size.signed {
-            true => (0, -half, half - 1),
-            false => (half, 0, 2 * half - 1),
-        };
-        let sample = |value: T| whole(value).saturating_add(shift).clamp(low, high);
-        if self.size.precision <= 8 {
-            for (target, &value) in self.target[at..][..row.len()].iter_mut().zip(row) {
-                *target = sample(value) as u8;
-            }
-        } else {
-            let target = self.target[2 * at..][..2 * row.len()].as_chunks_mut::<2>().0;
-            for (target, &value) in target.iter_mut().zip(row) {
-                *target = (sample(value) as u16).to_ne_bytes();
-            }
+        let bytes = if self.size.precision <= 8 { 1 } else { 2 };
+        let target = &mut self.target[bytes * at..][..bytes * row.len()];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2.
+            return unsafe { store_row_avx2(self.size, row, whole, target) };
+        }
+        store_row(self.size, row, whole, target);
+    }
+}
+
+#[inline(always)]
+fn store_row<T: Copy>(size: Size, row: &[T], whole: impl Fn(T) -> i32, target: &mut [u8]) {
+    let half = 1i32 << (size.precision - 1);
+    let (shift, low, high) = match size.signed {
+        true => (0, -half, half - 1),
+        false => (half, 0, 2 * half - 1),
+    };
+    let sample = |value: T| whole(value).saturating_add(shift).clamp(low, high);
+    if size.precision <= 8 {
+        for (target, &value) in target.iter_mut().zip(row) {
+            *target = sample(value) as u8;
+        }
+    } else {
+        for (target, &value) in target.as_chunks_mut::<2>().0.iter_mut().zip(row) {
+            *target = (sample(value) as u16).to_ne_bytes();
         }
     }
+}
+
+/// The same code, compiled for AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn store_row_avx2<T: Copy>(size: Size, row: &[T], whole: impl Fn(T) -> i32, target: &mut [u8]) {
+    store_row(size, row, whole, target);
 }
 
 /// Coefficients come doubled.

@@ -24,6 +24,8 @@ pub(crate) struct Scratch {
     scanned: Vec<[i32; 4]>,
     /// Twice the coefficients of the block, row by row.
     pub coefficients: Vec<i32>,
+    /// Length of these rows.
+    pub stride: usize,
     segment: Vec<u8>,
     ht: ht::Buffers,
 }
@@ -68,11 +70,13 @@ impl Scratch {
         for piece in pieces(tile, block) {
             self.segment.extend_from_slice(bytes(packets, piece));
         }
-        self.coefficients.clear();
-        self.coefficients.resize(block.width * block.height, 0);
+        self.stride = ht::stride(block.width);
+        // All of it is written.
+        self.coefficients
+            .resize(self.stride * block.height.next_multiple_of(2), 0);
         self.ht.decode(
             &self.segment,
-            block.width,
+            (block.width, block.height),
             (planes, block.zero_planes),
             &mut self.coefficients,
         )
@@ -150,6 +154,7 @@ impl Scratch {
 
     /// From the order of the scan to rows.
     fn unscan(&mut self, width: usize, height: usize) {
+        self.stride = width;
         self.coefficients.clear();
         self.coefficients.resize(width * height, 0);
         let stripes = self.scanned.chunks_exact(width);

@@ -16,27 +16,54 @@ const fn bits(codeword: Codeword) -> u32 {
     codeword >> 15 & 127
 }
 
-/// What is known of a quad: u_off in bit 12, ρ from bit 8, ε_k from bit 4, ε_1 from bit 0; the length of its
-/// codeword from bit 13.
-pub(crate) type Quad = u16;
+/// What is known of a quad: u_off in bit 12, ρ from bit 8, ε_k from bit 4, ε_1 from bit 0. In a [`Table`] also the length
+/// of its codeword from bit 13, and from bit 23 what it adds to the context of the quad to the right.
+pub(crate) type Quad = u32;
+
+/// The bits of a quad that belong to itself.
+pub(crate) const OWN: Quad = 0x1FFF;
 
 /// By context (from bit 7) and the next seven bits.
 pub(crate) type Table = [Quad; 1024];
 
 /// For the first row of quads.
-pub(crate) static FIRST_ROW: Table = table(&FIRST_ROW_CODEWORDS);
+pub(crate) static FIRST_ROW: Table = table(&FIRST_ROW_CODEWORDS, true);
 /// For all others.
-pub(crate) static OTHER_ROWS: Table = table(&OTHER_ROW_CODEWORDS);
+pub(crate) static OTHER_ROWS: Table = table(&OTHER_ROW_CODEWORDS, false);
 
-const fn table(codewords: &[Codeword]) -> Table {
+/// Significance of a quad's samples: upper left, lower left, upper right, lower right from bit 0 on.
+pub(crate) const fn significance(quad: Quad) -> u32 {
+    quad >> 8 & 15
+}
+
+/// Bits of the next codeword, from bit 13.
+pub(crate) const fn codeword_length(quad: Quad) -> usize {
+    (quad >> 13 & 7) as usize
+}
+
+/// What a quad adds to the context of its right neighbour, from bit 7.
+pub(crate) const fn context_of_next(quad: Quad) -> u32 {
+    quad >> 16 & 0x380
+}
+
+/// Either sample of the left column, then those of the right column; or either of the right column.
+const fn passed_on(significance: u32, first_row: bool) -> u32 {
+    match first_row {
+        true => (significance & 1 | significance >> 1 & 1) | significance >> 1 & 6,
+        false => (significance >> 2 & 1 | significance >> 3 & 1) << 1,
+    }
+}
+
+const fn table(codewords: &[Codeword], first_row: bool) -> Table {
     let mut table = [0; 1024];
     let mut index = 0;
     while index < codewords.len() {
         let codeword = codewords[index];
+        let own = codeword & OWN;
+        let right = passed_on(significance(own), first_row);
         let mut next = bits(codeword);
         while next < 128 {
-            table[(context(codeword) << 7 | next) as usize] =
-                (codeword & 0x1FFF) as Quad | (length(codeword) as Quad) << 13;
+            table[(context(codeword) << 7 | next) as usize] = own | length(codeword) << 13 | right << 23;
             next += 1 << length(codeword);
         }
         index += 1;

@@ -9,9 +9,9 @@ mod exponents;
 mod samples;
 
 use self::bits::{Bits, Mel};
-use self::codewords::{FIRST_ROW, OTHER_ROWS, Quad, Table};
-use self::exponents::{Pair, residuals};
-use self::samples::Lengths;
+use self::codewords::{FIRST_ROW, OTHER_ROWS, OWN, Quad, codeword_length, context_of_next, significance};
+use self::exponents::{BOTH, BOTH_SMALL, residuals};
+use self::samples::{Lengths, plain};
 use crate::Error;
 
 /// Buffers, kept from block to block.
@@ -19,27 +19,48 @@ use crate::Error;
 pub(crate) struct Buffers {
     magnitudes: Bits,
     codewords: Bits,
-    /// The quads of a row, and those of the row above; a zero on either side.
-    quads: Vec<Quad>,
-    above: Vec<Quad>,
-    /// Residuals of the row's quads.
-    residuals: Vec<u32>,
-    /// Exponents of the samples in the lowest row so far; a zero on either side.
-    exponents: Vec<u8>,
+    /// The pairs of a row.
+    pairs: Vec<Pair>,
+    /// Significance of the row's quads, and of those of the row above; a zero in front, and more behind.
+    significance: Vec<u8>,
+    significance_above: Vec<u8>,
+    /// Magnitudes of the samples in the lowest row so far, as in [`samples::Samples`]; a zero in front, and more behind.
+    lowest: Vec<u32>,
 }
 
-/// Significance of a quad's samples: upper left, lower left, upper right, lower right from bit 0 on.
-fn significance(quad: Quad) -> u32 {
-    u32::from(quad >> 8 & 15)
+/// Two quads side by side and their residuals; of a last one that stands alone the second is empty.
+#[derive(Clone, Copy, Default)]
+struct Pair {
+    quads: [Quad; 2],
+    residuals: [u32; 2],
+}
+
+/// Columns of samples that a pair of quads has.
+const COLUMNS: usize = 4;
+
+/// What all quads of a block have in common.
+#[derive(Clone, Copy)]
+struct Block {
+    width: usize,
+    /// Quads in a row.
+    across: usize,
+    planes: u32,
+    /// Bits that a magnitude may have.
+    most_bits: u32,
+}
+
+/// Length of a row of samples of a block: whole pairs of quads.
+pub(crate) fn stride(width: usize) -> usize {
+    width.next_multiple_of(COLUMNS)
 }
 
 impl Buffers {
     /// Decodes the cleanup segment `bytes` into doubled `coefficients`, of a block with `planes` bit-planes
-    /// below `zero_planes` empty ones.
+    /// below `zero_planes` empty ones. Rows are [`stride`] samples long, and as many as quads have.
     pub fn decode(
         &mut self,
         bytes: &[u8],
-        width: usize,
+        (width, height): (usize, usize),
         (planes, zero_planes): (u32, u32),
         coefficients: &mut [i32],
     ) -> Result<(), Error> {
@@ -56,31 +77,62 @@ impl Buffers {
         // A row of two samples a column takes at most 32 bits each.
         self.magnitudes.set_forward(magnitudes, 8 * width + 8);
         self.codewords.set_backward(suffix, 4 * width + 8);
-        let mut mel = Mel::new(suffix);
         let across = width.div_ceil(2);
-        // Rounded up to pairs, and one on either side.
-        let quads = across.next_multiple_of(2) + 2;
-        for row in [&mut self.quads, &mut self.above] {
-            row.clear();
-            row.resize(quads, 0);
-        }
-        self.residuals.clear();
-        self.residuals.resize(quads, 0);
-        self.exponents.clear();
-        self.exponents.resize(2 * quads, 0);
-        let row = Row {
+        let pairs = across.div_ceil(2);
+        refill(&mut self.pairs, pairs);
+        // A pair looks at one quad, and one sample, to either side.
+        refill(&mut self.significance, 2 * pairs + 2);
+        refill(&mut self.significance_above, 2 * pairs + 2);
+        refill(&mut self.lowest, COLUMNS * pairs + 2);
+        let block = Block {
             width,
+            across,
             planes,
             most_bits: zero_planes + 2,
         };
+        self.decode_rows(block, Mel::new(suffix), coefficients)?;
+        let below = &coefficients[stride(width) * height..];
+        match below.iter().all(|&sample| sample == 0) {
+            true => Ok(()),
+            false => Err(OUTSIDE),
+        }
+    }
+
+    fn decode_rows(&mut self, block: Block, mel: Mel<'_>, coefficients: &mut [i32]) -> Result<(), Error> {
+        #[cfg(target_arch = "x86_64")]
+        if has_avx2() {
+            // SAFETY: the processor can.
+            return unsafe { self.decode_rows_avx2(block, mel, coefficients) };
+        }
+        self.decode_rows_with::<false>(block, mel, coefficients)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,lzcnt,bmi1,bmi2")]
+    fn decode_rows_avx2(
+        &mut self,
+        block: Block,
+        mel: Mel<'_>,
+        coefficients: &mut [i32],
+    ) -> Result<(), Error> {
+        self.decode_rows_with::<true>(block, mel, coefficients)
+    }
+
+    #[inline(always)]
+    fn decode_rows_with<const AVX2: bool>(
+        &mut self,
+        block: Block,
+        mut mel: Mel<'_>,
+        coefficients: &mut [i32],
+    ) -> Result<(), Error> {
         let (mut codeword_at, mut magnitude_at) = (0, 0);
-        for (index, rows) in coefficients.chunks_mut(2 * width).enumerate() {
-            std::mem::swap(&mut self.quads, &mut self.above);
-            match index {
-                0 => self.read_first_row(across, &mut mel, &mut codeword_at),
-                _ => self.read_row(across, &mut mel, &mut codeword_at),
-            }
-            self.read_magnitudes(rows, row, &mut magnitude_at)?;
+        for (index, rows) in coefficients.chunks_exact_mut(2 * stride(block.width)).enumerate() {
+            std::mem::swap(&mut self.significance, &mut self.significance_above);
+            codeword_at = match index {
+                0 => self.read_quads::<true>(block.across, &mut mel, codeword_at),
+                _ => self.read_quads::<false>(block.across, &mut mel, codeword_at),
+            };
+            magnitude_at = self.read_magnitudes::<AVX2>(rows, block, magnitude_at)?;
             // Some bits at the end may be left out, but no more than a few.
             if !self.codewords.reaches(codeword_at, 64) || !self.magnitudes.reaches(magnitude_at, 64) {
                 return Err(Error::Malformed("an HT segment that ends too early"));
@@ -89,201 +141,135 @@ impl Buffers {
         Ok(())
     }
 
-    fn read_first_row(&mut self, across: usize, mel: &mut Mel<'_>, at: &mut usize) {
-        let mut left = 0;
-        for pair in 0..across.div_ceil(2) {
-            let mut bits = Next::new(&self.codewords, *at);
-            let mut quads = [0; 2];
-            for quad in &mut quads[..(across - 2 * pair).min(2)] {
-                // Left quad: either sample of its left column, then those of its right column.
-                let context = (left & 1 | left >> 1 & 1) | left >> 1 & 6;
-                *quad = bits.quad(&FIRST_ROW, context, mel);
-                left = significance(*quad);
-            }
-            let both = match Pair::of(quads) {
-                Pair::Both if mel.event() => (Pair::Both, 2),
-                Pair::Both => (Pair::BothSmall, 0),
-                pair => (pair, 0),
-            };
-            let residuals = bits.residuals(both.0);
-            self.quads[2 * pair + 1..][..2].copy_from_slice(&quads);
-            self.residuals[2 * pair] = residuals[0] + both.1;
-            self.residuals[2 * pair + 1] = residuals[1] + both.1;
-            *at = bits.at;
-        }
-    }
-
-    fn read_row(&mut self, across: usize, mel: &mut Mel<'_>, at: &mut usize) {
-        let mut left = 0;
-        for pair in 0..across.div_ceil(2) {
-            let mut bits = Next::new(&self.codewords, *at);
-            let mut quads = [0; 2];
-            for (n, quad) in quads[..(across - 2 * pair).min(2)].iter_mut().enumerate() {
-                let above = &self.above[2 * pair + n..][..3];
-                let [before, over, after] = [above[0], above[1], above[2]].map(significance);
-                // Above: to the left and just there; to the left of it; above and to the right.
-                let context = (before >> 3 & 1 | over >> 1 & 1)
-                    | (left >> 2 & 1 | left >> 3 & 1) << 1
-                    | (over >> 3 & 1 | after >> 1 & 1) << 2;
-                *quad = bits.quad(&OTHER_ROWS, context, mel);
-                left = significance(*quad);
-            }
-            let residuals = bits.residuals(Pair::of(quads));
-            self.quads[2 * pair + 1..][..2].copy_from_slice(&quads);
-            self.residuals[2 * pair..][..2].copy_from_slice(&residuals);
-            *at = bits.at;
-        }
-    }
-
-    /// The samples of a row of quads.
-    fn read_magnitudes(&mut self, rows: &mut [i32], row: Row, at: &mut usize) -> Result<(), Error> {
-        #[cfg(target_arch = "x86_64")]
-        if samples::has_avx2() {
-            // SAFETY: the processor can.
-            return unsafe { self.read_magnitudes_avx2(rows, row, at) };
-        }
-        self.read_magnitudes_with::<false>(rows, row, at)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,lzcnt,bmi1,bmi2")]
-    fn read_magnitudes_avx2(&mut self, rows: &mut [i32], row: Row, at: &mut usize) -> Result<(), Error> {
-        self.read_magnitudes_with::<true>(rows, row, at)
-    }
-
+    /// A row of quads from bit `at` of VLC on; returns where the next one begins.
     #[inline(always)]
-    fn read_magnitudes_with<const AVX2: bool>(
+    fn read_quads<const FIRST: bool>(&mut self, across: usize, mel: &mut Mel<'_>, mut at: usize) -> usize {
+        let table = if FIRST { &FIRST_ROW } else { &OTHER_ROWS };
+        let mut left = 0;
+        let aboves = self.significance_above.windows(4).step_by(2);
+        let own = self.significance[1..].as_chunks_mut::<2>().0;
+        for (index, ((pair, above), own)) in self.pairs.iter_mut().zip(aboves).zip(own).enumerate() {
+            let mut bits = self.codewords.peek(at);
+            let mut taken = 0;
+            let mut quad = |context: u32| {
+                if context == 0 && !mel.event() {
+                    return 0;
+                }
+                let quad = table[(context | bits as u32 & 127) as usize];
+                bits >>= codeword_length(quad);
+                taken += codeword_length(quad);
+                quad
+            };
+            let [above_first, above_second] = match above.first_chunk() {
+                Some(&four) if !FIRST => contexts_from_above(four),
+                _ => [0; 2],
+            };
+            let first = quad(left | above_first);
+            let second = match 2 * index + 1 < across {
+                true => quad(context_of_next(first) | above_second),
+                false => 0,
+            };
+            left = context_of_next(second);
+            let (kind, more) = match (first >> 12 & 1 | second >> 11 & 2) as usize {
+                BOTH if FIRST && mel.event() => (BOTH, 2),
+                BOTH if FIRST => (BOTH_SMALL, 0),
+                kind => (kind, 0),
+            };
+            let (values, count) = residuals(kind, bits);
+            *pair = Pair {
+                quads: [first & OWN, second & OWN],
+                residuals: values.map(|value| value + more),
+            };
+            *own = pair.quads.map(|quad| significance(quad) as u8);
+            at += taken + count;
+        }
+        at
+    }
+
+    /// The samples of a row of quads, from bit `at` of MagSgn on; returns where the next ones begin.
+    #[inline(always)]
+    fn read_magnitudes<const AVX2: bool>(
         &mut self,
         rows: &mut [i32],
-        row: Row,
-        at: &mut usize,
-    ) -> Result<(), Error> {
-        let across = row.width.div_ceil(2);
-        let (upper, lower) = rows.split_at_mut(row.width);
-        let quads = &self.quads[1..][..across];
-        let residuals = &self.residuals[..across];
-        // Two for each quad, behind the one that stands for what is left of the block.
-        let exponents = &mut self.exponents[1..2 * across + 3];
-        let mut next = *at;
-        let mut outside = 0;
-        let mut largest = 0;
-        // The exponent above and to the left, which is overwritten already.
+        block: Block,
+        mut at: usize,
+    ) -> Result<usize, Error> {
+        let (upper, lower) = rows.split_at_mut(rows.len() / 2);
+        let (uppers, lowers) = (
+            upper.as_chunks_mut::<COLUMNS>().0,
+            lower.as_chunks_mut::<COLUMNS>().0,
+        );
+        // What lies above and to the left is overwritten already.
         let mut before = 0;
-        for (n, (&quad, &residual)) in quads.iter().zip(residuals).enumerate() {
-            let Some(exponents) = exponents[2 * n..].first_chunk_mut::<3>() else {
+        for (index, ((pair, upper), lower)) in self.pairs.iter().zip(uppers).zip(lowers).enumerate() {
+            let Some(lowest) = self.lowest[COLUMNS * index + 1..].first_chunk_mut::<5>() else {
                 break;
             };
-            let [over_left, over_right, after] = *exponents;
-            let above = before.max(over_left).max(over_right).max(after);
-            before = over_right;
-            (exponents[0], exponents[1]) = (0, 0);
-            let significant = significance(quad);
-            if significant == 0 {
-                continue;
+            let [a, b, c, d, after] = *lowest;
+            let above = [before | a | b | c, b | c | d | after];
+            before = d;
+            let most = [0, 1].map(|n| most_bits(pair.quads[n], pair.residuals[n], above[n]));
+            if most[0].max(most[1]) > block.most_bits {
+                return Err(Error::Malformed("a magnitude beyond the bit-planes of its block"));
             }
-            // Where several samples are significant, they are about as large as those above.
-            let several = significant & (significant - 1) != 0;
-            let predicted = if several { u32::from(above).max(2) - 1 } else { 1 };
-            let most = predicted + residual;
-            largest = largest.max(most);
-            if most > row.most_bits {
-                break;
-            }
-            let lengths = Lengths::new(quad, most);
-            let samples = match most <= Lengths::MOST_IN_WORD {
+            let lengths = Lengths::new(pair.quads, most);
+            let samples = match most[0] | most[1] {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: only code compiled for AVX2 asks for it.
-                true if AVX2 => unsafe {
-                    samples::avx2(self.magnitudes.peek(next), quad, lengths, row.planes)
+                0..=Lengths::MOST_IN_BYTES if AVX2 => unsafe {
+                    samples::avx2(&self.magnitudes, at, pair.quads, lengths, block.planes)
                 },
-                true => samples::portable(self.magnitudes.peek(next), quad, lengths, row.planes),
-                false => samples::long(&self.magnitudes, next, quad, lengths, row.planes),
+                _ => plain(&self.magnitudes, at, pair.quads, lengths, block.planes),
             };
-            next += lengths.sum();
-            (exponents[0], exponents[1]) = (samples.exponents[0], samples.exponents[1]);
-            let [upper_left, lower_left, upper_right, lower_right] = samples.doubled;
-            let pairs = [
-                (&mut *upper, [upper_left, upper_right]),
-                (&mut *lower, [lower_left, lower_right]),
-            ];
-            for (row, pair) in pairs {
-                match row.get_mut(2 * n..2 * n + 2) {
-                    Some(target) => target.copy_from_slice(&pair),
-                    // At the right edge, or in the row below the lowest.
-                    None => {
-                        outside |= pair[1];
-                        match row.get_mut(2 * n) {
-                            Some(target) => *target = pair[0],
-                            None => outside |= pair[0],
-                        }
-                    }
-                }
-            }
+            at += lengths.sum();
+            [*upper, *lower] = samples.doubled;
+            lowest[..COLUMNS].copy_from_slice(&samples.magnitudes);
         }
-        *at = next;
-        match (outside, largest <= row.most_bits) {
-            (0, true) => Ok(()),
-            (0, false) => Err(Error::Malformed("a magnitude beyond the bit-planes of its block")),
-            _ => Err(Error::Malformed("a sample outside of its block")),
+        let outside = upper[block.width..].iter().chain(&lower[block.width..]);
+        match outside.fold(0, |any, sample| any | sample) {
+            0 => Ok(at),
+            _ => Err(OUTSIDE),
         }
     }
 }
 
-/// What all quads of a row have in common.
-#[derive(Clone, Copy)]
-struct Row {
-    width: usize,
-    planes: u32,
-    /// Bits that a magnitude may have.
-    most_bits: u32,
+const OUTSIDE: Error = Error::Malformed("a sample outside of its block");
+
+/// Whether the processor can run what is compiled for AVX2 here.
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("lzcnt")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
 }
 
-impl Pair {
-    fn of(quads: [Quad; 2]) -> Self {
-        match quads.map(|quad| quad >> 12 & 1) {
-            [0, 0] => Pair::Neither,
-            [1, 0] => Pair::First,
-            [0, _] => Pair::Second,
-            [_, _] => Pair::Both,
-        }
-    }
+fn refill<T: Clone + Default>(buffer: &mut Vec<T>, count: usize) {
+    buffer.clear();
+    buffer.resize(count, T::default());
 }
 
-/// The next bits of VLC, enough for a pair of quads.
-struct Next {
-    bits: u64,
-    at: usize,
+/// What the quads above add to the contexts of a pair, from bit 7: of each the samples above and to the left, and those
+/// above and to the right. `above` are the quads over the pair and one on either side.
+#[inline(always)]
+fn contexts_from_above(above: [u8; 4]) -> [u32; 2] {
+    let above = u32::from_le_bytes(above);
+    // Lower right sample of a quad, or lower left one of the next.
+    let between = above >> 3 | above >> 9;
+    let [left, middle, right] = [0, 8, 16].map(|shift| between >> shift & 1);
+    [left << 7 | middle << 9, middle << 7 | right << 9]
 }
 
-impl Next {
-    #[inline(always)]
-    fn new(codewords: &Bits, at: usize) -> Self {
-        Next {
-            bits: codewords.peek(at),
-            at,
-        }
-    }
-
-    #[inline(always)]
-    fn advance(&mut self, count: usize) {
-        self.bits >>= count;
-        self.at += count;
-    }
-
-    #[inline(always)]
-    fn quad(&mut self, table: &Table, context: u32, mel: &mut Mel<'_>) -> Quad {
-        if context == 0 && !mel.event() {
-            return 0;
-        }
-        let quad = table[(context as usize & 7) << 7 | self.bits as usize & 127];
-        self.advance(usize::from(quad >> 13));
-        quad & 0x1FFF
-    }
-
-    #[inline(always)]
-    fn residuals(&mut self, pair: Pair) -> [u32; 2] {
-        let (values, count) = residuals(pair, self.bits);
-        self.advance(count);
-        values
-    }
+/// Bits that the samples of a quad have at most; `above` are the magnitudes in the row above it, one to either side too.
+#[inline(always)]
+fn most_bits(quad: Quad, residual: u32, above: u32) -> u32 {
+    let significant = significance(quad);
+    // Where several samples are significant, they are about as large as those above.
+    let several = significant & significant.wrapping_sub(1) != 0;
+    let predicted = if several {
+        (32 - above.leading_zeros()).max(2) - 1
+    } else {
+        1
+    };
+    if significant == 0 { 0 } else { predicted + residual }
 }

@@ -1,15 +1,14 @@
-//! The four samples of a quad from the bits of MagSgn (ISO/IEC 15444-15, 7.3.7 and 7.3.8).
+//! The samples of a pair of quads from the bits of MagSgn (ISO/IEC 15444-15, 7.3.7 and 7.3.8).
 //!
 //! Each sample takes a number of bits that is known beforehand: its sign, then its magnitude, of which the
 //! highest bit may be left out because the exponent patterns tell it.
 
 use super::bits::Bits;
-use super::codewords::Quad;
-use super::significance;
+use super::codewords::{Quad, significance};
 
-/// Bits of the four samples, a byte each.
+/// Bits of the eight samples, a byte each, the first one lowest.
 #[derive(Clone, Copy)]
-pub(crate) struct Lengths(u32);
+pub(crate) struct Lengths(u64);
 
 /// Four bits as bytes of zero or one.
 const BYTES: [u32; 16] = {
@@ -24,161 +23,165 @@ const BYTES: [u32; 16] = {
 };
 
 impl Lengths {
-    /// Four samples of up to so many bits can be taken out of one word.
-    pub const MOST_IN_WORD: u32 = 14;
+    /// Samples of up to so many bits can be taken out of sixteen bytes, wherever the first of them begins in its byte.
+    #[cfg(any(test, target_arch = "x86_64"))]
+    pub const MOST_IN_BYTES: u32 = 15;
 
-    /// Of a quad whose samples have at most `most` bits.
+    /// Of a pair whose samples have at most `most` bits, no more than 31.
     #[inline(always)]
-    pub fn new(quad: Quad, most: u32) -> Self {
-        let known = BYTES[usize::from(quad >> 4 & 15)];
-        Lengths(BYTES[significance(quad) as usize & 15] * most - known)
+    pub fn new(quads: [Quad; 2], most: [u32; 2]) -> Self {
+        let of = |n: usize| {
+            let known = BYTES[(quads[n] >> 4 & 15) as usize];
+            BYTES[significance(quads[n]) as usize & 15]
+                .wrapping_mul(most[n])
+                .wrapping_sub(known)
+        };
+        Lengths(u64::from(of(0)) | u64::from(of(1)) << 32)
     }
 
     #[inline(always)]
     pub fn sum(self) -> usize {
-        (self.0.wrapping_mul(0x0101_0101) >> 24) as usize
+        (self.0.wrapping_mul(0x0101_0101_0101_0101) >> 56) as usize
     }
 
     /// Bits before each sample.
     #[inline(always)]
-    fn starts(self) -> u32 {
-        self.0.wrapping_mul(0x0101_0100)
+    fn starts(self) -> u64 {
+        self.0.wrapping_mul(0x0101_0101_0101_0100)
     }
 }
 
-/// A quad's samples: upper left, lower left, upper right, lower right.
+/// The samples of a pair of quads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Samples {
-    /// Twice their values, with the half in the middle of what is not known.
-    pub doubled: [i32; 4],
-    /// Of the lower two.
-    pub exponents: [u8; 2],
-}
-
-fn byte(bytes: u32, n: usize) -> u32 {
-    bytes >> (8 * n) & 0xFF
-}
-
-impl Samples {
-    #[inline(always)]
-    fn new(quad: Quad, lengths: Lengths, planes: u32, bits_of: impl Fn(usize) -> u32) -> Self {
-        let mut samples = Samples {
-            doubled: [0; 4],
-            exponents: [0; 2],
-        };
-        for n in 0..4 {
-            if significance(quad) >> n & 1 == 0 {
-                continue;
-            }
-            let (bits, length) = (bits_of(n), byte(lengths.0, n));
-            let known = u32::from(quad >> n & 1) << length;
-            // The sign's place is taken by the half.
-            let magnitude = bits & ((1 << length) - 1) | known | 1;
-            let doubled = (magnitude.wrapping_add(2) << (planes - 1) & 0x7FFF_FFFF) as i32;
-            samples.doubled[n] = if bits & 1 == 1 { -doubled } else { doubled };
-            if n % 2 == 1 {
-                samples.exponents[n / 2] = (32 - magnitude.leading_zeros()) as u8;
-            }
-        }
-        samples
-    }
-}
-
-/// Samples whose bits all lie in `word`.
-#[inline(always)]
-pub(crate) fn portable(word: u64, quad: Quad, lengths: Lengths, planes: u32) -> Samples {
-    let starts = lengths.starts();
-    Samples::new(quad, lengths, planes, |n| (word >> byte(starts, n)) as u32)
-}
-
-/// Whether the processor can run [`avx2`].
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("lzcnt")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
+    /// Twice their values, with the half in the middle of what is not known: four in the upper row, four in the lower.
+    pub doubled: [[i32; 4]; 2],
+    /// Magnitudes of the lower four, with a one in the place of the sign; zero where a sample is not significant.
+    pub magnitudes: [u32; 4],
 }
 
 /// Samples of any length, from bit `at` on.
-#[cold]
-pub(crate) fn long(bits: &Bits, at: usize, quad: Quad, lengths: Lengths, planes: u32) -> Samples {
-    let starts = lengths.starts();
-    Samples::new(quad, lengths, planes, |n| {
-        bits.peek(at + byte(starts, n) as usize) as u32
-    })
+#[inline(always)]
+pub(crate) fn plain(bits: &Bits, at: usize, quads: [Quad; 2], lengths: Lengths, planes: u32) -> Samples {
+    let mut samples = Samples {
+        doubled: [[0; 4]; 2],
+        magnitudes: [0; 4],
+    };
+    let (starts, lengths) = (lengths.starts().to_le_bytes(), lengths.0.to_le_bytes());
+    for n in 0..8 {
+        let (quad, of_quad) = (quads[n / 4], n % 4);
+        if significance(quad) >> of_quad & 1 == 0 {
+            continue;
+        }
+        let (row, column) = (n % 2, n / 2);
+        let bits = bits.peek(at + usize::from(starts[n])) as u32;
+        let known = (quad >> of_quad & 1) << lengths[n];
+        // The sign's place is taken by the half.
+        let magnitude = bits & ((1 << lengths[n]) - 1) | known | 1;
+        let doubled = (magnitude.wrapping_add(2) << (planes - 1) & 0x7FFF_FFFF) as i32;
+        samples.doubled[row][column] = if bits & 1 == 1 { -doubled } else { doubled };
+        if row == 1 {
+            samples.magnitudes[column] = magnitude;
+        }
+    }
+    samples
 }
 
-/// The same as [`portable`], all four at once.
+/// The same where no sample has more than [`Lengths::MOST_IN_BYTES`] bits, all eight at once.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-#[target_feature(enable = "avx2,lzcnt,bmi1,bmi2")]
-pub(crate) fn avx2(word: u64, quad: Quad, lengths: Lengths, planes: u32) -> Samples {
+#[target_feature(enable = "avx2")]
+pub(crate) fn avx2(bits: &Bits, at: usize, quads: [Quad; 2], lengths: Lengths, planes: u32) -> Samples {
     use std::arch::x86_64::*;
-    let spread = |bytes: u32| _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(bytes as i32));
-    let one = _mm256_set1_epi64x(1);
-    let count = spread(lengths.0);
-    let bits = _mm256_srlv_epi64(_mm256_set1_epi64x(word as i64), spread(lengths.starts()));
-    let mask = _mm256_sub_epi64(_mm256_sllv_epi64(one, count), one);
-    let known = _mm256_sllv_epi64(spread(BYTES[usize::from(quad & 15)]), count);
-    let magnitude = _mm256_or_si256(_mm256_or_si256(_mm256_and_si256(bits, mask), known), one);
-    let above = _mm256_add_epi64(magnitude, _mm256_set1_epi64x(2));
-    let shifted = _mm256_sll_epi64(above, _mm_cvtsi32_si128(planes as i32 - 1));
-    let doubled = _mm256_and_si256(shifted, _mm256_set1_epi64x(0x7FFF_FFFF));
-    // Sign as all ones or zeros; samples that are not significant become zero.
-    let zero = _mm256_setzero_si256();
-    let negative = _mm256_sub_epi64(zero, _mm256_and_si256(bits, one));
-    let signed = _mm256_sub_epi64(_mm256_xor_si256(doubled, negative), negative);
-    let significant = spread(BYTES[significance(quad) as usize & 15]);
-    let kept = _mm256_and_si256(signed, _mm256_sub_epi64(zero, significant));
-    // The lower half of each.
-    let order = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
-    let four = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(kept, order));
-    let mut doubled = [0; 4];
-    // SAFETY: there is room for four numbers of 32 bits.
-    unsafe { _mm_storeu_si128(doubled.as_mut_ptr().cast(), four) };
-    let exponent = |magnitude: i64, n: u32| match significance(quad) >> n & 1 {
-        0 => 0,
-        _ => (64 - magnitude.leading_zeros()) as u8,
+    let starts = lengths
+        .starts()
+        .wrapping_add((at as u64 % 8) * 0x0101_0101_0101_0101);
+    // Each byte of a word four times.
+    let order = _mm256_setr_epi8(
+        0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7,
+    );
+    let starts = _mm256_shuffle_epi8(_mm256_set1_epi64x(starts as i64), order);
+    // The four bytes from the one where a sample begins. Behind the sixteenth it goes on with the first, but no sample
+    // does.
+    let first = _mm256_and_si256(_mm256_srli_epi16::<3>(starts), _mm256_set1_epi8(0x1F));
+    let places = _mm256_add_epi8(first, _mm256_set1_epi32(0x0302_0100));
+    let bytes = bits.bytes(at);
+    // SAFETY: there are sixteen bytes.
+    let bytes = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) });
+    let shifts = _mm256_and_si256(starts, _mm256_set1_epi32(7));
+    let bits = _mm256_srlv_epi32(_mm256_shuffle_epi8(bytes, places), shifts);
+
+    let one = _mm256_set1_epi32(1);
+    let above = _mm256_sllv_epi32(one, _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(lengths.0 as i64)));
+    let mask = _mm256_sub_epi32(above, one);
+    // All ones where a sample has its bit in a pattern.
+    let masks = |[first, second]: [u32; 2]| {
+        let each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+        let pattern = _mm256_set1_epi32((first | second << 4) as i32);
+        _mm256_cmpeq_epi32(_mm256_and_si256(pattern, each), each)
     };
-    Samples {
-        doubled,
-        exponents: [
-            exponent(_mm256_extract_epi64::<1>(magnitude), 1),
-            exponent(_mm256_extract_epi64::<3>(magnitude), 3),
-        ],
+    let known = _mm256_and_si256(above, masks(quads.map(|quad| quad & 15)));
+    let significant = masks(quads.map(significance));
+    let magnitude = _mm256_or_si256(_mm256_or_si256(_mm256_and_si256(bits, mask), known), one);
+    let centred = _mm256_add_epi32(magnitude, _mm256_set1_epi32(2));
+    let shifted = _mm256_sll_epi32(centred, _mm_cvtsi32_si128(planes as i32 - 1));
+    let doubled = _mm256_and_si256(shifted, _mm256_set1_epi32(0x7FFF_FFFF));
+    let sign = _mm256_or_si256(_mm256_slli_epi32::<31>(bits), one);
+    let doubled = _mm256_and_si256(_mm256_sign_epi32(doubled, sign), significant);
+    let magnitude = _mm256_and_si256(magnitude, significant);
+    // From quads to rows.
+    let rows = |quads: __m256i| {
+        let columns = _mm256_shuffle_epi32::<0b11_01_10_00>(quads);
+        _mm256_permute4x64_epi64::<0b11_01_10_00>(columns)
+    };
+    let lower = _mm256_extracti128_si256::<1>(rows(magnitude));
+    let mut samples = Samples {
+        doubled: [[0; 4]; 2],
+        magnitudes: [0; 4],
+    };
+    // SAFETY: there is room for eight and four numbers of 32 bits.
+    unsafe {
+        _mm256_storeu_si256(samples.doubled.as_mut_ptr().cast(), rows(doubled));
+        _mm_storeu_si128(samples.magnitudes.as_mut_ptr().cast(), lower);
     }
+    samples
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
 
     #[test]
-    fn all_ways_give_the_same() {
+    fn both_ways_give_the_same() {
+        if !is_x86_feature_detected!("avx2") {
+            return;
+        }
         let mut word = 0x0123_4567_89AB_CDEFu64;
-        for most in 1..=Lengths::MOST_IN_WORD {
-            for pattern in 0..1 << 12 {
-                let quad: Quad = pattern;
-                // Exponent patterns lie within what is significant.
-                if u32::from(quad >> 4 & 15) & !significance(quad) != 0 || quad & 15 & !(quad >> 4) != 0 {
-                    continue;
-                }
-                word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1) >> 1;
-                let lengths = Lengths::new(quad, most);
-                let expected = portable(word & ((1 << 57) - 1), quad, lengths, 1 + most % 7);
-                let mut bits = Bits::default();
-                let bytes = (word & 0x7F7F_7F7F_7F7F_7F7F).to_le_bytes();
+        let mut random = || {
+            word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (word >> 20) as u32
+        };
+        // Exponent patterns lie within what is significant.
+        let patterns: Vec<Quad> = (0..1 << 12)
+            .filter(|&quad| (quad >> 4 & 15) & !significance(quad) == 0 && quad & 15 & !(quad >> 4) == 0)
+            .collect();
+        let mut bits = Bits::default();
+        for round in 0..200_000 {
+            if round % 100 == 0 {
+                let bytes: Vec<u8> = (0..40).map(|_| (random() & 0x7F) as u8).collect();
                 bits.set_forward(&bytes, 64);
-                let again = portable(bits.peek(0), quad, lengths, 3);
-                assert_eq!(long(&bits, 0, quad, lengths, 3), again);
-                #[cfg(target_arch = "x86_64")]
-                if has_avx2() {
-                    // SAFETY: the processor can.
-                    let fast = unsafe { avx2(word & ((1 << 57) - 1), quad, lengths, 1 + most % 7) };
-                    assert_eq!(fast, expected);
-                }
             }
+            let quads = [0; 2].map(|_| patterns[random() as usize % patterns.len()]);
+            let most = [0; 2].map(|_| 1 + random() % Lengths::MOST_IN_BYTES);
+            let lengths = Lengths::new(quads, most);
+            let (at, planes) = (random() as usize % 200, 1 + random() % 20);
+            // SAFETY: the processor can.
+            let fast = unsafe { avx2(&bits, at, quads, lengths, planes) };
+            assert_eq!(
+                fast,
+                plain(&bits, at, quads, lengths, planes),
+                "{quads:?}, {most:?}"
+            );
         }
     }
 }
