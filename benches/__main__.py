@@ -69,7 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--copies", type=int, default=21, help="copies of the series read end to end")
     parser.add_argument("--large", action="store_true", help="also select among 10 million fingerprints")
     parser.add_argument("--record", type=Path, default=record.FOLDER, help="folder for the results")
-    parser.add_argument("--work-dir", help="folder for generated input; needs 2 GB")
+    parser.add_argument("--work-dir", help="folder for generated input; needs 6 GB")
     args = parser.parse_args()
     unknown = [name for name in args.names if name not in BENCHMARKS]
     if unknown:
