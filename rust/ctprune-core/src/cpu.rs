@@ -11,7 +11,7 @@ pub(crate) enum Cpu {
     /// AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// AVX2, and AVX-512 with whole registers of bytes and 16-bit numbers.
+    /// AVX2, and AVX-512 with whole registers of bytes and 16-bit numbers, and permutations of bytes (VBMI).
     #[cfg(target_arch = "x86_64")]
     Avx512,
     /// NEON, which plain code is compiled for anyway: this is where it is written by hand.
@@ -27,7 +27,8 @@ impl Cpu {
             let is_512 = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512vl");
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512vbmi");
             return if is_512 { Cpu::Avx512 } else { Cpu::Avx2 };
         }
         #[cfg(target_arch = "aarch64")]

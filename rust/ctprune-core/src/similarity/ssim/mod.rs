@@ -85,7 +85,7 @@ pub struct SsimSlice<'a> {
 
 #[derive(Debug)]
 enum Maps<'a> {
-    Uniform(uniform::Maps),
+    Uniform(uniform::Maps<'a>),
     Gaussian(gaussian::Maps<'a>),
 }
 

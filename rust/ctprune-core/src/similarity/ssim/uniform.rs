@@ -1,7 +1,7 @@
 //! The uniform window: 7 × 7 pixels, sample covariance.
 
 use super::bound::{BLOCK, Coarse, CoarseRows};
-use super::products::{Leaving, Pair, slide};
+use super::products::slide;
 use super::row::{HALF_C2, LANES, OF_COVARIANCES, PIXELS, Windows, across, add_row};
 use crate::cpu::{Cpu, by_cpu};
 use crate::similarity::Picture;
@@ -11,10 +11,10 @@ use std::ops::Range;
 pub(super) const SIDE: usize = 7;
 
 /// A slice's pixels, and sum and extended variance of each window.
-#[derive(Debug, Default)]
-pub(super) struct Maps {
+#[derive(Debug)]
+pub(super) struct Maps<'a> {
     columns: usize,
-    pairs: Vec<Pair>,
+    pixels: &'a [u8],
     /// Length of a row of windows in what follows.
     stride: usize,
     /// As in [`Windows`], for all rows.
@@ -23,15 +23,20 @@ pub(super) struct Maps {
     variances: Vec<f32>,
 }
 
-impl Maps {
+impl<'a> Maps<'a> {
     /// Of a slice, with statistics of its blocks; in memory of another that is not needed any more, if there is one.
-    pub fn new(cpu: Cpu, picture: Picture<'_>, spare: Option<Self>) -> (Self, Coarse) {
+    pub fn new(cpu: Cpu, picture: Picture<'a>, spare: Option<Self>) -> (Self, Coarse) {
         let columns = picture.columns;
         let (rows, width) = (picture.rows - SIDE + 1, columns - SIDE + 1);
         let stride = width.next_multiple_of(LANES);
-        let mut maps = spare.unwrap_or_default();
-        (maps.columns, maps.stride) = (columns, stride);
-        maps.pairs.resize(picture.rows * columns, [0; 2]);
+        let (sums, variances) = spare.map_or_else(Default::default, |maps| (maps.sums, maps.variances));
+        let mut maps = Self {
+            columns,
+            pixels: picture.pixels,
+            stride,
+            sums,
+            variances,
+        };
         maps.sums.resize(rows * stride, 0);
         maps.variances.resize(rows * stride, 0.0);
         let mut coarse = CoarseRows::new(cpu, (rows, width));
@@ -39,14 +44,10 @@ impl Maps {
         let (mut plain, mut squared) = (vec![0; columns], vec![0; columns]);
         let (mut means, mut spreads) = (vec![0.0; width], vec![0.0; width]);
         for row in 0..picture.rows {
-            let new = line(picture.pixels, columns, row);
-            let old = row
-                .checked_sub(SIDE)
-                .map_or(&nothing[..], |row| line(picture.pixels, columns, row));
-            let pairs = &mut maps.pairs[row * columns..][..columns];
-            pair(cpu, new, old, pairs);
-            slide_sums(cpu, &mut plain, pairs);
-            slide(cpu, &mut squared, [pairs; 2], Leaving::Subtract);
+            let new = maps.line(row);
+            let old = row.checked_sub(SIDE).map_or(&nothing[..], |row| maps.line(row));
+            slide_sums(cpu, &mut plain, new, old);
+            slide(cpu, &mut squared, [new; 2], [old; 2]);
             let Some(first) = (row + 1).checked_sub(SIDE) else {
                 continue;
             };
@@ -61,8 +62,8 @@ impl Maps {
         (maps, coarse.finish())
     }
 
-    fn pairs(&self, row: usize) -> &[Pair] {
-        &self.pairs[row * self.columns..][..self.columns]
+    fn line(&self, row: usize) -> &'a [u8] {
+        &self.pixels[row * self.columns..][..self.columns]
     }
 
     fn part(&self, row: usize) -> Windows<'_> {
@@ -74,32 +75,32 @@ impl Maps {
     }
 }
 
-fn line(pixels: &[u8], columns: usize, row: usize) -> &[u8] {
-    &pixels[row * columns..][..columns]
-}
-
 /// Adds up SSIM over rows of windows; `each` takes a block's number and sum and says whether to go on. Returns whether
 /// all was added.
 pub(super) fn sums(
     cpu: Cpu,
-    a: &Maps,
-    b: &Maps,
+    a: &Maps<'_>,
+    b: &Maps<'_>,
     rows: Range<usize>,
     each: &mut dyn FnMut(usize, f64) -> bool,
 ) -> bool {
     if rows.is_empty() {
         return true;
     }
+    let lines = |row: usize| [a.line(row), b.line(row)];
+    let nothing = vec![0; a.columns];
     let mut products = vec![0; a.stride + LANES];
     for row in rows.start..rows.start + SIDE - 1 {
-        slide(cpu, &mut products, [a.pairs(row), b.pairs(row)], Leaving::Ignore);
+        slide(cpu, &mut products, lines(row), [&nothing; 2]);
     }
-    let mut leaving = Leaving::Ignore;
     let mut sum = [0.0; LANES];
     for row in rows.clone() {
-        let last = row + SIDE - 1;
-        slide(cpu, &mut products, [a.pairs(last), b.pairs(last)], leaving);
-        leaving = Leaving::Subtract;
+        let old = if row == rows.start {
+            [&nothing[..]; 2]
+        } else {
+            lines(row - 1)
+        };
+        slide(cpu, &mut products, lines(row + SIDE - 1), old);
         add_row(cpu, &products, a.part(row), b.part(row), &mut sum);
         if (row + 1).is_multiple_of(BLOCK) || row + 1 == rows.end {
             // Both factors above the fraction bar were halved.
@@ -113,18 +114,9 @@ pub(super) fn sums(
 }
 
 by_cpu! {
-    /// Each pixel of a row with the one that leaves the window when it comes in.
-    fn pair[](new: &[u8], old: &[u8], pairs: &mut [Pair]) {
-        for (pair, (&new, &old)) in pairs.iter_mut().zip(new.iter().zip(old)) {
-            *pair = [new, old];
-        }
-    }
-}
-
-by_cpu! {
     /// Sums down the columns: a row comes in below, one leaves above.
-    fn slide_sums[](columns: &mut [i16], pairs: &[Pair]) {
-        for (column, &[new, old]) in columns.iter_mut().zip(pairs) {
+    fn slide_sums[](columns: &mut [i16], new: &[u8], old: &[u8]) {
+        for ((column, &new), &old) in columns.iter_mut().zip(new).zip(old) {
             *column += i16::from(new) - i16::from(old);
         }
     }
