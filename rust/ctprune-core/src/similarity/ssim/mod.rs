@@ -8,7 +8,10 @@
 mod bound;
 mod gaussian;
 mod products;
+#[cfg(target_arch = "x86_64")]
+mod registers;
 mod row;
+mod statistics;
 mod uniform;
 
 use super::{Measure, Picture, Verdict};

@@ -90,12 +90,12 @@ pub(super) fn across(columns: &[i32], at: usize) -> i32 {
     sum
 }
 
-/// The same with the columns of two blocks in registers: reading seven columns from memory, each across the border of two
-/// cache lines, takes longer than the division.
+/// The same with the columns of two blocks in registers.
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use super::{AHEAD, C1, HALF_C2, LANES, OF_MEANS, TOGETHER, Windows};
     use crate::cpu::prefetch;
+    use crate::similarity::ssim::registers::{across, integers, singles, wide};
     use std::arch::x86_64::*;
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
@@ -134,38 +134,6 @@ mod avx512 {
                 *sum += f64::from(lane);
             }
         }
-    }
-
-    /// For each of sixteen columns, the sum of it and the six that follow.
-    #[target_feature(enable = "avx512f")]
-    fn across(here: __m512i, next: __m512i) -> __m512i {
-        let two = _mm512_add_epi32(here, _mm512_alignr_epi32::<1>(next, here));
-        // Its last lane is wrong, and not used.
-        let next_two = _mm512_add_epi32(next, _mm512_alignr_epi32::<1>(next, next));
-        let four = _mm512_add_epi32(two, _mm512_alignr_epi32::<2>(next_two, two));
-        let three = _mm512_add_epi32(
-            _mm512_alignr_epi32::<4>(next_two, two),
-            _mm512_alignr_epi32::<6>(next, here),
-        );
-        _mm512_add_epi32(four, three)
-    }
-
-    #[target_feature(enable = "avx512f")]
-    fn integers(values: &[i32; LANES]) -> __m512i {
-        // SAFETY: sixteen integers are sixty-four bytes.
-        unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
-    }
-
-    #[target_feature(enable = "avx512f")]
-    fn wide(values: &[i16; LANES]) -> __m512i {
-        // SAFETY: sixteen short integers are thirty-two bytes.
-        _mm512_cvtepi16_epi32(unsafe { _mm256_loadu_si256(values.as_ptr().cast()) })
-    }
-
-    #[target_feature(enable = "avx512f")]
-    fn singles(values: &[f32; LANES]) -> __m512 {
-        // SAFETY: sixteen numbers are sixty-four bytes.
-        unsafe { _mm512_loadu_ps(values.as_ptr()) }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::bound::{BLOCK, Coarse, CoarseRows};
 use super::products::slide;
-use super::row::{HALF_C2, LANES, OF_COVARIANCES, PIXELS, Windows, across, add_row};
+use super::row::{LANES, Windows, add_row};
+use super::statistics::{Statistics, statistics};
 use crate::cpu::{Cpu, by_cpu};
 use crate::similarity::Picture;
 use std::ops::Range;
@@ -41,8 +42,8 @@ impl<'a> Maps<'a> {
         maps.variances.resize(rows * stride, 0.0);
         let mut coarse = CoarseRows::new(cpu, (rows, width));
         let nothing = vec![0; columns];
-        let (mut plain, mut squared) = (vec![0; columns], vec![0; columns]);
-        let (mut means, mut spreads) = (vec![0.0; width], vec![0.0; width]);
+        let (mut plain, mut squared) = (vec![0; stride + LANES], vec![0; stride + LANES]);
+        let (mut means, mut spreads) = (vec![0.0; stride], vec![0.0; stride]);
         for row in 0..picture.rows {
             let new = maps.line(row);
             let old = row.checked_sub(SIDE).map_or(&nothing[..], |row| maps.line(row));
@@ -51,13 +52,18 @@ impl<'a> Maps<'a> {
             let Some(first) = (row + 1).checked_sub(SIDE) else {
                 continue;
             };
-            let (sums, rest) = maps.sums[first * stride..][..stride].split_at_mut(width);
-            rest.fill(0);
-            let (variances, rest) = maps.variances[first * stride..][..stride].split_at_mut(width);
-            rest.fill(f32::INFINITY);
-            finish_row(cpu, &plain, &squared, sums, variances);
-            statistics(cpu, sums, variances, &mut means, &mut spreads);
-            coarse.add(&means, &spreads);
+            let part = first * stride..(first + 1) * stride;
+            let (sums, variances) = (&mut maps.sums[part.clone()], &mut maps.variances[part]);
+            let row = Statistics {
+                sums,
+                variances,
+                means: &mut means,
+                spreads: &mut spreads,
+            };
+            statistics(cpu, &plain, &squared, row);
+            sums[width..].fill(0);
+            variances[width..].fill(f32::INFINITY);
+            coarse.add(&means[..width], &spreads[..width]);
         }
         (maps, coarse.finish())
     }
@@ -118,32 +124,6 @@ by_cpu! {
     fn slide_sums[](columns: &mut [i16], new: &[u8], old: &[u8]) {
         for ((column, &new), &old) in columns.iter_mut().zip(new).zip(old) {
             *column += i16::from(new) - i16::from(old);
-        }
-    }
-}
-
-by_cpu! {
-    fn finish_row[](plain: &[i16], squared: &[i32], sums: &mut [i16], variances: &mut [f32]) {
-        let width = sums.len();
-        let (plain, squared) = (&plain[..width + SIDE - 1], &squared[..width + SIDE - 1]);
-        let variances = &mut variances[..width];
-        for (at, sum) in sums.iter_mut().enumerate() {
-            *sum = plain[at..at + SIDE].iter().sum();
-        }
-        for (at, (variance, &sum)) in variances.iter_mut().zip(&*sums).enumerate() {
-            let sum = i32::from(sum);
-            *variance = (across(squared, at) - sum * sum) as f32;
-        }
-    }
-}
-
-by_cpu! {
-    /// Means and sample variances, before half of the constant is added to the extended ones.
-    fn statistics[](sums: &[i16], variances: &mut [f32], means: &mut [f32], spreads: &mut [f32]) {
-        for (((&sum, variance), mean), spread) in sums.iter().zip(variances).zip(means).zip(spreads) {
-            *mean = f32::from(sum) * (1.0 / PIXELS);
-            *spread = *variance * (1.0 / OF_COVARIANCES);
-            *variance += HALF_C2;
         }
     }
 }
