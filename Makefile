@@ -13,7 +13,7 @@ TRAIN := $(VENV)/.train
 RIVALS := $(VENV)/.rivals
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python lint bench fmt docs screenshot fuzz clean
+.PHONY: help demo test test-rust test-aarch64 test-python lint bench fmt docs screenshot fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -57,6 +57,12 @@ lint: $(TRAIN)
 
 test-rust: $(TOOLS)
 	cargo test --profile checked --workspace --quiet
+
+test-aarch64: ## run the Rust tests as on aarch64, emulated (needs qemu-user and gcc-aarch64-linux-gnu)
+	rustup target add aarch64-unknown-linux-gnu
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+	cargo test --profile checked --target aarch64-unknown-linux-gnu --workspace --exclude ctprune-py --quiet
 
 test-python: $(TRAIN)
 	python -m pytest

@@ -1,10 +1,10 @@
 //! Sums, means and variances of a row of windows of one slice.
 
-use super::row::{HALF_C2, LANES, OF_COVARIANCES, PIXELS, across};
+use super::row::{HALF_C2, OF_COVARIANCES, PIXELS, across};
 use super::uniform::SIDE;
 use crate::cpu::{Cpu, by_cpu};
 
-/// Where they go, whole blocks of [`LANES`] windows.
+/// Where they go, whole blocks of [`super::row::LANES`] windows.
 pub(super) struct Statistics<'a> {
     /// As in [`super::row::Windows`].
     pub sums: &'a mut [i16],
@@ -60,6 +60,7 @@ by_cpu! {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn statistics_avx512(plain: &[i16], squared: &[i32], row: Statistics<'_>) {
     use super::registers::{across, integers, wide};
+    use super::row::LANES;
     use std::arch::x86_64::*;
     let (plain, squared) = (plain.as_chunks::<LANES>().0, squared.as_chunks::<LANES>().0);
     let blocks = row.sums.as_chunks_mut::<LANES>().0.iter_mut();
@@ -90,8 +91,9 @@ fn statistics_avx512(plain: &[i16], squared: &[i32], row: Statistics<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{LANES, Statistics, statistics};
+    use super::{Statistics, statistics};
     use crate::cpu::Cpu;
+    use crate::similarity::ssim::row::LANES;
 
     #[test]
     fn every_instruction_set_gives_the_same_to_the_bit() {

@@ -114,6 +114,7 @@ impl Bits {
     }
 
     /// The sixteen bytes from the one with bit `at` on; zeros where even the padding has ended.
+    #[cfg(any(test, target_arch = "x86_64"))]
     #[inline(always)]
     pub fn bytes(&self, at: usize) -> [u8; 16] {
         let sixteen = self.bytes.get(at / 8..at / 8 + 16);

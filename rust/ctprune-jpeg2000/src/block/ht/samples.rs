@@ -24,7 +24,7 @@ const BYTES: [u32; 16] = {
 
 impl Lengths {
     /// Samples of up to so many bits can be taken out of sixteen bytes, wherever the first of them begins in its byte.
-    #[cfg(any(test, target_arch = "x86_64"))]
+    #[cfg(target_arch = "x86_64")]
     pub const MOST_IN_BYTES: u32 = 15;
 
     /// Of a pair whose samples have at most `most` bits, no more than 31.
