@@ -16,7 +16,7 @@ RIVALS := $(VENV)/.rivals
 .PHONY: help demo test test-rust test-aarch64 test-python lint bench fmt docs screenshot fuzz clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
 
 $(VENV)/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "ctprune needs Python 3.10 or later: make PYTHON=...")'

@@ -228,6 +228,21 @@ mod tests {
         })
     }
 
+    /// Bits of bytes, the lowest first: seven of a byte that `is_short`, as it says from the byte before and itself.
+    fn unstuffed<'a>(
+        bytes: impl IntoIterator<Item = &'a u8>,
+        mut before: u8,
+        is_short: impl Fn(u8, u8) -> bool,
+    ) -> Vec<u8> {
+        let mut expected = Vec::new();
+        for &byte in bytes {
+            let bits = if is_short(before, byte) { 7 } else { 8 };
+            expected.extend((0..bits).map(|n| byte >> n & 1));
+            before = byte;
+        }
+        expected
+    }
+
     /// The first of these bits as `peek` and `bytes` give them.
     fn check(bits: &Bits, expected: &[u8], fill: u8) {
         assert_eq!(bits.count, expected.len());
@@ -243,13 +258,7 @@ mod tests {
     #[test]
     fn stuffed_bits_are_left_out_forwards() {
         for stream in streams() {
-            let mut expected = Vec::new();
-            let mut before = 0;
-            for &byte in &stream {
-                let bits = if before == 0xFF { 7 } else { 8 };
-                expected.extend((0..bits).map(|n| byte >> n & 1));
-                before = byte;
-            }
+            let expected = unstuffed(&stream, 0, |before, _| before == 0xFF);
             let mut bits = Bits::default();
             bits.set_forward(&stream, 32);
             check(&bits, &expected, 1);
@@ -263,16 +272,8 @@ mod tests {
             if let Some((&last, rest)) = stream.split_last() {
                 let first = if last >> 4 & 7 == 7 { 3 } else { 4 };
                 expected.extend((0..first).map(|n| last >> (4 + n) & 1));
-                let mut before = last | 0xF;
-                for &byte in rest.iter().rev() {
-                    let bits = if before > 0x8F && byte & 0x7F == 0x7F {
-                        7
-                    } else {
-                        8
-                    };
-                    expected.extend((0..bits).map(|n| byte >> n & 1));
-                    before = byte;
-                }
+                let is_short = |before: u8, byte: u8| before > 0x8F && byte & 0x7F == 0x7F;
+                expected.extend(unstuffed(rest.iter().rev(), last | 0xF, is_short));
             }
             let mut bits = Bits::default();
             bits.set_backward(&stream, 32);
