@@ -11,9 +11,10 @@ PACKAGE := $(VENV)/.package
 TOOLS := $(VENV)/.tools
 TRAIN := $(VENV)/.train
 RIVALS := $(VENV)/.rivals
+ZIG := $(VENV)/.zig
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-aarch64 test-python lint bench fmt docs screenshot fuzz clean
+.PHONY: help demo test test-rust test-aarch64 test-python lint bench gpu-bundle fmt docs screenshot fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -73,6 +74,14 @@ $(RIVALS): $(TRAIN) benches/requirements.txt
 
 bench: $(RIVALS) ## run the benchmarks against rivals; results go to benches/record
 	python -m benches
+
+# A wheel linked by zig runs on older systems than this one.
+$(ZIG): $(TRAIN)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ziglang>=0.13'
+	touch $@
+
+gpu-bundle: $(ZIG) ## make the folder to carry to a GPU without a network; BUNDLE='--slices DIR …'
+	python -m benches.gpu.bundle $(BUNDLE)
 
 fmt: $(TOOLS) ## format all code
 	cargo fmt

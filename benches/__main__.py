@@ -25,6 +25,7 @@ BENCHMARKS = {
     "deep": (2,),
     "throughput": (2,),
     "reuse": (2,),
+    "calibration": (1,),
 }
 
 
@@ -41,6 +42,8 @@ def main() -> None:
             rounds=args.rounds,
             copies=args.copies,
             large=args.large,
+            repetitions=args.repetitions,
+            state=args.state,
         )
         settings.save(Path(work) / "settings.json")
         for name in args.names or BENCHMARKS:
@@ -68,6 +71,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="how often each tool is timed")
     parser.add_argument("--copies", type=int, default=21, help="copies of the series read end to end")
     parser.add_argument("--large", action="store_true", help="also select among 10 million fingerprints")
+    parser.add_argument("--repetitions", type=int, default=4000, help="comparisons for each line of calibration")
+    parser.add_argument("--state", default="", help="folder that keeps finished lines of calibration")
     parser.add_argument("--record", type=Path, default=record.FOLDER, help="folder for the results")
     parser.add_argument("--work-dir", help="folder for generated input; needs 6 GB")
     args = parser.parse_args()

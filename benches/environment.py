@@ -26,6 +26,7 @@ _PACKAGES = (
     "faiss-cpu",
     "scikit-image",
     "scikit-learn",
+    "scipy",
     "opencv-python-headless",
     "Fast-SSIM",
     "numba",
@@ -33,6 +34,7 @@ _PACKAGES = (
     "torch",
     "torchvision",
     "lightly",
+    "timm",
     "pytorch-lightning",
 )
 

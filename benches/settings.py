@@ -19,6 +19,8 @@ class Settings:
         rounds: How often each contender is timed.
         copies: Copies of the series that the end-to-end benchmark reads.
         large: Also the selection among 10 million fingerprints.
+        repetitions: Simulated comparisons for each line of the calibration.
+        state: Folder that keeps finished lines of the calibration, or empty; the same call goes on from there.
     """
 
     work: str
@@ -28,6 +30,8 @@ class Settings:
     rounds: int = 5
     copies: int = 21
     large: bool = False
+    repetitions: int = 4000
+    state: str = ""
 
     def save(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self)))

@@ -92,7 +92,7 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
 
 def measure(files: Sequence[Path], work: Path, scale: Scale) -> list[Table]:
     """Both tables, after the answers are checked."""
-    store = _store(files, work, scale.config.side)
+    store = packed_store(files, work, scale.config.side)
     inputs = create_inputs(files, store, work, scale)
     views = [check_views(one, scale) for one in inputs]
     resident = TrainingInput(
@@ -153,7 +153,7 @@ def check_views(one: TrainingInput, scale: Scale) -> list[torch.Tensor]:
         for crop in scale.config.views.crops
         for _ in range(crop.count)
     ]
-    for views in _epoch_of_views(one, scale):
+    for views in epoch_of_views(one, scale):
         if [tuple(view.shape) for view in views] != expected:
             raise AssertionError(f"{one.name}: views of other shapes than {expected}")
         if not all(bool(view.isfinite().all()) and float(view.std()) > 0 for view in views):
@@ -164,20 +164,21 @@ def check_views(one: TrainingInput, scale: Scale) -> list[torch.Tensor]:
 class UnsavedTraining(Training):
     """A training without what comes after its epochs: checkpoints and RankMe. Steps and their log are its own."""
 
-    def take_steps(self, steps: int) -> None:
-        """Do the first steps of the next epoch."""
+    def take_steps(self, steps: int, fed_by: TrainingInput | None = None) -> None:
+        """Do the first steps of the next epoch, with this input in place of the training's own."""
+        own = self._batches, self._views
+        if fed_by is not None:
+            self._batches, self._views = fed_by.batches, fed_by.views  # type: ignore[assignment]
         self.step = -(-self.step // self.steps_per_epoch) * self.steps_per_epoch
         self.steps = self.step + steps
         # The last step is logged, which waits for the device and refuses a loss that is not a number.
         self.run(None, StopRequest())
+        self._batches, self._views = own
 
     def warm_up(self, resident: TrainingInput) -> None:
         """Take one step: with it come memory, the optimizer's state and the choice of algorithms."""
-        own = self._batches, self._views
         # Not from a DataLoader: its workers would go on reading ahead while others are measured.
-        self._batches, self._views = resident.batches, resident.views
-        self.take_steps(1)
-        self._batches, self._views = own
+        self.take_steps(1, resident)
 
     def save(self) -> None:
         pass
@@ -197,14 +198,15 @@ def create_training(one: TrainingInput, work: Path, scale: Scale) -> UnsavedTrai
         one.batches,  # type: ignore[arg-type]
         one.views,  # type: ignore[arg-type]
         fabric,
-        checkpoint=work / "last.ckpt",
+        checkpoints=work / "checkpoints",
         digest="",
         probe=None,
         progress=lambda _: None,
+        note=lambda _: None,
     )
 
 
-def _store(files: Sequence[Path], work: Path, side: int) -> SliceStore:
+def packed_store(files: Sequence[Path], work: Path, side: int) -> SliceStore:
     """The packed store, which holds what pydicom and Pillow make of the slices."""
     ctprune.reduce(files[0].parent, out=work / "throughput-run", method="all")
     store = ctprune.build_store(work / "throughput-run", use="all", side=side)
@@ -214,7 +216,7 @@ def _store(files: Sequence[Path], work: Path, side: int) -> SliceStore:
     return store
 
 
-def _epoch_of_views(one: TrainingInput, scale: Scale) -> Any:
+def epoch_of_views(one: TrainingInput, scale: Scale) -> Any:
     with closing(one.batches.epoch(0)) as batches:
         for step, (data, _) in enumerate(batches):
             yield one.views(data, view_generator(scale.config.seed, 0, step))
@@ -224,7 +226,7 @@ def _epoch_of_views(one: TrainingInput, scale: Scale) -> Any:
 
 def _input_alone(inputs: Sequence[TrainingInput], scale: Scale) -> Table:
     def read(one: TrainingInput) -> Any:
-        return lambda: sum(1 for _ in _epoch_of_views(one, scale))
+        return lambda: sum(1 for _ in epoch_of_views(one, scale))
 
     contenders = [
         Contender(name=one.name, run=read(one), items=one.batches.slices, note=one.note, loops=1) for one in inputs

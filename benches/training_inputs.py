@@ -85,7 +85,10 @@ class ResidentBatches:
 class AsTheyAre(torch.nn.Module):
     """For batches that are views already."""
 
-    def forward(self, views: list[Tensor], generator: torch.Generator) -> list[Tensor]:
+    def draw(self, slices: int, side: int, generator: torch.Generator) -> torch.Generator:
+        return generator
+
+    def forward(self, views: list[Tensor], chance: torch.Generator) -> list[Tensor]:
         return views
 
 

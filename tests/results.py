@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ def write_result(
 ) -> Path:
     """Write predictions (seeds, images, classes) of one model as a finished result."""
     seeds, count = probabilities.shape[:2]
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     names = [f"image-{i:04}.png" for i in range(count)] if images is None else list(images)
     known = [None] * count if patients is None else list(patients)
     table = pa.table(
@@ -47,11 +48,11 @@ def write_result(
         table.replace_schema_metadata({"ctprune": json.dumps(metadata)}), folder / "predictions.parquet"
     )
     metrics = {
-        "metrics_version": 1,
+        "metrics_version": 2,
         "config": config or {"mode": "finetune", "positive": None},
         "classes": list(classes),
         "splits": {split: count},
-        "weights": None if weights is None else {"path": "pre", "sha256": "0" * 64, "metadata": weights},
+        "weights": None if weights is None else described(weights),
         "evaluated_split": split,
         "selection_split": selection_split,
         "per_seed": [],
@@ -61,6 +62,12 @@ def write_result(
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
+
+
+def described(weights: dict[str, Any]) -> dict[str, Any]:
+    """Weights as a result names them; other metadata are other weights."""
+    digest = hashlib.sha256(json.dumps(weights, sort_keys=True).encode()).hexdigest()
+    return {"path": "pre", "sha256": digest, "metadata": weights}
 
 
 def predictions(

@@ -21,6 +21,7 @@ from ctprune.backbone import (
     repeat_grey,
     save_backbone,
 )
+from ctprune.checkpoint import read_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,7 @@ def test_mistakes_are_one_sentence(resnet: Any, tmp_path: Path) -> None:
         "empty.pth": "expected a checkpoint of torch or safetensors",
         "list.pth": "found list",
         "none.pth": "found none",
-        "other.pth": r"expected weights of a backbone .* found w",
+        "other.pth": r"no ResNet or ctprune keys in .*other.pth \(1 tensor: 'w'\)",
         "short.pth": "expected weights of resnet18, found no bn1.weight",
         "bad.safetensors": "the safetensors file is damaged",
     }
@@ -177,3 +178,47 @@ def test_without_torch_one_sentence_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "needs the extra train: pip install 'ctprune[train]'" in done.stdout
+
+
+def small_backbone(file: Path) -> Any:
+    module = torch.nn.Linear(3, 2)
+    save_backbone(module, file, name="resnet18", metadata={"mean": 0.1875, "std": 0.25})
+    return module
+
+
+def test_every_flipped_bit_of_a_backbone_is_told_or_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "backbone.safetensors"
+    small_backbone(file)
+    whole = file.read_bytes()
+    weights, metadata = read_checkpoint(file)
+    refused: list[str] = []
+    for bit in range(0, 8 * len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        try:
+            found, described = read_checkpoint(file)
+        except ctprune.WeightsError as error:
+            refused.append(str(error))
+        else:
+            # Spaces that fill up the header may become others.
+            assert described == metadata
+            assert all(torch.equal(found[name], weights[name]) for name in (*found, *weights))
+    assert len(refused) > 0.99 * 8 * len(whole) / 3
+    assert all(sentence.startswith(f"{file}: ") for sentence in refused)
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys, torch; from ctprune.backbone import save_backbone;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
+        "save_backbone(torch.nn.Linear(300, 300), sys.argv[1], name='x', metadata={})"
+    )
+    pytest.importorskip("resource")
+    file = tmp_path / "backbone.safetensors"
+    file.write_bytes(b"old")
+    done = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True, check=False)
+    assert (
+        done.stderr.strip().splitlines()[-1].startswith(f"ctprune.errors.OutputError: {file}: cannot be written: ")
+    )
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(file.name, b"old")]

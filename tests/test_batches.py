@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from itertools import chain
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_a_batch_can_be_changed_without_harm(store: SliceStore) -> None:
 
 def test_leaving_early_ends_the_thread(store: SliceStore) -> None:
     def readers() -> list[threading.Thread]:
-        return [thread for thread in threading.enumerate() if thread.name == "ctprune-batches"]
+        return [thread for thread in threading.enumerate() if thread.name == "ctprune-ahead"]
 
     epoch = StoreBatches(store, 2, seed=0).epoch(0)
     next(epoch)
@@ -134,3 +135,16 @@ def test_mistakes_are_one_sentence(store: SliceStore) -> None:
             StoreBatches(store, seed=0, **options)
     with pytest.raises(ctprune.ConfigError, match="epoch 0, step 1000"):
         StoreBatches(store, 2, seed=0).epoch(0, start_step=1000)
+
+
+@pytest.mark.skipif(not hasattr(os, "preadv"), reason="files are mapped here")
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_store_cut_short_while_it_is_read_is_one_sentence(archive: Path, tmp_path: Path, depth: int) -> None:
+    manifest = ctprune.reduce(archive, method="all")
+    store = ctprune.build_store(manifest, side=64, depth=depth, out=tmp_path / "store")
+    batches = StoreBatches(store, 4, seed=0).epoch(0)
+    pixels, positions = next(batches)
+    assert (pixels.numpy() == store.pixels[positions.numpy()]).all()
+    os.truncate(tmp_path / "store" / "pixels.npy", 5000)
+    with pytest.raises(ctprune.StoreError, match=f"{tmp_path}/store: the store has become shorter"):
+        list(batches)

@@ -77,20 +77,11 @@ def test_unreadable_files_give_exit_code_3_and_a_row(cli: Cli, ct_file: Path, tm
     assert "Traceback" not in result.stderr
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["kept"], sum(summary["failed"].values())) == (1, 2)
-    stopped = cli("reduce", source, "--out", "other", "--fail-first")
+    stopped = cli("reduce", source, "--out", "other", "--fail-first", "--quiet")
     assert stopped.returncode == 1
     assert stopped.stderr.startswith(f"Error: {source / 'empty.dcm'}: ")
-    assert list((tmp_path / "other").iterdir()) == []
-
-
-def test_an_empty_folder_is_no_error_but_says_so(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    result = cli("reduce", "in", "--out", "run")
-    assert result.returncode == 0
-    assert "no slice was found" in result.stderr
-    assert f"{tmp_path / 'in'}: no file is there" in result.stderr
-    quiet = cli("reduce", "in", "--out", "run", "--quiet")
-    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    # What was read until then is kept.
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["parts"]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +95,11 @@ def test_an_empty_folder_is_no_error_but_says_so(cli: Cli, tmp_path: Path) -> No
             ["in", "--out", "run", "--method", "all", "--threshold", "3"],
             "--threshold belongs to --method hash",
         ),
+        (["s3://bucket/x", "--out", "run"], "s3://bucket/x: expected a folder or file of this machine"),
         (["in", "--out", "run", "--keep", "0"], "expected a fraction above 0"),
+        (["in", "--out", "run", "--keep", "10"], "--keep 10: expected a fraction above 0 and up to 1"),
+        (["in", "--out", "run", "--keep", "ten"], "--keep ten: expected a fraction, such as 0.1 or 10%"),
+        (["in", "--out", "run", "--keep", "5%%"], "--keep 5%%: expected a fraction"),
         (["in", "--out", "run", "--keep", "0.5", "--threshold", "3"], "exclude each other"),
         (["in", "--out", "run", "--hash-size", "1"], "--hash-size 1: expected 2 to 32"),
         (["in", "--out", "run", "--n", "3"], "--n belongs to --method every-n"),
@@ -197,7 +192,7 @@ cli.main()
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process on Windows")
 def test_ctrl_c_stops_with_one_sentence_and_the_next_run_goes_on(archive: Path, tmp_path: Path, cli: Cli) -> None:
-    command = [sys.executable, "-c", CTRL_C, "reduce", str(archive), "--out", "run"]
+    command = [sys.executable, "-c", CTRL_C, "reduce", str(archive), "--out", "run", "--quiet"]
     stopped = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert stopped.returncode == 130
     assert stopped.stderr.startswith("Error: interrupted after")
@@ -251,7 +246,7 @@ def test_a_full_disk_names_the_file_that_was_wanted(
     tmp_path: Path, limit: int, export: list[str], named: str
 ) -> None:
     ctprune.phantom.write_archive(tmp_path / "dicoms", patients=1, size=256, slices=2)
-    options = ["reduce", "dicoms", "--out", "run", *export]
+    options = ["reduce", "dicoms", "--out", "run", "--quiet", *export]
     result = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(limit), *options], cwd=tmp_path, capture_output=True, text=True
     )
@@ -276,7 +271,7 @@ cli.main()
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process on Windows")
 def test_ctrl_c_while_exporting_leaves_no_half_tree(archive: Path, tmp_path: Path) -> None:
-    options = ["reduce", str(archive), "--out", "run", "--export", "copy", "--export-dir", "kept"]
+    options = ["reduce", str(archive), "--out", "run", "--quiet", "--export", "copy", "--export-dir", "kept"]
     command = [sys.executable, "-c", CTRL_C_LATER, *options]
     stopped = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (stopped.returncode, stopped.stderr) == (130, "Error: interrupted\n")

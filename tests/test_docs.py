@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import os
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ctprune
+from tests.results import predictions, write_result
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -22,21 +27,33 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = ("pip install", "make ", "git clone")
 
 
-PAGES = (
-    "README.md",
-    "docs/tutorial.md",
-    "docs/sweep.md",
-    "docs/report.md",
-    "docs/finetune.md",
-    "docs/views.md",
-)
+def three_fine_tunings(folder: Path) -> None:
+    labels = np.arange(40) % 2
+    for seed, name in enumerate(("ft-all", "ft-hash6", "ft-random")):
+        write_result(folder / name, labels, predictions(labels, skill=1.5, seeds=2, seed=seed))
 
 
-@pytest.mark.parametrize(
-    "page",
-    ["README.md", "docs/tutorial.md", "docs/sweep.md", "docs/report.md", "docs/finetune.md", "docs/views.md"],
-)
+def experiments_of_the_project(folder: Path) -> None:
+    shutil.copytree(ROOT / "experiments", folder / "experiments")
+
+
+#: Pages whose blocks run, and what must be there before.
+PAGES: dict[str, Callable[[Path], None]] = {
+    "README.md": lambda folder: None,
+    "docs/tutorial.md": lambda folder: None,
+    "docs/sweep.md": lambda folder: None,
+    "docs/report.md": lambda folder: None,
+    "docs/pretrain.md": lambda folder: None,
+    "docs/views.md": lambda folder: None,
+    "docs/finetune.md": lambda folder: None,
+    "docs/compare.md": three_fine_tunings,
+    "docs/experiment.md": experiments_of_the_project,
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_blocks_run_in_order(page: str, tmp_path: Path) -> None:
+    PAGES[page](tmp_path)
     blocks = BLOCK.findall((ROOT / page).read_text())
     assert blocks
     # `ctprune` is the installed command of the Python that runs the tests.
@@ -56,6 +73,19 @@ def test_blocks_run_in_order(page: str, tmp_path: Path) -> None:
         assert result.returncode == 0, f"{code}\n{result.stdout}\n{result.stderr}"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="job scripts are bash's")
+def test_job_scripts_are_bash() -> None:
+    scripts = [
+        script
+        for page in ("docs/pretrain.md", "docs/experiment.md")
+        for script in re.findall(r"^```bash\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    ]
+    assert len(scripts) == 4
+    for script in scripts:
+        checked = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True)
+        assert (checked.returncode, checked.stderr) == (0, ""), script
+
+
 def modules() -> list[str]:
     found = pkgutil.walk_packages(ctprune.__path__, "ctprune.")
     return [module.name for module in found if not module.name.endswith(("__main__", "_core"))]
@@ -70,3 +100,27 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def shell_lines(page: str, *names: str) -> list[str]:
+    """The lines of a page's shell blocks that run these commands of ctprune."""
+    blocks = [code for language, code in BLOCK.findall((ROOT / page).read_text()) if language == "sh"]
+    commands = tuple(f"ctprune {name} " for name in names)
+    return [line for code in blocks for line in code.splitlines() if line.startswith(commands)]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_what_is_exported_is_what_was_selected_before(page: str, tmp_path: Path) -> None:
+    lines = shell_lines(page, "phantom", "reduce")
+    place = next(number for number, line in enumerate(lines) if "--export" in line)
+    kept = []
+    for line in lines[: place + 1]:
+        command = [sys.executable, "-m", *line.split()]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        if " --out run" in line:
+            run = line.split("--out ")[1].split()[0]
+            kept.append((run, json.loads((tmp_path / run / "summary.json").read_text())["kept"]))
+    counts = dict(kept[:-1])
+    assert len(list((tmp_path / "kept").rglob("*.png"))) == counts["run"]
+    # The sample to compare with has the size of the run before it.
+    assert counts.get("run-random", counts["run"]) == counts["run"]

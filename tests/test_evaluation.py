@@ -11,11 +11,12 @@ from scipy.stats import false_discovery_control
 from sklearn import metrics as sk
 
 from ctprune.errors import EvaluationError
-from ctprune.evaluation.bootstrap import bootstrap, pooled_metrics, resample_weights
-from ctprune.evaluation.correction import benjamini_hochberg, holm
-from ctprune.evaluation.delong import auc_covariance, delong_test
+from ctprune.evaluation.bootstrap import bootstrap, resample_weights
+from ctprune.evaluation.correction import benjamini_hochberg, decision_levels, holm
+from ctprune.evaluation.delong import auc_covariance, delong_test, macro_auc_covariance
 from ctprune.evaluation.metrics import METRICS, classification_metrics, undefined_because
 from ctprune.evaluation.plots import mean_roc, save_plots
+from ctprune.evaluation.pooled import pooled_metrics
 from ctprune.evaluation.weighted import weighted_metrics
 from tests.reference.auc import pairwise_covariance
 
@@ -219,15 +220,15 @@ def test_weights_equal_repeated_images(classes: int, images: int, ties: bool, se
 
 def test_bootstrap_equals_a_plain_loop() -> None:
     labels, probabilities, classes = some_predictions(60, 3, 4)
-    found = bootstrap(labels, [probabilities], classes, resamples=12, seed=7)
+    trainings = np.stack([probabilities, np.roll(probabilities, 1, axis=0)])
+    found = bootstrap(labels, trainings, classes, resamples=12, seed=7)
     [(_, weights)] = resample_weights(np.arange(60), 12, seed=7)
+    drawn = [np.repeat(np.arange(60), weight) for weight in weights.astype(int)]
+    slow = [[classification_metrics(labels[rows], one[rows], classes) for rows in drawn] for one in trainings]
     for name in METRICS:
-        slow = []
-        for weight in weights.astype(int):
-            drawn = np.repeat(np.arange(60), weight)
-            slow.append(classification_metrics(labels[drawn], probabilities[drawn], classes)[name])
-        interval = found.interval(0, name)
-        assert [interval.low, interval.high] == pytest.approx(np.percentile(slow, [2.5, 97.5]))
+        expected = np.array([[measures[name] for measures in of_training] for of_training in slow])
+        assert found.samples[name] == pytest.approx(expected)
+        assert found.covariance(name) == pytest.approx(np.cov(expected) * 60 / 59)
 
 
 def test_the_stream_of_resamples_never_changes() -> None:
@@ -242,84 +243,54 @@ def test_the_stream_of_resamples_never_changes() -> None:
 
 def test_blocks_of_resamples_do_not_change_them(monkeypatch: pytest.MonkeyPatch) -> None:
     labels, probabilities, classes = some_predictions(40, 2, 5)
-    whole = bootstrap(labels, [probabilities], classes, resamples=31)
+    whole = bootstrap(labels, probabilities, classes, resamples=31)
     monkeypatch.setattr("ctprune.evaluation.bootstrap._BLOCK", 7 * 40)
-    in_blocks = bootstrap(labels, [probabilities], classes, resamples=31)
+    in_blocks = bootstrap(labels, probabilities, classes, resamples=31)
     for name in METRICS:
         assert np.array_equal(whole.samples[name], in_blocks.samples[name], equal_nan=True)
 
 
-def test_interval_of_accuracy_is_the_binomial_one() -> None:
-    """The bootstrap of a share is a binomial distribution, whose percentiles are known."""
+def test_error_of_accuracy_is_the_binomial_one() -> None:
     labels = np.zeros(100, dtype=int)
     labels[:50] = 1
     probabilities = np.where(np.arange(100)[:, None] % 5 == 0, [[0.9, 0.1]], [[0.1, 0.9]])
     probabilities[50:] = probabilities[50:, ::-1]
-    interval = bootstrap(labels, [probabilities], ["a", "b"], resamples=20000).interval(0, "accuracy")
-    assert interval.value == 0.8
-    # Binomial(100, 0.8): 2.5 % at 72, 97.5 % at 87.
-    assert (interval.low, interval.high) == (0.72, 0.87)
+    found = bootstrap(labels, probabilities, ["a", "b"], resamples=20000)
+    assert found.values["accuracy"] == 0.8
+    assert found.covariance("accuracy").item() == pytest.approx(0.8 * 0.2 / 99, rel=0.03)
 
 
 def test_patients_are_drawn_whole() -> None:
     labels, probabilities, classes = some_predictions(60, 2, 6)
-    one_each = bootstrap(labels, [probabilities], classes, resamples=500)
+    one_each = bootstrap(labels, probabilities, classes, resamples=500)
     # Every image four times: nothing new is known, and by patient nothing changes.
     patients = [f"p{i}" for i in np.repeat(np.arange(60), 4)]
     repeated = np.repeat(probabilities, 4, axis=0)
-    by_patient = bootstrap(np.repeat(labels, 4), [repeated], classes, patients=patients, resamples=500)
-    by_image = bootstrap(np.repeat(labels, 4), [repeated], classes, resamples=500)
+    by_patient = bootstrap(np.repeat(labels, 4), repeated, classes, patients=patients, resamples=500)
+    by_image = bootstrap(np.repeat(labels, 4), repeated, classes, resamples=500)
     assert (one_each.unit, by_patient.unit, by_image.unit) == ("image", "patient", "image")
-    assert by_patient.interval(0, "auc") == one_each.interval(0, "auc")
-    sure, unsure = by_image.interval(0, "auc"), by_patient.interval(0, "auc")
-    assert sure.high - sure.low < 0.7 * (unsure.high - unsure.low)
+    for name in ("auc", "f1"):
+        assert by_patient.covariance(name).item() == pytest.approx(one_each.covariance(name).item())
+        assert by_image.covariance(name).item() < 0.4 * by_patient.covariance(name).item()
 
 
 def test_an_image_without_a_patient_stands_alone() -> None:
     labels, probabilities, classes = some_predictions(30, 2, 7)
-    unknown = bootstrap(labels, [probabilities], classes, patients=[None] * 30, resamples=100)
+    unknown = bootstrap(labels, probabilities, classes, patients=[None] * 30, resamples=100)
+    known = bootstrap(labels, probabilities, classes, resamples=100)
     assert unknown.unit == "image"
-    assert unknown.interval(0, "auc") == bootstrap(labels, [probabilities], classes, resamples=100).interval(
-        0, "auc"
-    )
+    assert np.array_equal(unknown.samples["auc"], known.samples["auc"], equal_nan=True)
     with pytest.raises(EvaluationError, match="expected one for each of 30 images, found 2"):
-        bootstrap(labels, [probabilities], classes, patients=["a", "b"])
-
-
-def test_seeds_widen_the_interval() -> None:
-    labels, _, classes = some_predictions(200, 2, 8)
-    truth = np.eye(2)[labels]
-    good, bad = 0.8 * truth + 0.1, 0.4 * truth + 0.3
-    bad[::3] = bad[::3, ::-1]
-    both = np.stack([good, bad])
-    found = bootstrap(labels, [both, np.stack([good, good])], classes, resamples=1000)
-    assert found.interval(0, "accuracy").value == pytest.approx(np.mean([1.0, 2 / 3]), abs=0.01)
-    # Drawn twice, the bad seed gives about 2/3, the good one 1.
-    assert found.interval(0, "accuracy").low < 0.72
-    assert found.interval(0, "accuracy").high == 1.0
-    assert found.interval(1, "accuracy").low == 1.0
-
-
-def test_paired_difference_is_surer_than_its_parts() -> None:
-    labels, probabilities, classes = some_predictions(150, 2, 9)
-    shifted = np.clip(probabilities + np.where(labels[:, None] == [0, 1], 0.02, -0.02), 0, 1)
-    found = bootstrap(labels, [shifted / shifted.sum(axis=1, keepdims=True), probabilities], classes)
-    difference, alone = found.difference(0, 1, "auc"), found.interval(0, "auc")
-    assert difference.value == pytest.approx(found.values["auc"][0] - found.values["auc"][1])
-    assert difference.low > 0
-    assert difference.p_value <= 2 / 2001 + 1e-9
-    assert difference.high - difference.low < 0.3 * (alone.high - alone.low)
-    nothing = found.difference(0, 0, "auc")
-    assert (nothing.value, nothing.low, nothing.high, nothing.p_value) == (0, 0, 0, 1)
+        bootstrap(labels, probabilities, classes, patients=["a", "b"])
 
 
 def test_resamples_without_a_class_are_counted() -> None:
     labels = [1] + [0] * 9
     probabilities = [[0.2, 0.8]] + [[0.7, 0.3]] * 9
-    interval = bootstrap(labels, [probabilities], ["a", "b"], resamples=1000).interval(0, "auc")
+    found = bootstrap(labels, probabilities, ["a", "b"], resamples=1000)
     # (9/10)^10 of the resamples miss the only image of its class.
-    assert interval.undefined == pytest.approx(1000 * 0.9**10, rel=0.1)
-    assert (interval.low, interval.high) == (1.0, 1.0)
+    assert found.undefined == pytest.approx(1000 * 0.9**10, rel=0.1)
+    assert found.covariance("auc").item() == 0
 
 
 def test_pooled_metrics_are_mean_and_spread_over_seeds() -> None:
@@ -380,10 +351,31 @@ def test_delong_by_patient_agrees_with_the_bootstrap() -> None:
     scores = random.normal(size=480) + truth + 1.5 * random.normal(size=80)[patient]
     _, covariance = auc_covariance(truth, scores, patients=[str(p) for p in patient])
     share = 1 / (1 + np.exp(-scores))
-    samples = bootstrap(
-        truth.astype(int), [np.stack([1 - share, share], axis=1)], ["a", "b"], patients=[str(p) for p in patient]
-    ).samples["auc"][0]
-    assert np.sqrt(covariance.item()) == pytest.approx(samples.std(), rel=0.1)
+    found = bootstrap(
+        truth.astype(int), np.stack([1 - share, share], axis=1), ["a", "b"], patients=[str(p) for p in patient]
+    )
+    assert covariance.item() == pytest.approx(found.covariance("auc").item(), rel=0.2)
+
+
+def test_covariance_of_the_mean_area_over_classes_agrees_with_the_bootstrap() -> None:
+    random = np.random.default_rng(2)
+    labels = np.arange(240) % 3
+    noise = random.normal(size=(240, 3)) + 0.5 * random.normal(size=(2, 240, 3))
+    score = np.exp(1.5 * np.eye(3)[labels] + noise)
+    probabilities = score / score.sum(axis=2, keepdims=True)
+    patients = [str(i // 4) for i in range(240)]
+    covariance = macro_auc_covariance(labels, probabilities, patients=patients)
+    drawn = bootstrap(labels, probabilities, ["a", "b", "c"], patients=patients, resamples=2000)
+    assert covariance == pytest.approx(drawn.covariance("auc"), rel=0.15)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32))
+def test_the_mean_area_of_two_classes_is_delongs(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    labels, share = np.arange(30) % 2, random.random((2, 30))
+    probabilities = np.stack([1 - share, share], axis=2)
+    assert macro_auc_covariance(labels, probabilities) == pytest.approx(auc_covariance(labels == 1, share)[1])
 
 
 def test_delong_of_equal_and_of_separated_models() -> None:
@@ -444,3 +436,17 @@ def test_area_under_the_mean_curve_is_the_mean_area() -> None:
     rate, curves = mean_roc(labels, probabilities, classes)
     area = np.trapezoid(curves[0], rate)
     assert area == pytest.approx(classification_metrics(labels, probabilities, classes)["auc"], abs=0.005)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.floats(0, 1) | st.just(float("nan")), min_size=1, max_size=12),
+    st.sampled_from(["holm", "benjamini-hochberg"]),
+)
+def test_levels_decide_as_the_correction_does(p_values: list[float], correction: str) -> None:
+    """An interval at the level leaves out 0 (p is below the level) just where the corrected p is below 0.05."""
+    corrected = {"holm": holm, "benjamini-hochberg": benjamini_hochberg}[correction](p_values)
+    levels = decision_levels(p_values, correction, alpha=0.05)
+    # At the very border rounding decides.
+    clear = ~np.isclose(corrected, 0.05)
+    assert (np.less(p_values, levels) == (corrected < 0.05))[clear].all()

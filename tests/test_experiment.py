@@ -6,7 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,15 @@ import pytest
 import yaml
 
 import ctprune
+from ctprune.cli import main
+from ctprune.contents import Contents
 from ctprune.errors import ConfigError, Interrupted, SourceError, WeightsError
-from ctprune.experiment.file import load_experiment
+from ctprune.experiment.contrasts import resolve_contrasts
+from ctprune.experiment.file import ExperimentFile, load_experiment
 from ctprune.experiment.grid import build_grid
+from ctprune.experiment.inputs import Inputs
 from ctprune.experiment.run import Run
-from tests.conftest import Cli
+from ctprune.run_lock import sole_writer
 from tests.results import predictions, write_result
 
 ROOT = Path(__file__).parents[1]
@@ -55,6 +62,23 @@ def write(archive: Path, tmp_path: Path) -> Callable[..., Path]:
     return to_file
 
 
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """`ctprune run` in this process, which has torch loaded already: exit code, output, errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(sys, "argv", ["ctprune", "run", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
 class Stages:
     """In place of training: writes what the stages would, and notes what it was asked for."""
 
@@ -76,6 +100,7 @@ class Stages:
         out.mkdir(parents=True)
         (out / "backbone.safetensors").write_bytes(b"")
         summary = {"slices": slices, "epochs": options.get("epochs"), "steps": steps, "seconds": 2.0}
+        summary["seed"] = options["seed"]
         (out / "summary.json").write_text(json.dumps(summary))
 
     def finetune(self, data: str, *, out: Path, progress: Any, seeds: list[int], **options: Any) -> None:
@@ -156,12 +181,111 @@ def test_changed_inputs_repeat_what_reads_them(
     copy = tmp_path / "dicoms"
     shutil.copytree(archive, copy)
     file = write(sources={"phantom": str(copy)})
-    before = build_grid(load_experiment(file)).steps
-    os.utime(copy / "labels.csv", (1, 1))
-    after = build_grid(load_experiment(file)).steps
-    assert all(a.digest != b.digest for a, b in zip(before, after, strict=True) if "none" not in a.name)
+    ctprune.run_experiment(file, out=tmp_path / "out")
+    stages.calls.clear()
+    for path in copy.rglob("*"):
+        os.utime(path, (1, 1))
+    result = ctprune.run_experiment(file, out=tmp_path / "out")
+    assert stages.calls == []
+    assert {status.state for status in result.statuses} == {"done before"}
+    with (copy / "labels.csv").open("a") as opened:
+        opened.write("\n")
+    result = ctprune.run_experiment(file, out=tmp_path / "out")
     # The baseline reads the task's data alone.
-    assert [a.digest == b.digest for a, b in zip(before, after, strict=True)].count(True) == 1
+    assert [status.step.name for status in result.statuses if status.state == "done before"] == ["lesions-none"]
+
+
+def test_moved_sources_are_read_again_for_what_is_left(
+    write: Callable[..., Path], stages: Stages, archive: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "dicoms"
+    shutil.copytree(archive, copy)
+    stages.fail_at, stages.error = 3, KeyboardInterrupt()
+    with pytest.raises(Interrupted):
+        ctprune.run_experiment(write(sources={"phantom": str(copy)}), out=tmp_path / "out")
+    stages.error = None
+    stages.calls.clear()
+    moved = tmp_path / "moved"
+    copy.rename(moved)
+    run = Run(load_experiment(write(sources={"phantom": str(moved)})), tmp_path / "out")
+    reduction = run.grid.steps[0]
+    digest = ctprune.Manifest.load(reduction.folder(run.out)).digest()
+    with pytest.raises(SourceError, match="needs step 1, reduce phantom-hash6, which has to note anew"):
+        run.carry_out_step(4)
+    result = run.carry_out()
+    assert [status.state for status in result.statuses] == ["done", *["done before"] * 2, *["done"] * 5]
+    manifest = ctprune.Manifest.load(reduction.folder(run.out))
+    assert set(manifest.table["source"].to_pylist()) == {str(moved)}
+    # What an interrupted pre-training goes by.
+    assert manifest.digest() == digest
+
+
+def test_interrupted_finetuning_of_other_weights_begins_again(
+    write: Callable[..., Path], stages: Stages, tmp_path: Path
+) -> None:
+    run = Run(load_experiment(write()), tmp_path / "out")
+    step = next(step for step in run.grid.steps if step.name == "lesions-phantom-hash6-hash-seed0")
+    started = step.folder(run.out)
+    for digest, left in (("of an earlier backbone", False), (sha256(b"").hexdigest(), True)):
+        (started / "progress").mkdir(parents=True)
+        (started / "config.yaml").write_text(f"weights_sha256: {digest}\n")
+        Run(load_experiment(write()), tmp_path / "out").carry_out()
+        assert (started / "progress").exists() == left
+        assert (started / "metrics.json").is_file()
+        shutil.rmtree(started)
+
+
+def test_two_at_once_are_one_sentence(
+    write: Callable[..., Path], tmp_path: Path, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    (tmp_path / "out").mkdir()
+    with sole_writer(tmp_path / "out"):
+        assert command(write(), "--out", "out") == (
+            1,
+            "",
+            "Error: out is in use by another ctprune: wait until it is done or choose another folder\n",
+        )
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_several_processes_of_one_experiment_are_refused(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    run = Run(load_experiment(write()), tmp_path / "out")
+    with pytest.raises(ConfigError, match="srun has started 2 processes, but an experiment is one"):
+        run.carry_out()
+    with pytest.raises(ConfigError, match="but a step of an experiment is one, which starts"):
+        run.carry_out_step(1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_steps_are_listed_and_carried_out_one_by_one(
+    write: Callable[..., Path], stages: Stages, tmp_path: Path
+) -> None:
+    def run() -> Run:
+        return Run(load_experiment(write()), tmp_path / "out")
+
+    assert run().grid.arrays() == ((1, 1), (2, 3), (4, 4), (5, 8))
+    message = (
+        "--step 4: pretrain phantom-hash6-all-same-steps-seed0 needs step 1, reduce phantom-hash6, which is not"
+    )
+    with pytest.raises(SourceError, match=message):
+        run().carry_out_step(4)
+    assert run().carry_out_step(1).state == "done"
+    assert run().carry_out_step(1).state == "done before"
+    with pytest.raises(SourceError, match="needs step 3, pretrain phantom-hash6-hash-seed0, which is not done"):
+        run().carry_out_step(4)
+    assert stages.calls == []
+    # A whole run in the same folder does not stand in the way of one step.
+    with sole_writer(tmp_path / "out"):
+        assert run().carry_out_step(3).state == "done"
+    assert [name for _, name, _ in stages.calls] == ["phantom-hash6-hash-seed0"]
+    assert [status.state for status in run().find()].count("waiting") == 6
+    for number in (0, 9):
+        with pytest.raises(ConfigError, match=f"--step {number}: expected 1 to 8"):
+            run().carry_out_step(number)
 
 
 def test_interrupted_experiment_goes_on(write: Callable[..., Path], stages: Stages, tmp_path: Path) -> None:
@@ -188,7 +312,20 @@ def test_failed_step_is_named(write: Callable[..., Path], stages: Stages, tmp_pa
 def test_seeds_of_pretraining_are_one_model(write: Callable[..., Path], stages: Stages, tmp_path: Path) -> None:
     result = ctprune.run_experiment(write(seeds={"pretraining": [3, 5], "finetuning": 2}), out=tmp_path / "out")
     assert [options["seed"] for kind, _, options in stages.calls if kind == "pretrain"] == [3, 5] * 3
-    assert [len(one.seeds) for one in result.comparisons["lesions"].results] == [2, 4, 4, 4]
+    comparison = result.comparisons["lesions"]
+    assert [len(one.seeds) for one in comparison.results] == [2, 4, 4, 4]
+    # Both levels are kept; random weights are drawn anew with each seed.
+    assert [str(levels) for levels in comparison.levels] == ["2 × 1", "2 × 2", "2 × 2", "2 × 2"]
+
+
+def test_planned_contrasts_are_what_is_compared(
+    write: Callable[..., Path], stages: Stages, tmp_path: Path
+) -> None:
+    planned = {"resamples": 200, "contrasts": [["hash", "all"], ["hash", "none"]], "margin": 0.05}
+    result = ctprune.run_experiment(write(comparison=planned), out=tmp_path / "out")
+    pairs = result.comparisons["lesions"].pairs
+    assert [(pair.run, pair.other) for pair in pairs] == [("hash", "all"), ("hash", "none")]
+    assert all(pair.equivalence is not None for pair in pairs)
 
 
 def test_names_of_models_say_what_differs(write: Callable[..., Path], archive: Path) -> None:
@@ -197,7 +334,7 @@ def test_names_of_models_say_what_differs(write: Callable[..., Path], archive: P
         reductions={"hash6": {}, "tenth": {"method": "every-n"}},
         pretrainings={"swav": {"preset": "smoke"}, "byol": {"preset": "smoke", "method": "byol", "sources": "a"}},
     )
-    grid = build_grid(load_experiment(file))
+    grid = build_grid(load_experiment(file), Inputs(Contents()))
     assert list(grid.tasks["lesions"]) == [
         "none",
         "a · hash6 · swav",
@@ -236,6 +373,20 @@ def test_names_of_models_say_what_differs(write: Callable[..., Path], archive: P
         ({"comparison": {"correction": "none"}}, "comparison.correction: expected one of holm"),
         ({"comparison": {"resamples": "many"}}, "comparison.resamples: expected int, found 'many'"),
         ({"comparison": {"reference": "best"}}, "comparison.reference: expected one of none, all"),
+        (
+            {"comparison": {"contrasts": []}},
+            r"comparison.contrasts: expected pairs of models such as \[hash, all\]",
+        ),
+        ({"comparison": {"contrasts": ["hash"]}}, r"comparison.contrasts: expected two models .* found 'hash'"),
+        (
+            {"comparison": {"contrasts": [["hash", "some"]]}},
+            r"comparison.contrasts: \[hash, some\]: no two models differ in this alone: expected .* of none,",
+        ),
+        (
+            {"comparison": {"contrasts": [["hash", "all"]], "reference": "all"}},
+            "comparison: reference and contrasts exclude each other",
+        ),
+        ({"comparison": {"margin": "small"}}, "comparison.margin: expected a number, found 'small'"),
         (
             {"baselines": None, "pretrainings": {"p": {"preset": "smoke"}}},
             "expected two or more models to compare, found p alone",
@@ -288,32 +439,150 @@ def test_option_without_a_value_is_taken_back(write: Callable[..., Path]) -> Non
     assert found.pretrainings["p"].options == {"preset": "smoke"}
 
 
+def variables_of(name: str, archive: Path, folder: Path) -> dict[str, str]:
+    covid = folder / "covid-ct"
+    for label in ("CT_COVID", "CT_NonCOVID"):
+        for split in ("train", "val", "test"):
+            for file in (covid / label / f"{split}.png", covid / "split" / f"{split}{label}.txt"):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(f"{split}.png\n")
+    for needed in ("slices/sars-cov-2", "slices/luna", "lidc", "autopet", "haemorrhage/0", "haemorrhage/1"):
+        (folder / needed).mkdir(parents=True)
+    for label in ("0", "1"):
+        (folder / "haemorrhage" / label / "a.png").touch()
+    (folder / "organs.npz").touch()
+    return {
+        "small": {"archive": str(archive)},
+        "covid": {"data": str(folder)},
+        "paper": {name: str(folder / name) for name in ("lidc", "autopet", "haemorrhage")}
+        | {"covid": str(covid), "organs": str(folder / "organs.npz")},
+    }[name]
+
+
+@pytest.fixture
+def paper(archive: Path, tmp_path: Path) -> ExperimentFile:
+    return load_experiment(ROOT / "experiments" / "paper.yaml", variables=variables_of("paper", archive, tmp_path))
+
+
 @pytest.mark.parametrize("name", ["small", "paper", "covid"])
 def test_experiments_of_the_project_are_valid(name: str, archive: Path, tmp_path: Path) -> None:
-    for folder in ("slices/sars-cov-2", "slices/luna", "covid-ct/split", "split"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "organs.npz").touch()
-    variables = {
-        "small": {"archive": str(archive)},
-        "covid": {"data": str(tmp_path)},
-        "paper": {name: str(tmp_path) for name in ("lidc", "autopet", "covid", "haemorrhage")}
-        | {"organs": str(tmp_path / "organs.npz")},
-    }[name]
+    variables = variables_of(name, archive, tmp_path)
     experiment = load_experiment(ROOT / "experiments" / f"{name}.yaml", variables=variables)
     run = Run(experiment, tmp_path / "out")
     kinds = [status.step.kind for status in run.find()]
     # Reductions, pre-trainings, fine-tunings.
-    expected = {"small": (1, 4, 5), "covid": (1, 8, 18), "paper": (12, 36, 111)}[name]
+    expected = {"small": (1, 4, 5), "covid": (1, 8, 18), "paper": (12, 240, 723)}[name]
     assert tuple(kinds.count(kind) for kind in ("reduce", "pretrain", "finetune")) == expected
 
 
-def test_dry_run_and_wrong_usage(write: Callable[..., Path], tmp_path: Path, cli: Cli) -> None:
+def test_paper_compares_each_reduction_with_all_slices(paper: ExperimentFile) -> None:
+    """Within each source and method, at equal epochs and at equal steps; the hash also with its controls."""
+    names = list(build_grid(paper, Inputs(None)).tasks["covid-ct"])
+    pairs = resolve_contrasts(paper.comparison["contrasts"], names)
+    expected = {
+        (f"{source} · {reduction} · {method}", f"{source} · {other}")
+        for source in ("lidc-idri", "autopet")
+        for method in ("swav", "mocov2", "byol")
+        for reduction in ("every-10", "ssim", "mi", "deep", "hash6")
+        for other in (f"all · {method}", f"hash6 · {method}-all-same-steps")
+    } | {
+        (f"{source} · hash6 · {method}", f"{source} · {other}")
+        for source in ("lidc-idri", "autopet")
+        for method in ("swav", "mocov2", "byol")
+        for other in (f"every-10 · {method}", f"hash6 · {method}-random")
+    }
+    assert set(pairs) == expected
+    assert len(pairs) == len(expected)
+    assert len(paper.pretraining_seeds) >= 3
+    of_tasks = {task["data"] for task in paper.tasks.values()}
+    assert all(of_tasks == set(one.options["exclude"]) for one in paper.pretrainings.values())
+
+
+def test_dry_run_and_wrong_usage(
+    write: Callable[..., Path], tmp_path: Path, command: Callable[..., tuple[int, str, str]]
+) -> None:
     file = write()
-    dry = cli("run", file, "--out", tmp_path / "out", "--dry-run")
-    assert (dry.returncode, "8 steps, 8 to carry out" in dry.stdout) == (0, True)
+    code, shown, _ = command(file, "--out", "out", "--dry-run")
+    assert (code, "8 steps, 8 to carry out" in shown) == (0, True)
     assert not (tmp_path / "out").exists()
-    wrong = cli("run", file, "--set", "data")
-    assert (wrong.returncode, "expected NAME=VALUE" in wrong.stderr) == (2, True)
+    assert command(file, "--set", "data")[::2] == (
+        2,
+        "Error: --set data: expected NAME=VALUE, such as --set data=./archive\n",
+    )
+    assert command(file, "--list", "--step", 1)[::2] == (
+        2,
+        "Error: --dry-run, --list and --step exclude each other: give one of them\n",
+    )
+
+
+def test_list_and_step_on_the_command_line(
+    write: Callable[..., Path], command: Callable[..., tuple[int, str, str]]
+) -> None:
+    file = write()
+    listed = json.loads(command(file, "--out", "out", "--list", "--json")[1])
+    assert listed["arrays"] == ["1-1", "2-3", "4-4", "5-8"]
+    assert [step["number"] for step in listed["steps"]] == list(range(1, 9))
+    assert [step["needs"] for step in listed["steps"]] == [[], [1], [1], [1, 3], [], [2], [3], [4]]
+    assert command(file, "--out", "out", "--step", 2) == (
+        1,
+        "",
+        "Error: --step 2: pretrain phantom-hash6-all-seed0 needs step 1, reduce phantom-hash6, which is not done: "
+        "carry that out first\n",
+    )
+    done = json.loads(command(file, "--out", "out", "--step", 1, "--json")[1])
+    assert [(step["number"], step["state"]) for step in done["steps"]] == [(1, "done")]
+    table = command(file, "--out", "out", "--list")[1]
+    assert "done before" in table
+    assert table.endswith("job arrays, one after the other: 1-1 2-3 4-4 5-8\n")
+
+
+def test_independent_steps_at_the_same_time(write: Callable[..., Path], stages: Stages, tmp_path: Path) -> None:
+    file = write()
+    Run(load_experiment(file), tmp_path / "out").carry_out_step(1)
+    both = threading.Barrier(2, timeout=60)
+    note = stages._note
+
+    def meet(kind: str, out: Path, options: dict[str, Any]) -> None:
+        # Neither can end before both are under way.
+        both.wait()
+        note(kind, out, options)
+
+    stages._note = meet  # type: ignore[method-assign]
+    runs = [Run(load_experiment(file), tmp_path / "out") for _ in range(3)]
+    with ThreadPoolExecutor(2) as jobs:
+        found = [jobs.submit(run.carry_out_step, number) for run, number in zip(runs, (2, 3), strict=False)]
+        assert [one.result().state for one in found] == ["done", "done"]
+    assert [status.state for status in runs[2].find()][:3] == ["done before"] * 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="job scripts are bash's")
+def test_job_arrays_of_the_docs_come_one_after_the_other(write: Callable[..., Path], tmp_path: Path) -> None:
+    page = (ROOT / "docs/experiment.md").read_text()
+    script = page[page.index("experiment=(") :].partition("```")[0]
+    script = script.replace("experiments/small.yaml", str(write())).replace("demo/experiment", "out")
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    sbatch = commands / "sbatch"
+    sbatch.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {tmp_path}/jobs\ngrep -c "" {tmp_path}/jobs\n')
+    sbatch.chmod(0o755)
+    path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-e", "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    options = f"step.sbatch {tmp_path}/tried.yaml --out out"
+    assert (tmp_path / "jobs").read_text().splitlines() == [
+        f"--parsable --array=1-1 {options}",
+        f"--parsable --array=2-3 --dependency=afterok:1 {options}",
+        f"--parsable --array=4-4 --dependency=afterok:2 {options}",
+        f"--parsable --array=5-8 --dependency=afterok:3 {options}",
+        f"--ntasks=1 --dependency=afterok:4 --wrap ctprune run {tmp_path}/tried.yaml --out out",
+    ]
 
 
 @pytest.mark.slow

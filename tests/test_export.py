@@ -115,3 +115,14 @@ def test_what_cannot_be_exported_gives_exit_code_3(cli: Cli, manifest: ctprune.M
     assert "use --export png" in result.stderr
     quiet = cli("reduce", source, "--out", "run", "--export", "link", "--export-dir", "other", "--quiet")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (3, "", "")
+
+
+@pytest.mark.parametrize(("mode", "is_told"), [("copy", True), ("link", True), ("png", False)])
+def test_files_that_keep_their_headers_are_not_called_anonymous(
+    cli: Cli, archive: Path, tmp_path: Path, mode: str, is_told: bool
+) -> None:
+    options = ["reduce", archive, "--out", "run", "--export", mode, "--export-dir", "kept"]
+    told = cli(*options).stderr
+    assert ("kept is not anonymous" in told) == is_told
+    assert ("patients' names and IDs included" in told) == is_told
+    assert "not anonymous" not in cli("reduce", archive, "--out", "run").stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +25,15 @@ from ctprune.finetuning.images import read_images
 from ctprune.finetuning.network import GreyBackbone, Normalisation, Weights
 from ctprune.finetuning.probes import linear_probe
 from ctprune.finetuning.progress import FinetuneProgress
+from ctprune.finetuning.recipe import joined_batches
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.tasks import list_task
 from ctprune.finetuning.training import Training, TrainingSet
+from ctprune.run_lock import sole_writer
 from tests.conftest import Cli
 from tests.labelled import write
 
-SMALL: dict[str, Any] = {"backbone": "resnet18", "side": 32, "batch_size": 8, "device": "cpu"}
+SMALL: dict[str, Any] = {"backbone": "resnet18", "side": 32, "batch_size": 8, "device": "cpu", "positive": "ill"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -210,9 +213,9 @@ def test_training_equals_a_plain_loop(folders: Path, weights: Path, tmp_path: Pa
 
 
 def test_flips_depend_on_seed_and_epoch_alone_and_batches_hold_two(folders: Path) -> None:
-    assert training.batches(17, 8) == [(0, 8), (8, 17)]
-    assert training.batches(16, 8) == [(0, 8), (8, 16)]
-    assert training.batches(1, 8) == [(0, 1)]
+    assert joined_batches(17, 8) == [(0, 8), (8, 17)]
+    assert joined_batches(16, 8) == [(0, 8), (8, 16)]
+    assert joined_batches(1, 8) == [(0, 1)]
     assert training.mixed(1, 2) != training.mixed(2, 1)
 
 
@@ -259,6 +262,7 @@ def test_normalisation_is_the_backbones_imagenets_or_measured(weights: Path) -> 
     known = Weights.find(FinetuneConfig(weights=str(weights)), download=False)
     assert Normalisation.choose("auto", known, pixels) == Normalisation((0.3,), (0.2,))
     assert len(Normalisation.choose("imagenet", known, pixels).mean) == 3
+    assert Normalisation.choose("0.56,0.29", known, pixels) == Normalisation((0.56,), (0.29,))
     measured = Normalisation.choose("auto", None, pixels)
     assert (measured.mean[0], measured.std[0]) == pytest.approx(((pixels / 255).mean(), (pixels / 255).std()))
 
@@ -346,7 +350,7 @@ def test_dicom_by_manifest_and_prediction_of_dicom(archive: Path, weights: Path,
         seeds=1,
         weights=other,
         val_fraction=0.3,
-        **SMALL,
+        **(SMALL | {"positive": None}),
     )
     saved = json.loads((tmp_path / "ft" / "model" / "model.json").read_text())
     assert (saved["intensity"], saved["modality"]) == ("hu:-1350,150", "CT")
@@ -382,6 +386,11 @@ def test_dicom_by_manifest_and_prediction_of_dicom(archive: Path, weights: Path,
         ({"device": "tpu"}, "--device tpu: expected auto, cpu or cuda"),
         ({"precision": "8"}, "--precision 8: expected one of auto, 32, 16"),
         ({"split": "x"}, "--split x: expected a folder of text files"),
+        (
+            {"normalise": "grey"},
+            "--normalise grey: expected auto, imagenet, train, or a mean and a",
+        ),
+        ({"normalise": "0.5,0"}, "--normalise 0.5,0: expected"),
         ({"positive": "odd"}, "--positive odd: expected one of two classes, found healthy, ill"),
     ],
 )
@@ -431,3 +440,36 @@ def test_prediction_without_an_image(folders: Path, weights: Path, tmp_path: Pat
     (out / "model" / "seed-0" / "head.safetensors").write_bytes(b"x")
     with pytest.raises(ctprune.WeightsError, match="expected the head of a classifier"):
         ctprune.predict(out, folders, device="cpu")
+
+
+def test_other_images_of_equal_size_are_other_data(folders: Path, weights: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(folders, copy)
+    files = sorted(copy.rglob("*.png"))
+    length = max(file.stat().st_size for file in files)
+    for file in files:
+        # PNG ends at its last chunk; what follows is not looked at.
+        file.write_bytes(file.read_bytes().ljust(length, b"\0"))
+    options: dict[str, Any] = SMALL | {"mode": "knn", "weights": weights, "out": tmp_path / "ft", "seeds": 1}
+    first = ctprune.finetune(copy, **options)
+    for file in files:
+        os.utime(file, (1, 1))
+    moved = copy.rename(tmp_path / "moved")
+    assert ctprune.finetune(moved, **options).to_dict() == first.to_dict()
+    # Each image in another's place, with the old size and time.
+    contents = [file.read_bytes() for file in sorted(moved.rglob("*.png"))]
+    for file, content in zip(sorted(moved.rglob("*.png")), contents[1:] + contents[:1], strict=True):
+        file.write_bytes(content)
+        os.utime(file, (1, 1))
+    with pytest.raises(ctprune.OutputError, match="holds a fine-tuning of other data, weights or options"):
+        ctprune.finetune(moved, **options)
+
+
+def test_two_fine_tunings_at_once_are_one_sentence(folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "ft").mkdir()
+    with (
+        sole_writer(tmp_path / "ft"),
+        pytest.raises(ctprune.InUseError, match=r"ft is in use by another ctprune: wait until it is done"),
+    ):
+        ctprune.finetune(folders, out=tmp_path / "ft", **SMALL)
+    assert list((tmp_path / "ft").iterdir()) == []

@@ -81,7 +81,7 @@ def test_a_lock_whose_file_was_removed_in_between_is_not_taken(
 ) -> None:
     from ctprune import run_lock
 
-    take, taken = run_lock._take, []
+    take, taken = run_lock.take, []
 
     def remove_once(descriptor: int) -> None:
         take(descriptor)
@@ -89,7 +89,7 @@ def test_a_lock_whose_file_was_removed_in_between_is_not_taken(
         if len(taken) == 1:
             (tmp_path / ".lock").unlink()
 
-    monkeypatch.setattr(run_lock, "_take", remove_once)
+    monkeypatch.setattr(run_lock, "take", remove_once)
     with sole_writer(tmp_path):
         assert len(taken) == 2
         assert (tmp_path / ".lock").exists()
@@ -101,7 +101,7 @@ def test_a_file_system_without_locks_is_written_to_all_the_same(
     def refuse(descriptor: int) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("ctprune.run_lock._take", refuse)
+    monkeypatch.setattr("ctprune.run_lock.take", refuse)
     with sole_writer(tmp_path):
         (tmp_path / "x").touch()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]

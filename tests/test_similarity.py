@@ -286,7 +286,7 @@ def test_mistakes_are_one_sentence(cli: Cli, archive: Path) -> None:
     shown = cli("reduce", archive, "--method", "ssim", "--keep", "0.3", "--out", "run")
     assert shown.returncode == 0
     assert "threshold (mean SSIM)" in shown.stdout
-    assert "pairs compared / by a bound alone" in shown.stdout
+    assert "pairs compared / settled by a bound" in shown.stdout
 
 
 def test_places_that_are_not_there_are_refused() -> None:

@@ -6,6 +6,9 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,9 @@ import pytest
 from PIL import Image
 
 import ctprune
+from ctprune import checksums
+from ctprune.rows_file import RowsFile
+from ctprune.run_lock import sole_writer
 from ctprune.store import HU_OFFSET
 from tests.reference import slices as reference
 
@@ -91,7 +97,7 @@ def test_mean_and_std_are_those_of_all_pixels(run: Path, tmp_path: Path, depth: 
 def test_the_same_bytes_at_any_number_of_threads(run: Path, tmp_path: Path) -> None:
     for threads in (1, 3):
         ctprune.build_store(run, use="all", side=32, out=tmp_path / str(threads), threads=threads)
-    for name in ("pixels.npy", "rows.npy", "store.json"):
+    for name in ("pixels.npy", "rows.npy", "histogram.npy", "store.json"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
 
 
@@ -147,8 +153,13 @@ def test_a_store_is_reused_as_long_as_it_fits(run: Path, tmp_path: Path) -> None
     (folder / "pixels.npy").write_bytes((folder / "pixels.npy").read_bytes()[:-5])
     with pytest.raises(ctprune.StoreError, match="damaged"):
         ctprune.open_store(folder)
-    ctprune.build_store(ctprune.reduce(run_source(run), threshold=3), side=17, out=folder)
+    with pytest.raises(ctprune.StoreError, match="damaged"):
+        ctprune.open_store(folder, verify=False)
+    notes: list[str] = []
+    manifest = ctprune.reduce(run_source(run), threshold=3)
+    ctprune.build_store(manifest, side=17, out=folder, note=notes.append)
     assert identity() != third
+    assert ["damaged" in note and note.endswith("which is done now") for note in notes] == [True]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
 
 
@@ -226,3 +237,103 @@ def test_mistakes_are_one_sentence(run: Path, manifest: ctprune.Manifest, tmp_pa
         ctprune.open_store(tmp_path)
     with pytest.raises(ctprune.ManifestError):
         ctprune.build_store(tmp_path)
+
+
+def test_one_flipped_bit_is_one_sentence_that_names_the_file(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    store = ctprune.build_store(run, side=16, out=folder)
+    random = np.random.default_rng(0)
+    for name in ("pixels.npy", "rows.npy", "histogram.npy", "store.json"):
+        file = folder / name
+        whole = file.read_bytes()
+        # The first ones are of the header: of its version, of its length, of what it says.
+        for bit in (50, 66, 300, 700, *random.integers(0, 8 * len(whole), 20)):
+            damaged = bytearray(whole)
+            damaged[bit // 8] ^= 1 << bit % 8
+            file.write_bytes(damaged)
+            with pytest.raises(ctprune.StoreError, match=f"{name}: .*damaged"):
+                ctprune.open_store(folder)
+        file.write_bytes(whole)
+    assert (ctprune.open_store(folder).pixels == store.pixels).all()
+
+
+def test_a_damaged_store_is_built_again_and_said_so(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    whole = ctprune.build_store(run, side=16, out=folder).pixels[:].copy()
+    pixels = bytearray((folder / "pixels.npy").read_bytes())
+    pixels[-7] ^= 4
+    (folder / "pixels.npy").write_bytes(pixels)
+    notes: list[str] = []
+    again = ctprune.build_store(run, side=16, out=folder, note=notes.append)
+    assert (again.pixels == whole).all()
+    assert notes == [
+        f"{folder}/pixels.npy: the file is damaged (its checksum does not fit): build the store again, "
+        "which is done now"
+    ]
+
+
+def test_checksums_by_block_are_those_of_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checksums, "BLOCK", 200)
+    rows = np.arange(1000, dtype="<u4").reshape(-1, 4)
+    with RowsFile(tmp_path / "rows.npy", rows.dtype, (4,)) as file:
+        for start in (0, 3, 90):
+            file.append(rows[start : {0: 3, 3: 90, 90: 250}[start]])
+    whole = (tmp_path / "rows.npy").read_bytes()
+    assert (np.load(tmp_path / "rows.npy") == rows).all()
+    blocks = [whole[start : start + 200] for start in range(0, len(whole), 200)]
+    assert file.checksums() == " ".join(f"{zlib.crc32(block):08x}" for block in blocks)
+    assert checksums.fits(tmp_path / "rows.npy", file.checksums())
+    for damaged in (whole[:-1], whole + b"\0", whole[:350] + b"!" + whole[351:]):
+        (tmp_path / "rows.npy").write_bytes(damaged)
+        assert not checksums.fits(tmp_path / "rows.npy", file.checksums(), threads=2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of another process block reading on Windows")
+def test_a_run_s_folder_is_held_while_a_store_is_built_there(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    with sole_writer(tmp_path / "run"):
+        with pytest.raises(ctprune.InUseError, match="in use by another ctprune"):
+            ctprune.build_store(tmp_path / "run", side=16)
+        ctprune.build_store(tmp_path / "run", side=16, out=tmp_path / "elsewhere")
+    held: list[bool] = []
+    ctprune.build_store(
+        tmp_path / "run", side=16, progress=lambda *_: held.append((tmp_path / "run" / ".lock").exists())
+    )
+    assert held
+    assert all(held)
+    # A store that is there already is read, whoever writes.
+    with sole_writer(tmp_path / "run"):
+        ctprune.build_store(tmp_path / "run", side=16)
+
+
+def test_what_a_kill_while_packing_leaves_is_swept_away(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    program = (
+        "import sys, time, ctprune, ctprune.store\n"
+        "def slow(*_, **__):\n    print('packing', flush=True)\n    time.sleep(60)\n"
+        "ctprune.store.read_squares = slow\n"
+        "ctprune.build_store(sys.argv[1], side=16)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "packing\n"
+        process.kill()
+    assert len(list((tmp_path / "run").glob(".*"))) == 2
+    ctprune.build_store(tmp_path / "run", side=16)
+    assert list((tmp_path / "run").glob(".*")) == []
+
+
+def test_a_copied_archive_is_packed_again_and_its_run_stays_the_same(archive: Path, tmp_path: Path) -> None:
+    shutil.copytree(archive, tmp_path / "dicoms")
+    ctprune.reduce(tmp_path / "dicoms", out=tmp_path / "run")
+    before = ctprune.build_store(tmp_path / "run", side=32)
+    (tmp_path / "dicoms").rename(tmp_path / "moved")
+    for file in (tmp_path / "moved").rglob("*"):
+        os.utime(file, (1, 1))
+    ctprune.reduce(tmp_path / "moved", out=tmp_path / "run")
+    packed: list[int] = []
+    after = ctprune.build_store(tmp_path / "run", side=32, progress=lambda done, total: packed.append(done))
+    assert packed
+    assert after.manifest_digest == before.manifest_digest
+    np.testing.assert_array_equal(after.pixels, before.pixels)

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ctprune
+from ctprune.derived import SWEEP_NAME
 from ctprune.manifest import schema, write_manifest
 from ctprune.sweeping.agreement import RANDOM, chance_agreement, every_nth, jaccard
 from ctprune.sweeping.by_hash import HashSweep
 from ctprune.sweeping.curves import TARGETS, nearest
 from ctprune.sweeping.method import KeptSets, SweepOptions
-from ctprune.sweeping.result import FILE_NAME
 from ctprune.sweeping.slices import SweptSlices
 from tests.conftest import Cli
 
@@ -148,7 +148,7 @@ def test_a_saved_sweep_is_read_again(run: Path, tmp_path: Path) -> None:
     result = ctprune.sweep(run, out=tmp_path)
     assert ctprune.Sweep.load(tmp_path) == result
     assert result.about["manifest_digest"] == ctprune.Manifest.load(run).digest()
-    assert pq.read_table(tmp_path / FILE_NAME).column_names == ["method", "threshold", "kept", "kept_fraction"]
+    assert pq.read_table(tmp_path / SWEEP_NAME).column_names == ["method", "threshold", "kept", "kept_fraction"]
     result.table.to_pandas()
     with pytest.raises(ctprune.ManifestError, match=r"expected a folder with sweep\.parquet"):
         ctprune.Sweep.load(tmp_path / "nowhere")

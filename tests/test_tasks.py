@@ -302,7 +302,8 @@ def replaced(file: str, text: str) -> Callable[[Path], None]:
     ("change", "sentence"),
     [
         (replaced("ill/valill.txt", "nobody.png\n"), "names nobody.png, but there is no such file"),
-        (replaced("ill/trainodd.txt", "p01_0.png\n"), "expected a name of split and class"),
+        (replaced("ill/trainodd.txt", "p01_0.png\n"), "odd is no folder of .*: its folders are healthy, ill"),
+        (replaced("ill/odd.txt", "p01_0.png\n"), "expected a name of split and class"),
         (replaced("ill/valill.txt", "p01_0.png\n"), "ill/p01_0.png is in (train and in val|val and in train)"),
         (replaced("ill/valill.txt", "\n"), "names no image: class ill would be empty in val"),
         (replaced("ill/trainill.txt", "p01_0.png\np01_0.png\n"), "ill/p01_0.png is listed twice"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +14,12 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as reference
 
 import ctprune
+from ctprune.pretraining.quick import quick_gpu
 from ctprune.pretraining.view_config import CropConfig, ViewConfig, WindowConfig, pair_views, swav_views
 from ctprune.pretraining.view_parameters import (
     NUMBERS,
     ViewParameters,
+    ViewPlan,
     draw_numbers,
     view_generator,
     view_parameters,
@@ -130,11 +134,13 @@ def test_a_window_is_clipped_hounsfield_units() -> None:
 
 def test_noise_has_the_deviation_asked_for() -> None:
     views = torch.full((3, 200, 200), 0.5)
-    found = add_noise(views, torch.tensor([0, 0.01, 0.1]), generator())
+    noise = torch.randn(views.shape, generator=generator())
+    found = add_noise(views, torch.tensor([0, 0.01, 0.1]), noise)
     assert found[0].unique().tolist() == [0.5]
     assert found[1].std().item() == pytest.approx(0.01, rel=0.02)
     assert found[2].std().item() == pytest.approx(0.1, rel=0.02)
-    assert add_noise(torch.zeros(1, 50, 50), torch.tensor([0.5]), generator()).min() == 0
+    noise = torch.randn(1, 50, 50, generator=generator())
+    assert add_noise(torch.zeros(1, 50, 50), torch.tensor([0.5]), noise).min() == 0
 
 
 def naive_box(scale: tuple[float, float], ratio: tuple[float, float], side: int, row: list[float]) -> list[int]:
@@ -229,6 +235,41 @@ def test_whole_views_are_those_of_a_slow_loop(depth: int) -> None:
             torch.testing.assert_close(view[i, 0] * 0.2 + 0.3, expected, rtol=0, atol=5e-5)
 
 
+def view_by_view(config: ViewConfig, images: Tensor, chance: torch.Generator) -> list[Tensor]:
+    """The views, each by itself."""
+    numbers = iter(draw_numbers(config, len(images), chance))
+    values, found = values_of(images), []
+    for crop in [group for group in config.crops for _ in range(group.count)]:
+        chosen = view_parameters(config, crop, images.shape[-1], next(numbers))
+        view = rotate(values, chosen.degrees) if config.rotation_probability else values
+        view = resized_crops(view, chosen.box, chosen.flip, crop.size)
+        largest = 255 if images.dtype == torch.uint8 else 65535
+        view = view.div(largest) if config.window is None else window(view, chosen.window, 32768)
+        view = jitter(view, chosen.factor, chosen.about_mean)
+        blurred = chosen.blur_sigma > 0
+        taps = blur_taps(crop.size, config.blur_radius)
+        view[blurred] = blur(view[blurred], chosen.blur_sigma[blurred], taps)
+        if config.noise_probability:
+            view = add_noise(view, chosen.noise_sigma, torch.randn(view.shape, generator=chance))
+        found.append((view - 0.3).div(0.2)[:, None])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("config", "depth"),
+    [(ViewConfig(crops=SMALL), 8), (BUSY, 8), (replace(BUSY, window=WindowConfig(), rotation_probability=0), 16)],
+)
+def test_groups_of_views_are_to_the_bit_those_made_one_by_one(config: ViewConfig, depth: int) -> None:
+    images = slices(5, 70, depth)
+    views = BatchViews(config, 0.3, 0.2)
+    expected = view_by_view(config, images, generator(6))
+    for chance in (generator(6), views.draw(5, 70, generator(6))):
+        # What was decided on ahead can be taken again.
+        for _ in range(2 if isinstance(chance, ViewPlan) else 1):
+            for one, other in zip(views(images, chance), expected, strict=True):
+                assert torch.equal(one, other)
+
+
 def test_views_depend_on_the_generator_alone() -> None:
     views = BatchViews(BUSY, 0.3, 0.2)
     torch.manual_seed(1)
@@ -296,13 +337,29 @@ def test_full_precision_is_restored() -> None:
         torch.set_float32_matmul_precision(before)
 
 
+def test_full_precision_also_goes_with_torch_s_newer_switches() -> None:
+    products: Any = torch.backends.cuda.matmul
+    if not hasattr(products, "fp32_precision"):
+        pytest.skip("this torch has the old switch alone")
+    before = torch.get_float32_matmul_precision()
+    try:
+        products.fp32_precision = "tf32"
+        with full_precision(torch.device("cpu")):
+            assert products.fp32_precision == "ieee"
+        assert products.fp32_precision == "tf32"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_makes_the_same_views() -> None:
     config = ViewConfig(crops=SMALL, rotation_probability=0.5, flip_horizontal=0.5)
     images = slices(6, 80, 16)
     views = BatchViews(config, 0.3, 0.2)
-    here, there = views(images, generator()), views(images.cuda(), generator())
+    here = views(images, generator())
+    with quick_gpu(torch.device("cuda"), mixed=True):
+        there = views(images.cuda(), generator())
     for a, b in zip(here, there, strict=True):
         torch.testing.assert_close(a, b.cpu(), rtol=0, atol=1e-3)
 
@@ -312,8 +369,12 @@ def test_normalisation_is_that_of_all_pixels(archive, tmp_path) -> None:  # type
     store = ctprune.build_store(tmp_path / "run", side=32, depth=16)
     assert normalisation(store, ViewConfig()) == (store.mean, store.std)
     config = ViewConfig(window=WindowConfig(center=40, width=400))
+    counts = np.bincount(np.asarray(store.pixels).ravel(), minlength=65536)
+    assert np.array_equal(store.histogram, counts)
     fractions = np.clip((np.asarray(store.pixels, np.float64) - 32768 + 160) / 400, 0, 1)
-    assert normalisation(store, config) == pytest.approx((fractions.mean(), fractions.std()))
+    # No process looks at the pixels again.
+    blind = replace(store, pixels=np.empty(0, np.uint16))
+    assert normalisation(blind, config) == pytest.approx((fractions.mean(), fractions.std()), rel=1e-12)
 
 
 def test_defaults_are_the_references() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ctprune import _core
-from ctprune.atomic import replace_file
-from ctprune.checkpoint import read_checkpoint
+from ctprune.checkpoint import METADATA_KEY, SEAL_KEY, checksum_of, read_checkpoint
 from ctprune.errors import ConfigError, WeightsError
 from ctprune.extras import extra
+from ctprune.weights_file import write_weights
 
 with extra("train", "a backbone"):
     import torch
@@ -34,7 +34,7 @@ RESNETS = (
 )
 
 #: Version of the metadata in `backbone.safetensors`.
-BACKBONE_VERSION = 1
+BACKBONE_VERSION = 2
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -166,8 +166,9 @@ def save_backbone(
         "backbone": name,
         **metadata,
     }
-    with replace_file(Path(path)) as beside:
-        save_file(state, beside, metadata={"format": "pt", "ctprune": json.dumps(described, sort_keys=True)})
+    texts = {"format": "pt", METADATA_KEY: json.dumps(described, sort_keys=True)}
+    sealed = texts | {SEAL_KEY: checksum_of(state, texts)}
+    write_weights(Path(path), lambda beside: save_file(state, beside, metadata=sealed))
 
 
 def backbone_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -241,8 +242,10 @@ def _below_prefix(
     prefixes = [key.removesuffix(anchor) for key in unwrapped if key == anchor or key.endswith("." + anchor)]
     preferred = [prefix for prefix in _PREFERRED_PREFIXES if prefix in prefixes]
     if not prefixes:
-        some = ", ".join(list(weights)[:3])
-        raise WeightsError(f"{path}: expected weights of a backbone with {anchor}, found {some} …")
+        some = ", ".join(map(repr, list(weights)[:3])) + (", …" if len(weights) > 3 else "")
+        what = "ResNet or ctprune keys" if anchor == _RESNET_ANCHOR else f"key {anchor}"
+        count = f"{len(weights):,} tensor{'' if len(weights) == 1 else 's'}"
+        raise WeightsError(f"no {what} in {path} ({count}: {some})")
     if len(prefixes) > 1 and not preferred:
         raise WeightsError(f"{path}: expected one backbone, found several: under {', '.join(prefixes)}")
     prefix = (preferred or prefixes)[0]

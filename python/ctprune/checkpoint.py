@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import zipfile
@@ -19,6 +20,9 @@ with extra("train", "reading weights"):
 # How files of torch begin: since version 1.6, and before.
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80\x02"
+
+#: Keys of a safetensors file's metadata: what ctprune knows of the weights, and the checksum of both.
+METADATA_KEY, SEAL_KEY = "ctprune", "sha256"
 
 #: Where training programs put the weights among other things, from the outside in.
 _STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
@@ -51,13 +55,33 @@ def read_checkpoint(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     return weights, metadata
 
 
+def checksum_of(weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of weights and metadata, in hexadecimal; `SEAL_KEY` itself is left out.
+
+    >>> len(checksum_of({"weight": torch.zeros(2)}, {"format": "pt"}))
+    64
+    """
+    described = {key: value for key, value in metadata.items() if key != SEAL_KEY}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def _read_safetensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         with safe_open(file, framework="pt") as opened:
             weights = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - not a mapping
-            metadata = json.loads((opened.metadata() or {}).get("ctprune", "{}"))
-    except (SafetensorError, ValueError) as error:
+            described = opened.metadata() or {}
+        metadata = json.loads(described.get(METADATA_KEY, "{}"))
+        # Other programs' files have none. Of ctprune's own, one flipped bit does not reach both keys.
+        sealed = SEAL_KEY in described or metadata.get("backbone_version", 0) > 1
+    except (SafetensorError, ValueError, AttributeError) as error:
         raise WeightsError(f"{file}: the safetensors file is damaged: {error}") from None
+    if sealed and described.get(SEAL_KEY) != checksum_of(weights, described):
+        raise WeightsError(f"{file}: the safetensors file is damaged (its checksum does not fit)")
     return weights, metadata
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ctprune import _core
 from ctprune.errors import ConfigError
+from ctprune.globs import glob_pattern
 
 Method = Literal["hash", "ssim", "mi", "deep", "all", "every-n", "random"]
 Scope = Literal["volume", "dataset"]
@@ -36,6 +37,9 @@ _SIMILARITIES = {
     "deep": ("cosine similarity", -1, 1, 0.95),
 }
 
+#: Each thread has buffers of its own; more of them than this only take memory.
+MAX_THREADS = 512
+
 #: The paper's threshold, for the 64 bits of hash size 8.
 PAPER_THRESHOLD = 6
 
@@ -62,9 +66,11 @@ class ReduceConfig:
         order: Order of slices: `position` along the volume's normal, or `path` as text.
         intensity: From Hounsfield units to 8-bit grey: `minmax` per slice, a named window such as `lung`,
             `window:CENTER,WIDTH` or `hu:LOW,HIGH`.
-        modality: The DICOM Modality to read; `any` reads all.
+        modality: The DICOM Modality to read, in upper or lower case; `any` reads all.
         volume_pattern: For image folders, a regular expression with one group that takes the volume's name
             from the file name.
+        exclude: Patterns of paths, relative to their source, of files that are not read, such as `labelsTr/*` or
+            `**/mask*`. They are `skipped` in the manifest. Other patterns read nothing again but what they let in.
         max_slice_mb: Decoded slices larger than this many MiB are refused.
 
     Raises:
@@ -87,6 +93,7 @@ class ReduceConfig:
     intensity: str = "minmax"
     modality: str = "CT"
     volume_pattern: str | None = None
+    exclude: tuple[str, ...] = ()
     max_slice_mb: int = 512
 
     def __post_init__(self) -> None:
@@ -115,11 +122,13 @@ class ReduceConfig:
         _in_range("seed", self.seed, 0, 2**64 - 1)
         _in_range("max-slice-mb", self.max_slice_mb, 1, 2**20)
         if self.keep is not None and not 0 < self.keep <= 1:
-            raise ConfigError(f"--keep {self.keep}: expected a fraction above 0 and up to 1, such as 0.1")
+            raise ConfigError(f"--keep {self.keep:g}: expected a fraction above 0 and up to 1, such as 0.1")
         try:
             object.__setattr__(self, "intensity", _core.canonical_intensity(self.intensity))
         except ValueError as error:
             raise ConfigError(f"--intensity {self.intensity}: {error}") from None
+        object.__setattr__(self, "modality", canonical_modality(self.modality))
+        self._check_exclude()
         self._check_pattern()
 
     def _check_distance(self, bits: int) -> None:
@@ -150,6 +159,13 @@ class ReduceConfig:
         if self.threshold is not None and self.keep is not None:
             raise ConfigError("--threshold and --keep exclude each other: give one of them")
 
+    def _check_exclude(self) -> None:
+        if isinstance(self.exclude, str):
+            raise ConfigError(f"exclude {self.exclude!r}: expected a sequence of patterns, found one text")
+        object.__setattr__(self, "exclude", tuple(dict.fromkeys(self.exclude)))
+        for glob in self.exclude:
+            glob_pattern(glob)
+
     def _check_pattern(self) -> None:
         if self.volume_pattern is None:
             return
@@ -165,12 +181,31 @@ class ReduceConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """All options by name, as they stand in the manifest."""
-        return asdict(self)
+        return asdict(self) | {"exclude": list(self.exclude)}
 
     def reading(self) -> dict[str, Any]:
         """The options that decide what reading a file gives: with the same ones fingerprints can be reused."""
         names = ("hash_size", "intensity", "modality", "max_slice_mb")
         return {name: getattr(self, name) for name in names}
+
+
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads that no machine has; 0 stands for one per core.
+
+    Raises:
+        ConfigError: It is below 0 or above `MAX_THREADS`.
+    """
+    if not 0 <= threads <= MAX_THREADS:
+        raise ConfigError(f"--threads {threads}: expected 0 (one per core) to {MAX_THREADS}")
+
+
+def canonical_modality(modality: str) -> str:
+    """As files have it, in capital letters; `any` stays.
+
+    >>> canonical_modality("mr"), canonical_modality("Any")
+    ('MR', 'any')
+    """
+    return "any" if modality.lower() == "any" else modality.upper()
 
 
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:

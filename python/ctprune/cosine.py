@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune import _core
+from ctprune.config import check_threads
 from ctprune.errors import ConfigError
 
 
@@ -60,6 +61,7 @@ def cosine_exemplars(
     >>> cosine_exemplars(embeddings, threshold=0.9).exemplar.tolist()
     [0, 0, 2, 2]
     """
+    check_threads(threads)
     if embeddings.ndim != 2:
         raise ConfigError(f"expected embeddings of shape (n, features), found {embeddings.shape}")
     halves = np.ascontiguousarray(embeddings, np.float16).view(np.uint16)

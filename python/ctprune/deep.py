@@ -73,6 +73,7 @@ class Embedder:
         features: Numbers of one embedding.
         digest: SHA-256 of the weights' file, in hexadecimal.
         device: `cuda` or `cpu`.
+        precision: `fp32`, on a GPU `bf16`, or `fp16` where that has no bf16.
         batch: Slices that go through the network together.
         seconds: Time spent in the network.
 
@@ -86,6 +87,7 @@ class Embedder:
         with file.open("rb") as opened:
             self.digest = sha256_of(opened)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.precision = _precision(self.device)
         self.features = int(module.num_features)  # type: ignore[arg-type]
         self.batch = _GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH
         self.seconds = 0.0
@@ -112,13 +114,18 @@ class Embedder:
         return torch.nn.functional.normalize(features.float(), dim=1).half()
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        if self.device.type != "cuda":
+        if self.precision == "fp32":
             return nullcontext()
-        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return torch.autocast("cuda", dtype)
+        return torch.autocast("cuda", torch.bfloat16 if self.precision == "bf16" else torch.float16)
 
     def _channels(self, value: Any) -> torch.Tensor:
         return torch.tensor(value, dtype=torch.float32, device=self.device).reshape(-1, 1, 1)
+
+
+def _precision(device: torch.device) -> str:
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
 
 
 def _hash_in(name: str) -> str:

@@ -11,7 +11,7 @@ from ctprune.config import ReduceConfig
 from ctprune.cosine import cosine_exemplars
 from ctprune.deep import Embedder
 from ctprune.embeddings import COLUMNS, Embedded, Lines, embed_slices
-from ctprune.manifest import record_batch
+from ctprune.manifest import batches as manifest_batches
 
 
 class DeepSelection:
@@ -34,9 +34,7 @@ class DeepSelection:
         slices = starts[-1] if starts else 0
 
         def batches(size: int) -> Iterator[Lines]:
-            for start in range(0, slices, size):
-                stop = min(start + size, slices)
-                rows = record_batch(archive.columns(start, stop), stop - start, self._config.hash_size)
+            for rows in manifest_batches(archive, slices, self._config.hash_size, size=size):
                 yield rows.select(list(COLUMNS)).to_pylist()
 
         self._done = embed_slices(

@@ -18,7 +18,7 @@ class ManifestError(CtpruneError, ValueError):
 
 
 class StoreError(CtpruneError, ValueError):
-    """A packed store that cannot be read by this version."""
+    """A packed store, or embeddings of a run, that are damaged or of another version."""
 
 
 class TaskError(CtpruneError, ValueError):

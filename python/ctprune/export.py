@@ -1,7 +1,7 @@
 """Put the kept slices of a manifest into a new tree: links, copies or PNG pictures, one folder per volume.
 
 Names are numbers only (`00003/00017.dcm`: volume and slice index), because file names of archives often
-hold names of patients.
+hold names of patients. What is in the files stays: copies keep every DICOM header.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from ctprune import _core
+from ctprune import _core, parquet_file
 from ctprune.atomic import check_free, new_folder
+from ctprune.config import check_threads
 from ctprune.errors import ConfigError, OutputError
 from ctprune.manifest import Manifest, manifest_path, read_metadata
 
@@ -37,7 +37,7 @@ class ExportConfig:
     """How kept slices are exported.
 
     Args:
-        mode: `link` (symbolic links), `copy` or `png`.
+        mode: `link` (symbolic links), `copy` (both with every DICOM header, patients' names included) or `png`.
         folder: A new or empty folder.
         png_depth: 8 for grey as it was fingerprinted, 16 for HU + 32768.
 
@@ -78,9 +78,10 @@ class ExportConfig:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export did: number of slices written, and those left out by reason."""
+    """What an export did: its mode, number of slices written, and those left out by reason."""
 
     folder: Path
+    mode: str
     written: int
     left_out: dict[str, int] = field(default_factory=dict)
 
@@ -103,6 +104,7 @@ def export_kept(
         ManifestError: There is no manifest there.
         OutputError: The folder is not empty or cannot be written.
     """
+    check_threads(threads)
     rows_of = _in_memory(manifest) if isinstance(manifest, Manifest) else _on_disk(manifest)
     left_out: Counter[str] = Counter()
     written = 0
@@ -112,7 +114,7 @@ def export_kept(
                 written += _write_png(rows, folder, rows_of.config, config, left_out, threads)
             else:
                 written += sum(_place(row, folder, config.mode, left_out) for row in rows)
-    return Exported(folder=config.folder, written=written, left_out=dict(left_out))
+    return Exported(folder=config.folder, mode=config.mode, written=written, left_out=dict(left_out))
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,12 @@ def _in_memory(manifest: Manifest) -> _Rows:
 
 def _on_disk(path: str | os.PathLike[str]) -> _Rows:
     file = manifest_path(path)
-    return _Rows(
-        read_metadata(file)["config"],
-        lambda names: pq.ParquetFile(file).iter_batches(columns=names),
-    )
+
+    def batches(names: list[str]) -> Iterator[pa.RecordBatch]:
+        with parquet_file.opened(file) as parquet:
+            yield from parquet.iter_batches(columns=names)
+
+    return _Rows(read_metadata(file)["config"], batches)
 
 
 def _kept_rows(rows_of: _Rows) -> Iterator[list[dict[str, Any]]]:
@@ -179,7 +183,7 @@ def _place(row: dict[str, Any], folder: Path, mode: str, left_out: Counter[str])
         else:
             shutil.copyfile(origin, target)
     except FileNotFoundError:
-        left_out["the file is not there any more"] += 1
+        left_out["the file is gone"] += 1
         return False
     except OSError as error:
         hint = "; copies work everywhere: use --export copy" if mode == "link" else ""

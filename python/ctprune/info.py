@@ -9,6 +9,7 @@ from typing import Any
 from ctprune import _core
 from ctprune.config import ReduceConfig
 from ctprune.errors import SourceError
+from ctprune.reasons import shown_reason, transfer_syntax
 
 
 def describe(path: str | os.PathLike[str], *, config: ReduceConfig | None = None) -> list[dict[str, Any]]:
@@ -32,4 +33,8 @@ def describe(path: str | os.PathLike[str], *, config: ReduceConfig | None = None
     for row in rows:
         if "fingerprint" in row:
             row["fingerprint"] = row["fingerprint"].hex()
+        if row.get("reason"):
+            row["reason"] = shown_reason(row["reason"])
+        if row.get("transfer_syntax_uid") and transfer_syntax(row["transfer_syntax_uid"]) is None:
+            row["transfer_syntax_uid"] = "unknown"
     return rows

@@ -6,25 +6,25 @@ import hashlib
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from ctprune import _core
+from ctprune import _core, parquet_file
 from ctprune.atomic import replace_file
 from ctprune.boundary import ColumnBytes
 from ctprune.errors import ManifestError
+from ctprune.parquet_seal import is_intact, is_sealed, seal
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: Version of the table's layout; other versions are refused.
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 
 FILE_NAME = "manifest.parquet"
 
@@ -32,7 +32,7 @@ STATUSES = ("kept", "dropped", "skipped", "failed")
 
 _METADATA_KEY = b"ctprune"
 
-_DIGESTED = ["path", "frame", "status", "file_size", "file_mtime_ns"]
+_DIGESTED = ["path", "frame", "status", "file_size", "fingerprint", "min_hu", "max_hu"]
 
 _ROWS_DIGESTED = 1 << 16
 
@@ -111,7 +111,7 @@ class Manifest:
         file = manifest_path(path)
         metadata = read_metadata(file)
         return cls(
-            table=pq.read_table(file, memory_map=True),
+            table=parquet_file.read_table(file),
             config=metadata["config"],
             ctprune_version=metadata["ctprune_version"],
         )
@@ -138,13 +138,15 @@ class Manifest:
     def digest(self) -> str:
         """SHA-256, in hexadecimal, of what was selected from which files with which options.
 
-        Two manifests of one digest have the same rows in the same order, and files of the same names, sizes and
-        times of change. Where the sources lie does not matter.
+        Two manifests of one digest have the same rows in the same order, and slices of the same names, sizes of
+        files, fingerprints and ranges of Hounsfield units. Where the sources lie and when they were written does
+        not matter, so that a copy of an archive has the same digest.
         """
-        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
+        options = {name: value for name, value in self.config.items() if name != "weights"}
+        digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
         for start in range(0, self.table.num_rows, _ROWS_DIGESTED):
             for column in self.table.select(_DIGESTED).slice(start, _ROWS_DIGESTED).columns:
-                digest.update(json.dumps(column.to_pylist()).encode())
+                digest.update(json.dumps(column.to_pylist(), default=bytes.hex).encode())
         return digest.hexdigest()
 
     def counts(self) -> dict[str, int]:
@@ -188,23 +190,32 @@ def manifest_path(path: str | os.PathLike[str]) -> Path:
 
 
 def read_metadata(file: Path) -> dict[str, Any]:
-    """Check that a file is a manifest of this version and return what its metadata says."""
+    """Check that a file is a manifest of this version, as it was written, and return what its metadata says.
+
+    Raises:
+        ManifestError: It is none, it is damaged, or its version is not this one's.
+    """
+    damaged = f"{file}: damaged or edited (its checksum does not match): delete it and run 'ctprune reduce' again"
     try:
-        found = pq.read_schema(file)
-    except (pa.ArrowInvalid, OSError) as error:
+        intact = is_intact(file)
+        if not intact and is_sealed(file):
+            raise ManifestError(damaged)
+        found = parquet_file.read_schema(file)
+    except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"{file}: expected a Parquet manifest: {_first_line(error)}") from None
     try:
         metadata = json.loads((found.metadata or {})[_METADATA_KEY])
-        version = metadata["manifest_version"]
-    except (KeyError, ValueError):
+        version, hash_size = metadata["manifest_version"], metadata["config"]["hash_size"]
+    except (KeyError, ValueError, TypeError):
         raise ManifestError(f"{file}: a Parquet file, but not a manifest of ctprune") from None
     if version != MANIFEST_VERSION:
         raise ManifestError(
             f"{file}: manifest version {version}, but ctprune {_core.__version__} reads version "
             f"{MANIFEST_VERSION}: run 'ctprune reduce' again or use the ctprune that wrote it"
         )
-    expected = schema(metadata["config"]["hash_size"])
-    if not found.remove_metadata().equals(expected):
+    if not intact:
+        raise ManifestError(damaged)
+    if not found.remove_metadata().equals(schema(hash_size)):
         raise ManifestError(f"{file}: the columns are not those of manifest version {version}")
     return dict(metadata)
 
@@ -217,17 +228,31 @@ def write_manifest(file: Path, batches: Iterable[pa.RecordBatch], config: dict[s
         "config": config,
     }
     described = schema(config["hash_size"]).with_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
-    with replace_file(file) as beside, pq.ParquetWriter(beside, described, compression="zstd") as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+    with replace_file(file) as beside:
+        with parquet_file.writer(beside, described) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        seal(beside)
+
+
+def batches(archive: _core.Archive, stop: int, hash_size: int, *, size: int) -> Iterator[pa.RecordBatch]:
+    """The first `stop` manifest rows of an archive, `size` or fewer at a time."""
+    start = 0
+    while start < stop:
+        rows, columns = archive.columns(start, min(start + size, stop))
+        yield record_batch(columns, rows, hash_size)
+        start += rows
 
 
 def record_batch(columns: dict[str, ColumnBytes], rows: int, hash_size: int) -> pa.RecordBatch:
     """Arrow's bytes from the Rust core as a batch of manifest rows."""
     fields = schema(hash_size)
-    return pa.RecordBatch.from_arrays(
+    batch = pa.RecordBatch.from_arrays(
         [_array(field.type, columns[field.name], rows) for field in fields], schema=fields
     )
+    # Buffers are taken as they come: what does not fit together would be read beyond its end.
+    batch.validate(full=True)
+    return batch
 
 
 def column_bytes(batch: pa.RecordBatch) -> dict[str, ColumnBytes]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ctprune import _core
 from ctprune.config import ReduceConfig
-from ctprune.manifest import record_batch
+from ctprune.manifest import batches as manifest_batches
 from ctprune.squares import WHERE, path_of
 
 #: The manifest's columns that are needed here.
@@ -118,9 +119,7 @@ class PixelSelection:
         slices = archive.volume_starts()[-1] if archive.volumes() else 0
 
         def lines() -> Iterator[Lines]:
-            for start in range(0, slices, _ROWS_PER_BATCH):
-                stop = min(start + _ROWS_PER_BATCH, slices)
-                rows = record_batch(archive.columns(start, stop), stop - start, config.hash_size)
+            for rows in manifest_batches(archive, slices, config.hash_size, size=_ROWS_PER_BATCH):
                 yield rows.select(list(COLUMNS)).to_pylist()
 
         self._swept = sweep_pixels(
@@ -192,14 +191,24 @@ def _decoded(lines: Lines, config: dict[str, Any]) -> dict[int, tuple[Any, float
     foreign = [place for place, line in enumerate(lines) if line["reader"] == "pydicom"]
     if not foreign:
         return {}
-    from ctprune.pydicom_reader import read_slices
+    from ctprune.pydicom_reader import PydicomRefusal, read_slices
 
     found = {}
-    limit = config["max_slice_mb"] << 20
-    for place in foreign:
-        for info, pixels, slope, intercept in read_slices(
-            path_of(lines[place]), modality=config["modality"], max_slice_bytes=limit
-        ):
-            if info["frame"] == lines[place]["frame"]:
+    for path, places in _by_path(lines, foreign).items():
+        frames = [lines[place]["frame"] for place in places]
+        # A slice that is missing gets its reason where the pixels are looked for.
+        with suppress(PydicomRefusal):
+            slices = read_slices(
+                path, modality=config["modality"], max_slice_mb=config["max_slice_mb"], frames=frames
+            )
+            for (_, pixels, slope, intercept), place in zip(slices, places, strict=False):
                 found[place] = (pixels, slope, intercept)
     return found
+
+
+def _by_path(lines: Lines, places: list[int]) -> dict[str, list[int]]:
+    """Places of slices by their file, in the order of their frames."""
+    by_path: dict[str, list[int]] = {}
+    for place in sorted(places, key=lambda place: lines[place]["frame"]):
+        by_path.setdefault(path_of(lines[place]), []).append(place)
+    return by_path

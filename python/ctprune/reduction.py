@@ -6,40 +6,42 @@ import itertools
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ctprune import _core
 from ctprune.atomic import check_writable, replace_file
-from ctprune.config import ReduceConfig
-from ctprune.errors import ConfigError, Interrupted, ManifestError, SourceError, UnreadableError
+from ctprune.config import ReduceConfig, check_threads
+from ctprune.derived import remove_report, remove_sweep
+from ctprune.errors import ConfigError, Interrupted, ManifestError, OutputError, SourceError, UnreadableError
+from ctprune.findings import Findings
+from ctprune.globs import glob_pattern
 from ctprune.manifest import (
     FILE_NAME,
     MANIFEST_VERSION,
     Manifest,
     Tally,
-    column_bytes,
-    read_metadata,
-    record_batch,
+    batches,
     schema,
     write_manifest,
 )
+from ctprune.parts import Parts
+from ctprune.reasons import shown_reason, shown_reasons
 from ctprune.run_lock import sole_writer
+from ctprune.stage_clock import StageClock
 
 if TYPE_CHECKING:
     from ctprune.deep_selection import DeepSelection
     from ctprune.pixel_selection import PixelSelection
 
 SUMMARY_NAME = "summary.json"
-
-#: What an interrupted run has read so far; the next run with the same options goes on from there.
-PARTIAL_NAME = "manifest.partial.parquet"
 
 #: Seconds per portion: progress is drawn and Ctrl-C answered between portions.
 _PORTION = 0.2
@@ -55,6 +57,7 @@ class Progress:
 
     Attributes:
         stage: `finding`, `reading`, `selecting`, `embedding`, `comparing` or `writing`.
+        slices: Slices to select among, while they are embedded or compared.
     """
 
     stage: str
@@ -66,6 +69,7 @@ class Progress:
     slices_read: int = 0
     files_reused: int = 0
     files_vanished: int = 0
+    slices: int = 0
     slices_embedded: int = 0
     slices_compared: int = 0
 
@@ -91,6 +95,7 @@ def reduce(
     intensity: str = "minmax",
     modality: str = "CT",
     volume_pattern: str | None = None,
+    exclude: Sequence[str] = (),
     max_slice_mb: int = 512,
     threads: int = 0,
     fail_first: bool = False,
@@ -116,6 +121,7 @@ def reduce(
         intensity: From Hounsfield units to grey.
         modality: DICOM Modality to read.
         volume_pattern: Takes the volume from image names.
+        exclude: Patterns of paths of files that are not read, such as `labelsTr/*`.
         max_slice_mb: Limit for one decoded slice in MiB.
         threads: Number of threads, 0 for one per core; the result does not depend on it.
         fail_first: Stop at the first file that cannot be read.
@@ -155,6 +161,7 @@ def reduce(
         intensity=intensity,
         modality=modality,
         volume_pattern=volume_pattern,
+        exclude=exclude if isinstance(exclude, str) else tuple(exclude),  # type: ignore[arg-type]
         max_slice_mb=max_slice_mb,
     )
     run = Reduction(
@@ -179,8 +186,7 @@ class Reduction:
     ) -> None:
         if download and (config.method != "deep" or config.weights is not None):
             raise ConfigError("--download belongs to --method deep without --weights")
-        if threads < 0:
-            raise ConfigError(f"--threads {threads}: expected 0 (one per core) or more")
+        check_threads(threads)
         self.config = config
         self.sources = _resolve(sources)
         self.out = None if out is None else Path(out)
@@ -189,17 +195,28 @@ class Reduction:
         self._deep: DeepSelection | None = None
         self._pixels: PixelSelection | None = None
         self.summary: dict[str, Any] = {}
+        self.findings = Findings()
+        self.removed: list[Path] = []
         self._progress = progress or (lambda _: None)
-        self._archive = _core.Archive(**config.reading(), threads=threads)
+        try:
+            self._archive = _core.Archive(**config.reading(), threads=threads)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        self._grouped: int | None = None
+        self._stages: StageClock | None = None
+        for glob in config.exclude:
+            self._archive.exclude(glob_pattern(glob), glob)
         self._threads = threads or os.cpu_count() or 1
         self._started = time.perf_counter()
+        self._parts: Parts | None = None
         if self.out is not None:
             _check_out(self.out, self.sources)
+            self._parts = Parts(self.out, self._archive, config.to_dict(), config.reading())
 
     def find(self) -> Progress:
         """Take over what an earlier run knew and list all files; reads no pixel."""
-        if self.out is not None:
-            self._take_over(self.out)
+        if self._parts is not None:
+            self._parts.take_over()
         for source in self.sources:
             if source.is_dir():
                 self._archive.add_source(str(source))
@@ -218,26 +235,40 @@ class Reduction:
             self.write()
             return Manifest.load(self.out)
         reading_seconds = self._find_read_and_select()
-        tally, batches = Tally(), list(self._batches())
-        for batch in batches:
-            tally.add(batch)
-        table = pa.Table.from_batches(batches, schema(self.config.hash_size))
+        tally = Tally()
+        table = pa.Table.from_batches(list(self._counted(tally)), schema(self.config.hash_size))
         self.summary = self._summarise(tally, reading_seconds)
         return Manifest(table=table, config=self.config.to_dict(), ctprune_version=_core.__version__)
 
     def write(self) -> None:
         """Do all steps and write the manifest and its summary, a few rows at a time."""
-        if self.out is None:
+        if self.out is None or self._parts is None:
             raise ConfigError("out is missing: name a folder for the manifest")
         check_writable(self.out)
+        done = False
         with sole_writer(self.out):
-            reading_seconds = self._find_read_and_select()
-            tally = Tally()
-            write_manifest(self.out / FILE_NAME, self._counted(tally), self.config.to_dict())
-            self.summary = self._summarise(tally, reading_seconds)
-            with replace_file(self.out / SUMMARY_NAME) as beside:
-                beside.write_text(json.dumps(self.summary, indent=2) + "\n")
-            (self.out / PARTIAL_NAME).unlink(missing_ok=True)
+            try:
+                self._parts.sweep()
+                reading_seconds = self._find_read_and_select()
+                tally = Tally()
+                outdated = [remove_report(self.out)]
+                write_manifest(self.out / FILE_NAME, self._counted(tally), self.config.to_dict())
+                outdated.append(remove_sweep(self.out, self.out / FILE_NAME))
+                self.removed = [file for file in outdated if file is not None]
+                self.summary = self._summarise(tally, reading_seconds)
+                with replace_file(self.out / SUMMARY_NAME) as beside:
+                    beside.write_text(json.dumps(self.summary, indent=2) + "\n")
+                done = True
+            except KeyboardInterrupt:
+                self._save_parts()
+                raise Interrupted(self._how_far()) from None
+            except BaseException:
+                # What ended it is what the user must know, not that a full disk takes no part either.
+                with suppress(OutputError):
+                    self._save_parts()
+                raise
+            finally:
+                self._parts.close(remove=done)
 
     def _find_read_and_select(self) -> float:
         """All steps before writing; returns the seconds until the last file was read."""
@@ -261,28 +292,17 @@ class Reduction:
             self._archive.group(self.config.order, self.config.volume_pattern)
             self._select()
         except KeyboardInterrupt:
-            raise Interrupted(self._save_partial()) from None
+            self._save_parts()
+            raise Interrupted(self._how_far()) from None
         self._report("writing")
         return reading_seconds
-
-    def _take_over(self, out: Path) -> None:
-        for name in (PARTIAL_NAME, FILE_NAME):
-            file = out / name
-            if not file.exists():
-                continue
-            earlier = read_metadata(file)
-            reading = {option: earlier["config"].get(option) for option in self.config.reading()}
-            if earlier["ctprune_version"] != _core.__version__ or reading != self.config.reading():
-                continue
-            parquet = pq.ParquetFile(file)
-            for batch in parquet.iter_batches(_ROWS_PER_BATCH):
-                self._archive.add_earlier(batch.num_rows, column_bytes(batch))
-            return
 
     def _read(self) -> None:
         more = True
         while more:
             more = self._archive.read(_PORTION)
+            if self._parts is not None:
+                self._parts.save_now_and_then()
             self._report("reading")
             if self.fail_first and self._archive.first_failure() is not None:
                 self._retry_with_pydicom()
@@ -291,21 +311,26 @@ class Reduction:
     def _stop_at_failure(self) -> None:
         failure = self._archive.first_failure()
         if failure is not None:
-            raise UnreadableError(f"{failure[0]}: {failure[1]}")
+            raise UnreadableError(f"{failure[0]}: {shown_reason(failure[1])}")
 
     def _retry_with_pydicom(self) -> None:
-        """What Rust refused may be readable by one of pydicom's decoders, if any is installed."""
-        failed = self._archive.failed_dicom()
-        if not failed:
+        """What Rust does not know may be known to one of pydicom's decoders, if any is installed."""
+        unsupported = self._archive.unsupported()
+        if not unsupported:
             return
-        from ctprune.pydicom_reader import read_slices
+        from ctprune.pydicom_reader import PydicomRefusal, read_slices
 
-        for file, path in failed:
-            slices = read_slices(
-                path, modality=self.config.modality, max_slice_bytes=self.config.max_slice_mb << 20
-            )
-            if slices:
-                self._archive.replace(file, slices)
+        config = self.config
+        for file, path in unsupported:
+            refused = None
+            try:
+                for slice_ in read_slices(path, modality=config.modality, max_slice_mb=config.max_slice_mb):
+                    self._archive.add_foreign(file, *slice_)
+            except PydicomRefusal as refusal:
+                refused = str(refusal)
+            self._archive.end_foreign(file, refused)
+            if self._parts is not None:
+                self._parts.save_now_and_then()
             self._report("reading")
 
     def _select(self) -> None:
@@ -325,45 +350,50 @@ class Reduction:
             whole_archive=config.scope == "dataset",
         )
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        lines = self._archive.lines()
-        for start in range(0, lines, _ROWS_PER_BATCH):
-            stop = min(start + _ROWS_PER_BATCH, lines)
-            yield record_batch(self._archive.columns(start, stop), stop - start, self.config.hash_size)
-
     def _counted(self, tally: Tally) -> Iterator[pa.RecordBatch]:
-        for batch in self._batches():
+        for batch in batches(self._archive, self._archive.lines(), self.config.hash_size, size=_ROWS_PER_BATCH):
             tally.add(batch)
+            self.findings.add(batch)
             yield batch
 
-    def _save_partial(self) -> str:
+    def _save_parts(self) -> None:
+        if self._parts is not None:
+            self._parts.save()
+
+    def _how_far(self) -> str:
         progress = self._archive.progress()
         done = f"interrupted after {progress['files_read']} of {progress['files_to_read']} files"
         if self.out is None or not progress["files_read"]:
             return f"{done}; nothing was written"
-        self._archive.group(self.config.order, None)
-        write_manifest(self.out / PARTIAL_NAME, self._batches(), self.config.to_dict())
         return f"{done}; the same command goes on from there"
 
     def _report_embedding(self, slices_embedded: int) -> None:
-        self._report("embedding", slices_embedded)
+        self._report("embedding", slices=self._slices_grouped(), slices_embedded=slices_embedded)
 
     def _report_comparing(self, slices_compared: int) -> None:
-        self._report("comparing", slices_compared=slices_compared)
+        self._report("comparing", slices=self._slices_grouped(), slices_compared=slices_compared)
 
-    def _report(self, stage: str, slices_embedded: int = 0, slices_compared: int = 0) -> Progress:
-        progress = Progress(
-            stage=stage,
-            slices_embedded=slices_embedded,
-            slices_compared=slices_compared,
-            **self._archive.progress(),
-        )
+    def _slices_grouped(self) -> int:
+        if self._grouped is None:
+            self._grouped = self._archive.volume_starts()[-1] if self._archive.volumes() else 0
+        return self._grouped
+
+    def _report(self, stage: str, **counts: int) -> Progress:
+        if self._stages is None:
+            self._stages = StageClock(began=self._started)
+        self._stages.report(stage)
+        progress = Progress(stage=stage, **counts, **self._archive.progress())
         self._progress(progress)
         return progress
 
     def _threshold(self) -> float | None:
         outside = self._deep or self._pixels
         return self._archive.threshold() if outside is None else outside.threshold
+
+    def _label_volumes(self) -> dict[str, Any]:
+        """NIfTI volumes that look like masks: how many, and the first file."""
+        found = self.findings.label_volumes()
+        return {"count": len(found), "first": found[0].path if found else None}
 
     def _summarise(self, tally: Tally, reading_seconds: float) -> dict[str, Any]:
         progress = self._archive.progress()
@@ -382,12 +412,14 @@ class Reduction:
             "volumes": self._archive.volumes(),
             "kept": tally.rows["kept"],
             "dropped": tally.rows["dropped"],
-            "skipped": tally.by_reason("skipped"),
-            "failed": tally.by_reason("failed"),
+            "skipped": shown_reasons(tally.by_reason("skipped")),
+            "failed": shown_reasons(tally.by_reason("failed")),
             "volumes_with": self._archive.oddities(),
+            "label_volumes": self._label_volumes(),
             "bytes_read": progress["bytes_read"],
             "seconds": round(seconds, 3),
             "reading_seconds": round(reading_seconds, 3),
+            "stage_seconds": {} if self._stages is None else self._stages.seconds(),
             "slices_per_second": round(progress["slices_read"] / reading_seconds, 1),
             "megabytes_per_second": round(progress["bytes_read"] / reading_seconds / 1e6, 1),
             "threads": self._threads,
@@ -406,7 +438,7 @@ def _resolve(sources: Sources) -> list[Path]:
     for source in given:
         path = Path(os.path.abspath(source))
         if not path.exists():
-            raise SourceError(f"{source}: no such file or folder")
+            raise SourceError(_not_there(os.fspath(source)))
         if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
             raise SourceError(f"{source}: the folder may not be read: check its permissions")
         paths.append(path)
@@ -417,6 +449,19 @@ def _resolve(sources: Sources) -> list[Path]:
             first, second = paths[min(place, other)], paths[max(place, other)]
             raise ConfigError(f"sources {first} and {second} overlap: name the outer one only")
     return paths
+
+
+def _not_there(source: str) -> str:
+    """What is wrong with a source that is no path of a file or folder."""
+    address = re.match(r"([a-z][a-z0-9+.-]+):/+(.*)", source, re.IGNORECASE)
+    if address is None:
+        return f"{source}: no such file or folder"
+    scheme, rest = address.groups()
+    # A path has lost one of the slashes by now.
+    return (
+        f"{scheme}://{rest}: expected a folder or file of this machine; addresses ({scheme}://) are not read: "
+        "download the data or mount them as a folder, and name that"
+    )
 
 
 def _within(inner: Path, outer: Path) -> bool:

@@ -8,6 +8,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.checksums import BlockChecksums, block_checksum
+
 
 class RowsFile:
     """An array of shape (n, *row_shape) on its way to disk; n is known when it is closed.
@@ -21,11 +23,14 @@ class RowsFile:
     """
 
     def __init__(self, file: Path, dtype: np.dtype[Any], row_shape: tuple[int, ...]) -> None:
+        self._path = file
         self._dtype = dtype
         self._row_shape = row_shape
         self._count = 0
+        self._checksums = BlockChecksums()
         self._file: BinaryIO = file.open("wb")
         self._write_header()
+        self._checksums.update(bytes(self._file.tell()))
 
     def __enter__(self) -> RowsFile:
         return self
@@ -40,8 +45,15 @@ class RowsFile:
 
     def append(self, rows: npt.NDArray[Any]) -> None:
         """Write these rows after the others."""
-        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
+        data = np.ascontiguousarray(rows, self._dtype).reshape(-1).view(np.uint8).data
+        self._file.write(data)
+        self._checksums.update(data)
         self._count += len(rows)
+
+    def checksums(self) -> str:
+        """Those of the whole file, once it is closed, as `ctprune.checksums.fits` takes them."""
+        self._checksums.replace_first(block_checksum(self._path, 0))
+        return self._checksums.text()
 
     def _write_header(self) -> None:
         descr = np.lib.format.dtype_to_descr(self._dtype)

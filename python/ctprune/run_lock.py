@@ -15,13 +15,15 @@ NAME = ".lock"
 if sys.platform == "win32":
     import msvcrt
 
-    def _take(descriptor: int) -> None:
+    def take(descriptor: int) -> None:
+        """Lock an open file for this process, or raise OSError: PermissionError where another holds it."""
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
 else:
     import fcntl
 
-    def _take(descriptor: int) -> None:
+    def take(descriptor: int) -> None:
+        """Lock an open file for this process, or raise OSError: BlockingIOError where another holds it."""
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -50,7 +52,7 @@ def _lock(file: Path) -> int:
         except OSError as error:
             raise OutputError(f"{file.parent}: cannot be written: {error.strerror or error}") from None
         try:
-            _take(descriptor)
+            take(descriptor)
         except (BlockingIOError, PermissionError):
             os.close(descriptor)
             raise InUseError(

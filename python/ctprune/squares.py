@@ -58,12 +58,12 @@ def path_of(line: dict[str, Any]) -> str:
 def _read_with_pydicom(
     line: dict[str, Any], out: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], config: dict[str, Any]
 ) -> Outcome:
-    from ctprune.pydicom_reader import read_slices
+    from ctprune.pydicom_reader import PydicomRefusal, read_slice
 
-    limit = config["max_slice_mb"] << 20
-    for info, pixels, slope, intercept in read_slices(
-        path_of(line), modality=config["modality"], max_slice_bytes=limit
-    ):
-        if info["frame"] == line["frame"]:
-            return _core.pack_decoded(pixels, slope, intercept, out, config["intensity"])
-    return 0, 0, "pydicom cannot read the slice any more"
+    try:
+        pixels, slope, intercept = read_slice(
+            path_of(line), line["frame"], modality=config["modality"], max_slice_mb=config["max_slice_mb"]
+        )
+    except PydicomRefusal as refusal:
+        return 0, 0, str(refusal)
+    return _core.pack_decoded(pixels, slope, intercept, out, config["intensity"])

@@ -1,17 +1,18 @@
 """The packed store: slices of a manifest, decoded once, as squares of one size in one memory-mapped array.
 
 No epoch of training parses a DICOM file again. A store is a folder of `pixels.npy` (n, side, side), `rows.npy`
-(the manifest's row of each slice) and `store.json`.
+(the manifest's row of each slice), `histogram.npy` (how many pixels have each value) and `store.json`, which has
+the checksums of all.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,23 +24,29 @@ import pyarrow.compute as pc
 
 from ctprune import _core
 from ctprune.atomic import check_free, replace_folder
+from ctprune.checksums import fits, seal, unseal
+from ctprune.config import check_threads
 from ctprune.errors import ConfigError, Interrupted, ManifestError, SourceError, StoreError
 from ctprune.manifest import Manifest, manifest_path
 from ctprune.rows_file import RowsFile
+from ctprune.run_lock import sole_writer
 from ctprune.squares import WHERE, Outcome, path_of, read_squares
 
 #: Version of the layout; other versions are refused.
-STORE_VERSION = 1
+STORE_VERSION = 3
 
 #: Added to Hounsfield units in stores of 16 bits.
 HU_OFFSET = _core.PNG_HU_OFFSET
 
 USES = ("kept", "all", "random")
 
-_ABOUT, _PIXELS, _ROWS = "store.json", "pixels.npy", "rows.npy"
+_ABOUT, _PIXELS, _ROWS, _HISTOGRAM = "store.json", "pixels.npy", "rows.npy", "histogram.npy"
 
 #: Bytes of pixels that are decoded at a time.
 _BATCH_BYTES = 64 << 20
+
+#: Slices whose values are counted at a time: numpy makes them 64 bits wide.
+_COUNTED = 16
 
 #: Called with the numbers of slices done and of all slices.
 StoreProgress: TypeAlias = Callable[[int, int], None]
@@ -96,9 +103,11 @@ class SliceStore:
         folder: Where it lies.
         pixels: Memory map, read-only, uint8 or uint16 of shape (n, side, side).
         rows: For each slice its row in the manifest's table, int64 of shape (n,).
+        histogram: How many pixels have each value, int64 of shape (256,) or (65536,).
         config: What it holds.
         intensity: How Hounsfield units became grey, as in the manifest; of no meaning for 16 bits.
         manifest_digest: `Manifest.digest()` of the manifest it was made from.
+        file_times: Digest of the times of change of all its files: after a change the slices are packed anew.
         mean: Mean of all pixels, as a fraction of the largest value of the type.
         std: Their standard deviation (of the population), likewise.
         left_out: Slices that could not be read, counted by reason.
@@ -107,9 +116,11 @@ class SliceStore:
     folder: Path
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
     rows: npt.NDArray[np.int64]
+    histogram: npt.NDArray[np.int64]
     config: StoreConfig
     intensity: str
     manifest_digest: str
+    file_times: str
     mean: float
     std: float
     left_out: dict[str, int] = field(default_factory=dict)
@@ -124,32 +135,59 @@ class SliceStore:
         return self.config.side
 
 
-def open_store(path: str | os.PathLike[str]) -> SliceStore:
+def open_store(path: str | os.PathLike[str], *, verify: bool = True, threads: int = 0) -> SliceStore:
     """Open the store in this folder.
+
+    Args:
+        path: The folder.
+        verify: Whether to read all pixels once and compare their checksums, at the speed of the disk or of some
+            4 GB/s per thread. The other files are compared always.
+        threads: Number of threads for that, 0 for one per core.
 
     Raises:
         StoreError: There is none, it is damaged, or its version is not this one's.
     """
     folder = Path(path)
+    about = _read_about(folder)
+    checksums = about.pop("checksums")
+    again = "build the store again"
     try:
-        about = json.loads((folder / _ABOUT).read_text())
-        version = about.pop("store_version")
-    except (OSError, ValueError, KeyError, AttributeError):
+        for name in (_ROWS, _HISTOGRAM, _PIXELS) if verify else (_ROWS, _HISTOGRAM):
+            if not fits(folder / name, checksums[name], threads=threads):
+                raise StoreError(f"{folder / name}: the file is damaged (its checksum does not fit): {again}")
+        config = StoreConfig(**about.pop("config"))
+        # Of a file that is too short it says so, and maps nothing: reading there would end the process.
+        pixels = np.load(folder / _PIXELS, mmap_mode="r")
+        rows = np.load(folder / _ROWS)
+        histogram = np.load(folder / _HISTOGRAM)
+        store = SliceStore(folder=folder, pixels=pixels, rows=rows, histogram=histogram, config=config, **about)
+    except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{folder}: the store is damaged ({error}): {again}") from None
+    if pixels.shape != (len(rows), config.side, config.side) or pixels.dtype != _dtype(config.depth):
+        raise StoreError(f"{folder / _PIXELS}: the store is damaged: {again}")
+    return store
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    file = folder / _ABOUT
+    try:
+        text = file.read_bytes()
+    except OSError:
         raise StoreError(f"{folder}: expected the folder of a packed store with {_ABOUT}, found none") from None
+    try:
+        about = unseal(text.decode())
+        version = about.pop("store_version")
+    except (ValueError, KeyError):
+        raise StoreError(
+            f"{file}: the file is damaged (its checksum does not fit): build the store again"
+        ) from None
     if version != STORE_VERSION:
         raise StoreError(
             f"{folder}: store version {version}, but this ctprune reads {STORE_VERSION}: build it again"
         )
-    try:
-        config = StoreConfig(**about.pop("config"))
-        pixels = np.load(folder / _PIXELS, mmap_mode="r")
-        rows = np.load(folder / _ROWS)
-        store = SliceStore(folder=folder, pixels=pixels, rows=rows, config=config, **about)
-    except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
-        raise StoreError(f"{folder}: the store is damaged ({error}): delete it and build it again") from None
-    if pixels.shape != (len(rows), config.side, config.side) or pixels.dtype != _dtype(config.depth):
-        raise StoreError(f"{folder}: the store is damaged: delete it and build it again")
-    return store
+    return about
 
 
 def build_store(
@@ -163,6 +201,8 @@ def build_store(
     out: str | os.PathLike[str] | None = None,
     threads: int = 0,
     progress: StoreProgress | None = None,
+    verify: bool = True,
+    note: Callable[[str], None] | None = None,
 ) -> SliceStore:
     """Decode slices of a manifest into a packed store, or open the store that is there already.
 
@@ -181,12 +221,15 @@ def build_store(
         out: Folder of the store; by default one in the run's folder. A store in it that does not fit is replaced.
         threads: Number of threads, 0 for one per core; the result does not depend on it.
         progress: Called a few times a second with the numbers of slices done and of all.
+        verify: Whether to compare all checksums of a store that is there already, see `open_store`.
+        note: Called with a sentence when a store is damaged and built again.
 
     Raises:
         ConfigError: An option cannot be used, or a `Manifest` comes without `out`.
         ManifestError: There is no manifest, or it has no such slice.
         SourceError: None of the slices can be read any more.
         OutputError: The folder holds something else, or cannot be written.
+        InUseError: Another process writes to the run's folder.
         Interrupted: Ctrl-C; nothing is left behind.
 
     >>> import ctprune, tempfile
@@ -199,8 +242,7 @@ def build_store(
     """
     barred = np.empty(0, np.int64) if without is None else np.unique(without).astype(np.int64)
     config = StoreConfig(use=use, side=side, depth=depth, seed=seed, without=_digest_of(barred))
-    if threads < 0:
-        raise ConfigError(f"--threads {threads}: expected 0 (one per core) or more")
+    check_threads(threads)
     if out is not None:
         folder = Path(out)
     elif isinstance(manifest, Manifest):
@@ -209,27 +251,44 @@ def build_store(
         folder = manifest_path(manifest).parent / config.folder_name
     if not isinstance(manifest, Manifest):
         manifest = Manifest.load(manifest)
-    digest = manifest.digest()
-    there = _fitting_store(folder, config, digest)
+    digests = manifest.digest(), _digest_of(pc.fill_null(manifest.table["file_mtime_ns"], 0).to_numpy())
+    there = _fitting_store(folder, config, digests, verify=verify, threads=threads, note=note)
     if there is not None:
         return there
     rows = _chosen_rows(manifest, config, barred)
-    with replace_folder(folder) as beside:
-        builder = _Builder(manifest, config, threads, progress or (lambda done, of: None))
-        builder.write(rows, beside, digest)
-    return open_store(folder)
+    # In the folder of a run, nobody else writes meanwhile.
+    with sole_writer(folder.parent) if out is None else nullcontext():
+        there = _fitting_store(folder, config, digests, verify=verify, threads=threads)
+        if there is not None:
+            return there
+        with replace_folder(folder) as beside:
+            builder = _Builder(manifest, config, threads, progress or (lambda done, of: None))
+            builder.write(rows, beside, digests)
+    return open_store(folder, verify=False)
 
 
-def _fitting_store(folder: Path, config: StoreConfig, digest: str) -> SliceStore | None:
+def _fitting_store(
+    folder: Path,
+    config: StoreConfig,
+    digests: tuple[str, str],
+    *,
+    verify: bool,
+    threads: int = 0,
+    note: Callable[[str], None] | None = None,
+) -> SliceStore | None:
     """The store that is there, if it is this one; refuses a folder that holds anything else than a store."""
     if not (folder / _ABOUT).is_file():
         check_free(folder)
         return None
     try:
-        store = open_store(folder)
-    except StoreError:
+        store = open_store(folder, verify=False)
+        if (store.config, store.manifest_digest, store.file_times) != (config, *digests):
+            return None
+        return open_store(folder, threads=threads) if verify else store
+    except StoreError as error:
+        if note is not None:
+            note(f"{error}, which is done now")
         return None
-    return store if (store.config, store.manifest_digest) == (config, digest) else None
 
 
 def _digest_of(rows: npt.NDArray[np.int64]) -> str:
@@ -261,9 +320,10 @@ class _Builder:
         self._progress = progress
         self._left_out: Counter[str] = Counter()
         self._sum = self._sum_of_squares = 0
+        self._histogram = np.zeros(2**config.depth, np.int64)
         self._stamps: dict[str, tuple[int, int] | None] = {}
 
-    def write(self, rows: npt.NDArray[np.int64], folder: Path, digest: str) -> None:
+    def write(self, rows: npt.NDArray[np.int64], folder: Path, digests: tuple[str, str]) -> None:
         """Fill the folder with these rows of the manifest."""
         packed: list[npt.NDArray[np.int64]] = []
         done = 0
@@ -272,7 +332,7 @@ class _Builder:
             try:
                 for batch in self._batches(rows):
                     squares, good = self._read(batch, done, len(rows))
-                    pixels.append(squares[good])
+                    self._write(squares[good], pixels)
                     packed.append(batch[good])
                     done += len(batch)
             except KeyboardInterrupt:
@@ -281,8 +341,14 @@ class _Builder:
         if not len(kept):
             reason = self._left_out.most_common(1)[0][0]
             raise SourceError(f"none of {len(rows)} slices could be read for the packed store: {reason}")
-        np.save(folder / _ROWS, kept)
-        (folder / _ABOUT).write_text(json.dumps(self._about(len(kept), digest), indent=2) + "\n")
+        with RowsFile(folder / _ROWS, np.dtype("<i8"), ()) as packed_rows:
+            packed_rows.append(kept)
+        with RowsFile(folder / _HISTOGRAM, np.dtype("<i8"), ()) as histogram:
+            histogram.append(self._histogram)
+        files = {_PIXELS: pixels, _ROWS: packed_rows, _HISTOGRAM: histogram}
+        checksums = {name: file.checksums() for name, file in files.items()}
+        about = self._about(len(kept), digests) | {"checksums": checksums}
+        (folder / _ABOUT).write_text(seal(about))
 
     def _batches(self, rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
         size = max(1, _BATCH_BYTES // (self._config.side**2 * self._config.depth // 8))
@@ -306,6 +372,12 @@ class _Builder:
         good = np.fromiter((self._take(*pair) for pair in zip(lines, outcomes, strict=True)), np.bool_)
         self._progress(done + len(batch), total)
         return squares, good
+
+    def _write(self, squares: npt.NDArray[Any], pixels: RowsFile) -> None:
+        pixels.append(squares)
+        for start in range(0, len(squares), _COUNTED):
+            values = squares[start : start + _COUNTED].ravel()
+            self._histogram += np.bincount(values, minlength=len(self._histogram))
 
     def _take(self, line: dict[str, Any], outcome: Outcome) -> bool:
         """Count a slice in, or out."""
@@ -331,7 +403,7 @@ class _Builder:
                 self._stamps[path] = None
         return self._stamps[path]
 
-    def _about(self, slices: int, digest: str) -> dict[str, Any]:
+    def _about(self, slices: int, digests: tuple[str, str]) -> dict[str, Any]:
         count = slices * self._config.side**2
         largest = 2**self._config.depth - 1
         variance = count * self._sum_of_squares - self._sum**2
@@ -339,7 +411,8 @@ class _Builder:
             "store_version": STORE_VERSION,
             "config": asdict(self._config),
             "intensity": self._manifest.config["intensity"],
-            "manifest_digest": digest,
+            "manifest_digest": digests[0],
+            "file_times": digests[1],
             "mean": self._sum / (count * largest),
             # From whole numbers, so no digit is lost to the difference.
             "std": math.sqrt(variance / (count * largest) ** 2),

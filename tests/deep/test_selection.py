@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 import torch
 
 import ctprune
+from ctprune import pace
 from ctprune.backbone import create_backbone, save_backbone
 from ctprune.deep import Embedder
-from ctprune.embeddings import embed_slices
+from ctprune.embeddings import embed_slices, kept_embeddings, part_folders
 from tests.conftest import Cli
 
 
@@ -91,6 +93,40 @@ def test_embeddings_are_reused_for_unchanged_files(small: Path, weights: Path, t
     assert summary(tmp_path / "run")["embeddings"]["slices_reused"] == 0
 
 
+def test_embeddings_of_another_precision_are_not_mixed_in(
+    run: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ctprune.Manifest.load(run).config
+    lines = slices(ctprune.Manifest.load(run))[:3]
+    embedder = Embedder(weights)
+    # The name alone: what a GPU's arithmetic gives does not matter here.
+    monkeypatch.setattr(embedder, "_autocast", nullcontext)
+    reused = []
+    for precision in ("fp32", "fp32", "bf16"):
+        embedder.precision = precision
+        reused.append(embed_slices(lambda _: iter([lines]), embedder, config, out=tmp_path).reused)
+    assert reused == [0, 3, 0]
+
+
+def test_one_flipped_bit_is_one_sentence_that_names_the_file(run: Path, weights: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "embeddings", tmp_path / "embeddings")
+    config = ctprune.Manifest.load(run).config
+    lines = slices(ctprune.Manifest.load(run))
+    random = np.random.default_rng(0)
+    for file in sorted((tmp_path / "embeddings").iterdir()):
+        whole = file.read_bytes()
+        for bit in (66, 700, *random.integers(0, 8 * len(whole), 10)):
+            damaged = bytearray(whole)
+            damaged[bit // 8] ^= 1 << bit % 8
+            file.write_bytes(damaged)
+            with pytest.raises(ctprune.StoreError, match=f"{file.name}: the file is damaged"):
+                kept_embeddings(lambda _: iter([lines]), config, out=tmp_path)
+        file.write_bytes(whole)
+    found = kept_embeddings(lambda _: iter([lines]), config, out=tmp_path)
+    assert found is not None
+    assert found[0].reused == len(lines)
+
+
 def test_ctrl_c_keeps_what_is_embedded(run: Path, weights: Path, tmp_path: Path) -> None:
     config = ctprune.Manifest.load(run).config
     lines = slices(ctprune.Manifest.load(run))
@@ -116,6 +152,51 @@ def test_ctrl_c_keeps_what_is_embedded(run: Path, weights: Path, tmp_path: Path)
 
 def _interrupt(_: int) -> None:
     raise KeyboardInterrupt
+
+
+def test_what_is_embedded_is_saved_while_it_goes_on(
+    run: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "SHORTEST", 0.0)
+    monkeypatch.setattr(pace, "LONGEST", 0.0)
+    config = ctprune.Manifest.load(run).config
+    lines = slices(ctprune.Manifest.load(run))
+    saved: list[int] = []
+
+    def look(done: int) -> None:
+        saved.append(len(part_folders(tmp_path)))
+        if done == 5:
+            # As much as is left of a process that was killed here, and of a disk that then lost a bit.
+            shutil.copytree(tmp_path / "parts", tmp_path / "killed" / "parts")
+
+    def one_by_one(_: int) -> Any:
+        return ([line] for line in lines)
+
+    embedder = Embedder(weights)
+    embed_slices(one_by_one, embedder, config, out=tmp_path, progress=look)
+    assert saved[:5] == [0, 1, 2, 3, 4]
+    assert part_folders(tmp_path) == []
+    damaged = part_folders(tmp_path / "killed")[1] / "embeddings.npy"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    again = embed_slices(one_by_one, embedder, config, out=tmp_path / "killed")
+    assert (again.reused, again.made) == (3, len(lines) - 3)
+    whole = np.load(tmp_path / "embeddings" / "embeddings.npy")
+    np.testing.assert_array_equal(again.embeddings, whole)
+
+
+def test_an_error_keeps_what_is_embedded(run: Path, weights: Path, tmp_path: Path) -> None:
+    config = ctprune.Manifest.load(run).config
+    lines = slices(ctprune.Manifest.load(run))
+
+    def fail(_: int) -> Any:
+        yield from ([line] for line in lines[:4])
+        raise RuntimeError("the GPU is out of memory")
+
+    embedder = Embedder(weights)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        embed_slices(fail, embedder, config, out=tmp_path)
+    done = embed_slices(lambda _: iter([lines]), embedder, config, out=tmp_path)
+    assert done.reused == 3
 
 
 def test_a_slice_that_vanished_is_kept_and_counted(run: Path, weights: Path, tmp_path: Path) -> None:

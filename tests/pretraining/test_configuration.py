@@ -7,6 +7,8 @@ import pytest
 
 import ctprune
 from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.optimizers import rate_factor
+from ctprune.pretraining.presets import is_transformer
 from ctprune.pretraining.view_config import WindowConfig
 
 
@@ -22,6 +24,13 @@ from ctprune.pretraining.view_config import WindowConfig
         ({"settings": {"prototype": 3}}, "not a setting of SwavSettings"),
         ({"settings": {"temperature": 0}}, "expected a number above 0"),
         ({"method": "mocov2", "batch_size": 24}, "expected a multiple of the batch size 24"),
+        ({"batch_size": 24, "settings": {"queue": 64}}, "expected a multiple of the batch size 24"),
+        ({"rate_scaling": "cubic"}, "expected one of linear, sqrt, none"),
+        ({"final_weight_decay": -1}, "expected 0 to"),
+        ({"optimizer": "lars", "final_weight_decay": 0}, "switches off the scaling"),
+        ({"probe_patient_pattern": "p1"}, "expected one group in parentheses, found 0"),
+        ({"probe_patient_pattern": "("}, "--probe-patient-pattern"),
+        ({"keep_checkpoints": 0}, "expected a whole number, 1 or more"),
         ({"method": "byol", "views": {"crops": [{"count": 3, "size": 32}]}}, "takes 2 views"),
         ({"views": {"window": {"center": 40}}}, "views.window needs Hounsfield units"),
     ],
@@ -34,7 +43,8 @@ def test_options_that_cannot_be_used(options: dict[str, Any], expected: str) -> 
 def test_presets_and_files_make_a_configuration(tmp_path: Path) -> None:
     paper = PretrainConfig.resolve({})
     assert (paper.epochs, paper.batch_size, paper.optimizer, paper.warmup_epochs) == (800, 128, "lars", 10)
-    assert (paper.learning_rate, paper.start_learning_rate, paper.final_learning_rate) == (0.15, 0.3, 0.00015)
+    # The reference's program goes from 0 to 0.15 at a batch of 128, and back to 0.
+    assert (paper.learning_rate, paper.start_learning_rate, paper.final_learning_rate) == (0.3, 0.0, 0.0)
     assert [(crop.count, crop.size, crop.scale) for crop in paper.views.crops] == [
         (2, 224, (0.9, 1.0)),
         (6, 96, (0.1, 0.33)),
@@ -54,6 +64,7 @@ def test_presets_and_files_make_a_configuration(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
+        # The rates that are used at this batch are the references'.
         ("swav", (128, "lars", 0.15, 1e-6, True)),
         ("mocov2", (128, "sgd", 0.015, 1e-4, True)),
         ("byol", (64, "adam", 1e-3, 1.5e-6, True)),
@@ -63,8 +74,8 @@ def test_presets_and_files_make_a_configuration(tmp_path: Path) -> None:
 )
 def test_the_paper_preset_is_the_reference_s_or_the_paper_s(method: str, expected: tuple[Any, ...]) -> None:
     config = PretrainConfig.resolve({"method": method})
-    found = (config.batch_size, config.optimizer, config.learning_rate, config.weight_decay, config.decay_biases)
-    assert found == expected
+    rate = rate_factor(config, 1) * config.learning_rate
+    assert (config.batch_size, config.optimizer, rate, config.weight_decay, config.decay_biases) == expected
     assert PretrainConfig.from_dict(config.to_dict()) == config
 
 
@@ -85,3 +96,33 @@ def test_hounsfield_units_are_seen_through_a_window() -> None:
     assert PretrainConfig.resolve({}).views.window is None
     with pytest.raises(ctprune.ConfigError, match=r"--depth 16 needs views\.window"):
         PretrainConfig(depth=16)
+
+
+def test_dino_clips_gradients_and_has_a_schedule_of_weight_decay() -> None:
+    short = (0.04, 0.4, 3.0)
+    for name, values in {"paper": (1e-4, 1e-4, 3.0), "vit": short, "small": short, "smoke": short}.items():
+        config = PretrainConfig.resolve({"method": "dino"}, preset_name=name)
+        assert (config.weight_decay, config.final_weight_decay, config.clip_gradients) == values
+        other = PretrainConfig.resolve({"method": "swav"}, preset_name=name)
+        assert (other.final_weight_decay, other.clip_gradients) == (None, 0.0)
+
+
+@pytest.mark.parametrize("method", ["swav", "mocov2", "byol", "simclr", "dino"])
+def test_transformers_get_adamw_and_what_their_papers_took(method: str) -> None:
+    by_backbone = PretrainConfig.resolve({"method": method, "backbone": "vit_small_patch16_224"})
+    assert by_backbone == PretrainConfig.resolve({"method": method}, preset_name="vit")
+    assert (by_backbone.optimizer, by_backbone.decay_biases) == ("adamw", False)
+    expected = (5e-4, 0.04, 10) if method == "dino" else (1.5e-4, 0.1, 40)
+    assert (by_backbone.learning_rate, by_backbone.weight_decay, by_backbone.warmup_epochs) == expected
+    # What is asked for goes first, and a network without attention keeps the paper's.
+    assert PretrainConfig.resolve({"backbone": "deit_tiny_patch16_224", "optimizer": "sgd"}).optimizer == "sgd"
+    assert PretrainConfig.resolve({"method": "swav", "backbone": "convnext_atto"}).optimizer == "lars"
+
+
+def test_transformers_are_told_by_their_names() -> None:
+    timm = pytest.importorskip("timm")
+    found = {name for name in timm.list_models() if is_transformer(name)}
+    known = set(timm.list_models(["vit_*", "deit*", "swin*", "beit*", "eva*", "cait*", "xcit*"]))
+    assert known <= found
+    for family in ("resnet", "convnext", "efficientnet", "regnet", "densenet", "mobilenet", "vgg"):
+        assert not {name for name in found if name.startswith(family)}

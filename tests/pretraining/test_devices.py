@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,11 +13,16 @@ from safetensors.torch import load_file
 
 import ctprune
 from ctprune.backbone import create_backbone
+from ctprune.pretraining.checkpoints import newest_checkpoint
+from ctprune.pretraining.launch import Launch
 from ctprune.pretraining.methods import METHODS, create_method, in_step
 from ctprune.pretraining.peers import Peers
+from ctprune.pretraining.quick import quick_gpu
 from ctprune.pretraining.run import Pretraining
-from tests.pretraining.rank import VIEWS, one_step, without_batchnorm, work
-from tests.pretraining.tiny import Flat, stopped_after, tiny, views_of
+from ctprune.pretraining.view_transforms import full_precision
+from tests.pretraining.rank import LATER, VIEWS, one_step, queued, without_batchnorm, work
+from tests.pretraining.test_launch import BATCH_JOB
+from tests.pretraining.tiny import START, Flat, stopped_after, tiny, views_of
 
 
 @pytest.mark.slow
@@ -27,6 +34,9 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path) -> 
         assert found.keys() == expected.keys()
         for key, value in expected.items():
             assert torch.allclose(found[key], value, rtol=1e-4, atol=1e-6), (name, key)
+    found = torch.load(tmp_path / "swav with a queue.pt", weights_only=True)
+    for key, value in one_step(queued(), views_of(VIEWS["swav"]), LATER).items():
+        assert torch.allclose(found[key], value, rtol=1e-4, atol=1e-6), key
 
 
 @pytest.mark.slow
@@ -34,6 +44,9 @@ def test_two_processes_train_stop_and_resume_to_the_same_bits(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny("mocov2", devices=2, batch_size=4, steps=6, log_every=2, settings={"queue": 64})
+    # As in a batch job of Slurm, which asks for one task and whose script starts no step.
+    for name, value in BATCH_JOB.items():
+        monkeypatch.setenv(name, value)
     before = dict(os.environ)
     whole = ctprune.pretrain(run, out=tmp_path / "whole", config=config)
     assert os.environ == before
@@ -44,8 +57,7 @@ def test_two_processes_train_stop_and_resume_to_the_same_bits(
     parts = Pretraining(run, tmp_path / "parts", config, resume=True).carry_out()
     assert parts.summary["final_loss"] == whole.summary["final_loss"]
     full, other = (
-        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["module"]
-        for name in ("whole", "parts")
+        newest_checkpoint(tmp_path / name / "checkpoints", print)[1]["module"] for name in ("whole", "parts")
     )
     assert all(torch.equal(full[name], other[name]) for name in full)
     # One process writes: a line for the steps, one for the end of the epoch.
@@ -64,7 +76,7 @@ def test_a_process_that_ends_early_is_one_sentence(tmp_path: Path) -> None:
     order = {"run": "nothing", "out": str(tmp_path / "pre"), "config": tiny().to_dict(), "resume": False}
 
     def lose_the_other() -> None:
-        with Peers(2, order) as peers:
+        with Peers(Launch(devices=2), order) as peers:
             peers._processes[0][0].wait()
             raise RuntimeError("Connection closed by peer")
 
@@ -78,6 +90,34 @@ def test_batchnorm_sees_all_devices_where_the_paper_has_it_so() -> None:
         kinds = {type(part) for part in method.modules() if "BatchNorm" in type(part).__name__}
         expected = {torch.nn.BatchNorm2d} if name == "mocov2" else {torch.nn.SyncBatchNorm}
         assert kinds == expected
+
+
+@pytest.mark.parametrize(("name", "alike"), [("mocov2", 2), ("swav", 1), ("dino", 1), ("byol", 0)])
+def test_what_all_devices_have_alike_is_not_sent_at_each_step(
+    name: str, alike: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    broadcast = torch.distributed._broadcast_coalesced
+
+    def watched(group: Any, tensors: list[torch.Tensor], *rest: Any) -> None:
+        sent.extend(tensor.data_ptr() for tensor in tensors)
+        broadcast(group, tensors, *rest)
+
+    monkeypatch.setattr(torch.distributed, "_broadcast_coalesced", watched)
+    torch.manual_seed(0)
+    method = queued() if name == "swav" else create_method(tiny(name), Flat())
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        wrapped = torch.nn.parallel.DistributedDataParallel(method)
+        sent.clear()
+        wrapped(views_of(VIEWS[name]), START)
+    finally:
+        torch.distributed.destroy_process_group()
+    buffers = {buffer_name: buffer.data_ptr() for buffer_name, buffer in method.named_buffers()}
+    assert len(method.alike) == alike
+    kept = {address for buffer_name, address in buffers.items() if buffer_name not in method.alike}
+    # What BatchNorm has seen is sent, as each device sees its own slices.
+    assert set(sent) == kept
 
 
 def test_a_queue_must_take_the_batches_of_all_devices(run: Path, tmp_path: Path) -> None:
@@ -100,16 +140,65 @@ def test_bf16_trains_on_a_cpu(method: str, run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_compiled_equals_uncompiled(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["simclr", "dino"])
+def test_compiled_equals_uncompiled(
+    method: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Compiling a ResNet takes minutes on a slow machine.
     monkeypatch.setattr(Pretraining, "_create_backbone", lambda _: Flat())
     losses = []
     for compiled in (False, True):
-        config = tiny("simclr", compile=compiled, steps=2, epochs=1)
+        config = tiny(method, compile=compiled, steps=2, epochs=1)
         losses.append(ctprune.pretrain(run, out=tmp_path / str(compiled), config=config).summary["final_loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     weights = load_file(tmp_path / "True/backbone.safetensors")
     assert set(weights) == {"layer.weight", "layer.bias"}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("swav", 2), ("dino", 3), ("byol", 2), ("mocov2", 2), ("simclr", 1)]
+)
+def test_student_and_teacher_are_compiled_once_for_each_size_of_crop(
+    name: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    method = create_method(tiny(name), Flat())
+    shapes: list[tuple[Any, ...]] = []
+
+    def look(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        shapes.extend(tuple(tensor.shape) for tensor in inputs if tensor.ndim == 4)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=look))
+    method.compile_networks()
+    sides = [16, 16, 8, 8][: VIEWS[name]]
+    for step in range(3):
+        moment = START._replace(step=step)
+        method.before_step(moment)
+        method([torch.randn(8, 1, side, side) for side in sides], moment).loss.backward()
+        method.after_step(moment)
+    assert len(shapes) == expected
+    # Whole numbers: no size is left open.
+    assert all(type(length) is int for shape in shapes for length in shape)
+
+
+def test_a_gpu_is_set_up_for_the_training_alone() -> None:
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+
+    def now() -> tuple[str, bool]:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+
+    with quick_gpu(torch.device("cuda"), mixed=True):
+        assert now() == ("high", True)
+        with full_precision(torch.device("cpu")):
+            # Torch has two ways to say it, and fails where they differ.
+            assert (now()[0], torch.backends.cuda.matmul.allow_tf32) == ("highest", False)
+        assert now() == ("high", True)
+    with quick_gpu(torch.device("cuda"), mixed=False):
+        assert now() == (before[0], True)
+    with quick_gpu(torch.device("cpu"), mixed=True):
+        assert now() == before
+    assert now() == before
 
 
 def test_fp16_needs_a_gpu(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

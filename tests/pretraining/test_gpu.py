@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import ctprune
 from ctprune.pretraining.methods import METHODS
+from ctprune.pretraining.optimizers import create_optimizer
 from ctprune.pretraining.run import Pretraining
+from ctprune.pretraining.training import Training
+from tests.pretraining.test_optimizers import start, stepped
 from tests.pretraining.tiny import stopped_after, tiny
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
@@ -40,6 +44,35 @@ def test_compiled_trains(run: Path, tmp_path: Path) -> None:
         run, out=tmp_path / "pre", config=tiny(precision="32", steps=1, compile=True)
     ).summary
     assert compiled["final_loss"] == pytest.approx(plain["final_loss"], rel=1e-2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_step_waits_for_the_gpu(
+    method: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_step = Training._one_step
+
+    def watched(training: Training, *args: Any) -> None:
+        # The first step asks for memory and tries algorithms.
+        torch.cuda.set_sync_debug_mode("error" if training.step else "default")
+        try:
+            one_step(training, *args)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(Training, "_one_step", watched)
+    ctprune.pretrain(run, out=tmp_path / "pre", config=tiny(method, precision="bf16", steps=3, log_every=5))
+
+
+@pytest.mark.parametrize("name", ["lars", "sgd", "adam", "adamw"])
+def test_optimizers_take_the_same_steps_as_on_a_cpu(name: str) -> None:
+    config = tiny(optimizer=name, decay_biases=True, weight_decay=0.1)
+    here, there = torch.nn.ParameterList(start()), torch.nn.ParameterList(start()).to("cuda")
+    expected = stepped(create_optimizer(config, here), list(here))
+    found = stepped(create_optimizer(config, there, fused=True), list(there))
+    for one, other in zip(found, expected, strict=True):
+        for own, of_cpu in zip(one, other, strict=True):
+            torch.testing.assert_close(own.cpu(), of_cpu, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")

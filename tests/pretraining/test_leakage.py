@@ -4,13 +4,20 @@ import dataclasses
 import json
 import os
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import ctprune
 from ctprune.backbone import backbone_metadata
+from ctprune.export import ExportConfig, export_kept
 from ctprune.pretraining.leakage import excluded_rows
+from ctprune.pretraining.probe import Probe
+from tests.labelled import write
 from tests.pretraining.tiny import tiny
 
 
@@ -43,6 +50,25 @@ def test_exclusion_equals_comparing_every_pair(run: Path, tmp_path: Path) -> Non
         excluded_rows(manifest, [test_set], threshold=65)
 
 
+def test_images_of_a_medmnist_file_are_compared_with(run: Path, tmp_path: Path) -> None:
+    """The pictures of slices in such a file find those slices, as the same pictures in a folder do."""
+    manifest = ctprune.Manifest.load(run)
+    pictures = tmp_path / "pictures"
+    export_kept(manifest, ExportConfig(mode="png", folder=pictures))
+    chosen = sorted(pictures.rglob("*.png"))[:6]
+    images = [np.asarray(Image.open(file).convert("L").resize((96, 96))) for file in chosen]
+    np.savez(tmp_path / "organs.npz", train_images=np.stack(images[:4]), test_images=np.stack(images[4:]))
+    (tmp_path / "same").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "same" / f"{number}.png")
+    found = excluded_rows(manifest, [tmp_path / "organs.npz"], threshold=6)
+    assert found.rows.tolist() == excluded_rows(manifest, [tmp_path / "same"], threshold=6).rows.tolist()
+    assert len(found.rows)
+    np.savez(tmp_path / "other.npz", labels=np.arange(3))
+    with pytest.raises(ctprune.SourceError, match=r"other.npz: expected a MedMNIST file"):
+        excluded_rows(manifest, [tmp_path / "other.npz"])
+
+
 @pytest.mark.slow
 def test_excluded_slices_do_not_train_and_the_probe_is_logged(archive: Path, run: Path, tmp_path: Path) -> None:
     probe = tmp_path / "probe"
@@ -62,3 +88,39 @@ def test_excluded_slices_do_not_train_and_the_probe_is_logged(archive: Path, run
     assert 0 <= facts["knn_accuracy"] <= 1
     weights = backbone_metadata(tmp_path / "pre/backbone.safetensors")
     assert str(tmp_path) not in json.dumps(weights)
+
+
+@pytest.mark.parametrize(
+    ("images", "pattern"),
+    [
+        # By the pattern, whatever the class.
+        ({"a/p1_1.png": 1, "b/p1_2.png": 1, "a/p2_1.png": 2}, r"^(p\d)_"),
+        # By folders below those of the classes, else each for itself.
+        ({"a/x/1.png": 1, "a/x/2.png": 1, "b/x/3.png": 2, "b/4.png": 3, "b/5.png": 4}, None),
+    ],
+)
+def test_the_probe_knows_patients(run: Path, tmp_path: Path, images: dict[str, int], pattern: str | None) -> None:
+    for number, name in enumerate(images):
+        write(tmp_path / "probe" / name, ill=name.startswith("a"), number=number)
+    store = ctprune.build_store(run, side=32)
+    found = Probe(tmp_path / "probe", store, window=None, mean=0.2, std=0.2, patient_pattern=pattern)
+    patients = dict(zip(sorted(images), found._patients.tolist(), strict=True))
+    for one, other in combinations(images, 2):
+        assert (patients[one] == patients[other]) == (images[one] == images[other])
+
+
+def test_studies_stand_for_patients_and_mistakes_are_one_sentence(run: Path, tmp_path: Path) -> None:
+    rows = ctprune.Manifest.load(run).kept().to_pylist()
+    for number, row in enumerate(rows[:: len(rows) // 8]):
+        folder = tmp_path / "probe" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        os.link(Path(row["source"], row["path"]), folder / f"{number}.dcm")
+    store = ctprune.build_store(run, side=32)
+    options: dict[str, Any] = {"window": None, "mean": 0.2, "std": 0.2}
+    found = Probe(tmp_path / "probe", store, **options)
+    studies = {row["study_instance_uid"] for row in rows[:: len(rows) // 8]}
+    assert len(set(found._patients.tolist())) == len(studies)
+    with pytest.raises(ctprune.ConfigError, match="matches no file's name"):
+        Probe(tmp_path / "probe", store, **options, patient_pattern="(Meier)")
+    with pytest.raises(ctprune.SourceError, match="expected images of at least two patients, found one"):
+        Probe(tmp_path / "probe", store, **options, patient_pattern=r"\d(\.)dcm")

@@ -89,3 +89,14 @@ def test_weights_and_biases_is_not_installed(run: Path, tmp_path: Path, monkeypa
     with pytest.raises(ctprune.ConfigError, match=r"--wandb needs Weights & Biases.*pip install wandb"):
         ctprune.pretrain(run, out=tmp_path / "pre", config=tiny(wandb=True))
     assert not (tmp_path / "pre").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_one_sentence_that_names_the_log(tmp_path: Path) -> None:
+    records = Records(tmp_path, [])
+    file = tmp_path / "logs/metrics.csv"
+    file.unlink()
+    file.symlink_to("/dev/full")
+    with pytest.raises(ctprune.OutputError, match=r"metrics\.csv: cannot be written: No space left on device"):
+        records.add({"step": 1, "loss": 0.5})
+    records.close()

@@ -6,9 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightly.loss import NTXentLoss
+from lightly.models.modules.memory_bank import MemoryBankModule
+from torch import Tensor
 
-from ctprune.pretraining.methods import Moment
-from tests.pretraining.tiny import START, flat, number, unit, views_of
+from ctprune.pretraining.methods import Moment, create_method
+from ctprune.pretraining.methods.key_queue import KeyQueue
+from ctprune.pretraining.methods.simclr import nt_xent
+from tests.pretraining.tiny import START, Flat, flat, number, tiny, unit, views_of
 
 
 def test_swav_equals_a_loop_from_the_paper() -> None:
@@ -38,6 +43,64 @@ def test_swav_equals_a_loop_from_the_paper() -> None:
                 logarithms = logits - np.log(np.exp(logits).sum())
                 total -= float((code * logarithms).sum()) / len(shares) / 3 / 2
     assert found.item() == pytest.approx(total, rel=1e-4)
+
+
+def test_swav_s_queue_equals_a_loop_from_the_paper() -> None:
+    torch.manual_seed(0)
+    config = tiny(
+        "swav", settings={"queue": 24, "queue_epochs": 2, "prototypes": 32, "hidden": 128, "projection": 64}
+    )
+    method: Any = create_method(config, Flat())
+    settings: Any = config.settings
+    plain, _ = flat("swav")
+    plain.load_state_dict({name: value for name, value in method.state_dict().items() if name != "queue"})
+    seen: list[list[Tensor]] = [[], []]
+    # Steps 0 to 2 fill the queue of 24 with batches of 8; from step 3 and from epoch 2 on it is used.
+    for step, epoch, used in (
+        (0, 0, False),
+        (1, 2, False),
+        (2, 2, False),
+        (3, 1, False),
+        (4, 2, True),
+        (5, 3, True),
+    ):
+        views = views_of(4, seed=step)
+        moment = Moment(epoch=epoch, step=step, steps=10)
+        method.before_step(moment)
+        plain.before_step(moment)
+        found, without = number(method(views, moment).loss), number(plain(views, moment).loss)
+        features = torch.cat([method.backbone(view.expand(-1, 3, -1, -1)) for view in views])
+        projections = torch.nn.functional.normalize(method.head(features), dim=1).detach().view(4, 8, -1)
+        if not used:
+            assert found == pytest.approx(without, rel=1e-6)
+        else:
+            assert found == pytest.approx(_swapped(method, projections, seen, settings), rel=1e-4)
+            assert abs(found - without) > 1e-4
+        for crop in (0, 1):
+            # The newest come first, in the order of the batch.
+            seen[crop] = [*projections[crop], *seen[crop]][:24]
+            stored = method.queue[crop][: len(seen[crop])]
+            assert torch.allclose(stored, torch.stack(seen[crop]), atol=1e-5)
+
+
+def _swapped(method: Any, projections: Tensor, queue: list[list[Tensor]], settings: Any) -> float:
+    """The loss of a batch whose codes come from batch and queue together: projections of shape (views, n, d)."""
+    prototypes = method.prototypes.weight
+    total = 0.0
+    for coding in (0, 1):
+        together = [*projections[coding], *queue[coding]]
+        shares = np.exp(np.array([[number(z @ c) for c in prototypes] for z in together]) / settings.epsilon)
+        for _ in range(settings.sinkhorn_iterations):
+            shares /= shares.sum(axis=0, keepdims=True) * shares.shape[1]
+            shares /= shares.sum(axis=1, keepdims=True) * shares.shape[0]
+        shares *= shares.shape[0]
+        for other in range(len(projections)):
+            if other == coding:
+                continue
+            for code, z in zip(shares[:8], projections[other], strict=True):
+                logits = np.array([number(z @ c) for c in prototypes]) / settings.temperature
+                total -= float((code * (logits - np.log(np.exp(logits).sum()))).sum()) / 8 / 3 / 2
+    return total
 
 
 def test_mocov2_equals_a_loop_and_keeps_its_keys() -> None:
@@ -122,3 +185,26 @@ def test_dino_equals_a_loop_and_moves_its_centre() -> None:
     assert found.item() == pytest.approx(total, rel=1e-4)
     moved = settings.center_momentum * center + (1 - settings.center_momentum) * teacher.mean(dim=(0, 1))
     assert torch.allclose(method.loss.center[0, 0], moved, atol=1e-6)
+
+
+def test_simclr_s_loss_and_gradient_equal_lightly_s() -> None:
+    generator = torch.Generator().manual_seed(0)
+    ours = torch.randn(2, 16, 8, generator=generator).requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    found, expected = nt_xent(*ours, temperature=0.1), NTXentLoss(temperature=0.1)(*theirs)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    found.backward()
+    expected.backward()
+    assert torch.allclose(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_moco_s_queue_equals_lightly_s_memory_bank() -> None:
+    torch.manual_seed(5)
+    ours = KeyQueue(24, 3)
+    torch.manual_seed(5)
+    theirs = MemoryBankModule((24, 3))
+    for step in range(7):
+        keys = torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
+        for one, other in zip(ours(keys, update=step != 2), theirs(keys, update=step != 2), strict=True):
+            assert torch.equal(one, other)
+        assert torch.equal(ours.bank_ptr, theirs.bank_ptr)

@@ -23,7 +23,7 @@ NAMES = ("resnet10t", "vit_tiny_patch16_224", "convnext_atto")
 @pytest.mark.parametrize(
     ("name", "method"),
     # A view of 16 pixels, the small ones of swav here, is too little for a ConvNeXt.
-    [("resnet10t", "swav"), ("vit_tiny_patch16_224", "swav"), ("convnext_atto", "byol")],
+    [("resnet10t", "swav"), ("vit_tiny_patch16_224", "dino"), ("convnext_atto", "byol")],
 )
 def test_pretrain_resume_and_finetune(
     name: str, method: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -38,7 +38,14 @@ def test_pretrain_resume_and_finetune(
     assert backbone_metadata(whole.backbone)["backbone"] == name
     for number in range(8):
         write(tmp_path / "data" / "ab"[number % 2] / f"{number}.png", ill=number % 2 == 1, number=number)
-    small: dict[str, Any] = {"side": 32, "batch_size": 4, "device": "cpu", "epochs": 1, "seeds": 1}
+    small: dict[str, Any] = {
+        "side": 32,
+        "batch_size": 4,
+        "device": "cpu",
+        "epochs": 1,
+        "seeds": 1,
+        "positive": "b",
+    }
     result = ctprune.finetune(
         tmp_path / "data", out=tmp_path / "ft", weights=whole.backbone, val_fraction=0.5, **small
     )

@@ -12,6 +12,7 @@ import typer
 from ctprune.cli import compare, finetune, info, phantom, predict, pretrain, reduce, report, run, sweep
 from ctprune.cli.output import FAILED, INTERRUPTED, WRONG_USAGE, print_error
 from ctprune.cli.sections import SectionedCommand, WholeSummaries
+from ctprune.ending import end_gently, exit_code
 
 
 class _Group(WholeSummaries):
@@ -44,7 +45,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"max_content_width": 110},
+    context_settings={"max_content_width": 110, "help_option_names": ["--help", "-h"]},
     help="Pick the CT slices worth pre-training on, straight from a DICOM archive.",
     epilog="Try it without data: ctprune phantom dicoms && ctprune reduce dicoms --out run",
 )
@@ -88,6 +89,7 @@ def main() -> None:
     """Run the command line; every expected error becomes one sentence and an exit code."""
     from ctprune.errors import ConfigError, CtpruneError, Interrupted
 
+    end_gently()
     try:
         app()
     except ConfigError as error:
@@ -95,7 +97,7 @@ def main() -> None:
         sys.exit(WRONG_USAGE)
     except Interrupted as error:
         print_error(error)
-        sys.exit(INTERRUPTED)
+        sys.exit(exit_code(INTERRUPTED))
     except CtpruneError as error:
         print_error(error)
         sys.exit(FAILED)

@@ -19,12 +19,30 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="Folder for comparison.html, comparison.json, table.md and table.tex.")
     ] = None,
-    name: Annotated[list[str] | None, typer.Option(help="What to call a result; once for each, in order.")] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to call a result; once for each, in order. Equal names make one result of several "
+            "pre-trainings."
+        ),
+    ] = None,
     reference: Annotated[
         str | None, typer.Option(help="Compare each result with this one alone; default every pair.")
     ] = None,
-    correction: Annotated[str, typer.Option(help="For many comparisons: holm or benjamini-hochberg.")] = "holm",
-    resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
+    contrast: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A,B", help="Compare these two, as planned; can be given several times."),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Difference in AUC that does no harm, such as 0.02: also test that it is smaller."),
+    ] = None,
+    correction: Annotated[
+        str, typer.Option(metavar="[holm|benjamini-hochberg]", help="Correction for several comparisons.")
+    ] = "holm",
+    resamples: Annotated[
+        int, typer.Option(help="Resamples of the bootstrap, for measures other than the AUC.")
+    ] = 500,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
@@ -43,6 +61,8 @@ def command(
         out=out,
         names=name or None,
         reference=reference,
+        contrasts=[one.split(",") for one in contrast] if contrast else None,
+        margin=margin,
         correction=correction,
         resamples=resamples,
         seed=seed,
@@ -62,11 +82,11 @@ def _print(found: Comparison, page: Path) -> None:
 
     table = Table(title=f"ctprune compare, {len(found.results[0].images):,} images", title_justify="left")
     table.add_column("result", no_wrap=True)
-    for heading in ("slices", "seeds", "AUC", "accuracy"):
+    for heading in ("slices", "trainings", "AUC", "accuracy"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for result, measures in zip(found.results, found.measures, strict=True):
+    for result, levels, measures in zip(found.results, found.levels, found.measures, strict=True):
         shown = [escape(measure_text(measures[name])) for name in ("auc", "accuracy")]
-        table.add_row(escape(result.name), count_text(result.slices), str(len(result.seeds)), *shown)
+        table.add_row(escape(result.name), count_text(result.slices), str(levels), *shown)
     Console(highlight=False).print(table)
     for pair in found.pairs:
         typer.echo(pair.sentence)

@@ -17,21 +17,28 @@ _MEASURES = {
     "deep": "cosine similarity",
 }
 
-FAILED, WRONG_USAGE, DONE_WITH_FAILURES, INTERRUPTED = 1, 2, 3, 130
+FAILED, WRONG_USAGE, DONE_WITH_FAILURES, NO_SLICES, INTERRUPTED = 1, 2, 3, 4, 130
+
+#: Share of the time from which on a stage has a line of its own.
+_STAGE_SHOWN = 0.01
 
 
 def print_error(message: object) -> None:
     """One sentence on stderr."""
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]Error:[/] {_plain(message)}")
+    _print(f"[bold red]Error:[/] {_plain(message)}")
 
 
 def print_hint(message: object) -> None:
     """One sentence on stderr that is no error."""
+    _print(f"[dim]{_plain(message)}[/]")
+
+
+def _print(markup: str) -> None:
+    """On terminals lines break between words; elsewhere a sentence is one line, whatever reads it."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[dim]{_plain(message)}[/]")
+    console = Console(stderr=True, highlight=False)
+    console.print(markup, soft_wrap=not console.is_terminal)
 
 
 def _plain(message: object) -> str:
@@ -74,7 +81,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
         )
     if "comparisons" in summary:
         comparisons = summary["comparisons"]
-        row("pairs compared / by a bound alone", f"{comparisons['pairs']:,} / {comparisons['pairs_bounded']:,}")
+        row("pairs compared / settled by a bound", f"{comparisons['pairs']:,} / {comparisons['pairs_bounded']:,}")
     for status in ("skipped", "failed"):
         row(status, f"{sum(summary[status].values()):,}")
         reasons = list(summary[status].items())
@@ -86,8 +93,14 @@ def summary_table(summary: dict[str, Any]) -> Table:
     for oddity, count in summary["volumes_with"].items():
         if count:
             row(f"volumes with {oddity.replace('_', ' ')}", f"{count:,}")
+    masks = summary.get("label_volumes", {}).get("count")
+    if masks:
+        row("NIfTI volumes that look like label masks", f"{masks:,}")
     row("time", f"{summary['seconds']:.2f} s")
+    for stage, seconds in summary.get("stage_seconds", {}).items():
+        if seconds >= _STAGE_SHOWN * summary["seconds"]:
+            row(f"  {stage}", f"{seconds:.2f} s")
     if summary["files_read"]:
         speed = f"{summary['slices_per_second']:,.0f} slices/s, {summary['megabytes_per_second']:,.0f} MB/s"
-        row("throughput", speed)
+        row("read at", speed)
     return table

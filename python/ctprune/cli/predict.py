@@ -28,7 +28,10 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="Write the table to this .csv or .parquet instead of printing it.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    calibrated: Annotated[
+        bool, typer.Option("--calibrated", help="Scale probabilities by the temperatures fitted on validation.")
+    ] = False,
+    device: Annotated[str, typer.Option(metavar="[auto|cpu|cuda]", help="Device.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="Threads that read images; 0 is one per core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
@@ -39,11 +42,19 @@ def command(
     """
     from ctprune.finetuning.prediction import predict
 
-    found = predict(model, images, out=out, device=device, threads=threads)
+    found = predict(model, images, out=out, calibrated=calibrated, device=device, threads=threads)
     if as_json:
         rows = found.to_table().to_pylist()
         typer.echo(
-            json.dumps({"images": rows, "unreadable": found.unreadable, "skipped": found.skipped}, indent=2)
+            json.dumps(
+                {
+                    "positive": found.positive,
+                    "images": rows,
+                    "unreadable": found.unreadable,
+                    "skipped": found.skipped,
+                },
+                indent=2,
+            )
         )
     elif not quiet and out is None:
         from rich.console import Console
@@ -72,7 +83,7 @@ def _table(found: Predictions) -> Table:
     table.add_column("frame", justify="right")
     table.add_column("label", style="bold")
     for name in found.classes:
-        table.add_column(escape(name), justify="right")
+        table.add_column(escape(name + (" (positive)" if name == found.positive else "")), justify="right")
     for image, frame, label, row in zip(
         found.images, found.frames, found.labels, found.probabilities, strict=True
     ):

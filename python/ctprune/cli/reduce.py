@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, summary_table
-from ctprune.cli.progress import ProgressBar
+from ctprune.cli.output import DONE_WITH_FAILURES, NO_SLICES, print_error, print_hint, summary_table
+from ctprune.cli.progress import ProgressDisplay, Speed
 
 if TYPE_CHECKING:
     from ctprune.reduction import Progress, Reduction
@@ -29,10 +30,15 @@ def command(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for manifest.parquet and summary.json; reused if it is there already."),
+        typer.Option(help="Folder for manifest.parquet and summary.json; an earlier run there is reused."),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="hash, ssim, mi, deep, all, every-n or random.", rich_help_panel=_SELECTION)
+        str,
+        typer.Option(
+            metavar="[hash|ssim|mi|deep|all|every-n|random]",
+            help="What makes two slices near-duplicates, or a control.",
+            rich_help_panel=_SELECTION,
+        ),
     ] = "hash",
     threshold: Annotated[
         float | None,
@@ -43,9 +49,10 @@ def command(
         ),
     ] = None,
     keep: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            help="hash, ssim, mi, deep: keep about this fraction and say at which threshold; "
+            metavar="FRACTION",
+            help="hash, ssim, mi, deep: keep about this fraction (0.1 or 10%) and say at which threshold; "
             "random: keep this fraction.",
             rich_help_panel=_SELECTION,
         ),
@@ -54,20 +61,23 @@ def command(
         int, typer.Option(help="dHash of N² bits, N from 2 to 32.", rich_help_panel=_SELECTION)
     ] = 8,
     n: Annotated[
-        int | None, typer.Option("--n", help="every-n: keep every n-th slice.", rich_help_panel=_SELECTION)
+        int | None,
+        typer.Option("--n", help="every-n: keep every n-th slice, default 10.", rich_help_panel=_SELECTION),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="random: seed of the sample.", rich_help_panel=_SELECTION)
+        int | None, typer.Option(help="random: seed of the sample, default 0.", rich_help_panel=_SELECTION)
     ] = None,
     window: Annotated[
         str | None,
-        typer.Option(help="ssim: uniform (7 × 7, default) or gaussian (σ 1.5).", rich_help_panel=_SELECTION),
+        typer.Option(
+            metavar="[uniform|gaussian]",
+            help="ssim: 7 × 7 pixels (default) or σ 1.5.",
+            rich_help_panel=_SELECTION,
+        ),
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(
-            help="deep: file of a backbone; default torchvision's ResNet-50.", rich_help_panel=_SELECTION
-        ),
+        typer.Option(help="deep: backbone's file; default torchvision's ResNet-50.", rich_help_panel=_SELECTION),
     ] = None,
     download: Annotated[
         bool,
@@ -76,11 +86,20 @@ def command(
         ),
     ] = False,
     scope: Annotated[
-        str, typer.Option(help="Compare within each volume or over the dataset.", rich_help_panel=_SELECTION)
+        str,
+        typer.Option(
+            metavar="[volume|dataset]",
+            help="Compare within each volume or over the dataset.",
+            rich_help_panel=_SELECTION,
+        ),
     ] = "volume",
     order: Annotated[
         str,
-        typer.Option(help="Order of slices: position or path (as text).", rich_help_panel=_SELECTION),
+        typer.Option(
+            metavar="[position|path]",
+            help="Order of slices: along the volume, or paths as text.",
+            rich_help_panel=_SELECTION,
+        ),
     ] = "position",
     intensity: Annotated[
         str,
@@ -99,6 +118,15 @@ def command(
             rich_help_panel=_READING,
         ),
     ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Do not read files whose path below SOURCE matches, such as 'labelsTr/*' or '**/mask*'; "
+            "repeatable.",
+            rich_help_panel=_READING,
+        ),
+    ] = None,
     max_slice_mb: Annotated[
         int, typer.Option(help="Refuse decoded slices larger than this many MiB.", rich_help_panel=_READING)
     ] = 512,
@@ -109,14 +137,21 @@ def command(
     ] = False,
     export: Annotated[
         str | None,
-        typer.Option(help="Put the kept slices into a tree: link, copy or png.", rich_help_panel=_EXPORT),
+        typer.Option(
+            metavar="[link|copy|png]",
+            help="Put the kept slices into a new tree. copy and link keep every DICOM header, patients' names "
+            "included; png has pixels only.",
+            rich_help_panel=_EXPORT,
+        ),
     ] = None,
     export_dir: Annotated[
-        Path | None, typer.Option(help="Where to; a new folder.", rich_help_panel=_EXPORT)
+        Path | None, typer.Option(help="Destination (new folder).", rich_help_panel=_EXPORT)
     ] = None,
     png_depth: Annotated[
         int | None,
-        typer.Option(help="png: 8 (grey, default) or 16 (HU + 32768).", rich_help_panel=_EXPORT),
+        typer.Option(
+            metavar="[8|16]", help="png: bits, grey (8, default) or HU + 32768 (16).", rich_help_panel=_EXPORT
+        ),
     ] = None,
     dry_run: Annotated[
         bool,
@@ -131,8 +166,11 @@ def command(
 ) -> None:
     """Select the slices worth pre-training on and write a manifest.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files could not be read or exported.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files could not be read or exported,
+    4 no slice was found, 130 interrupted (rerun to resume).
     """
+    from ctprune.cli.hints import hints
+    from ctprune.cli.no_slices import why_no_slices
     from ctprune.config import ReduceConfig
     from ctprune.errors import ConfigError
     from ctprune.export import ExportConfig, export_kept
@@ -143,7 +181,7 @@ def command(
     config = ReduceConfig(
         method=method,
         threshold=threshold,
-        keep=keep,
+        keep=None if keep is None else _fraction(keep),
         hash_size=hash_size,
         n=n,
         seed=seed,
@@ -154,10 +192,11 @@ def command(
         intensity=intensity,
         modality=modality,
         volume_pattern=volume_pattern,
+        exclude=tuple(exclude or ()),
         max_slice_mb=max_slice_mb,
     )
     wanted = ExportConfig.from_options(export, export_dir, png_depth)
-    with _Bar(hidden=quiet) as bar:
+    with _Display(hidden=quiet) as display:
         run = Reduction(
             source,
             config,
@@ -165,7 +204,7 @@ def command(
             threads=threads,
             fail_first=fail_first,
             download=download,
-            progress=bar.update,
+            progress=display.update,
         )
         if wanted is not None:
             wanted.check(run.sources)
@@ -176,12 +215,16 @@ def command(
     if dry_run:
         _print_plan(found, config.to_dict(), as_json=as_json, quiet=quiet)
         return
-    if wanted is not None and run.out is not None:
+    if wanted is not None and run.out is not None and run.summary["slices"]:
         exported = export_kept(run.out, wanted, threads=threads)
         run.summary["exported"] = exported.to_dict()
     _print_result(run, as_json=as_json, quiet=quiet)
+    if not run.summary["slices"]:
+        print_error(why_no_slices(run.summary, run.findings))
+        raise typer.Exit(NO_SLICES)
     if not quiet:
-        _print_hints(run.summary)
+        for sentence in hints(run.summary, run.findings, removed=run.removed):
+            print_hint(sentence)
     if run.summary["failed"] or run.summary.get("exported", {}).get("left_out"):
         raise typer.Exit(DONE_WITH_FAILURES)
 
@@ -199,18 +242,18 @@ def _print_result(run: Reduction, *, as_json: bool, quiet: bool) -> None:
             typer.echo(f"exported: {exported['written']:,} kept slices to {exported['folder']}")
 
 
-def _print_hints(summary: dict[str, Any]) -> None:
-    for reason, count in summary.get("embeddings", {}).get("not_embedded_so_kept", {}).items():
-        print_hint(f"kept without an embedding: {count:,} slices: {reason}")
-    for reason, count in summary.get("comparisons", {}).get("not_compared_so_kept", {}).items():
-        print_hint(f"kept without comparing: {count:,} slices: {reason}")
-    for reason, count in summary.get("exported", {}).get("left_out", {}).items():
-        print_hint(f"not exported: {count:,} kept slices: {reason}")
-    if summary["slices"] == 0:
-        if summary["files"] == 0:
-            print_hint(f"no slice was found: {', '.join(summary['sources'])}: no file is there")
-        else:
-            print_hint("no slice was found: 'ctprune info FILE' says what ctprune sees in one file")
+def _fraction(text: str) -> float:
+    """A fraction, also as a percentage."""
+    from ctprune.errors import ConfigError
+
+    number, percent, rest = text.strip().partition("%")
+    try:
+        if rest:
+            raise ValueError
+        # Of 7 %, a hundredth of 7.0 is not 0.07, but what is written with two places more is.
+        return float(Decimal(number) / 100 if percent else Decimal(number))
+    except (ValueError, ArithmeticError):
+        raise ConfigError(f"--keep {text}: expected a fraction, such as 0.1 or 10%") from None
 
 
 def _print_plan(found: Progress, config: dict[str, object], *, as_json: bool, quiet: bool) -> None:
@@ -232,33 +275,36 @@ def _print_plan(found: Progress, config: dict[str, object], *, as_json: bool, qu
         )
 
 
-class _Bar(ProgressBar):
+class _Display(ProgressDisplay):
     """Progress on stderr: bytes read of all, slices/s, MB/s, time left."""
 
     def __init__(self, *, hidden: bool) -> None:
-        super().__init__("finding", hidden=hidden)
-        self._start = self._bar.get_time()
+        super().__init__(hidden=hidden)
+        self._stage = ""
+        self._slices, self._megabytes = Speed(), Speed()
 
     def update(self, progress: Progress) -> None:
-        """Draw this state."""
-        now = self._bar.get_time()
-        if progress.stage == "finding":
+        """Show this state."""
+        stage = progress.stage
+        if stage == "finding":
             # Reading starts where finding ends.
-            self._start = now
-            self._bar.update(self._task, description="finding files", state=f"{progress.files_found:,} files")
-            return
-        if progress.stage != "reading":
-            counts = {"embedding": progress.slices_embedded, "comparing": progress.slices_compared}
-            done = counts.get(progress.stage)
-            shown = "" if done is None else f"{done:,} slices"
-            self._bar.update(self._task, description=progress.stage, state=shown)
-            return
-        seconds = max(now - self._start, 1e-3)
-        speed = (
-            f"{progress.files_read:,}/{progress.files_to_read:,} files  "
-            f"{progress.slices_read / seconds:,.0f} slices/s  {progress.bytes_read / seconds / 1e6:,.0f} MB/s"
-        )
-        total = max(progress.bytes_to_read, 1)
-        self._bar.update(
-            self._task, description="reading", total=total, completed=progress.bytes_read, state=speed
-        )
+            self._slices, self._megabytes = Speed(), Speed()
+            self.show("finding files", f"{progress.files_found:,} files", stage=stage)
+        elif stage == "reading" and progress.files_to_read:
+            self.show(
+                stage,
+                f"{progress.files_read:,}/{progress.files_to_read:,} files",
+                self._slices.text(progress.slices_read, "slices"),
+                self._megabytes.text(progress.bytes_read / 1e6, "MB"),
+                done=progress.bytes_read,
+                total=progress.bytes_to_read,
+            )
+        elif stage in ("embedding", "comparing"):
+            if stage != self._stage:
+                self._slices = Speed()
+            done, total = max(progress.slices_embedded, progress.slices_compared), progress.slices
+            counts = (f"{done:,}/{total:,} slices", self._slices.text(done, "slices"))
+            self.show(stage, *counts, done=done, total=total)
+        elif stage != "reading":
+            self.show(stage)
+        self._stage = stage

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ctprune.cli.output import print_hint
+from ctprune.cli.progress import ProgressDisplay, Speed
 
 
 def command(
@@ -29,19 +29,16 @@ def command(
 
     The page needs no network and holds no patient's name, id or date.
     """
-    from rich.console import Console
-
     from ctprune.reporting.report import write_report
 
-    console = Console(stderr=True, quiet=quiet or not sys.stderr.isatty())
-    with console.status("reading slices") as status:
-        report = write_report(
-            run,
-            out=out,
-            window=window,
-            threads=threads,
-            progress=lambda done, of: status.update(f"reading pictures: {done:,} of {of:,}"),
-        )
+    speed = Speed()
+    with ProgressDisplay(hidden=quiet) as display:
+
+        def update(done: int, of: int) -> None:
+            counts = (f"{done:,}/{of:,}", speed.text(done, ""))
+            display.show("reading pictures", *counts, done=done, total=of)
+
+        report = write_report(run, out=out, window=window, threads=threads, progress=update)
     if as_json:
         found = {
             "path": str(report.path),

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ctprune.cli.progress import Lines, duration, write_line
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ctprune.experiment.run import StepStatus
+    from ctprune.experiment.run import Run, StepStatus
 
 _STYLES = {"running": "bold yellow", "done": "green", "done before": "dim", "failed": "bold red"}
 
@@ -28,28 +30,52 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the steps and which are done; carry out nothing.")
     ] = False,
+    list_steps: Annotated[
+        bool, typer.Option("--list", help="List the steps by number, what each needs, and which are done.")
+    ] = False,
+    step: Annotated[
+        int | None, typer.Option(metavar="N", help="Carry out step N of the list alone, as in a job array.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print steps and comparisons as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Carry out an experiment: reduce × pretrain × finetune, then one page that compares all.
 
-    Finished steps are skipped; after an interruption the same command goes on.
+    Finished steps are skipped; after an interruption, rerun to resume.
+
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
+    from ctprune.errors import ConfigError
     from ctprune.experiment.file import load_experiment
     from ctprune.experiment.run import Run
 
+    if dry_run + list_steps + (step is not None) > 1:
+        raise ConfigError("--dry-run, --list and --step exclude each other: give one of them")
     experiment = load_experiment(file, variables=_variables(setting or []))
-    with _Display(hidden=quiet or dry_run) as display:
-        run = Run(experiment, out or Path(file.stem), progress=display.update)
-        if dry_run:
+    with _Display(hidden=quiet, steps=not (dry_run or list_steps)) as display:
+        run = Run(
+            experiment,
+            out or Path(file.stem),
+            progress=display.update,
+            reading=display.read,
+            remember=not dry_run,
+        )
+        if step is not None:
+            statuses: tuple[StepStatus, ...] = (run.carry_out_step(step),)
+        elif dry_run or list_steps:
             statuses = run.find()
         else:
             result = run.carry_out()
             statuses = result.statuses
+    if list_steps:
+        # The jobs of an array shall not all read the inputs at once.
+        run.remember()
+    arrays = [f"{first}-{last}" for first, last in run.grid.arrays()] if list_steps else []
     if as_json:
-        found: dict[str, object] = {"steps": [_step(status, run.out) for status in statuses]}
-        if not dry_run:
+        found: dict[str, object] = {"steps": [_step(status, run) for status in statuses]}
+        if list_steps:
+            found["arrays"] = arrays
+        if not (dry_run or list_steps or step is not None):
             found["tasks"] = {task: one.to_dict() for task, one in result.comparisons.items()}
         typer.echo(json.dumps(found, indent=2))
         return
@@ -57,10 +83,13 @@ def command(
         return
     from rich.console import Console
 
-    Console(highlight=False).print(_table(statuses))
+    Console(highlight=False).print(_table(statuses, run if list_steps or step is not None else None))
     if dry_run:
         waiting = sum(status.state == "waiting" for status in statuses)
         typer.echo(f"dry run: {len(statuses)} steps, {waiting} to carry out; nothing was written")
+    if list_steps:
+        typer.echo(f"job arrays, one after the other: {' '.join(arrays)}")
+    if dry_run or list_steps or step is not None:
         return
     for task, comparison in result.comparisons.items():
         for pair in comparison.pairs:
@@ -80,22 +109,27 @@ def _variables(settings: list[str]) -> dict[str, str]:
     return found
 
 
-def _step(status: StepStatus, out: Path) -> dict[str, object]:
+def _step(status: StepStatus, run: Run) -> dict[str, object]:
     return {
+        "number": run.grid.number(status.step),
         "name": status.step.name,
         "kind": status.step.kind,
         "state": status.state,
-        "folder": str(status.step.folder(out)),
+        "needs": [run.grid.number(needed) for needed in status.step.needs],
+        "folder": str(status.step.folder(run.out)),
         "seconds": status.seconds,
         "result": status.text,
     }
 
 
-def _table(statuses: tuple[StepStatus, ...]) -> Table:
+def _table(statuses: tuple[StepStatus, ...], numbered: Run | None = None) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
     table = Table()
+    if numbered is not None:
+        table.add_column("number", justify="right", no_wrap=True)
+        table.add_column("needs", no_wrap=True)
     table.add_column("step", overflow="fold")
     table.add_column("stage", no_wrap=True)
     table.add_column("status", no_wrap=True)
@@ -103,22 +137,27 @@ def _table(statuses: tuple[StepStatus, ...]) -> Table:
     table.add_column("result", overflow="fold")
     for status in statuses:
         name, kind, state, seconds, text = status.row()
-        style = _STYLES.get(status.state, "")
-        table.add_row(escape(name), kind, escape(state), seconds, escape(text), style=style)
+        row = [escape(name), kind, escape(state), seconds, escape(text)]
+        if numbered is not None:
+            needs = ", ".join(str(numbered.grid.number(needed)) for needed in status.step.needs)
+            row = [str(numbered.grid.number(status.step)), needs, *row]
+        table.add_row(*row, style=_STYLES.get(status.state, ""))
     return table
 
 
 class _Display:
-    """The status table on stderr, drawn over itself on a terminal; elsewhere a line for each step that ends."""
+    """The status table on stderr, drawn over itself on a terminal; elsewhere plain lines."""
 
-    def __init__(self, *, hidden: bool) -> None:
+    def __init__(self, *, hidden: bool, steps: bool) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self._hidden = hidden
+        self._steps = steps
         self._on_terminal = sys.stderr.isatty()
         self._live = Live(console=Console(stderr=True), refresh_per_second=2, transient=True)
-        self._said: dict[str, str] = {}
+        self._lines = Lines()
+        self._said: dict[int, str] = {}
 
     def __enter__(self) -> _Display:
         if self._on_terminal and not self._hidden:
@@ -128,16 +167,24 @@ class _Display:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
+    def read(self, done: int, total: int) -> None:
+        """Say how many files of an input have been read."""
+        if self._on_terminal and not self._hidden:
+            self._live.update(f"inputs: {done:,} of {total:,} files")
+
     def update(self, statuses: tuple[StepStatus, ...]) -> None:
-        """Draw these states."""
-        if self._hidden:
+        """Draw these states, or write what has changed."""
+        if self._hidden or not self._steps:
             return
         if self._on_terminal:
             self._live.update(_table(statuses))
             return
         for number, status in enumerate(statuses, 1):
-            key = f"{status.step.kind} {status.step.name}"
-            if status.state != "waiting" and self._said.get(key) != status.state:
-                self._said[key] = status.state
-                text = f": {status.text}" if status.text else ""
-                print(f"[{number}/{len(statuses)}] {key}: {status.state}{text}", file=sys.stderr, flush=True)
+            title = f"[{number}/{len(statuses)}] {status.step.kind} {status.step.name}: {status.state}"
+            if status.state == "running":
+                stage = f"{title}: {status.stage}" if status.stage else title
+                seconds = status.seconds or 0
+                self._lines.show(stage, (duration(seconds),) if seconds >= 1 else (), 0, 0, stage)
+            elif status.state not in ("waiting", self._said.get(number)):
+                self._said[number] = status.state
+                write_line(f"{title}: {status.text}" if status.text else title)

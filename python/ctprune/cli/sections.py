@@ -5,6 +5,7 @@ Typer can draw boxes with rich instead, but loading what draws them takes longer
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -19,11 +20,31 @@ class SectionedCommand(TyperCommand):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
-                kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
-                sections.setdefault(getattr(parameter, "rich_help_panel", None) or kind, []).append(record)
+                is_argument = parameter.param_type_name == "argument"
+                kind = "Arguments" if is_argument else "Options"
+                title = getattr(parameter, "rich_help_panel", None) or kind
+                name = str(parameter.metavar) if is_argument else _named(record[0], parameter.metavar)
+                sections.setdefault(title, []).append((name, record[1]))
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+#: What stands for a value, by Typer's name of its kind (older versions' in capital letters).
+_VALUES = {"int": "N", "integer": "N", "float": "X", "path": "PATH", "file": "PATH", "directory": "PATH"}
+
+
+def _named(option: str, metavar: str | None) -> str:
+    """An option with what stands for its value; Typer would name Python's type, such as `list[Path]`.
+
+    >>> _named("--out <path>", None), _named("--exclude <list[Path]>", None), _named("--keep FRACTION", "FRACTION")
+    ('--out PATH', '--exclude PATH', '--keep FRACTION')
+    """
+    found = None if metavar else re.fullmatch(r"(.*) (?:<(?:list\[)?(\w+).*>|([A-Z]+)(?: RANGE)?)", option)
+    if found is None:
+        return option
+    kind = (found[2] or found[3]).lower()
+    return f"{found[1]} {_VALUES.get(kind, 'TEXT')}"
 
 
 class WholeSummaries(TyperGroup):

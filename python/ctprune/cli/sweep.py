@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint
+from ctprune.cli.progress import ProgressDisplay, Speed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,7 +23,8 @@ _SHOWN_STEP = 0.92
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
     method: Annotated[
-        list[str] | None, typer.Option(help="hash, ssim, mi or deep; give it again for more. Default hash.")
+        list[str] | None,
+        typer.Option(metavar="[hash|ssim|mi|deep]", help="Repeat it for several methods; default hash."),
     ] = None,
     thresholds: Annotated[
         list[str] | None,
@@ -33,9 +34,12 @@ def command(
         ),
     ] = None,
     scope: Annotated[
-        str | None, typer.Option(help="Compare within each volume or over the dataset; default as the run.")
+        str | None,
+        typer.Option(
+            metavar="[volume|dataset]", help="Compare within each volume or over the dataset; default the run's."
+        ),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="deep: file of a backbone; default the run's.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="deep: backbone's file; default the run's.")] = None,
     download: Annotated[
         bool, typer.Option("--download", help="deep: fetch torchvision's ResNet-50 if it is not on disk.")
     ] = False,
@@ -54,7 +58,7 @@ def command(
     from ctprune.sweeping import sweep
 
     folder = out or manifest_path(run).parent
-    with _Ticker(hidden=quiet) as ticker:
+    with _Display(hidden=quiet) as display:
         result = sweep(
             run,
             methods=method or ("hash",),
@@ -64,7 +68,7 @@ def command(
             download=download,
             out=folder,
             threads=threads,
-            progress=ticker.update,
+            progress=display.update,
         )
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2))
@@ -145,24 +149,18 @@ def _table(title: str, first: str, *others: str) -> Table:
     return table
 
 
-class _Ticker:
+class _Display(ProgressDisplay):
     """Progress on stderr: the method and how far it is."""
 
     def __init__(self, *, hidden: bool) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        shown = sys.stderr.isatty() and not hidden
-        self._bar = Progress(console=Console(stderr=True), disable=not shown, transient=True)
-        self._task = self._bar.add_task("reading the manifest", total=None)
-
-    def __enter__(self) -> _Ticker:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        super().__init__(hidden=hidden)
+        self._stage = ""
+        self._speed = Speed()
 
     def update(self, method: str, done: int, of: int) -> None:
-        """Draw this state."""
-        self._bar.update(self._task, description=method, total=of, completed=done)
+        """Show this state."""
+        # The counts of a method are slices where pixels are read, else thresholds.
+        stage = f"{method} {of}"
+        if stage != self._stage:
+            self._stage, self._speed = stage, Speed()
+        self.show(method, f"{done:,}/{of:,}", self._speed.text(done, ""), done=done, total=of, stage=stage)

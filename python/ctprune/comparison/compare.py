@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ctprune.atomic import check_writable, replace_file
 from ctprune.comparison.comparison import Comparison, compare_results
-from ctprune.comparison.result import load_result
+from ctprune.comparison.result import load_result, merge_by_name
 from ctprune.errors import ConfigError
 
 JSON_NAME = "comparison.json"
@@ -24,24 +24,31 @@ def compare(
     out: str | os.PathLike[str] | None = None,
     names: Sequence[str] | None = None,
     reference: str | None = None,
+    contrasts: Sequence[Sequence[str]] | None = None,
+    margin: float | None = None,
     correction: str = "holm",
-    resamples: int = 2000,
+    resamples: int = 500,
     seed: int = 0,
     title: str | None = None,
 ) -> Comparison:
     """Compare results of `ctprune.finetune` that were measured on the same images.
 
-    Each measure's mean over seeds has a 95 % interval by resampling images (whole patients, where they are known)
-    and seeds; differences are taken on the same resamples. DeLong's test is that of the predictions averaged over
-    seeds, for each class against the rest where there are more than two.
+    Intervals and tests count what the images (whole patients, where they are known) and what the trainings vary
+    by. Results of one name are pre-trainings of one way with different seeds: with several of them the noise of
+    training is that between pre-trainings, with one that between its fine-tunings, and the verdict speaks of that
+    one backbone alone. DeLong's test is that of the predictions averaged over trainings, for each class against
+    the rest where there are more than two.
 
     Args:
         runs: Folders of two or more finished results.
         out: Folder for `comparison.json`, `comparison.html`, `table.md` and `table.tex`; None writes nothing.
-        names: What to call the results; default the folders' names.
+        names: What to call the results; default the folders' names. Equal names make one result of several
+            pre-trainings.
         reference: Compare each result with this one alone; default every pair.
+        contrasts: Pairs of names, the comparisons that were planned.
+        margin: A difference in AUC that does no harm; also test that each one is smaller.
         correction: For many comparisons: `holm` or `benjamini-hochberg`.
-        resamples: Of the bootstrap.
+        resamples: Of the bootstrap, which serves intervals of measures other than the AUC.
         seed: Of the bootstrap; the same gives the same numbers.
         title: Heading of the page.
 
@@ -56,11 +63,20 @@ def compare(
     if out is not None:
         check_writable(Path(out))
     called = _distinct_names(runs) if names is None else list(names)
-    results = [load_result(run, name=name) for run, name in zip(runs, called, strict=True)]
-    found = compare_results(results, reference=reference, correction=correction, resamples=resamples, seed=seed)
+    results = merge_by_name([load_result(run, name=name) for run, name in zip(runs, called, strict=True)])
+    found = compare_results(
+        results,
+        reference=reference,
+        contrasts=contrasts,
+        correction=correction,
+        margin=margin,
+        resamples=resamples,
+        seed=seed,
+    )
     if out is not None:
+        shown = [result.name for result in results]
         write_comparison(
-            found, Path(out), title=title or " against ".join(called[:3]) + (" …" if called[3:] else "")
+            found, Path(out), title=title or " against ".join(shown[:3]) + (" …" if shown[3:] else "")
         )
     return found
 

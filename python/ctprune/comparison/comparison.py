@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ctprune import _core
+from ctprune.comparison.notes import notes_on
+from ctprune.comparison.pairs import Pair, find_pairs, pairs_to_compare
 from ctprune.comparison.result import Result, check_comparable
-from ctprune.comparison.verdict import ALPHA, sentence, verdict
+from ctprune.comparison.verdict import ALPHA, LEAST_PATIENTS, LEAST_PRETRAININGS
 from ctprune.errors import ConfigError
-from ctprune.evaluation.bootstrap import Bootstrap, bootstrap
 from ctprune.evaluation.correction import CORRECTIONS
-from ctprune.evaluation.delong import DelongTest, auc_covariance, auc_interval, delong_test
-from ctprune.evaluation.metrics import METRICS, undefined_because
-from ctprune.evaluation.predictions import positive_class
-from ctprune.evaluation.weighted import weighted_metrics
+from ctprune.evaluation.delong import auc_covariance, auc_interval
+from ctprune.evaluation.levels import Levels
+from ctprune.evaluation.measured import Measured, measure
+from ctprune.evaluation.metrics import METRICS
 
 #: Version of comparison.json.
-COMPARISON_VERSION = 1
+COMPARISON_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,71 +30,19 @@ class Measure:
     """One measure of one result.
 
     Attributes:
-        mean: Over seeds.
-        std: Over seeds, of the sample; nan for one seed.
-        low: Lower end of the 95 % bootstrap interval.
+        mean: Over pre-trainings, of each the mean over its fine-tunings.
+        std: Between the means of pre-trainings, of the sample; nan for one pre-training.
+        std_finetunings: Between fine-tunings of one pre-training, of the sample; nan where no pre-training has
+            two.
+        low: Lower end of the 95 % interval.
         high: Upper end.
     """
 
     mean: float
     std: float
+    std_finetunings: float
     low: float
     high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """One measure's difference between two results, by the bootstrap on the same resamples.
-
-    Attributes:
-        value: The first's mean less the second's.
-        low: Lower end of the 95 % interval.
-        high: Upper end.
-        p_value: Two-sided.
-    """
-
-    value: float
-    low: float
-    high: float
-    p_value: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassTest:
-    """DeLong's test for one class against the rest, on predictions averaged over seeds.
-
-    Attributes:
-        positive: The class.
-        test: The test.
-        corrected: Its p-value, corrected for all of them.
-    """
-
-    positive: str
-    test: DelongTest
-    corrected: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Two results against each other.
-
-    Attributes:
-        run: Name of the first.
-        other: Name of the second.
-        differences: By measure, the first less the second.
-        corrected: The p-value of the difference in AUC, corrected for all pairs.
-        delong: One for the positive class of two, or one for each of more.
-        verdict: `larger`, `smaller`, `noise`, `unclear` or `undefined`, of the AUC.
-        sentence: The same in words.
-    """
-
-    run: str
-    other: str
-    differences: dict[str, Difference]
-    corrected: float
-    delong: tuple[ClassTest, ...]
-    verdict: str
-    sentence: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,22 +51,27 @@ class Comparison:
 
     Attributes:
         results: What was compared, in the order given.
+        levels: For each result how many pre-trainings and fine-tunings it comes from; identical predictions count
+            once.
         measures: For each result its measures by name.
-        averaged_auc: For each result the AUC of the predictions averaged over seeds, with DeLong's 95 % interval
-            (only with two classes).
-        pairs: Each result against each other, or against the reference.
+        averaged_auc: For each result the AUC of the predictions averaged over trainings, with DeLong's 95 %
+            interval (only with two classes).
+        pairs: Those asked for.
         correction: `holm` or `benjamini-hochberg`.
+        margin: Of equivalence, in AUC; None where it was not asked for.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
-        unit: What was resampled: `image` or `patient`.
+        unit: What the images were drawn by: `image` or `patient`.
         notes: Sentences that the reader must know.
     """
 
     results: tuple[Result, ...]
+    levels: tuple[Levels, ...]
     measures: tuple[dict[str, Measure], ...]
     averaged_auc: tuple[tuple[float, float, float] | None, ...]
     pairs: tuple[Pair, ...]
     correction: str
+    margin: float | None
     resamples: int
     seed: int
     unit: str
@@ -126,25 +80,11 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Everything but the predictions, fit for JSON; nan becomes None."""
         first = self.results[0]
-        runs = [
-            {
-                "name": result.name,
-                "path": result.path,
-                "config": result.config,
-                "weights": result.weights,
-                "slices": result.slices,
-                "pretraining_seconds": result.pretraining_seconds,
-                "seconds": result.seconds,
-                "seeds": list(result.seeds),
-                "metrics": {name: asdict(measure) for name, measure in measures.items()},
-                "averaged_auc": averaged,
-            }
-            for result, measures, averaged in zip(self.results, self.measures, self.averaged_auc, strict=True)
-        ]
         found = {
             "comparison_version": COMPARISON_VERSION,
             "ctprune_version": _core.__version__,
             "classes": list(first.classes),
+            "positive": first.positive,
             "evaluated_split": first.split,
             "images": len(first.images),
             "images_by_class": self.images_by_class(),
@@ -154,11 +94,31 @@ class Comparison:
             "seed": self.seed,
             "correction": self.correction,
             "alpha": ALPHA,
-            "runs": runs,
+            "margin": self.margin,
+            "least_pretrainings": LEAST_PRETRAININGS,
+            "least_patients": LEAST_PATIENTS,
+            "runs": [self._run(index) for index in range(len(self.results))],
             "pairs": [asdict(pair) for pair in self.pairs],
             "notes": list(self.notes),
         }
         return dict(_without_nan(found))
+
+    def _run(self, index: int) -> dict[str, Any]:
+        result, levels = self.results[index], self.levels[index]
+        return {
+            "name": result.name,
+            "path": result.path,
+            "config": result.config,
+            "weights": result.weights,
+            "slices": result.slices,
+            "pretraining_seconds": result.pretraining_seconds,
+            "seconds": result.seconds,
+            "seeds": list(result.seeds),
+            "pretrainings": levels.pretrainings,
+            "finetunings": list(levels.finetunings),
+            "metrics": {name: asdict(found) for name, found in self.measures[index].items()},
+            "averaged_auc": self.averaged_auc[index],
+        }
 
     def images_by_class(self) -> dict[str, int]:
         """How many images of each class were evaluated."""
@@ -176,176 +136,84 @@ def compare_results(
     results: Sequence[Result],
     *,
     reference: str | None = None,
+    contrasts: Sequence[Sequence[str]] | None = None,
     correction: str = "holm",
-    resamples: int = 2000,
+    margin: float | None = None,
+    resamples: int = 500,
     seed: int = 0,
 ) -> Comparison:
     """Compare results that are in memory; see `ctprune.compare`."""
     check_comparable(results)
     if correction not in CORRECTIONS:
         raise ConfigError(f"--correction {correction}: expected one of {', '.join(CORRECTIONS)}")
+    if margin is not None and not 0 < margin < 1:
+        raise ConfigError(f"--margin {margin:g}: expected a difference in AUC such as 0.02")
     if not 100 <= resamples <= 1_000_000:
         raise ConfigError(f"--resamples {resamples}: expected 100 to 1,000,000")
+    indices = pairs_to_compare([result.name for result in results], reference=reference, contrasts=contrasts)
     first = results[0]
-    found = bootstrap(
+    found = measure(
         first.labels,
         [result.probabilities for result in results],
         first.classes,
+        pretrainings=[result.backbones for result in results],
         patients=first.patients,
-        positive=first.config.get("positive"),
+        positive=first.positive,
         resamples=resamples,
         seed=seed,
     )
     return Comparison(
         results=tuple(results),
-        measures=tuple(_measures(result, found, index) for index, result in enumerate(results)),
-        averaged_auc=tuple(_averaged_auc(result) for result in results),
-        pairs=tuple(_pairs(results, found, _indices(results, reference), correction)),
+        levels=found.levels,
+        measures=tuple(_measures(found, index) for index in range(len(results))),
+        averaged_auc=tuple(
+            _averaged_auc(result, levels) for result, levels in zip(results, found.levels, strict=True)
+        ),
+        pairs=tuple(find_pairs(results, found, indices, correction=correction, margin=margin)),
         correction=correction,
+        margin=margin,
         resamples=resamples,
         seed=seed,
         unit=found.unit,
-        notes=tuple(_notes(results, found)),
+        notes=tuple(notes_on(results, found, explored=len(indices) if reference is contrasts is None else 0)),
     )
 
 
-def _indices(results: Sequence[Result], reference: str | None) -> list[tuple[int, int]]:
-    names = [result.name for result in results]
-    if reference is None:
-        return list(itertools.combinations(range(len(results)), 2))
-    if reference not in names:
-        raise ConfigError(f"--reference {reference}: expected one of {', '.join(names)}")
-    fixed = names.index(reference)
-    return [(index, fixed) for index in range(len(results)) if index != fixed]
-
-
-def _measures(result: Result, found: Bootstrap, index: int) -> dict[str, Measure]:
-    which = positive_class(result.classes, result.config.get("positive"))
-    once = np.ones((1, len(result.labels)))
-    seeds = [weighted_metrics(result.labels, one, once, which) for one in result.probabilities]
-    measures = {}
+def _measures(found: Measured, index: int) -> dict[str, Measure]:
+    levels, measures = found.levels[index], {}
     for name in METRICS:
-        interval = found.interval(index, name)
-        spread = np.std([one[name][0] for one in seeds], ddof=1) if len(seeds) > 1 else np.nan
-        measures[name] = Measure(mean=interval.value, std=float(spread), low=interval.low, high=interval.high)
+        low, high = found.interval(index, name)
+        values = found.values(index, name)
+        several = levels.pretrainings > 1
+        measures[name] = Measure(
+            mean=found.mean(index, name).value,
+            std=float(values.std(ddof=1)) if several else float("nan"),
+            std_finetunings=_within(levels, found.trainings[index][name]),
+            low=low,
+            high=high,
+        )
     return measures
 
 
-def _averaged_auc(result: Result) -> tuple[float, float, float] | None:
-    which = positive_class(result.classes, result.config.get("positive"))
-    truth = result.labels == which
-    if which is None or truth.all() or not truth.any():
+def _within(levels: Levels, values: npt.NDArray[np.float64]) -> float:
+    """What fine-tunings of one pre-training vary by, together over all pre-trainings."""
+    groups = [values[row > 0] for row in levels.weights] if levels.pretrainings > 1 else [levels.weights @ values]
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+    freedom = sum(len(group) - 1 for group in groups)
+    return float(np.sqrt(squares / freedom)) if freedom else float("nan")
+
+
+def _averaged_auc(result: Result, levels: Levels) -> tuple[float, float, float] | None:
+    if result.positive is None:
         return None
-    areas, covariance = auc_covariance(
-        truth, result.probabilities.mean(axis=0)[:, which], patients=result.patients
-    )
+    which = result.classes.index(result.positive)
+    truth = result.labels == which
+    if truth.all() or not truth.any():
+        return None
+    mean = levels.averaged(result.probabilities)[:, which]
+    areas, covariance = auc_covariance(truth, mean, patients=result.patients)
     low, high = auc_interval(areas.item(), covariance.item())
     return areas.item(), low, high
-
-
-def _pairs(
-    results: Sequence[Result], found: Bootstrap, indices: list[tuple[int, int]], correction: str
-) -> list[Pair]:
-    correct = CORRECTIONS[correction]
-    differences = [_differences(found, a, b) for a, b in indices]
-    corrected = correct([difference["auc"].p_value for difference in differences])
-    tests = [_delong(results[a], results[b]) for a, b in indices]
-    flat = correct([test.p_value for of_pair in tests for _, test in of_pair]).tolist()
-    pairs = []
-    for (a, b), difference, p_value, of_pair in zip(indices, differences, corrected, tests, strict=True):
-        delong = tuple(ClassTest(positive=name, test=test, corrected=flat.pop(0)) for name, test in of_pair)
-        said = verdict(difference["auc"].value, float(p_value), [test.corrected for test in delong])
-        pairs.append(
-            Pair(
-                run=results[a].name,
-                other=results[b].name,
-                differences=difference,
-                corrected=float(p_value),
-                delong=delong,
-                verdict=said,
-                sentence=sentence(
-                    said,
-                    results[a].name,
-                    results[b].name,
-                    difference["auc"].value,
-                    (difference["auc"].low, difference["auc"].high),
-                    float(p_value),
-                ),
-            )
-        )
-    return pairs
-
-
-def _differences(found: Bootstrap, a: int, b: int) -> dict[str, Difference]:
-    differences = {}
-    for name in METRICS:
-        interval = found.difference(a, b, name)
-        differences[name] = Difference(
-            value=interval.value, low=interval.low, high=interval.high, p_value=interval.p_value
-        )
-    return differences
-
-
-def _delong(result: Result, other: Result) -> list[tuple[str, DelongTest]]:
-    which = positive_class(result.classes, result.config.get("positive"))
-    mean, other_mean = result.probabilities.mean(axis=0), other.probabilities.mean(axis=0)
-    tests = []
-    for c in range(len(result.classes)) if which is None else [which]:
-        truth = result.labels == c
-        if truth.any() and not truth.all():
-            test = delong_test(truth, mean[:, c], other_mean[:, c], patients=result.patients)
-            tests.append((result.classes[c], test))
-    return tests
-
-
-def _notes(results: Sequence[Result], found: Bootstrap) -> list[str]:
-    first = results[0]
-    notes = undefined_because(first.labels, first.classes)
-    if found.unit == "image":
-        notes.append(
-            "Patients are not known: images were resampled one by one, so where a patient has several images the "
-            "intervals are too narrow."
-        )
-    same = [
-        result.name
-        for result in results
-        if len(result.seeds) > 1 and not np.ptp(result.probabilities, axis=0).any()
-    ]
-    if same:
-        notes.append(
-            f"The seeds of {', '.join(same)} gave the same predictions: they tell nothing of how much a result "
-            "varies with the training, and the noise is larger than the intervals show."
-        )
-    single = [result.name for result in results if len(result.seeds) == 1]
-    if single:
-        notes.append(
-            f"One seed only for {', '.join(single)}: how much training varies is not known, and the noise is "
-            "larger than the intervals show."
-        )
-    if any(result.selection_split == result.split for result in results):
-        notes.append(
-            f"The split {first.split!r} chose the epoch, too, before it was evaluated: all values are somewhat "
-            "too high, and a test set kept apart has the last word."
-        )
-    elif first.split != "test":
-        notes.append(
-            f"Measured on the split {first.split!r}, not on a test set: whoever has chosen settings by it has "
-            "values that are somewhat too high."
-        )
-    if len({str(sorted(_training(result).items())) for result in results}) > 1:
-        notes.append("The results were not fine-tuned with the same options: a difference may come from those.")
-    undefined = found.interval(0, "auc").undefined
-    if undefined:
-        notes.append(
-            f"In {undefined:,} of {found.resamples:,} resamples a class had no image: they were left out."
-        )
-    return notes
-
-
-def _training(result: Result) -> dict[str, str]:
-    """The options of fine-tuning without those that come with the weights, which are what is compared."""
-    of_weights = ("weights", "backbone", "intensity", "seeds")
-    return {name: str(value) for name, value in result.config.items() if name not in of_weights}
 
 
 def _without_nan(value: Any) -> Any:

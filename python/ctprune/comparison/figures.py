@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ctprune.comparison.comparison import Comparison
+from ctprune.comparison.verdict import SHOWN
 from ctprune.evaluation.plots import draw_band, mean_roc
-from ctprune.pages import INK, LINE, SERIES, draw_svg
+from ctprune.pages import INK, LINE, PAPER, SERIES, draw_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+#: More results than this are told by their colours in the table, as their names would leave no room.
+MOST_NAMED = 12
+
+
 def roc_figure(comparison: Comparison, name: str) -> str:
-    """ROC curves of all results, each with the band over its seeds."""
+    """ROC curves of all results, each with the band over its trainings."""
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
@@ -24,7 +29,7 @@ def roc_figure(comparison: Comparison, name: str) -> str:
             draw_band(axes, rate, curves, _colour(index), _short(result.name, 40))
         axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="False positive rate", ylabel="True positive rate")
         axes.set_aspect("equal")
-        if axes.get_legend_handles_labels()[0]:
+        if axes.get_legend_handles_labels()[0] and len(comparison.results) <= MOST_NAMED:
             axes.legend(loc="lower right")
 
     return draw_svg(draw, name, "ROC curves of all results", (4.4, 4.2))
@@ -44,7 +49,7 @@ def auc_figure(comparison: Comparison, name: str) -> str:
         axes.set_xlabel("AUC, 95 % interval")
 
     return draw_svg(
-        draw, name, "AUC of each result with its interval", (4.4, 0.9 + 0.46 * len(comparison.results))
+        draw, name, "AUC of each result with its interval", (4.4, 0.9 + 0.56 * len(comparison.results))
     )
 
 
@@ -52,18 +57,18 @@ def difference_figure(comparison: Comparison, name: str) -> str:
     """Difference in AUC of each pair with its interval, and the line of no difference."""
 
     def draw(axes: Axes) -> None:
-        axes.axvline(0, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         for index, pair in enumerate(comparison.pairs):
-            found = pair.differences["auc"]
-            colour = INK if pair.verdict in ("noise", "unclear", "undefined") else SERIES[0]
+            colour = SERIES[0] if pair.verdict in SHOWN else INK
             row = len(comparison.pairs) - 1 - index
-            axes.plot([found.low, found.high], [row, row], color=colour, linewidth=2)
-            axes.plot([found.value], [row], "o", color=colour, markersize=6)
+            # Of no difference; between the names, which it would cross.
+            axes.plot([0, 0], [row - 0.38, row + 0.16], color=INK, linewidth=1, linestyle=(0, (4, 3)))
+            axes.plot([pair.low, pair.high], [row, row], color=colour, linewidth=2)
+            axes.plot([pair.differences["auc"].value], [row], "o", color=colour, markersize=6)
             _name_row(axes, row, f"{_short(pair.run, 30)} − {_short(pair.other, 30)}")
         _rows_only(axes, len(comparison.pairs))
-        axes.set_xlabel("Difference in AUC, 95 % interval")
+        axes.set_xlabel("Difference in AUC, interval that decides")
 
-    return draw_svg(draw, name, "Difference in AUC of each pair", (4.4, 0.9 + 0.46 * len(comparison.pairs)))
+    return draw_svg(draw, name, "Difference in AUC of each pair", (4.4, 0.9 + 0.56 * len(comparison.pairs)))
 
 
 def slices_figure(comparison: Comparison, name: str) -> str | None:
@@ -101,9 +106,19 @@ def _against(
         axes.set(xlabel=label, ylabel="AUC, 95 % interval")
         axes.set_xlim(left=-0.04 * max(known), right=1.06 * max(known))
         axes.grid(axis="y")
-        axes.legend(loc="lower right", fontsize=7.5)
+        if named:
+            # Above the axes, as intervals may be anywhere in them.
+            axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), fontsize=7.5, ncols=columns)
 
-    return draw_svg(draw, name, f"AUC against: {label}", (4.4, 3.2))
+    names = [
+        _short(result.name, 40)
+        for result, value in zip(comparison.results, values, strict=True)
+        if value is not None
+    ]
+    named = len(names) <= MOST_NAMED
+    columns = 2 if max(map(len, names)) <= 20 else 1
+    height = 2.9 + (0.16 * -(-len(names) // columns) if named else 0)
+    return draw_svg(draw, name, f"AUC against: {label}", (4.4, height))
 
 
 def _colour(index: int) -> str:
@@ -120,7 +135,14 @@ def _short(name: str, most: int) -> str:
 
 def _name_row(axes: Axes, row: int, name: str) -> None:
     place = axes.annotate(
-        name, (0, row), (0, 6), xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8
+        name,
+        (0, row),
+        (0, 10),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        fontsize=8,
+        # Nothing shows through: lines of the grid end at a name.
+        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
     )
     # A name may be wider than the axes, which must not shrink for it.
     place.set_in_layout(False)

@@ -10,8 +10,19 @@ from ctprune import _core
 from ctprune.atomic import replace_file
 from ctprune.comparison import figures
 from ctprune.comparison.comparison import Comparison
-from ctprune.comparison.tables import TITLES, VERDICTS, best_of, count_text, delong_text, measure_text
-from ctprune.comparison.verdict import ALPHA, p_text, signed
+from ctprune.comparison.tables import (
+    TITLES,
+    TRAININGS,
+    VERDICTS,
+    best_of,
+    count_text,
+    delong_text,
+    detectable_text,
+    difference_text,
+    measure_text,
+    spread_text,
+)
+from ctprune.comparison.verdict import ALPHA, LEAST_PATIENTS, LEAST_PRETRAININGS, SHOWN, p_text
 from ctprune.evaluation.metrics import METRICS
 from ctprune.pages import environment_of, style_of
 
@@ -38,7 +49,9 @@ def write_page(
     environment.filters["p"] = p_text
     environment.filters["count"] = count_text
     environment.filters["measure"] = measure_text
-    environment.filters["signed"] = signed
+    environment.filters["spread"] = spread_text
+    environment.filters["detectable"] = detectable_text
+    environment.globals["difference"] = difference_text
     template = environment.get_template("comparison.html")
     page = template.render(
         style=style_of("ctprune.comparison"),
@@ -53,6 +66,9 @@ def write_page(
         titles=TITLES,
         verdicts=VERDICTS,
         alpha=ALPHA,
+        least_pretrainings=LEAST_PRETRAININGS,
+        least_patients=LEAST_PATIENTS,
+        trainings=TRAININGS,
         version=_core.__version__,
     )
     with replace_file(file) as beside:
@@ -61,18 +77,22 @@ def write_page(
 
 def _section(number: int, heading: str, comparison: Comparison) -> dict[str, Any]:
     name = f"figure-{number}"
+    colours = "" if len(comparison.results) <= figures.MOST_NAMED else " Colours are those of the table."
     drawn = [
         (
             figures.roc_figure(comparison, f"{name}-roc"),
-            "ROC curves: mean over seeds, band from the lowest to the highest.",
+            f"ROC curves: mean over trainings, band from the lowest to the highest.{colours}",
         ),
-        (figures.auc_figure(comparison, f"{name}-auc"), "AUC: mean over seeds, 95 % interval."),
+        (figures.auc_figure(comparison, f"{name}-auc"), "AUC: mean over trainings, 95 % interval."),
         (
             figures.difference_figure(comparison, f"{name}-difference"),
-            "An interval across the dashed line: no difference can be told.",
+            "The interval that decides: one across the dashed line means that no difference can be told.",
         ),
-        (figures.slices_figure(comparison, f"{name}-slices"), "AUC against the slices that the pre-training saw."),
-        (figures.time_figure(comparison, f"{name}-time"), "AUC against what the pre-training took."),
+        (
+            figures.slices_figure(comparison, f"{name}-slices"),
+            f"AUC against the slices that the pre-training saw.{colours}",
+        ),
+        (figures.time_figure(comparison, f"{name}-time"), f"AUC against what the pre-training took.{colours}"),
     ]
     return {
         "heading": heading,
@@ -85,15 +105,19 @@ def _section(number: int, heading: str, comparison: Comparison) -> dict[str, Any
 
 
 def _lead(comparison: Comparison) -> str:
-    """What the section comes to, in one sentence."""
-    real = [pair for pair in comparison.pairs if pair.verdict in ("larger", "smaller")]
-    count = len(comparison.pairs)
-    if not real:
-        return (
-            "No difference in AUC is larger than the noise."
-            if count > 1
-            else "The difference in AUC is not larger than the noise."
-        )
+    """What the section comes to, in a sentence or two."""
+    verdicts = [pair.verdict for pair in comparison.pairs]
+    count = len(verdicts)
+    better = sum(one in ("larger", "smaller") for one in verdicts)
+    shown = sum(one in SHOWN for one in verdicts)
+    if all(one in ("few", "undefined", "unclear") for one in verdicts):
+        return "This test set is too small for a verdict." if "few" in verdicts else "No difference can be tested."
     if count == 1:
-        return "The difference in AUC is larger than the noise."
-    return f"{len(real)} of {count} differences in AUC {'is' if len(real) == 1 else 'are'} larger than the noise."
+        first = f"The difference in AUC is {'' if shown else 'not '}larger than the noise."
+    elif not shown:
+        first = "No difference in AUC is larger than the noise."
+    else:
+        first = f"{shown} of {count} differences in AUC {'is' if shown == 1 else 'are'} larger than the noise."
+    if shown and not better:
+        return f"{first} There are too few pre-trainings to say that a way is better."
+    return first

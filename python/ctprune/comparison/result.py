@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from ctprune import parquet_file
 from ctprune.errors import EvaluationError, SourceError
+from ctprune.evaluation.predictions import positive_class
 
 METRICS_NAME = "metrics.json"
 PREDICTIONS_NAME = "predictions.parquet"
 
 #: Versions of the two files that are read.
-METRICS_VERSION = 1
+METRICS_VERSIONS = (1, 2)
 PREDICTIONS_VERSION = 1
 
 _COLUMNS = ("seed", "split", "image", "patient", "label", "probabilities")
@@ -29,7 +30,7 @@ _COLUMNS = ("seed", "split", "image", "patient", "label", "probabilities")
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One model, trained with one or several seeds, and what it said of each image of one split.
+    """One model, with all its trainings, and what they said of each image of one split.
 
     Attributes:
         name: What it is called in the comparison.
@@ -37,10 +38,12 @@ class Result:
         classes: In the order of the columns of `probabilities`.
         split: Which part of the data was evaluated.
         selection_split: Which part chose the epoch; None where it is not said.
-        seeds: Of the repetitions.
+        seeds: Of the trainings, one for each.
+        backbones: What each training began with: equal for trainings of one backbone. Each training from random
+            weights began with its own.
         images: Names of the images, sorted.
         labels: (images,), index of the class.
-        probabilities: (seeds, images, classes).
+        probabilities: (trainings, images, classes).
         patients: Of each image, None where not known.
         config: How it was trained.
         weights: Metadata of the weights that it began with; None for random ones.
@@ -53,6 +56,7 @@ class Result:
     split: str
     selection_split: str | None
     seeds: tuple[int, ...]
+    backbones: tuple[str, ...]
     images: tuple[str, ...]
     labels: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float64]
@@ -60,6 +64,12 @@ class Result:
     config: dict[str, Any]
     weights: dict[str, Any] | None
     seconds: float | None
+
+    @property
+    def positive(self) -> str | None:
+        """The positive class of two; None where there are more, as each is positive once then."""
+        which = positive_class(self.classes, self.config.get("positive"))
+        return None if which is None else self.classes[which]
 
     @property
     def slices(self) -> int | None:
@@ -98,6 +108,7 @@ def load_result(folder: str | os.PathLike[str], *, name: str | None = None) -> R
             f"{path / PREDICTIONS_NAME}: expected predictions of the split {split!r}, found none"
         )
     weights = metrics.get("weights")
+    by_seed = _by_seed(path / PREDICTIONS_NAME, table, classes)
     return Result(
         name=path.resolve().name if name is None else name,
         path=os.fspath(folder),
@@ -107,8 +118,16 @@ def load_result(folder: str | os.PathLike[str], *, name: str | None = None) -> R
         config=dict(metrics.get("config", {})),
         weights=None if weights is None else dict(weights.get("metadata") or {}),
         seconds=metrics.get("seconds"),
-        **_by_seed(path / PREDICTIONS_NAME, table, classes),
+        backbones=tuple(_backbone(path, weights, seed) for seed in by_seed["seeds"]),
+        **by_seed,
     )
+
+
+def _backbone(path: Path, weights: dict[str, Any] | None, seed: int) -> str:
+    """What a training began with, as a name: the digest of its weights, or the seed that drew them."""
+    if weights is None:
+        return f"random weights of seed {seed}"
+    return str(weights.get("sha256") or path)
 
 
 def _read_metrics(file: Path) -> dict[str, Any]:
@@ -120,14 +139,16 @@ def _read_metrics(file: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError, TypeError) as error:
         raise EvaluationError(f"{file}: expected the measures of 'ctprune finetune': {error}") from None
-    if found.get("metrics_version") != METRICS_VERSION:
-        raise EvaluationError(f"{file}: expected version {METRICS_VERSION}, found {found.get('metrics_version')}")
+    if found.get("metrics_version") not in METRICS_VERSIONS:
+        raise EvaluationError(
+            f"{file}: expected version {METRICS_VERSIONS[-1]}, found {found.get('metrics_version')}"
+        )
     return found
 
 
 def _read_predictions(file: Path) -> tuple[pa.Table, tuple[str, ...]]:
     try:
-        table = pq.read_table(file)
+        table = parquet_file.read_table(file)
         metadata = json.loads((table.schema.metadata or {})[b"ctprune"])
         version, classes = metadata["predictions_version"], tuple(metadata["classes"])
     except FileNotFoundError:
@@ -169,6 +190,59 @@ def _by_seed(file: Path, table: pa.Table, classes: tuple[str, ...]) -> dict[str,
     }
 
 
+#: Options of a pre-training that say how it was carried out, and not what was.
+_CARRYING_OUT = ("seed", "threads", "devices", "log_every", "checkpoint_minutes")
+
+
+def merge_by_name(results: Sequence[Result]) -> list[Result]:
+    """Results of one name are pre-trainings of one way with other seeds: make one of them.
+
+    Raises:
+        EvaluationError: Those of one name differ in more than their seeds.
+    """
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.name, []).append(result)
+    for name, members in groups.items():
+        for other in members[1:]:
+            for what, of in (("pre-trained", _pretraining_of), ("fine-tuned", fine_tuning_of)):
+                if of(other) != of(members[0]):
+                    raise EvaluationError(
+                        f"two results are called {name!r}, but were not {what} with the same options: give "
+                        "each a name of its own with --name"
+                    )
+    return [merge_pretrainings(members) for members in groups.values()]
+
+
+def merge_pretrainings(results: Sequence[Result]) -> Result:
+    """One result with the trainings of all: a pre-training that was repeated with other seeds."""
+    if len(results) == 1:
+        return results[0]
+    check_comparable([replace(result, name=f"{result.name} {index}") for index, result in enumerate(results)])
+    weights = [result.weights for result in results if result.weights is not None]
+    seconds = [float(one["seconds"]) for one in weights if one.get("seconds") is not None]
+    return replace(
+        results[0],
+        seeds=tuple(seed for result in results for seed in result.seeds),
+        backbones=tuple(backbone for result in results for backbone in result.backbones),
+        probabilities=np.concatenate([result.probabilities for result in results]),
+        weights=weights[0] | {"seconds": float(np.mean(seconds or [np.nan]))} if weights else None,
+    )
+
+
+def fine_tuning_of(result: Result) -> dict[str, str]:
+    """The options of fine-tuning without those that come with the weights, which are what is compared."""
+    of_weights = ("weights", "backbone", "intensity", "seeds")
+    return {name: str(value) for name, value in result.config.items() if name not in of_weights}
+
+
+def _pretraining_of(result: Result) -> dict[str, str] | None:
+    if result.weights is None:
+        return None
+    settings = dict(result.weights.get("settings") or {})
+    return {name: str(value) for name, value in settings.items() if name not in _CARRYING_OUT}
+
+
 def check_comparable(results: Sequence[Result]) -> None:
     """Refuse results that were not measured on the same images with the same labels.
 
@@ -186,7 +260,7 @@ def check_comparable(results: Sequence[Result]) -> None:
         pair = f"{first.path} and {other.path}"
         if other.classes != first.classes:
             raise EvaluationError(
-                f"{pair} have other classes: {', '.join(first.classes)} against {', '.join(other.classes)}"
+                f"{pair} have different classes: {', '.join(first.classes)} against {', '.join(other.classes)}"
             )
         if other.images != first.images:
             here, there = set(first.images), set(other.images)
@@ -198,9 +272,11 @@ def check_comparable(results: Sequence[Result]) -> None:
         if differing:
             raise EvaluationError(f"{pair} have the same images, but {differing:,} of them have other labels")
         if other.patients != first.patients:
-            raise EvaluationError(f"{pair} have the same images, but do not agree on whose they are")
-        if other.config.get("positive") != first.config.get("positive"):
             raise EvaluationError(
-                f"{pair} take another class as the positive one: {first.config.get('positive')} against "
-                f"{other.config.get('positive')}"
+                f"{pair} assign the images to different patients; use the same --patient-pattern"
+            )
+        if other.positive != first.positive:
+            raise EvaluationError(
+                f"{pair} take different classes as the positive one, {first.positive} and {other.positive}: "
+                "fine-tune one of them again with the other's --positive"
             )

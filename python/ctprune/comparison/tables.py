@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ctprune.comparison.comparison import Comparison, Measure, Pair
+from ctprune.comparison.comparison import Comparison, Measure
+from ctprune.comparison.pairs import Pair
 from ctprune.comparison.verdict import p_text, signed
 from ctprune.evaluation.metrics import LOWER_IS_BETTER, METRICS
 
@@ -22,11 +23,17 @@ TITLES = {
     "calibration_error": "Calibration error",
 }
 
-#: One word for each verdict.
+#: Heading of how many trainings there are.
+TRAININGS = "Pre-trainings × fine-tunings"
+
+#: Some words for each verdict.
 VERDICTS = {
     "larger": "better",
     "smaller": "worse",
+    "likely": "ahead, few pre-trainings",
+    "backbones": "another backbone only",
     "noise": "within the noise",
+    "few": "no verdict, few patients",
     "unclear": "unclear",
     "undefined": "not defined",
 }
@@ -53,12 +60,46 @@ _TEX = str.maketrans(
 def measure_text(measure: Measure) -> str:
     """Mean and interval.
 
-    >>> measure_text(Measure(mean=0.8, std=0.01, low=0.75, high=0.85))
+    >>> measure_text(Measure(mean=0.8, std=0.02, std_finetunings=0.01, low=0.75, high=0.85))
     '0.800 [0.750, 0.850]'
     """
     if math.isnan(measure.mean):
         return "–"
+    if math.isnan(measure.low):
+        return f"{measure.mean:.3f}"
     return f"{measure.mean:.3f} [{measure.low:.3f}, {measure.high:.3f}]"
+
+
+def spread_text(measure: Measure) -> str:
+    """What trainings vary by, at both levels, as far as it is known.
+
+    >>> spread_text(Measure(mean=0.8, std=0.02, std_finetunings=0.01, low=0.75, high=0.85))
+    '± 0.020 between pre-trainings, ± 0.010 between fine-tunings'
+    """
+    spreads = (("pre-trainings", measure.std), ("fine-tunings", measure.std_finetunings))
+    return ", ".join(f"± {std:.3f} between {level}" for level, std in spreads if not math.isnan(std))
+
+
+def difference_text(value: float, low: float, high: float) -> str:
+    """A difference with its interval, as far as there is one.
+
+    >>> difference_text(0.05, 0.01, 0.09), difference_text(0.05, math.nan, math.nan)
+    ('+0.050 [+0.010, +0.090]', '+0.050')
+    """
+    if math.isnan(value):
+        return "–"
+    return signed(value) if math.isnan(low) else f"{signed(value)} [{signed(low)}, {signed(high)}]"
+
+
+def detectable_text(detectable: float) -> str:
+    """The smallest difference that would have been shown; of AUCs none is larger than one.
+
+    >>> detectable_text(0.0512), detectable_text(1.3), detectable_text(math.nan)
+    ('0.051', 'none', '–')
+    """
+    if math.isnan(detectable):
+        return "–"
+    return f"{detectable:.3f}" if detectable < 1 else "none"
 
 
 def best_of(comparison: Comparison, metric: str) -> int | None:
@@ -85,9 +126,8 @@ def markdown(comparison: Comparison) -> str:
     """Two tables and the notes: measures of each result, differences of each pair."""
     parts = [
         _markdown_table(_heading(), _rows(comparison, bold="**")),
-        f"Mean over seeds with its 95 % interval ({_how(comparison)}); bold: the best mean, whether or not the "
-        "difference is larger than the noise.",
-        _markdown_table(_PAIR_HEADING, _pair_rows(comparison)),
+        f"{_how(comparison)} Bold: the best mean, whether or not the difference is larger than the noise.",
+        _markdown_table(_pair_heading(comparison), _pair_rows(comparison)),
         "\n".join(f"- {pair.sentence}" for pair in comparison.pairs),
     ]
     if comparison.notes:
@@ -100,25 +140,28 @@ def latex(comparison: Comparison) -> str:
     return (
         "% needs \\usepackage{booktabs}\n"
         + _latex_table(_heading(), _rows(comparison, bold=""))
-        + "\n% "
-        + f"mean over seeds with its 95 percent interval ({_how(comparison)})\n\n"
-        + _latex_table(_PAIR_HEADING, _pair_rows(comparison))
+        + f"\n% {_how(comparison).replace('%', 'percent')}\n\n"
+        + _latex_table(_pair_heading(comparison), _pair_rows(comparison))
     )
 
 
-_PAIR_HEADING = (
-    "Result",
-    "less",
-    "Difference in AUC",
-    "Corrected p (bootstrap)",
-    "Corrected p (DeLong)",
-    "Difference in accuracy",
-    "The first is",
-)
+def _pair_heading(comparison: Comparison) -> tuple[str, ...]:
+    equivalence = () if comparison.margin is None else (f"Corrected p (smaller than {comparison.margin:g})",)
+    return (
+        "A",
+        "minus B",
+        "Difference in AUC",
+        "Corrected p",
+        *equivalence,
+        "Would have shown",
+        "Corrected p (DeLong, images alone)",
+        "Difference in accuracy",
+        "Verdict for A",
+    )
 
 
 def _heading() -> tuple[str, ...]:
-    return ("Result", "Slices", "Pre-training, s", "Seeds", *(TITLES[name] for name in METRICS))
+    return ("Result", "Slices", "Pre-training, s", TRAININGS, *(TITLES[name] for name in METRICS))
 
 
 def _rows(comparison: Comparison, *, bold: str) -> list[list[str]]:
@@ -127,7 +170,7 @@ def _rows(comparison: Comparison, *, bold: str) -> list[list[str]]:
     for index, (result, measures) in enumerate(zip(comparison.results, comparison.measures, strict=True)):
         marks = {name: bold if best[name] == index else "" for name in METRICS}
         cells = [f"{marks[name]}{measure_text(measures[name])}{marks[name]}" for name in METRICS]
-        counts = [count_text(result.slices), count_text(result.pretraining_seconds), str(len(result.seeds))]
+        counts = [count_text(result.slices), count_text(result.pretraining_seconds), str(comparison.levels[index])]
         rows.append([result.name, *counts, *cells])
     return rows
 
@@ -137,8 +180,10 @@ def _pair_rows(comparison: Comparison) -> list[list[str]]:
         [
             pair.run,
             pair.other,
-            _difference(pair, "auc"),
+            difference_text(pair.differences["auc"].value, pair.low, pair.high),
             p_text(pair.corrected).removeprefix("= "),
+            *([] if pair.equivalence is None else [p_text(pair.equivalence.corrected).removeprefix("= ")]),
+            detectable_text(pair.detectable),
             delong_text(pair).replace("p = ", "").replace("p <", "<"),
             _difference(pair, "accuracy"),
             VERDICTS[pair.verdict],
@@ -149,13 +194,16 @@ def _pair_rows(comparison: Comparison) -> list[list[str]]:
 
 def _difference(pair: Pair, metric: str) -> str:
     found = pair.differences[metric]
-    if math.isnan(found.value):
-        return "–"
-    return f"{signed(found.value)} [{signed(found.low)}, {signed(found.high)}]"
+    return difference_text(found.value, found.low, found.high)
 
 
 def _how(comparison: Comparison) -> str:
-    return f"bootstrap of {comparison.unit}s and seeds, {comparison.resamples:,} resamples"
+    positive = comparison.results[0].positive
+    of = "" if positive is None else f" Positive class: {positive}."
+    return (
+        f"Mean over trainings with its 95 % interval, from {comparison.unit}s and trainings.{of} Intervals of "
+        "differences in AUC are those that decide, corrected for the number of comparisons; of accuracy 95 % each."
+    )
 
 
 def _markdown_table(heading: Sequence[str], rows: list[list[str]]) -> str:

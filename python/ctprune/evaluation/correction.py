@@ -53,6 +53,31 @@ def _benjamini_hochberg(rising: npt.NDArray[np.float64]) -> npt.NDArray[np.float
     return np.minimum.accumulate(scaled[::-1])[::-1]
 
 
+def decision_levels(p_values: npt.ArrayLike, correction: str, *, alpha: float) -> npt.NDArray[np.float64]:
+    """The level at which a correction decides each comparison: an interval at 1 − level agrees with the decision.
+
+    Holm's method tests the smallest of m p-values at alpha / m, the next at alpha / (m − 1), and stops at the
+    first that fails; all later ones are decided at that one's level. Benjamini and Hochberg's decides all at alpha
+    · R / m, where R differences are found; such intervals of those found miss the truth in a share of alpha
+    (Benjamini and Yekutieli 2005). nan is not decided and has the level of the strictest.
+
+    >>> decision_levels([0.001, 0.2, 0.03], "holm", alpha=0.06).tolist()
+    [0.02, 0.03, 0.03]
+    >>> decision_levels([0.001, 0.2, 0.03], "benjamini-hochberg", alpha=0.06).tolist()
+    [0.04, 0.04, 0.04]
+    """
+    found = np.asarray(p_values, dtype=np.float64)
+    defined = ~np.isnan(found)
+    count = max(1, int(defined.sum()))
+    real = int((CORRECTIONS[correction](found)[defined] < alpha).sum())
+    if correction == "benjamini-hochberg":
+        return np.where(defined, alpha * max(1, real) / count, alpha / count)
+    places = np.zeros(len(found))
+    places[np.flatnonzero(defined)[np.argsort(found[defined], kind="stable")]] = np.arange(defined.sum())
+    levels: npt.NDArray[np.float64] = alpha / (count - np.minimum(places, min(real, count - 1)))
+    return levels
+
+
 #: By the name in options and results.
 CORRECTIONS: dict[str, Callable[[npt.ArrayLike], npt.NDArray[np.float64]]] = {
     "holm": holm,

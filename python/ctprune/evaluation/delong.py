@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune.errors import EvaluationError
-from ctprune.evaluation.bootstrap import unit_of_images
+from ctprune.evaluation.units import unit_of_images
 from ctprune.extras import extra
 
 with extra("train", "evaluation"):
@@ -86,6 +86,46 @@ def auc_covariance(
     )
 
 
+def macro_auc_covariance(
+    labels: npt.NDArray[np.int64], probabilities: _Floats, *, patients: Sequence[str | None] | None = None
+) -> _Floats:
+    """Covariance of several models' mean area over classes, each against the rest.
+
+    The mean of the areas is a sum over images too, so its covariance comes from each image's part in it, as for
+    one area.
+
+    Args:
+        labels: (images,), index of the class; a class without an image does not count.
+        probabilities: (models, images, classes).
+        patients: As for `auc_covariance`.
+
+    Returns:
+        (models, models); nan where a class has images of one patient only, or where there is one class.
+
+    >>> labels, score = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
+    >>> macro_auc_covariance(labels, np.stack([1 - score, score], axis=1)[None]).round(6).item()
+    0.125
+    """
+    present = np.unique(labels)
+    unit = unit_of_images(patients, len(labels))
+    if len(present) < 2:
+        return np.full((len(probabilities),) * 2, math.nan)
+    parts = np.zeros(probabilities.shape[:2])
+    for c in present:
+        truth = labels == c
+        of_positives, of_negatives = _placements(truth, probabilities[:, :, c])
+        areas = of_positives.mean(axis=1, keepdims=True)
+        parts[:, truth] += (of_positives - areas) / truth.sum() / len(present)
+        parts[:, ~truth] += (of_negatives - areas) / (~truth).sum() / len(present)
+    for c in present:
+        count = len(np.unique(unit[labels == c]))
+        # As of a sample's variance: the areas were estimated from the same images.
+        parts[:, labels == c] *= math.sqrt(count / (count - 1)) if count > 1 else math.nan
+    of_patients = _sums(parts, unit, int(unit.max()) + 1)
+    covariance: _Floats = of_patients @ of_patients.T
+    return covariance
+
+
 def delong_test(
     truth: npt.ArrayLike,
     scores: npt.ArrayLike,
@@ -128,7 +168,13 @@ def delong_test(
 
 
 def auc_interval(area: float, variance: float) -> tuple[float, float]:
-    """The 95 % interval of one area, cut to 0 … 1."""
+    """The 95 % interval of one area, cut to 0 … 1; nan where the variance is.
+
+    >>> auc_interval(0.75, math.nan)
+    (nan, nan)
+    """
+    if math.isnan(variance):
+        return math.nan, math.nan
     error = _Z_95 * math.sqrt(variance)
     return max(0.0, area - error), min(1.0, area + error)
 

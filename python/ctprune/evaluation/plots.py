@@ -50,7 +50,7 @@ def draw_roc(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, classes: Sequence[str], *, positive: str | None = None
 ) -> Figure:
     """The ROC curve, mean over seeds with the band from the lowest to the highest."""
-    figure, axes = _square("False positive rate", "True positive rate")
+    figure, axes = _square("False positive rate", "True positive rate", _of_whom(classes, positive))
     rate, curves = mean_roc(labels, probabilities, classes, positive=positive)
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
     draw_band(axes, rate, curves, COLOURS[0])
@@ -61,7 +61,7 @@ def draw_precision_recall(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, classes: Sequence[str], *, positive: str | None = None
 ) -> Figure:
     """Precision against recall, mean over seeds with the band from the lowest to the highest."""
-    figure, axes = _square("Recall", "Precision")
+    figure, axes = _square("Recall", "Precision", _of_whom(classes, positive))
     curves = list(_curves(labels, probabilities, classes, positive, _precision_recall))
     draw_band(axes, _GRID, np.array(curves).reshape(-1, len(_GRID)), COLOURS[0])
     return figure
@@ -100,8 +100,9 @@ def draw_confusion(labels: npt.ArrayLike, probabilities: npt.ArrayLike, classes:
     for row, column in np.ndindex(*counts.shape):
         colour = "white" if share[row, column] > 0.5 else "black"
         axes.text(column, row, f"{counts[row, column]:.3g}", ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(classes)), classes, rotation=45 if len(classes) > 3 else 0)
-    axes.set_yticks(range(len(classes)), classes)
+    # Names are shown as they are: one may look like a formula, and a broken one would end the drawing.
+    axes.set_xticks(range(len(classes)), classes, rotation=45 if len(classes) > 3 else 0, parse_math=False)
+    axes.set_yticks(range(len(classes)), classes, parse_math=False)
     axes.set_xlabel("Predicted")
     axes.set_ylabel("True")
     return figure
@@ -151,9 +152,16 @@ def draw_band(axes: Axes, x: _Floats, curves: _Floats, colour: str, name: str | 
         axes.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.18, linewidth=0)
 
 
-def _square(x: str, y: str) -> tuple[Figure, Axes]:
+def _of_whom(classes: Sequence[str], positive: str | None) -> str:
+    """Which class a curve is of, in words."""
+    which = positive_class(classes, positive)
+    return f"mean over {len(classes)} classes" if which is None else f"positive: {classes[which]}"
+
+
+def _square(x: str, y: str, title: str = "") -> tuple[Figure, Axes]:
     figure = Figure(figsize=(4.6, 4.4), layout="constrained")
     axes = figure.add_subplot()
+    axes.set_title(title, fontsize="medium", parse_math=False)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=x, ylabel=y, aspect="equal")
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

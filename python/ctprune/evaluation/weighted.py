@@ -45,7 +45,7 @@ def weighted_metrics(
     several = (support > 0).sum(axis=1) > 1
     found["balanced_accuracy"] = _mean_where(recall.T, (support > 0).T & several)
     found["accuracy"] = confusion.trace(axis1=1, axis2=2) / total
-    found["calibration_error"] = _calibration_error(label, probability, weights) / total
+    found["calibration_error"] = weighted_calibration_error(label, probability, weights) / total
     return {name: found[name] for name in METRICS}
 
 
@@ -68,8 +68,10 @@ def _ranked(truth: npt.NDArray[np.bool_], score: _Floats, weights: _Floats) -> d
     ordered = score[order]
     # Images of one score come in together, as one step of the curve.
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    hits = np.add.reduceat(weights[:, order] * truth[order], starts, axis=1)
-    misses = np.add.reduceat(weights[:, order] * ~truth[order], starts, axis=1)
+    in_order = weights[:, order]
+    hits, misses = in_order * truth[order], in_order * ~truth[order]
+    if len(starts) < len(score):
+        hits, misses = (np.add.reduceat(counts, starts, axis=1) for counts in (hits, misses))
     hits_so_far, misses_so_far = hits.cumsum(axis=1), misses.cumsum(axis=1)
     area = (misses * (hits_so_far - hits / 2)).sum(axis=1)
     precision = _ratio(hits_so_far, hits_so_far + misses_so_far)
@@ -79,7 +81,8 @@ def _ranked(truth: npt.NDArray[np.bool_], score: _Floats, weights: _Floats) -> d
     }
 
 
-def _calibration_error(label: npt.NDArray[np.int64], probability: _Floats, weights: _Floats) -> _Floats:
+def weighted_calibration_error(label: npt.NDArray[np.int64], probability: _Floats, weights: _Floats) -> _Floats:
+    """Times the sum of the weights: (weightings,)."""
     confidence = probability.max(axis=1)
     gap = (probability.argmax(axis=1) == label) - confidence
     in_bins = weights @ (np.eye(CALIBRATION_BINS)[calibration_bin(confidence)] * gap[:, None])

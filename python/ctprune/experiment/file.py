@@ -11,6 +11,7 @@ from typing import Any
 
 from ctprune.errors import ConfigError, SourceError
 from ctprune.evaluation.correction import CORRECTIONS
+from ctprune.experiment.inputs import NAMED_WEIGHTS
 from ctprune.experiment.options import check_options
 from ctprune.extras import extra
 
@@ -216,6 +217,7 @@ class _Checked:
         # An option without a value is none: that is how an entry takes back what an anchor gave it.
         options = {str(key): value for key, value in found.items() if key not in besides and value is not None}
         check_options(group, name, options, besides=besides)
+        _check_files(f"{group}.{name}", options)
         return options
 
     def _pretraining(self, name: str, sources: tuple[str, ...], reductions: tuple[str, ...]) -> Pretraining:
@@ -251,19 +253,50 @@ class _Checked:
 
     def _comparison(self) -> dict[str, Any]:
         found = self._content.get("comparison") or {}
-        known = {"reference": str, "correction": str, "resamples": int, "seed": int}
+        known: dict[str, Any] = {
+            "reference": str,
+            "contrasts": list,
+            "margin": (int, float),
+            "correction": str,
+            "resamples": int,
+            "seed": int,
+        }
         if not isinstance(found, dict):
             raise ConfigError(f"comparison: expected options, found {_kind(found)}")
         for key, value in found.items():
             if key not in known:
                 raise ConfigError(f"comparison.{key}: unknown key: expected {', '.join(known)}")
-            if not isinstance(value, known[key]):
-                raise ConfigError(f"comparison.{key}: expected {known[key].__name__}, found {value!r}")
+            if not isinstance(value, known[key]) or isinstance(value, bool):
+                expected = "a number" if isinstance(known[key], tuple) else known[key].__name__
+                raise ConfigError(f"comparison.{key}: expected {expected}, found {value!r}")
+        _check_contrasts(found)
         if found.get("correction", "holm") not in CORRECTIONS:
             raise ConfigError(
                 f"comparison.correction: expected one of {', '.join(CORRECTIONS)}, found {found['correction']}"
             )
         return dict(found)
+
+
+def _check_contrasts(comparison: dict[str, Any]) -> None:
+    if "contrasts" not in comparison:
+        return
+    if "reference" in comparison:
+        raise ConfigError("comparison: reference and contrasts exclude each other: give one of them")
+    contrasts = comparison["contrasts"]
+    if not contrasts:
+        raise ConfigError("comparison.contrasts: expected pairs of models such as [hash, all], found none")
+    for contrast in contrasts:
+        two = isinstance(contrast, list) and len(contrast) == 2 and all(isinstance(one, str) for one in contrast)
+        if not two or contrast[0] == contrast[1]:
+            raise ConfigError(f"comparison.contrasts: expected two models such as [hash, all], found {contrast!r}")
+
+
+def _check_files(entry: str, options: dict[str, Any]) -> None:
+    for key in ("weights", "probe", "exclude"):
+        given = options.get(key)
+        for item in given if isinstance(given, list) else [] if given in (None, *NAMED_WEIGHTS) else [given]:
+            if not Path(str(item)).exists():
+                raise SourceError(f"{entry}.{key}: {item}: no such file or folder")
 
 
 def _paths(key: str, value: Any) -> tuple[Path, ...]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from ctprune import _core
+from ctprune.errors import CtpruneError
 from ctprune.experiment.file import ExperimentFile
-from ctprune.experiment.inputs import digest_of, listing_digest
+from ctprune.experiment.inputs import NAMED_WEIGHTS, Inputs, digest_of
+from ctprune.experiment.options import deciding
 
 #: File whose presence says that a step's result is finished, by kind; each stage writes it last.
 FINISHED = {"reduce": "summary.json", "pretrain": "summary.json", "finetune": "metrics.json"}
 
-#: Options that name inputs.
-_PATHS = ("data", "split", "labels", "exclude")
+#: Options that name a task's data.
+_DATA = ("data", "split", "labels")
 
 #: Hexadecimal digits of the digest in a folder's name.
 _SHOWN = 10
@@ -29,6 +33,7 @@ class Step:
         kind: `reduce`, `pretrain` or `finetune`.
         name: Readable, such as `chest-hash6-swav`.
         digest: Of its configuration and inputs, the steps that it needs among them.
+        learned: Of a pre-training, the digest of what decides the weights: a probe only looks at them.
         options: As for the stage's function.
         needs: The steps whose results it reads.
         inputs: Folders or files that it reads.
@@ -42,6 +47,7 @@ class Step:
     needs: tuple[Step, ...] = ()
     inputs: tuple[Path, ...] = ()
     steps_of: Step | None = None
+    learned: str = ""
 
     def folder(self, out: Path) -> Path:
         """Where its result is or will be."""
@@ -79,111 +85,179 @@ class Grid:
     steps: tuple[Step, ...]
     tasks: dict[str, dict[str, tuple[Step, ...]]]
 
+    def number(self, step: Step) -> int:
+        """A step's number, from 1; the file alone decides it."""
+        return self.steps.index(step) + 1
 
-def build_grid(experiment: ExperimentFile) -> Grid:
-    """Reductions of all sources, then pre-trainings, then fine-tunings; reads the names of all input files."""
-    listings = {name: listing_digest(paths) for name, paths in experiment.sources.items()}
-    reductions = {
-        (source, reduction): Step(
-            kind="reduce",
-            name=f"{source}-{reduction}",
-            digest=digest_of(_core.__version__, "reduce", options, listings[source]),
-            options=options,
-            inputs=experiment.sources[source],
-        )
-        for source in experiment.sources
-        for reduction, options in experiment.reductions.items()
-        if any(source in one.sources and reduction in one.reductions for one in experiment.pretrainings.values())
-    }
-    models = _models(experiment, reductions)
-    tasks: dict[str, dict[str, tuple[Step, ...]]] = {}
-    for task, options in experiment.tasks.items():
-        data = listing_digest(_data(options))
-        tasks[task] = {model.name: tuple(_finetunings(experiment, task, options, data, model)) for model in models}
-    pretrainings = [step for model in models for step in model.pretrainings]
-    # Those whose steps another one takes come first.
-    pretrainings.sort(key=lambda step: step.steps_of is not None)
-    finetunings = [step for of_task in tasks.values() for steps in of_task.values() for step in steps]
-    return Grid(steps=(*reductions.values(), *pretrainings, *finetunings), tasks=tasks)
+    def arrays(self) -> tuple[tuple[int, int], ...]:
+        """First and last numbers of steps that need none of each other, but only such of earlier groups."""
+        found: list[tuple[int, int]] = []
+        for number, step in enumerate(self.steps, 1):
+            if (
+                found
+                and not any(self.number(needed) >= found[-1][0] for needed in step.needs)
+                and (self.steps[number - 2].kind == step.kind)
+            ):
+                found[-1] = (found[-1][0], number)
+            else:
+                found.append((number, number))
+        return tuple(found)
 
 
-def _models(experiment: ExperimentFile, reductions: dict[tuple[str, str], Step]) -> list[Model]:
-    """Baselines first, then pre-trainings; a name says only what differs."""
-    by_place: dict[tuple[str, str, str], tuple[Step, ...]] = {}
-    ordered = sorted(experiment.pretrainings.items(), key=lambda item: item[1].steps_of is not None)
-    for name, pretraining in ordered:
-        for source in pretraining.sources:
-            for reduction in pretraining.reductions:
-                needed = reductions[source, reduction]
+def build_grid(experiment: ExperimentFile, inputs: Inputs) -> Grid:
+    """Reductions of all sources, then pre-trainings, then fine-tunings; reads the inputs that have changed.
+
+    Raises:
+        CtpruneError: An input cannot be read, or a task's labels and images do not fit together.
+    """
+    return _Builder(experiment, inputs).grid()
+
+
+class _Builder:
+    """A grid on its way."""
+
+    def __init__(self, experiment: ExperimentFile, inputs: Inputs) -> None:
+        self._experiment = experiment
+        self._inputs = inputs
+        # Models have tasks in common, and baselines may look at them in another way.
+        self._tasks: dict[str, str] = {}
+
+    def grid(self) -> Grid:
+        reductions = self._reductions()
+        models = self._models(reductions)
+        tasks: dict[str, dict[str, tuple[Step, ...]]] = {
+            task: {model.name: tuple(self._finetunings(task, options, model)) for model in models}
+            for task, options in self._experiment.tasks.items()
+        }
+        pretrainings = [step for model in models for step in model.pretrainings]
+        # Those whose steps another one takes come first.
+        pretrainings.sort(key=lambda step: step.steps_of is not None)
+        finetunings = [step for of_task in tasks.values() for steps in of_task.values() for step in steps]
+        return Grid(steps=(*reductions.values(), *pretrainings, *finetunings), tasks=tasks)
+
+    def _reductions(self) -> dict[tuple[str, str], Step]:
+        experiment, inputs = self._experiment, self._inputs
+        pretrainings = experiment.pretrainings.values()
+        places = [place for one in pretrainings for place in product(one.sources, one.reductions)]
+        contents = {name: inputs.sources(experiment.sources[name]) for name in dict(places)}
+        return {
+            (source, reduction): Step(
+                kind="reduce",
+                name=f"{source}-{reduction}",
+                digest=digest_of(
+                    _version(),
+                    "reduce",
+                    deciding("reductions", options),
+                    contents[source],
+                    inputs.weights(options.get("weights")),
+                ),
+                options=options,
+                inputs=(*experiment.sources[source], *_weights(options)),
+            )
+            for source in experiment.sources
+            for reduction, options in experiment.reductions.items()
+            if (source, reduction) in places
+        }
+
+    def _models(self, reductions: dict[tuple[str, str], Step]) -> list[Model]:
+        """Baselines first, then pre-trainings; a name says only what differs."""
+        experiment = self._experiment
+        by_place: dict[tuple[str, str, str], tuple[Step, ...]] = {}
+        ordered = sorted(experiment.pretrainings.items(), key=lambda item: item[1].steps_of is not None)
+        for name, pretraining in ordered:
+            for source, reduction in product(pretraining.sources, pretraining.reductions):
                 others = by_place[source, reduction, pretraining.steps_of] if pretraining.steps_of else None
                 by_place[source, reduction, name] = tuple(
-                    _pretraining(needed, name, pretraining.options, seed, others[index] if others else None)
+                    self._pretraining(
+                        reductions[source, reduction],
+                        name,
+                        pretraining.options | {"seed": seed},
+                        others[index] if others else None,
+                    )
                     for index, seed in enumerate(experiment.pretraining_seeds)
                 )
-    in_order = sorted(by_place, key=lambda place: list(experiment.pretrainings).index(place[2]))
-    varying = [len({place[part] for place in by_place}) > 1 for part in range(3)]
-    models = [Model(name=name, options=options) for name, options in experiment.baselines.items()]
-    for place in in_order:
-        parts = [part for part, varies in zip(place, varying, strict=True) if varies] or [place[2]]
-        models.append(Model(name=" · ".join(parts), pretrainings=by_place[place]))
-    return models
+        in_order = sorted(by_place, key=lambda place: list(experiment.pretrainings).index(place[2]))
+        varying = [len({place[part] for place in by_place}) > 1 for part in range(3)]
+        models = [Model(name=name, options=options) for name, options in experiment.baselines.items()]
+        for place in in_order:
+            parts = [part for part, varies in zip(place, varying, strict=True) if varies] or [place[2]]
+            models.append(Model(name=" · ".join(parts), pretrainings=by_place[place]))
+        return models
 
-
-def _pretraining(needed: Step, name: str, options: dict[str, Any], seed: int, steps_of: Step | None) -> Step:
-    options = options | {"seed": seed}
-    inputs = tuple(Path(path) for path in _listed(options.get("exclude")))
-    return Step(
-        kind="pretrain",
-        name=f"{needed.name}-{name}-seed{seed}",
-        digest=digest_of(
-            _core.__version__,
+    def _pretraining(self, needed: Step, name: str, options: dict[str, Any], steps_of: Step | None) -> Step:
+        excluded = tuple(Path(path) for path in _listed(options.get("exclude")))
+        probe = tuple(Path(path) for path in _listed(options.get("probe")))
+        of_probe = {name: value for name, value in options.items() if name.startswith("probe_")}
+        learned = digest_of(
+            _version(),
             "pretrain",
-            _without_paths(options),
+            deciding("pretrainings", options),
             needed.digest,
-            listing_digest(inputs),
-            None if steps_of is None else steps_of.digest,
-        ),
-        options=options,
-        needs=(needed,) if steps_of is None else (needed, steps_of),
-        inputs=inputs,
-        steps_of=steps_of,
-    )
+            self._inputs.excluded(excluded),
+            self._inputs.weights(options.get("weights")),
+            None if steps_of is None else steps_of.learned,
+        )
+        return Step(
+            kind="pretrain",
+            name=f"{needed.name}-{name}-seed{options['seed']}",
+            digest=digest_of(learned, self._inputs.sources(probe), of_probe) if probe else learned,
+            learned=learned,
+            options=options,
+            needs=(needed,) if steps_of is None else (needed, steps_of),
+            inputs=(*excluded, *probe, *_weights(options)),
+            steps_of=steps_of,
+        )
+
+    def _finetunings(self, task: str, options: dict[str, Any], model: Model) -> Iterator[Step]:
+        options = options | model.options | {"seeds": list(self._experiment.finetuning_seeds)}
+        with _named(f"tasks.{task}" + (f" with baselines.{model.name}" if model.options else "")):
+            decided = deciding("tasks", options)
+        with _named(f"tasks.{task}"):
+            data = self._task(options)
+        for pretraining in model.pretrainings or (None,):
+            yield Step(
+                kind="finetune",
+                name=f"{task}-{model.name if pretraining is None else pretraining.name}",
+                digest=digest_of(
+                    _version(),
+                    "finetune",
+                    decided,
+                    data,
+                    self._inputs.weights(options.get("weights")) if pretraining is None else pretraining.learned,
+                ),
+                options=options,
+                needs=() if pretraining is None else (pretraining,),
+                inputs=(*_data(options), *_weights(options)),
+            )
+
+    def _task(self, options: dict[str, Any]) -> str:
+        key = digest_of(*(options.get(name) for name in (*_DATA, "patient_pattern")))
+        if key not in self._tasks:
+            self._tasks[key] = self._inputs.task(options)
+        return self._tasks[key]
 
 
-def _finetunings(
-    experiment: ExperimentFile, task: str, options: dict[str, Any], data: str, model: Model
-) -> Iterator[Step]:
-    seeds = {"seeds": list(experiment.finetuning_seeds)}
-    if not model.pretrainings:
-        merged = options | model.options | seeds
-        weights = tuple(path for path in map(Path, _listed(merged.get("weights"))) if path.is_file())
-        yield Step(
-            kind="finetune",
-            name=f"{task}-{model.name}",
-            digest=digest_of(_core.__version__, "finetune", _without_paths(merged), data, listing_digest(weights)),
-            options=merged,
-            inputs=(*_data(options), *weights),
-        )
-    for pretraining in model.pretrainings:
-        yield Step(
-            kind="finetune",
-            name=f"{task}-{pretraining.name}",
-            digest=digest_of(
-                _core.__version__, "finetune", _without_paths(options | seeds), data, pretraining.digest
-            ),
-            options=options | seeds,
-            needs=(pretraining,),
-            inputs=_data(options),
-        )
+@contextmanager
+def _named(entry: str) -> Iterator[None]:
+    """Say of a mistake where in the file it is."""
+    try:
+        yield
+    except CtpruneError as error:
+        raise type(error)(f"{entry}: {error}") from None
+
+
+def _version() -> str:
+    """Versions that differ in their last number give the same results: what they gave is not made again."""
+    return ".".join(_core.__version__.split(".")[:2])
 
 
 def _data(options: dict[str, Any]) -> tuple[Path, ...]:
-    return tuple(Path(str(options[key])) for key in ("data", "split", "labels") if options.get(key) is not None)
+    return tuple(Path(str(options[key])) for key in _DATA if options.get(key) is not None)
 
 
-def _without_paths(options: dict[str, Any]) -> dict[str, Any]:
-    """The options without files and folders, which the digest of what is in them stands for."""
-    return {key: value for key, value in options.items() if key not in _PATHS}
+def _weights(options: dict[str, Any]) -> tuple[Path, ...]:
+    given = options.get("weights")
+    return () if given is None or given in NAMED_WEIGHTS else (Path(str(given)),)
 
 
 def _listed(value: Any) -> list[str]:

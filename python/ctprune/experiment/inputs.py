@@ -1,4 +1,7 @@
-"""What a step depends on, as a digest: its options and the names, sizes and times of its files."""
+"""What a step depends on, as a digest: its options and what its files hold.
+
+Where files lie and when they were written does not matter; of a task's images only those count that it lists.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,16 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from ctprune.contents import Contents, ContentsProgress
+from ctprune.finetuning.tasks import list_task
+from ctprune.manifest import FILE_NAME
+
+#: File of a pre-training's folder that its name stands for.
+_BACKBONE = "backbone.safetensors"
+
+#: Weights that stand for a file by their name, or for none.
+NAMED_WEIGHTS = ("none", "imagenet")
 
 
 def digest_of(*parts: Any) -> str:
@@ -19,27 +32,94 @@ def digest_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def listing_digest(paths: Iterable[Path]) -> str:
-    """SHA-256 of the names, sizes and times of change of all files below; where the paths lie does not matter."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(f"{path.name}\0".encode())
-        for name, size, changed in sorted(_files(path)):
-            digest.update(f"{name}\0{size}\0{changed}\0".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+class Inputs:
+    """Digests of what the steps read.
+
+    Args:
+        contents: Digests of the files' contents. None looks at no file: the digests are those of options alone.
+        progress: Called with the numbers of files read and of all files of an input.
+    """
+
+    def __init__(
+        self, contents: Contents | None, *, progress: ContentsProgress = lambda done, total: None
+    ) -> None:
+        self._contents = contents
+        self._progress = progress
+        self._known: dict[Path, list[tuple[str, str]]] = {}
+
+    def sources(self, paths: Iterable[Path]) -> str:
+        """Of all files below folders by their names there, and of single files."""
+        return digest_of(*(self._below(path) for path in paths))
+
+    def excluded(self, paths: Iterable[Path]) -> str:
+        """Of sets that are kept out of a pre-training: of a run only its manifest counts."""
+        return self.sources(path / FILE_NAME if (path / FILE_NAME).is_file() else path for path in paths)
+
+    def weights(self, given: Any) -> str | None:
+        """Of a file of weights, or of the backbone in a pre-training's folder; names stand for themselves."""
+        if given in (None, *NAMED_WEIGHTS):
+            return None if given in (None, "none") else str(given)
+        path = Path(str(given))
+        if self._contents is None:
+            return ""
+        return self._contents.digest(path / _BACKBONE if path.is_dir() else path)
+
+    def task(self, options: dict[str, Any]) -> str:
+        """Of the images that a task lists, with their labels, splits and patients.
+
+        Raises:
+            CtpruneError: The task cannot be listed, as `ctprune.finetuning.tasks.list_task` says.
+        """
+        if self._contents is None:
+            return ""
+        data = Path(str(options["data"]))
+        if data.suffix.lower() == ".npz":
+            return self._contents.digest(data)
+        listed = list_task(
+            data,
+            split=options.get("split"),
+            labels=options.get("labels"),
+            patient_pattern=options.get("patient_pattern"),
+        )
+        files = list(dict.fromkeys(entry.file for entry in listed.entries if entry.file is not None))
+        content = dict(zip(files, self._contents.digests(files, progress=self._progress), strict=True))
+        images = [
+            (entry.name, entry.label, entry.split, entry.patient, entry.frame, entry.file and content[entry.file])
+            for entry in listed.entries
+        ]
+        return digest_of(listed.classes, listed.reading, images)
+
+    def _below(self, path: Path) -> list[tuple[str, str]]:
+        if self._contents is None:
+            return []
+        if path not in self._known:
+            self._known[path] = self._read_below(path, self._contents)
+        return self._known[path]
+
+    def _read_below(self, path: Path, contents: Contents) -> list[tuple[str, str]]:
+        if path.is_file():
+            return [(path.name, contents.digest(path))]
+        names = sorted(_files_below(str(path), ""))
+        # A reduction reports what it cannot read and goes on.
+        files = [path / name for name in names]
+        digests = contents.digests(files, unreadable="", progress=self._progress)
+        # JSON cannot hold what is no Unicode.
+        return [(os.fsencode(name).hex(), digest) for name, digest in zip(names, digests, strict=True)]
 
 
-def _files(path: Path) -> Iterator[tuple[str, int, int]]:
-    if path.is_file():
-        about = path.stat()
-        yield "", about.st_size, about.st_mtime_ns
+def _files_below(folder: str, relative: str, entered: tuple[Path, ...] = ()) -> Iterator[str]:
+    """Names of the files that a reduction would read; links to folders are followed, but never in a circle."""
+    entered = (*entered, Path(os.path.realpath(folder)))
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        # A reduction reports it and goes on.
         return
-    for folder, _, names in os.walk(path):
-        for name in names:
-            file = Path(folder, name)
-            try:
-                about = file.stat()
-            except OSError:
-                # A link that leads nowhere is no input.
-                continue
-            yield os.path.relpath(file, path), about.st_size, about.st_mtime_ns
+    for entry in entries:
+        name = os.path.join(relative, entry.name)
+        if entry.is_file():
+            yield name
+        elif entry.is_dir():
+            real = Path(os.path.realpath(entry.path))
+            if not entry.is_symlink() or not any(place.is_relative_to(real) for place in entered):
+                yield from _files_below(entry.path, name, entered)

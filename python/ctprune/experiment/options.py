@@ -28,6 +28,12 @@ _ELSEWHERE = {
 #: What the experiment gives to a stage's function itself.
 _GIVEN = frozenset({"sources", "out", "progress"})
 
+#: Options that decide how a result comes about, but not which.
+_FREE = frozenset({"threads", "fail_first", "download", "device"})
+
+#: Options that name files and folders: what those hold decides, not where they lie.
+_PATHS = frozenset({"weights", "data", "split", "labels", "exclude", "probe"})
+
 
 def check_options(group: str, name: str, options: dict[str, Any], *, besides: tuple[str, ...] = ()) -> None:
     """Refuse an option that the stage does not know or a value that it would not take.
@@ -60,6 +66,43 @@ def check_options(group: str, name: str, options: dict[str, Any], *, besides: tu
         raise ConfigError(f"{group}.{name}: a value is of another type than expected: {shown}") from None
 
 
+def deciding(group: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options that decide a result and differ from the defaults, presets filled in; none that names a file.
+
+    Those that equal the defaults are left out, so that a version with one more option repeats nothing.
+
+    >>> deciding("reductions", {"method": "hash", "threshold": 6}) == deciding("reductions", {})
+    True
+    """
+    config = _configure(group, options)
+    fields = {field.name for field in dataclasses.fields(config)}
+    free = _FREE | _PATHS
+    if group == "pretrainings":
+        free |= {"preset", *(fields - set(config.deciding()))}
+    found = {name: value for name, value in _not_default(config).items() if name not in free}
+    # What the stage's function takes beside its configuration.
+    return found | {name: value for name, value in options.items() if name not in free | fields}
+
+
+def _not_default(config: Any) -> dict[str, Any]:
+    found = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.default_factory is not dataclasses.MISSING:
+            default: Any = field.default_factory()
+        else:
+            default = field.default
+        if value != default:
+            found[field.name] = _plain(value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {"kind": type(value).__name__, **_not_default(value)}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def _known(group: str) -> list[str]:
     """Names of the options that a stage takes, in its own order."""
     if group == "reductions":
@@ -75,19 +118,18 @@ def _known(group: str) -> list[str]:
     return [key for key in inspect.signature(finetune).parameters if key not in _GIVEN]
 
 
-def _configure(group: str, options: dict[str, Any]) -> None:
-    """Make the stage's configuration of the options: it refuses what it cannot use."""
+def _configure(group: str, options: dict[str, Any]) -> Any:
+    """The stage's configuration of the options: it refuses what it cannot use."""
     if group == "reductions":
-        ReduceConfig(**_fields_of(ReduceConfig, options))
-    elif group == "pretrainings":
+        return ReduceConfig(**_fields_of(ReduceConfig, options))
+    if group == "pretrainings":
         from ctprune.pretraining.config import PretrainConfig
 
         given = {key: value for key, value in options.items() if key != "preset"}
-        PretrainConfig.resolve(given, preset_name=options.get("preset"))
-    else:
-        from ctprune.finetuning.config import FinetuneConfig
+        return PretrainConfig.resolve(given, preset_name=options.get("preset"))
+    from ctprune.finetuning.config import FinetuneConfig
 
-        FinetuneConfig(**_fields_of(FinetuneConfig, options))
+    return FinetuneConfig(**_fields_of(FinetuneConfig, options))
 
 
 def _fields_of(config: type[Any], options: dict[str, Any]) -> dict[str, Any]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ctprune.atomic import replace_file
 from ctprune.comparison.compare import JSON_NAME, LATEX_NAME, MARKDOWN_NAME, PAGE_NAME
 from ctprune.comparison.comparison import COMPARISON_VERSION, Comparison, compare_results
 from ctprune.comparison.page import write_page
-from ctprune.comparison.result import Result, check_comparable, load_result
+from ctprune.comparison.result import load_result, merge_pretrainings
 from ctprune.comparison.tables import latex, markdown
+from ctprune.experiment.contrasts import resolve_contrasts
 from ctprune.experiment.file import ExperimentFile
 from ctprune.experiment.grid import Grid
 
@@ -23,34 +21,16 @@ from ctprune.experiment.grid import Grid
 def compare_tasks(experiment: ExperimentFile, grid: Grid, out: Path) -> dict[str, Comparison]:
     """For each task the comparison of its models; several seeds of a pre-training count as one model."""
     options = dict(experiment.comparison)
-    return {
-        task: compare_results(
-            [
-                merge_seeds([load_result(step.folder(out), name=name) for step in steps])
-                for name, steps in models.items()
-            ],
-            **options,
-        )
-        for task, models in grid.tasks.items()
-    }
-
-
-def merge_seeds(results: Sequence[Result]) -> Result:
-    """One result with the seeds of all: fine-tunings of one pre-training that was repeated with other seeds."""
-    if len(results) == 1:
-        return results[0]
-    named = [dataclasses.replace(result, name=f"{result.name} {index}") for index, result in enumerate(results)]
-    check_comparable(named)
-    probabilities = np.concatenate([result.probabilities for result in results])
-    weights = [result.weights for result in results if result.weights is not None]
-    mean_seconds = [float(one["seconds"]) for one in weights if one.get("seconds") is not None]
-    first = weights[0] if weights else None
-    return dataclasses.replace(
-        results[0],
-        seeds=tuple(range(len(probabilities))),
-        probabilities=probabilities,
-        weights=None if first is None else first | {"seconds": float(np.mean(mean_seconds or [np.nan]))},
-    )
+    comparisons = {}
+    for task, models in grid.tasks.items():
+        if "contrasts" in experiment.comparison:
+            options["contrasts"] = resolve_contrasts(experiment.comparison["contrasts"], list(models))
+        results = [
+            merge_pretrainings([load_result(step.folder(out), name=name) for step in steps])
+            for name, steps in models.items()
+        ]
+        comparisons[task] = compare_results(results, **options)
+    return comparisons
 
 
 def write_outcome(

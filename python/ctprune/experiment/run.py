@@ -12,11 +12,19 @@ from typing import Any
 
 from ctprune.atomic import check_writable, replace_file
 from ctprune.comparison.comparison import Comparison
-from ctprune.errors import ConfigError, CtpruneError, Interrupted
-from ctprune.experiment.carry_out import carry_out, facts
+from ctprune.contents import Contents, ContentsProgress
+from ctprune.errors import ConfigError, CtpruneError, Interrupted, SourceError
+from ctprune.experiment.carry_out import carry_out, facts, is_current
+from ctprune.experiment.contrasts import resolve_contrasts
 from ctprune.experiment.file import ExperimentFile, load_experiment
 from ctprune.experiment.grid import Grid, Step, build_grid
+from ctprune.experiment.inputs import Inputs
 from ctprune.experiment.outcome import compare_tasks, write_outcome
+from ctprune.pretraining.launch import refuse_several
+from ctprune.run_lock import sole_writer
+
+#: Where the digests of the inputs are remembered, so that the next call reads what has changed alone.
+DIGESTS_NAME = "digests.parquet"
 
 #: States of a step, from the first to the last.
 WAITING, RUNNING, DONE, FOUND, FAILED = "waiting", "running", "done", "done before", "failed"
@@ -96,7 +104,15 @@ def run_experiment(
 
 
 class Run:
-    """One experiment on its way. `run_experiment` is the short form."""
+    """One experiment on its way. `run_experiment` is the short form.
+
+    Args:
+        experiment: The file's content.
+        out: Folder for all results.
+        progress: Called with all statuses whenever one changes.
+        reading: Called with the numbers of files read and of all files, while inputs are looked at.
+        remember: Whether an interrupted look at the inputs may write down what it saw.
+    """
 
     def __init__(
         self,
@@ -104,13 +120,23 @@ class Run:
         out: str | os.PathLike[str],
         *,
         progress: StatusCallback | None = None,
+        reading: ContentsProgress = lambda done, total: None,
+        remember: bool = True,
     ) -> None:
         self.experiment = experiment
         self.out = Path(out)
-        self.grid = build_grid(experiment)
-        _check_grid(experiment, self.grid)
+        _check_grid(experiment, build_grid(experiment, Inputs(None)))
+        self._contents = Contents(self.out / DIGESTS_NAME)
+        try:
+            self.grid = build_grid(experiment, Inputs(self._contents, progress=reading))
+        except KeyboardInterrupt:
+            if remember:
+                self._contents.save()
+            raise Interrupted(
+                "interrupted while the inputs were read; the same command goes on from there"
+            ) from None
         self._progress = progress or (lambda _: None)
-        self._statuses = {step: StepStatus(step=step, state=WAITING) for step in self._steps()}
+        self._statuses = {step: StepStatus(step=step, state=WAITING) for step in self.grid.steps}
 
     def statuses(self) -> tuple[StepStatus, ...]:
         """Where every step stands, in order."""
@@ -118,24 +144,78 @@ class Run:
 
     def find(self) -> tuple[StepStatus, ...]:
         """Which steps' results are there already; carries nothing out and writes nothing."""
-        for step in self._steps():
+        for step in self.grid.steps:
             if step.is_finished(self.out):
-                found = facts(step, self.out)
-                self._set(step, FOUND, seconds=found.seconds, text=found.text)
+                self._set_found(step)
+        for step in self.grid.steps:
+            if step.kind == "pretrain" and self._statuses[step].state == WAITING:
+                self._look_at_reduction(step.needs[0])
         return self.statuses()
 
-    def carry_out(self) -> ExperimentResult:
-        """Carry out what is not there yet, then compare."""
+    def remember(self) -> None:
+        """Write down what the inputs hold, for the next call, and which folder is which step."""
         check_writable(self.out)
-        self.find()
+        self._contents.save()
         self._save_plan()
-        for step in self._steps():
-            if self._statuses[step].state != FOUND:
-                self._carry_out(step)
-        comparisons = compare_tasks(self.experiment, self.grid, self.out)
-        rows = [status.row() for status in self.statuses()]
-        page = write_outcome(self.experiment, comparisons, rows, self.out / "comparison")
+
+    def carry_out(self) -> ExperimentResult:
+        """Carry out what is not there yet, then compare.
+
+        Raises:
+            ConfigError: Several processes of this were started together.
+            InUseError: Another call carries out an experiment in this folder.
+        """
+        refuse_several("an experiment")
+        check_writable(self.out)
+        with sole_writer(self.out):
+            self.remember()
+            self.find()
+            for step in self.grid.steps:
+                if self._statuses[step].state != FOUND:
+                    self._carry_out(step)
+            comparisons = compare_tasks(self.experiment, self.grid, self.out)
+            rows = [status.row() for status in self.statuses()]
+            page = write_outcome(self.experiment, comparisons, rows, self.out / "comparison")
         return ExperimentResult(out=self.out, statuses=self.statuses(), comparisons=comparisons, page=page)
+
+    def carry_out_step(self, number: int) -> StepStatus:
+        """Carry out one step alone, if it is not there yet; others may be carried out at the same time elsewhere.
+
+        Args:
+            number: Of the step, from 1.
+
+        Raises:
+            ConfigError: There is no step of this number, or several processes of this were started together.
+            SourceError: A step that it needs is not done.
+            InUseError: Another call carries out the same step.
+        """
+        refuse_several("a step of an experiment")
+        steps = self.grid.steps
+        if not 1 <= number <= len(steps):
+            raise ConfigError(f"--step {number}: expected 1 to {len(steps)}, the number of steps")
+        step = steps[number - 1]
+        self.find()
+        if self._statuses[step].state != FOUND:
+            missing = [needed for needed in step.needs if self._statuses[needed].state != FOUND]
+            if missing:
+                needed = self._statuses[missing[0]]
+                reason = needed.text or "is not done"
+                raise SourceError(
+                    f"--step {number}: {step.kind} {step.name} needs step {self.grid.number(missing[0])}, "
+                    f"{missing[0].kind} {missing[0].name}, which {reason}: carry that out first"
+                )
+            self.remember()
+            self._carry_out(step)
+        return self._statuses[step]
+
+    def _set_found(self, step: Step) -> None:
+        found = facts(step, self.out)
+        self._set(step, FOUND, seconds=found.seconds, text=found.text)
+
+    def _look_at_reduction(self, step: Step) -> None:
+        """Slices are packed from files by their places and times: have them noted anew where they are others."""
+        if self._statuses[step].state == FOUND and not is_current(step, self.out):
+            self._set(step, WAITING, text="has to note anew where its files lie and when they changed")
 
     def _carry_out(self, step: Step) -> None:
         started = time.perf_counter()
@@ -158,9 +238,6 @@ class Run:
         found = facts(step, self.out)
         self._set(step, DONE, seconds=found.seconds, text=found.text)
 
-    def _steps(self) -> tuple[Step, ...]:
-        return self.grid.steps
-
     def _set(self, step: Step, state: str, **about: Any) -> None:
         self._statuses[step] = StepStatus(step=step, state=state, **about)
         self._progress(self.statuses())
@@ -179,7 +256,7 @@ class Run:
                     "inputs": [str(path) for path in step.inputs],
                     "needs": [str(other.folder(self.out).relative_to(self.out)) for other in step.needs],
                 }
-                for step in self._steps()
+                for step in self.grid.steps
             ],
         }
         with replace_file(self.out / "experiment.json") as beside:
@@ -196,3 +273,4 @@ def _check_grid(experiment: ExperimentFile, grid: Grid) -> None:
     reference = experiment.comparison.get("reference")
     if reference is not None and reference not in names:
         raise ConfigError(f"comparison.reference: expected one of {', '.join(names)}, found {reference}")
+    resolve_contrasts(experiment.comparison.get("contrasts", []), names)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ctprune import _core
 from ctprune.atomic import replace_file
 from ctprune.finetuning.overlaps import Overlap
@@ -12,6 +14,7 @@ _METRIC_NAMES = {
     "average_precision": "average precision",
     "balanced_accuracy": "balanced accuracy",
     "f1": "F1",
+    "brier": "Brier score",
     "calibration_error": "calibration error",
 }
 
@@ -19,6 +22,19 @@ _MODES = {
     "finetune": "a backbone and one linear layer, all weights trained",
     "linear": "a logistic regression on the features of a frozen backbone",
     "knn": "a vote of the nearest training images by the features of a frozen backbone",
+}
+
+
+_FITS = {
+    "pad": "shown whole, between margins where they are not square",
+    "squeeze": "squeezed into the square, whole",
+    "crop": "cropped to the square in their middle: both ends of the longer side are cut off",
+}
+
+_FROZEN = {
+    "default": " (its BatchNorm layers keep their statistics then)",
+    "reference": ", whose BatchNorm layers train all the same, a fifth of the rate after one epoch at the full "
+    "one: the preset `reference`, as in the published notebooks, with rows and columns exchanged",
 }
 
 
@@ -47,6 +63,44 @@ def number(value: float | None) -> str:
     return "–" if value is None or value != value else f"{value:.3f}"
 
 
+def interval(one: Mapping[str, float | None]) -> str:
+    """Both ends of a measure's interval, or a dash where none can be estimated.
+
+    >>> interval({"low": 0.5, "high": 0.75}), interval({"low": None, "high": None})
+    ('0.500 – 0.750', '–')
+    """
+    found = number(one["low"])
+    return found if found == "–" else f"{found} – {number(one['high'])}"
+
+
+def positive_sentence(result: FinetuneResult) -> str:
+    """Which class the measures are those of."""
+    if result.positive is None:
+        return "Measures of single classes are means over all of them, each against the rest."
+    return (
+        f"The positive class is {result.positive}: precision, sensitivity, specificity, F1 and average precision "
+        "are those of it."
+    )
+
+
+def evaluated_images(result: FinetuneResult) -> str:
+    """How many images of how many patients the measures are of."""
+    counts = result.splits[result.evaluated_split]
+    patients = result.patients[result.evaluated_split]
+    known, without = patients["patients"], patients["images_without"]
+    total = sum(counts.values())
+    whose = f" from {known:,} patient{'' if known == 1 else 's'}" if known else ""
+    facts = [f"class {name}: {count:,}" for name, count in counts.items()]
+    if without:
+        facts.append(f"{without:,} of unknown patients" if known else "patients not known")
+    return f"{total:,} image{'' if total == 1 else 's'}{whose} ({'; '.join(facts)})"
+
+
+def sentence_case(text: str) -> str:
+    """With a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
 def overlap_sentences(result: FinetuneResult) -> list[str]:
     """What splits share, a sentence for each pair that shares anything."""
     return [
@@ -73,40 +127,70 @@ def _model(result: FinetuneResult) -> str:
             "",
             f"Adam, learning rate {config['learning_rate']:g}, weight decay {config['weight_decay']:g}, batch "
             f"{config['batch_size']}, {config['epochs']} epochs, the first {config['frozen_epochs']} with a "
-            f"frozen backbone (its BatchNorm layers keep their statistics then); "
+            f"frozen backbone{_FROZEN[config['preset']]}; "
             f"{config['side']} × {config['side']} pixels{', horizontal flips' if config['flip'] else ''}. The "
             f"epoch with the best accuracy on `{result.selection_split}` was taken.",
         ]
     elif result.weights is not None and config["fraction"] == 1:
         lines += ["", "Nothing in it is drawn by chance, so that all seeds are equal."]
+    lines += ["", f"Images are {_FITS[config['fit']]}."]
     return "\n".join(lines)
 
 
 def _metrics(result: FinetuneResult) -> str:
-    rows = [
-        f"| {metric_name(name)} | {number(one['mean'])} | {number(one['std'])} | "
-        f"{number(one['low'])} – {number(one['high'])} |"
-        for name, one in result.pooled.items()
-    ]
-    positive = result.config["positive"] or result.classes[-1]
-    note = (
-        f"Precision, sensitivity and specificity are those of {positive}."
-        if len(result.classes) == 2
-        else "Measures of single classes are means over all of them, each against the rest."
+    sure = (
+        f"no 95 % interval ({result.no_interval})"
+        if result.no_interval
+        else f"the 95 % interval (by {result.interval_unit})"
     )
-    unit = result.interval_unit
+    adjusted = _at_threshold(result) + _calibrated(result)
     return "\n".join(
         [
             "## Results",
             "",
-            f"{result.evaluation[0].upper()}{result.evaluation[1:]}. Mean and standard deviation over the seeds, "
-            f"and the 95 % bootstrap interval (by {unit}). {note}",
+            f"{sentence_case(result.evaluation)}. {sentence_case(result.evaluated_split)}: "
+            f"{evaluated_images(result)}. Mean and standard deviation over the seeds, and {sure}. "
+            f"{positive_sentence(result)}",
             "",
-            "| metric | mean | std | 95 % interval |",
-            "|---|---|---|---|",
-            *rows,
+            *_rows(result.pooled),
+            *adjusted,
         ]
     )
+
+
+def _at_threshold(result: FinetuneResult) -> list[str]:
+    if result.at_threshold is None:
+        return []
+    thresholds = ", ".join(number(one["threshold"]) for one in result.per_seed)
+    return [
+        "",
+        f"At a threshold on the probability of {result.positive} instead of the largest probability, chosen for "
+        f"each seed on `{result.selection_split}` where sensitivity + specificity is largest ({thresholds}):",
+        "",
+        *_rows(result.at_threshold),
+    ]
+
+
+def _calibrated(result: FinetuneResult) -> list[str]:
+    temperatures = ", ".join(number(one["temperature"]) for one in result.per_seed)
+    return [
+        "",
+        f"After temperature scaling, fitted for each seed on `{result.selection_split}` ({temperatures}; above 1 "
+        "the model was too sure):",
+        "",
+        *_rows(result.calibrated),
+    ]
+
+
+def _rows(pooled: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    return [
+        "| metric | mean | std | 95 % interval |",
+        "|---|---|---|---|",
+        *(
+            f"| {metric_name(name)} | {number(one['mean'])} | {number(one['std'])} | {interval(one)} |"
+            for name, one in pooled.items()
+        ),
+    ]
 
 
 def _data(result: FinetuneResult) -> str:
@@ -125,6 +209,7 @@ def _data(result: FinetuneResult) -> str:
     ]
     if result.config["fraction"] < 1:
         lines += [f"Each seed was trained on {result.config['fraction']:g} of the labels in train."]
+    lines += [line for note in result.notes for line in ("", f"{sentence_case(note)}.")]
     shared = overlap_sentences(result)
     if shared:
         dropped = (

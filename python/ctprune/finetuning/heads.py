@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.atomic import replace_file
 from ctprune.errors import WeightsError
 from ctprune.extras import extra
+from ctprune.weights_file import write_weights
 
 with extra("train", "a classifier"):
     from safetensors import SafetensorError
@@ -102,8 +102,8 @@ def save_head(head: Head, file: Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    with replace_file(file) as beside:
-        save_file({name: np.ascontiguousarray(array) for name, array in head.tensors().items()}, beside)
+    tensors = {name: np.ascontiguousarray(array) for name, array in head.tensors().items()}
+    write_weights(file, lambda beside: save_file(tensors, beside))
 
 
 def load_head(file: Path) -> Head:

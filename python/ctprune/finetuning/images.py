@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctprune import _core
 from ctprune.config import ReduceConfig
+from ctprune.contents import Contents
 from ctprune.errors import Interrupted, SourceError, TaskError
+from ctprune.finetuning.fitting import SHAPE, fit_grey, read_fitted
 from ctprune.finetuning.tasks.listing import Entry, Listing
 from ctprune.fingerprint import dhash
 from ctprune.reduction import Reduction
-from ctprune.squares import WHERE, read_squares
+from ctprune.squares import WHERE
 
 #: Squares beyond this many bytes lie in a file without a name instead of in memory.
 _IN_MEMORY = 2 << 30
@@ -39,7 +40,7 @@ class LabelledImages:
         classes: Names of the classes.
         pixels: uint8 of shape (n, side, side): grey.
         fingerprints: uint8 of shape (n, 8): dHash of 64 bits.
-        contents: What tells the content of each image's file from others': its size, or a digest of the array.
+        contents: Digest of what each image's file, or array, holds.
         intensity: How Hounsfield units became grey.
         modality: The DICOM Modality that was read.
         unreadable: Reason for each file that could not be read, by its name.
@@ -74,17 +75,18 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class FoundSlice:
-    """A readable frame of a file: its row in the manifest's terms."""
+    """A readable frame of a file: its row in the manifest's terms, and the study that stands for its patient."""
 
     line: dict[str, Any]
     fingerprint: bytes
-    size: int
+    study: str | None
 
 
 def read_images(
     listing: Listing,
     *,
     side: int,
+    fit: str = "pad",
     intensity: str = "minmax",
     modality: str = "CT",
     threads: int = 0,
@@ -94,11 +96,13 @@ def read_images(
 
     Args:
         listing: The task.
-        side: Rows and columns of the squares: the shorter side of an image becomes this, the longer is cropped.
+        side: Rows and columns of the squares.
+        fit: How an image becomes a square, see `ctprune.finetuning.fitting.fit_grey`.
         intensity: From Hounsfield units to grey; 8-bit images are used as they are.
         modality: DICOM Modality to read.
         threads: Number of threads, 0 for one per core.
-        progress: Called a few times a second.
+        progress: Called a few times a second. Each image is read twice, for its fingerprint and for its square,
+            and counts half each time.
 
     Raises:
         SourceError: No image can be read.
@@ -107,9 +111,9 @@ def read_images(
     """
     try:
         if listing.arrays is not None:
-            found = _from_arrays(listing, side, intensity, modality, progress)
+            found = _from_arrays(listing, side, fit, intensity, modality, progress)
         else:
-            found = _from_files(listing, side, intensity, modality, threads, progress)
+            found = _from_files(listing, side, fit, intensity, modality, threads, progress)
     except KeyboardInterrupt:
         raise Interrupted("interrupted while images were read; nothing was trained yet") from None
     present = set(found.labels.tolist())
@@ -145,34 +149,37 @@ def find_slices(
         return {}, {}, {}
     config = ReduceConfig(method="all", intensity=intensity, modality=modality, max_slice_mb=max_slice_mb)
     reduction = Reduction(
-        files, config, threads=threads, progress=lambda now: progress(now.files_read, 2 * now.files_found)
+        files, config, threads=threads, progress=lambda now: progress(now.files_read, len(files))
     )
     table = reduction.carry_out().table
     slices: dict[Path, list[FoundSlice]] = {}
     failed: dict[Path, str] = {}
     skipped: dict[Path, str] = {}
-    columns = [*WHERE, "status", "reason", "fingerprint", "file_size"]
+    columns = [*WHERE, *SHAPE, "status", "reason", "fingerprint", "study_instance_uid"]
     for line in table.select(columns).to_pylist():
         file = Path(line["source"], line["path"])
         if line["status"] in ("failed", "skipped"):
             (failed if line["status"] == "failed" else skipped).setdefault(file, line["reason"])
             continue
-        where = {name: line[name] for name in WHERE}
-        slices.setdefault(file, []).append(FoundSlice(where, line["fingerprint"], line["file_size"]))
+        where = {name: line[name] for name in (*WHERE, *SHAPE)}
+        study = line["study_instance_uid"] or None
+        slices.setdefault(file, []).append(FoundSlice(where, line["fingerprint"], study))
     for found in slices.values():
         found.sort(key=lambda item: item.line["frame"])
     return slices, failed, skipped
 
 
 def _from_files(
-    listing: Listing, side: int, intensity: str, modality: str, threads: int, progress: ReadProgress
+    listing: Listing, side: int, fit: str, intensity: str, modality: str, threads: int, progress: ReadProgress
 ) -> LabelledImages:
     places = {entry: Path(os.path.abspath(entry.file or "")) for entry in listing.entries}
     files = list(dict.fromkeys(places.values()))
     reading: dict[str, Any] = {"intensity": intensity, "modality": modality, "max_slice_mb": 512}
     if listing.reading is not None:
         reading["max_slice_mb"] = listing.reading["max_slice_mb"]
-    slices, failed, skipped = find_slices(files, threads=threads, progress=progress, **reading)
+    slices, failed, skipped = find_slices(
+        files, threads=threads, progress=lambda done, total: progress(done // 2, total), **reading
+    )
     chosen: list[tuple[Entry, FoundSlice]] = []
     for entry, file in places.items():
         chosen += _frames(entry, slices.get(file, []), listing.source)
@@ -180,25 +187,26 @@ def _from_files(
         reason = next(iter([*failed.values(), *skipped.values()]), "see 'ctprune info FILE'")
         raise SourceError(f"{listing.source}: none of {len(files)} files can be read: {reason}")
     pixels = squares_like(len(chosen), side)
-    outcomes = read_squares(
+    reasons = read_fitted(
         [found.line for _, found in chosen],
         pixels,
         reading,
+        fit=fit,
         threads=threads,
-        progress=lambda done: progress(len(chosen) + done, 2 * len(chosen)),
+        progress=lambda done: progress((len(chosen) + done) // 2, len(chosen)),
     )
-    reasons = [reason for *_, reason in outcomes]
     good = [place for place, reason in enumerate(reasons) if not reason]
     unreadable = {entry.name: failed[file] for entry, file in places.items() if file in failed}
     unreadable |= {chosen[place][0].name: reason for place, reason in enumerate(reasons) if reason}
     kept = [chosen[place] for place in good]
+    contents = dict(zip(files, Contents().digests(files, unreadable=""), strict=True))
     return LabelledImages(
         entries=[entry for entry, _ in kept],
         labels=_numbers([entry for entry, _ in kept], listing.classes),
         classes=listing.classes,
         pixels=pixels if len(good) == len(pixels) else pixels[good],
         fingerprints=np.array([list(found.fingerprint) for _, found in kept], np.uint8).reshape(len(kept), -1),
-        contents=[str(found.size) for _, found in kept],
+        contents=[contents[Path(os.path.abspath(entry.file or ""))] for entry, _ in kept],
         intensity=intensity,
         modality=modality,
         unreadable=unreadable,
@@ -217,16 +225,18 @@ def _frames(entry: Entry, found: list[FoundSlice], source: Path) -> list[tuple[E
     else:
         wanted = found
     several = len(found) > 1
-    return [(_named(entry, item.line["frame"], several), item) for item in wanted]
+    return [(_named(entry, item, several), item) for item in wanted]
 
 
-def _named(entry: Entry, frame: int, several: bool) -> Entry:
+def _named(entry: Entry, found: FoundSlice, several: bool) -> Entry:
+    """The entry of one frame. Of DICOM whose patient nothing names, the study stands for the patient."""
+    frame = found.line["frame"]
     name = f"{entry.name}#{frame}" if several else entry.name
-    return Entry(name, entry.label, entry.split, entry.patient, entry.file, frame)
+    return Entry(name, entry.label, entry.split, entry.patient or found.study, entry.file, frame)
 
 
 def _from_arrays(
-    listing: Listing, side: int, intensity: str, modality: str, progress: ReadProgress
+    listing: Listing, side: int, fit: str, intensity: str, modality: str, progress: ReadProgress
 ) -> LabelledImages:
     arrays = listing.arrays or []
     pixels = squares_like(len(arrays), side)
@@ -236,8 +246,7 @@ def _from_arrays(
         grey = grey_of(array)
         fingerprints[place] = dhash(grey)
         contents.append(hashlib.blake2b(array.tobytes(), digest_size=8).hexdigest())
-        # Values that are grey already stay so on the range 0 to 255 of the units.
-        _core.pack_decoded(grey, 1.0, 0.0, pixels[place : place + 1], "hu:0,255")
+        fit_grey(grey, pixels[place], fit)
         if place % 256 == 0:
             progress(place, len(arrays))
     return LabelledImages(

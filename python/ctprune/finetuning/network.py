@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.errors import ConfigError
+from ctprune.errors import ConfigError, WeightsError
 from ctprune.extras import extra
-from ctprune.finetuning.config import DEFAULT_BACKBONE, IMAGENET, FinetuneConfig
+from ctprune.finetuning.config import DEFAULT_BACKBONE, IMAGENET, NORMALISATIONS, FinetuneConfig, mean_and_std
 
 with extra("train", "ctprune finetune"):
     import torch
@@ -77,6 +77,9 @@ class Normalisation:
             return cls(_channels(metadata["mean"]), _channels(metadata["std"]))
         if way == "imagenet" or (way == "auto" and weights is not None):
             return cls(IMAGENET_MEAN, IMAGENET_STD)
+        if way not in NORMALISATIONS:
+            given_mean, given_std = mean_and_std(way)
+            return cls((given_mean,), (given_std,))
         values = np.bincount(train.reshape(-1), minlength=256) / train.size
         grey = np.arange(256) / 255
         mean = float(values @ grey)
@@ -86,10 +89,16 @@ class Normalisation:
 
 
 class GreyBackbone(torch.nn.Module):
-    """A backbone that takes grey squares, uint8 of shape (n, side, side), and gives features (n, num_features)."""
+    """A backbone that takes grey squares, uint8 of shape (n, side, side), and gives features (n, num_features).
 
-    def __init__(self, backbone: torch.nn.Module, normalisation: Normalisation) -> None:
+    With `transposed` it sees their rows as columns.
+    """
+
+    def __init__(
+        self, backbone: torch.nn.Module, normalisation: Normalisation, *, transposed: bool = False
+    ) -> None:
         super().__init__()
+        self._transposed = transposed
         self.backbone = backbone.to(memory_format=torch.channels_last)
         self.num_features = int(backbone.num_features)  # type: ignore[arg-type]
         for name, values in (("mean", normalisation.mean), ("std", normalisation.std)):
@@ -97,7 +106,8 @@ class GreyBackbone(torch.nn.Module):
 
     def forward(self, squares: torch.Tensor) -> torch.Tensor:
         """Pooled features."""
-        grey = repeat_grey(squares.unsqueeze(1)).float() / 255
+        upright = squares.mT if self._transposed else squares
+        grey = repeat_grey(upright.unsqueeze(1)).float() / 255
         images = (grey - self.get_buffer("mean")) / self.get_buffer("std")
         features: torch.Tensor = self.backbone(images.contiguous(memory_format=torch.channels_last))
         return features
@@ -116,6 +126,7 @@ def new_backbone(config: FinetuneConfig, weights: Weights | None, seed: int) -> 
             module = create_backbone(name)
         else:
             module = load_backbone(weights.file, name=config.backbone)
+            _check_finite(module, weights.file)
             name = config.backbone or weights.metadata.get("backbone") or _name_of(module)
     _check_side(module, config.side, name)
     return module, name
@@ -180,6 +191,14 @@ def features_of(
             features = network(on_device(pixels[rows[start : start + batch]], device))
             found.append(features.float().cpu().numpy())
     return np.concatenate(found)
+
+
+def _check_finite(module: torch.nn.Module, file: Path) -> None:
+    for key, tensor in module.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(
+                f"{file}: {key} holds values that are not finite: the training diverged, or the file is damaged"
+            )
 
 
 def _check_side(module: torch.nn.Module, side: int, name: str) -> None:

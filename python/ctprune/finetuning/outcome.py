@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ctprune import _core
+from ctprune import _core, parquet_file
 from ctprune.atomic import replace_file
 from ctprune.finetuning.images import LabelledImages
 from ctprune.finetuning.sampling import numbers_of
@@ -111,6 +110,7 @@ def write_predictions(
         "predictions_version": PREDICTIONS_VERSION,
         "ctprune_version": _core.__version__,
         "classes": list(images.classes),
+        "positive": config["positive"],
         "config": config,
     }
     lines = [
@@ -127,4 +127,4 @@ def write_predictions(
     ]
     table = pa.Table.from_pylist(lines, _SCHEMA.with_metadata({"ctprune": json.dumps(metadata, sort_keys=True)}))
     with replace_file(file) as beside:
-        pq.write_table(table, beside, compression="zstd")
+        parquet_file.write_table(table, beside)

@@ -28,13 +28,13 @@ class Overlap:
 
     Attributes:
         splits: Their names.
-        patients: Number of patients in both.
+        patients: Number of patients in both; None where one of the splits has no image with a known patient.
         near_duplicates: Number of images of the second that have a near-duplicate in the first.
         identical: Number of these whose square is equal to one in the first, pixel by pixel.
     """
 
     splits: tuple[str, str]
-    patients: int
+    patients: int | None
     near_duplicates: int
     identical: int
 
@@ -54,10 +54,14 @@ class Overlap:
     def sentence(self) -> str:
         """The same in words."""
         first, second = self.splits
-        return (
-            f"{first} and {second} share {self.patients} patients, and {self.near_duplicates} images of {second} "
-            f"have a near-duplicate in {first} ({self.identical} an identical one)"
+        shared = (
+            f"{first} and {second}: patients not known"
+            if self.patients is None
+            else f"{first} and {second} share {self.patients} patient{'' if self.patients == 1 else 's'}"
         )
+        images = "1 image" if self.near_duplicates == 1 else f"{self.near_duplicates} images"
+        has = "has" if self.near_duplicates == 1 else "have"
+        return f"{shared}, and {images} of {second} {has} a near-duplicate in {first} ({self.identical} identical)"
 
 
 def find_overlaps(images: LabelledImages, splits: Splits) -> list[Overlap]:
@@ -85,10 +89,11 @@ def without_overlap(images: LabelledImages, splits: Splits) -> Splits:
 def _overlap(images: LabelledImages, splits: Splits, first: str, second: str) -> Overlap:
     rows, others = splits.rows(first), splits.rows(second)
     near = others[_has_near(images.fingerprints[others], images.fingerprints[rows])]
+    patients, others_patients = _patients(images, rows), _patients(images, others)
     known = {images.pixels[row].tobytes() for row in _candidates(images, rows, near)}
     return Overlap(
         splits=(first, second),
-        patients=len(_patients(images, rows) & _patients(images, others)),
+        patients=len(patients & others_patients) if patients and others_patients else None,
         near_duplicates=len(near),
         identical=sum(images.pixels[row].tobytes() in known for row in near),
     )

@@ -15,7 +15,7 @@ from ctprune.atomic import replace_file
 from ctprune.errors import SourceError
 
 #: Version of `metrics.json`.
-METRICS_VERSION = 1
+METRICS_VERSION = 2
 
 METRICS_NAME = "metrics.json"
 
@@ -28,6 +28,7 @@ class FinetuneResult:
         out: Its folder.
         config: All options.
         classes: Names of the classes.
+        positive: Of two classes, the one that precision, sensitivity and so on are those of.
         splits: Number of images by split and class.
         evaluated_split: The split that the metrics are of.
         selection_split: The split that chose the epoch.
@@ -35,9 +36,16 @@ class FinetuneResult:
         overlaps: What splits share, see `ctprune.finetuning.overlaps.Overlap`.
         weights: Name, SHA-256 and metadata of the file that it started from; None for random weights.
         backbone: Name of the architecture.
-        per_seed: For each seed `seed`, `metrics`, `images_used`, `seconds` and the facts of its training.
-        pooled: By metric `mean` and `std` over the seeds, and `low` and `high` of its 95 % bootstrap interval.
-        interval_unit: What the bootstrap drew: `patient` where patients are known, else `image`.
+        per_seed: For each seed `seed`, `metrics`, `threshold`, `temperature`, `images_used`, `seconds` and the
+            facts of its training.
+        pooled: By metric `mean` and `std` over the seeds, and `low` and `high` of its 95 % interval.
+        at_threshold: As `pooled`, of the positive class at each seed's `threshold`, chosen on the selecting split;
+            None with more than two classes, or where that split lacks one.
+        calibrated: As `pooled`, after scaling by each seed's `temperature`, fitted on the selecting split.
+        interval_unit: What counts as independent: `patient` where patients are known, else `image`.
+        no_interval: Why no interval can be estimated, in words; None where there is one.
+        patients: By split the number of `patients`, and of `images_without` a known one.
+        notes: Sentences that the reader must know.
         unreadable: Reason for each file that could not be read, by name.
         skipped: Reason for each file that is no image of the modality, by name.
         seconds: Time of all seeds.
@@ -48,6 +56,7 @@ class FinetuneResult:
     out: Path
     config: dict[str, Any]
     classes: list[str]
+    positive: str | None
     splits: dict[str, dict[str, int]]
     evaluated_split: str
     selection_split: str
@@ -57,7 +66,12 @@ class FinetuneResult:
     backbone: str
     per_seed: list[dict[str, Any]]
     pooled: Mapping[str, Mapping[str, float | None]]
+    at_threshold: Mapping[str, Mapping[str, float | None]] | None
+    calibrated: Mapping[str, Mapping[str, float | None]]
     interval_unit: str
+    no_interval: str | None
+    patients: dict[str, dict[str, int]]
+    notes: list[str]
     seconds: float
     device: str
     data_digest: str

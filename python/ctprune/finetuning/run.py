@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctprune.atomic import check_writable, replace_file
+from ctprune.config import check_threads
 from ctprune.errors import ConfigError, Interrupted, OutputError, TaskError
 from ctprune.extras import extra
 from ctprune.finetuning.card import write_card
 from ctprune.finetuning.config import FinetuneConfig, weights_option
 from ctprune.finetuning.images import LabelledImages, read_images
-from ctprune.finetuning.outcome import PREDICTIONS_NAME, SeedOutcome, patient_names, write_predictions
+from ctprune.finetuning.outcome import PREDICTIONS_NAME, SeedOutcome, write_predictions
 from ctprune.finetuning.overlaps import find_overlaps, without_overlap
 from ctprune.finetuning.progress import FinetuneProgress, ProgressCallback
 from ctprune.finetuning.result import METRICS_NAME, FinetuneResult
 from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
 from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.finetuning.tasks import list_task
-from ctprune.finetuning.tasks.listing import TRAIN
+from ctprune.finetuning.tasks.listing import TRAIN, Listing
+from ctprune.run_lock import NAME as LOCK_NAME
+from ctprune.run_lock import sole_writer
 
 with extra("train", "ctprune finetune"):
     import yaml
 
-    from ctprune.evaluation.bootstrap import pooled_metrics
-    from ctprune.evaluation.metrics import classification_metrics
-    from ctprune.evaluation.plots import save_plots
-    from ctprune.finetuning.seeds import PROGRESS_FOLDER, SeedTrainer
+# Torch and scikit-learn are imported when labels and options are known to be right: a mistake in a table is not
+# worth waiting for them.
+if TYPE_CHECKING:
+    from ctprune.finetuning.seeds import SeedTrainer
 
 CONFIG_NAME = "config.yaml"
 
@@ -47,6 +51,7 @@ def finetune(
     labels: PathLike | None = None,
     weights: PathLike | None = None,
     mode: str = "finetune",
+    preset: str = "default",
     backbone: str | None = None,
     seeds: int | Sequence[int] = 5,
     fraction: float = 1.0,
@@ -59,8 +64,9 @@ def finetune(
     class_weights: bool | None = None,
     neighbors: int | None = None,
     side: int = 224,
-    normalise: str = "auto",
-    precision: str = "auto",
+    fit: str | None = None,
+    normalise: str | None = None,
+    precision: str | None = None,
     val_fraction: float = 0.15,
     split_seed: int = 0,
     patient_pattern: str | None = None,
@@ -87,6 +93,7 @@ def finetune(
         labels: For a run, the table of labels with `path`, `sop_instance_uid` or `series_instance_uid`.
         weights: See `ctprune.finetuning.config.FinetuneConfig`, also for all options down to `modality`.
         mode: `finetune`, `linear` or `knn`.
+        preset: `default`, or `reference` for what the published notebooks do.
         backbone: Name of the architecture.
         seeds: Their number, or the seeds themselves.
         fraction: Part of the training labels.
@@ -99,13 +106,14 @@ def finetune(
         class_weights: Weigh classes.
         neighbors: Neighbours that vote.
         side: Rows and columns of the input.
-        normalise: Mean and standard deviation.
-        precision: Mixed or 32 bits.
+        fit: How images become squares: `pad`, `squeeze` or `crop`; default as the preset says.
+        normalise: Mean and standard deviation; default as the preset says.
+        precision: Mixed or 32 bits; default as the preset says.
         val_fraction: Part that is set aside.
         split_seed: Its seed.
         patient_pattern: Takes the patient from the file name.
         drop_overlap: Leave out what train shares with the evaluated split.
-        positive: The positive class of two.
+        positive: The positive class of two; must be given unless they are 0 and 1.
         intensity: From Hounsfield units to grey.
         modality: DICOM Modality to read.
         device: `auto`, `cpu` or `cuda`.
@@ -122,9 +130,11 @@ def finetune(
         TaskError: Labels, splits and files do not fit together.
         WeightsError: The weights are not there or cannot be used.
         OutputError: The folder holds something else, or cannot be written.
+        InUseError: Another fine-tuning is writing to it.
         Interrupted: Ctrl-C.
     """
     config = FinetuneConfig(
+        preset=preset,
         mode=mode,
         weights=weights_option(weights),
         backbone=backbone,
@@ -139,6 +149,7 @@ def finetune(
         class_weights=class_weights,
         neighbors=neighbors,
         side=side,
+        fit=fit,
         normalise=normalise,
         precision=precision,
         val_fraction=val_fraction,
@@ -149,19 +160,23 @@ def finetune(
         intensity=intensity,
         modality=modality,
     )
+    check_threads(threads)
     source, folder = Path(data), Path(out)
     _check_out(folder, source)
-    run = Finetuning(config, folder, device=device, download=download, progress=progress)
     listed = list_task(source, split=split, labels=labels, patient_pattern=config.patient_pattern)
-    images = read_images(
-        listed,
-        side=config.side,
-        intensity=run.intensity(listed.reading),
-        modality=config.modality if listed.reading is None else listed.reading["modality"],
-        threads=threads,
-        progress=lambda done, total: progress(FinetuneProgress("reading", done, total)),
-    )
-    return run.carry_out(images, listed.source)
+    config = config.for_classes(listed.classes)
+    run = Finetuning(config, folder, device=device, download=download, progress=progress)
+    with _hold(folder):
+        images = read_images(
+            listed,
+            side=config.side,
+            fit=str(config.fit),
+            intensity=run.intensity(listed.reading),
+            modality=config.modality if listed.reading is None else listed.reading["modality"],
+            threads=threads,
+            progress=lambda done, total: progress(FinetuneProgress("reading", done, total)),
+        )
+        return run.carry_out(images, listed)
 
 
 class Finetuning:
@@ -176,9 +191,11 @@ class Finetuning:
         download: bool = False,
         progress: ProgressCallback = lambda now: None,
     ) -> None:
+        with extra("train", "ctprune finetune"):
+            from ctprune.finetuning.seeds import SeedTrainer
         self.config = config
         self.out = out
-        self._trainer = SeedTrainer(config, out, device=device, download=download)
+        self._trainer: SeedTrainer = SeedTrainer(config, out, device=device, download=download)
         self._weights = self._trainer.weights
         self._progress = progress
 
@@ -188,13 +205,9 @@ class Finetuning:
         found = self.config.intensity or metadata.get("intensity") or (reading or {}).get("intensity")
         return str(found or "minmax")
 
-    def carry_out(self, images: LabelledImages, source: Path) -> FinetuneResult:
+    def carry_out(self, images: LabelledImages, listed: Listing) -> FinetuneResult:
         """Train all seeds and write the result, or read the result that is there already."""
-        config = self.config
-        if config.positive is not None and (len(images.classes) != 2 or config.positive not in images.classes):
-            raise ConfigError(
-                f"--positive {config.positive}: expected one of two classes, found {', '.join(images.classes)}"
-            )
+        config, source = self.config, listed.source
         splits = assign_splits(images, source, fraction=config.val_fraction, seed=config.split_seed)
         overlaps = [overlap.to_dict() for overlap in find_overlaps(images, splits)]
         if config.drop_overlap:
@@ -207,7 +220,8 @@ class Finetuning:
         try:
             self._trainer.prepare(images, splits, self._progress)
             outcomes, probabilities = self._trainer.train_all()
-            return self._write(images, splits, overlaps, digest, outcomes, probabilities)
+            notes = [*listed.notes, *splits.notes(images)]
+            return self._write(images, splits, notes, overlaps, digest, outcomes, probabilities)
         except KeyboardInterrupt:
             raise Interrupted(
                 "interrupted; what is trained is saved, and the same command goes on from there"
@@ -233,7 +247,6 @@ class Finetuning:
                     f"{self.out} holds a fine-tuning of other data, weights or options: choose a new folder"
                 )
             return FinetuneResult.load(self.out) if (self.out / METRICS_NAME).is_file() else None
-        check_writable(self.out)
         with replace_file(file) as beside:
             beside.write_text(yaml.safe_dump(mine, sort_keys=False, allow_unicode=True), encoding="utf-8")
         return None
@@ -242,35 +255,29 @@ class Finetuning:
         self,
         images: LabelledImages,
         splits: Splits,
+        notes: list[str],
         overlaps: list[dict[str, Any]],
         digest: str,
         outcomes: list[SeedOutcome],
         probabilities: dict[int, npt.NDArray[np.float64]],
     ) -> FinetuneResult:
-        config, classes, trainer = self.config, images.classes, self._trainer
-        SavedModel(
-            folder=self.out / FOLDER_NAME,
-            mode=config.mode,
-            classes=classes,
-            backbones={outcome.seed: outcome.backbone for outcome in outcomes},
-            heads={outcome.seed: outcome.head for outcome in outcomes},
-            mean=trainer.normalisation.mean,
-            std=trainer.normalisation.std,
-            side=config.side,
-            intensity=images.intensity,
-            modality=images.modality,
-        ).save()
+        from ctprune.evaluation.plots import save_plots
+        from ctprune.finetuning.measured import measure
+        from ctprune.finetuning.seeds import PROGRESS_FOLDER
+
+        config, trainer = self.config, self._trainer
+        found = measure(images, splits, probabilities, config.positive)
+        self._save_model(images, outcomes, [one["temperature"] for one in found.by_seed])
         write_predictions(self.out / PREDICTIONS_NAME, images, splits, probabilities, config.to_dict())
-        rows = splits.rows(splits.evaluated)
-        labels = images.labels[rows]
-        evaluated = np.stack([found[rows] for found in probabilities.values()])
-        names = patient_names(images)
-        patients = [names[row] for row in rows]
-        save_plots(labels, evaluated, classes, self.out / "plots", positive=config.positive)
+        judged = found.evaluated
+        save_plots(
+            judged.labels, judged.probabilities, images.classes, self.out / "plots", positive=config.positive
+        )
         result = FinetuneResult(
             out=self.out,
             config=config.to_dict(),
-            classes=list(classes),
+            classes=list(images.classes),
+            positive=config.positive,
             splits=splits.counts(images),
             evaluated_split=splits.evaluated,
             selection_split=splits.selection,
@@ -281,15 +288,16 @@ class Finetuning:
             per_seed=[
                 {
                     "seed": outcome.seed,
-                    "metrics": classification_metrics(labels, one, classes, positive=config.positive),
+                    **measures,
                     "images_used": outcome.images_used,
                     "seconds": outcome.seconds,
                     **outcome.facts,
                 }
-                for outcome, one in zip(outcomes, evaluated, strict=True)
+                for outcome, measures in zip(outcomes, found.by_seed, strict=True)
             ],
-            pooled=pooled_metrics(labels, evaluated, classes, patients=patients, positive=config.positive),
-            interval_unit="patient" if any(patients) else "image",
+            **found.of_all,
+            patients=splits.patients(images),
+            notes=notes,
             unreadable=images.unreadable,
             skipped=images.skipped,
             seconds=round(sum(outcome.seconds for outcome in outcomes), 3),
@@ -301,6 +309,38 @@ class Finetuning:
         result.save()
         shutil.rmtree(self.out / PROGRESS_FOLDER, ignore_errors=True)
         return result
+
+    def _save_model(self, images: LabelledImages, outcomes: list[SeedOutcome], temperatures: list[float]) -> None:
+        config, normalisation = self.config, self._trainer.normalisation
+        seeds = [outcome.seed for outcome in outcomes]
+        SavedModel(
+            folder=self.out / FOLDER_NAME,
+            mode=config.mode,
+            classes=images.classes,
+            positive=config.positive,
+            backbones={outcome.seed: outcome.backbone for outcome in outcomes},
+            heads={outcome.seed: outcome.head for outcome in outcomes},
+            temperatures=dict(zip(seeds, temperatures, strict=True)),
+            mean=normalisation.mean,
+            std=normalisation.std,
+            side=config.side,
+            fit=str(config.fit),
+            transposed=config.transposed,
+            intensity=images.intensity,
+            modality=images.modality,
+        ).save()
+
+
+@contextmanager
+def _hold(out: Path) -> Iterator[None]:
+    """Be the folder's only writer; where nothing was written after all, no folder is left behind."""
+    check_writable(out)
+    try:
+        with sole_writer(out):
+            yield
+    finally:
+        with suppress(OSError):
+            out.rmdir()
 
 
 def _write_history(out: Path, outcomes: list[SeedOutcome]) -> None:
@@ -318,7 +358,8 @@ def _check_out(out: Path, source: Path) -> None:
         raise ConfigError(f"--out {out}: expected a folder, found a file")
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise ConfigError(f"--out {out} lies inside the data {source}: name a folder outside of it")
-    if out.is_dir() and any(out.iterdir()) and not (out / CONFIG_NAME).is_file():
+    holds = {path.name for path in out.iterdir()} - {LOCK_NAME} if out.is_dir() else set()
+    if holds and CONFIG_NAME not in holds:
         raise OutputError(f"{out} is not empty and holds no fine-tuning: choose a new or an empty folder")
 
 

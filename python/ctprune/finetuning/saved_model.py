@@ -13,7 +13,7 @@ from ctprune.atomic import replace_file
 from ctprune.errors import WeightsError
 
 #: Version of the layout; other versions are refused.
-MODEL_VERSION = 1
+MODEL_VERSION = 2
 
 FOLDER_NAME = "model"
 
@@ -28,11 +28,15 @@ class SavedModel:
         folder: Where it lies.
         mode: `finetune`, `linear` or `knn`.
         classes: Names of the classes, in the order of the probabilities.
+        positive: The positive one of two classes; None where there are more.
         backbones: For each seed the file of its backbone, relative to the folder.
         heads: For each seed the file of its head.
+        temperatures: For each seed what its probabilities are scaled with where calibrated ones are asked for.
         mean: By channel, as fractions of 255.
         std: Likewise.
         side: Rows and columns of the network's input.
+        fit: How an image becomes a square, see `ctprune.finetuning.fitting`.
+        transposed: Whether the network sees pictures with rows and columns exchanged, as the reference's does.
         intensity: From Hounsfield units to grey.
         modality: The DICOM Modality that is read.
     """
@@ -40,11 +44,15 @@ class SavedModel:
     folder: Path
     mode: str
     classes: tuple[str, ...]
+    positive: str | None
     backbones: dict[int, str]
     heads: dict[int, str]
+    temperatures: dict[int, float]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     side: int
+    fit: str
+    transposed: bool
     intensity: str
     modality: str
 
@@ -81,6 +89,7 @@ class SavedModel:
         try:
             for name in ("backbones", "heads"):
                 about[name] = {int(seed): str(file) for seed, file in about[name].items()}
+            about["temperatures"] = {int(seed): float(value) for seed, value in about["temperatures"].items()}
             for name in ("classes", "mean", "std"):
                 about[name] = tuple(about[name])
             return cls(folder=folder, **about)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune.backbone import save_backbone
+from ctprune.errors import WeightsError
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.heads import Head, save_head
 from ctprune.finetuning.images import LabelledImages
@@ -56,14 +57,14 @@ class SeedTrainer:
         # A mistake in name or side comes out before images are read.
         self.backbone = new_backbone(config, self.weights, 0)[1]
         self._out = out
-        self._dtype = mixed_type(config.precision, self.device)
+        self._dtype = mixed_type(str(config.precision), self.device)
         self._features: npt.NDArray[np.float32] | None = None
 
     def prepare(self, images: LabelledImages, splits: Splits, progress: ProgressCallback) -> None:
         """Take the images to train on."""
         self._images, self._splits, self._progress = images, splits, progress
         train = images.pixels[splits.rows(TRAIN)]
-        self.normalisation = Normalisation.choose(self.config.normalise, self.weights, train)
+        self.normalisation = Normalisation.choose(str(self.config.normalise), self.weights, train)
 
     def train_all(self) -> tuple[list[SeedOutcome], dict[int, npt.NDArray[np.float64]]]:
         """What each seed gives, and by seed the probabilities of all images; finished seeds are read."""
@@ -155,16 +156,24 @@ class SeedTrainer:
 
     def _network(self, seed: int) -> GreyBackbone:
         module, self.backbone = new_backbone(self.config, self.weights, seed)
-        return GreyBackbone(module, self.normalisation).to(self.device)
+        return GreyBackbone(module, self.normalisation, transposed=self.config.transposed).to(self.device)
 
     def _features_of(
         self, network: GreyBackbone, pixels: npt.NDArray[np.uint8], place: int
     ) -> npt.NDArray[np.float32]:
         self._report("features", 0, len(pixels), place)
         rows = np.arange(len(pixels))
-        return features_of(
+        found = features_of(
             network, pixels, rows, batch=self.config.batch_size, device=self.device, dtype=self._dtype
         )
+        without = int((~np.isfinite(found).all(axis=1)).sum())
+        if without:
+            origin = "random weights" if self.weights is None else self.weights.file
+            raise WeightsError(
+                f"{origin}: the network's features of {without:,} of {len(found):,} images are not finite: its "
+                "weights are too large for it"
+            )
+        return found
 
     def _save_backbone(self, network: GreyBackbone, name: str) -> str:
         before = {} if self.weights is None else self.weights.metadata
@@ -173,6 +182,7 @@ class SeedTrainer:
             "mean": list(self.normalisation.mean),
             "std": list(self.normalisation.std),
             "side": self.config.side,
+            "fit": self.config.fit,
             "intensity": self._images.intensity,
             "finetuned": self.config.mode == "finetune",
         }

@@ -46,6 +46,37 @@ class Splits:
             split: {name: found[split, number] for number, name in enumerate(images.classes)} for split in order
         }
 
+    def patients(self, images: LabelledImages) -> dict[str, dict[str, int]]:
+        """By split the number of patients, and of images whose patient is not known."""
+        found = {}
+        for split in self.counts(images):
+            patients = [images.entries[row].patient for row in self.rows(split)]
+            known = {patient for patient in patients if patient is not None}
+            found[split] = {"patients": len(known), "images_without": sum(patient is None for patient in patients)}
+        return found
+
+    def notes(self, images: LabelledImages) -> list[str]:
+        """Sentences about what the splits lack: patients, and classes in the one that chooses."""
+        found = []
+        counts = self.patients(images).values()
+        without = sum(count["images_without"] for count in counts)
+        if without:
+            known = any(count["patients"] for count in counts)
+            which = f"the patients of {without:,} images are" if known else "patients are"
+            # Arrays have no names of files, nor columns.
+            mend = "" if images.entries[0].file is None else ": name them by --patient-pattern or a column patient"
+            found.append(
+                f"{which} not known, so one patient's images may be in several splits, and intervals take each "
+                f"image as a patient of its own{mend}"
+            )
+        missing = [name for name, count in self.counts(images)[self.selection].items() if not count]
+        if missing:
+            found.append(
+                f"{self.selection} has no image of class {', '.join(missing)}: the others alone chose epoch or "
+                "regularisation; more patients or a larger --val-fraction give it some"
+            )
+        return found
+
     def sentence(self) -> str:
         """What was evaluated and why, in words."""
         if self.evaluated == TEST:
@@ -53,8 +84,8 @@ class Splits:
             return f"evaluated on the split test; epoch or regularisation were chosen on {chosen}"
         drawn = "a seeded part of the images" if VAL in self.seeded else "the split val"
         return (
-            f"there is no test split: evaluated on {drawn}; epoch or regularisation were chosen on a seeded part "
-            "of train"
+            f"there is no test split: evaluated on {drawn} (if you tuned on this split, these values are "
+            "optimistic); epoch or regularisation were chosen on a seeded part of train"
         )
 
 
@@ -66,8 +97,8 @@ def assign_splits(images: LabelledImages, source: Path, *, fraction: float, seed
     as `select`.
 
     Raises:
-        TaskError: There is no train split, a class is not in train, or fewer than two classes are in the evaluated
-            split.
+        TaskError: There is no train split, a class is not in train, fewer than two classes are in the evaluated
+            split, or nothing is left to choose the epoch by.
     """
     given = np.array([entry.split or TRAIN for entry in images.entries])
     names = given.astype("U8")
@@ -87,6 +118,11 @@ def assign_splits(images: LabelledImages, source: Path, *, fraction: float, seed
     splits = Splits(names, TEST if has_test else VAL, selection, tuple(seeded))
     _check_train(names, images, source)
     _check_evaluated(splits, images, source)
+    if not len(splits.rows(selection)):
+        raise TaskError(
+            f"{source}: --val-fraction {fraction:g} of the train split is no patient, and something must choose "
+            "the epoch: give a larger --val-fraction, or a split val"
+        )
     return splits
 
 

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.atomic import replace_file
-from ctprune.errors import WeightsError
+from ctprune.errors import TrainingError, WeightsError
 from ctprune.extras import extra
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.heads import LinearHead
 from ctprune.finetuning.network import GreyBackbone, Pixels, autocast, on_device, seeded
+from ctprune.finetuning.recipe import recipe_of
+from ctprune.weights_file import write_weights
 
 with extra("train", "ctprune finetune"):
     import torch
@@ -62,8 +63,8 @@ class Training:
         network: The backbone.
         head: The linear layer.
         history: The epochs done.
-        best_epoch: Number of the epoch with the best accuracy on the selecting split, from 1; of equals the one
-            with the smaller loss.
+        best_epoch: Number of the epoch with the best accuracy on the selecting split, from 1; of equals as the
+            recipe says.
     """
 
     network: GreyBackbone
@@ -87,6 +88,7 @@ class Training:
             lr=self.config.learning_rate or 0.0,
             weight_decay=self.config.weight_decay or 0.0,
         )
+        self._recipe = recipe_of(self.config)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self._weight = self._class_weights()
         self._best: dict[str, dict[str, torch.Tensor]] = {}
@@ -98,6 +100,8 @@ class Training:
 
         Raises:
             WeightsError: The checkpoint that is there is damaged.
+            OutputError: A checkpoint cannot be written.
+            TrainingError: The loss is not a number any more.
             KeyboardInterrupt: Ctrl-C; the last whole epoch is in the checkpoint.
         """
         self._resume()
@@ -119,42 +123,44 @@ class Training:
     def _epoch(self, number: int) -> None:
         started = time.perf_counter()
         frozen = number <= (self.config.frozen_epochs or 0)
-        for parameter in self.network.parameters():
-            parameter.requires_grad_(not frozen)
-        loss = self._train(number, frozen)
+        loss = self._train(number)
         select_loss, accuracy = self._evaluate()
         seconds = time.perf_counter() - started
         epoch = Epoch(number, frozen, loss, select_loss, accuracy, seconds)
         best = self.history[self.best_epoch - 1] if self.best_epoch else None
         self.history.append(epoch)
-        if best is None or (accuracy, -select_loss) > (best.select_accuracy, -best.select_loss):
+        if best is None or self._recipe.is_better(accuracy, select_loss, (best.select_accuracy, best.select_loss)):
             self.best_epoch = number
             self._best = {"network": _copy(self.network), "head": _copy(self.head)}
         self.progress(epoch)
 
-    def _train(self, number: int, frozen: bool) -> float:
+    def _train(self, number: int) -> float:
         """One pass in an order that depends on seed and epoch alone; the mean loss."""
-        # A frozen backbone is one that does not change: its BatchNorm layers keep their statistics.
-        self.network.train(not frozen)
+        self._recipe.begin(number, self.network, self._optimizer)
         generator = torch.Generator().manual_seed(mixed(self.seed, number))
         order = self.data.train[torch.randperm(len(self.data.train), generator=generator).numpy()]
         flips = torch.rand(len(order), generator=generator) < 0.5
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         # Networks with dropout draw from torch's own generator.
         with seeded(mixed(self.seed, number)):
-            for start, stop in batches(len(order), self.config.batch_size):
+            for start, stop in self._recipe.batches(len(order), self.config.batch_size):
                 squares = on_device(self.data.pixels[order[start:stop]], self.device)
                 if self.config.flip:
                     chosen = flips[start:stop].to(self.device)[:, None, None]
                     squares = torch.where(chosen, squares.flip(-1), squares)
                 labels = torch.from_numpy(self.data.labels[order[start:stop]]).to(self.device)
-                total += self._step(squares, labels, frozen).double() * (stop - start)
+                total += self._step(squares, labels, number).double() * (stop - start)
+        if not torch.isfinite(total):
+            raise TrainingError(
+                f"seed {self.seed}, epoch {number}: the loss is not a number any more: try a smaller "
+                "--learning-rate, or --precision 32"
+            )
         return float(total) / len(order)
 
-    def _step(self, squares: torch.Tensor, labels: torch.Tensor, frozen: bool) -> torch.Tensor:
+    def _step(self, squares: torch.Tensor, labels: torch.Tensor, epoch: int) -> torch.Tensor:
         self._optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.dtype):
-            with torch.set_grad_enabled(not frozen):
+            with torch.set_grad_enabled(self._recipe.reaches_backbone(epoch)):
                 features = self.network(squares)
             loss = cross_entropy(self.head(features).float(), labels, weight=self._weight)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -197,8 +203,7 @@ class Training:
     def _save(self) -> None:
         if not self._state:
             return
-        with replace_file(self.checkpoint) as beside:
-            torch.save(self._state, beside)
+        write_weights(self.checkpoint, lambda beside: torch.save(self._state, beside))
         self._saved = time.monotonic()
 
     def _resume(self) -> None:
@@ -216,18 +221,6 @@ class Training:
             raise WeightsError(
                 f"{self.checkpoint}: the checkpoint is damaged: delete it to train this seed anew"
             ) from None
-
-
-def batches(count: int, size: int) -> list[tuple[int, int]]:
-    """Ranges of at most `size`; a last one of a single image joins the one before, as BatchNorm needs two.
-
-    >>> batches(9, 4)
-    [(0, 4), (4, 9)]
-    """
-    starts = list(range(0, count, size))
-    if len(starts) > 1 and count - starts[-1] == 1:
-        starts.pop()
-    return list(zip(starts, [*starts[1:], count], strict=True))
 
 
 def mixed(seed: int, epoch: int) -> int:

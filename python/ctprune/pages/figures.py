@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # What plots are drawn with, and the page's colour that takes its place. The values matter only as marks.
-KEPT, DROPPED, INK, LINE = "#0b1c01", "#0b1c02", "#0b1c03", "#0b1c04"
+KEPT, DROPPED, INK, LINE, PAPER = "#0b1c01", "#0b1c02", "#0b1c03", "#0b1c04", "#0b1c05"
 
 #: One colour for each of several results; the next ones begin again.
 SERIES = [f"#0b2d{number:02x}" for number in range(8)]
 
-_PAGE_COLOURS = {KEPT: "--kept", DROPPED: "--dropped", INK: "--muted", LINE: "--line"} | {
+_PAGE_COLOURS = {KEPT: "--kept", DROPPED: "--dropped", INK: "--muted", LINE: "--line", PAPER: "--card"} | {
     mark: f"--series-{number}" for number, mark in enumerate(SERIES)
 }
 

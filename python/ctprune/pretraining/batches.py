@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Generator, Iterator
-from typing import Any, NamedTuple
+import os
+import weakref
+from collections.abc import Generator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.errors import ConfigError
+from ctprune.errors import ConfigError, StoreError
 from ctprune.extras import extra
+from ctprune.pretraining.ahead import Ahead
 from ctprune.store import SliceStore
 
 with extra("train", "pre-training"):
     import torch
     from torch import Tensor
-
-#: Batches that are read ahead.
-_AHEAD = 3
 
 #: A store stays on the GPU when it takes at most this part of the memory that is free there.
 _RESIDENT_PART = 0.4
@@ -94,7 +92,7 @@ class StoreBatches:
                 f"{len(self._positions)} slices do not fill one batch of {batch_size * world_size}: "
                 "take a smaller batch or more slices"
             )
-        self._pixels = _mapped(store)
+        self._pixels = _Pixels(store)
         self.resident = _fits(store, self._positions, self.device) if resident is None else resident
         self._on_device = self._load() if self.resident else None
 
@@ -142,11 +140,11 @@ class StoreBatches:
 
     def _load(self) -> Tensor:
         """All slices in use, on the device."""
-        side = self._pixels.shape[-1]
-        loaded = torch.empty((len(self._positions), side, side), dtype=self._pixels.dtype, device=self.device)
+        shape = (len(self._positions), *self._pixels.shape)
+        loaded = torch.empty(shape, dtype=self._pixels.dtype, device=self.device)
         for start in range(0, len(self._positions), _BLOCK):
-            block = torch.from_numpy(self._positions[start : start + _BLOCK])
-            loaded[start : start + len(block)] = self._pixels.index_select(0, block).to(self.device)
+            block = self._positions[start : start + _BLOCK]
+            loaded[start : start + len(block)] = self._pixels.read(block).to(self.device)
         return loaded
 
     def _from_device(self, chosen: list[npt.NDArray[np.int64]]) -> Generator[Batch, None, None]:
@@ -159,7 +157,7 @@ class StoreBatches:
             yield Batch(_unsigned(pixels), torch.from_numpy(self._positions[places]))
 
     def _from_map(self, chosen: list[npt.NDArray[np.int64]]) -> Generator[Batch, None, None]:
-        ahead = _Ahead(self._read(places) for places in chosen)
+        ahead = Ahead(self._read(places) for places in chosen)
         try:
             for pixels, positions in ahead:
                 yield Batch(_unsigned(pixels.to(self.device, non_blocking=True)), positions)
@@ -167,53 +165,49 @@ class StoreBatches:
             ahead.stop()
 
     def _read(self, places: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        positions = torch.from_numpy(self._positions[places])
-        shape = (len(positions), *self._pixels.shape[1:])
-        pixels = torch.empty(shape, dtype=self._pixels.dtype, pin_memory=self.device.type == "cuda")
-        return torch.index_select(self._pixels, 0, positions, out=pixels), positions
+        positions = self._positions[places]
+        pixels = self._pixels.read(positions, pin_memory=self.device.type == "cuda")
+        return pixels, torch.from_numpy(positions)
 
 
-class _Ahead:
-    """Items of an iterator, taken from it in a thread of their own."""
+class _Pixels:
+    """A store's pixels, read from its file; 16 bits as int16, which more operations know than uint16.
 
-    def __init__(self, items: Iterator[Any]) -> None:
-        self._items = items
-        self._queue: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(_AHEAD)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="ctprune-batches", daemon=True)
-        self._thread.start()
+    They are read and not mapped where the system can: when somebody cuts the file short meanwhile, reading is told
+    so, while a map would end the process (SIGBUS).
+    """
 
-    def __iter__(self) -> Iterator[Any]:
-        while True:
-            item, error = self._queue.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item
+    def __init__(self, store: SliceStore) -> None:
+        array = store.pixels
+        self.shape = array.shape[1:]
+        self.dtype = torch.int16 if array.dtype.itemsize == 2 else torch.uint8
+        self._folder = store.folder
+        self._row_bytes = array[:1].nbytes
+        self._map: Tensor | None = None
+        if isinstance(array, np.memmap) and array.filename is not None and hasattr(os, "preadv"):
+            self._offset = array.offset
+            self._file = os.open(array.filename, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._file)
+        else:
+            self._map = _mapped(store)
 
-    def stop(self) -> None:
-        """Wait until the thread has ended."""
-        self._stopped.set()
-        self._thread.join()
+    def read(self, positions: npt.NDArray[np.int64], *, pin_memory: bool = False) -> Tensor:
+        """Slices of the store, of shape (n, side, side).
 
-    def _work(self) -> None:
-        try:
-            for item in self._items:
-                if not self._put(item, None):
-                    return
-            self._put(None, StopIteration())
-        except BaseException as error:  # handed over: it is raised where the items are wanted
-            self._put(None, error)
-
-    def _put(self, item: Any, error: BaseException | None) -> bool:
-        while not self._stopped.is_set():
-            try:
-                self._queue.put((item, error), timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
+        Raises:
+            StoreError: The file has become shorter than it was.
+        """
+        pixels = torch.empty((len(positions), *self.shape), dtype=self.dtype, pin_memory=pin_memory)
+        if self._map is not None:
+            return torch.index_select(self._map, 0, torch.from_numpy(positions), out=pixels)
+        size = self._row_bytes
+        for row, position in zip(pixels.numpy(), positions.tolist(), strict=True):
+            if os.preadv(self._file, [row.data], self._offset + position * size) != size:
+                raise StoreError(
+                    f"{self._folder}: the store has become shorter while it was read: something else has changed "
+                    "it; the same command with --resume builds it again and goes on from the last checkpoint"
+                )
+        return pixels
 
 
 def _positions(store: SliceStore, rows: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:

@@ -1,9 +1,17 @@
-"""Checkpoints of a pre-training: everything that resuming needs, in one file without pickled objects."""
+"""Checkpoints of a pre-training: everything that resuming needs, in one file without pickled objects.
+
+The last few are kept as `checkpoints/step-NNNNNNNN.ckpt`. Torch writes zip archives with a CRC-32 per part, which
+it does not look at when it reads; ctprune does, so that a damaged one is told and the one before it taken.
+"""
 
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +24,13 @@ with extra("train", "pre-training"):
     from torch import Tensor
 
 #: Version of the layout; other versions are refused.
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 
-FOLDER_NAME, FILE_NAME = "checkpoints", "last.ckpt"
+FOLDER_NAME = "checkpoints"
 
-# What torch raises for files that are cut short, or no checkpoints at all.
+_NAME = re.compile(r"step-(\d{8,})\.ckpt")
+
+# What torch and zipfile raise for files that are damaged, or no checkpoints at all.
 _DAMAGED = (
     RuntimeError,
     EOFError,
@@ -28,6 +38,10 @@ _DAMAGED = (
     ValueError,
     KeyError,
     TypeError,
+    IndexError,
+    AttributeError,
+    NotImplementedError,
+    zlib.error,
     zipfile.BadZipFile,
     pickle.UnpicklingError,
 )
@@ -65,31 +79,79 @@ def restore_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def write_checkpoint(file: Path, content: dict[str, Any]) -> None:
-    """Write beside the file and rename into place.
+def checkpoint_files(folder: Path) -> dict[int, Path]:
+    """The checkpoints of a folder by their step, the newest first; none where there is no folder."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    found = {int(match[1]): path for path in paths if (match := _NAME.fullmatch(path.name))}
+    return dict(sorted(found.items(), reverse=True))
+
+
+def write_checkpoint(folder: Path, content: dict[str, Any], *, keep: int) -> Path:
+    """Write the checkpoint of `content["step"]`, then remove all but the newest `keep` ones.
+
+    Newer ones than this are removed, too: they are damaged, or the training would not have come here again.
 
     Raises:
-        OutputError: The folder cannot be written, or the disk is full.
+        OutputError: The folder cannot be written, or the disk is full; the earlier ones are still there.
     """
-    with replace_file(file) as beside:
-        torch.save({"checkpoint_version": CHECKPOINT_VERSION, **content}, beside)
+    step = int(content["step"])
+    file = folder / f"step-{step:08d}.ckpt"
+    with replace_file(file) as beside, beside.open("wb") as opened:
+        try:
+            torch.save({"checkpoint_version": CHECKPOINT_VERSION, **content}, opened)
+        except RuntimeError as error:
+            # Torch says where it stopped writing, and the system why.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+    steps = checkpoint_files(folder)
+    kept = [other for other in steps if other <= step][:keep]
+    for other, path in steps.items():
+        if other not in kept:
+            with suppress(OSError):
+                path.unlink()
+    return file
 
 
-def read_training_checkpoint(file: Path) -> dict[str, Any]:
-    """What `write_checkpoint` wrote.
+def newest_checkpoint(folder: Path, note: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
+    """The newest checkpoint that is whole, and what `write_checkpoint` wrote.
+
+    Args:
+        folder: That of the checkpoints.
+        note: Called with a sentence for each damaged one.
 
     Raises:
-        WeightsError: It is damaged, not a checkpoint of pre-training, or of another version.
+        WeightsError: None is whole, or one is of another version.
     """
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-        version = content["checkpoint_version"]
-    except _DAMAGED:
-        raise WeightsError(
-            f"{file}: the checkpoint is damaged or none of pre-training: start again without --resume"
-        ) from None
-    if version != CHECKPOINT_VERSION:
-        raise WeightsError(
-            f"{file}: checkpoint version {version}, but this ctprune reads {CHECKPOINT_VERSION}: start again"
-        )
+    damaged = ""
+    for step, file in checkpoint_files(folder).items():
+        try:
+            content = _read(file)
+        except _DAMAGED:
+            if damaged:
+                note(damaged)
+            damaged = f"{file}: the checkpoint of step {step:,} is damaged"
+            continue
+        if content["checkpoint_version"] != CHECKPOINT_VERSION:
+            raise WeightsError(
+                f"{file}: checkpoint version {content['checkpoint_version']}, but this ctprune reads "
+                f"{CHECKPOINT_VERSION}: start again in another folder"
+            )
+        if damaged:
+            note(f"{damaged}: going on from the one of step {step:,}")
+        return file, content
+    raise WeightsError(
+        f"{damaged or f'{folder}: there is no checkpoint'}, and there is no other: start again in another folder"
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What is in a checkpoint; raises one of `_DAMAGED` if it is not whole."""
+    with zipfile.ZipFile(file) as archive:
+        broken = archive.testzip()
+        if broken is not None:
+            raise zipfile.BadZipFile(broken)
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    if not isinstance(content["checkpoint_version"], int):
+        raise TypeError
     return dict(content)

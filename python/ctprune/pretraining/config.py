@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ctprune.config import check_threads
 from ctprune.errors import ConfigError
 from ctprune.pretraining.presets import PRESETS, preset
-from ctprune.pretraining.settings import MULTI_CROP, SETTINGS, MethodSettings, MocoSettings, SwavSettings
+from ctprune.pretraining.settings import MULTI_CROP, SETTINGS, MethodSettings, SwavSettings
 from ctprune.pretraining.view_config import ViewConfig, WindowConfig
 from ctprune.store import USES, StoreConfig
 
 OPTIMIZERS = ("lars", "sgd", "adamw", "adam")
+RATE_SCALINGS = ("linear", "sqrt", "none")
+
+#: Slices of a step that learning rates are given for.
+RATE_BATCH = 256
+
 PRECISIONS = ("auto", "32", "bf16", "fp16")
 
 #: Options that do not change what is learned, so that a resumed run may have others.
-_FREE = frozenset({"log_every", "checkpoint_minutes", "probe", "wandb", "threads"})
+_FREE = frozenset(
+    {"log_every", "checkpoint_minutes", "keep_checkpoints", "probe", "probe_patient_pattern", "wandb", "threads"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,21 +47,30 @@ class PretrainConfig:
         batch_size: Slices per step and device.
         accumulate: Batches whose gradients are added up for one optimizer step.
         optimizer: `lars`, `sgd`, `adamw` or `adam`.
-        learning_rate: After the warm-up.
-        start_learning_rate: At its beginning.
-        final_learning_rate: At the end of the cosine.
+        learning_rate: After the warm-up, for 256 slices per optimizer step.
+        start_learning_rate: At its beginning, likewise.
+        final_learning_rate: At the end of the cosine, likewise.
+        rate_scaling: How the three rates go with the slices of an optimizer step (batch size × accumulate ×
+            devices): `linear`, times slices / 256; `sqrt`, times its square root; `none`, not at all.
         warmup_epochs: Epochs from the start to the learning rate, in equal steps.
-        weight_decay: Weight decay.
+        weight_decay: Weight decay, at the beginning.
+        final_weight_decay: At the end of a cosine over all steps; None keeps it the same.
+        clip_gradients: Largest norm of all gradients together; longer ones are shortened. 0 leaves them alone.
         decay_biases: Whether biases and normalisation get weight decay and, with `lars`, its scaling, too.
         momentum: Of `lars` and `sgd`.
         precision: `auto` (bf16 on GPUs that have it, else fp16; 32 on CPU), `32`, `bf16` or `fp16`.
-        compile: Compile the network.
-        devices: GPUs, or processes on a CPU; 0 takes all GPUs.
+        compile: Compile the backbone and its slow copy, for each size of crop once.
+        devices: GPUs, or processes on a CPU, of each machine; 0 takes all GPUs.
+        nodes: Machines, whose processes torchrun or srun starts.
         exclude: Folders or manifests of downstream test sets; slices close to theirs are left out.
         exclude_threshold: How close, in bits of Hamming distance; None takes the run's threshold.
         probe: A small labelled set for a kNN probe after each epoch; None for none.
+        probe_patient_pattern: Regular expression with one group that takes the patient from the name of a file of
+            the probe; None goes by studies and folders.
         log_every: Optimizer steps from one line of the log to the next.
-        checkpoint_minutes: A checkpoint is written at the end of an epoch when the last one is this old.
+        checkpoint_minutes: A checkpoint is written with a line of the log, or after an epoch's, when the last one
+            is this old.
+        keep_checkpoints: How many of them stay, the newest.
         wandb: Log to Weights & Biases, too, which must be installed.
         threads: Threads for decoding, 0 for one per core.
         views: What the views look like.
@@ -77,21 +95,27 @@ class PretrainConfig:
     batch_size: int = 128
     accumulate: int = 1
     optimizer: str = "lars"
-    learning_rate: float = 0.15
-    start_learning_rate: float = 0.3
-    final_learning_rate: float = 0.00015
+    learning_rate: float = 0.3
+    start_learning_rate: float = 0.0
+    final_learning_rate: float = 0.0
+    rate_scaling: str = "linear"
     warmup_epochs: int = 10
     weight_decay: float = 1e-6
+    final_weight_decay: float | None = None
+    clip_gradients: float = 0.0
     decay_biases: bool = True
     momentum: float = 0.9
     precision: str = "auto"
     compile: bool = False
     devices: int = 1
+    nodes: int = 1
     exclude: tuple[str, ...] = ()
     exclude_threshold: int | None = None
     probe: str | None = None
+    probe_patient_pattern: str | None = None
     log_every: int = 10
     checkpoint_minutes: float = 10.0
+    keep_checkpoints: int = 2
     wandb: bool = False
     threads: int = 0
     views: ViewConfig = field(default_factory=ViewConfig)
@@ -100,17 +124,23 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         _one_of("method", self.method, tuple(SETTINGS))
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("rate-scaling", self.rate_scaling, RATE_SCALINGS)
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("use", self.use, USES)
         StoreConfig(use=self.use, side=self.side, depth=self.depth, seed=self.seed)
         object.__setattr__(self, "exclude", tuple(self.exclude))
-        for option in ("epochs", "steps", "batch_size", "accumulate", "log_every"):
+        for option in ("epochs", "steps", "batch_size", "accumulate", "log_every", "keep_checkpoints", "nodes"):
             _whole(option, getattr(self, option), 1)
-        for option in ("warmup_epochs", "devices", "exclude_threshold", "threads"):
+        for option in ("warmup_epochs", "devices", "exclude_threshold"):
             _whole(option, getattr(self, option), 0)
-        names = ("learning_rate", "start_learning_rate", "final_learning_rate", "weight_decay")
+        _whole("threads", self.threads, 0)
+        check_threads(self.threads)
+        names = ("learning_rate", "start_learning_rate", "final_learning_rate", "weight_decay", "clip_gradients")
         for option in (*names, "checkpoint_minutes"):
             _number(option, getattr(self, option), 0, 1e6)
+        if self.final_weight_decay is not None:
+            _number("final_weight_decay", self.final_weight_decay, 0, 1e6)
+        _check_pattern(self.probe_patient_pattern)
         _number("momentum", self.momentum, 0, 1)
         self._check_settings()
         self._check_views()
@@ -122,14 +152,15 @@ class PretrainConfig:
             raise ConfigError(f"settings: expected {expected.__name__} for method {self.method}, found {found}")
         if self.batch_size * self.accumulate < 2:
             raise ConfigError(f"--batch-size {self.batch_size}: expected 2 or more: methods compare slices")
-        if self.optimizer == "lars" and not self.weight_decay:
+        if self.optimizer == "lars" and 0 in (self.weight_decay, self.final_weight_decay):
             raise ConfigError(
                 "--weight-decay 0 switches off the scaling of --optimizer lars: give one, such as 1e-6"
             )
-        if isinstance(self.settings, MocoSettings) and self.settings.queue % self.batch_size:
+        queue = getattr(self.settings, "queue", 0)
+        if queue % self.batch_size:
             raise ConfigError(
-                f"settings.queue {self.settings.queue}: expected a multiple of the batch size {self.batch_size}: "
-                "else keys would be lost where the queue begins again"
+                f"settings.queue {queue}: expected a multiple of the batch size {self.batch_size}: else some "
+                "would be lost where the queue begins again"
             )
 
     def _check_views(self) -> None:
@@ -161,7 +192,7 @@ class PretrainConfig:
 
         Args:
             options: By name, as `from_dict` takes them; None stands for not given.
-            preset_name: `paper`, `small` or `smoke`; by default `paper`, or nothing when there is a file.
+            preset_name: `paper`, `vit`, `small` or `smoke`; by default `paper`, or nothing when there is a file.
             file: A YAML file such as `config.yaml` of an earlier pre-training.
 
         Raises:
@@ -179,8 +210,9 @@ class PretrainConfig:
             # Another method's own settings and views mean nothing to this one.
             of_file = {key: value for key, value in of_file.items() if key not in ("settings", "views")}
             preset_name = preset_name or "paper"
+        backbone = given.get("backbone", of_file.get("backbone"))
         merged: dict[str, Any] = {"method": method}
-        for layer in (preset(preset_name, method) if preset_name else {}, of_file, given):
+        for layer in (preset(preset_name, method, backbone) if preset_name else {}, of_file, given):
             merged = _merged(merged, layer)
         if merged.get("depth") == 16:
             merged["views"] = _with_window(merged.get("views", {}))
@@ -217,6 +249,11 @@ class PretrainConfig:
             "views": self.views.to_dict(),
             "settings": asdict(self.settings),
         }
+
+    @property
+    def several(self) -> bool:
+        """Whether several processes train together, as far as the options say."""
+        return self.devices != 1 or self.nodes != 1
 
     def deciding(self) -> dict[str, Any]:
         """The options that decide what is learned: a run can only be resumed with the same ones."""
@@ -274,6 +311,17 @@ def _with_window(views: Any) -> Any:
     if isinstance(views, ViewConfig) and views.window is None:
         return replace(views, window=WindowConfig())
     return views
+
+
+def _check_pattern(pattern: str | None) -> None:
+    if pattern is None:
+        return
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ConfigError(f"--probe-patient-pattern {pattern}: {error}") from None
+    if groups != 1:
+        raise ConfigError(f"--probe-patient-pattern {pattern}: expected one group in parentheses, found {groups}")
 
 
 def _one_of(option: str, value: object, choices: tuple[str, ...]) -> None:

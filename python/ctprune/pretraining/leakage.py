@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +48,8 @@ def excluded_rows(
 
     Args:
         manifest: Of the run.
-        others: For each set its folder of images, or the folder of its run, or its manifest file.
+        others: For each set its folder of images, its MedMNIST file (.npz), the folder of its run, or its manifest
+            file.
         threshold: Largest Hamming distance that counts as close; None takes the run's, or 6 of 64 bits.
 
     Raises:
@@ -82,6 +85,10 @@ def excluded_rows(
 
 def _manifest_of(other: Path, like: Manifest) -> Manifest:
     names = ("hash_size", "intensity")
+    if other.suffix == ".npz" and other.is_file():
+        with tempfile.TemporaryDirectory(prefix="ctprune-exclude-") as folder:
+            _write_pictures(other, Path(folder))
+            return _manifest_of(Path(folder), like)
     if other.is_file() or (other / FILE_NAME).is_file():
         manifest = Manifest.load(other)
         for name in names:
@@ -95,10 +102,28 @@ def _manifest_of(other: Path, like: Manifest) -> Manifest:
         options = {name: like.config[name] for name in names}
         found = reduce(other, method="all", modality="any", **options)
     else:
-        raise SourceError(f"--exclude {other}: expected a folder of images or a manifest, found neither")
+        raise SourceError(
+            f"--exclude {other}: expected a folder of images, a MedMNIST file or a manifest, found neither"
+        )
     if not found.counts()["kept"]:
         raise SourceError(f"--exclude {other}: expected slices to compare with, found none")
     return found
+
+
+def _write_pictures(file: Path, folder: Path) -> None:
+    """Every image of a MedMNIST file as PNG, so that fingerprints come about as those of any picture."""
+    from PIL import Image
+
+    try:
+        with np.load(file, allow_pickle=False) as opened:
+            arrays = {name: opened[name] for name in opened.files if name.endswith("_images")}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        arrays = {}
+    if not arrays or any(images.dtype != np.uint8 or images.ndim not in (3, 4) for images in arrays.values()):
+        raise SourceError(f"--exclude {file}: expected a MedMNIST file with images of uint8, found another")
+    for name, images in arrays.items():
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(folder / f"{name}-{number}.png")
 
 
 def _fingerprints(manifest: Manifest) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ctprune.atomic import replace_file
 from ctprune.extras import extra
+from ctprune.modalities import slices_of
 
 with extra("train", "pre-training"):
     from ctprune.backbone import RESNETS
@@ -41,9 +42,9 @@ def _card(facts: dict[str, Any]) -> str:
     reduction = facts["reduction"]
     settings = facts["settings"]
     parts = [
-        f"# {facts['backbone']} pre-trained on CT slices with {_METHODS[facts['method']]}",
-        "Pre-trained without labels by ctprune; the reduction follows Wolf et al. 2024, "
-        "<https://arxiv.org/abs/2410.14524>. For research, not for diagnosis.",
+        f"# {facts['backbone']} pre-trained on {slices_of(facts['modalities'])} with {_METHODS[facts['method']]}",
+        f"Pre-trained without labels by ctprune{_network(facts['method'])}; the reduction follows Wolf et al. "
+        "2024, <https://arxiv.org/abs/2410.14524>. For research, not for diagnosis.",
         "## Use",
         '```python\nimport ctprune\n\nbackbone = ctprune.load_backbone("backbone.safetensors")\n```',
         f"Input: float tensors of shape (n, 3, rows, columns), three equal channels, grey from 0 to 1 "
@@ -65,8 +66,7 @@ def _card(facts: dict[str, Any]) -> str:
             {
                 "epochs, steps": f"{facts['epochs']:,}, {facts['steps']:,}",
                 "batch": f"{settings['batch_size']} × {settings['accumulate']} × {facts['devices']} device(s)",
-                "optimizer": f"{settings['optimizer']}, learning rate {settings['learning_rate']:g}, "
-                f"weight decay {settings['weight_decay']:g}",
+                "optimizer": _optimizer(facts),
                 "views": ", ".join(
                     f"{crop['count']} × {crop['size']} px (area {crop['scale'][0]:g}–{crop['scale'][1]:g})"
                     for crop in settings["views"]["crops"]
@@ -92,8 +92,26 @@ def _card(facts: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _optimizer(facts: dict[str, Any]) -> str:
+    settings = facts["settings"]
+    parts = [
+        settings["optimizer"],
+        f"learning rate {facts['learning_rate']:.6g} ({settings['learning_rate']:g} for 256 slices)",
+        f"weight decay {settings['weight_decay']:g}",
+    ]
+    if settings["final_weight_decay"] not in (None, settings["weight_decay"]):
+        parts[-1] += f" to {settings['final_weight_decay']:g}"
+    if settings["clip_gradients"]:
+        parts.append(f"gradients up to a norm of {settings['clip_gradients']:g}")
+    return ", ".join(parts)
+
+
 def _origin(backbone: str) -> str:
     return "torchvision" if backbone in RESNETS else "timm"
+
+
+def _network(method: str) -> str:
+    return " (the weights are the teacher's)" if method == "dino" else ""
 
 
 def _reduction(config: dict[str, Any]) -> str:

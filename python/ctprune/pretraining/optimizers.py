@@ -1,4 +1,4 @@
-"""Optimizers and the course of the learning rate."""
+"""Optimizers, and the course of learning rate and weight decay."""
 
 from __future__ import annotations
 
@@ -6,17 +6,29 @@ import math
 from typing import Any
 
 from ctprune.extras import extra
-from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.config import RATE_BATCH, PretrainConfig
 
 with extra("train", "pre-training"):
     import torch
-    from lightly.utils.lars import LARS
+
+    from ctprune.pretraining.lars import Lars
 
 
-def create_optimizer(config: PretrainConfig, module: torch.nn.Module) -> torch.optim.Optimizer:
-    """The optimizer of a configuration.
+#: Says of a group of parameters whether weight decay reaches it.
+_DECAYS = "decays"
+
+
+def create_optimizer(
+    config: PretrainConfig, module: torch.nn.Module, *, fused: bool = False
+) -> torch.optim.Optimizer:
+    """The optimizer of a configuration: a few operations for all tensors together, none of which waits for a GPU.
 
     Without `decay_biases`, biases and normalisation get neither weight decay nor layer-wise scaling.
+
+    Args:
+        config: Of the pre-training.
+        module: Whose parameters are trained.
+        fused: Take Adam and AdamW as one operation, for GPUs.
 
     >>> config = PretrainConfig.resolve({"optimizer": "sgd"}, preset_name="smoke")
     >>> [group["weight_decay"] for group in create_optimizer(config, torch.nn.Linear(2, 2)).param_groups]
@@ -25,20 +37,35 @@ def create_optimizer(config: PretrainConfig, module: torch.nn.Module) -> torch.o
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     decayed = [parameter for parameter in trained if config.decay_biases or parameter.ndim > 1]
     others = [parameter for parameter in trained if not config.decay_biases and parameter.ndim <= 1]
-    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, _DECAYS: True},
+        {"params": others, _DECAYS: False, "weight_decay": 0.0},
+    ]
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=rate, weight_decay=decay)
+        return torch.optim.Adam(groups, lr=rate, weight_decay=decay, fused=fused, foreach=not fused)
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
+        return torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=fused, foreach=not fused)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, weight_decay=decay, momentum=config.momentum)
-    lars: torch.optim.Optimizer = LARS(groups, lr=rate, weight_decay=decay, momentum=config.momentum)
-    return lars
+        # Its fused form cannot take a tensor whose gradients begin later, such as SwAV's prototypes.
+        return torch.optim.SGD(groups, lr=rate, weight_decay=decay, momentum=config.momentum, foreach=True)
+    return Lars(groups, lr=rate, weight_decay=decay, momentum=config.momentum)
+
+
+def rate_factor(config: PretrainConfig, devices: int) -> float:
+    """What learning rates, given for 256 slices per optimizer step, are multiplied by.
+
+    >>> rate_factor(PretrainConfig(batch_size=128, accumulate=2), devices=4)
+    4.0
+    """
+    share = config.batch_size * config.accumulate * devices / RATE_BATCH
+    return {"linear": share, "sqrt": math.sqrt(share), "none": 1.0}[config.rate_scaling]
 
 
 def learning_rate(config: PretrainConfig, step: int, steps: int, steps_per_epoch: int) -> float:
     """The learning rate of an optimizer step, counted from 0: in equal steps to the rate, then along a cosine.
+
+    It is that for 256 slices per step, see `rate_factor`.
 
     >>> rates = {"learning_rate": 1.0, "start_learning_rate": 0.0, "final_learning_rate": 0.0}
     >>> config = PretrainConfig(**rates, warmup_epochs=1)
@@ -51,11 +78,28 @@ def learning_rate(config: PretrainConfig, step: int, steps: int, steps_per_epoch
         start = config.start_learning_rate
         return start + (config.learning_rate - start) * step / warmup
     share = (step - warmup) / max(1, steps - warmup)
-    final = config.final_learning_rate
-    return final + (config.learning_rate - final) * (1 + math.cos(math.pi * share)) / 2
+    return _along_cosine(config.learning_rate, config.final_learning_rate, share)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use this learning rate from now on."""
+def weight_decay(config: PretrainConfig, step: int, steps: int) -> float:
+    """The weight decay of an optimizer step, counted from 0: along a cosine from the first to the last.
+
+    >>> config = PretrainConfig(weight_decay=0.04, final_weight_decay=0.4)
+    >>> [round(weight_decay(config, step, 10), 2) for step in (0, 5, 10)]
+    [0.04, 0.22, 0.4]
+    """
+    if config.final_weight_decay is None:
+        return config.weight_decay
+    return _along_cosine(config.weight_decay, config.final_weight_decay, step / steps)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, *, learning_rate: float, weight_decay: float) -> None:
+    """Use this learning rate, and this weight decay where there is one, from now on."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = learning_rate
+        if group[_DECAYS]:
+            group["weight_decay"] = weight_decay
+
+
+def _along_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

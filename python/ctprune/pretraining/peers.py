@@ -1,4 +1,4 @@
-"""Training over several devices: a process for each, started by the first one and ended with it."""
+"""Training over several devices: a process for each. A machine's first one starts and ends the others there."""
 
 from __future__ import annotations
 
@@ -10,57 +10,87 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
+from ctprune import errors
 from ctprune.errors import CtpruneError, Interrupted, TrainingError
 from ctprune.extras import extra
+from ctprune.pretraining.launch import OURSELVES, TORCHRUN, Launch, without_foreign
 
 with extra("train", "pre-training"):
     import torch
-
-#: Where torch and Lightning read which process this is. Set from outside (torchrun, Slurm), it is left alone.
-_RANK = "LOCAL_RANK"
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 #: Seconds that the others have to end after the first one, which they soon miss.
 _PATIENCE = 30
 
+#: How long the others wait for the first process to pack the slices of a large archive.
+_LONG = timedelta(days=7)
+
+Said = TypeVar("Said")
+
 
 class Peers:
-    """A context in which this process is the first of several that train together.
+    """A context in which this process trains together with others, some of which it starts.
 
-    The others are started with a program of their own, not by running the user's script once more, so that this
-    works from scripts, notebooks and experiments alike.
+    Where this process is the first of its machine, and nobody else has started the others there, it does so: with
+    a program of their own, not by running the user's script once more, so that this works from scripts, notebooks
+    and experiments alike. Who is who stands in the variables that Fabric's environments read, while the context
+    lasts.
 
     Args:
-        count: Number of processes; with 1 the context does nothing.
+        launch: Where this process stands.
         order: What the others need to know, as `main` reads it.
     """
 
-    def __init__(self, count: int, order: dict[str, Any]) -> None:
-        self._count = count
-        self._order = json.dumps(order)
+    def __init__(self, launch: Launch, order: dict[str, Any]) -> None:
+        self._launch = launch
+        self._order = order
         self._processes: list[tuple[subprocess.Popen[str], IO[str]]] = []
         self._before: dict[str, str | None] = {}
         self._threads_before = torch.get_num_threads()
 
     def __enter__(self) -> Peers:
-        if self._count > 1 and not started_from_outside():
-            shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"}
-            for rank in range(1, self._count):
-                self._start(os.environ | self._threads() | shared | {_RANK: str(rank)})
-            own = shared | {_RANK: "0"}
-            # Lightning also sets how many threads this process has.
-            self._before = {name: os.environ.get(name) for name in (*own, "OMP_NUM_THREADS")}
-            self._threads_before = torch.get_num_threads()
-            os.environ.update(own)
+        launch = self._launch
+        if launch.processes == 1 or launch.starter == TORCHRUN:
+            return self
+        if launch.starts_all:
+            launch = replace(launch, address="127.0.0.1", port=_free_port())
+        if launch.starter == OURSELVES and launch.local == 0:
+            for local in range(1, launch.devices):
+                self._start(replace(launch, local=local))
+        own = {
+            "MASTER_ADDR": launch.address,
+            "MASTER_PORT": str(launch.port),
+            "NODE_RANK": str(launch.node),
+            "LOCAL_RANK": str(launch.local),
+        }
+        # Torch would look for the store of torchrun's agent.
+        agents = [name for name in os.environ if name.startswith("TORCHELASTIC_")]
+        # Lightning also sets how many threads this process has.
+        self._before = {name: os.environ.get(name) for name in (*own, *agents, "OMP_NUM_THREADS")}
+        self._threads_before = torch.get_num_threads()
+        for name in agents:
+            del os.environ[name]
+        os.environ.update(own)
         return self
+
+    def environment(self) -> ClusterEnvironment:
+        """What Fabric asks who this process is; it shall not look around for itself."""
+        return TorchElasticEnvironment() if self._launch.starter == TORCHRUN else LightningEnvironment()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if not self._processes:
+        if self._launch.processes == 1:
             return
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
@@ -74,12 +104,17 @@ class Peers:
         # An error of ctprune's says what is wrong. Any other one, while a peer has failed, comes from losing it.
         if reasons and not isinstance(error, (CtpruneError, KeyboardInterrupt)):
             raise TrainingError(f"a process of the training has ended early: {reasons[0]}") from None
+        if error is not None and _has_lost_others(error):
+            raise TrainingError(
+                f"the other processes of the training have ended or cannot be reached ({_first_line(error)}): see "
+                "what they say"
+            ) from None
 
-    def _start(self, environment: dict[str, str]) -> None:
+    def _start(self, launch: Launch) -> None:
         said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `_wait`
         process = subprocess.Popen(
             [sys.executable, "-m", "ctprune.pretraining.peers"],
-            env=environment,
+            env=without_foreign(os.environ) | self._threads(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=said,
@@ -88,7 +123,7 @@ class Peers:
             start_new_session=True,
         )
         assert process.stdin is not None
-        process.stdin.write(self._order)
+        process.stdin.write(json.dumps(self._order | {"launch": asdict(launch)}))
         process.stdin.close()
         self._processes.append((process, said))
 
@@ -96,7 +131,7 @@ class Peers:
         """On a CPU the processes share its cores."""
         if torch.cuda.is_available() or "OMP_NUM_THREADS" in os.environ:
             return {}
-        return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self._count))}
+        return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self._launch.devices))}
 
     def _wait(self, patience: float) -> list[str]:
         """End them, and say of each that failed why."""
@@ -116,9 +151,41 @@ class Peers:
         return reasons
 
 
-def started_from_outside() -> bool:
-    """Whether processes are there already, each of which runs this."""
-    return _RANK in os.environ
+def say_to_all(make: Callable[[], Said], fabric: Fabric) -> Said:
+    """What the first process makes, which may take hours; the others wait for it.
+
+    Raises:
+        CtpruneError: The first process could not make it; the others say why, too.
+    """
+    # By a group of its own: other operations shall not wait for so long where a process is lost.
+    group: Any = torch.distributed.new_group(backend="gloo", timeout=_LONG)
+    said: list[Any] = [None]
+    failed: CtpruneError | None = None
+    if fabric.is_global_zero:
+        try:
+            said = [(None, make())]
+        except CtpruneError as error:
+            failed, said = error, [((type(error).__name__, str(error)), None)]
+    torch.distributed.broadcast_object_list(said, src=0, group=group)
+    torch.distributed.destroy_process_group(group)
+    if failed is not None:
+        raise failed
+    error_of_first, result = said[0]
+    if error_of_first is not None:
+        kind, sentence = error_of_first
+        raise getattr(errors, kind, TrainingError)(sentence)
+    return result  # type: ignore[no-any-return]
+
+
+def _has_lost_others(error: BaseException) -> bool:
+    # Gloo has no exception of its own.
+    return isinstance(error, torch.distributed.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _free_port() -> int:
@@ -140,9 +207,11 @@ def main() -> None:
     from ctprune.pretraining.config import PretrainConfig
     from ctprune.pretraining.run import Pretraining
 
-    config = PretrainConfig.from_dict(order["config"])
+    config, launch = PretrainConfig.from_dict(order["config"]), Launch(**order["launch"])
     try:
-        Pretraining(Path(order["run"]), Path(order["out"]), config, resume=order["resume"]).carry_out()
+        Pretraining(
+            Path(order["run"]), Path(order["out"]), config, resume=order["resume"], launch=launch
+        ).carry_out()
     except Interrupted:
         sys.exit(130)
     except CtpruneError as error:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ctprune.pretraining.settings import MULTI_CROP
 
-PRESETS = ("paper", "small", "smoke")
+PRESETS = ("paper", "vit", "small", "smoke")
+
+#: Families of timm's transformers, as their names begin; they learn with AdamW.
+_TRANSFORMERS = re.compile(
+    r"(naflex|flexi|sam)?vit(amin|_|det)|(deit|beit|eva|swin|cait|xcit|pit|hiera|levit|convit|crossvit|twins|maxvit|"
+    r"mvit|nest|pvt|tnt|volo|gcvit)"
+)
 
 #: What the papers optimised with. SwAV, MoCo v2 and BYOL are those that the reference compares on CT: for them,
 #: the numbers of its published launch commands or, where those are silent, the defaults of what they start.
@@ -17,11 +24,12 @@ _PAPER: dict[str, dict[str, Any]] = {
         "batch_size": 128,
         "weight_decay": 1e-6,
         "warmup_epochs": 10,
-        # The launch command's. (Its program takes the first and the last rate, but goes from 0 to 0.)
+        # The launch command's 0.15 for a batch of 128. (It also names a first and a last rate, 0.3 and 0.00015,
+        # which its program takes and does not use: it goes from 0 to 0.)
         "optimizer": "lars",
-        "learning_rate": 0.15,
-        "start_learning_rate": 0.3,
-        "final_learning_rate": 0.00015,
+        "learning_rate": 0.3,
+        "start_learning_rate": 0.0,
+        "final_learning_rate": 0.0,
         # The switch that would spare biases and normalisation is not set, as in SwAV's own code.
         "decay_biases": True,
     },
@@ -32,8 +40,8 @@ _PAPER: dict[str, dict[str, Any]] = {
         # Defaults of the program: SGD at half the paper's 0.03, as the batch is half of its 256; a cosine to 0
         # without warm-up; weight decay for all.
         "optimizer": "sgd",
-        "learning_rate": 0.015,
-        "start_learning_rate": 0.015,
+        "learning_rate": 0.03,
+        "start_learning_rate": 0.03,
         "final_learning_rate": 0.0,
         "warmup_epochs": 0,
         "weight_decay": 1e-4,
@@ -51,13 +59,13 @@ _PAPER: dict[str, dict[str, Any]] = {
         "final_learning_rate": 0.0,
         # The launch command's.
         "batch_size": 64,
-        # Defaults of the program: Adam for all parameters alike.
+        # Defaults of the program: Adam for all parameters alike, at 0.001 for a batch of 64.
         "optimizer": "adam",
-        "learning_rate": 1e-3,
+        "learning_rate": 4e-3,
         "weight_decay": 1.5e-6,
         "decay_biases": True,
     },
-    # The papers' own, at the batch that fits a GPU; learning rates in proportion to the batch.
+    # The papers' own, at the batch that fits a GPU.
     "simclr": {
         "epochs": 800,
         "batch_size": 256,
@@ -72,23 +80,52 @@ _PAPER: dict[str, dict[str, Any]] = {
     "dino": {
         "epochs": 800,
         "batch_size": 128,
+        # Its command for a ResNet-50: SGD, and a weight decay that stays. Gradients are clipped together, as by
+        # lightly.
         "optimizer": "sgd",
-        "learning_rate": 0.015,
+        "learning_rate": 0.03,
         "start_learning_rate": 0.0,
         "final_learning_rate": 1e-6,
         "warmup_epochs": 10,
         "weight_decay": 1e-4,
+        "final_weight_decay": 1e-4,
+        "clip_gradients": 3.0,
         "decay_biases": False,
     },
 }
+
+#: What papers trained transformers with; MoCo v3 (Chen et al. 2021, arXiv 2104.02057) did so by several methods.
+_TRANSFORMER: dict[str, Any] = {
+    "epochs": 800,
+    "batch_size": 128,
+    "optimizer": "adamw",
+    "learning_rate": 1.5e-4,
+    "start_learning_rate": 0.0,
+    "final_learning_rate": 0.0,
+    "warmup_epochs": 40,
+    "weight_decay": 0.1,
+    "decay_biases": False,
+}
+
+#: DINO's own; the weight decay rises while the rate falls.
+_DINO_TRANSFORMER: dict[str, Any] = {
+    **_TRANSFORMER,
+    "learning_rate": 5e-4,
+    "final_learning_rate": 1e-6,
+    "warmup_epochs": 10,
+    "weight_decay": 0.04,
+    "final_weight_decay": 0.4,
+    "clip_gradients": 3.0,
+}
+
+#: What DINO has on top of `_SHORT`, which is AdamW as for its transformers.
+_DINO_SHORT: dict[str, Any] = {"weight_decay": 0.04, "final_weight_decay": 0.4, "clip_gradients": 3.0}
 
 # Layer-wise scaling needs long schedules; runs of minutes learn more with AdamW.
 _SHORT = {
     "backbone": "resnet18",
     "optimizer": "adamw",
-    "learning_rate": 5e-4,
     "start_learning_rate": 0.0,
-    "final_learning_rate": 5e-6,
     "weight_decay": 1e-4,
     "decay_biases": False,
 }
@@ -123,40 +160,65 @@ _SMOKE_HEADS: dict[str, dict[str, Any]] = {
 }
 
 
-def preset(name: str, method: str) -> dict[str, Any]:
+def is_transformer(backbone: str) -> bool:
+    """Whether this is the name of a transformer, by its beginning.
+
+    >>> [is_transformer(name) for name in ("vit_small_patch16_224", "swin_tiny_patch4_window7_224", "resnet50")]
+    [True, True, False]
+    """
+    return _TRANSFORMERS.match(backbone) is not None
+
+
+def preset(name: str, method: str, backbone: str | None = None) -> dict[str, Any]:
     """The options of a preset for a method, as `PretrainConfig.from_dict` takes them.
 
     - `paper`: the settings of the method's paper, for SwAV, MoCo v2 and BYOL those of the reference for CT;
-      ResNet-50, a GPU.
+      ResNet-50, a GPU. With a transformer as the backbone: what the papers trained those with.
+    - `vit`: the same with a ViT-S/16, which needs timm.
     - `small`: ResNet-18 on 128 × 128 slices, an hour or so on a laptop for a few thousand slices.
     - `smoke`: two epochs on 64 × 64 slices, minutes on two cores: to see that everything works.
 
     >>> preset("paper", "swav")["epochs"]
     800
     """
-    if name == "paper":
-        return {**_PAPER[method], "views": _views(method)}
+    if name == "vit":
+        backbone = backbone or "vit_small_patch16_224"
+    if name in ("paper", "vit"):
+        options = _of_paper(method, transformer=backbone is not None and is_transformer(backbone))
+        return {**options, "views": _views(method)} | ({"backbone": backbone} if backbone else {})
+    short = _SHORT | (_DINO_SHORT if method == "dino" else {})
     if name == "small":
         views = _views(method, large=96, small=48, count=4)
         return {
-            **_SHORT,
+            **short,
             "side": 128,
             "epochs": 30,
             "warmup_epochs": 2,
             "batch_size": 64,
+            "learning_rate": 2e-3,
+            "final_learning_rate": 2e-5,
             "views": views,
             "settings": _SMALL_HEADS[method],
         }
     views = _views(method, large=48, small=32, count=2) | {"blur_sigma": [0.1, 1.0]}
     return {
-        **_SHORT,
+        **short,
         "side": 64,
         "epochs": 2,
         "warmup_epochs": 0,
         "batch_size": 32,
+        "learning_rate": 4e-3,
+        "final_learning_rate": 4e-5,
         "views": views,
         "settings": _SMOKE_HEADS[method],
     }
+
+
+def _of_paper(method: str, *, transformer: bool) -> dict[str, Any]:
+    if not transformer:
+        return _PAPER[method]
+    own = {name: value for name, value in _PAPER[method].items() if name == "settings"}
+    return own | (_DINO_TRANSFORMER if method == "dino" else _TRANSFORMER)
 
 
 def _views(method: str, *, large: int = 224, small: int = 96, count: int = 6) -> dict[str, Any]:

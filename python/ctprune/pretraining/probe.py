@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ctprune.errors import SourceError
+from ctprune.errors import ConfigError, SourceError
 from ctprune.extras import extra
 from ctprune.reduction import reduce
 from ctprune.squares import WHERE, read_squares
@@ -36,8 +37,11 @@ class Probe:
         window: The views' window, for 16 bits.
         mean: Of the normalisation that the views use.
         std: Likewise.
+        patient_pattern: Regular expression with one group that takes the patient from a file's name. Without, a
+            study stands for a patient, else a folder below the class's, else each image for itself.
 
     Raises:
+        ConfigError: The pattern matches no name.
         SourceError: The folder is not there, or does not have two classes with images.
     """
 
@@ -49,6 +53,7 @@ class Probe:
         window: WindowConfig | None,
         mean: float,
         std: float,
+        patient_pattern: str | None = None,
     ) -> None:
         self._window, self._mean, self._std = window, mean, std
         lines, config = _labelled_lines(Path(folder), store)
@@ -56,12 +61,18 @@ class Probe:
         outcomes = read_squares(lines, squares, config)
         good = [place for place, (*_, reason) in enumerate(outcomes) if not reason]
         names = [lines[place]["path"].partition("/")[0] for place in good]
+        patients = [_patient(lines[place], patient_pattern) for place in good]
+        if patient_pattern is not None and not any(patient.startswith("pattern") for patient in patients):
+            raise ConfigError(f"--probe-patient-pattern {patient_pattern}: matches no file's name in {folder}")
         self.classes = sorted(set(names))
         if len(self.classes) < 2:
             raise SourceError(
                 f"--probe {folder}: expected a folder per class with images in at least two, "
                 f"found {len(self.classes)}"
             )
+        if len(set(patients)) < 2:
+            raise SourceError(f"--probe {folder}: expected images of at least two patients, found one")
+        self._patients = torch.tensor([sorted(set(patients)).index(patient) for patient in patients])
         self._labels = torch.tensor([self.classes.index(name) for name in names])
         self._pixels = squares[good]
 
@@ -71,13 +82,13 @@ class Probe:
 
     @torch.no_grad()
     def accuracy(self, backbone: torch.nn.Module, device: torch.device) -> float:
-        """Accuracy of the vote of the 20 nearest others; leaves the backbone in evaluation mode."""
+        """Accuracy of the vote of the 20 nearest of other patients; leaves the backbone in evaluation mode."""
         backbone.eval()
         features = []
         for start in range(0, len(self), _BATCH):
             images = torch.from_numpy(self._fractions(self._pixels[start : start + _BATCH])).to(device)
             features.append(backbone(repeat_grey(((images - self._mean) / self._std)[:, None])).float().cpu())
-        return knn_accuracy(torch.cat(features), self._labels)
+        return knn_accuracy(torch.cat(features), self._labels, patients=self._patients)
 
     def _fractions(self, pixels: Any) -> Any:
         if self._window is not None:
@@ -89,8 +100,19 @@ def _labelled_lines(folder: Path, store: SliceStore) -> tuple[list[dict[str, Any
     if not folder.is_dir():
         raise SourceError(f"--probe {folder}: expected a folder per class, found no folder")
     manifest = reduce(folder, method="all", modality="any", intensity=store.intensity)
-    table = manifest.kept().select(list(WHERE))
+    table = manifest.kept().select([*WHERE, "study_instance_uid"])
     # Files beside the classes' folders have no class.
     table = table.filter(pc.match_substring(table["path"], "/"))
     table = table.take(pc.sort_indices(table, [("path", "ascending"), ("frame", "ascending")]))
     return pa.Table.to_pylist(table), manifest.config
+
+
+def _patient(line: dict[str, Any], pattern: str | None) -> str:
+    """What tells the patients of images from each other; a manifest holds no patient's id."""
+    path = PurePosixPath(line["path"])
+    found = None if pattern is None else re.search(pattern, path.name)
+    if found is not None:
+        return f"pattern {found[1]}"
+    if line["study_instance_uid"]:
+        return f"study {line['study_instance_uid']}"
+    return f"folder {path.parent}" if len(path.parts) > 2 else f"image {path} {line['frame']}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ctprune.atomic import replace_file
-from ctprune.errors import ConfigError
+from ctprune.errors import ConfigError, OutputError
 from ctprune.extras import extra
 
 with extra("train", "pre-training"):
@@ -54,9 +54,16 @@ class Records:
             self._log_to_wandb(line)
 
     def add(self, line: Line) -> None:
-        """Write one line everywhere."""
-        with self._file.open("a", newline="") as opened:
-            csv.DictWriter(opened, COLUMNS).writerow(line)
+        """Write one line everywhere.
+
+        Raises:
+            OutputError: The disk is full, or the file cannot be written any more.
+        """
+        try:
+            with self._file.open("a", newline="") as opened:
+                csv.DictWriter(opened, COLUMNS).writerow(line)
+        except OSError as error:
+            raise OutputError(f"{self._file}: cannot be written: {error.strerror or error}") from None
         for name, value in _numbers(line).items():
             self._board.add_scalar(name, value, int(line["step"]))
         self._log_to_wandb(line)

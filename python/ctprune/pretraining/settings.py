@@ -21,6 +21,9 @@ class SwavSettings:
         sinkhorn_iterations: Its iterations.
         hidden: Width of the projection head.
         projection: Length of a projection.
+        queue: Projections of earlier slices that take part in the assignment of a batch, of all devices together,
+            a multiple of their batches; 0 for none. For batches that are small beside the prototypes.
+        queue_epochs: Epochs before it is used, as projections change too fast at the beginning.
     """
 
     prototypes: int = 500
@@ -31,10 +34,12 @@ class SwavSettings:
     sinkhorn_iterations: int = 3
     hidden: int = 2048
     projection: int = 128
+    queue: int = 0
+    queue_epochs: int = 15
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "prototypes", "sinkhorn_iterations", "hidden", "projection")
-        _at_least(self, 0, "freeze_epochs")
+        _at_least(self, 0, "freeze_epochs", "queue", "queue_epochs")
         if self.freeze_steps is not None:
             _at_least(self, 0, "freeze_steps")
         _positive(self, "temperature", "epsilon")
@@ -115,7 +120,8 @@ class DinoSettings:
         teacher_temperature: Of the teacher's softmax, after the warm-up.
         teacher_start_temperature: At the beginning of the warm-up.
         teacher_warmup_epochs: Epochs over which it rises in equal steps.
-        teacher_momentum: Share of the teacher that stays from step to step; rises to 1 as a cosine.
+        teacher_momentum: Share of the teacher that stays from step to step; rises to 1 as a cosine. None takes
+            what fits the slices of an optimizer step: 0.996^(slices / 1,024).
         center_momentum: Share of the centre that stays from step to step.
         freeze_epochs: Epochs in which the head's last layer is not trained.
     """
@@ -127,7 +133,7 @@ class DinoSettings:
     teacher_temperature: float = 0.07
     teacher_start_temperature: float = 0.04
     teacher_warmup_epochs: int = 30
-    teacher_momentum: float = 0.996
+    teacher_momentum: float | None = None
     center_momentum: float = 0.9
     freeze_epochs: int = 1
 
@@ -135,7 +141,9 @@ class DinoSettings:
         _at_least(self, 1, "outputs", "hidden", "bottleneck")
         _at_least(self, 0, "teacher_warmup_epochs", "freeze_epochs")
         _positive(self, "student_temperature", "teacher_temperature", "teacher_start_temperature")
-        _share(self, "teacher_momentum", "center_momentum")
+        _share(self, "center_momentum")
+        if self.teacher_momentum is not None:
+            _share(self, "teacher_momentum")
 
 
 MethodSettings = SwavSettings | MocoSettings | ByolSettings | SimclrSettings | DinoSettings

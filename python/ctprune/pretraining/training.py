@@ -6,6 +6,7 @@ seed and the epoch, so that a resumed run sees what an uninterrupted one sees.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
@@ -25,21 +26,29 @@ with extra("train", "pre-training"):
     from lightning_fabric import Fabric
     from torch import Tensor
 
-    from ctprune.pretraining.batches import Batch, StoreBatches
+    from ctprune.pretraining.ahead import Ahead
+    from ctprune.pretraining.batches import StoreBatches
     from ctprune.pretraining.checkpoints import (
         load_module_state,
         module_state,
+        newest_checkpoint,
         random_state,
-        read_training_checkpoint,
         restore_random_state,
         write_checkpoint,
     )
-    from ctprune.pretraining.health import CollapseAlarm, feature_std, rankme
+    from ctprune.pretraining.health import CollapseAlarm, assignment_entropy, feature_std, rankme
     from ctprune.pretraining.methods import Method, Moment, Outcome
-    from ctprune.pretraining.optimizers import create_optimizer, learning_rate, set_learning_rate
+    from ctprune.pretraining.optimizers import (
+        create_optimizer,
+        learning_rate,
+        rate_factor,
+        set_rates,
+        weight_decay,
+    )
     from ctprune.pretraining.probe import Probe
+    from ctprune.pretraining.quick import quick_gpu
     from ctprune.pretraining.records import Line, Records
-    from ctprune.pretraining.view_parameters import view_generator
+    from ctprune.pretraining.view_parameters import ViewPlan, view_generator
     from ctprune.pretraining.views import BatchViews
 
 #: Slices whose features RankMe is taken of, the last ones of an epoch.
@@ -81,10 +90,11 @@ class Training:
         batches: The slices.
         views: Makes views of them.
         fabric: Devices and precision.
-        checkpoint: File of the checkpoint; what is there is gone on from.
+        checkpoints: Folder of the checkpoints.
         digest: Of the slices: a checkpoint of others is refused.
         probe: A small labelled set, or None.
         progress: Called after each step.
+        note: Called with a sentence on what is not as expected and does not matter, such as a damaged checkpoint.
     """
 
     def __init__(
@@ -95,10 +105,11 @@ class Training:
         views: BatchViews,
         fabric: Fabric,
         *,
-        checkpoint: Path,
+        checkpoints: Path,
         digest: str,
         probe: Probe | None,
         progress: ProgressCallback,
+        note: Callable[[str], None],
     ) -> None:
         self.config = config
         self.steps_per_epoch = batches.steps_per_epoch // config.accumulate
@@ -109,6 +120,7 @@ class Training:
             )
         self.steps = config.steps or config.epochs * self.steps_per_epoch
         self.epochs = math.ceil(self.steps / self.steps_per_epoch)
+        self.rate_factor = rate_factor(config, fabric.world_size)
         self.step = 0
         self.seconds = 0.0
         self.lines: list[Line] = []
@@ -117,10 +129,11 @@ class Training:
         self._batches = batches
         self._views = views
         self._fabric = fabric
-        self._file = checkpoint
+        self._folder = checkpoints
         self._digest = digest
         self._probe = probe
         self._progress = progress
+        self._note = note
         self._alarm = CollapseAlarm(prototypes=getattr(config.settings, "prototypes", None))
         self._module, self._optimizer = self._set_up()
         self._loss = torch.zeros((), device=fabric.device)
@@ -133,33 +146,36 @@ class Training:
 
     def _set_up(self) -> tuple[Any, Any]:
         method = self.method.to(memory_format=torch.channels_last)
-        optimizer = create_optimizer(self.config, method)
+        # The fused ones undo the scale of a loss in fp16 themselves, but clipping needs to have it undone before.
+        clipped = self._fabric.strategy.precision.precision == "16-mixed" and self.config.clip_gradients > 0
+        fused = self._fabric.device.type == "cuda" and not clipped
+        optimizer = create_optimizer(self.config, method, fused=fused)
         if self.config.compile:
-            self.method.backbone.compile()
+            self.method.compile_networks()
         module, wrapped = self._fabric.setup(method, optimizer)
         self._views.to(self._fabric.device)
         return module, wrapped
 
     def resume(self) -> None:
-        """Go on from the checkpoint.
+        """Go on from the newest checkpoint that is whole.
 
         Raises:
             ConfigError: It belongs to another configuration, or to other slices.
             WeightsError: It cannot be read.
         """
-        content = read_training_checkpoint(self._file)
+        file, content = newest_checkpoint(self._folder, self._note)
         earlier, own = json.loads(content["config"]), json.loads(json.dumps(self.config.deciding()))
         for option, value in own.items():
             if earlier.get(option) != value:
                 raise ConfigError(
-                    f"--{option.replace('_', '-')} was {earlier.get(option)} when {self._file} was written, now "
+                    f"--{option.replace('_', '-')} was {earlier.get(option)} when {file} was written, now "
                     f"it is {value}: resume with the same options, or start again in another folder"
                 )
         if content["digest"] != self._digest:
             raise ConfigError(
-                f"{self._file} was trained on other slices than the run holds now: start again in another folder"
+                f"{file} was trained on other slices than the run holds now: start again in another folder"
             )
-        load_module_state(self.method, content["module"], self._file)
+        load_module_state(self.method, content["module"], file)
         self._optimizer.load_state_dict(content["optimizer"])
         self._fabric.strategy.precision.load_state_dict(content["precision"])
         restore_random_state(content["random"])
@@ -171,11 +187,13 @@ class Training:
         self._alarm.restore(content["alarm"])
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write a checkpoint."""
+        self._tick()
+        self._saved = time.perf_counter()
         if not self._fabric.is_global_zero:
             return
         write_checkpoint(
-            self._file,
+            self._folder,
             {
                 "config": json.dumps(self.config.deciding()),
                 "digest": self._digest,
@@ -192,6 +210,7 @@ class Training:
                 "features": [features.cpu() for features in self._features],
                 "alarm": self._alarm.state(),
             },
+            keep=self.config.keep_checkpoints,
         )
 
     def run(self, records: Records | None, stop: StopRequest) -> None:
@@ -202,33 +221,54 @@ class Training:
             TrainingError: The loss is not a number any more.
         """
         self._records = records
+        mixed = "mixed" in self._fabric.strategy.precision.precision
+        with quick_gpu(self._fabric.device, mixed=mixed):
+            self._run(stop)
+
+    def _run(self, stop: StopRequest) -> None:
         self._module.train()
         self._clock = self._saved = self._logged = time.perf_counter()
         while self.step < self.steps:
             epoch, done = divmod(self.step, self.steps_per_epoch)
-            # Closing ends the thread that reads ahead.
-            with closing(self._batches.epoch(epoch, start_step=done * self.config.accumulate)) as batches:
+            # Closing ends the threads that work ahead.
+            with closing(self._inputs(epoch, done * self.config.accumulate)) as inputs:
                 while self.step < min(self.steps, (epoch + 1) * self.steps_per_epoch):
-                    self._one_step(epoch, batches)
+                    self._one_step(epoch, inputs)
                     self._after_step(epoch)
                     if self.step % self.steps_per_epoch and self._must_stop(stop):
                         self._stop(epoch)
             self._finish_epoch(epoch)
-            if self.step < self.steps and self._must_stop(stop):
-                self._stop(epoch)
-        self._tick()
+            if self.step < self.steps:
+                if self._must_stop(stop):
+                    self._stop(epoch)
+                self._save_if_due()
         self.save()
 
-    def _one_step(self, epoch: int, batches: Generator[Batch, None, None]) -> None:
+    def _inputs(self, epoch: int, start: int) -> Generator[tuple[Any, ViewPlan], None, None]:
+        """The slices of an epoch's batches from `start` on, and what was decided on for their views."""
+        ahead = Ahead(self._plan(epoch, batch) for batch in itertools.count(start))
+        try:
+            with closing(self._batches.epoch(epoch, start_step=start)) as batches:
+                for (pixels, _), plan in zip(batches, ahead, strict=False):
+                    yield pixels, plan
+        finally:
+            ahead.stop()
+
+    def _plan(self, epoch: int, batch: int) -> ViewPlan:
+        config = self.config
+        of_all = epoch * self.steps_per_epoch * config.accumulate + batch
+        generator = view_generator(config.seed, epoch, of_all, rank=self._fabric.global_rank)
+        plan = self._views.draw(config.batch_size, config.side, generator)
+        return plan.pinned() if self._fabric.device.type == "cuda" else plan
+
+    def _one_step(self, epoch: int, inputs: Generator[tuple[Any, ViewPlan], None, None]) -> None:
         moment = Moment(epoch=epoch, step=self.step, steps=self.steps)
-        rate = learning_rate(self.config, self.step, self.steps, self.steps_per_epoch)
-        set_learning_rate(self._optimizer, rate)
+        rate = self.rate_factor * learning_rate(self.config, self.step, self.steps, self.steps_per_epoch)
+        decay = weight_decay(self.config, self.step, self.steps)
+        set_rates(self._optimizer, learning_rate=rate, weight_decay=decay)
         self.method.before_step(moment)
         for part in range(self.config.accumulate):
-            pixels, _ = next(batches)
-            batch = self.step * self.config.accumulate + part
-            generator = view_generator(self.config.seed, epoch, batch, rank=self._fabric.global_rank)
-            views = self._views(pixels, generator)
+            views = self._views(*next(inputs))
             last = part == self.config.accumulate - 1
             with self._fabric.no_backward_sync(self._module, enabled=not last):
                 outcome = self._module(views, moment)
@@ -236,6 +276,11 @@ class Training:
             self._loss += outcome.loss.detach()
             self._losses += 1
             self._timed += 1
+        if self.config.clip_gradients:
+            # In half precision a gradient may be infinite now and then; its step is skipped.
+            self._fabric.clip_gradients(
+                self._module, self._optimizer, max_norm=self.config.clip_gradients, error_if_nonfinite=False
+            )
         self.method.after_backward(moment)
         self._optimizer.step()
         self._optimizer.zero_grad()
@@ -252,10 +297,9 @@ class Training:
     def _after_step(self, epoch: int) -> None:
         if self.step % self.config.log_every == 0 or self.step == self.steps:
             self._log(epoch)
-            if time.perf_counter() - self._saved > 60 * self.config.checkpoint_minutes:
-                self._tick()
-                self.save()
-                self._saved = time.perf_counter()
+            # At the end of an epoch, its last line belongs into the checkpoint.
+            if self.step % self.steps_per_epoch and self.step < self.steps:
+                self._save_if_due()
         self._progress(
             PretrainProgress(
                 stage="training",
@@ -292,6 +336,8 @@ class Training:
             "images_per_second": round(self._last_rate, 2),
             "feature_std": feature_std(self._outcome.features),
         }
+        if self._outcome.assignments is not None:
+            line["assignment_entropy"] = assignment_entropy(self._outcome.assignments)
         alarm = self._alarm.check(
             loss=loss, features=self._outcome.features, assignments=self._outcome.assignments
         )
@@ -299,14 +345,23 @@ class Training:
             self.alarms.append(alarm)
         self._record(line)
 
+    def _save_if_due(self) -> None:
+        if time.perf_counter() - self._saved > 60 * self.config.checkpoint_minutes:
+            self.save()
+
     def _finish_epoch(self, epoch: int) -> None:
         line: Line = {"step": self.step, "epoch": epoch, "rankme": rankme(torch.cat(self._features)[-RANKED:])}
         self._features.clear()
         if self._probe is not None:
             self._progress(PretrainProgress(stage="probing", done=self.step, total=self.steps))
-            line["knn_accuracy"] = self._probe.accuracy(self.method.backbone, self._fabric.device)
+            line["knn_accuracy"] = self._probe.accuracy(self.method.exported, self._fabric.device)
             self._module.train()
         self._record(line)
+        self._share_loss()
+
+    def _share_loss(self) -> None:
+        """Each process has a loss of its own, of which the first one's checkpoint shall hold the mean."""
+        self._loss = self._fabric.all_reduce(self._loss, reduce_op="mean")  # type: ignore[assignment]
 
     def _record(self, line: Line) -> None:
         self.lines.append(line)
@@ -323,9 +378,7 @@ class Training:
         return bool(self._fabric.all_reduce(asked, reduce_op="sum"))
 
     def _stop(self, epoch: int) -> None:
-        self._tick()
-        # Each process has a loss of its own, of which the first one's checkpoint shall hold the mean.
-        self._loss = self._fabric.all_reduce(self._loss, reduce_op="mean")  # type: ignore[assignment]
+        self._share_loss()
         self.save()
         raise Interrupted(
             f"interrupted at step {self.step} of {self.steps} (epoch {epoch + 1} of {self.epochs}); the same "

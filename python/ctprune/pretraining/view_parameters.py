@@ -52,21 +52,51 @@ class ViewParameters:
     blur_sigma: Tensor
     noise_sigma: Tensor
 
-    def to(self, device: torch.device) -> ViewParameters:
-        """The same on another device, without waiting for it."""
-        if self.box.device == device:
-            return self
-        # One copy instead of eight.
-        widths = [field.reshape(len(self.box), -1).shape[1] for field in self._fields()]
-        table = torch.cat([field.reshape(len(self.box), -1) for field in self._fields()], dim=1)
-        if device.type == "cuda" and table.device.type == "cpu":
-            table = table.pin_memory()
-        parts = torch.split(table.to(device, non_blocking=True), widths, dim=1)
-        fields = [part.reshape(like.shape) for part, like in zip(parts, self._fields(), strict=True)]
-        return ViewParameters(**dict(zip(self.__dataclass_fields__, fields, strict=True)))
+    def table(self) -> Tensor:
+        """All of them as columns, (n, columns)."""
+        return torch.cat([field.reshape(len(self.box), -1) for field in self._fields()], dim=1)
+
+    @classmethod
+    def of_table(cls, table: Tensor) -> ViewParameters:
+        """The reverse of `table`; shares its memory."""
+        parts = torch.split(table, list(_WIDTHS.values()), dim=1)
+        return cls(
+            **{name: part[:, 0] if _WIDTHS[name] == 1 else part for name, part in zip(_WIDTHS, parts, strict=True)}
+        )
 
     def _fields(self) -> list[Tensor]:
-        return [getattr(self, name) for name in self.__dataclass_fields__]
+        return [getattr(self, name) for name in _WIDTHS]
+
+
+#: Columns of each field.
+_WIDTHS = {
+    "box": 4,
+    "flip": 2,
+    "degrees": 1,
+    "window": 2,
+    "factor": 2,
+    "about_mean": 2,
+    "blur_sigma": 1,
+    "noise_sigma": 1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewPlan:
+    """All that chance decides about the views of a batch of n slices.
+
+    Attributes:
+        table: `ViewParameters.table` of all views, float32 of shape (views × n, columns) on the CPU; a view's
+            slices follow each other, views are in the order of `ViewConfig.crops`.
+        noise: State of the generator that noise is drawn from.
+    """
+
+    table: Tensor
+    noise: Tensor
+
+    def pinned(self) -> ViewPlan:
+        """The same where a GPU can fetch it while the host goes on."""
+        return ViewPlan(table=self.table.pin_memory(), noise=self.noise)
 
 
 def view_generator(seed: int, epoch: int, step: int, rank: int = 0) -> torch.Generator:
@@ -79,6 +109,27 @@ def view_generator(seed: int, epoch: int, step: int, rank: int = 0) -> torch.Gen
     return torch.Generator().manual_seed(int(state) >> 1)
 
 
+def draw_views(config: ViewConfig, slices: int, side: int, generator: torch.Generator) -> ViewPlan:
+    """Decide on all views of a batch; takes no look at the slices, so that it can be done ahead.
+
+    Args:
+        config: What the views look like.
+        slices: Their number.
+        side: Their rows and columns.
+        generator: On the CPU.
+
+    >>> len(draw_views(ViewConfig(), 4, 256, view_generator(0, 0, 0)).table)
+    32
+    """
+    numbers = draw_numbers(config, slices, generator)
+    tables, first = [], 0
+    for crop in config.crops:
+        of_group = numbers[first : first + crop.count].flatten(0, 1)
+        tables.append(view_parameters(config, crop, side, of_group).table())
+        first += crop.count
+    return ViewPlan(table=torch.cat(tables), noise=generator.get_state())
+
+
 def draw_numbers(config: ViewConfig, slices: int, generator: torch.Generator) -> Tensor:
     """Even random numbers in [0, 1), float64 of shape (views, slices, NUMBERS), on the generator's device."""
     shape = (config.views, slices, NUMBERS)
@@ -86,13 +137,13 @@ def draw_numbers(config: ViewConfig, slices: int, generator: torch.Generator) ->
 
 
 def view_parameters(config: ViewConfig, crop: CropConfig, side: int, numbers: Tensor) -> ViewParameters:
-    """Turn even random numbers into the parameters of one view of each slice.
+    """Turn even random numbers into the parameters of views of one group.
 
     Args:
         config: What the views look like.
         crop: The view's group.
         side: Rows and columns of the slices.
-        numbers: Float64 of shape (n, NUMBERS), from `draw_numbers`.
+        numbers: Float64 of shape (n, NUMBERS), from `draw_numbers`, of one view of n slices or of several.
 
     >>> numbers = draw_numbers(ViewConfig(), 4, torch.Generator().manual_seed(0))[0]
     >>> view_parameters(ViewConfig(), ViewConfig().crops[0], 256, numbers).box.shape

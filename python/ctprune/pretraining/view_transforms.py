@@ -8,7 +8,7 @@ the reduced precision of tensor cores would cost several Hounsfield units, so it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from ctprune.extras import extra
@@ -21,24 +21,39 @@ with extra("train", "pre-training"):
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Products of float32 matrices in float32 whatever the user has set for the network; no autocast."""
-    with ExitStack() as stack:
-        stack.enter_context(torch.autocast(device.type, enabled=False))
-        stack.enter_context(_ieee(torch.backends.cuda.matmul))
-        if hasattr(torch.backends.mkldnn, "matmul"):
-            stack.enter_context(_ieee(torch.backends.mkldnn.matmul))
+    with torch.autocast(device.type, enabled=False), _exact_products():
         yield
+
+
+def _exact_products() -> AbstractContextManager[None]:
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        # Since 2.9 torch has new switches, and an error for whoever mixes them with the old one.
+        of_cpu: Any = torch.backends.mkldnn
+        return _ieee([torch.backends.cuda.matmul, of_cpu.matmul])
+    return _highest(before)
 
 
 @contextmanager
-def _ieee(products: Any) -> Iterator[None]:
-    # Since 2.9 torch has a new switch, and an error for whoever mixes it with the old one.
-    name, exact = ("fp32_precision", "ieee") if hasattr(products, "fp32_precision") else ("allow_tf32", False)
-    before = getattr(products, name)
-    setattr(products, name, exact)
+def _highest(before: str) -> Iterator[None]:
+    torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
-        setattr(products, name, before)
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def _ieee(switches: list[Any]) -> Iterator[None]:
+    before = [products.fp32_precision for products in switches]
+    for products in switches:
+        products.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for products, precision in zip(switches, before, strict=True):
+            products.fp32_precision = precision
 
 
 def values_of(pixels: Tensor) -> Tensor:
@@ -167,13 +182,12 @@ def blur_taps(size: int, radius: int) -> Tensor:
     return taps
 
 
-def add_noise(views: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+def add_noise(views: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
     """Add Gaussian noise and hold to [0, 1].
 
     Args:
         views: Fractions, float32 of shape (n, rows, cols); changed in place.
         sigma: Standard deviation, (n,).
-        generator: On the device of the views.
+        noise: Of standard deviation 1, as large as the views; changed in place.
     """
-    noise = torch.randn(views.shape, generator=generator, device=views.device)
     return views.add_(noise.mul_(sigma[:, None, None])).clamp_(0, 1)

@@ -9,7 +9,7 @@ import numpy as np
 from ctprune.errors import ConfigError
 from ctprune.extras import extra
 from ctprune.pretraining.view_config import CropConfig, ViewConfig
-from ctprune.pretraining.view_parameters import ViewParameters, draw_numbers, view_parameters
+from ctprune.pretraining.view_parameters import ViewParameters, ViewPlan, draw_views
 from ctprune.pretraining.view_transforms import (
     add_noise,
     blur,
@@ -26,9 +26,6 @@ from ctprune.store import HU_OFFSET, SliceStore
 with extra("train", "pre-training"):
     import torch
     from torch import Tensor
-
-#: Slices whose statistics are taken at a time.
-_BLOCK = 256
 
 
 class BatchViews(torch.nn.Module):
@@ -53,14 +50,18 @@ class BatchViews(torch.nn.Module):
         for size in {crop.size for crop in config.crops}:
             self.register_buffer(f"_taps_{size}", blur_taps(size, config.blur_radius), persistent=False)
 
+    def draw(self, slices: int, side: int, generator: torch.Generator) -> ViewPlan:
+        """What chance decides about the views of a batch, for `forward`: see `draw_views`."""
+        return draw_views(self.config, slices, side, generator)
+
     @torch.no_grad()
-    def forward(self, pixels: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """Make all views.
+    def forward(self, pixels: Tensor, chance: ViewPlan | torch.Generator) -> list[Tensor]:
+        """Make all views: those of a group of crops together.
 
         Args:
             pixels: uint8, uint16 or int32 (of 16 bits) of shape (n, side, side), on any device.
-            generator: What chance decides comes from it alone. On the CPU it gives the same parameters whatever
-                the device of the pixels; noise is drawn on their device.
+            chance: What `draw` decided on for as many slices of that side, or the generator on the CPU that it
+                takes. The parameters are the same whatever the device of the pixels; noise is drawn on theirs.
 
         Returns:
             One tensor of shape (n, 1, size, size) per view, in the order of `config.crops`: normalised; float32,
@@ -77,19 +78,23 @@ class BatchViews(torch.nn.Module):
         self._check(pixels)
         device = pixels.device
         kind = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
-        numbers = draw_numbers(self.config, len(pixels), generator)
-        crops = [crop for crop in self.config.crops for _ in range(crop.count)]
-        noise = self._noise_generator(generator, device)
+        if isinstance(chance, torch.Generator):
+            chance = self.draw(len(pixels), pixels.shape[-1], chance)
+        # One copy for all views.
+        table = chance.table.to(device, non_blocking=True)
+        noise = self._noise_generator(chance, device)
+        views: list[Tensor] = []
+        tables = torch.split(table, [crop.count * len(pixels) for crop in self.config.crops])
         with full_precision(device):
             values = values_of(pixels)
             largest = 255 if pixels.dtype == torch.uint8 else 65535
-            views = []
-            for crop, of_view in zip(crops, numbers, strict=True):
-                chosen = view_parameters(self.config, crop, pixels.shape[-1], of_view).to(device)
-                views.append(self._view(values, crop, chosen, largest, noise)[:, None].to(kind))
+            for crop, rows in zip(self.config.crops, tables, strict=True):
+                chosen = ViewParameters.of_table(rows)
+                group = self._group(values, crop, chosen, largest, noise)[:, None].to(kind)
+                views += torch.split(group, len(pixels))
         return views
 
-    def _view(
+    def _group(
         self,
         values: Tensor,
         crop: CropConfig,
@@ -97,33 +102,44 @@ class BatchViews(torch.nn.Module):
         largest: int,
         noise: torch.Generator | None,
     ) -> Tensor:
+        """The views of a group of crops, one after the other, (count × n, size, size)."""
         config = self.config
-        turned = rotate(values, chosen.degrees) if config.rotation_probability else values
-        view = resized_crops(turned, chosen.box, chosen.flip, crop.size)
-        view = view.div_(largest) if config.window is None else window(view, chosen.window, HU_OFFSET)
+        images = values.repeat(crop.count, 1, 1)
+        turned = rotate(images, chosen.degrees) if config.rotation_probability else images
+        views = resized_crops(turned, chosen.box, chosen.flip, crop.size)
+        views = views.div_(largest) if config.window is None else window(views, chosen.window, HU_OFFSET)
         if config.jitter_probability:
-            view = jitter(view, chosen.factor, chosen.about_mean)
+            views = jitter(views, chosen.factor, chosen.about_mean)
         if config.blur_probability:
-            view = self._blur(view, chosen.blur_sigma)
+            views = self._blur(views, chosen.blur_sigma)
         if noise is not None:
-            view = add_noise(view, chosen.noise_sigma, noise)
-        return view.sub_(self.mean).div_(self.std)
+            views = add_noise(views, chosen.noise_sigma, self._noise(views, crop.count, noise))
+        return views.sub_(self.mean).div_(self.std)
 
-    def _blur(self, view: Tensor, sigma: Tensor) -> Tensor:
-        taps = self.get_buffer(f"_taps_{view.shape[-1]}").to(view.device)
-        if view.device.type != "cpu":
+    def _blur(self, views: Tensor, sigma: Tensor) -> Tensor:
+        taps = self.get_buffer(f"_taps_{views.shape[-1]}").to(views.device)
+        if views.device.type != "cpu":
             # Finding out which are to be blurred would have to wait for the device.
-            return blur(view, sigma, taps)
+            return blur(views, sigma, taps)
         chosen = sigma.nonzero()[:, 0]
-        view[chosen] = blur(view[chosen], sigma[chosen], taps)
-        return view
+        views[chosen] = blur(views[chosen], sigma[chosen], taps)
+        return views
 
-    def _noise_generator(self, generator: torch.Generator, device: torch.device) -> torch.Generator | None:
+    def _noise(self, views: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        noise = torch.empty_like(views)
+        for of_view in noise.chunk(count):
+            # Each by itself: what a view gets does not depend on how many others its group has.
+            of_view.normal_(generator=generator)
+        return noise
+
+    def _noise_generator(self, plan: ViewPlan, device: torch.device) -> torch.Generator | None:
         if not self.config.noise_probability:
             return None
-        if generator.device.type == device.type:
+        generator = torch.Generator()
+        generator.set_state(plan.noise)
+        if device.type == "cpu":
             return generator
-        seed = torch.randint(2**63 - 1, (), generator=generator, device=generator.device)
+        seed = torch.randint(2**63 - 1, (), generator=generator)
         return torch.Generator(device).manual_seed(int(seed))
 
     def _check(self, pixels: Tensor) -> None:
@@ -138,24 +154,19 @@ class BatchViews(torch.nn.Module):
 def normalisation(store: SliceStore, config: ViewConfig) -> tuple[float, float]:
     """Mean and standard deviation of a store's pixels, as `BatchViews` wants them.
 
-    Without a window they are the store's own; with one they are measured on all slices in that window without
-    jitter. Takes one pass over the store.
+    Without a window they are the store's own; with one they are those of all slices in that window without jitter,
+    from the store's histogram.
 
     Returns:
         Mean and standard deviation of the population, as fractions.
     """
     if config.window is None:
         return store.mean, store.std
-    low = config.window.stored_low
-    total = squares = 0.0
-    for start in range(0, len(store), _BLOCK):
-        block = np.asarray(store.pixels[start : start + _BLOCK], np.float64)
-        fractions = np.clip((block - low) / config.window.width, 0, 1)
-        total += float(fractions.sum())
-        squares += float(np.square(fractions).sum())
-    count = store.pixels.size
-    mean = total / count
-    return mean, float(np.sqrt(max(squares / count - mean * mean, 0.0)))
+    values = np.arange(len(store.histogram))
+    fractions = np.clip((values - config.window.stored_low) / config.window.width, 0, 1)
+    shares = store.histogram / store.histogram.sum()
+    mean = float(shares @ fractions)
+    return mean, float(np.sqrt(shares @ np.square(fractions - mean)))
 
 
 def _one_number(option: str, value: float | Sequence[float]) -> float:

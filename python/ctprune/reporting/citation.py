@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ctprune.config import ReduceConfig
+from ctprune.modalities import modalities, slices_of
 from ctprune.reporting.run_slices import RunSlices
 
 PAPER = {
@@ -43,8 +44,11 @@ _METHODS = {
 
 
 def shown_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The options that are set, as a report may show them: of a file its name only."""
-    shown = {name: value for name, value in config.items() if value is not None}
+    """The options that are set, as a report may show them: of a file its name only, of patterns their number."""
+    shown = {name: value for name, value in config.items() if value not in (None, [])}
+    if "exclude" in shown:
+        count = len(shown["exclude"])
+        shown["exclude"] = f"{count} pattern{'' if count == 1 else 's'}"
     if "weights" in shown:
         shown["weights"] = PurePath(shown["weights"]).name
     return shown
@@ -59,7 +63,9 @@ def command_line(config: dict[str, Any]) -> str:
     defaults = {field.name: field.default for field in fields(ReduceConfig)}
     parts = ["ctprune", "reduce", "SOURCE", "--method", config["method"]]
     for name, value in shown_config(config).items():
-        if name != "method" and value != defaults.get(name, MISSING):
+        if name == "exclude":
+            parts += ["--exclude", "GLOB"] * len(config["exclude"])
+        elif name != "method" and value != defaults.get(name, MISSING):
             parts += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join([*parts, "--out", "run/"])
 
@@ -74,9 +80,10 @@ def method_sentence(slices: RunSlices) -> str:
     if slices.measure is not None and slices.measure.decides and slices.threshold is not None:
         where = "over the whole dataset" if config["scope"] == "dataset" else "within each volume"
         condition = f" ({slices.measure.condition(slices.threshold)}, compared {where})"
+    what = slices_of(modalities(slices.table))
     volumes = f"{slices.volumes:,} volume{'s' if slices.volumes > 1 else ''}"
     return (
-        f"CT slices were reduced with ctprune {slices.manifest.ctprune_version} by {how}{condition}: of "
-        f"{len(slices):,} slices in {volumes}, {summary['kept']:,} "
+        f"{what[0].upper()}{what[1:]} were reduced with ctprune {slices.manifest.ctprune_version} by {how}"
+        f"{condition}: of {len(slices):,} slices in {volumes}, {summary['kept']:,} "
         f"({100 * summary['kept'] / len(slices):.1f} %) were kept."
     )

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ctprune.modalities import IMAGING
+from ctprune.pydicom_reader import PydicomRefusal, read_attributes
 from ctprune.reporting.run_slices import RunSlices
 from ctprune.squares import WHERE, path_of, read_squares
 
@@ -94,7 +96,7 @@ def make_pictures(
         squares[places] = part
         done += len(places)
         for place, (_, _, reason) in zip(places, outcomes, strict=True):
-            missing[readable[place][0]] = "the file cannot be read any more" if reason else ""
+            missing[readable[place][0]] = "the file can no longer be read" if reason else ""
     good = [place for place, (row, _) in enumerate(readable) if not missing[row]]
     uris = _within(most_bytes, squares[good])
     found = {row: Picture(missing=reason) for row, reason in missing.items()}
@@ -108,13 +110,15 @@ def _refusal(line: dict[str, Any]) -> str:
     try:
         found = os.stat(path_of(line))
     except OSError:
-        return "the file is not there any more"
+        return "the file is gone"
     if (found.st_size, found.st_mtime_ns) != (line["file_size"], line["file_mtime_ns"]):
         return "the file has changed since the run"
     if line["reader"] not in _DICOM_READERS:
         return ""
     if line["modality"] not in SHOWN_MODALITIES:
-        return f"modality {line['modality'] or 'missing'}: text could be burned into it"
+        # What else the file holds there is nobody's business.
+        named = line["modality"] if line["modality"] in IMAGING else "unknown" if line["modality"] else "missing"
+        return f"modality {named}: text could be burned into it"
     return _burned_in(path_of(line))
 
 
@@ -124,19 +128,16 @@ def _burned_in(path: str) -> str:
     The reader skips secondary captures. This looks once more, with another reader, since a picture that is shown
     cannot be taken back; what does not say its class is not shown.
     """
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    tags = ["SOPClassUID", "BurnedInAnnotation", "ConversionType"]
+    names = ["SOPClassUID", "MediaStorageSOPClassUID", "BurnedInAnnotation", "ConversionType"]
     try:
-        header = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=tags)
-        sop_class = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "")
-        is_capture = sop_class.startswith(_SECONDARY_CAPTURE) or "ConversionType" in header
-        says_so = str(header.get("BurnedInAnnotation") or "").strip().upper() == "YES"
-    except (InvalidDicomError, OSError, ValueError, LookupError, AttributeError, NotImplementedError, EOFError):
+        found = read_attributes(path, names)
+    except PydicomRefusal:
         return "its header cannot be checked for burned-in text"
+    sop_class = found["SOPClassUID"] or found["MediaStorageSOPClassUID"]
     if not sop_class:
         return "its header does not say what it is"
+    is_capture = sop_class.startswith(_SECONDARY_CAPTURE) or bool(found["ConversionType"])
+    says_so = found["BurnedInAnnotation"].strip().upper() == "YES"
     return "text may be burned into it" if is_capture or says_so else ""
 
 

@@ -12,7 +12,11 @@ import numpy as np
 
 from ctprune import _core
 from ctprune.atomic import replace_file
+from ctprune.config import check_threads
+from ctprune.derived import REPORT_MARK, REPORT_NAME
 from ctprune.errors import ConfigError, Interrupted
+from ctprune.findings import Findings
+from ctprune.globs import EXCLUDED
 from ctprune.pages import environment_of, style_of
 from ctprune.reporting import figures
 from ctprune.reporting.borderline import Pair, dropped_pairs, kept_pairs
@@ -30,8 +34,6 @@ from ctprune.reporting.volume_table import (
     spread,
     volume_lines,
 )
-
-FILE_NAME = "report.html"
 
 #: From Hounsfield units to the grey of the pictures: wide enough for lungs, soft tissue and bone at once.
 WINDOW = "window:-200,1600"
@@ -92,15 +94,14 @@ def write_report(
     >>> ctprune.write_report(folder / "run").path.name
     'report.html'
     """
-    if threads < 0:
-        raise ConfigError(f"--threads {threads}: expected 0 (one per core) or more")
+    check_threads(threads)
     try:
         window = _core.canonical_intensity(window)
     except ValueError as error:
         raise ConfigError(f"--window {window}: {error}") from None
     try:
         slices = load_run(run)
-        file = slices.folder / FILE_NAME if out is None else Path(out)
+        file = slices.folder / REPORT_NAME if out is None else Path(out)
         _check_out(file, slices)
         contents = _Contents(slices)
         pictures = make_pictures(
@@ -132,7 +133,7 @@ def write_report(
 
 def _check_out(file: Path, slices: RunSlices) -> None:
     if file.is_dir():
-        raise ConfigError(f"--out {file}: expected a file, such as {file / FILE_NAME}, found a folder")
+        raise ConfigError(f"--out {file}: expected a file, such as {file / REPORT_NAME}, found a folder")
     for source in map(Path, slices.summary["sources"]):
         if file.resolve() == source.resolve() or (
             source.is_dir() and file.resolve().is_relative_to(source.resolve())
@@ -192,6 +193,7 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
         )
     ]
     return environment.get_template("report.html").render(
+        mark=REPORT_MARK,
         style=style_of("ctprune.reporting"),
         script=environment.get_template("script.js").render(),
         slices=slices,
@@ -209,6 +211,8 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
         lines=lines,
         extremes=extremes,
         losses=losses(slices),
+        label_volumes=_label_volumes(slices),
+        reasons={status: _without_patterns(summary[status]) for status in ("failed", "skipped")},
         place=_Places(slices).text,
         pictures=pictures,
         as_compared=as_compared,
@@ -217,6 +221,22 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
         window=window,
         strip_columns=STRIP_COLUMNS,
     )
+
+
+def _without_patterns(counts: dict[str, int]) -> dict[str, int]:
+    """Numbers of files by reason; patterns of paths are not shown, since paths often hold names of patients."""
+    shown: dict[str, int] = {}
+    for reason, count in counts.items():
+        name = EXCLUDED.strip() if reason.startswith(EXCLUDED) else reason
+        shown[name] = shown.get(name, 0) + count
+    return shown
+
+
+def _label_volumes(slices: RunSlices) -> list[int]:
+    """Numbers of NIfTI volumes that look like label masks."""
+    findings = Findings()
+    findings.add(slices.table)
+    return [volume.number for volume in findings.label_volumes()]
 
 
 def _figures(contents: _Contents) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from ctprune import _core
 from ctprune.atomic import check_writable
-from ctprune.config import SCOPES
+from ctprune.config import SCOPES, check_threads
+from ctprune.derived import slices_digest
 from ctprune.errors import ConfigError, Interrupted
 from ctprune.sweeping.agreement import Sets, agreements
 from ctprune.sweeping.method import KeptSets, SweepOptions, SweptMethod
@@ -84,6 +85,7 @@ def sweep(
     >>> int(thresholds[0]), int(thresholds[-1]), bool(fractions[0] > fractions[6] > fractions[-1])
     (0, 64, True)
     """
+    check_threads(threads)
     _check_options(methods, thresholds or {}, scope, weights, download)
     slices = SweptSlices.load(run, scope)
     options = SweepOptions(
@@ -165,6 +167,7 @@ def _result(
         "sweep_version": SWEEP_VERSION,
         "ctprune_version": _core.__version__,
         "manifest_digest": slices.manifest.digest(),
+        "slices_digest": slices_digest(slices.table.to_batches(), slices.manifest.config["intensity"]),
         "scope": slices.scope,
         "slices": len(slices),
         "volumes": len(slices.volume_starts) - 1,

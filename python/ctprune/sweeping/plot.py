@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctprune.atomic import replace_file
+from ctprune.derived import SWEEP_PNG_NAME, SWEEP_SVG_NAME
 from ctprune.sweeping.result import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-PNG_NAME, SVG_NAME = "sweep.png", "sweep.svg"
 
 _PANEL_INCHES = (4.6, 3.6)
 _LINE, _MARK, _GRID = "#1f5f8b", "#c8553d", "#d9d9d9"
@@ -30,9 +29,9 @@ def save_plots(result: Sweep, folder: Path) -> None:
     style = matplotlib.rc_context({"svg.hashsalt": "ctprune", "svg.fonttype": "none", "font.size": 9})
     with style:
         figure = draw(result)
-        with replace_file(folder / PNG_NAME) as beside:
+        with replace_file(folder / SWEEP_PNG_NAME) as beside:
             figure.savefig(beside, format="png", dpi=150)
-        with replace_file(folder / SVG_NAME) as beside:
+        with replace_file(folder / SWEEP_SVG_NAME) as beside:
             figure.savefig(beside, format="svg", metadata={"Date": None})
 
 

@@ -12,18 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from ctprune import _core
+from ctprune import _core, parquet_file
 from ctprune.atomic import replace_file
+from ctprune.derived import METADATA_KEY, SWEEP_NAME
 from ctprune.errors import ManifestError
 
 #: Version of the table's layout; other versions are refused.
-SWEEP_VERSION = 1
-
-FILE_NAME = "sweep.parquet"
-
-_METADATA_KEY = b"ctprune"
+SWEEP_VERSION = 2
 
 _SCHEMA = pa.schema(
     [
@@ -84,10 +80,10 @@ class Sweep:
         Raises:
             OutputError: It cannot be written.
         """
-        described = self.table.replace_schema_metadata({_METADATA_KEY: json.dumps(self.about, sort_keys=True)})
-        with replace_file(Path(folder, FILE_NAME)) as beside:
-            pq.write_table(described, beside, compression="zstd")
-        return Path(folder, FILE_NAME)
+        described = self.table.replace_schema_metadata({METADATA_KEY: json.dumps(self.about, sort_keys=True)})
+        with replace_file(Path(folder, SWEEP_NAME)) as beside:
+            parquet_file.write_table(described, beside)
+        return Path(folder, SWEEP_NAME)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Sweep:
@@ -96,12 +92,12 @@ class Sweep:
         Raises:
             ManifestError: There is none, it is not a sweep, or its version is not this one's.
         """
-        file = Path(path, FILE_NAME) if Path(path).is_dir() else Path(path)
+        file = Path(path, SWEEP_NAME) if Path(path).is_dir() else Path(path)
         if not file.is_file():
-            raise ManifestError(f"{path}: expected a folder with {FILE_NAME} or that file, found none")
+            raise ManifestError(f"{path}: expected a folder with {SWEEP_NAME} or that file, found none")
         try:
-            table = pq.read_table(file)
-            about = json.loads((table.schema.metadata or {})[_METADATA_KEY])
+            table = parquet_file.read_table(file)
+            about = json.loads((table.schema.metadata or {})[METADATA_KEY])
             version = about["sweep_version"]
         except (pa.ArrowInvalid, OSError, KeyError, ValueError):
             raise ManifestError(f"{file}: expected a sweep of ctprune, found another kind of file") from None

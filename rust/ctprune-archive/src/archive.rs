@@ -1,6 +1,7 @@
 //! The steps from sources to a manifest, each in portions, so that the caller can draw progress and stop.
 
 use crate::columns::EarlierRows;
+use crate::exclusions::Exclusions;
 use crate::files::{FileId, Files};
 use crate::method::{Choice, Request, Slices};
 use crate::natural;
@@ -41,11 +42,14 @@ pub struct Progress {
     pub files_vanished: u64,
 }
 
-/// What an earlier manifest knew: its files come first in [`Files`].
+/// What earlier tables knew: their files come first in [`Files`].
 #[derive(Default)]
 struct Earlier {
-    files: usize,
     rows: usize,
+    /// Number of the table that rows are taken from now.
+    table: u32,
+    /// For each file the first table that knew it: later ones are older.
+    table_of: Vec<u32>,
     seen: Vec<bool>,
     reusable: Vec<bool>,
 }
@@ -53,6 +57,7 @@ struct Earlier {
 /// An archive on its way to a manifest.
 pub struct Archive {
     settings: Settings,
+    exclusions: Exclusions,
     pool: rayon::ThreadPool,
     files: Files,
     table: Table,
@@ -60,7 +65,9 @@ pub struct Archive {
     earlier: Earlier,
     queue: Vec<FileId>,
     /// Rows of the files that another reader may try.
-    failed: FxHashMap<FileId, Range<usize>>,
+    unsupported: FxHashMap<FileId, Range<usize>>,
+    /// What another reader has found in a file so far.
+    foreign: Vec<NewRow>,
     progress: Progress,
     volumes: Volumes,
     refusals: Vec<u32>,
@@ -71,7 +78,9 @@ pub struct Archive {
 
 impl Archive {
     /// An empty archive; `threads` 0 means one per core.
-    pub fn new(settings: Settings, threads: usize) -> Result<Self, String> {
+    pub fn new(mut settings: Settings, threads: usize) -> Result<Self, String> {
+        // What is done with a slice here, its fingerprint, waits for nobody.
+        settings.read.take_turns = true;
         // Refuses a hash size out of range before any file is opened.
         Hasher::new(&settings)?;
         let pool = rayon::ThreadPoolBuilder::new()
@@ -81,12 +90,14 @@ impl Archive {
         Ok(Self {
             table: Table::new(fingerprint::words(settings.hash_size)),
             settings,
+            exclusions: Exclusions::default(),
             pool,
             files: Files::default(),
             walker: Walker::default(),
             earlier: Earlier::default(),
             queue: Vec::new(),
-            failed: FxHashMap::default(),
+            unsupported: FxHashMap::default(),
+            foreign: Vec::new(),
             progress: Progress::default(),
             volumes: Volumes::default(),
             refusals: Vec::new(),
@@ -95,7 +106,12 @@ impl Archive {
         })
     }
 
-    /// Take over rows of an earlier manifest; before any source is walked.
+    /// Go on to another earlier table, older than those before; what those knew of a file holds.
+    pub fn begin_earlier(&mut self) {
+        self.earlier.table += 1;
+    }
+
+    /// Take over rows of an earlier table; before any source is walked.
     pub fn add_earlier(&mut self, batch: &EarlierRows<'_>) -> Result<(), String> {
         for row in 0..batch.rows {
             let (Some(stamp), Some(reader)) = (batch.stamp(row), batch.reader(row)) else {
@@ -105,6 +121,9 @@ impl Archive {
             let (folder, name) = batch.path(row).rsplit_once('/').unwrap_or(("", batch.path(row)));
             let folder = self.files.folder(source, folder);
             let file = self.earlier_file(folder, name, stamp);
+            if self.earlier.table_of[file as usize] != self.earlier.table {
+                continue;
+            }
             match batch.content(row) {
                 Some(content) => {
                     self.table.push(NewRow {
@@ -117,7 +136,7 @@ impl Archive {
                 None => self.earlier.reusable[file as usize] = false,
             }
         }
-        (self.earlier.files, self.earlier.rows) = (self.files.len(), self.table.rows().len());
+        self.earlier.rows = self.table.rows().len();
         Ok(())
     }
 
@@ -125,11 +144,18 @@ impl Archive {
         if let Some(file) = self.files.find(folder, name) {
             return file;
         }
+        self.earlier.table_of.push(self.earlier.table);
         self.earlier.seen.push(false);
         self.earlier.reusable.push(true);
         let file = self.files.push(folder, name, stamp);
         self.files.index(file);
         file
+    }
+
+    /// Do not read files whose path relative to their source matches; before any source is walked. What an earlier
+    /// manifest knew of them is not taken over.
+    pub fn exclude(&mut self, pattern: Regex, glob: &str) {
+        self.exclusions.add(pattern, glob);
     }
 
     /// Walk this folder too; the path is absolute.
@@ -152,6 +178,7 @@ impl Archive {
             stamp: crate::walk::stamp(&meta),
         };
         note(
+            &self.exclusions,
             &mut self.files,
             &mut self.table,
             &mut self.earlier,
@@ -165,6 +192,7 @@ impl Archive {
     pub fn discover(&mut self, time: Duration) -> Result<bool, String> {
         let start = Instant::now();
         let Self {
+            exclusions,
             walker,
             files,
             table,
@@ -177,7 +205,7 @@ impl Archive {
         while start.elapsed() < time {
             let more = walker.step(files, &mut |files, found| {
                 if failure.is_ok() {
-                    failure = note(files, table, earlier, queue, progress, found);
+                    failure = note(exclusions, files, table, earlier, queue, progress, found);
                 }
             });
             std::mem::replace(&mut failure, Ok(()))?;
@@ -235,47 +263,74 @@ impl Archive {
         self.table.push(row)
     }
 
-    /// DICOM files of this run that could not be read: another reader may try.
-    pub fn failed_dicom(&mut self) -> Vec<FileId> {
+    /// DICOM files of this run that are of a kind unknown here, and not broken: another reader may try.
+    pub fn unsupported(&mut self) -> Vec<FileId> {
         let first = self.earlier.rows;
         let rows = &self.table.rows()[first..];
         let mut start = first;
         // A file's rows stand together, in the order of reading.
         for of_file in rows.chunk_by(|a, b| a.file == b.file) {
-            let failed = |row: &Row| row.state == State::Failed && row.reader == Reader::Dicom;
-            if of_file.iter().any(failed) {
-                self.failed.insert(of_file[0].file, start..start + of_file.len());
+            let has = |state| of_file.iter().any(|row: &Row| row.state == state);
+            if has(State::Unsupported) && !has(State::Failed) {
+                self.unsupported
+                    .insert(of_file[0].file, start..start + of_file.len());
             }
             start += of_file.len();
         }
-        let mut files: Vec<FileId> = self.failed.keys().copied().collect();
+        let mut files: Vec<FileId> = self.unsupported.keys().copied().collect();
         files.sort_unstable();
         files
     }
 
-    /// Replace what is known of a file of [`Archive::failed_dicom`] by what another reader (pydicom) found.
-    pub fn replace(&mut self, file: FileId, slices: &[(SliceInfo, SlicePixels<'_>)]) -> Result<(), String> {
-        let mut hasher = Hasher::new(&self.settings)?;
-        let rows = self
-            .failed
-            .remove(&file)
-            .ok_or("only a file that failed can be replaced")?;
-        rows.for_each(|row| self.table.retire(row));
-        for (info, pixels) in slices {
-            let content = hasher.content(pixels).map_err(Refusal::Failed);
-            self.push(NewRow {
-                file,
-                reader: Reader::Pydicom,
-                info: info.clone(),
-                content,
-            })?;
-        }
+    /// Take in a slice that another reader (pydicom) found in a file of [`Archive::unsupported`].
+    pub fn add_foreign(
+        &mut self,
+        file: FileId,
+        info: SliceInfo,
+        pixels: &SlicePixels<'_>,
+    ) -> Result<(), String> {
+        let content = Hasher::new(&self.settings)?
+            .content(pixels)
+            .map_err(Refusal::Failed);
+        self.foreign.push(NewRow {
+            file,
+            reader: Reader::Pydicom,
+            info,
+            content,
+        });
         Ok(())
+    }
+
+    /// End a file of [`Archive::unsupported`]: its rows give way to what the other reader found in it; or they stay,
+    /// with what that reader `refused` it for.
+    pub fn end_foreign(&mut self, file: FileId, refused: Option<&str>) -> Result<(), String> {
+        let rows = self
+            .unsupported
+            .remove(&file)
+            .ok_or("only a file of an unsupported kind can be replaced")?;
+        let found = std::mem::take(&mut self.foreign);
+        if found.iter().any(|row| row.file != file) {
+            return Err("slices of another file".into());
+        }
+        if let Some(reason) = refused {
+            for row in rows {
+                if self.table.rows()[row].state == State::Unsupported {
+                    self.table.refuse(row, reason);
+                }
+            }
+            return Ok(());
+        }
+        rows.for_each(|row| self.table.retire(row));
+        found.into_iter().try_for_each(|row| self.push(row))
     }
 
     /// First failure in the order of reading: where the file is, and the reason.
     pub fn first_failure(&self) -> Option<(PathBuf, String)> {
-        let row = self.table.rows().iter().find(|row| row.state == State::Failed)?;
+        let row = self
+            .table
+            .rows()
+            .iter()
+            .find(|row| matches!(row.state, State::Failed | State::Unsupported))?;
         Some((self.files.absolute(row.file), self.table.reason(row).to_owned()))
     }
 
@@ -409,6 +464,7 @@ impl Archive {
 
 /// Take in one thing that was found.
 fn note(
+    exclusions: &Exclusions,
     files: &mut Files,
     table: &mut Table,
     earlier: &mut Earlier,
@@ -418,23 +474,43 @@ fn note(
 ) -> Result<(), String> {
     progress.files_found += 1;
     match found {
-        Found::Problem { folder, name, reason } => {
-            let file = files.push(folder, name, Default::default());
-            table.push(reader::refusal(file, Reader::None, Refusal::Failed(reason)))
+        Found::Problem {
+            folder,
+            name,
+            refusal,
+        } => {
+            let known = files.find(folder, name);
+            if let Some(file) = known {
+                earlier.seen[file as usize] = true;
+                earlier.reusable[file as usize] = false;
+            }
+            let file = known.unwrap_or_else(|| files.push(folder, name, Default::default()));
+            table.push(reader::refusal(file, Reader::None, refusal))
         }
         Found::File { folder, name, stamp } => {
             let known = files.find(folder, name);
-            if let Some(file) = known {
+            let file = known.unwrap_or_else(|| files.push(folder, name, stamp));
+            let path = if exclusions.is_empty() {
+                String::new()
+            } else {
+                files.relative(file)
+            };
+            let excluded = exclusions.reason(&path);
+            if known.is_some() {
                 let place = file as usize;
                 earlier.seen[place] = true;
-                earlier.reusable[place] &= files.stamp(file) == stamp;
+                earlier.reusable[place] &= excluded.is_none() && files.stamp(file) == stamp;
                 if earlier.reusable[place] {
                     progress.files_reused += 1;
                     return Ok(());
                 }
                 files.set_stamp(file, stamp);
             }
-            queue.push(known.unwrap_or_else(|| files.push(folder, name, stamp)));
+            if let Some(reason) = excluded {
+                let reason = Refusal::Skipped(reason.to_owned());
+                return table.push(reader::refusal(file, Reader::None, reason));
+            }
+            queue.push(file);
             progress.files_to_read += 1;
             progress.bytes_to_read += stamp.size;
             Ok(())
@@ -444,7 +520,7 @@ fn note(
 
 /// Refusals in the order of their paths.
 fn refusals(table: &Table, files: &Files) -> Vec<u32> {
-    let refused = |state| matches!(state, State::Skipped | State::Failed);
+    let refused = |state| matches!(state, State::Skipped | State::Unsupported | State::Failed);
     let numbers = (0u32..)
         .zip(table.rows())
         .filter(|(_, row)| refused(row.state))

@@ -139,6 +139,14 @@ impl Files {
         &self.sources[source as usize]
     }
 
+    /// Bytes that the path takes in a manifest: of its source and of what is relative to it.
+    pub fn path_bytes(&self, id: FileId) -> usize {
+        let folder = &self.folders[self.folder_of(id) as usize];
+        let source = self.sources[folder.source as usize].as_os_str().len();
+        // What is not Unicode takes up to three bytes for one.
+        3 * source + folder.path.len() + 1 + self.name(id).len()
+    }
+
     /// Append the path relative to the source, `/` on every system.
     pub fn push_relative(&self, id: FileId, out: &mut String) {
         let folder = &self.folders[self.folder_of(id) as usize].path;

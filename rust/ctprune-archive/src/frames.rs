@@ -107,7 +107,7 @@ fn slices_of_file<T>(
             }
         }
         Event::Refused {
-            refusal: Refusal::Skipped(reason) | Refusal::Failed(reason),
+            refusal: Refusal::Skipped(reason) | Refusal::Unsupported(reason) | Refusal::Failed(reason),
             ..
         } => {
             refused = Some(reason);

@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod columns;
+pub mod exclusions;
 pub mod files;
 pub mod frames;
 pub mod geometry;

@@ -6,6 +6,7 @@
 use crate::files::FileId;
 use crate::intern::{Bits, Interner, bits, floats};
 use ctprune_dicom::slice::{Refusal, SliceInfo};
+use ctprune_dicom::text::{code_string, uid};
 
 /// Which code read the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub enum State {
     Slice,
     /// Understood, but not asked for.
     Skipped,
+    /// Of a kind that our readers do not know: another reader may try.
+    Unsupported,
     /// Could not be read.
     Failed,
     /// Belongs to a file that changed or vanished; not part of the table any more.
@@ -215,6 +218,13 @@ impl Table {
         self.rows[row].state = State::Stale;
     }
 
+    /// Add to the reason why a row could not be read: no other reader will try any more.
+    pub fn refuse(&mut self, row: usize, addition: &str) {
+        let reason = format!("{}; {addition}", self.reason(&self.rows[row]));
+        self.rows[row].reason = self.reasons.number(&reason);
+        self.rows[row].state = State::Failed;
+    }
+
     /// Add a row; fails when there are more than the table can number.
     pub fn push(&mut self, new: NewRow) -> Result<(), String> {
         if self.rows.len() >= (u32::MAX - 1) as usize {
@@ -246,6 +256,7 @@ impl Table {
             Err(refusal) => {
                 let (state, reason) = match refusal {
                     Refusal::Skipped(reason) => (State::Skipped, reason),
+                    Refusal::Unsupported(reason) => (State::Unsupported, reason),
                     Refusal::Failed(reason) => (State::Failed, reason),
                 };
                 (row.state, row.reason) = (state, self.reasons.number(&reason));
@@ -294,7 +305,7 @@ impl Table {
     /// Why a row is no slice; empty for a slice.
     pub fn reason(&self, row: &Row) -> &str {
         match row.state {
-            State::Skipped | State::Failed => self.reasons.value(row.reason),
+            State::Skipped | State::Unsupported | State::Failed => self.reasons.value(row.reason),
             State::Slice | State::Stale => "",
         }
     }
@@ -309,8 +320,8 @@ fn object(info: &SliceInfo) -> Object {
     Object {
         study_instance_uid: info.study_instance_uid.clone(),
         series_instance_uid: info.series_instance_uid.clone(),
-        modality: info.modality.clone(),
-        transfer_syntax_uid: info.transfer_syntax_uid.clone(),
+        modality: code_string(&info.modality).to_owned(),
+        transfer_syntax_uid: uid(&info.transfer_syntax_uid).to_owned(),
         manufacturer: info.manufacturer.clone(),
         manufacturer_model_name: info.manufacturer_model_name.clone(),
         convolution_kernel: info.convolution_kernel.clone(),

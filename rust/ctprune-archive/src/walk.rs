@@ -1,9 +1,11 @@
 //! Find every file below the sources, in an order that depends on names alone.
 
 use crate::files::{Files, Stamp};
+use ctprune_dicom::slice::Refusal;
+use rustc_hash::FxHashSet;
+use std::collections::VecDeque;
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 /// One thing that the walk came across.
@@ -17,52 +19,57 @@ pub enum Found<'a> {
         /// Size and time.
         stamp: Stamp,
     },
-    /// A folder, link or special file that cannot be read, with the reason.
+    /// A folder, link or special file that is not read, with the reason.
     Problem {
         /// Number of its folder in [`Files`].
         folder: u32,
         /// Its name.
         name: &'a str,
         /// Why it is not read.
-        reason: String,
+        refusal: Refusal,
     },
-}
-
-/// Real paths of the folders that were entered through links on the way to a folder.
-struct Entered {
-    real: PathBuf,
-    before: Option<Arc<Entered>>,
-}
-
-impl Entered {
-    /// Whether following a link to `target` would come back to a folder above.
-    fn loops(&self, target: &Path) -> bool {
-        self.real.starts_with(target) || self.before.as_ref().is_some_and(|b| b.loops(target))
-    }
 }
 
 struct Pending {
     path: PathBuf,
     source: u32,
     relative: String,
-    entered: Arc<Entered>,
+}
+
+/// What tells a folder from every other, whatever path leads to it.
+#[cfg(unix)]
+type Identity = (u64, u64);
+#[cfg(not(unix))]
+type Identity = PathBuf;
+
+fn identity(path: &Path) -> std::io::Result<Identity> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        fs::metadata(path).map(|meta| (meta.dev(), meta.ino()))
+    }
+    #[cfg(not(unix))]
+    fs::canonicalize(path)
 }
 
 /// Walks folders depth first, a few at a time, so that the caller can draw progress and stop.
+///
+/// Each folder is listed once, whatever links lead to it. Links are followed after all folders: one that is both in
+/// the sources and linked to is listed where it is.
 #[derive(Default)]
 pub struct Walker {
     stack: Vec<Pending>,
+    links: VecDeque<Pending>,
+    listed: FxHashSet<Identity>,
 }
 
 impl Walker {
     /// Walk this folder too; `root` is absolute.
     pub fn add(&mut self, files: &mut Files, root: &Path) {
-        let real = fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
         let pending = Pending {
             path: root.to_path_buf(),
             source: files.source(root.to_path_buf()),
             relative: String::new(),
-            entered: Arc::new(Entered { real, before: None }),
         };
         // The stack is taken from its end: the first source must come out first.
         self.stack.insert(0, pending);
@@ -70,20 +77,35 @@ impl Walker {
 
     /// List one folder; `false` when there is none left.
     pub fn step(&mut self, files: &mut Files, found: &mut dyn FnMut(&mut Files, Found<'_>)) -> bool {
+        if self.stack.is_empty() {
+            // In the order in which they were found: what they hold is walked before the next one.
+            self.stack.extend(self.links.pop_front());
+        }
         let Some(here) = self.stack.pop() else {
             return false;
         };
         let folder = files.folder(here.source, &here.relative);
+        match identity(&here.path) {
+            Ok(identity) if self.listed.insert(identity) => {}
+            Ok(_) => {
+                let reason = "link to a folder that is read elsewhere";
+                found(files, Found::skipped(folder, "", reason));
+                return true;
+            }
+            Err(error) => {
+                found(
+                    files,
+                    Found::failed(folder, "", format!("folder cannot be listed: {error}")),
+                );
+                return true;
+            }
+        }
         let entries = match fs::read_dir(&here.path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
             Ok(entries) => entries,
             Err(error) => {
                 found(
                     files,
-                    Found::Problem {
-                        folder,
-                        name: "",
-                        reason: format!("folder cannot be listed: {error}"),
-                    },
+                    Found::failed(folder, "", format!("folder cannot be listed: {error}")),
                 );
                 return true;
             }
@@ -93,62 +115,36 @@ impl Walker {
         let mut below = Vec::new();
         for (name, entry) in names {
             let Some(text) = name.to_str() else {
-                let reason = "file name is not valid Unicode: rename the file".to_owned();
-                found(
-                    files,
-                    Found::Problem {
-                        folder,
-                        name: &name.to_string_lossy(),
-                        reason,
-                    },
-                );
+                let reason = "file name is not valid Unicode: rename the file";
+                found(files, Found::failed(folder, &name.to_string_lossy(), reason));
                 continue;
             };
             let path = entry.path();
-            let link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
             match fs::metadata(&path) {
                 Ok(meta) if meta.is_file() => {
+                    let stamp = stamp(&meta);
                     found(
                         files,
                         Found::File {
                             folder,
                             name: text,
-                            stamp: stamp(&meta),
+                            stamp,
                         },
                     );
                 }
-                Ok(meta) if meta.is_dir() => match here.enter(path, text, link) {
-                    Ok(pending) => below.push(pending),
-                    Err(reason) => found(
-                        files,
-                        Found::Problem {
-                            folder,
-                            name: text,
-                            reason,
-                        },
-                    ),
-                },
-                Ok(_) => {
-                    let reason = "not a regular file".to_owned();
-                    found(
-                        files,
-                        Found::Problem {
-                            folder,
-                            name: text,
-                            reason,
-                        },
-                    );
+                Ok(meta) if meta.is_dir() => {
+                    let linked = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+                    let pending = here.enter(path, text);
+                    if linked {
+                        self.links.push_back(pending);
+                    } else {
+                        below.push(pending);
+                    }
                 }
+                Ok(_) => found(files, Found::failed(folder, text, "not a regular file")),
                 Err(error) => {
                     let reason = format!("file cannot be examined: {error}");
-                    found(
-                        files,
-                        Found::Problem {
-                            folder,
-                            name: text,
-                            reason,
-                        },
-                    );
+                    found(files, Found::failed(folder, text, reason));
                 }
             }
         }
@@ -157,36 +153,38 @@ impl Walker {
     }
 }
 
+impl<'a> Found<'a> {
+    fn failed(folder: u32, name: &'a str, reason: impl Into<String>) -> Self {
+        let refusal = Refusal::Failed(reason.into());
+        Found::Problem {
+            folder,
+            name,
+            refusal,
+        }
+    }
+
+    fn skipped(folder: u32, name: &'a str, reason: &str) -> Self {
+        let refusal = Refusal::Skipped(reason.into());
+        Found::Problem {
+            folder,
+            name,
+            refusal,
+        }
+    }
+}
+
 impl Pending {
-    fn enter(&self, path: PathBuf, name: &str, link: bool) -> Result<Pending, String> {
+    fn enter(&self, path: PathBuf, name: &str) -> Pending {
         let relative = if self.relative.is_empty() {
             name.to_owned()
         } else {
             format!("{}/{name}", self.relative)
         };
-        let entered = if link {
-            let real =
-                fs::canonicalize(&path).map_err(|error| format!("link cannot be followed: {error}"))?;
-            let here = Entered {
-                real: fs::canonicalize(&self.path).unwrap_or_default(),
-                before: None,
-            };
-            if here.loops(&real) || self.entered.loops(&real) {
-                return Err("link to a folder above it".to_owned());
-            }
-            Arc::new(Entered {
-                real,
-                before: Some(self.entered.clone()),
-            })
-        } else {
-            self.entered.clone()
-        };
-        Ok(Pending {
+        Pending {
             path,
             source: self.source,
             relative,
-            entered,
-        })
+        }
     }
 }
 
@@ -216,7 +214,14 @@ mod tests {
                 let id = files.push(folder, name, stamp);
                 paths.push(files.relative(id));
             }
-            Found::Problem { name, reason, .. } => problems.push(format!("{name}: {reason}")),
+            Found::Problem {
+                folder,
+                name,
+                refusal,
+            } => {
+                let id = files.push(folder, name, Stamp::default());
+                problems.push(format!("{}: {refusal:?}", files.relative(id)));
+            }
         }) {}
         (paths, problems)
     }
@@ -240,17 +245,49 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_are_followed_but_never_in_a_circle() {
+    fn links_are_followed_and_each_folder_is_listed_once() {
         use std::os::unix::fs::symlink;
-        let root = fresh_folder("links");
+        let (root, outside) = (fresh_folder("links"), fresh_folder("linked-to"));
         symlink(&root, root.join("b/up")).unwrap();
+        symlink(root.join("b/c"), root.join("a-link-to-c")).unwrap();
+        symlink(outside.join("b"), root.join("b/out")).unwrap();
+        symlink(outside.join("b/c"), root.join("b/out-again")).unwrap();
         symlink(root.join("a"), root.join("linked")).unwrap();
         symlink(root.join("nothing"), root.join("broken")).unwrap();
         let (paths, problems) = walk(&root);
-        assert_eq!(paths, ["a", "linked", "z", "b/2", "b/c/1"]);
-        assert_eq!(problems.len(), 2, "{problems:?}");
-        assert!(problems[0].starts_with("broken: file cannot be examined"));
-        assert_eq!(problems[1], "up: link to a folder above it");
+        let expected = [
+            "a",
+            "linked",
+            "z",
+            "b/2",
+            "b/c/1", // What is there
+            "b/out/2",
+            "b/out/c/1", // and what is linked to
+        ];
+        assert_eq!(paths, expected);
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert!(problems[0].starts_with("broken: Failed(\"file cannot be examined"));
+        let again = "Skipped(\"link to a folder that is read elsewhere\")";
+        assert_eq!(problems[1], format!("a-link-to-c/: {again}"));
+        assert_eq!(problems[2], format!("b/out-again/: {again}"));
+        assert_eq!(problems[3], format!("b/up/: {again}"));
+        fs::remove_dir_all(root).unwrap();
+        fs::remove_dir_all(outside).unwrap();
+    }
+
+    /// Ten folders, each with links to all others: every simple path through them would be some ten million folders.
+    #[cfg(unix)]
+    #[test]
+    fn folders_that_link_to_each_other_are_listed_once() {
+        use std::os::unix::fs::symlink;
+        let root = fresh_folder("farm");
+        let folder = |n| root.join(format!("farm-{n}"));
+        (0..10).for_each(|n| fs::create_dir(folder(n)).unwrap());
+        for (from, to) in (0..10).flat_map(|from| (0..10).map(move |to| (from, to))) {
+            symlink(folder(to), folder(from).join(format!("to-{to}"))).unwrap();
+        }
+        let (paths, problems) = walk(&root);
+        assert_eq!((paths.len(), problems.len()), (4, 100));
         fs::remove_dir_all(root).unwrap();
     }
 

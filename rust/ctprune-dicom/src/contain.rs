@@ -15,13 +15,13 @@ thread_local! {
 ///
 /// State that `work` changes must be fit for use after a panic: a codec's output buffers, which are written anew
 /// for every frame, or buffers that the caller throws away then.
-pub(crate) fn contained<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub(crate) fn contained<T, E: From<String>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     static HOOK: Once = Once::new();
     HOOK.call_once(silence_contained_panics);
     DEPTH.set(DEPTH.get() + 1);
     let result = panic::catch_unwind(AssertUnwindSafe(work));
     DEPTH.set(DEPTH.get() - 1);
-    result.unwrap_or_else(|_| Err(format!("the decoder gave up: {}", MESSAGE.take())))
+    result.unwrap_or_else(|_| Err(format!("the decoder gave up: {}", MESSAGE.take()).into()))
 }
 
 /// Puts a hook before the present one that keeps the message of contained panics and passes on all others.
@@ -51,7 +51,7 @@ mod tests {
     fn a_panic_becomes_an_error() {
         let result: Result<(), String> = contained(|| panic!("index 3 of {}", 2));
         assert_eq!(result, Err("the decoder gave up: index 3 of 2".into()));
-        assert_eq!(contained(|| Ok(5)), Ok(5));
+        assert_eq!(contained(|| Ok::<_, String>(5)), Ok(5));
         assert_eq!(DEPTH.get(), 0);
     }
 }

@@ -1,7 +1,9 @@
 //! One file of any kind to slices: looks at its first bytes and calls the reader of that format.
 
 use crate::contain::contained;
+use crate::open::open_regular;
 use crate::slice::{Event, ReadOptions, Refusal};
+use crate::turns;
 use crate::{dicom, image, nifti};
 use std::fs::File;
 use std::io::Read;
@@ -42,8 +44,8 @@ pub fn read_file(
                 format = Some(found);
                 match found {
                     Format::Dicom => dicom::read_open_file(file, options, &mut buffers.dicom, each),
-                    Format::Nifti => nifti::read_file(path, options, &mut buffers.nifti, each),
-                    Format::Image => image::read_file(path, options, &mut buffers.image, each),
+                    Format::Nifti => nifti::read_open_file(file, options, &mut buffers.nifti, each),
+                    Format::Image => image::read_open_file(file, options, &mut buffers.image, each),
                 }
             }
             Err(refusal) => each(Event::Refused { info: None, refusal }),
@@ -58,13 +60,16 @@ pub fn read_file(
             refusal: Refusal::Failed(reason),
         });
     }
+    buffers.nifti.trim();
+    buffers.image.trim();
+    turns::end();
     format
 }
 
 /// Open a file and look at its first bytes: names of archives' files tell nothing.
 fn open(path: &Path) -> Result<(File, Format), Refusal> {
     let mut head = [0; nifti::HEAD_BYTES];
-    let (file, length) = File::open(path)
+    let (file, length) = open_regular(path)
         .and_then(|mut file| read_head(&mut file, &mut head).map(|length| (file, length)))
         .map_err(|error| Refusal::Failed(format!("the file cannot be read: {error}")))?;
     let head = &head[..length];
@@ -73,9 +78,7 @@ fn open(path: &Path) -> Result<(File, Format), Refusal> {
     }
     match format_of(head) {
         Some(format) => Ok((file, format)),
-        None if promises_slices(path) => Err(Refusal::Failed(
-            "by its name it holds slices, its content is no format that is known".into(),
-        )),
+        None if promises_slices(path) => Err(Refusal::Failed("image extension, unrecognized content".into())),
         None => Err(Refusal::Skipped("not DICOM, NIfTI, PNG, JPEG or TIFF".into())),
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use ctprune_core::pixels::Stored;
 
 use crate::slice::{ReadOptions, Refusal};
+use crate::turns;
 
 /// The type of one stored sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,13 @@ pub(crate) struct SampleBuffer {
 }
 
 impl SampleBuffer {
+    /// Gives back what an unusually large slice needed.
+    pub(crate) fn trim(&mut self) {
+        if self.words.len() * size_of::<u64>() > turns::LARGE as usize {
+            self.words = Vec::new();
+        }
+    }
+
     /// The first `len` bytes, to be filled; what they hold before is unspecified.
     ///
     /// A buffer that is too small is replaced, not grown: fresh zeroed memory costs nothing until it is
@@ -101,6 +109,7 @@ pub(crate) fn slice_bytes(
     let bytes = rows
         .checked_mul(columns)
         .and_then(|pixels| pixels.checked_mul(bytes_per_pixel));
+    turns::wait_for(bytes.unwrap_or(0), options);
     let sides_fit = rows.max(columns) <= u64::from(u32::MAX);
     bytes
         .filter(|_| sides_fit)

@@ -9,6 +9,9 @@ pub struct ReadOptions {
     pub modality: String,
     /// No slice may need more than this many bytes of decoded pixels.
     pub max_slice_bytes: u64,
+    /// Threads wait for each other with slices of more than 64 MiB, so that memory does not grow with their number.
+    /// Not where what is done with a slice waits for other threads.
+    pub take_turns: bool,
 }
 
 impl Default for ReadOptions {
@@ -16,6 +19,7 @@ impl Default for ReadOptions {
         Self {
             modality: "CT".into(),
             max_slice_bytes: 512 << 20,
+            take_turns: false,
         }
     }
 }
@@ -67,8 +71,22 @@ pub enum Refusal {
     /// Read and understood, but not a slice that was asked for. The text is a short, countable
     /// reason without names of files or patients, e.g. `localizer` or `modality MR`.
     Skipped(String),
-    /// Could not be read. One sentence: what was expected, what was found.
+    /// Well-formed as far as it was read, but of a kind that is not implemented here: another reader may try.
+    Unsupported(String),
+    /// Could not be read. One sentence: what was expected, what was found. No other reader may guess at it.
     Failed(String),
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Refusal::Failed(reason)
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(reason: &str) -> Self {
+        Refusal::Failed(reason.to_owned())
+    }
 }
 
 /// What a reader reports, one call per slice or refusal.

@@ -5,14 +5,14 @@ use crate::info::slice_info;
 use crate::settings::{compile, settings, value_error};
 use ctprune_archive::archive as core;
 use ctprune_archive::columns::arrow::ColumnRef;
-use ctprune_archive::columns::{EarlierRows, manifest_columns};
+use ctprune_archive::columns::{Columns, EarlierRows, manifest_columns, part_columns};
 use ctprune_archive::geometry::Oddities;
 use ctprune_archive::method::Request;
 use ctprune_archive::volume::Order;
-use ctprune_core::pixels::{Scale, SlicePixels};
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use regex::Regex;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -26,9 +26,6 @@ type ColumnBytes<'py> = (
     Option<Bound<'py, PyBytes>>,
     Bound<'py, PyBytes>,
 );
-
-/// A slice that another reader decoded: description, pixels, slope, intercept.
-type ForeignSlice<'py> = (Bound<'py, PyDict>, Bound<'py, PyAny>, f64, f64);
 
 /// An archive on its way to a manifest; each step works for a portion of time without the GIL.
 #[pyclass]
@@ -53,7 +50,12 @@ impl Archive {
         })
     }
 
-    /// Take over rows of an earlier manifest.
+    /// Go on to another earlier table, older than those before.
+    fn begin_earlier(&mut self) {
+        self.inner.begin_earlier();
+    }
+
+    /// Take over rows of an earlier table.
     fn add_earlier(&mut self, rows: usize, columns: HashMap<String, ColumnBytes<'_>>) -> PyResult<()> {
         let columns = columns
             .iter()
@@ -85,6 +87,14 @@ impl Archive {
         self.inner.add_earlier(&batch).map_err(value_error)
     }
 
+    /// Do not read files whose path relative to their source matches this regular expression, made of `glob`;
+    /// before any source is added.
+    fn exclude(&mut self, pattern: &str, glob: &str) -> PyResult<()> {
+        let pattern = Regex::new(pattern).map_err(|error| value_error(error.to_string()))?;
+        self.inner.exclude(pattern, glob);
+        Ok(())
+    }
+
     /// Walk this folder too.
     fn add_source(&mut self, root: PathBuf) {
         self.inner.add_source(&root);
@@ -107,44 +117,35 @@ impl Archive {
             .map_err(value_error)
     }
 
-    /// Numbers and paths of DICOM files that could not be read.
-    fn failed_dicom(&mut self) -> Vec<(u32, PathBuf)> {
-        let failed = self.inner.failed_dicom();
-        failed
+    /// Numbers and paths of DICOM files of a kind that is not known here: another reader may try.
+    fn unsupported(&mut self) -> Vec<(u32, PathBuf)> {
+        let files = self.inner.unsupported();
+        files
             .into_iter()
             .map(|file| (file, self.inner.files().absolute(file)))
             .collect()
     }
 
-    /// Replace what is known of a file by what pydicom found.
-    fn replace(&mut self, file: u32, slices: Vec<ForeignSlice<'_>>) -> PyResult<()> {
-        let images: Vec<Images<'_>> = slices
-            .iter()
-            .map(|(_, pixels, _, _)| Images::borrow(pixels))
-            .collect::<PyResult<_>>()?;
-        let mut found = Vec::new();
-        for ((info, _, slope, intercept), image) in slices.iter().zip(&images) {
-            let &[rows, columns] = image.shape() else {
-                return Err(value_error(format!(
-                    "expected shape (rows, cols), found {:?}",
-                    image.shape()
-                )));
-            };
-            let scale = Scale::Hounsfield {
-                slope: *slope,
-                intercept: *intercept,
-            };
-            found.push((
-                slice_info(info)?,
-                SlicePixels {
-                    rows,
-                    columns,
-                    stored: image.stored()?,
-                    scale,
-                },
-            ));
-        }
-        self.inner.replace(file, &found).map_err(value_error)
+    /// Take in a slice that another reader found in one of these files.
+    fn add_foreign(
+        &mut self,
+        file: u32,
+        info: &Bound<'_, PyDict>,
+        pixels: &Bound<'_, PyAny>,
+        slope: f64,
+        intercept: f64,
+    ) -> PyResult<()> {
+        let image = Images::borrow(pixels)?;
+        let pixels = image.slice(slope, intercept)?;
+        self.inner
+            .add_foreign(file, slice_info(info)?, &pixels)
+            .map_err(value_error)
+    }
+
+    /// End one of these files: its rows give way to the slices that were found, or stay with this reason added.
+    #[pyo3(signature = (file, refused))]
+    fn end_foreign(&mut self, file: u32, refused: Option<&str>) -> PyResult<()> {
+        self.inner.end_foreign(file, refused).map_err(value_error)
     }
 
     /// Path and reason of the first file that could not be read.
@@ -242,20 +243,36 @@ impl Archive {
         self.inner.threshold()
     }
 
-    /// Arrow bytes of these manifest rows, by column.
-    fn columns<'py>(&self, py: Python<'py>, start: usize, stop: usize) -> PyResult<Bound<'py, PyDict>> {
-        let columns = py.detach(|| manifest_columns(&self.inner, start..stop));
-        let dict = PyDict::new(py);
-        for (name, column) in columns {
-            let bytes = |part: Option<Vec<u8>>| part.map(|bytes| PyBytes::new(py, &bytes));
-            let column: ColumnBytes<'py> = (
-                bytes(column.valid),
-                bytes(column.offsets),
-                PyBytes::new(py, &column.data),
-            );
-            dict.set_item(name, column)?;
-        }
-        Ok(dict)
+    /// Number of rows of the table, stale ones too: `part_columns` takes from these.
+    fn table_rows(&self) -> usize {
+        self.inner.table().rows().len()
+    }
+
+    /// Number and Arrow bytes, by column, of the first of these manifest rows, as many as fit into a batch.
+    fn columns<'py>(
+        &self,
+        py: Python<'py>,
+        start: usize,
+        stop: usize,
+    ) -> PyResult<(usize, Bound<'py, PyDict>)> {
+        let (rows, columns) = py
+            .detach(|| manifest_columns(&self.inner, start..stop))
+            .map_err(value_error)?;
+        Ok((rows, by_name(py, columns)?))
+    }
+
+    /// The same of these rows of the table, in the order of reading, before there is a selection. First goes the row
+    /// that the next batch begins with.
+    fn part_columns<'py>(
+        &self,
+        py: Python<'py>,
+        start: usize,
+        stop: usize,
+    ) -> PyResult<(usize, usize, Bound<'py, PyDict>)> {
+        let (next, rows, columns) = py
+            .detach(|| part_columns(&self.inner, start..stop))
+            .map_err(value_error)?;
+        Ok((next, rows, by_name(py, columns)?))
     }
 
     /// How far it has come, by name.
@@ -272,6 +289,21 @@ impl Archive {
         dict.set_item("files_vanished", progress.files_vanished)?;
         Ok(dict)
     }
+}
+
+/// Columns as a dict of Arrow bytes.
+fn by_name<'py>(py: Python<'py>, columns: Columns) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, column) in columns {
+        let bytes = |part: Option<Vec<u8>>| part.map(|bytes| PyBytes::new(py, &bytes));
+        let column: ColumnBytes<'py> = (
+            bytes(column.valid),
+            bytes(column.offsets),
+            PyBytes::new(py, &column.data),
+        );
+        dict.set_item(name, column)?;
+    }
+    Ok(dict)
 }
 
 /// Run work on a thread of its own while this one, Python's main thread, answers signals.

@@ -1,6 +1,6 @@
 //! numpy arrays of slices, borrowed.
 
-use ctprune_core::pixels::{Scale, Stored};
+use ctprune_core::pixels::{Scale, SlicePixels, Stored};
 use numpy::{Element, PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -70,6 +70,22 @@ impl<'py> Images<'py> {
             Images::I32(array) => Stored::I32(array.as_slice()?),
             Images::F32(array) => Stored::F32(array.as_slice()?),
             Images::F64(array) => Stored::F64(array.as_slice()?),
+        })
+    }
+
+    /// One slice of Hounsfield units with this slope and intercept; ValueError unless it has two dimensions.
+    pub fn slice(&self, slope: f64, intercept: f64) -> PyResult<SlicePixels<'_>> {
+        let &[rows, columns] = self.shape() else {
+            let found = self.shape();
+            return Err(PyValueError::new_err(format!(
+                "expected shape (rows, cols), found {found:?}"
+            )));
+        };
+        Ok(SlicePixels {
+            rows,
+            columns,
+            stored: self.stored()?,
+            scale: Scale::Hounsfield { slope, intercept },
         })
     }
 

@@ -4,6 +4,7 @@ use crate::settings::settings;
 use ctprune_archive::reader::rows_of_file;
 use ctprune_archive::table::NewRow;
 use ctprune_dicom::slice::{Refusal, SliceInfo};
+use ctprune_dicom::text::{code_string, limit_text, limit_uid, uid};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::path::PathBuf;
@@ -31,8 +32,8 @@ fn description<'py>(py: Python<'py>, row: &NewRow, hash_size: usize) -> PyResult
     dict.set_item("study_instance_uid", &info.study_instance_uid)?;
     dict.set_item("series_instance_uid", &info.series_instance_uid)?;
     dict.set_item("sop_instance_uid", &info.sop_instance_uid)?;
-    dict.set_item("modality", &info.modality)?;
-    dict.set_item("transfer_syntax_uid", &info.transfer_syntax_uid)?;
+    dict.set_item("modality", code_string(&info.modality))?;
+    dict.set_item("transfer_syntax_uid", uid(&info.transfer_syntax_uid))?;
     dict.set_item("rows", info.rows)?;
     dict.set_item("columns", info.columns)?;
     dict.set_item("pixel_spacing_mm", info.pixel_spacing_mm)?;
@@ -48,7 +49,7 @@ fn description<'py>(py: Python<'py>, row: &NewRow, hash_size: usize) -> PyResult
     let (status, reason) = match &row.content {
         Ok(_) => ("slice", ""),
         Err(Refusal::Skipped(reason)) => ("skipped", reason.as_str()),
-        Err(Refusal::Failed(reason)) => ("failed", reason.as_str()),
+        Err(Refusal::Unsupported(reason) | Refusal::Failed(reason)) => ("failed", reason.as_str()),
     };
     dict.set_item("status", status)?;
     dict.set_item("reason", reason)?;
@@ -68,13 +69,18 @@ fn description<'py>(py: Python<'py>, row: &NewRow, hash_size: usize) -> PyResult
 
 /// A description from Python, as another reader found it.
 pub fn slice_info(dict: &Bound<'_, PyDict>) -> PyResult<SliceInfo> {
-    let text = |name: &str| -> PyResult<String> { dict.as_any().get_item(name)?.extract() };
+    let limited = |name: &str, limit: fn(&mut String)| -> PyResult<String> {
+        let mut text = dict.as_any().get_item(name)?.extract()?;
+        limit(&mut text);
+        Ok(text)
+    };
+    let text = |name| limited(name, limit_text);
     let item = |name: &str| dict.as_any().get_item(name);
     Ok(SliceInfo {
         frame: item("frame")?.extract()?,
-        study_instance_uid: text("study_instance_uid")?,
-        series_instance_uid: text("series_instance_uid")?,
-        sop_instance_uid: text("sop_instance_uid")?,
+        study_instance_uid: limited("study_instance_uid", limit_uid)?,
+        series_instance_uid: limited("series_instance_uid", limit_uid)?,
+        sop_instance_uid: limited("sop_instance_uid", limit_uid)?,
         modality: text("modality")?,
         transfer_syntax_uid: text("transfer_syntax_uid")?,
         rows: item("rows")?.extract()?,

@@ -6,7 +6,7 @@ use crate::settings::{settings, value_error};
 use ctprune_archive::frames::Failure;
 use ctprune_archive::packed::{self, Sums, Value, Watch};
 use ctprune_archive::reader::Settings;
-use ctprune_core::pixels::{Scale, SlicePixels};
+use ctprune_core::pixels::SlicePixels;
 use numpy::{Element, PyArray3, PyArrayMethods, PyReadwriteArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -73,18 +73,7 @@ pub fn pack_decoded(
 ) -> PyResult<Outcome> {
     let settings = settings(8, intensity, "any", 1)?;
     let image = Images::borrow(pixels)?;
-    let &[rows, columns] = image.shape() else {
-        return Err(value_error(format!(
-            "expected shape (rows, cols), found {:?}",
-            image.shape()
-        )));
-    };
-    let pixels = SlicePixels {
-        rows,
-        columns,
-        stored: image.stored()?,
-        scale: Scale::Hounsfield { slope, intercept },
-    };
+    let pixels = image.slice(slope, intercept)?;
     if let Ok(out) = out.cast::<PyArray3<u8>>() {
         return pack_one(&pixels, out.try_readwrite()?, &settings);
     }

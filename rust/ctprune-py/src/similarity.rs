@@ -6,7 +6,6 @@ use crate::images::Images;
 use crate::settings::{settings, value_error};
 use ctprune_archive::pixel_sweep::{self as core, GreySlice, PixelMeasure, Source};
 use ctprune_archive::reader::Settings;
-use ctprune_core::pixels::{Scale, SlicePixels};
 use ctprune_core::similarity::leader::Watch;
 use ctprune_core::similarity::mi::MutualInformation;
 use ctprune_core::similarity::ssim::{Ssim, Window};
@@ -298,18 +297,7 @@ impl PixelSweep {
         intercept: f64,
     ) -> PyResult<Result<GreySlice, String>> {
         let image = Images::borrow(pixels)?;
-        let &[rows, columns] = image.shape() else {
-            return Err(value_error(format!(
-                "expected shape (rows, cols), found {:?}",
-                image.shape()
-            )));
-        };
-        let pixels = SlicePixels {
-            rows,
-            columns,
-            stored: image.stored()?,
-            scale: Scale::Hounsfield { slope, intercept },
-        };
+        let pixels = image.slice(slope, intercept)?;
         Ok(GreySlice::new(&pixels, self.settings.intensity))
     }
 }

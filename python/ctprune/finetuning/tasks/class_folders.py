@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ctprune.errors import SourceError, TaskError
 from ctprune.finetuning.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
+from ctprune.finetuning.tasks.patient_folders import check_no_patient_folders
 
 
 def list_class_folders(root: Path, patient_pattern: str | None) -> Listing:
@@ -15,14 +17,15 @@ def list_class_folders(root: Path, patient_pattern: str | None) -> Listing:
 
     Raises:
         SourceError: There is no folder in it.
-        TaskError: A class without an image, or a folder beside the splits.
+        TaskError: A class without an image, a folder beside the splits, or folders that are patients, not classes.
     """
     folders = subfolders(root)
     if not folders:
         raise SourceError(f"{root}: expected a folder per class, found no folder in it")
     splits = {folder: SPLIT_NAMES.get(folder.name.lower()) for folder in folders}
     if not any(splits.values()):
-        return listing(root, "a folder per class", _entries(root, folders, None, patient_pattern), names(folders))
+        entries = _entries(root, folders, None, patient_pattern)
+        return _listing(root, "a folder per class", entries, names(folders))
     for folder, split in splits.items():
         if split is None:
             raise TaskError(f"{root}: expected folders train, val and test only, found also {folder.name}")
@@ -32,7 +35,7 @@ def list_class_folders(root: Path, patient_pattern: str | None) -> Listing:
         for folder, split in splits.items()
         for entry in _entries(root, subfolders(folder), split, patient_pattern)
     ]
-    return listing(root, "a folder per split and class", entries, classes)
+    return _listing(root, "a folder per split and class", entries, classes)
 
 
 def subfolders(root: Path) -> list[Path]:
@@ -50,6 +53,11 @@ def files_below(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _listing(root: Path, kind: str, entries: list[Entry], classes: list[str]) -> Listing:
+    found = listing(root, kind, entries, classes)
+    return replace(found, notes=tuple(check_no_patient_folders(root, entries)))
 
 
 def _entries(root: Path, folders: list[Path], split: str | None, pattern: str | None) -> list[Entry]:

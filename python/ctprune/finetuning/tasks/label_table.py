@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
+from ctprune import parquet_file
 from ctprune.errors import SourceError, TaskError
 from ctprune.finetuning.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
 
@@ -52,7 +52,7 @@ def read_table(file: Path, *, required: tuple[str, ...]) -> list[dict[str, Any]]
     if not file.is_file():
         raise SourceError(f"{file}: no such file")
     try:
-        table = pq.read_table(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
+        table = parquet_file.read_table(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise TaskError(f"{file}: expected a CSV or Parquet table: {str(error).splitlines()[0]}") from None
     missing = [name for name in required if name not in table.column_names]

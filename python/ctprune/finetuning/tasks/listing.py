@@ -61,6 +61,7 @@ class Listing:
         arrays: Images that are in memory already, one for each entry: uint8 of shape (rows, cols), or with a last
             axis of three colours.
         reading: How slices of a run were read; empty for others.
+        notes: Sentences that the reader must know.
     """
 
     source: Path
@@ -69,6 +70,7 @@ class Listing:
     classes: tuple[str, ...]
     arrays: list[npt.NDArray[np.uint8]] | None = None
     reading: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def listing(source: Path, kind: str, entries: Iterable[Entry], classes: Iterable[str], **rest: Any) -> Listing:

@@ -35,16 +35,30 @@ def list_named_images(root: Path, split_folder: Path, patient_pattern: str | Non
 
 def _split_and_class(file: Path, folders: list[str], root: Path) -> tuple[str, str]:
     stem = file.stem
+    unknown = ""
     # The longest name first: `training…` is not `train` and a class `ing…`.
     for name in sorted(SPLIT_NAMES, key=len, reverse=True):
         if stem.lower().startswith(name):
             label = stem[len(name) :].lstrip("_-. ")
             if label in folders:
                 return SPLIT_NAMES[name], label
+            unknown = unknown or label
+    if unknown:
+        raise TaskError(f"{file}: {unknown} is no folder of {root}{_did_you_mean(root, unknown, folders)}")
     raise TaskError(
         f"{file}: expected a name of split and class, such as train{folders[0] if folders else 'CLASS'}.txt, "
         f"where the class is a folder of {root}"
     )
+
+
+def _did_you_mean(root: Path, label: str, folders: list[str]) -> str:
+    """Where the folder of the class is: in a folder of the data, or in the data's own folder's parent."""
+    places = [root / folder for folder in folders]
+    places += [below for place in places for below in subfolders(place)]
+    for place in [*places, root.parent]:
+        if (place / label).is_dir():
+            return f"; did you mean {place}?"
+    return f": its folders are {', '.join(folders)}" if folders else ": it has no folder"
 
 
 def _entries(root: Path, file: Path, split: str, label: str, pattern: str | None) -> list[Entry]:

@@ -15,17 +15,21 @@ with extra("train", "pre-training"):
     from lightly.loss import DINOLoss
     from lightly.models.modules import DINOProjectionHead
     from lightly.models.utils import update_momentum
+    from lightly.utils import dist
     from torch import Tensor
 
 
 class Dino(Method):
-    """Student and teacher; the teacher sees the first group of crops only."""
+    """Student and teacher; the teacher sees the first group of crops only, and is what is evaluated and saved."""
+
+    alike = ("loss.center",)
 
     def __init__(self, backbone: torch.nn.Module, config: PretrainConfig) -> None:
         super().__init__(backbone, config)
         assert isinstance(config.settings, DinoSettings)
         self._settings = config.settings
         self._large = config.views.crops[0].count
+        self.momentum = _momentum(config)
         self.head = self._create_head()
         self.teacher = Teacher(self.backbone)
         # Weight normalisation cannot be copied as a whole.
@@ -36,6 +40,11 @@ class Dino(Method):
             student_temp=config.settings.student_temperature,
             center_momentum=config.settings.center_momentum,
         )
+
+    @property
+    def exported(self) -> torch.nn.Module:
+        """The teacher, which is ahead of the student all the time (section 5.1 of the paper)."""
+        return self.teacher.networks[0]
 
     def _create_head(self) -> torch.nn.Module:
         settings = self._settings
@@ -64,7 +73,7 @@ class Dino(Method):
                 teacher = self.teacher_head(torch.cat(found).float()).chunk(self._large)
             loss = self.loss(list(teacher), list(student), teacher_temp=self._temperature(moment))
             assignments = torch.softmax(teacher[0] / self._settings.teacher_temperature, dim=1)
-        return Outcome(loss=loss, features=features[0].detach().float(), assignments=assignments)
+        return Outcome(loss=loss, features=found[0].float(), assignments=assignments)
 
     def after_backward(self, moment: Moment) -> None:
         """Leave the last layer alone at the beginning."""
@@ -72,7 +81,7 @@ class Dino(Method):
 
     def after_step(self, moment: Moment) -> None:
         """Let the teacher follow."""
-        momentum = moment.rising(self._settings.teacher_momentum)
+        momentum = moment.rising(self.momentum)
         self.teacher.follow([self.backbone], momentum)
         update_momentum(self.head, self.teacher_head, m=momentum)
 
@@ -82,3 +91,16 @@ class Dino(Method):
         if moment.epoch >= settings.teacher_warmup_epochs:
             return end
         return start + (end - start) * moment.epoch / settings.teacher_warmup_epochs
+
+
+def _momentum(config: PretrainConfig) -> float:
+    """The teacher's momentum at the beginning.
+
+    The paper's 0.996 is for 1,024 slices per optimizer step. Smaller steps come more often, and the teacher shall
+    not follow faster per slice: momentum^(slices / 1,024) (Busbridge et al. 2023, arXiv 2307.13813).
+    """
+    assert isinstance(config.settings, DinoSettings)
+    if config.settings.teacher_momentum is not None:
+        return config.settings.teacher_momentum
+    slices = config.batch_size * config.accumulate * dist.world_size()
+    return float(0.996 ** (slices / 1024))

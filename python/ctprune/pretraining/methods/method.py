@@ -46,7 +46,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         loss: A scalar with gradient, float32.
-        features: Pooled features of each slice's first view, float32 of shape (n, num_features), without gradient.
+        features: The exported network's pooled features of each slice's first view, float32 of shape
+            (n, num_features), without gradient.
         assignments: For methods with prototypes, the share of each slice in each of them, (n, prototypes).
     """
 
@@ -64,10 +65,20 @@ class Method(torch.nn.Module, ABC):
     #: Whether BatchNorm sees the batches of all devices together.
     synchronised = True
 
+    #: Buffers that come out the same on all devices, so that none sends them to the others at each step.
+    alike: tuple[str, ...] = ()
+
     def __init__(self, backbone: torch.nn.Module, config: PretrainConfig) -> None:
         super().__init__()
+        # Where DistributedDataParallel looks for what it shall leave alone.
+        self._ddp_params_and_buffers_to_ignore = self.alike
         self.backbone = backbone
         self.features = int(backbone.num_features)  # type: ignore[arg-type]
+
+    @property
+    def exported(self) -> torch.nn.Module:
+        """The network that is evaluated and saved."""
+        return self.backbone
 
     @abstractmethod
     def forward(self, views: Sequence[Tensor], moment: Moment) -> Outcome:
@@ -86,6 +97,14 @@ class Method(torch.nn.Module, ABC):
 
     def after_step(self, moment: Moment) -> None:
         """Called after the optimizer's step."""
+
+    def compile_networks(self) -> None:
+        """Compile the backbone and its slow copy, if there is one: for each size of crop once, for that size."""
+        # Torch counts how often a class is compiled, over all trainings of a process, and gives up after some.
+        torch.compiler.reset()
+        teacher = getattr(self, "teacher", None)
+        for network in (self.backbone, *(teacher.networks[:1] if isinstance(teacher, Teacher) else ())):
+            network.compile(dynamic=False)
 
     def embed(self, network: torch.nn.Module, views: Sequence[Tensor]) -> list[Tensor]:
         """Features of each view: views of one size go through the network together."""

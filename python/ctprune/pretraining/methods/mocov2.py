@@ -17,11 +17,14 @@ with extra("train", "pre-training"):
     from lightly.utils import dist
     from torch import Tensor
 
+    from ctprune.pretraining.methods.key_queue import KeyQueue
+
 
 class MocoV2(Method):
     """Query encoder, its slow copy for keys, and a queue of keys."""
 
     synchronised = False
+    alike = ("loss.memory_bank.bank", "loss.memory_bank.bank_ptr")
 
     def __init__(self, backbone: torch.nn.Module, config: PretrainConfig) -> None:
         super().__init__(backbone, config)
@@ -34,11 +37,8 @@ class MocoV2(Method):
             else torch.nn.Linear(self.features, projection)
         )
         self.teacher = Teacher(self.backbone, self.head)
-        self.loss = NTXentLoss(
-            temperature=config.settings.temperature,
-            memory_bank_size=(config.settings.queue, config.settings.projection),
-            gather_distributed=config.devices != 1,
-        )
+        self.loss = NTXentLoss(temperature=config.settings.temperature)
+        self.loss.memory_bank = KeyQueue(config.settings.queue, projection)
 
     def forward(self, views: Sequence[Tensor], moment: Moment) -> Outcome:
         """The InfoNCE loss; the keys join the queue."""

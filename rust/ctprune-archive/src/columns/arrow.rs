@@ -13,20 +13,20 @@ pub struct Column {
     pub data: Vec<u8>,
 }
 
-/// A column of texts; an empty text is null.
-pub fn texts<'a>(values: impl Iterator<Item = &'a str>) -> Column {
+/// A column of texts; an empty text is null. Offsets have 32 bits: texts of 2 GiB and more are refused.
+pub fn texts<'a>(values: impl Iterator<Item = &'a str>) -> Result<Column, String> {
     let (mut data, mut offsets, mut valid) = (Vec::new(), 0i32.to_ne_bytes().to_vec(), Validity::default());
     for text in values {
         data.extend_from_slice(text.as_bytes());
-        // A batch has some ten thousand rows of short texts: far below 2 GiB.
-        offsets.extend_from_slice(&(data.len() as i32).to_ne_bytes());
+        let end = i32::try_from(data.len()).map_err(|_| "a batch of rows has 2 GiB of text or more")?;
+        offsets.extend_from_slice(&end.to_ne_bytes());
         valid.push(!text.is_empty());
     }
-    Column {
+    Ok(Column {
         valid: valid.finish(),
         offsets: Some(offsets),
         data,
-    }
+    })
 }
 
 /// A column of values of `N` bytes each.
@@ -161,12 +161,12 @@ mod tests {
     #[test]
     fn texts_come_back() {
         let words = ["a", "", "ccc", "", "", "f", "g", "h", "i"];
-        let column = texts(words.into_iter());
+        let column = texts(words.into_iter()).unwrap();
         let back: Vec<_> = (0..words.len())
             .map(|row| ColumnRef::from(&column).text(row))
             .collect();
         assert_eq!(back, words);
-        assert_eq!(texts(["x"].into_iter()).valid, None);
+        assert_eq!(texts(["x"].into_iter()).unwrap().valid, None);
         assert_eq!(ColumnRef::from(&column).text(99), "");
     }
 

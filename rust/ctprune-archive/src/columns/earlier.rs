@@ -1,6 +1,7 @@
 //! Rows of an earlier manifest, so that unchanged files need not be read again.
 
 use super::arrow::ColumnRef;
+use crate::exclusions::EXCLUDED;
 use crate::files::Stamp;
 use crate::table::{Content, Reader};
 use ctprune_dicom::slice::{Refusal, SliceInfo};
@@ -88,11 +89,13 @@ impl<'a> EarlierRows<'a> {
         }
     }
 
-    /// Fingerprint and range, or why there are none; `None` for a failure, which is tried again.
+    /// Fingerprint and range, or why there are none; `None` for a failure, which is tried again, and for a file that
+    /// was excluded, of which nothing is known.
     pub fn content(&self, row: usize) -> Option<Result<Content, Refusal>> {
         match self.text("status", row) {
+            "skipped" if self.text("reason", row).starts_with(EXCLUDED) => None,
             "skipped" => Some(Err(Refusal::Skipped(self.text("reason", row).to_owned()))),
-            "kept" | "dropped" => {
+            "kept" | "dropped" | "read" => {
                 let bytes = self.column("fingerprint")?.bytes(row, self.fingerprint_bytes)?;
                 let float = |name| self.fixed(name, row).map(f32::from_ne_bytes);
                 let (min_hu, max_hu) = (float("min_hu")?, float("max_hu")?);

@@ -6,4 +6,4 @@ mod out;
 
 pub use earlier::EarlierRows;
 pub use earlier::words;
-pub use out::manifest_columns;
+pub use out::{Columns, manifest_columns, part_columns};

@@ -5,38 +5,89 @@ use crate::archive::Archive;
 use crate::table::{Row, Shape, State};
 use std::ops::Range;
 
+/// The columns of a batch, by name.
+pub type Columns = Vec<(&'static str, Column)>;
+
+/// Paths may be long, and a column's texts must stay below 2 GiB.
+const MAX_PATH_BYTES: usize = 1 << 30;
+
 /// One manifest row: a row of the table at its place in the final order.
 struct Line<'a> {
     row: &'a Row,
     number: u32,
     shape: Shape,
-    /// Place among the ordered slices; `None` for refusals, which stand behind them.
+    /// Place among the ordered slices; `None` for refusals, which stand behind them, and before there is an order.
     slice: Option<usize>,
 }
 
-/// The columns of these manifest rows, by name.
-pub fn manifest_columns(archive: &Archive, lines: Range<usize>) -> Vec<(&'static str, Column)> {
-    let lines: Vec<Line<'_>> = lines.map(|line| line_at(archive, line)).collect();
-    let mut columns = file_columns(archive, &lines);
-    columns.extend(object_columns(archive, &lines));
-    columns.extend(geometry_columns(&lines));
-    columns.extend(selection_columns(archive, &lines));
-    columns
+/// The columns of these manifest rows or of as many of the first ones as fit into a batch, with their number.
+pub fn manifest_columns(archive: &Archive, lines: Range<usize>) -> Result<(usize, Columns), String> {
+    let slices = archive.volumes().order.len();
+    let mut batch = Batch::new(archive);
+    for line in lines {
+        if !batch.add(archive.line_row(line), (line < slices).then_some(line)) {
+            break;
+        }
+    }
+    Ok((batch.lines.len(), batch.columns()?))
 }
 
-fn line_at(archive: &Archive, line: usize) -> Line<'_> {
-    let slices = archive.volumes().order.len();
-    let number = archive.line_row(line);
-    let row = &archive.table().rows()[number as usize];
-    Line {
-        row,
-        number,
-        shape: archive.table().shape(row),
-        slice: (line < slices).then_some(line),
+/// The same for rows of the table in the order of reading, before there are volumes and a selection: slices have the
+/// status `read`. With their number goes the row of the table that the next batch begins with.
+pub fn part_columns(archive: &Archive, rows: Range<usize>) -> Result<(usize, usize, Columns), String> {
+    let mut batch = Batch::new(archive);
+    let mut next = rows.start;
+    for row in rows {
+        let stale = archive.table().rows()[row].state == State::Stale;
+        if !stale && !batch.add(row as u32, None) {
+            break;
+        }
+        next = row + 1;
+    }
+    Ok((next, batch.lines.len(), batch.columns()?))
+}
+
+struct Batch<'a> {
+    archive: &'a Archive,
+    lines: Vec<Line<'a>>,
+    path_bytes: usize,
+}
+
+impl<'a> Batch<'a> {
+    fn new(archive: &'a Archive) -> Self {
+        Self {
+            archive,
+            lines: Vec::new(),
+            path_bytes: 0,
+        }
+    }
+
+    /// Add a row of the table; `false` when it does not fit any more.
+    fn add(&mut self, number: u32, slice: Option<usize>) -> bool {
+        let row = &self.archive.table().rows()[number as usize];
+        self.path_bytes += self.archive.files().path_bytes(row.file);
+        if self.path_bytes > MAX_PATH_BYTES && !self.lines.is_empty() {
+            return false;
+        }
+        self.lines.push(Line {
+            row,
+            number,
+            shape: self.archive.table().shape(row),
+            slice,
+        });
+        true
+    }
+
+    fn columns(&self) -> Result<Columns, String> {
+        let mut columns = file_columns(self.archive, &self.lines)?;
+        columns.extend(object_columns(self.archive, &self.lines)?);
+        columns.extend(geometry_columns(&self.lines));
+        columns.extend(selection_columns(self.archive, &self.lines)?);
+        Ok(columns)
     }
 }
 
-fn file_columns(archive: &Archive, lines: &[Line<'_>]) -> Vec<(&'static str, Column)> {
+fn file_columns(archive: &Archive, lines: &[Line<'_>]) -> Result<Columns, String> {
     let files = archive.files();
     let paths: Vec<String> = lines.iter().map(|line| files.relative(line.row.file)).collect();
     let sources: Vec<_> = lines
@@ -48,9 +99,9 @@ fn file_columns(archive: &Archive, lines: &[Line<'_>]) -> Vec<(&'static str, Col
         })
         .collect();
     let stamps = || lines.iter().map(|line| files.stamp(line.row.file));
-    vec![
-        ("path", texts(paths.iter().map(String::as_str))),
-        ("source", texts(sources.iter().map(AsRef::as_ref))),
+    Ok(vec![
+        ("path", texts(paths.iter().map(String::as_str))?),
+        ("source", texts(sources.iter().map(AsRef::as_ref))?),
         (
             "frame",
             fixed(
@@ -59,7 +110,7 @@ fn file_columns(archive: &Archive, lines: &[Line<'_>]) -> Vec<(&'static str, Col
                     .map(|line| Some((line.row.frame as i32).to_ne_bytes())),
             ),
         ),
-        ("reader", texts(lines.iter().map(|line| line.row.reader.name()))),
+        ("reader", texts(lines.iter().map(|line| line.row.reader.name()))?),
         (
             "file_size",
             fixed(stamps().map(|stamp| Some((stamp.size as i64).to_ne_bytes()))),
@@ -68,10 +119,10 @@ fn file_columns(archive: &Archive, lines: &[Line<'_>]) -> Vec<(&'static str, Col
             "file_mtime_ns",
             fixed(stamps().map(|stamp| Some(stamp.mtime_ns.to_ne_bytes()))),
         ),
-    ]
+    ])
 }
 
-fn object_columns(archive: &Archive, lines: &[Line<'_>]) -> Vec<(&'static str, Column)> {
+fn object_columns(archive: &Archive, lines: &[Line<'_>]) -> Result<Columns, String> {
     let objects: Vec<_> = lines
         .iter()
         .map(|line| archive.table().object(line.row))
@@ -79,32 +130,32 @@ fn object_columns(archive: &Archive, lines: &[Line<'_>]) -> Vec<(&'static str, C
     let sops = lines
         .iter()
         .map(|line| archive.table().sop_instance_uid(line.number));
-    vec![
+    Ok(vec![
         (
             "study_instance_uid",
-            texts(objects.iter().map(|o| o.study_instance_uid.as_str())),
+            texts(objects.iter().map(|o| o.study_instance_uid.as_str()))?,
         ),
         (
             "series_instance_uid",
-            texts(objects.iter().map(|o| o.series_instance_uid.as_str())),
+            texts(objects.iter().map(|o| o.series_instance_uid.as_str()))?,
         ),
-        ("sop_instance_uid", texts(sops)),
-        ("modality", texts(objects.iter().map(|o| o.modality.as_str()))),
+        ("sop_instance_uid", texts(sops)?),
+        ("modality", texts(objects.iter().map(|o| o.modality.as_str()))?),
         (
             "transfer_syntax_uid",
-            texts(objects.iter().map(|o| o.transfer_syntax_uid.as_str())),
+            texts(objects.iter().map(|o| o.transfer_syntax_uid.as_str()))?,
         ),
         (
             "manufacturer",
-            texts(objects.iter().map(|o| o.manufacturer.as_str())),
+            texts(objects.iter().map(|o| o.manufacturer.as_str()))?,
         ),
         (
             "manufacturer_model_name",
-            texts(objects.iter().map(|o| o.manufacturer_model_name.as_str())),
+            texts(objects.iter().map(|o| o.manufacturer_model_name.as_str()))?,
         ),
         (
             "convolution_kernel",
-            texts(objects.iter().map(|o| o.convolution_kernel.as_str())),
+            texts(objects.iter().map(|o| o.convolution_kernel.as_str()))?,
         ),
         (
             "acquisition_number",
@@ -122,10 +173,10 @@ fn object_columns(archive: &Archive, lines: &[Line<'_>]) -> Vec<(&'static str, C
                     .map(|l| l.row.instance_number().map(i32::to_ne_bytes)),
             ),
         ),
-    ]
+    ])
 }
 
-fn geometry_columns(lines: &[Line<'_>]) -> Vec<(&'static str, Column)> {
+fn geometry_columns(lines: &[Line<'_>]) -> Columns {
     let shapes = || lines.iter().map(|line| line.shape);
     let side = |size: u32| (size > 0).then(|| (size as i32).to_ne_bytes());
     vec![
@@ -150,16 +201,18 @@ fn geometry_columns(lines: &[Line<'_>]) -> Vec<(&'static str, Column)> {
     ]
 }
 
-fn selection_columns(archive: &Archive, lines: &[Line<'_>]) -> Vec<(&'static str, Column)> {
+fn selection_columns(archive: &Archive, lines: &[Line<'_>]) -> Result<Columns, String> {
     let volumes = archive.volumes();
     let exemplar = |line: &Line<'_>| line.slice.and_then(|slice| archive.exemplar(slice));
     let status = |line: &Line<'_>| match (line.row.state, line.slice) {
         (State::Skipped, _) => "skipped",
-        (State::Failed, _) => "failed",
-        (_, Some(slice)) if archive.is_kept(slice) => "kept",
-        _ => "dropped",
+        (State::Failed | State::Unsupported | State::Stale, _) => "failed",
+        (State::Slice, Some(slice)) if archive.is_kept(slice) => "kept",
+        (State::Slice, Some(_)) => "dropped",
+        (State::Slice, None) => "read",
     };
-    let hu = |line: &Line<'_>, value: f32| line.slice.map(|_| value.to_ne_bytes());
+    let is_slice = |line: &Line<'_>| line.row.state == State::Slice;
+    let hu = |line: &Line<'_>, value: f32| is_slice(line).then(|| value.to_ne_bytes());
     let place = |line: &Line<'_>| {
         line.slice
             .map(|s| volumes.position_mm[s])
@@ -170,7 +223,7 @@ fn selection_columns(archive: &Archive, lines: &[Line<'_>]) -> Vec<(&'static str
             .map(|s| volumes.starts.partition_point(|&start| start <= s) - 1)
     };
     let width = archive.fingerprint_bytes();
-    vec![
+    Ok(vec![
         (
             "volume",
             fixed(lines.iter().map(|l| volume(l).map(|v| (v as i32).to_ne_bytes()))),
@@ -189,10 +242,10 @@ fn selection_columns(archive: &Archive, lines: &[Line<'_>]) -> Vec<(&'static str
         ),
         ("min_hu", fixed(lines.iter().map(|l| hu(l, l.row.min_hu)))),
         ("max_hu", fixed(lines.iter().map(|l| hu(l, l.row.max_hu)))),
-        ("status", texts(lines.iter().map(status))),
+        ("status", texts(lines.iter().map(status))?),
         (
             "reason",
-            texts(lines.iter().map(|l| archive.table().reason(l.row))),
+            texts(lines.iter().map(|l| archive.table().reason(l.row)))?,
         ),
         (
             "fingerprint",
@@ -200,7 +253,7 @@ fn selection_columns(archive: &Archive, lines: &[Line<'_>]) -> Vec<(&'static str
                 let words = archive.table().fingerprint(line.number);
                 let bytes = words.iter().flat_map(|word| word.to_be_bytes());
                 place.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
-                line.slice.is_some()
+                is_slice(line)
             }),
         ),
         (
@@ -219,5 +272,5 @@ fn selection_columns(archive: &Archive, lines: &[Line<'_>]) -> Vec<(&'static str
                     .map(|l| l.slice.and_then(|s| archive.similarity(s)).map(f32::to_ne_bytes)),
             ),
         ),
-    ]
+    ])
 }

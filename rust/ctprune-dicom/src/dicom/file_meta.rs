@@ -2,7 +2,7 @@
 
 use super::element::{Encoding, Reader, is_vr};
 use super::transfer_syntax::{self, TransferSyntax};
-use super::value::set_text;
+use super::value::set_uid;
 
 const MAGIC_AT: usize = 128;
 const MAGIC: &[u8] = b"DICM";
@@ -68,8 +68,8 @@ impl FileMeta {
         while let Some(element) = reader.element().filter(|e| e.tag >> 16 == 0x0002) {
             let Ok(value) = reader.value(&element) else { break };
             match element.tag {
-                0x0002_0002 => set_text(&mut self.media_storage_sop_class_uid, value),
-                0x0002_0010 => set_text(&mut self.transfer_syntax_uid, value),
+                0x0002_0002 => set_uid(&mut self.media_storage_sop_class_uid, value),
+                0x0002_0010 => set_uid(&mut self.transfer_syntax_uid, value),
                 _ => {}
             }
             reader.pos = element.value + value.len();

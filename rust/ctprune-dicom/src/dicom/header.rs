@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::element::{Broken, Element, Encoding, Reader, Tag, UNDEFINED};
-use super::value::{decimal, decimals, integer, set_text, unsigned};
+use super::value::{decimal, decimals, integer, set_text, set_uid, unsigned};
 use crate::slice::SliceInfo;
 
 /// Which element holds the pixels.
@@ -172,13 +172,13 @@ impl Header {
 
     fn take(&mut self, element: &Element, value: &[u8], encoding: Encoding) {
         match element.tag {
-            0x0008_0016 => set_text(&mut self.sop_class_uid, value),
-            0x0008_0018 => set_text(&mut self.info.sop_instance_uid, value),
+            0x0008_0016 => set_uid(&mut self.sop_class_uid, value),
+            0x0008_0018 => set_uid(&mut self.info.sop_instance_uid, value),
             0x0008_0060 => set_text(&mut self.info.modality, value),
             0x0008_0070 => set_text(&mut self.info.manufacturer, value),
             0x0008_1090 => set_text(&mut self.info.manufacturer_model_name, value),
-            0x0020_000D => set_text(&mut self.info.study_instance_uid, value),
-            0x0020_000E => set_text(&mut self.info.series_instance_uid, value),
+            0x0020_000D => set_uid(&mut self.info.study_instance_uid, value),
+            0x0020_000E => set_uid(&mut self.info.series_instance_uid, value),
             0x0028_0002 => self.samples_per_pixel = unsigned(value, encoding),
             0x0028_0004 => set_text(&mut self.photometric_interpretation, value),
             0x0028_0008 => self.number_of_frames = integer(value),

@@ -95,7 +95,7 @@ fn read_object(
     let mut syntax = meta.transfer_syntax(bytes);
     let inflated;
     let dataset = if syntax.deflated {
-        inflated = inflate(input, meta.dataset, options.max_slice_bytes).map_err(failed)?;
+        inflated = inflate(input, meta.dataset, options).map_err(failed)?;
         syntax.encoding = corrected(syntax.encoding, &inflated);
         broken = header.scan(Reader::new(&inflated, 0, syntax.encoding)).err();
         Dataset {
@@ -161,8 +161,7 @@ fn scan_input(
     loop {
         let read = input.read_at(0, wanted as usize, bytes);
         let head = read.map_err(|e| failed(format!("the file cannot be read: {e}")))?;
-        meta.read(head)
-            .ok_or_else(|| failed("a DICOM file was expected, this is none"))?;
+        meta.read(head).ok_or_else(|| failed("not a DICOM file"))?;
         header.clear();
         header
             .info

@@ -2,7 +2,8 @@
 
 use super::header::{Header, PixelElement, PixelKind};
 use super::stored::Sample;
-use crate::slice::ReadOptions;
+use crate::slice::{ReadOptions, Refusal};
+use crate::turns;
 
 /// The shape of a frame.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +17,12 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// The shape that the header declares, refused where it makes no sense or exceeds the limit.
-    pub fn of(header: &Header, pixels: &PixelElement, options: &ReadOptions) -> Result<Self, String> {
+    pub fn of(header: &Header, pixels: &PixelElement, options: &ReadOptions) -> Result<Self, Refusal> {
         let (rows, columns) = (header.info.rows, header.info.columns);
         if rows == 0 || columns == 0 {
-            return Err(format!(
+            return Err(Refusal::Failed(format!(
                 "Rows and Columns should be positive, they are {rows} and {columns}"
-            ));
+            )));
         }
         let sample = match pixels.kind {
             PixelKind::Integer => integer_sample(header)?,
@@ -40,8 +41,13 @@ impl Shape {
             frame_bytes: frame_bytes.unwrap_or(0),
         };
         match frame_bytes {
-            Some(_) => Ok(shape),
-            None => Err(format!("{shape} need more than the limit of {limit} bytes")),
+            Some(bytes) => {
+                turns::wait_for(bytes as u64, options);
+                Ok(shape)
+            }
+            None => Err(Refusal::Failed(format!(
+                "{shape} need more than the limit of {limit} bytes"
+            ))),
         }
     }
 }
@@ -58,14 +64,22 @@ impl std::fmt::Display for Shape {
     }
 }
 
-fn integer_sample(header: &Header) -> Result<Sample, String> {
+fn integer_sample(header: &Header) -> Result<Sample, Refusal> {
     let allocated = header.bits_allocated.ok_or("Bits Allocated is missing")?;
-    if ![8, 16, 32].contains(&allocated) {
-        return Err(format!("Bits Allocated should be 8, 16 or 32, it is {allocated}"));
+    match allocated {
+        8 | 16 | 32 => {}
+        // PS3.5 section 8.1.1 allows them.
+        1 | 24 | 64 => return Err(Refusal::Unsupported(format!("Bits Allocated {allocated}"))),
+        _ => {
+            let reason = format!("Bits Allocated should be 8, 16 or 32, it is {allocated}");
+            return Err(Refusal::Failed(reason));
+        }
     }
     let stored = header.bits_stored.unwrap_or(allocated);
     if stored == 0 || stored > allocated {
-        return Err(format!("Bits Stored should be 1 to {allocated}, it is {stored}"));
+        return Err(Refusal::Failed(format!(
+            "Bits Stored should be 1 to {allocated}, it is {stored}"
+        )));
     }
     // A High Bit that leaves no room for the value cannot be meant; pydicom ignores High Bit altogether.
     let high_bit = header

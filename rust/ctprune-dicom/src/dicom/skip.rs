@@ -3,6 +3,7 @@
 use super::element::Broken;
 use super::header::{Header, PixelKind};
 use crate::slice::{ReadOptions, Refusal, SliceInfo};
+use crate::text::code_string;
 
 const MEDIA_DIRECTORY: &str = "1.2.840.10008.1.3.10";
 /// Storage classes share this beginning (PS3.6 annex A).
@@ -52,11 +53,10 @@ fn class_of<'a>(header: &'a Header, media_storage_class: &'a str) -> &'a str {
 
 /// The modality as a reason may show it: a Code String and nothing else, whatever the file holds there.
 fn countable(modality: &str) -> &str {
-    let is_code = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b' ' | b'_');
-    match modality {
-        "" => "missing",
-        code if code.len() <= 16 && code.bytes().all(is_code) => code,
-        _ => "unreadable",
+    match (modality, code_string(modality)) {
+        ("", _) => "missing",
+        (_, "") => "unreadable",
+        (_, code) => code,
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
 
     fn reason(header: &Header) -> Option<String> {
         match refusal(header, "", &ReadOptions::default(), None) {
-            Some(Refusal::Skipped(text) | Refusal::Failed(text)) => Some(text),
+            Some(Refusal::Skipped(text) | Refusal::Unsupported(text) | Refusal::Failed(text)) => Some(text),
             None => None,
         }
     }

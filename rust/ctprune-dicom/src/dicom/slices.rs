@@ -13,6 +13,7 @@ use super::source::Source;
 use super::stored::{Layout, stored};
 use super::transfer_syntax::{Compression, TransferSyntax};
 use crate::slice::{Event, ReadOptions, Refusal};
+use crate::text::uid;
 
 /// The bytes of a data set.
 pub(crate) struct Dataset<'a> {
@@ -37,9 +38,9 @@ pub(crate) fn each_frame(
     buffers: &mut FrameBuffers,
     each: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), Refusal> {
-    let shape = Shape::of(object.header, &object.pixels, options).map_err(Refusal::Failed)?;
+    let shape = Shape::of(object.header, &object.pixels, options)?;
     let wanted = object.header.number_of_frames.map_or(1, |n| n.max(1) as u64);
-    let frames = frames_of(object, &shape, wanted).map_err(Refusal::Failed)?;
+    let frames = frames_of(object, &shape, wanted)?;
     let mut groups = groups_of(object).map_err(Refusal::Failed)?;
     let there = frames.available().min(wanted);
     for n in 0..there {
@@ -58,7 +59,7 @@ pub(crate) fn each_frame(
     Ok(())
 }
 
-fn frames_of(object: &mut Object<'_>, shape: &Shape, wanted: u64) -> Result<Frames, String> {
+fn frames_of(object: &mut Object<'_>, shape: &Shape, wanted: u64) -> Result<Frames, Refusal> {
     let Object {
         header,
         dataset: Dataset {
@@ -69,15 +70,21 @@ fn frames_of(object: &mut Object<'_>, shape: &Shape, wanted: u64) -> Result<Fram
         pixels,
     } = object;
     match (syntax.compression, pixels.length) {
-        (Compression::Unsupported, _) => Err(format!(
-            "transfer syntax {} cannot be decoded",
-            header.info.transfer_syntax_uid
-        )),
+        (Compression::Unsupported, _) => Err(match uid(&header.info.transfer_syntax_uid) {
+            "" => "the Transfer Syntax UID is not a UID".into(),
+            uid => Refusal::Unsupported(format!("transfer syntax {uid} cannot be decoded")),
+        }),
         (Compression::None, None) => {
             Err("pixel data should have a length in this transfer syntax, it has none".into())
         }
         (Compression::None, Some(_)) => Ok(Frames::native(source, pixels, shape.frame_bytes)),
-        _ => Frames::encapsulated(source, header, pixels, bytes, (wanted, shape.frame_bytes)),
+        _ => Ok(Frames::encapsulated(
+            source,
+            header,
+            pixels,
+            bytes,
+            (wanted, shape.frame_bytes),
+        )?),
     }
 }
 
@@ -122,7 +129,7 @@ fn frame_event(
     if let Some(groups) = groups {
         take_groups(object.header, groups)?;
     }
-    let scale = scale_of(&object.header.frame, object.header.has_modality_lut).map_err(Refusal::Failed)?;
+    let scale = scale_of(&object.header.frame, object.header.has_modality_lut)?;
     let FrameBuffers {
         encoded,
         decoded,
@@ -138,13 +145,15 @@ fn frame_event(
                 sample: shape.sample,
                 swap,
             };
-            complete(bytes, shape, n).map(|bytes| stored(bytes, layout, samples))
+            complete(bytes, shape, n)
+                .map(|bytes| stored(bytes, layout, samples))
+                .map_err(Refusal::Failed)
         }
         compression => decode(compression, bytes, shape, decoded, samples),
     };
     let info = &object.header.info;
     let (rows, columns) = (shape.rows as usize, shape.columns as usize);
-    let stored = stored.map_err(Refusal::Failed)?;
+    let stored = stored?;
     each(Event::Slice {
         info,
         pixels: SlicePixels {
@@ -184,7 +193,7 @@ fn decode<'a>(
     shape: &Shape,
     decoded: &'a mut AlignedBytes,
     samples: &'a mut AlignedBytes,
-) -> Result<Stored<'a>, String> {
+) -> Result<Stored<'a>, Refusal> {
     let &Shape {
         rows,
         columns,
@@ -210,9 +219,10 @@ fn decode<'a>(
 }
 
 /// Rescale Slope and Intercept (PS3.3 C.11.1); absent ones change nothing, unless a table stands for them.
-fn scale_of(frame: &FrameAttributes, has_modality_lut: bool) -> Result<Scale, String> {
+fn scale_of(frame: &FrameAttributes, has_modality_lut: bool) -> Result<Scale, Refusal> {
     if has_modality_lut {
-        return Err("Rescale Slope and Intercept were expected, a Modality LUT Sequence was found".into());
+        let reason = "Rescale Slope and Intercept were expected, a Modality LUT Sequence was found";
+        return Err(Refusal::Unsupported(reason.into()));
     }
     let finite = |number: Number, absent: f64, name: &str| match number {
         Number::Absent => Ok(absent),
@@ -223,7 +233,7 @@ fn scale_of(frame: &FrameAttributes, has_modality_lut: bool) -> Result<Scale, St
     let slope = finite(frame.rescale_slope, 1.0, "Rescale Slope")?;
     let intercept = finite(frame.rescale_intercept, 0.0, "Rescale Intercept")?;
     if slope == 0.0 {
-        return Err("Rescale Slope should not be zero, it is".into());
+        return Err("Rescale Slope is zero".into());
     }
     Ok(Scale::Hounsfield { slope, intercept })
 }

@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::memory::AlignedBytes;
+use crate::open::open_regular;
 
 /// Files up to this size are read in one go; of larger ones only the header and one frame at a time.
 pub(crate) const WHOLE_FILE_LIMIT: usize = 64 << 20;
@@ -29,19 +30,13 @@ pub(crate) struct Input<'a> {
 
 impl<'a> Input<'a> {
     pub fn open(path: &Path) -> io::Result<Self> {
-        Self::of_file(File::open(path)?)
+        Self::of_file(open_regular(path)?)
     }
 
-    /// An open file, wherever it was read up to.
+    /// An open regular file, wherever it was read up to.
     pub fn of_file(file: File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "it is not a regular file",
-            ));
-        }
-        Ok(Self::new(file, metadata.len()))
+        let len = file.metadata()?.len();
+        Ok(Self::new(file, len))
     }
 
     /// An input of `len` bytes.

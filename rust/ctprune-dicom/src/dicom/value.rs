@@ -1,14 +1,28 @@
 //! Values of elements as text and numbers (PS3.5 section 6.2), read leniently.
 
 use super::element::Encoding;
+use crate::text::{MAX_TEXT_BYTES, limit_text, limit_uid};
 
-/// The text without the padding around it. Bytes that are not UTF-8 become replacement characters: the
-/// attributes read here are of the default repertoire, so nothing that is wanted is lost.
+/// The text without the padding around it, cut to [`MAX_TEXT_BYTES`]. Bytes that are not UTF-8 become replacement
+/// characters: the attributes read here are of the default repertoire, so nothing that is wanted is lost.
 pub(crate) fn set_text(target: &mut String, value: &[u8]) {
+    let value = trimmed(value);
+    // A replacement character is as long as three bytes that it stands for, at most.
+    set_whole(target, &value[..value.len().min(MAX_TEXT_BYTES + 4)]);
+    limit_text(target);
+}
+
+/// The same for a UID, cut to [`MAX_UID_BYTES`](crate::text::MAX_UID_BYTES).
+pub(crate) fn set_uid(target: &mut String, value: &[u8]) {
+    set_whole(target, trimmed(value));
+    limit_uid(target);
+}
+
+fn set_whole(target: &mut String, value: &[u8]) {
     target.clear();
-    match std::str::from_utf8(trimmed(value)) {
+    match std::str::from_utf8(value) {
         Ok(text) => target.push_str(text),
-        Err(_) => target.push_str(&String::from_utf8_lossy(trimmed(value))),
+        Err(_) => target.push_str(&String::from_utf8_lossy(value)),
     }
 }
 

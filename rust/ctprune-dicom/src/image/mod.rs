@@ -20,8 +20,10 @@ use std::path::Path;
 
 use ctprune_core::pixels::{Scale, SlicePixels, Stored};
 
+use crate::open::open_regular;
 use crate::samples::{SampleBuffer, SampleType, failed};
 use crate::slice::{Event, ReadOptions, Refusal, SliceInfo};
+use crate::turns;
 
 /// The kinds of picture, told apart by their first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,18 @@ pub fn looks_like_image(head: &[u8]) -> bool {
 pub struct Buffers {
     file: Vec<u8>,
     decoded: Decoded,
+}
+
+impl Buffers {
+    /// Gives back what an unusually large picture needed.
+    pub(crate) fn trim(&mut self) {
+        self.decoded.samples.trim();
+        for bytes in [&mut self.file, &mut self.decoded.grey] {
+            if bytes.capacity() as u64 > turns::LARGE {
+                *bytes = Vec::new();
+            }
+        }
+    }
 }
 
 /// Where a decoder leaves one slice.
@@ -103,7 +117,23 @@ enum Content {
 
 /// Reads a picture file; calls `each` once per slice or refusal.
 pub fn read_file(path: &Path, options: &ReadOptions, buffers: &mut Buffers, each: &mut dyn FnMut(Event<'_>)) {
-    if let Err(refusal) = read_opened(path, options, buffers, each) {
+    match open_regular(path) {
+        Ok(file) => read_open_file(file, options, buffers, each),
+        Err(error) => {
+            let refusal = failed(format!("cannot be opened: {error}"));
+            each(Event::Refused { info: None, refusal });
+        }
+    }
+}
+
+/// The same for a file that is open already.
+pub fn read_open_file(
+    file: File,
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) {
+    if let Err(refusal) = read_opened(file, options, buffers, each) {
         each(Event::Refused { info: None, refusal });
     }
 }
@@ -128,16 +158,16 @@ pub fn read_bytes(
 }
 
 fn read_opened(
-    path: &Path,
+    mut file: File,
     options: &ReadOptions,
     buffers: &mut Buffers,
     each: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), Refusal> {
-    let mut file = File::open(path).map_err(|error| failed(format!("cannot be opened: {error}")))?;
     let unreadable = |error| failed(format!("cannot be read: {error}"));
     // The file's bytes move out while they are decoded, so that the rest of the buffers can be written to.
     let mut bytes = std::mem::take(&mut buffers.file);
     bytes.clear();
+    file.rewind().map_err(unreadable)?;
     (&mut file).take(8).read_to_end(&mut bytes).map_err(unreadable)?;
     if Kind::of(&bytes) == Some(Kind::Tiff) {
         // Pages are read one by one: a stack may be larger than memory.

@@ -10,11 +10,12 @@ mod header;
 mod volume;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
+use crate::open::open_regular;
 use crate::samples::{SampleBuffer, failed};
 use crate::slice::{Event, ReadOptions, Refusal};
 use header::Header;
@@ -28,6 +29,13 @@ const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 #[derive(Debug, Default)]
 pub struct Buffers {
     samples: SampleBuffer,
+}
+
+impl Buffers {
+    /// Gives back what an unusually large slice needed.
+    pub(crate) fn trim(&mut self) {
+        self.samples.trim();
+    }
 }
 
 /// Whether the first [`HEAD_BYTES`] of a file are those of an uncompressed NIfTI file (or of the header file of
@@ -50,9 +58,27 @@ pub fn looks_like_gzipped_nifti(head: &[u8]) -> bool {
 
 /// Reads a NIfTI file; calls `each` once per slice, or with the refusal that ends the reading.
 pub fn read_file(path: &Path, options: &ReadOptions, buffers: &mut Buffers, each: &mut dyn FnMut(Event<'_>)) {
-    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-    match opened {
-        Ok((length, file)) => read(
+    match open_regular(path) {
+        Ok(file) => read_open_file(file, options, buffers, each),
+        Err(error) => {
+            each(Event::Refused {
+                info: None,
+                refusal: failed(format!("cannot be opened: {error}")),
+            });
+        }
+    }
+}
+
+/// The same for a file that is open already.
+pub fn read_open_file(
+    mut file: File,
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) {
+    let length = file.rewind().and_then(|()| Ok(file.metadata()?.len()));
+    match length {
+        Ok(length) => read(
             BufReader::with_capacity(1 << 16, file),
             length,
             options,
@@ -62,7 +88,7 @@ pub fn read_file(path: &Path, options: &ReadOptions, buffers: &mut Buffers, each
         Err(error) => {
             each(Event::Refused {
                 info: None,
-                refusal: failed(format!("cannot be opened: {error}")),
+                refusal: failed(format!("cannot be read: {error}")),
             });
         }
     }

@@ -85,6 +85,7 @@ fn info(file: &[u8]) -> SliceInfo {
 fn refusal(file: &[u8]) -> String {
     match events(file).as_slice() {
         [Seen::Refused(_, Refusal::Skipped(reason))] => format!("skipped: {reason}"),
+        [Seen::Refused(_, Refusal::Unsupported(reason))] => format!("unsupported: {reason}"),
         [Seen::Refused(_, Refusal::Failed(reason))] => format!("failed: {reason}"),
         other => panic!("one refusal was expected, seen: {other:?}"),
     }

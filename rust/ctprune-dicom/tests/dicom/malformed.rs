@@ -9,7 +9,7 @@ use super::build::{
     CT_IMAGE, DEFLATED, DataSet, EXPLICIT, IMPLICIT, Image, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, JPEG_XL,
     PIXEL_DATA, PIXELS, RLE, ct_head, rle, slice,
 };
-use super::{Seen, events, events_with, refusal};
+use super::{Seen, events, events_with, info, refusal};
 
 /// A CT slice with elements that replace its own.
 fn altered(alter: impl Fn(DataSet) -> DataSet) -> Vec<u8> {
@@ -20,15 +20,12 @@ fn altered(alter: impl Fn(DataSet) -> DataSet) -> Vec<u8> {
 
 #[test]
 fn an_empty_file() {
-    assert_eq!(refusal(b""), "failed: a DICOM file was expected, this is none");
+    assert_eq!(refusal(b""), "failed: not a DICOM file");
 }
 
 #[test]
 fn a_file_of_another_format() {
-    assert_eq!(
-        refusal(b"# Read me\n\nThis is text."),
-        "failed: a DICOM file was expected, this is none"
-    );
+    assert_eq!(refusal(b"# Read me\n\nThis is text."), "failed: not a DICOM file");
 }
 
 #[test]
@@ -124,7 +121,7 @@ fn impossible_bits() {
 #[test]
 fn a_slope_that_is_no_slope() {
     let failed = |slope| refusal(&altered(|s| s.text(0x0028_1053, "DS", slope)));
-    assert_eq!(failed("0"), "failed: Rescale Slope should not be zero, it is");
+    assert_eq!(failed("0"), "failed: Rescale Slope is zero");
     assert_eq!(failed("nan"), "failed: Rescale Slope should be finite, it is NaN");
     assert_eq!(
         failed("1e999"),
@@ -225,8 +222,43 @@ fn an_unknown_transfer_syntax() {
         .file("1.2.840.10008.1.2.4.102");
     assert_eq!(
         refusal(&file),
-        "failed: transfer syntax 1.2.840.10008.1.2.4.102 cannot be decoded"
+        "unsupported: transfer syntax 1.2.840.10008.1.2.4.102 cannot be decoded"
     );
+}
+
+#[test]
+fn a_transfer_syntax_that_is_no_uid() {
+    let file = Image::default()
+        .ct(EXPLICIT)
+        .fragments(&[], &[&[0; 4]])
+        .file("1.2.Doe^John");
+    assert_eq!(refusal(&file), "failed: the Transfer Syntax UID is not a UID");
+}
+
+#[test]
+fn what_the_standard_allows_and_is_not_implemented_is_no_fault() {
+    let lut = DataSet::new(EXPLICIT).text(0x0028_3004, "LO", "HU");
+    let file = altered(|s| s.sequence(0x0028_3000, std::slice::from_ref(&lut)));
+    assert_eq!(
+        refusal(&file),
+        "unsupported: Rescale Slope and Intercept were expected, a Modality LUT Sequence was found"
+    );
+    let file = altered(|s| s.short(0x0028_0100, 64));
+    assert_eq!(refusal(&file), "unsupported: Bits Allocated 64");
+}
+
+#[test]
+fn long_texts_are_cut() {
+    let mut long = DataSet::new(IMPLICIT);
+    long = long
+        .text(0x0008_0070, "LO", &"A".repeat(1 << 20))
+        .text(0x0020_000E, "UI", &"1.2.840".repeat(20));
+    let mut set = Image::default().ct(IMPLICIT);
+    set.bytes.extend(long.bytes);
+    let file = set.pixels(&PIXELS).file(IMPLICIT);
+    let info = info(&file);
+    assert_eq!(info.manufacturer, "A".repeat(1024));
+    assert_eq!(info.series_instance_uid.len(), 64);
 }
 
 #[test]

@@ -121,7 +121,7 @@ pub fn own(event: Event<'_>) -> Seen {
             ..
         } => Seen::Skipped(why),
         Event::Refused {
-            refusal: Refusal::Failed(why),
+            refusal: Refusal::Unsupported(why) | Refusal::Failed(why),
             ..
         } => Seen::Failed(why),
     }

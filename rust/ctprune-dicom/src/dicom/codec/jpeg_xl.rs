@@ -34,6 +34,7 @@ impl Image {
             components: self.0.pixel_format().channels() as u32,
             precision: self.0.image_header().metadata.bit_depth.bits_per_sample(),
             signed: false,
+            is_progressive: false,
         }
     }
 

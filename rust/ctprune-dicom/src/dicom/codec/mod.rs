@@ -17,6 +17,7 @@ use super::memory::AlignedBytes;
 use super::stored::Sample;
 use super::transfer_syntax::Compression;
 use crate::contain::contained;
+use crate::slice::Refusal;
 
 /// What the data set announces about a frame.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +55,7 @@ pub(crate) fn decode(
     frame: &[u8],
     expected: &Expected,
     target: &mut AlignedBytes,
-) -> Result<Sample, String> {
+) -> Result<Sample, Refusal> {
     contained(|| match compression {
         Compression::Rle => decode_rle(frame, expected, target),
         Compression::Jpeg => decode_jpeg(frame, expected, target),
@@ -67,7 +68,7 @@ pub(crate) fn decode(
     })
 }
 
-fn decode_rle(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, String> {
+fn decode_rle(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, Refusal> {
     let (pixels, size) = (expected.pixels(), expected.sample.bytes());
     let memory = target.take(pixels * size + rle::scratch_bytes(pixels, size));
     let (target, scratch) = memory.split_at_mut(pixels * size);
@@ -75,14 +76,20 @@ fn decode_rle(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> R
     Ok(expected.sample)
 }
 
-fn decode_jpeg(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, String> {
+fn decode_jpeg(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, Refusal> {
     let stream = stream::jpeg(frame).ok_or("a JPEG stream was expected, no frame header was found")?;
-    let stream = stream.checked("JPEG", expected.rows, expected.columns)?;
+    let stream = stream.checked("JPEG", expected)?;
     let size = stream.sample_bytes();
     match jpeg::decode(frame, target.take(expected.pixels() * size))? {
         jpeg::Outcome::Lossless => return Ok(expected.signed_at_stored(size)),
         jpeg::Outcome::Lossy => {}
-        jpeg::Outcome::OtherProcess => decode_foreign(Foreign::Jpeg, frame, expected, size, target)?,
+        jpeg::Outcome::OtherProcess if stream.is_progressive => {
+            decode_foreign(Foreign::Jpeg, frame, expected, size, target)?;
+        }
+        jpeg::Outcome::OtherProcess => {
+            let reason = "JPEG of a hierarchical process, or with arithmetic coding";
+            return Err(Refusal::Unsupported(reason.into()));
+        }
     }
     // Lossy samples can exceed Bits Stored a little: to drop their highest bit would make white black.
     match expected.signed() {
@@ -91,9 +98,9 @@ fn decode_jpeg(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> 
     }
 }
 
-fn decode_jpeg_ls(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, String> {
+fn decode_jpeg_ls(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, Refusal> {
     let stream = stream::jpeg(frame).ok_or("a JPEG-LS stream was expected, no frame header was found")?;
-    let stream = stream.checked("JPEG-LS", expected.rows, expected.columns)?;
+    let stream = stream.checked("JPEG-LS", expected)?;
     let size = stream.sample_bytes();
     jpeg_ls::decode(
         frame,
@@ -110,10 +117,10 @@ fn decode_jpeg_ls(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) 
     Ok(Sample::low_bits(size, bits, expected.signed()))
 }
 
-fn decode_jpeg_2000(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, String> {
+fn decode_jpeg_2000(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, Refusal> {
     let frame = stream::jpeg2000_codestream(frame).unwrap_or_default();
     let stream = stream::jpeg2000(frame).ok_or("a JPEG 2000 stream was expected, no size was found")?;
-    let stream = stream.checked("JPEG 2000", expected.rows, expected.columns)?;
+    let stream = stream.checked("JPEG 2000", expected)?;
     let size = stream.sample_bytes();
     let shape = (expected.rows as usize, expected.columns as usize);
     // Whatever is wrong with the stream, OpenJPEG has the last word: it decodes a little more, and it puts up
@@ -130,11 +137,9 @@ fn decode_jpeg_2000(frame: &[u8], expected: &Expected, target: &mut AlignedBytes
     Ok(Sample::low_bits(size, bits, expected.signed()))
 }
 
-fn decode_jpeg_xl(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, String> {
+fn decode_jpeg_xl(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, Refusal> {
     let image = jpeg_xl::Image::read(frame, expected.pixels())?;
-    let stream = image
-        .stream()
-        .checked("JPEG XL", expected.rows, expected.columns)?;
+    let stream = image.stream().checked("JPEG XL", expected)?;
     let size = stream.sample_bytes();
     image.decode(target.take(expected.pixels() * size))?;
     Ok(expected.signed_at_stored(size))

@@ -1,5 +1,9 @@
 //! What a compressed stream says of itself, read before a foreign codec sees it.
 
+use super::Expected;
+use crate::dicom::stored::Sample;
+use crate::slice::Refusal;
+
 /// Size and sample format declared by a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stream {
@@ -10,28 +14,36 @@ pub(crate) struct Stream {
     pub precision: u32,
     /// Samples are signed; only JPEG 2000 can say so.
     pub signed: bool,
+    /// JPEG of the progressive process.
+    pub is_progressive: bool,
 }
 
 impl Stream {
     /// The stream itself, if it holds one component of the announced size and of 16 bits or less.
-    pub fn checked(self, name: &str, rows: u32, columns: u32) -> Result<Self, String> {
+    pub fn checked(self, name: &str, expected: &Expected) -> Result<Self, Refusal> {
+        let (rows, columns) = (expected.rows, expected.columns);
         if (self.rows, self.columns) != (rows, columns) {
-            return Err(format!(
+            return Err(Refusal::Failed(format!(
                 "the {name} stream should be {rows} × {columns} pixels, it is {} × {}",
                 self.rows, self.columns
-            ));
+            )));
         }
         if self.components != 1 {
-            return Err(format!(
+            return Err(Refusal::Failed(format!(
                 "the {name} stream should have one component, it has {}",
                 self.components
-            ));
+            )));
         }
         if !(1..=16).contains(&self.precision) {
-            return Err(format!(
+            let reason = format!(
                 "the {name} stream should have 1 to 16 bits, it has {}",
                 self.precision
-            ));
+            );
+            // As many as the data set announces: the stream is right, and beyond what is decoded here.
+            return Err(match expected.sample {
+                Sample::Integer { stored, .. } if stored == self.precision => Refusal::Unsupported(reason),
+                _ => Refusal::Failed(reason),
+            });
         }
         Ok(self)
     }
@@ -69,6 +81,7 @@ pub(crate) fn jpeg(bytes: &[u8]) -> Option<Stream> {
                     columns: u16_at(bytes, at + 7)?,
                     components: u32::from(*bytes.get(at + 9)?),
                     signed: false,
+                    is_progressive: marker == 0xC2,
                 });
             }
             _ => at += 2 + u16_at(bytes, at + 2)? as usize,
@@ -105,6 +118,7 @@ pub(crate) fn jpeg2000(codestream: &[u8]) -> Option<Stream> {
         components,
         precision,
         signed: depth & 0x80 != 0,
+        is_progressive: false,
     })
 }
 
@@ -121,6 +135,7 @@ mod tests {
             components: 1,
             precision: 12,
             signed: false,
+            is_progressive: false,
         };
         assert_eq!(jpeg(bytes), Some(stream));
         assert_eq!(jpeg(&bytes[..16]), None);
@@ -140,6 +155,7 @@ mod tests {
             components: 1,
             precision: 12,
             signed: true,
+            is_progressive: false,
         };
         assert_eq!(jpeg2000(&bytes), Some(stream));
         assert_eq!(jpeg2000(&bytes[..bytes.len() - 1]), None);
@@ -153,24 +169,33 @@ mod tests {
             components: 1,
             precision: 12,
             signed: false,
+            is_progressive: false,
         };
-        assert_eq!(stream.checked("JPEG-LS", 3, 5), Ok(stream));
-        assert!(stream.checked("JPEG-LS", 5, 3).is_err());
+        let expected = |rows, columns, stored| Expected {
+            rows,
+            columns,
+            sample: Sample::low_bits(4, stored, false),
+        };
+        assert_eq!(stream.checked("JPEG-LS", &expected(3, 5, 12)), Ok(stream));
+        assert!(stream.checked("JPEG-LS", &expected(5, 3, 12)).is_err());
         assert!(
             Stream {
                 components: 3,
                 ..stream
             }
-            .checked("JPEG-LS", 3, 5)
+            .checked("JPEG-LS", &expected(3, 5, 12))
             .is_err()
         );
+        let wide = Stream {
+            precision: 24,
+            ..stream
+        };
+        let broken = wide.checked("JPEG 2000", &expected(3, 5, 12));
+        assert!(matches!(broken, Err(Refusal::Failed(_))), "{broken:?}");
+        let unsupported = wide.checked("JPEG 2000", &expected(3, 5, 24));
         assert!(
-            Stream {
-                precision: 24,
-                ..stream
-            }
-            .checked("JPEG-LS", 3, 5)
-            .is_err()
+            matches!(unsupported, Err(Refusal::Unsupported(_))),
+            "{unsupported:?}"
         );
     }
 }

@@ -6,10 +6,16 @@
 mod scan;
 
 use crate::jpeg_ls::parameters::{Parameters, Preset};
+use crate::slice::Refusal;
 
 /// Decodes a stream of `rows × columns` samples of `precision` bits into `target`: samples of one byte up to 8
 /// bits, else of two in this machine's byte order.
-pub(crate) fn decode(stream: &[u8], columns: usize, precision: u32, target: &mut [u8]) -> Result<(), String> {
+pub(crate) fn decode(
+    stream: &[u8],
+    columns: usize,
+    precision: u32,
+    target: &mut [u8],
+) -> Result<(), Refusal> {
     let (parameters, coded) = read_header(stream, precision)?;
     let size = if precision <= 8 { 1 } else { 2 };
     scan::decode(&parameters, coded, columns, |row, samples| {
@@ -25,11 +31,12 @@ pub(crate) fn decode(stream: &[u8], columns: usize, precision: u32, target: &mut
                 .for_each(|(out, &sample)| *out = (sample as u16).to_ne_bytes());
         }
         (row + 1) * columns * size < target.len()
-    })
+    })?;
+    Ok(())
 }
 
 /// Reads the segments up to the scan header; returns the coding parameters and the entropy-coded data.
-fn read_header(stream: &[u8], precision: u32) -> Result<(Parameters, &[u8]), String> {
+fn read_header(stream: &[u8], precision: u32) -> Result<(Parameters, &[u8]), Refusal> {
     let early = || String::from("the JPEG-LS stream ends inside its header");
     let mut preset = Preset::default();
     let mut at = 2;
@@ -51,7 +58,7 @@ fn read_header(stream: &[u8], precision: u32) -> Result<(Parameters, &[u8]), Str
                 match marker {
                     0xF8 => preset.read(body),
                     0xDD if body.iter().any(|&b| b != 0) => {
-                        return Err("JPEG-LS with restart intervals cannot be decoded".into());
+                        return Err(Refusal::Unsupported("JPEG-LS with restart intervals".into()));
                     }
                     0xDA => {
                         return Ok((
@@ -64,20 +71,21 @@ fn read_header(stream: &[u8], precision: u32) -> Result<(Parameters, &[u8]), Str
                 at = end;
             }
             _ => {
-                return Err(format!(
-                    "a JPEG-LS marker was expected, {first:02X}{marker:02X} was found"
-                ));
+                let reason = format!("a JPEG-LS marker was expected, {first:02X}{marker:02X} was found");
+                return Err(Refusal::Failed(reason));
             }
         }
     }
 }
 
 /// The scan header (C.2.3) of one component: the NEAR parameter.
-fn scan_near(body: &[u8]) -> Result<u32, String> {
+fn scan_near(body: &[u8]) -> Result<u32, Refusal> {
     match *body {
         [1, _, 0, near, _, 0] => Ok(u32::from(near)),
-        [1, _, 0, _, _, transform] => Err(format!("a point transform of 0 was expected, it is {transform}")),
-        [1, _, table, ..] => Err(format!("JPEG-LS with mapping table {table} cannot be decoded")),
+        [1, _, 0, _, _, transform] => Err(Refusal::Failed(format!(
+            "a point transform of 0 was expected, it is {transform}"
+        ))),
+        [1, _, _, ..] => Err(Refusal::Unsupported("JPEG-LS with a mapping table".into())),
         _ => Err("a JPEG-LS scan of one component was expected".into()),
     }
 }

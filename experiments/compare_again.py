@@ -1,0 +1,99 @@
+"""Compare the collected results of an experiment once more, from their raw predictions.
+
+    python experiments/compare_again.py experiments/covid.yaml experiments/results/covid
+
+The models are those of the collection's `experiment.json`, contrasts and margin those of the experiment's file;
+the pages in `comparison/` are written anew. Nothing is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ctprune.comparison.comparison import Comparison, compare_results
+from ctprune.comparison.result import load_result, merge_pretrainings
+from ctprune.experiment.contrasts import SEPARATOR, resolve_contrasts
+from ctprune.experiment.file import ExperimentFile
+from ctprune.experiment.outcome import write_outcome
+
+
+def compare_again(file: Path, collection: Path) -> dict[str, Comparison]:
+    """Write `comparison/` of a collection anew; what it says, by task."""
+    content = yaml.safe_load(file.read_text("utf-8"))
+    plan = json.loads((collection / "experiment.json").read_text("utf-8"))
+    options = dict(content.get("comparison") or {})
+    comparisons = {}
+    here = Path.cwd()
+    # Folders are named as in the collection, wherever that is.
+    os.chdir(collection)
+    try:
+        for task, models in _models(plan["steps"], list(content["tasks"])).items():
+            chosen = options | {"contrasts": resolve_contrasts(options["contrasts"], list(models))}
+            results = [
+                merge_pretrainings([load_result(folder, name=name) for folder in folders])
+                for name, folders in models.items()
+            ]
+            comparisons[task] = compare_results(results, **chosen)
+    finally:
+        os.chdir(here)
+    before = json.loads((collection / "comparison" / "comparison.json").read_text("utf-8"))
+    write_outcome(_experiment(content), comparisons, before["steps"], collection / "comparison")
+    return comparisons
+
+
+def _models(steps: list[dict[str, Any]], tasks: list[str]) -> dict[str, dict[str, list[str]]]:
+    """For each task and model the folders of its fine-tunings, one for each pre-training."""
+    by_folder = {step["folder"]: step for step in steps}
+    several = sum(step["kind"] == "reduce" for step in steps) > 1
+    found: dict[str, dict[str, list[str]]] = {task: {} for task in tasks}
+    for step in steps:
+        if step["kind"] != "finetune":
+            continue
+        task = next(task for task in tasks if step["name"].startswith(f"{task}-"))
+        name = step["name"].removeprefix(f"{task}-")
+        if step["needs"]:
+            pretraining = by_folder[step["needs"][0]]
+            reduction = by_folder[pretraining["needs"][0]]["name"]
+            way = pretraining["name"].removeprefix(f"{reduction}-").rpartition("-seed")[0]
+            name = f"{reduction}{SEPARATOR}{way}" if several else way
+        found[task].setdefault(name, []).append(step["folder"])
+    return found
+
+
+def _experiment(content: Mapping[str, Any]) -> ExperimentFile:
+    """As much of it as the page shows."""
+    return ExperimentFile(
+        name=content["name"],
+        description=content.get("description", "").strip(),
+        sources={},
+        reductions={},
+        pretrainings={},
+        baselines={},
+        tasks={},
+        pretraining_seeds=(),
+        finetuning_seeds=(),
+        comparison={},
+    )
+
+
+def main() -> None:
+    """Read the command line and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="the experiment's file")
+    parser.add_argument("collection", type=Path, help="folder that collect_results.py wrote")
+    given = parser.parse_args()
+    for task, comparison in compare_again(given.file, given.collection).items():
+        print(task)
+        for pair in comparison.pairs:
+            print(f"  {pair.sentence}")
+
+
+if __name__ == "__main__":
+    main()

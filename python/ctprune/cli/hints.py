@@ -1,0 +1,136 @@
+"""What `ctprune reduce` says beside its table: what was found that the user may not expect, and what to try."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from ctprune.derived import REPORT_NAME
+from ctprune.globs import EXCLUDED
+
+if TYPE_CHECKING:
+    from ctprune.findings import Findings
+
+#: How far from the fraction asked for, relative to it, goes without a word: thresholds are steps.
+_CLOSE_ENOUGH = 0.1
+
+#: By method: the strictest threshold, what it drops nevertheless, and the loosest that `--keep` tries.
+_ENDS = {
+    "hash": (0, "slices with equal fingerprints, which a larger --hash-size can tell apart", None),
+    "ssim": (1, "slices with equal pixels", 0),
+    "mi": (2, "slices that determine each other", 1),
+    "deep": (1, "slices with equal embeddings", 0),
+}
+
+
+def hints(summary: dict[str, Any], findings: Findings, *, removed: Sequence[Path] = ()) -> list[str]:
+    """Sentences about a run that has slices."""
+    return [
+        *_counted(summary),
+        *_failed(summary, findings),
+        *_labels(findings),
+        *_exclusions(summary),
+        *_keep(summary),
+        *_headers(summary),
+        *map(_removed, removed),
+    ]
+
+
+def _counted(summary: dict[str, Any]) -> list[str]:
+    parts = (
+        ("kept without an embedding", "slices", summary.get("embeddings", {}).get("not_embedded_so_kept", {})),
+        ("kept without comparing", "slices", summary.get("comparisons", {}).get("not_compared_so_kept", {})),
+        ("not exported", "kept slices", summary.get("exported", {}).get("left_out", {})),
+    )
+    return [
+        f"{what}: {count:,} {unit}: {reason}" for what, unit, counts in parts for reason, count in counts.items()
+    ]
+
+
+def _failed(summary: dict[str, Any], findings: Findings) -> list[str]:
+    """The first files that could not be read: the table has only reasons."""
+    count = sum(summary["failed"].values())
+    if not count:
+        return []
+    from ctprune.reasons import shown_reason
+
+    named = [f"{path}: {shown_reason(reason)}" for path, reason in findings.failed]
+    if count > len(named):
+        named.append(f"… and {count - len(named):,} more: rows of status 'failed' in the manifest")
+    return [f"not read: {sentence}" for sentence in named]
+
+
+def _headers(summary: dict[str, Any]) -> list[str]:
+    """Numbers as names look anonymous, and are not."""
+    exported = summary.get("exported", {})
+    if exported.get("mode") not in ("copy", "link") or not exported["written"]:
+        return []
+    return [
+        f"{exported['folder']} is not anonymous: the files have numbers for names, but keep every header, "
+        "patients' names and IDs included; --export png has pixels only"
+    ]
+
+
+def _removed(file: Path) -> str:
+    command = "report" if file.name == REPORT_NAME else "sweep"
+    return (
+        f"{file} described the run before this one and is removed: 'ctprune {command} {file.parent}' makes it new"
+    )
+
+
+def _labels(findings: Findings) -> list[str]:
+    """Masks that were read as volumes, as in folders for nnU-Net."""
+    found = findings.label_volumes()
+    if not found:
+        return []
+    high = max(volume.high for volume in found)
+    looks, was = (
+        ("1 NIfTI volume looks like a label mask", "was")
+        if len(found) == 1
+        else (f"{len(found):,} NIfTI volumes look like label masks", "were")
+    )
+    first = PurePosixPath(found[0].path)
+    glob = shlex.quote(f"{first.parent}/*" if first.parent.name else first.name)
+    return [
+        f"{looks} (values from 0 to {high}) but {was} read as slices; the first is {first}: leave such files out "
+        f"with --exclude {glob}"
+    ]
+
+
+def _exclusions(summary: dict[str, Any]) -> list[str]:
+    """Patterns that were of no use, such as misspelled ones."""
+    return [
+        f"--exclude {glob}: no file matches, or only such as a pattern before it excludes"
+        for glob in summary["config"]["exclude"]
+        if f"{EXCLUDED}{glob}" not in summary["skipped"]
+    ]
+
+
+def _keep(summary: dict[str, Any]) -> list[str]:
+    """Where `--keep` could not come near, and why."""
+    config, slices, kept = summary["config"], summary["slices"], summary["kept"]
+    wanted = config["keep"]
+    if wanted is None or config["method"] == "random" or not slices:
+        return []
+    if abs(kept / slices - wanted) <= _CLOSE_ENOUGH * wanted:
+        return []
+    why = _why(summary, is_too_few=kept < wanted * slices)
+    return [
+        f"--keep {wanted:g}: the nearest that can be reached is {kept / slices:.1%}, at threshold "
+        f"{summary['threshold']:.6g}: {why}"
+    ]
+
+
+def _why(summary: dict[str, Any], *, is_too_few: bool) -> str:
+    config, threshold = summary["config"], summary["threshold"]
+    strictest, dropped, loosest = _ENDS[config["method"]]
+    if is_too_few and threshold == strictest:
+        return f"even this one, the strictest, drops {dropped}; --method all keeps every slice"
+    if not is_too_few and config["scope"] == "volume" and summary["kept"] == summary["volumes"]:
+        wider = "" if config["method"] in ("ssim", "mi") else "; --scope dataset compares across volumes"
+        return f"each of the {summary['volumes']:,} volumes keeps at least one slice{wider}"
+    if not is_too_few and threshold == loosest:
+        return "this is the loosest that is tried"
+    return "the next thresholds keep a fraction that is farther away"

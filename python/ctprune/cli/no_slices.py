@@ -1,0 +1,99 @@
+"""Why a run found no slice at all, and what to try."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctprune.modalities import IMAGING
+
+if TYPE_CHECKING:
+    from ctprune.findings import Findings
+
+#: How files of archives begin, and where.
+_ARCHIVES = (
+    ("a zip archive", 0, b"PK\x03\x04"),
+    ("a gzip archive", 0, b"\x1f\x8b"),
+    ("a bzip2 archive", 0, b"BZh"),
+    ("an xz archive", 0, b"\xfd7zXZ\x00"),
+    ("a 7z archive", 0, b"7z\xbc\xaf\x27\x1c"),
+    ("a rar archive", 0, b"Rar!\x1a\x07"),
+    ("a tar archive", 257, b"ustar"),
+)
+
+#: Reasons that are named; all are in the table.
+_REASONS = 3
+
+
+def why_no_slices(summary: dict[str, Any], findings: Findings) -> str:
+    """One sentence: what is there instead, and what to try."""
+    sources = [sentence for source in map(Path, summary["sources"]) for sentence in _of_source(source)]
+    skipped = summary["skipped"]
+    found = [*sources, *_archives(findings, sources), *_indices(skipped), *_modalities(skipped), *_failed(summary)]
+    if not found:
+        reasons = list(skipped.items())[:_REASONS]
+        found = [f"{_files(count)}: {reason}" for reason, count in reasons]
+        found.append("'ctprune info FILE' says what ctprune sees in one file")
+    return f"no slice was found: {'; '.join(found)}"
+
+
+def _of_source(source: Path) -> list[str]:
+    if source.is_dir():
+        if not any(file.is_file() for file in source.rglob("*")):
+            return [f"{source}: no file is there"]
+        if (source / "manifest.parquet").is_file() and (source / "summary.json").is_file():
+            return [f"{source} is the folder of a run: name the folder of the images"]
+        return []
+    kind = _archive(source)
+    return [f"{source} is {kind}: unpack it, and name the folder"] if kind else []
+
+
+def _archives(findings: Findings, sources: list[str]) -> list[str]:
+    """The first archive among the files, where no source is one itself."""
+    if sources:
+        return []
+    for source, path in findings.unknown:
+        kind = _archive(Path(source, path))
+        if kind:
+            return [f"{Path(source, path)} is {kind}: unpack it, and name the folder"]
+    return []
+
+
+def _archive(file: Path) -> str | None:
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(512)
+    except OSError:
+        return None
+    return next((kind for kind, place, mark in _ARCHIVES if head[place:].startswith(mark)), None)
+
+
+def _indices(skipped: dict[str, int]) -> list[str]:
+    count = skipped.get("DICOMDIR", 0)
+    is_index = "is a DICOMDIR, an index" if count == 1 else "are DICOMDIRs, indices"
+    return [f"{_files(count)} {is_index} of other files: name the folder that holds those"] if count else []
+
+
+def _modalities(skipped: dict[str, int]) -> list[str]:
+    pattern = re.compile(r"modality (.+)")
+    found = {match[1]: count for reason, count in skipped.items() if (match := pattern.fullmatch(reason))}
+    sentences = []
+    for modality, count in list(found.items())[:_REASONS]:
+        has = "has" if count == 1 else "have"
+        if modality == "missing":
+            sentences.append(f"{_files(count)} {has} no modality: add --modality any")
+        elif modality in IMAGING:
+            sentences.append(f"{_files(count)} {has} modality {modality}: add --modality {modality}")
+        else:
+            sentences.append(f"{_files(count)} {has} modality {modality}, which is not read as slices")
+    return sentences
+
+
+def _failed(summary: dict[str, Any]) -> list[str]:
+    count = sum(summary["failed"].values())
+    return [f"{_files(count)} could not be read"] if count else []
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"

@@ -1,0 +1,94 @@
+"""What weakens a comparison, in sentences to read before quoting it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ctprune.comparison.result import Result, fine_tuning_of
+from ctprune.comparison.verdict import LEAST_PRETRAININGS
+from ctprune.evaluation.measured import Measured
+from ctprune.evaluation.metrics import undefined_because
+
+
+def notes_on(results: Sequence[Result], found: Measured, *, explored: int) -> list[str]:
+    """All that apply, the gravest first.
+
+    Args:
+        results: What was compared.
+        found: What was measured.
+        explored: How many pairs were compared because all were; 0 where they were planned.
+    """
+    first = results[0]
+    notes = undefined_because(first.labels, first.classes)
+    if found.no_interval is not None:
+        notes.append(f"{found.no_interval}, and nothing tested.")
+    if found.unit == "image":
+        notes.append(
+            "Patients are not known: images were taken as independent, so where a patient has several images the "
+            "intervals are too narrow."
+        )
+    notes += [*_on_trainings(results, found), *_on_options(results, found)]
+    if explored > 1:
+        notes.append(
+            f"All {explored} pairs were compared, which is for exploring: fewer comparisons, planned beforehand "
+            "(contrasts), show smaller differences."
+        )
+    return notes
+
+
+def _on_trainings(results: Sequence[Result], found: Measured) -> list[str]:
+    notes = []
+    single = [
+        result.name for result, levels in zip(results, found.levels, strict=True) if levels.pretrainings == 1
+    ]
+    if single:
+        notes.append(
+            f"One backbone only for {', '.join(single)}: what is said holds for that backbone and not for the way "
+            "it was pre-trained, of which another seed gives another one. Results of "
+            f"{LEAST_PRETRAININGS} pre-trainings with different seeds speak of the way."
+        )
+    few = [
+        f"{result.name} ({levels.pretrainings}; {LEAST_PRETRAININGS - levels.pretrainings} more needed)"
+        for result, levels in zip(results, found.levels, strict=True)
+        if 1 < levels.pretrainings < LEAST_PRETRAININGS
+    ]
+    if few:
+        notes.append(
+            f"Fewer than {LEAST_PRETRAININGS} pre-trainings of {', '.join(few)}: intervals are wide, and neither "
+            "“better” nor “equivalent” is said."
+        )
+    same = [
+        result.name
+        for result, levels in zip(results, found.levels, strict=True)
+        if len(result.seeds) > sum(levels.finetunings)
+    ]
+    if same:
+        notes.append(f"Some trainings of {', '.join(same)} gave the same predictions: they count once.")
+    still = [result.name for result, levels in zip(results, found.levels, strict=True) if not levels.varies]
+    if still:
+        notes.append(
+            f"One training only for {', '.join(still)}: how much training varies is not known, and the noise is "
+            "larger than the intervals show."
+        )
+    return notes
+
+
+def _on_options(results: Sequence[Result], found: Measured) -> list[str]:
+    first, notes = results[0], []
+    if any(result.selection_split == result.split for result in results):
+        notes.append(
+            f"The split {first.split!r} also chose the epoch, before it was evaluated: all values are somewhat "
+            "too high, and a test set kept apart has the last word."
+        )
+    elif first.split != "test":
+        notes.append(
+            f"Measured on the split {first.split!r}, not on a test set: if you tuned on this split, these values "
+            "are optimistic."
+        )
+    if len({str(sorted(fine_tuning_of(result).items())) for result in results}) > 1:
+        notes.append("The results were not fine-tuned with the same options: a difference may come from those.")
+    if found.undefined:
+        notes.append(
+            f"In {found.undefined:,} of {found.resamples:,} resamples a class had no image: they were left out."
+        )
+    return notes

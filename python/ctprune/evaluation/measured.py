@@ -1,0 +1,207 @@
+"""Measures of several models on the same images, with what trainings and images make of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.evaluation.bootstrap import bootstrap
+from ctprune.evaluation.delong import auc_covariance, macro_auc_covariance
+from ctprune.evaluation.estimate import Estimate, difference_estimate, mean_estimate
+from ctprune.evaluation.levels import Levels, levels_of
+from ctprune.evaluation.metrics import METRICS
+from ctprune.evaluation.predictions import checked_labels, checked_probabilities, positive_class
+from ctprune.evaluation.units import no_interval_because, unit_of_images
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What `measure` finds.
+
+    Attributes:
+        levels: Of each model.
+        trainings: Of each model, by measure, the values of its trainings: (trainings,).
+        covariance: By measure, of all levels of all models over samples of images: (levels, levels).
+        worth: As how many equally large patients the rarest class counts.
+        resamples: Of the bootstrap.
+        undefined: How many of them had no value, because a class had no image.
+        unit: What was resampled: `image` or `patient`.
+        no_interval: Why there can be no interval; None where there can.
+    """
+
+    levels: tuple[Levels, ...]
+    trainings: tuple[dict[str, npt.NDArray[np.float64]], ...]
+    covariance: dict[str, npt.NDArray[np.float64]]
+    worth: float
+    resamples: int
+    undefined: int
+    unit: str
+    no_interval: str | None
+
+    def values(self, model: int, metric: str) -> npt.NDArray[np.float64]:
+        """Of each level: (levels,)."""
+        return self.levels[model].weights @ self.trainings[model][metric]
+
+    def mean(self, model: int, metric: str) -> Estimate:
+        """A model's measure."""
+        return self._known(
+            mean_estimate(
+                self.values(model, metric), self._block(metric, model, model), image_freedom=self.worth - 1
+            )
+        )
+
+    def difference(self, model: int, other: int, metric: str) -> Estimate:
+        """How much larger a model's measure is than the other's."""
+        return self._known(
+            difference_estimate(
+                self.values(model, metric),
+                self.values(other, metric),
+                self._block(metric, model, model),
+                self._block(metric, other, other),
+                self._block(metric, model, other),
+                image_freedom=self.worth - 1,
+            )
+        )
+
+    def interval(self, model: int, metric: str, alpha: float = 0.05) -> tuple[float, float]:
+        """A model's measure, within 0 … 1."""
+        return fraction_interval(self.mean(model, metric), self.worth, alpha)
+
+    def _known(self, found: Estimate) -> Estimate:
+        return Estimate(found.value, math.nan, math.nan) if self.no_interval else found
+
+    def _block(self, metric: str, model: int, other: int) -> npt.NDArray[np.float64]:
+        counts = [len(one.weights) for one in self.levels]
+        ends = np.cumsum([0, *counts])
+        rows, columns = slice(ends[model], ends[model + 1]), slice(ends[other], ends[other + 1])
+        return self.covariance[metric][rows, columns]
+
+
+def measure(
+    labels: npt.ArrayLike,
+    models: Sequence[npt.ArrayLike],
+    classes: Sequence[str],
+    *,
+    pretrainings: Sequence[Sequence[Hashable]],
+    patients: Sequence[str | None] | None = None,
+    positive: str | None = None,
+    resamples: int = 500,
+    seed: int = 0,
+) -> Measured:
+    """Take every measure of every model, with all that its interval needs.
+
+    What the images do to the AUC comes from DeLong's covariance (by patient from Obuchowski's), to the other
+    measures from a bootstrap.
+
+    Args:
+        labels: (images,), index of the class.
+        models: For each, (trainings, images, classes).
+        classes: Their names.
+        pretrainings: For each model what each of its trainings began with, as for `levels_of`.
+        patients: For each image its patient, None where not known.
+        positive: As for `classification_metrics`.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+
+    Raises:
+        EvaluationError: Labels, probabilities, pre-trainings or patients that do not fit each other.
+
+    >>> random = np.random.default_rng(0)
+    >>> labels, noise = np.arange(80) % 2, random.normal(size=(2, 80))
+    >>> share = 1 / (1 + np.exp(-2 * labels - noise - 0.5 * random.normal(size=(2, 80))))
+    >>> models = [np.stack([1 - one, one], axis=1)[None] for one in share]
+    >>> found = measure(labels, models, ["healthy", "ill"], pretrainings=[["a"], ["b"]])
+    >>> low, high = found.interval(0, "auc")
+    >>> low < found.mean(0, "auc").value < high
+    True
+    """
+    label = checked_labels(labels, classes)
+    checked = [checked_probabilities(model, len(label), classes) for model in models]
+    levels = tuple(levels_of(one, of_one) for one, of_one in zip(checked, pretrainings, strict=True))
+    together = np.concatenate(checked)
+    found = bootstrap(
+        label, together, classes, patients=patients, positive=positive, resamples=resamples, seed=seed
+    )
+    averages = _block_diagonal([one.weights for one in levels])
+    covariance = {name: averages @ found.covariance(name) @ averages.T for name in METRICS}
+    covariance["auc"] = averages @ _auc_covariance(label, together, classes, positive, patients) @ averages.T
+    ends = np.cumsum([0, *(len(one) for one in checked)])
+    return Measured(
+        levels=levels,
+        trainings=tuple(
+            {name: found.values[name][start:end] for name in METRICS} for start, end in itertools.pairwise(ends)
+        ),
+        covariance=covariance,
+        worth=worth_of(label, unit_of_images(patients, len(label))),
+        resamples=resamples,
+        undefined=found.undefined,
+        unit=found.unit,
+        no_interval=no_interval_because(label, classes, patients=patients),
+    )
+
+
+def worth_of(label: npt.NDArray[np.int64], unit: npt.NDArray[np.int64]) -> float:
+    """As how many equally large patients those of the rarest class count: (Σ n)² / Σ n² of their images n.
+
+    One patient with half of the images makes an interval as unsure as four patients would.
+
+    >>> worth_of(np.zeros(6, int), np.array([0, 0, 1, 1, 2, 2]))
+    3.0
+    >>> worth_of(np.zeros(4, int), np.array([0, 0, 0, 1]))
+    1.6
+    """
+    sizes = [np.bincount(unit[label == c]) for c in np.unique(label)]
+    return float(min(size.sum() ** 2 / (size**2).sum() for size in sizes))
+
+
+def fraction_interval(found: Estimate, worth: float, alpha: float = 0.05) -> tuple[float, float]:
+    """The interval of a measure within 0 … 1, taken on its log-odds, so that it never leaves them.
+
+    All right (or all wrong) has no spread to go by. Then the other end is where so many independent patients are
+    still all right with a chance of alpha / 2; for the AUC these are disjoint pairs of patients.
+
+    >>> low, high = fraction_interval(Estimate(0.9, 0.05, math.inf), 30)
+    >>> round(low, 3), round(high, 3)
+    (0.752, 0.964)
+    >>> low, high = fraction_interval(Estimate(1.0, 0.0, math.inf), 30)
+    >>> round(low, 3), high
+    (0.884, 1.0)
+    """
+    if math.isnan(found.value) or math.isnan(found.error):
+        return math.nan, math.nan
+    if not 0 < found.value < 1:
+        reach = (alpha / 2) ** (1 / worth)
+        return (reach, 1.0) if found.value >= 1 else (0.0, 1 - reach)
+    # The derivative of the log-odds is 1 / (x (1 − x)).
+    odds = math.log(found.value / (1 - found.value))
+    error = found.error / (found.value * (1 - found.value))
+    ends = Estimate(odds, error, found.freedom).interval(alpha)
+    low, high = (1 / (1 + math.exp(-min(max(end, -700.0), 700.0))) for end in ends)
+    return low, high
+
+
+def _auc_covariance(
+    label: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.float64],
+    classes: Sequence[str],
+    positive: str | None,
+    patients: Sequence[str | None] | None,
+) -> npt.NDArray[np.float64]:
+    which = positive_class(classes, positive)
+    if which is None or len(np.unique(label)) < 2:
+        return macro_auc_covariance(label, probabilities, patients=patients)
+    return auc_covariance(label == which, probabilities[:, :, which], patients=patients)[1]
+
+
+def _block_diagonal(blocks: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    found = np.zeros((sum(len(one) for one in blocks), sum(one.shape[1] for one in blocks)))
+    row = column = 0
+    for one in blocks:
+        found[row : row + len(one), column : column + one.shape[1]] = one
+        row, column = row + len(one), column + one.shape[1]
+    return found

@@ -1,0 +1,196 @@
+"""How a picture that is not square becomes one: all of it between margins, all of it squeezed, or its middle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ctprune import _core
+from ctprune.squares import path_of, read_squares
+
+#: What a row needs besides `ctprune.squares.WHERE`.
+SHAPE = ("rows", "columns")
+
+#: Values that are grey already stay so on this range of units.
+_GREY = "hu:0,255"
+
+#: Slices of one file that are in memory at a time.
+_AT_A_TIME = 32
+
+_Grey = npt.NDArray[np.uint8]
+
+
+def read_fitted(
+    lines: list[dict[str, Any]],
+    out: _Grey,
+    reading: dict[str, Any],
+    *,
+    fit: str,
+    threads: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[str]:
+    """Read slices into `out`, uint8 of shape (n, side, side): grey.
+
+    Args:
+        lines: Rows of the manifest with the columns `ctprune.squares.WHERE` and `SHAPE`.
+        out: Filled in the order of `lines`; undefined where a slice cannot be read.
+        reading: How slices are read: `intensity`, `modality`, `max_slice_mb`.
+        fit: One of `ctprune.finetuning.config.FITS`.
+        threads: Number of threads, 0 for one per core.
+        progress: Called with the number of slices done.
+
+    Returns:
+        For each "", or what is wrong with the slice.
+    """
+    side = out.shape[1]
+    places: dict[bool, list[int]] = {True: [], False: []}
+    for place, line in enumerate(lines):
+        places[_is_square_already(line, fit, side)].append(place)
+    direct, others = places[True], places[False]
+    reasons = [""] * len(lines)
+    if direct:
+        # Without a copy where all of them are.
+        squares = out if not others else np.empty((len(direct), side, side), np.uint8)
+        outcomes = read_squares([lines[p] for p in direct], squares, reading, threads=threads, progress=progress)
+        for place, (*_, reason) in zip(direct, outcomes, strict=True):
+            reasons[place] = reason
+        if others:
+            out[direct] = squares
+    done = len(direct)
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        parts = list(_parts(lines, others))
+        for part, found in zip(parts, pool.map(lambda part: _pictures(part, lines, reading), parts), strict=True):
+            for place, picture in zip(part, found, strict=True):
+                if isinstance(picture, str):
+                    reasons[place] = picture
+                else:
+                    fit_grey(picture, out[place], fit)
+            done += len(part)
+            progress(done)
+    return reasons
+
+
+def fit_grey(picture: _Grey, out: _Grey, fit: str) -> None:
+    """Bring a grey picture, (rows, cols), into the square `out`, (side, side).
+
+    `pad` and `squeeze` cut nothing off: the first fills margins with the picture's darkest value, the second
+    changes its shape. `crop` cuts off both ends of the longer side. `pad` and `crop` resample with Pillow's
+    Lanczos filter, `squeeze` takes the mean of the pixels that a new one covers, as the reference does (`area` of
+    torch's interpolation).
+
+    >>> square = np.empty((2, 2), np.uint8)
+    >>> fit_grey(np.array([[0, 10, 20, 30]], np.uint8), square, "squeeze")
+    >>> square.tolist()
+    [[5, 25], [5, 25]]
+    """
+    if fit == "squeeze":
+        out[:] = _mean_of_areas(_mean_of_areas(picture.astype(np.float64), len(out)).T, len(out)).T.round()
+    else:
+        square = np.ascontiguousarray(picture) if fit == "crop" else _padded(picture)
+        _core.pack_decoded(square, 1.0, 0.0, out[None], _GREY)
+
+
+def _is_square_already(line: dict[str, Any], fit: str, side: int) -> bool:
+    """Whether the reader's own square, which crops the longer side, is what is wanted."""
+    if fit == "squeeze":
+        return bool(line["rows"] == line["columns"] == side)
+    return fit == "crop" or bool(line["rows"] == line["columns"])
+
+
+def _parts(lines: list[dict[str, Any]], places: list[int]) -> Iterator[list[int]]:
+    """Places of slices of one file and shape, some at a time: a file of many slices is not opened for each."""
+    together: dict[tuple[str, str, int, int], list[int]] = {}
+    for place in places:
+        line = lines[place]
+        key = (path_of(line), line["reader"], line["rows"], line["columns"])
+        together.setdefault(key, []).append(place)
+    for found in together.values():
+        yield from (found[start : start + _AT_A_TIME] for start in range(0, len(found), _AT_A_TIME))
+
+
+def _pictures(places: list[int], lines: list[dict[str, Any]], reading: dict[str, Any]) -> list[_Grey | str]:
+    """Grey of slices of one file in full size, or what is wrong with each."""
+    mine = [lines[place] for place in places]
+    try:
+        return _read(mine, reading)
+    except ValueError as error:
+        if len(mine) == 1:
+            return [str(error).removeprefix(f"{path_of(mine[0])}: ")]
+        return [picture for line in mine for picture in _pictures([0], [line], reading)]
+
+
+def _read(lines: list[dict[str, Any]], reading: dict[str, Any]) -> list[_Grey | str]:
+    first = lines[0]
+    if first["reader"] == "pydicom":
+        return [_read_with_pydicom(line, reading) for line in lines]
+    slices = [(path_of(line), line["frame"]) for line in lines]
+    limits = {"modality": reading["modality"], "max_slice_mb": reading["max_slice_mb"]}
+    values = _core.read_hu(slices, first["rows"], first["columns"], **limits)
+    if first["reader"] == "image" and not _is_deep(path_of(first), values):
+        return list(values.astype(np.uint8))
+    return [_grey_of(one, 1.0, 0.0, reading["intensity"]) for one in values]
+
+
+def _is_deep(path: str, values: npt.NDArray[np.float32]) -> bool:
+    """Whether a picture has more than 8 bits of grey, so that its values are taken as Hounsfield units."""
+    if values.min() < 0 or values.max() > 255:
+        return True
+    try:
+        with Image.open(path) as opened:
+            return opened.mode.startswith(("I", "F"))
+    except Image.DecompressionBombError:
+        # The reader has its own limit, which the picture has passed.
+        return False
+
+
+def _read_with_pydicom(line: dict[str, Any], reading: dict[str, Any]) -> _Grey | str:
+    from ctprune.pydicom_reader import PydicomRefusal, read_slice
+
+    try:
+        pixels, slope, intercept = read_slice(
+            path_of(line), line["frame"], modality=reading["modality"], max_slice_mb=reading["max_slice_mb"]
+        )
+    except PydicomRefusal as refusal:
+        return str(refusal)
+    return _grey_of(pixels, slope, intercept, reading["intensity"])
+
+
+def _grey_of(values: npt.NDArray[Any], slope: float, intercept: float, intensity: str) -> _Grey | str:
+    """The grey that the reader makes of it, in full size: in a square of the larger side nothing is resampled."""
+    square = _padded(values)
+    grey = np.empty((1, *square.shape), np.uint8)
+    reason = _core.pack_decoded(square, slope, intercept, grey, intensity)[2]
+    top, left = _margins(values.shape)
+    return reason or grey[0, top : top + values.shape[0], left : left + values.shape[1]]
+
+
+def _padded(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """In the middle of a square of the larger side, between margins of the smallest value."""
+    rows, columns = values.shape
+    side = max(rows, columns)
+    top, left = _margins(values.shape)
+    finite = values[np.isfinite(values)]
+    square = np.full((side, side), finite.min() if finite.size else 0, values.dtype)
+    square[top : top + rows, left : left + columns] = values
+    return square
+
+
+def _margins(shape: tuple[int, ...]) -> tuple[int, int]:
+    side = max(shape)
+    return (side - shape[0]) // 2, (side - shape[1]) // 2
+
+
+def _mean_of_areas(values: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
+    """(rows, …) to (count, …): means over the rows from ⌊i · rows / count⌋ to ⌈(i + 1) · rows / count⌉."""
+    rows = len(values)
+    start = np.arange(count) * rows // count
+    stop = -(-(np.arange(count) + 1) * rows // count)
+    sums = np.concatenate([np.zeros((1, *values.shape[1:])), values.cumsum(axis=0)])
+    means: npt.NDArray[np.float64] = (sums[stop] - sums[start]) / (stop - start)[:, None]
+    return means

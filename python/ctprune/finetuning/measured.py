@@ -1,0 +1,95 @@
+"""All measures of a fine-tuning's predictions on the evaluated split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.evaluation.brier import brier_scores, pooled_brier
+from ctprune.evaluation.metrics import classification_metrics
+from ctprune.evaluation.pooled import pooled_metrics
+from ctprune.evaluation.units import no_interval_because, unit_name
+from ctprune.finetuning.adjusted import Judged, at_threshold, calibrated
+from ctprune.finetuning.images import LabelledImages
+from ctprune.finetuning.outcome import patient_names
+from ctprune.finetuning.splits import Splits
+
+Pooled = dict[str, dict[str, float | None]]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What is measured, as `FinetuneResult` has it.
+
+    Attributes:
+        evaluated: Labels and probabilities that the measures are of.
+        by_seed: For each seed `metrics`, `threshold` and `temperature`.
+        of_all: The fields of the result that are about all seeds together, by name.
+    """
+
+    evaluated: Judged
+    by_seed: list[dict[str, Any]]
+    of_all: dict[str, Any]
+
+
+def measure(
+    images: LabelledImages, splits: Splits, probabilities: dict[int, npt.NDArray[np.float64]], positive: str | None
+) -> Measured:
+    """Measure what seeds say of the evaluated split; thresholds and temperatures come from the selecting one.
+
+    Args:
+        images: The task.
+        splits: Its splits.
+        probabilities: By seed, of all images; float64 of shape (n, classes).
+        positive: The positive one of two classes.
+    """
+    classes = images.classes
+    select = _judged(images, probabilities, splits.rows(splits.selection))
+    rows = splits.rows(splits.evaluated)
+    evaluated = _judged(images, probabilities, rows)
+    names = patient_names(images)
+    patients = [names[row] for row in rows]
+    point = None if positive is None else at_threshold(select, evaluated, classes, positive, patients)
+    scaled = calibrated(select, evaluated, classes, patients)
+    pooled = pooled_metrics(
+        evaluated.labels, evaluated.probabilities, classes, patients=patients, positive=positive
+    )
+    brier = pooled_brier(evaluated.labels, evaluated.probabilities, classes, patients=patients)
+    return Measured(
+        evaluated=evaluated,
+        by_seed=[
+            {
+                "metrics": classification_metrics(evaluated.labels, one, classes, positive=positive)
+                | {"brier": float(brier_scores(evaluated.labels, one, classes).mean())},
+                "threshold": None if point is None else point.chosen[place],
+                "temperature": scaled.chosen[place],
+            }
+            for place, one in enumerate(evaluated.probabilities)
+        ],
+        of_all={
+            "pooled": _defined(pooled | {"brier": brier}),
+            "at_threshold": None if point is None else _defined(point.pooled),
+            "calibrated": _defined(scaled.pooled),
+            "interval_unit": unit_name(patients),
+            "no_interval": no_interval_because(evaluated.labels, classes, patients=patients),
+        },
+    )
+
+
+def _judged(
+    images: LabelledImages, probabilities: dict[int, npt.NDArray[np.float64]], rows: npt.NDArray[np.int64]
+) -> Judged:
+    return Judged(images.labels[rows], np.stack([found[rows] for found in probabilities.values()]))
+
+
+def _defined(pooled: Mapping[str, Mapping[str, float]]) -> Pooled:
+    """None for what is not defined, as it stands in JSON, too."""
+    return {
+        name: {key: None if math.isnan(value) else value for key, value in one.items()}
+        for name, one in pooled.items()
+    }

@@ -1,0 +1,130 @@
+"""What trains in which epoch, at which rate, and which epoch is taken: the project's way and the reference's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ctprune.extras import extra
+from ctprune.finetuning.config import FinetuneConfig
+from ctprune.finetuning.network import GreyBackbone
+
+with extra("train", "ctprune finetune"):
+    import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+#: Up to this side a ResNet's last map has one pixel, and BatchNorm cannot train on one image.
+_ONE_PIXEL_SIDE = 32
+
+
+class Recipe(Protocol):
+    """What a training asks before and after each epoch, which counts from 1."""
+
+    def begin(self, epoch: int, network: GreyBackbone, optimizer: torch.optim.Optimizer) -> None:
+        """Set what trains, and the rate."""
+
+    def reaches_backbone(self, epoch: int) -> bool:
+        """Whether anything in the backbone has a gradient."""
+
+    def is_better(self, accuracy: float, loss: float, best: tuple[float, float]) -> bool:
+        """Whether an epoch is to be taken in place of the best one so far, by accuracy and loss on validation."""
+
+    def batches(self, count: int, size: int) -> list[tuple[int, int]]:
+        """Ranges of the images of each step."""
+
+
+def recipe_of(config: FinetuneConfig) -> Recipe:
+    """As the configuration says."""
+    frozen = config.frozen_epochs or 0
+    if config.preset == "reference":
+        return ReferenceRecipe(frozen, config.learning_rate or 0.0, config.side)
+    return OwnRecipe(frozen)
+
+
+@dataclass(frozen=True)
+class OwnRecipe:
+    """A frozen backbone is one that does not change: its BatchNorm layers keep their statistics. One rate for all.
+
+    Of epochs with the best accuracy the one with the smallest loss is taken.
+    """
+
+    frozen_epochs: int
+
+    def begin(self, epoch: int, network: GreyBackbone, optimizer: torch.optim.Optimizer) -> None:
+        """Freeze or thaw the backbone."""
+        thawed = self.reaches_backbone(epoch)
+        network.train(thawed)
+        network.requires_grad_(thawed)
+
+    def reaches_backbone(self, epoch: int) -> bool:
+        """Once it is thawed."""
+        return epoch > self.frozen_epochs
+
+    def is_better(self, accuracy: float, loss: float, best: tuple[float, float]) -> bool:
+        """By accuracy, then loss."""
+        return (accuracy, -loss) > (best[0], -best[1])
+
+    def batches(self, count: int, size: int) -> list[tuple[int, int]]:
+        """A last one of a single image joins the one before, as BatchNorm needs two."""
+        return joined_batches(count, size)
+
+
+@dataclass(frozen=True)
+class ReferenceRecipe:
+    """What the published notebooks do: Adam over all weights, and Lightning's `BackboneFinetuning` as it comes.
+
+    While the backbone is frozen its BatchNorm layers train, weights and statistics. It is thawed at the full rate:
+    the callback means to add it to the optimizer at a tenth of that, but there it is already. From the epoch after
+    that on the callback sets twice that tenth for the optimizer's last group, which is the only one, so that all
+    weights train at a fifth of the rate. Without frozen epochs the notebooks leave the callback out.
+
+    The first of the epochs with the best accuracy is taken, as Lightning's `ModelCheckpoint` does.
+
+    Source: Wolf et al., github.com/Wolfda95/Less_is_More, Downstream_Evaluation; Lightning 1.7.7,
+    `callbacks/finetuning.py`.
+    """
+
+    frozen_epochs: int
+    learning_rate: float
+    side: int
+
+    def begin(self, epoch: int, network: GreyBackbone, optimizer: torch.optim.Optimizer) -> None:
+        """Freeze all but BatchNorm, or thaw all; set the rate."""
+        network.train()
+        thawed = epoch > self.frozen_epochs
+        for module in network.modules():
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(thawed or isinstance(module, _BatchNorm))
+        for group in optimizer.param_groups:
+            group["lr"] = self._rate(epoch)
+
+    def _rate(self, epoch: int) -> float:
+        if not self.frozen_epochs or epoch <= self.frozen_epochs + 1:
+            return self.learning_rate
+        return 2 * (0.1 * self.learning_rate)
+
+    def reaches_backbone(self, epoch: int) -> bool:
+        """Always: BatchNorm trains from the first step."""
+        return True
+
+    def is_better(self, accuracy: float, loss: float, best: tuple[float, float]) -> bool:
+        """By accuracy alone."""
+        return accuracy > best[0]
+
+    def batches(self, count: int, size: int) -> list[tuple[int, int]]:
+        """As torch's `DataLoader` makes them; the last one may be a single image."""
+        if self.side <= _ONE_PIXEL_SIDE:
+            return joined_batches(count, size)
+        return [(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def joined_batches(count: int, size: int) -> list[tuple[int, int]]:
+    """Ranges of at most `size`; a last one of a single image joins the one before.
+
+    >>> joined_batches(9, 4)
+    [(0, 4), (4, 9)]
+    """
+    starts = list(range(0, count, size))
+    if len(starts) > 1 and count - starts[-1] == 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], count], strict=True))

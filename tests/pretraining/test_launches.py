@@ -1,0 +1,180 @@
+"""What a step asks of a GPU, seen on a CPU: nothing that the host waits for, and few launches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses import FakeTensorMode
+
+import ctprune
+from ctprune.backbone import create_backbone
+from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.methods import METHODS, Method, create_method
+from ctprune.pretraining.optimizers import create_optimizer
+from ctprune.pretraining.training import Training
+from ctprune.pretraining.view_parameters import view_generator
+from ctprune.pretraining.views import BatchViews
+from tests.pretraining.dispatched import Dispatched, counted
+from tests.pretraining.rank import VIEWS
+from tests.pretraining.tiny import START, tiny
+
+#: Launches that a step of ResNet-18 may take, for forward, backward, optimizer and what stands around them.
+BUDGETS = {
+    "swav": (350, 330, 220, 8),
+    "mocov2": (210, 120, 10, 8),
+    "byol": (430, 295, 4, 8),
+    "simclr": (125, 140, 75, 8),
+    "dino": (330, 260, 12, 8),
+}
+
+#: Launches for all views of one group of crops.
+OF_A_GROUP = 100
+
+
+def created(name: str) -> tuple[Method, PretrainConfig]:
+    """A method as the papers have it, but for its backbone and the number of slices."""
+    settings = {"settings": {"queue": 64}} if name == "mocov2" else {}
+    config = PretrainConfig.resolve({"method": name, "backbone": "resnet18", "batch_size": 4, **settings})
+    return create_method(config, create_backbone("resnet18")), config
+
+
+def views_of(name: str) -> list[Tensor]:
+    """Random views, small ones."""
+    sides = [64, 64, 32, 32][: VIEWS[name]]
+    return [torch.randn(4, 1, side, side) for side in sides]
+
+
+def put(module: torch.nn.Module, device: str, mode: FakeTensorMode) -> None:
+    """Replace all tensors of a module by such that only say that they are on that device."""
+    for part in module.modules():
+        for name, weight in part.named_parameters(recurse=False):
+            there = mode.from_tensor(weight).detach().to(device)
+            setattr(part, name, torch.nn.Parameter(there, requires_grad=weight.requires_grad))
+        for name, buffer in part.named_buffers(recurse=False):
+            setattr(part, name, mode.from_tensor(buffer).to(device))
+
+
+def test_the_counter_sees_waits_and_slow_lists() -> None:
+    values = torch.tensor([1.0, 0.0])
+    with counted() as found:
+        values.sum().item()
+        values[values > 0].sum()
+        values.nonzero()
+    assert found.waits.total() == 3
+    with counted() as fits:
+        torch._foreach_add_([values, values.clone()], [values, values])
+    with counted() as slow:
+        torch._foreach_mul_([values, values.clone()], [torch.ones(()), torch.ones(())])
+    assert (fits.operations["aten::_foreach_add_"], slow.operations["aten::_foreach_mul_"]) == (1, 2)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_stages_wait_for_nothing_and_keep_their_budgets(name: str) -> None:
+    method, config = created(name)
+    optimizer = create_optimizer(config, method, fused=True)
+    views = views_of(name)
+    for _ in range(2):
+        # The second step, when the optimizer has its state.
+        with counted() as around:
+            method.before_step(START)
+        with counted() as forward:
+            outcome = method(views, START)
+        with counted() as backward:
+            outcome.loss.backward()
+        with around:
+            method.after_backward(START._replace(epoch=2))
+        with counted() as step:
+            optimizer.step()
+        optimizer.zero_grad()
+        with around:
+            method.after_step(START._replace(step=1))
+    stages = (forward, backward, step, around)
+    assert [stage.waits for stage in stages] == [{}] * 4
+    launches = tuple(stage.launches for stage in stages)
+    assert all(found <= allowed for found, allowed in zip(launches, BUDGETS[name], strict=True)), launches
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_whole_steps_of_a_training_wait_for_nothing(
+    name: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[Dispatched] = []
+    one_step = Training._one_step
+
+    def watched(training: Training, *args: Any) -> None:
+        with counted() as found:
+            one_step(training, *args)
+        steps.append(found)
+
+    monkeypatch.setattr(Training, "_one_step", watched)
+    config = tiny(name, optimizer="sgd", steps=3, log_every=5, clip_gradients=1.0)
+    # On a CPU only the views that are to be blurred are, for which it has to look.
+    config = replace(config, views=replace(config.views, blur_probability=0))
+    ctprune.pretrain(run, out=tmp_path / "pre", config=config)
+    assert [step.waits for step in steps] == [{}] * 3
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("depth", [8, 16])
+def test_views_on_a_gpu_wait_for_nothing(name: str, depth: int) -> None:
+    config = PretrainConfig.resolve({"method": name, "depth": depth}).views
+    # There is no generator of a device that is not there.
+    config = replace(config, noise_probability=0)
+    views = BatchViews(config, 0.3, 0.2)
+    plan = views.draw(4, 256, view_generator(0, 0, 0))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with torch.device("cuda"):
+            there = BatchViews(config, 0.3, 0.2)
+            pixels = torch.empty(4, 256, 256, dtype=torch.uint8 if depth == 8 else torch.uint16)
+        with counted() as found:
+            made = there(pixels, plan)
+    assert {view.device.type for view in made} == {"cuda"}
+    assert [view.shape[-1] for view in made] == [crop.size for crop in config.crops for _ in range(crop.count)]
+    assert found.waits == {}
+    assert found.launches <= OF_A_GROUP * len(config.crops), found.operations
+
+
+@contextmanager
+def lazy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Torch's "lazy" device without autocast, of which it has none."""
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+        yield
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("device", ["cuda", "lazy"])
+def test_every_method_stays_on_its_device(name: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With tensors that have a device, a shape and a type, but no values, which no GPU is needed for.
+
+    Where there is none, torch cannot go backward on "cuda"; "lazy" stands in, a device that is not the CPU either.
+    """
+    method, config = created(name)
+    views = views_of(name)
+    with lazy(monkeypatch) if device == "lazy" else nullcontext(), FakeTensorMode() as mode:
+        put(method, device, mode)
+        views = [mode.from_tensor(view).to(device) for view in views]
+        method.before_step(START)
+        with counted() as found:
+            outcome = method(views, START)
+        assert {tensor.device.type for tensor in outcome if tensor is not None} == {device}
+        assert found.waits == {}
+        if device == "cuda":
+            return
+        outcome.loss.backward()
+        gradients = [weight.grad for weight in method.parameters() if weight.grad is not None]
+        assert {gradient.device.type for gradient in gradients} == {device}
+        optimizer = create_optimizer(replace(config, optimizer="lars", weight_decay=0.1), method)
+        method.after_backward(START)
+        optimizer.step()
+        method.after_step(START)
+        # A tensor of the CPU would be noticed.
+        with pytest.raises(RuntimeError, match="same device"):
+            outcome.features + torch.ones(4, 512)

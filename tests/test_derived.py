@@ -1,0 +1,75 @@
+"""What other commands left in a run's folder goes when the run changes, and only then."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import ctprune
+from ctprune.derived import SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME, slices_digest
+from tests.conftest import Cli
+
+SWEEP = {SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME}
+
+
+@pytest.fixture
+def source(archive: Path, tmp_path: Path) -> Path:
+    shutil.copytree(archive, tmp_path / "in")
+    return tmp_path / "in"
+
+
+def left(run: Path) -> set[str]:
+    return {file.name for file in run.iterdir()} - {"manifest.parquet", "summary.json"}
+
+
+def test_a_report_goes_with_the_next_reduction_and_a_sweep_with_other_slices(
+    cli: Cli, source: Path, archive: Path, ct_file: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    ctprune.reduce(source, out=run)
+    ctprune.write_report(run)
+    ctprune.sweep(run, out=run)
+    assert left(run) == SWEEP | {"report.html"}
+    said = cli("reduce", source, "--threshold", "3", "--out", "run").stderr
+    assert (
+        "report.html described the run before this one and is removed: 'ctprune report run' makes it new" in said
+    )
+    assert "sweep" not in said
+    # The curve holds every threshold.
+    assert left(run) == SWEEP
+    (source / ct_file.relative_to(archive)).unlink()
+    assert "'ctprune sweep run' makes it new" in cli("reduce", source, "--threshold", "3", "--out", "run").stderr
+    assert left(run) == set()
+
+
+@pytest.mark.parametrize("options", [{"intensity": "lung"}, {"order": "path"}, {"hash_size": 12}])
+def test_a_sweep_of_other_fingerprints_or_order_goes(archive: Path, tmp_path: Path, options: dict) -> None:
+    run = tmp_path / "run"
+    ctprune.reduce(archive, out=run)
+    ctprune.sweep(run, out=run)
+    ctprune.reduce(archive, out=run, **options)
+    assert left(run) == set()
+
+
+def test_what_others_call_by_these_names_stays(archive: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    ctprune.reduce(archive, out=run)
+    (run / "report.html").write_text("<title>mine</title>")
+    (run / SWEEP_NAME).write_text("mine")
+    (run / SWEEP_PNG_NAME).write_text("mine")
+    ctprune.reduce(archive, out=run, threshold=3)
+    assert left(run) == {"report.html", SWEEP_NAME, SWEEP_PNG_NAME}
+    # A report elsewhere is its owner's.
+    report = ctprune.write_report(run, out=tmp_path / "page.html")
+    ctprune.reduce(archive, out=run)
+    assert report.path.exists()
+
+
+def test_the_digest_does_not_depend_on_how_rows_come(manifest: ctprune.Manifest) -> None:
+    table = manifest.table
+    digests = {slices_digest(table.to_batches(max_chunksize=size), "minmax") for size in (1, 7, 10**6)}
+    assert len(digests) == 1
+    assert slices_digest(table.slice(1).to_batches(), "minmax") not in digests
+    assert slices_digest(table.to_batches(), "hu:-1000,400") not in digests

@@ -1,0 +1,100 @@
+"""Help: choices and defaults are named, and no type of Python's."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import pytest
+import typer
+
+from ctprune import cli as command_line
+from ctprune.cli import app, main
+
+COMMANDS = list(command_line._COMMANDS)
+
+
+@pytest.fixture
+def shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> str:
+    """The help of the parametrized command at 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "argv", ["ctprune", *request.param])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def parameters(name: str) -> dict[str, Any]:
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    return {parameter.name: parameter for parameter in command.params}
+
+
+@pytest.mark.parametrize("shown", [["-h"], *([name, "-h"] for name in COMMANDS)], indirect=True)
+def test_help_is_short_for_every_command_and_names_no_type(shown: str) -> None:
+    assert "Usage:" in shown
+    assert "-h, --help" in shown
+    assert not re.search(r"<\w|list\[", shown)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_choices_are_those_that_are_taken() -> None:
+    from ctprune import config, export, store
+    from ctprune.evaluation.correction import CORRECTIONS
+    from ctprune.finetuning import config as finetuning
+    from ctprune.pretraining import config as pretraining
+    from ctprune.pretraining import presets, settings
+    from ctprune.sweeping import curves
+
+    expected: dict[str, dict[str, Any]] = {
+        "reduce": {
+            "method": config.METHODS,
+            "scope": config.SCOPES,
+            "order": config.ORDERS,
+            "window": config.WINDOWS,
+            "export": export.MODES,
+        },
+        "sweep": {"method": tuple(curves.METHODS), "scope": config.SCOPES},
+        "pretrain": {
+            "method": tuple(settings.SETTINGS),
+            "preset": presets.PRESETS,
+            "optimizer": pretraining.OPTIMIZERS,
+            "precision": pretraining.PRECISIONS,
+            "use": store.USES,
+        },
+        "finetune": {
+            "mode": finetuning.MODES,
+            "normalise": finetuning.NORMALISATIONS,
+            "precision": finetuning.PRECISIONS,
+        },
+        "compare": {"correction": tuple(CORRECTIONS)},
+    }
+    for name, choices in expected.items():
+        found = parameters(name)
+        assert {option: found[option].metavar for option in choices} == {
+            option: f"[{'|'.join(taken)}]" for option, taken in choices.items()
+        }
+
+
+def test_the_defaults_of_pretrain_are_those_of_its_presets() -> None:
+    from ctprune.pretraining.config import PretrainConfig
+
+    configs = {name: PretrainConfig.resolve({}, preset_name=name) for name in ("paper", "small", "smoke")}
+    found = parameters("pretrain")
+    told = 0
+    for option, parameter in found.items():
+        said = re.search(r"default (\S+?)(?:\.$| \((.*)\)\.$)", parameter.help or "")
+        if said is None or not hasattr(configs["paper"], option):
+            continue
+        told += 1
+        values = dict.fromkeys(configs, said[1])
+        for names, value in re.findall(r"((?:small|smoke)(?:, smoke)?): (\S+?)(?:,|$)", said[2] or ""):
+            values |= dict.fromkeys(names.split(", "), value)
+        for name, config in configs.items():
+            actual = getattr(config, option)
+            is_number = isinstance(actual, (int, float))
+            assert (float(values[name]) if is_number else values[name]) == actual, (option, name)
+    assert told >= 13

@@ -1,0 +1,106 @@
+"""The committed results of experiments/covid.yaml, and what the pages say of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from experiments.compare_again import compare_again
+
+from ctprune.comparison.verdict import signed
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "experiments" / "results" / "covid"
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, Any]:
+    return dict(json.loads((RESULTS / "comparison" / "comparison.json").read_text())["tasks"])
+
+
+def test_tables_are_those_of_the_raw_predictions(tmp_path: Path) -> None:
+    copy = tmp_path / "covid"
+    shutil.copytree(RESULTS, copy)
+    for file in ("table.md", "table.tex", "comparison.json"):
+        (copy / "comparison" / file).write_text('{"steps": []}')
+    compare_again(ROOT / "experiments" / "covid.yaml", copy)
+    assert (copy / "comparison" / "table.md").read_text() == (RESULTS / "comparison" / "table.md").read_text()
+    assert (copy / "comparison" / "table.tex").read_text() == (RESULTS / "comparison" / "table.tex").read_text()
+
+
+@pytest.mark.parametrize(
+    ("page", "rows"),
+    [
+        (
+            "README.md",
+            {
+                "nothing": "no-pretraining",
+                "all slices": "all-same-epochs",
+                "slices kept by the hash": "hash",
+                "as many random slices": "random",
+            },
+        ),
+        (
+            "experiments/README.md",
+            {
+                "none": "no-pretraining",
+                "all, same epochs": "all-same-epochs",
+                "all, same steps": "all-same-steps",
+                "hash": "hash",
+                "random, as many": "random",
+            },
+        ),
+    ],
+)
+def test_pages_quote_the_tables(recorded: dict[str, Any], page: str, rows: dict[str, str]) -> None:
+    text = (ROOT / page).read_text()
+    for label, name in rows.items():
+        [line] = [line for line in text.splitlines() if line.startswith(f"| {label} |")]
+        for task in ("fine-tuned", "linear-probe"):
+            [run] = [run for run in recorded[task]["runs"] if run["name"] == name]
+            auc = run["metrics"]["auc"]
+            assert f"| {auc['mean']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}] |" in line, (label, task)
+        assert f"| {run['slices']:,} |" in line
+
+
+def test_pages_claim_no_more_than_the_verdicts(recorded: dict[str, Any]) -> None:
+    assert {pair["verdict"] for task in recorded.values() for pair in task["pairs"]} == {"few"}
+    for page in ("README.md", "experiments/README.md"):
+        text = " ".join((ROOT / page).read_text().split())
+        assert re.search("nine publications .*no verdict|no verdict.* nine publications", text), page
+    [pair] = [pair for pair in recorded["fine-tuned"]["pairs"] if pair["other"] == "all-same-steps"]
+    assert f"{signed(pair['differences']['auc']['value'])} [{signed(pair['low'])}, {signed(pair['high'])}]" in text
+    assert f"{pair['detectable']:.2f}" in text
+
+
+def test_page_quotes_the_calibration() -> None:
+    """Ranges over the lines of the newest record, as docs/compare.md gives them."""
+    file = sorted((ROOT / "benches" / "record").glob("*-calibration.json"))[-1]
+    null, few, power = (table["raw"] for table in json.loads(file.read_text())["tables"])
+    page = (ROOT / "docs" / "compare.md").read_text()
+    assert file.name.removesuffix("-calibration.json") in page
+    for design in ("1 × 5", "2 × 3", "3 × 3", "5 × 1", "5 × 3"):
+        [line] = [line for line in page.splitlines() if line.startswith(f"| {design} |")]
+        lines = [one for one in null if f"{one['pretrainings']} × {one['finetunings']}" == design]
+        assert len(lines) == 12
+        held = [100 * one["held"] for one in lines]
+        assert f"{min(held):.1f}–{max(held):.1f} %" in line
+        # Backbones that truly differ give no false alarm.
+        alarms = [100 * one["alarm"] for one in lines if design != "1 × 5" or one["deviation"] == 0]
+        assert f"{min(alarms):.1f}–{max(alarms):.1f} %" in line
+        better = [100 * one["better"] for one in lines]
+        assert ("never" in line) == (max(better) == 0)
+        found = {
+            one["images"]: 100 * one["right"]
+            for one in power
+            if f"{one['pretrainings']} × {one['finetunings']}" == design
+            and one["deviation"] == 0.02
+            and not one["patients"]
+        }
+        assert f"{found[118]:.0f} %; {found[500]:.0f} %" in line
+    held = [100 * one["held"] for one in few if one["of_class"] == 10]
+    assert f"{min(held):.1f}–{max(held):.1f} %" in page
