@@ -17,9 +17,9 @@ import ctprune
 from benches.measure import Contender, Table, compare
 from benches.series import about, picture, series
 from benches.settings import Settings
-from ctprune.backbone import create_backbone, save_backbone
-from ctprune.deep import Embedder
-from ctprune.embeddings import embed_slices
+from ctprune.embedding.embedder import Embedder
+from ctprune.embedding.embeddings import embed_slices
+from ctprune.networks.backbone import create_backbone, save_backbone
 
 _BATCH = 64
 

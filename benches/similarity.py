@@ -16,7 +16,7 @@ from benches.measure import Contender, Table, compare, number
 from benches.series import about, grey, grey_slices, series
 from benches.settings import Settings
 from ctprune import _core
-from ctprune.pixel_selection import threshold_grid
+from ctprune.reduction.pixel_selection import threshold_grid
 
 Greys = npt.NDArray[np.uint8]
 

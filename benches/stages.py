@@ -11,8 +11,8 @@ import ctprune
 from benches import series
 from benches.measure import Contender, Table, compare, number
 from benches.published import STAGES, kept_slices
-from ctprune.config import ReduceConfig
-from ctprune.reduction import Reduction
+from ctprune.reduction.config import ReduceConfig
+from ctprune.reduction.reduction import Reduction
 
 
 def stages(folders: list[Path], pictures: Path, threads: int, rounds: int) -> Table:

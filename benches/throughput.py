@@ -32,7 +32,7 @@ from benches.training_inputs import (
     square,
     write_pictures,
 )
-from ctprune.backbone import create_backbone
+from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.batches import StoreBatches
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.interruption import StopRequest
@@ -40,7 +40,7 @@ from ctprune.pretraining.methods import create_method
 from ctprune.pretraining.training import Training
 from ctprune.pretraining.view_parameters import view_generator
 from ctprune.pretraining.views import BatchViews, normalisation
-from ctprune.store import SliceStore
+from ctprune.store.store import SliceStore
 
 ABOUT = (
     "SwAV; every line trains with the same code and differs in its input alone. The usual way: PNG files of the "

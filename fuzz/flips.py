@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 import ctprune
-from ctprune.backbone import create_backbone, save_backbone
 from ctprune.errors import CtpruneError
-from ctprune.manifest import FILE_NAME, read_metadata
+from ctprune.manifest.manifest import FILE_NAME, read_metadata
+from ctprune.networks.backbone import create_backbone, save_backbone
 from ctprune.pretraining.checkpoints import newest_checkpoint, write_checkpoint
-from ctprune.store import build_store, open_store
+from ctprune.store.store import build_store, open_store
 
 OUTCOMES = ("refused", "same", "changed", "another exception")
 

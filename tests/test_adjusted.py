@@ -10,12 +10,12 @@ import pytest
 from sklearn import metrics as sk
 
 import ctprune
-from ctprune.backbone import create_backbone, save_backbone
 from ctprune.evaluation.brier import brier_scores, pooled_brier
 from ctprune.evaluation.metrics import expected_calibration_error
 from ctprune.evaluation.operating_point import best_threshold
 from ctprune.evaluation.temperature import RANGE, fit_temperature, scale_by_temperature
 from ctprune.finetuning.adjusted import Judged, at_threshold, calibrated
+from ctprune.networks.backbone import create_backbone, save_backbone
 from tests.labelled import write
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from ctprune import atomic
-from ctprune.atomic import check_free, check_writable, new_folder, replace_file, replace_folder
 from ctprune.errors import OutputError, SourceError
+from ctprune.files import atomic
+from ctprune.files.atomic import check_free, check_writable, new_folder, replace_file, replace_folder
 
 #: Begin to write a target, say so, and wait for the end of the input.
 WRITE = """
 import sys
 from pathlib import Path
-from ctprune import atomic
+from ctprune.files import atomic
 with getattr(atomic, sys.argv[1])(Path(sys.argv[2])) as beside:
     (beside if sys.argv[1] == "replace_file" else beside / "x").write_bytes(b"new")
     print("written", flush=True)

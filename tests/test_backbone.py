@@ -14,14 +14,14 @@ import torch
 import torchvision
 
 import ctprune
-from ctprune.backbone import (
+from ctprune.networks.backbone import (
     RESNETS,
     backbone_metadata,
     create_backbone,
     repeat_grey,
     save_backbone,
 )
-from ctprune.checkpoint import read_checkpoint
+from ctprune.networks.checkpoint import read_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, picture: Any) -> None:
 
 @pytest.mark.parametrize("name", RESNETS)
 def test_the_architecture_is_told_from_the_shapes(name: str) -> None:
-    from ctprune.backbone import _infer_resnet
+    from ctprune.networks.backbone import _infer_resnet
 
     with torch.device("meta"):
         assert _infer_resnet(torchvision.models.get_model(name).state_dict(), "file") == name
@@ -210,7 +210,7 @@ def test_every_flipped_bit_of_a_backbone_is_told_or_changes_nothing(tmp_path: Pa
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     program = (
-        "import resource, sys, torch; from ctprune.backbone import save_backbone;"
+        "import resource, sys, torch; from ctprune.networks.backbone import save_backbone;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
         "save_backbone(torch.nn.Linear(300, 300), sys.argv[1], name='x', metadata={})"
     )

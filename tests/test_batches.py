@@ -13,7 +13,7 @@ import torch
 
 import ctprune
 from ctprune.pretraining.batches import StoreBatches
-from ctprune.store import SliceStore
+from ctprune.store.store import SliceStore
 
 
 @pytest.fixture(scope="module", params=[8, 16])

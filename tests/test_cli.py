@@ -177,7 +177,8 @@ def test_info_shows_a_slice_and_a_refusal_and_a_run(
 #: The command line, with a Ctrl-C that comes while files are read.
 CTRL_C = """
 import os, signal
-from ctprune import cli, reduction
+from ctprune import cli
+from ctprune.reduction import reduction
 report = reduction.Reduction._report
 def interrupted(self, stage):
     if stage == "reading":
@@ -216,7 +217,7 @@ main()
 
 
 @pytest.mark.parametrize(
-    "module", ["ctprune.cli", "typer", "ctprune.cli.reduce", "ctprune.errors", "ctprune.config"]
+    "module", ["ctprune.cli", "typer", "ctprune.cli.reduce", "ctprune.errors", "ctprune.reduction.config"]
 )
 def test_ctrl_c_while_modules_are_loaded_shows_no_traceback(module: str) -> None:
     stopped = subprocess.run([sys.executable, "-c", CTRL_C_EARLY, module], capture_output=True, text=True)
@@ -260,7 +261,8 @@ def test_a_full_disk_names_the_file_that_was_wanted(
 #: The command line, with a Ctrl-C that comes while kept slices are exported.
 CTRL_C_LATER = """
 import os, signal
-from ctprune import cli, export
+from ctprune import cli
+from ctprune.reduction import export
 def place(*arguments):
     os.kill(os.getpid(), signal.SIGINT)
 export._place = place

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ctprune
-from ctprune.derived import SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME, slices_digest
+from ctprune.manifest.derived import SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME, slices_digest
 from tests.conftest import Cli
 
 SWEEP = {SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME}

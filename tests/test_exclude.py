@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import ctprune
-from ctprune.globs import glob_pattern
-from ctprune.reporting.citation import command_line, shown_config
+from ctprune.files.globs import glob_pattern
+from ctprune.report.citation import command_line, shown_config
 from tests.conftest import Cli
 
 

@@ -19,14 +19,14 @@ import yaml
 
 import ctprune
 from ctprune.cli import main
-from ctprune.contents import Contents
 from ctprune.errors import ConfigError, Interrupted, SourceError, WeightsError
 from ctprune.experiment.contrasts import resolve_contrasts
 from ctprune.experiment.file import ExperimentFile, load_experiment
 from ctprune.experiment.grid import build_grid
 from ctprune.experiment.inputs import Inputs
 from ctprune.experiment.run import Run
-from ctprune.run_lock import sole_writer
+from ctprune.files.contents import Contents
+from ctprune.files.run_lock import sole_writer
 from tests.results import predictions, write_result
 
 ROOT = Path(__file__).parents[1]

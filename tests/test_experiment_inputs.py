@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 import ctprune
-from ctprune import contents
-from ctprune.contents import Contents
 from ctprune.errors import SourceError, TaskError
 from ctprune.experiment import grid
 from ctprune.experiment.file import load_experiment
 from ctprune.experiment.inputs import Inputs
-from ctprune.manifest import FILE_NAME
+from ctprune.files import contents
+from ctprune.files.contents import Contents
+from ctprune.manifest.manifest import FILE_NAME
 
 #: Weights, images and the like are looked at, not understood: any bytes will do.
 FILES = (

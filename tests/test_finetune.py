@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from sklearn import metrics as sk
 
 import ctprune
-from ctprune.backbone import create_backbone, save_backbone
+from ctprune.files.run_lock import sole_writer
 from ctprune.finetuning import training
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.heads import TEMPERATURE, NeighborHead, load_head, save_head
@@ -29,7 +29,7 @@ from ctprune.finetuning.recipe import joined_batches
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.tasks import list_task
 from ctprune.finetuning.training import Training, TrainingSet
-from ctprune.run_lock import sole_writer
+from ctprune.networks.backbone import create_backbone, save_backbone
 from tests.conftest import Cli
 from tests.labelled import write
 

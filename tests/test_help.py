@@ -42,11 +42,12 @@ def test_help_is_short_for_every_command_and_names_no_type(shown: str) -> None:
 
 
 def test_choices_are_those_that_are_taken() -> None:
-    from ctprune import config, export, store
     from ctprune.evaluation.correction import CORRECTIONS
     from ctprune.finetuning import config as finetuning
     from ctprune.pretraining import config as pretraining
     from ctprune.pretraining import presets, settings
+    from ctprune.reduction import config, export
+    from ctprune.store import store
     from ctprune.sweeping import curves
 
     expected: dict[str, dict[str, Any]] = {

@@ -18,7 +18,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 import ctprune
 from ctprune.cli.hints import hints
 from ctprune.cli.no_slices import why_no_slices
-from ctprune.findings import Findings
+from ctprune.manifest.findings import Findings
 from tests.conftest import Cli
 
 
@@ -90,7 +90,9 @@ def test_what_is_no_folder_of_images_is_named(ct_file: Path, archive: Path, tmp_
         "texts": "1 file: not DICOM, NIfTI, PNG, JPEG or TIFF; 'ctprune info FILE' says",
     }
     for name, sentence in expected.items():
-        reduction = ctprune.reduction.Reduction(tmp_path / name, ctprune.ReduceConfig(), out=tmp_path / "out")
+        reduction = ctprune.reduction.reduction.Reduction(
+            tmp_path / name, ctprune.ReduceConfig(), out=tmp_path / "out"
+        )
         reduction.write()
         assert sentence in why_no_slices(reduction.summary, reduction.findings)
 

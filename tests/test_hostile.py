@@ -16,7 +16,7 @@ import pydicom
 import pytest
 
 import ctprune
-from ctprune import pydicom_reader
+from ctprune.reading import pydicom_reader
 from tests.mutations import mutant, seeds, with_modality_lut
 
 #: What the largest of the processes of a command has used, in bytes.

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import ctprune
-from ctprune.manifest import FILE_NAME
+from ctprune.manifest.manifest import FILE_NAME
 from tests.conftest import Cli
 
 

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 import ctprune
-from ctprune.manifest import FILE_NAME, read_metadata
+from ctprune.manifest.manifest import FILE_NAME, read_metadata
 from tests.conftest import Cli
 
 #: The command line, which sends itself a signal once a part is saved and more has been read.
 SIGNALLED = """
 import os, signal, sys, time
 from pathlib import Path
-from ctprune import cli, pace, reduction
+from ctprune import cli
+from ctprune.files import pace
+from ctprune.reduction import reduction
 NUMBER, pace.SHORTEST = int(sys.argv.pop(1)), 0.0
 # Portions of a few files.
 reduction._PORTION = 1e-6
@@ -115,7 +117,7 @@ def test_an_error_while_the_manifest_is_written_keeps_it_too(
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr("ctprune.reduction.write_manifest", fail)
+        patched.setattr("ctprune.reduction.reduction.write_manifest", fail)
         with pytest.raises(ctprune.Interrupted if error is KeyboardInterrupt else error):
             ctprune.reduce(archive, out=tmp_path)
     assert read_again(archive, tmp_path) == 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ctprune
-from ctprune import parquet_file
+from ctprune.files import parquet_file
 from tests.labelled import write
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")

@@ -15,7 +15,7 @@ import ctprune
 from ctprune.cli import finetune, pretrain, reduce, sweep
 from ctprune.cli.progress import SECONDS_PER_LINE, Lines, ProgressDisplay
 from ctprune.finetuning.progress import FinetuneProgress
-from ctprune.reduction import Progress
+from ctprune.reduction.reduction import Progress
 from tests.conftest import Cli
 
 

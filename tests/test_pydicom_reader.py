@@ -14,8 +14,8 @@ import pytest
 
 import ctprune
 from ctprune import _core
-from ctprune.manifest import batches
-from ctprune.pydicom_reader import PydicomRefusal, read_attributes, read_slices
+from ctprune.manifest.manifest import batches
+from ctprune.reading.pydicom_reader import PydicomRefusal, read_attributes, read_slices
 from tests.mutations import with_modality_lut
 
 LIMITS = {"modality": "CT", "max_slice_mb": 512}
@@ -150,7 +150,7 @@ def test_attributes_are_read_in_that_process_too(ct_file: Path, tmp_path: Path) 
 def test_a_forked_process_has_one_of_its_own(ct_file: Path) -> None:
     code = (
         "import os, sys, warnings\n"
-        "from ctprune.pydicom_reader import read_attributes\n"
+        "from ctprune.reading.pydicom_reader import read_attributes\n"
         # Threads are alive, which Python warns of.
         "warnings.simplefilter('ignore')\n"
         "read = lambda: read_attributes(sys.argv[1], ['Modality'])['Modality'] == 'CT'\n"

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 import ctprune
-from ctprune.config import ReduceConfig
-from ctprune.manifest import schema
-from ctprune.reduction import Reduction
+from ctprune.manifest.manifest import schema
+from ctprune.reduction.config import ReduceConfig
+from ctprune.reduction.reduction import Reduction
 from tests.reference import slices as reference
 
 

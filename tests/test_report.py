@@ -21,18 +21,18 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import SecondaryCaptureImageStorage
 
 import ctprune
-from ctprune.checksums import seal, unseal
-from ctprune.config import METHODS
-from ctprune.manifest import schema, write_manifest
-from ctprune.reporting.borderline import dropped_pairs, kept_pairs
-from ctprune.reporting.citation import BIBTEX, PAPER, method_sentence
-from ctprune.reporting.groups import choose_groups
-from ctprune.reporting.losses import losses
-from ctprune.reporting.measures import MEASURES
-from ctprune.reporting.nearest import nearest_kept_before
-from ctprune.reporting.pictures import make_pictures
-from ctprune.reporting.ranges import ranges
-from ctprune.reporting.run_slices import load_run
+from ctprune.files.checksums import seal, unseal
+from ctprune.manifest.manifest import schema, write_manifest
+from ctprune.reduction.config import METHODS
+from ctprune.report.borderline import dropped_pairs, kept_pairs
+from ctprune.report.citation import BIBTEX, PAPER, method_sentence
+from ctprune.report.groups import choose_groups
+from ctprune.report.losses import losses
+from ctprune.report.measures import MEASURES
+from ctprune.report.nearest import nearest_kept_before
+from ctprune.report.pictures import make_pictures
+from ctprune.report.ranges import ranges
+from ctprune.report.run_slices import load_run
 from tests.conftest import Cli
 
 ROOT = Path(__file__).parents[1]
@@ -213,7 +213,7 @@ def test_nearest_kept_slices_are_those_of_the_plain_search(archive: Path, tmp_pa
 
 
 def test_nearest_kept_slices_by_embeddings_are_those_of_the_plain_search(tmp_path: Path) -> None:
-    from ctprune.backbone import create_backbone, save_backbone
+    from ctprune.networks.backbone import create_backbone, save_backbone
 
     ctprune.phantom.write_archive(tmp_path / "dicoms", patients=1, size=64, slices=6)
     weights = tmp_path / "backbone.safetensors"
@@ -605,7 +605,7 @@ def test_what_cannot_be_done_gets_one_sentence(
 CTRL_C = """
 import os, signal
 from ctprune import cli
-from ctprune.reporting import pictures
+from ctprune.report import pictures
 def interrupted(*_):
     os.kill(os.getpid(), signal.SIGINT)
     return []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import ctprune
-from ctprune.run_lock import sole_writer
+from ctprune.files.run_lock import sole_writer
 from tests.conftest import Cli
 
 #: Hold a folder, say so, and wait for the end of the input.
@@ -20,7 +20,7 @@ HOLD = """
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from ctprune.run_lock import sole_writer
+from ctprune.files.run_lock import sole_writer
 with sole_writer(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -79,7 +79,7 @@ def test_a_folder_is_held_against_the_same_process_too_and_free_afterwards(tmp_p
 def test_a_lock_whose_file_was_removed_in_between_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ctprune import run_lock
+    from ctprune.files import run_lock
 
     take, taken = run_lock.take, []
 
@@ -101,7 +101,7 @@ def test_a_file_system_without_locks_is_written_to_all_the_same(
     def refuse(descriptor: int) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("ctprune.run_lock.take", refuse)
+    monkeypatch.setattr("ctprune.files.run_lock.take", refuse)
     with sole_writer(tmp_path):
         (tmp_path / "x").touch()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]

@@ -16,7 +16,7 @@ from skimage.metrics import normalized_mutual_information, structural_similarity
 
 import ctprune
 from ctprune import _core
-from ctprune.pixel_selection import COLUMNS, sweep_pixels, threshold_grid
+from ctprune.reduction.pixel_selection import COLUMNS, sweep_pixels, threshold_grid
 from tests.conftest import Cli
 from tests.reference import slices as reference
 

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 import ctprune
-from ctprune import checksums
-from ctprune.rows_file import RowsFile
-from ctprune.run_lock import sole_writer
-from ctprune.store import HU_OFFSET
+from ctprune.files import checksums
+from ctprune.files.rows_file import RowsFile
+from ctprune.files.run_lock import sole_writer
+from ctprune.store.store import HU_OFFSET
 from tests.reference import slices as reference
 
 
@@ -309,9 +309,9 @@ def test_a_run_s_folder_is_held_while_a_store_is_built_there(run: Path, tmp_path
 def test_what_a_kill_while_packing_leaves_is_swept_away(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     program = (
-        "import sys, time, ctprune, ctprune.store\n"
+        "import sys, time, ctprune, ctprune.store.store\n"
         "def slow(*_, **__):\n    print('packing', flush=True)\n    time.sleep(60)\n"
-        "ctprune.store.read_squares = slow\n"
+        "ctprune.store.store.read_squares = slow\n"
         "ctprune.build_store(sys.argv[1], side=16)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "run")]

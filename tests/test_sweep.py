@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ctprune
-from ctprune.derived import SWEEP_NAME
-from ctprune.manifest import schema, write_manifest
+from ctprune.manifest.derived import SWEEP_NAME
+from ctprune.manifest.manifest import schema, write_manifest
 from ctprune.sweeping.agreement import RANDOM, chance_agreement, every_nth, jaccard
 from ctprune.sweeping.by_hash import HashSweep
 from ctprune.sweeping.curves import TARGETS, nearest

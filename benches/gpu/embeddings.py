@@ -13,8 +13,8 @@ from benches.gpu.box import Box
 from benches.gpu.pack import unpack_series
 from benches.series import copies
 from benches.settings import Settings
-from ctprune.deep import SIDE, Embedder
-from ctprune.embeddings import embed_slices
+from ctprune.embedding.embedder import SIDE, Embedder
+from ctprune.embedding.embeddings import embed_slices
 
 
 def run(box: Box) -> None:

@@ -15,11 +15,8 @@ if TYPE_CHECKING:
 
     from ctprune import phantom
     from ctprune._core import __version__
-    from ctprune.backbone import load_backbone
     from ctprune.comparison.compare import compare
     from ctprune.comparison.comparison import Comparison
-    from ctprune.config import ReduceConfig
-    from ctprune.cosine import CosineSelection, cosine_exemplars
     from ctprune.errors import (
         ConfigError,
         CtpruneError,
@@ -37,30 +34,33 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from ctprune.experiment.run import ExperimentResult, run_experiment
-    from ctprune.export import ExportConfig, Exported, export_kept
     from ctprune.finetuning.prediction import Predictions, predict
     from ctprune.finetuning.result import FinetuneResult
     from ctprune.finetuning.run import finetune
-    from ctprune.fingerprint import dhash, hamming
-    from ctprune.manifest import Manifest
+    from ctprune.manifest.manifest import Manifest
+    from ctprune.networks.backbone import load_backbone
     from ctprune.pretraining.config import PretrainConfig
     from ctprune.pretraining.run import PretrainResult, pretrain
-    from ctprune.read import Volume, read_volume
-    from ctprune.reduction import Progress, reduce
-    from ctprune.reporting.report import Report, write_report
-    from ctprune.select import Selection, select_exemplars
-    from ctprune.similarity import mutual_information, ssim
-    from ctprune.store import SliceStore, build_store, open_store
+    from ctprune.reduction.config import ReduceConfig
+    from ctprune.reduction.export import ExportConfig, Exported, export_kept
+    from ctprune.reduction.read import Volume, read_volume
+    from ctprune.reduction.reduction import Progress, reduce
+    from ctprune.report.report import Report, write_report
+    from ctprune.selection.cosine import CosineSelection, cosine_exemplars
+    from ctprune.selection.exemplars import Selection, select_exemplars
+    from ctprune.selection.fingerprint import dhash, hamming
+    from ctprune.selection.similarity import mutual_information, ssim
+    from ctprune.store.store import SliceStore, build_store, open_store
     from ctprune.sweeping import Sweep, sweep
 
 # Imported when first used: `ctprune --help` must not wait for numpy and pyarrow.
 _HOMES = {
     "_core": ["__version__"],
-    "backbone": ["load_backbone"],
+    "networks.backbone": ["load_backbone"],
     "comparison.compare": ["compare"],
     "comparison.comparison": ["Comparison"],
-    "config": ["ReduceConfig"],
-    "cosine": ["CosineSelection", "cosine_exemplars"],
+    "reduction.config": ["ReduceConfig"],
+    "selection.cosine": ["CosineSelection", "cosine_exemplars"],
     "errors": [
         "ConfigError",
         "CtpruneError",
@@ -78,20 +78,20 @@ _HOMES = {
         "WeightsError",
     ],
     "experiment.run": ["ExperimentResult", "run_experiment"],
-    "export": ["ExportConfig", "Exported", "export_kept"],
+    "reduction.export": ["ExportConfig", "Exported", "export_kept"],
     "finetuning.prediction": ["Predictions", "predict"],
     "finetuning.result": ["FinetuneResult"],
     "finetuning.run": ["finetune"],
-    "fingerprint": ["dhash", "hamming"],
-    "manifest": ["Manifest"],
+    "selection.fingerprint": ["dhash", "hamming"],
+    "manifest.manifest": ["Manifest"],
     "pretraining.config": ["PretrainConfig"],
     "pretraining.run": ["PretrainResult", "pretrain"],
-    "read": ["Volume", "read_volume"],
-    "reduction": ["Progress", "reduce"],
-    "reporting.report": ["Report", "write_report"],
-    "select": ["Selection", "select_exemplars"],
-    "similarity": ["mutual_information", "ssim"],
-    "store": ["SliceStore", "build_store", "open_store"],
+    "reduction.read": ["Volume", "read_volume"],
+    "reduction.reduction": ["Progress", "reduce"],
+    "report.report": ["Report", "write_report"],
+    "selection.exemplars": ["Selection", "select_exemplars"],
+    "selection.similarity": ["mutual_information", "ssim"],
+    "store.store": ["SliceStore", "build_store", "open_store"],
     "sweeping": ["Sweep", "sweep"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

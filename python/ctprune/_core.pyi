@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.boundary import ColumnBytes
+from ctprune.manifest.boundary import ColumnBytes
 
 __all__ = [
     "PNG_HU_OFFSET",

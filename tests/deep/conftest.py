@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ctprune
-from ctprune.backbone import create_backbone, save_backbone
+from ctprune.networks.backbone import create_backbone, save_backbone
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 import ctprune
-from ctprune import pace
-from ctprune.backbone import create_backbone, save_backbone
-from ctprune.deep import Embedder
-from ctprune.embeddings import embed_slices, kept_embeddings, part_folders
+from ctprune.embedding.embedder import Embedder
+from ctprune.embedding.embeddings import embed_slices, kept_embeddings, part_folders
+from ctprune.files import pace
+from ctprune.networks.backbone import create_backbone, save_backbone
 from tests.conftest import Cli
 
 

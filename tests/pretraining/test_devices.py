@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import ctprune
-from ctprune.backbone import create_backbone
+from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.checkpoints import newest_checkpoint
 from ctprune.pretraining.launch import Launch
 from ctprune.pretraining.methods import METHODS, create_method, in_step

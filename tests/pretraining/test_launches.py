@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
 import ctprune
-from ctprune.backbone import create_backbone
+from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.methods import METHODS, Method, create_method
 from ctprune.pretraining.optimizers import create_optimizer

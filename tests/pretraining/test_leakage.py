@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 import ctprune
-from ctprune.backbone import backbone_metadata
-from ctprune.export import ExportConfig, export_kept
+from ctprune.networks.backbone import backbone_metadata
 from ctprune.pretraining.leakage import excluded_rows
 from ctprune.pretraining.probe import Probe
+from ctprune.reduction.export import ExportConfig, export_kept
 from tests.labelled import write
 from tests.pretraining.tiny import tiny
 

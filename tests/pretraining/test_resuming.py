@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import ctprune
+from ctprune.files.run_lock import sole_writer
 from ctprune.pretraining.checkpoints import (
     checkpoint_files,
     newest_checkpoint,
@@ -20,7 +21,6 @@ from ctprune.pretraining.checkpoints import (
 from ctprune.pretraining.interruption import StopRequest, ending_like_ctrl_c
 from ctprune.pretraining.run import Pretraining
 from ctprune.pretraining.training import Training
-from ctprune.run_lock import sole_writer
 from tests.conftest import Cli
 from tests.pretraining.tiny import stopped_after, tiny, without
 
@@ -216,7 +216,7 @@ def test_a_signal_while_packing_leaves_nothing_behind(
         held.extend((folder / ".lock").exists() for folder in tmp_path.iterdir())
         os.kill(os.getpid(), getattr(signal, name))
 
-    monkeypatch.setattr("ctprune.store.read_squares", interrupted)
+    monkeypatch.setattr("ctprune.store.store.read_squares", interrupted)
     with pytest.raises(ctprune.Interrupted, match=r"interrupted after 0 of .*; nothing was written"):
         ctprune.pretrain(tmp_path / "run", out=tmp_path / "pre", config=tiny())
     assert held == [True, True]

@@ -11,7 +11,7 @@ import timm
 import torch
 
 import ctprune
-from ctprune.backbone import backbone_metadata, check_size, create_backbone, save_backbone
+from ctprune.networks.backbone import backbone_metadata, check_size, create_backbone, save_backbone
 from ctprune.pretraining.run import Pretraining
 from tests.labelled import write
 from tests.pretraining.tiny import stopped_after, tiny

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ctprune
-from ctprune.backbone import backbone_metadata, create_backbone
+from ctprune.networks.backbone import backbone_metadata, create_backbone
 from ctprune.pretraining.methods import METHODS, create_method
 from ctprune.pretraining.methods.simclr import SimClr
 from ctprune.pretraining.run import Pretraining

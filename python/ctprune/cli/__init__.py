@@ -12,7 +12,7 @@ import typer
 from ctprune.cli import compare, finetune, info, phantom, predict, pretrain, reduce, report, run, sweep
 from ctprune.cli.output import FAILED, INTERRUPTED, WRONG_USAGE, print_error
 from ctprune.cli.sections import SectionedCommand, WholeSummaries
-from ctprune.ending import end_gently, exit_code
+from ctprune.environment.ending import end_gently, exit_code
 
 
 class _Group(WholeSummaries):

@@ -183,8 +183,8 @@ def command(
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images could not be read.
     """
-    from ctprune.config import canonical_modality
     from ctprune.finetuning.run import finetune
+    from ctprune.reduction.config import canonical_modality
 
     with _Display(hidden=quiet) as display:
         result = finetune(

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ctprune.derived import REPORT_NAME
-from ctprune.globs import EXCLUDED
+from ctprune.files.globs import EXCLUDED
+from ctprune.manifest.derived import REPORT_NAME
 
 if TYPE_CHECKING:
-    from ctprune.findings import Findings
+    from ctprune.manifest.findings import Findings
 
 #: How far from the fraction asked for, relative to it, goes without a word: thresholds are steps.
 _CLOSE_ENOUGH = 0.1
@@ -54,7 +54,7 @@ def _failed(summary: dict[str, Any], findings: Findings) -> list[str]:
     count = sum(summary["failed"].values())
     if not count:
         return []
-    from ctprune.reasons import shown_reason
+    from ctprune.reading.reasons import shown_reason
 
     named = [f"{path}: {shown_reason(reason)}" for path, reason in findings.failed]
     if count > len(named):

@@ -29,9 +29,9 @@ def command(
     """Show what ctprune sees in one file and why it would be skipped, or the summary of a run."""
     from rich.console import Console
 
-    from ctprune.config import ReduceConfig
-    from ctprune.info import describe
-    from ctprune.reduction import load_summary
+    from ctprune.reduction.config import ReduceConfig
+    from ctprune.reduction.info import describe
+    from ctprune.reduction.reduction import load_summary
 
     found: Any
     if path.is_dir():

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctprune.modalities import IMAGING
+from ctprune.reading.modalities import IMAGING
 
 if TYPE_CHECKING:
-    from ctprune.findings import Findings
+    from ctprune.manifest.findings import Findings
 
 #: How files of archives begin, and where.
 _ARCHIVES = (

@@ -268,7 +268,7 @@ def command(
 
 def _show_views(run: Path, config: Any, file: Path, *, quiet: bool) -> None:
     from ctprune.pretraining.show_views import write_views
-    from ctprune.store import build_store
+    from ctprune.store.store import build_store
 
     store = build_store(
         run, use=config.use, side=config.side, depth=config.depth, seed=config.seed, threads=config.threads

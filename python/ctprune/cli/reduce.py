@@ -13,7 +13,7 @@ from ctprune.cli.output import DONE_WITH_FAILURES, NO_SLICES, print_error, print
 from ctprune.cli.progress import ProgressDisplay, Speed
 
 if TYPE_CHECKING:
-    from ctprune.reduction import Progress, Reduction
+    from ctprune.reduction.reduction import Progress, Reduction
 
 _SELECTION = "Selection"
 _READING = "Reading"
@@ -171,10 +171,10 @@ def command(
     """
     from ctprune.cli.hints import hints
     from ctprune.cli.no_slices import why_no_slices
-    from ctprune.config import ReduceConfig
     from ctprune.errors import ConfigError
-    from ctprune.export import ExportConfig, export_kept
-    from ctprune.reduction import Reduction
+    from ctprune.reduction.config import ReduceConfig
+    from ctprune.reduction.export import ExportConfig, export_kept
+    from ctprune.reduction.reduction import Reduction
 
     if out is None and not dry_run:
         raise ConfigError("--out is missing: name a folder for the manifest, such as --out run/")

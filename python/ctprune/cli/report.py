@@ -29,7 +29,7 @@ def command(
 
     The page needs no network and holds no patient's name, id or date.
     """
-    from ctprune.reporting.report import write_report
+    from ctprune.report.report import write_report
 
     speed = Speed()
     with ProgressDisplay(hidden=quiet) as display:

@@ -54,7 +54,7 @@ def command(
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some slices could not be read.
     """
-    from ctprune.manifest import manifest_path
+    from ctprune.manifest.manifest import manifest_path
     from ctprune.sweeping import sweep
 
     folder = out or manifest_path(run).parent

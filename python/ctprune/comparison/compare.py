@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ctprune.atomic import check_writable, replace_file
 from ctprune.comparison.comparison import Comparison, compare_results
 from ctprune.comparison.result import load_result, merge_by_name
 from ctprune.errors import ConfigError
+from ctprune.files.atomic import check_writable, replace_file
 
 JSON_NAME = "comparison.json"
 PAGE_NAME = "comparison.html"

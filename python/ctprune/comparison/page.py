@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ctprune import _core
-from ctprune.atomic import replace_file
 from ctprune.comparison import figures
 from ctprune.comparison.comparison import Comparison
 from ctprune.comparison.tables import (
@@ -24,6 +23,7 @@ from ctprune.comparison.tables import (
 )
 from ctprune.comparison.verdict import ALPHA, LEAST_PATIENTS, LEAST_PRETRAININGS, SHOWN, p_text
 from ctprune.evaluation.metrics import METRICS
+from ctprune.files.atomic import replace_file
 from ctprune.pages import environment_of, style_of
 
 #: A table beside the comparisons: heading, columns, rows.

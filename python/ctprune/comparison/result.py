@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ctprune import parquet_file
 from ctprune.errors import EvaluationError, SourceError
 from ctprune.evaluation.predictions import positive_class
+from ctprune.files import parquet_file
 
 METRICS_NAME = "metrics.json"
 PREDICTIONS_NAME = "predictions.parquet"

@@ -14,9 +14,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.environment.extras import extra
 from ctprune.errors import EvaluationError
 from ctprune.evaluation.units import unit_of_images
-from ctprune.extras import extra
 
 with extra("train", "evaluation"):
     from scipy.stats import rankdata

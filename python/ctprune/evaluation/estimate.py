@@ -26,7 +26,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 
 with extra("train", "evaluation"):
     from scipy.special import stdtr, stdtrit

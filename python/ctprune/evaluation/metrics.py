@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.environment.extras import extra
 from ctprune.errors import EvaluationError
 from ctprune.evaluation.predictions import checked_labels, checked_probabilities, positive_class
-from ctprune.extras import extra
 
 with extra("train", "evaluation"):
     from sklearn import metrics as sk

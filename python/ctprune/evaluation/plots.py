@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.atomic import replace_file
+from ctprune.environment.extras import extra
 from ctprune.evaluation.metrics import CALIBRATION_BINS, calibration_bin
 from ctprune.evaluation.predictions import checked_labels, checked_probabilities, positive_class
-from ctprune.extras import extra
+from ctprune.files.atomic import replace_file
 
 with extra("train", "drawing"):
     import matplotlib as mpl

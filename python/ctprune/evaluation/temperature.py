@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 
 with extra("train", "evaluation"):
     from scipy.optimize import minimize_scalar

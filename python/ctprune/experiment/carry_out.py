@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import ctprune
+from ctprune.environment.extras import extra
 from ctprune.errors import EvaluationError, ManifestError
 from ctprune.experiment.grid import FINISHED, Step
-from ctprune.extras import extra
-from ctprune.run_lock import NAME as LOCK_NAME
-from ctprune.run_lock import sole_writer
+from ctprune.files.run_lock import NAME as LOCK_NAME
+from ctprune.files.run_lock import sole_writer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def _discard_if_of_other_weights(folder: Path, weights: Path) -> None:
     with extra("train", "an experiment"):
         import yaml
 
-        from ctprune.deep import sha256_of
+        from ctprune.embedding.embedder import sha256_of
     file = folder / "config.yaml"
     if not file.is_file():
         return

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctprune.environment.extras import extra
 from ctprune.errors import ConfigError, SourceError
 from ctprune.evaluation.correction import CORRECTIONS
 from ctprune.experiment.inputs import NAMED_WEIGHTS
 from ctprune.experiment.options import check_options
-from ctprune.extras import extra
 
 #: Keys of the file; those that begin with `x-` are for anchors and not looked at.
 _KEYS = (

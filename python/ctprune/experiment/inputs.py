@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ctprune.contents import Contents, ContentsProgress
+from ctprune.files.contents import Contents, ContentsProgress
 from ctprune.finetuning.tasks import list_task
-from ctprune.manifest import FILE_NAME
+from ctprune.manifest.manifest import FILE_NAME
 
 #: File of a pre-training's folder that its name stands for.
 _BACKBONE = "backbone.safetensors"

@@ -6,8 +6,8 @@ import dataclasses
 import inspect
 from typing import Any
 
-from ctprune.config import ReduceConfig
 from ctprune.errors import ConfigError
+from ctprune.reduction.config import ReduceConfig
 
 #: Options that are given elsewhere in the file, by group, and where.
 _ELSEWHERE = {
@@ -106,7 +106,7 @@ def _plain(value: Any) -> Any:
 def _known(group: str) -> list[str]:
     """Names of the options that a stage takes, in its own order."""
     if group == "reductions":
-        from ctprune.reduction import reduce
+        from ctprune.reduction.reduction import reduce
 
         return [key for key in inspect.signature(reduce).parameters if key not in _GIVEN]
     if group == "pretrainings":

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ctprune.atomic import replace_file
 from ctprune.comparison.compare import JSON_NAME, LATEX_NAME, MARKDOWN_NAME, PAGE_NAME
 from ctprune.comparison.comparison import COMPARISON_VERSION, Comparison, compare_results
 from ctprune.comparison.page import write_page
@@ -16,6 +15,7 @@ from ctprune.comparison.tables import latex, markdown
 from ctprune.experiment.contrasts import resolve_contrasts
 from ctprune.experiment.file import ExperimentFile
 from ctprune.experiment.grid import Grid
+from ctprune.files.atomic import replace_file
 
 
 def compare_tasks(experiment: ExperimentFile, grid: Grid, out: Path) -> dict[str, Comparison]:

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ctprune.atomic import check_writable, replace_file
 from ctprune.comparison.comparison import Comparison
-from ctprune.contents import Contents, ContentsProgress
 from ctprune.errors import ConfigError, CtpruneError, Interrupted, SourceError
 from ctprune.experiment.carry_out import carry_out, facts, is_current
 from ctprune.experiment.contrasts import resolve_contrasts
@@ -20,8 +18,10 @@ from ctprune.experiment.file import ExperimentFile, load_experiment
 from ctprune.experiment.grid import Grid, Step, build_grid
 from ctprune.experiment.inputs import Inputs
 from ctprune.experiment.outcome import compare_tasks, write_outcome
+from ctprune.files.atomic import check_writable, replace_file
+from ctprune.files.contents import Contents, ContentsProgress
+from ctprune.files.run_lock import sole_writer
 from ctprune.pretraining.launch import refuse_several
-from ctprune.run_lock import sole_writer
 
 #: Where the digests of the inputs are remembered, so that the next call reads what has changed alone.
 DIGESTS_NAME = "digests.parquet"

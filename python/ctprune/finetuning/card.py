@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ctprune import _core
-from ctprune.atomic import replace_file
+from ctprune.files.atomic import replace_file
 from ctprune.finetuning.overlaps import Overlap
 from ctprune.finetuning.result import FinetuneResult
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from ctprune import _core
-from ctprune.squares import path_of, read_squares
+from ctprune.reading.squares import path_of, read_squares
 
-#: What a row needs besides `ctprune.squares.WHERE`.
+#: What a row needs besides `ctprune.reading.squares.WHERE`.
 SHAPE = ("rows", "columns")
 
 #: Values that are grey already stay so on this range of units.
@@ -38,7 +38,7 @@ def read_fitted(
     """Read slices into `out`, uint8 of shape (n, side, side): grey.
 
     Args:
-        lines: Rows of the manifest with the columns `ctprune.squares.WHERE` and `SHAPE`.
+        lines: Rows of the manifest with the columns `ctprune.reading.squares.WHERE` and `SHAPE`.
         out: Filled in the order of `lines`; undefined where a slice cannot be read.
         reading: How slices are read: `intensity`, `modality`, `max_slice_mb`.
         fit: One of `ctprune.finetuning.config.FITS`.
@@ -150,7 +150,7 @@ def _is_deep(path: str, values: npt.NDArray[np.float32]) -> bool:
 
 
 def _read_with_pydicom(line: dict[str, Any], reading: dict[str, Any]) -> _Grey | str:
-    from ctprune.pydicom_reader import PydicomRefusal, read_slice
+    from ctprune.reading.pydicom_reader import PydicomRefusal, read_slice
 
     try:
         pixels, slope, intercept = read_slice(

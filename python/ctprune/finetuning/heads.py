@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.environment.extras import extra
 from ctprune.errors import WeightsError
-from ctprune.extras import extra
-from ctprune.weights_file import write_weights
+from ctprune.networks.weights_file import write_weights
 
 with extra("train", "a classifier"):
     from safetensors import SafetensorError

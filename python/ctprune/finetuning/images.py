@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.config import ReduceConfig
-from ctprune.contents import Contents
 from ctprune.errors import Interrupted, SourceError, TaskError
+from ctprune.files.contents import Contents
 from ctprune.finetuning.fitting import SHAPE, fit_grey, read_fitted
 from ctprune.finetuning.tasks.listing import Entry, Listing
-from ctprune.fingerprint import dhash
-from ctprune.reduction import Reduction
-from ctprune.squares import WHERE
+from ctprune.reading.squares import WHERE
+from ctprune.reduction.config import ReduceConfig
+from ctprune.reduction.reduction import Reduction
+from ctprune.selection.fingerprint import dhash
 
 #: Squares beyond this many bytes lie in a file without a name instead of in memory.
 _IN_MEMORY = 2 << 30

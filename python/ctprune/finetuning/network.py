@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.environment.extras import extra
 from ctprune.errors import ConfigError, WeightsError
-from ctprune.extras import extra
 from ctprune.finetuning.config import DEFAULT_BACKBONE, IMAGENET, NORMALISATIONS, FinetuneConfig, mean_and_std
 
 with extra("train", "ctprune finetune"):
     import torch
 
-    from ctprune.backbone import RESNETS, backbone_metadata, create_backbone, load_backbone, repeat_grey
-    from ctprune.deep import IMAGENET_MEAN, IMAGENET_STD, default_weights, sha256_of
+    from ctprune.embedding.embedder import IMAGENET_MEAN, IMAGENET_STD, default_weights, sha256_of
+    from ctprune.networks.backbone import RESNETS, backbone_metadata, create_backbone, load_backbone, repeat_grey
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ctprune import _core, parquet_file
-from ctprune.atomic import replace_file
+from ctprune import _core
+from ctprune.files import parquet_file
+from ctprune.files.atomic import replace_file
 from ctprune.finetuning.images import LabelledImages
 from ctprune.finetuning.sampling import numbers_of
 from ctprune.finetuning.splits import Splits

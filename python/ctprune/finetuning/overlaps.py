@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ctprune.finetuning.images import LabelledImages
 from ctprune.finetuning.splits import Splits
 from ctprune.finetuning.tasks.listing import TEST, TRAIN, VAL
-from ctprune.fingerprint import hamming
+from ctprune.selection.fingerprint import hamming
 
 #: Largest Hamming distance of near-duplicates, in bits of 64: the paper's threshold.
 NEAR = 6

@@ -13,23 +13,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from ctprune import parquet_file
-from ctprune.atomic import replace_file
-from ctprune.config import check_threads
+from ctprune.environment.extras import extra
+from ctprune.environment.threads import check_threads
 from ctprune.errors import ConfigError, Interrupted, SourceError
-from ctprune.extras import extra
+from ctprune.files import parquet_file
+from ctprune.files.atomic import replace_file
 from ctprune.finetuning.fitting import read_fitted
 from ctprune.finetuning.images import FoundSlice, find_slices
 from ctprune.finetuning.saved_model import SavedModel
-from ctprune.squares import path_of
+from ctprune.reading.squares import path_of
 
 with extra("train", "ctprune predict"):
     import torch
 
-    from ctprune.backbone import load_backbone
     from ctprune.evaluation.temperature import scale_by_temperature
     from ctprune.finetuning.heads import Head, load_head
     from ctprune.finetuning.network import GreyBackbone, Normalisation, device_of, features_of
+    from ctprune.networks.backbone import load_backbone
 
 #: A cell that begins with one of these is a formula to a spreadsheet.
 _FORMULA = r"^([=+\-@\t\r])"

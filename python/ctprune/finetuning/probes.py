@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 from ctprune.finetuning.heads import Features, Head, LinearHead, NeighborHead
 
 with extra("train", "a linear probe"):

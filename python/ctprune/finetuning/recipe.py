@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.network import GreyBackbone
 

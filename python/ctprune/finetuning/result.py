@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ctprune import _core
-from ctprune.atomic import replace_file
 from ctprune.errors import SourceError
+from ctprune.files.atomic import replace_file
 
 #: Version of `metrics.json`.
 METRICS_VERSION = 2

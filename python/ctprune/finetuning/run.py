@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.atomic import check_writable, replace_file
-from ctprune.config import check_threads
+from ctprune.environment.extras import extra
+from ctprune.environment.threads import check_threads
 from ctprune.errors import ConfigError, Interrupted, OutputError, TaskError
-from ctprune.extras import extra
+from ctprune.files.atomic import check_writable, replace_file
+from ctprune.files.run_lock import NAME as LOCK_NAME
+from ctprune.files.run_lock import sole_writer
 from ctprune.finetuning.card import write_card
 from ctprune.finetuning.config import FinetuneConfig, weights_option
 from ctprune.finetuning.images import LabelledImages, read_images
@@ -27,8 +29,6 @@ from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
 from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.finetuning.tasks import list_task
 from ctprune.finetuning.tasks.listing import TRAIN, Listing
-from ctprune.run_lock import NAME as LOCK_NAME
-from ctprune.run_lock import sole_writer
 
 with extra("train", "ctprune finetune"):
     import yaml

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ctprune import _core
-from ctprune.atomic import replace_file
 from ctprune.errors import WeightsError
+from ctprune.files.atomic import replace_file
 
 #: Version of the layout; other versions are refused.
 MODEL_VERSION = 2

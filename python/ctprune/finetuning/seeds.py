@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.backbone import save_backbone
 from ctprune.errors import WeightsError
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.heads import Head, save_head
@@ -32,6 +31,7 @@ from ctprune.finetuning.saved_model import FOLDER_NAME
 from ctprune.finetuning.splits import Splits
 from ctprune.finetuning.tasks.listing import TRAIN
 from ctprune.finetuning.training import Epoch, Training, TrainingSet
+from ctprune.networks.backbone import save_backbone
 
 #: What unfinished seeds leave behind for the next session; gone when all are done.
 PROGRESS_FOLDER = "progress"

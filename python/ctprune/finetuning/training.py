@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.environment.extras import extra
 from ctprune.errors import TrainingError, WeightsError
-from ctprune.extras import extra
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.heads import LinearHead
 from ctprune.finetuning.network import GreyBackbone, Pixels, autocast, on_device, seeded
 from ctprune.finetuning.recipe import recipe_of
-from ctprune.weights_file import write_weights
+from ctprune.networks.weights_file import write_weights
 
 with extra("train", "ctprune finetune"):
     import torch

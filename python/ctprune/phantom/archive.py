@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctprune.atomic import new_folder
 from ctprune.errors import ConfigError
+from ctprune.files.atomic import new_folder
 from ctprune.phantom.case import Case, Label
 
 LABELS = "labels.csv"

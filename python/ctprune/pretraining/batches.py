@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.environment.extras import extra
 from ctprune.errors import ConfigError, StoreError
-from ctprune.extras import extra
 from ctprune.pretraining.ahead import Ahead
-from ctprune.store import SliceStore
+from ctprune.store.store import SliceStore
 
 with extra("train", "pre-training"):
     import torch

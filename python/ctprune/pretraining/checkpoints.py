@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ctprune.atomic import replace_file
+from ctprune.environment.extras import extra
 from ctprune.errors import WeightsError
-from ctprune.extras import extra
+from ctprune.files.atomic import replace_file
 
 with extra("train", "pre-training"):
     import torch

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ctprune.config import check_threads
+from ctprune.environment.threads import check_threads
 from ctprune.errors import ConfigError
 from ctprune.pretraining.presets import PRESETS, preset
 from ctprune.pretraining.settings import MULTI_CROP, SETTINGS, MethodSettings, SwavSettings
 from ctprune.pretraining.view_config import ViewConfig, WindowConfig
-from ctprune.store import USES, StoreConfig
+from ctprune.store.store import USES, StoreConfig
 
 OPTIMIZERS = ("lars", "sgd", "adamw", "adam")
 RATE_SCALINGS = ("linear", "sqrt", "none")
@@ -36,7 +36,7 @@ class PretrainConfig:
 
     Args:
         method: `swav`, `mocov2`, `byol`, `simclr` or `dino`.
-        backbone: As `ctprune.backbone.create_backbone` knows it.
+        backbone: As `ctprune.networks.backbone.create_backbone` knows it.
         weights: File of a backbone to start from; None starts from random weights.
         use: `kept` slices, `all`, or a `random` sample of as many as were kept.
         side: Rows and columns of the packed slices.
@@ -266,7 +266,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     Raises:
         ConfigError: It cannot be read, or holds something else.
     """
-    from ctprune.extras import extra
+    from ctprune.environment.extras import extra
 
     with extra("train", "reading YAML"):
         import yaml

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 
 with extra("train", "pre-training"):
     import torch

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from ctprune.ending import ENDING, note
+from ctprune.environment.ending import ENDING, note
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, overload
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 
 with extra("train", "pre-training"):
     import torch

@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ctprune.config import PAPER_THRESHOLD
 from ctprune.errors import ConfigError, ManifestError, SourceError
-from ctprune.fingerprint import hamming
-from ctprune.manifest import FILE_NAME, Manifest
-from ctprune.reduction import reduce
+from ctprune.manifest.manifest import FILE_NAME, Manifest
+from ctprune.reduction.config import PAPER_THRESHOLD
+from ctprune.reduction.reduction import reduce
+from ctprune.selection.fingerprint import hamming
 
 #: Distances that are in memory at a time.
 _BLOCK = 1 << 24

@@ -6,12 +6,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ctprune.atomic import replace_file
-from ctprune.extras import extra
-from ctprune.modalities import slices_of
+from ctprune.environment.extras import extra
+from ctprune.files.atomic import replace_file
+from ctprune.reading.modalities import slices_of
 
 with extra("train", "pre-training"):
-    from ctprune.backbone import RESNETS
+    from ctprune.networks.backbone import RESNETS
     from ctprune.pretraining.records import Line
 
 CARD_NAME, CURVES_NAME = "README.md", "curves.png"

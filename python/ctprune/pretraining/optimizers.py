@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 from ctprune.pretraining.config import RATE_BATCH, PretrainConfig
 
 with extra("train", "pre-training"):

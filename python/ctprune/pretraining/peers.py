@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import IO, Any, TypeVar
 
 from ctprune import errors
+from ctprune.environment.extras import extra
 from ctprune.errors import CtpruneError, Interrupted, TrainingError
-from ctprune.extras import extra
 from ctprune.pretraining.launch import OURSELVES, TORCHRUN, Launch, without_foreign
 
 with extra("train", "pre-training"):

@@ -11,16 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ctprune.environment.extras import extra
 from ctprune.errors import ConfigError, SourceError
-from ctprune.extras import extra
-from ctprune.reduction import reduce
-from ctprune.squares import WHERE, read_squares
-from ctprune.store import SliceStore
+from ctprune.reading.squares import WHERE, read_squares
+from ctprune.reduction.reduction import reduce
+from ctprune.store.store import SliceStore
 
 with extra("train", "pre-training"):
     import torch
 
-    from ctprune.backbone import repeat_grey
+    from ctprune.networks.backbone import repeat_grey
     from ctprune.pretraining.health import knn_accuracy
     from ctprune.pretraining.view_config import WindowConfig
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 
 with extra("train", "pre-training"):
     import torch

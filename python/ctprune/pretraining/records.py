@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ctprune.atomic import replace_file
+from ctprune.environment.extras import extra
 from ctprune.errors import ConfigError, OutputError
-from ctprune.extras import extra
+from ctprune.files.atomic import replace_file
 
 with extra("train", "pre-training"):
     from torch.utils.tensorboard import SummaryWriter

@@ -17,17 +17,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from ctprune.atomic import check_free, check_writable, replace_file
+from ctprune.environment.extras import extra
 from ctprune.errors import ConfigError, InUseError, ManifestError, StoreError
-from ctprune.extras import extra
-from ctprune.manifest import Manifest, manifest_path
-from ctprune.modalities import modalities
+from ctprune.files.atomic import check_free, check_writable, replace_file
+from ctprune.files.run_lock import sole_writer
+from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.pretraining.config import RATE_BATCH, PretrainConfig
 from ctprune.pretraining.interruption import StopRequest, ending_like_ctrl_c
 from ctprune.pretraining.launch import SRUN, Launch, find_launch, is_first_process, started_together
 from ctprune.pretraining.settings import MocoSettings
-from ctprune.run_lock import sole_writer
-from ctprune.store import SliceStore, build_store, open_store
+from ctprune.reading.modalities import modalities
+from ctprune.store.store import SliceStore, build_store, open_store
 
 with extra("train", "pre-training"):
     import torch
@@ -35,7 +35,7 @@ with extra("train", "pre-training"):
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
-    from ctprune.backbone import RESNETS, check_size, create_backbone, save_backbone
+    from ctprune.networks.backbone import RESNETS, check_size, create_backbone, save_backbone
     from ctprune.pretraining.batches import StoreBatches
     from ctprune.pretraining.checkpoints import FOLDER_NAME, checkpoint_files
     from ctprune.pretraining.leakage import Excluded, excluded_rows

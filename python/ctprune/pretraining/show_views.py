@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ctprune.atomic import replace_file
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
+from ctprune.files.atomic import replace_file
 from ctprune.pretraining.view_config import ViewConfig
-from ctprune.store import SliceStore
+from ctprune.store.store import SliceStore
 
 with extra("train", "pre-training"):
     import torch

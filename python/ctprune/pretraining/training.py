@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctprune.environment.extras import extra
 from ctprune.errors import ConfigError, Interrupted, TrainingError
-from ctprune.extras import extra
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.interruption import StopRequest
 

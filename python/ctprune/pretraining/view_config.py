@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ctprune.errors import ConfigError
-from ctprune.store import HU_OFFSET
+from ctprune.store.store import HU_OFFSET
 
 Range = tuple[float, float]
 

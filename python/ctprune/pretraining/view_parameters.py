@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 from ctprune.pretraining.view_config import CropConfig, Range, ViewConfig, WindowConfig
 
 with extra("train", "pre-training"):

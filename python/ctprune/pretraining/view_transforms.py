@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 
 with extra("train", "pre-training"):
     import torch

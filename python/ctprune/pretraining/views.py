@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ctprune.environment.extras import extra
 from ctprune.errors import ConfigError
-from ctprune.extras import extra
 from ctprune.pretraining.view_config import CropConfig, ViewConfig
 from ctprune.pretraining.view_parameters import ViewParameters, ViewPlan, draw_views
 from ctprune.pretraining.view_transforms import (
@@ -21,7 +21,7 @@ from ctprune.pretraining.view_transforms import (
     values_of,
     window,
 )
-from ctprune.store import HU_OFFSET, SliceStore
+from ctprune.store.store import HU_OFFSET, SliceStore
 
 with extra("train", "pre-training"):
     import torch

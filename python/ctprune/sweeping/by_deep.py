@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctprune.cosine import cosine_exemplars
-from ctprune.embeddings import COLUMNS, Embedded, Lines, embed_slices, kept_embeddings
+from ctprune.embedding.embeddings import COLUMNS, Embedded, Lines, embed_slices, kept_embeddings
+from ctprune.selection.cosine import cosine_exemplars
 from ctprune.sweeping.method import KeptSets, SweptMethod, Ticks
 from ctprune.sweeping.slices import SweptSlices
 
 if TYPE_CHECKING:
-    from ctprune.deep import Embedder
+    from ctprune.embedding.embedder import Embedder
 
 #: As for `--keep`: angles of 0 and 90 × 2^(−j / 16) degrees.
 _STEPS, _HALVINGS = 16, 8
@@ -72,7 +72,7 @@ class DeepSweep(SweptMethod):
         return embedded, embedder.digest
 
     def _embedder(self, weights_of_run: str | None) -> Embedder:
-        from ctprune.deep import Embedder
+        from ctprune.embedding.embedder import Embedder
 
         weights = self.options.weights
         if weights is None and not self.options.download:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ctprune.select import select_exemplars
+from ctprune.selection.exemplars import select_exemplars
 from ctprune.sweeping.method import KeptSets, SweptMethod, Ticks
 from ctprune.sweeping.slices import SweptSlices
 

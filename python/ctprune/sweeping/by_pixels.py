@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ctprune.errors import ConfigError
-from ctprune.pixel_selection import COLUMNS, sweep_pixels, threshold_grid
+from ctprune.reduction.pixel_selection import COLUMNS, sweep_pixels, threshold_grid
 from ctprune.sweeping.method import KeptSets, SweptMethod, Ticks
 from ctprune.sweeping.slices import SweptSlices
 

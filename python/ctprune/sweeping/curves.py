@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune import _core
-from ctprune.atomic import check_writable
-from ctprune.config import SCOPES, check_threads
-from ctprune.derived import slices_digest
+from ctprune.environment.threads import check_threads
 from ctprune.errors import ConfigError, Interrupted
+from ctprune.files.atomic import check_writable
+from ctprune.manifest.derived import slices_digest
+from ctprune.reduction.config import SCOPES
 from ctprune.sweeping.agreement import Sets, agreements
 from ctprune.sweeping.method import KeptSets, SweepOptions, SweptMethod
 from ctprune.sweeping.result import SWEEP_VERSION, Sweep, curve_table

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctprune.atomic import replace_file
-from ctprune.derived import SWEEP_PNG_NAME, SWEEP_SVG_NAME
+from ctprune.files.atomic import replace_file
+from ctprune.manifest.derived import SWEEP_PNG_NAME, SWEEP_SVG_NAME
 from ctprune.sweeping.result import Sweep
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ctprune import _core, parquet_file
-from ctprune.atomic import replace_file
-from ctprune.derived import METADATA_KEY, SWEEP_NAME
+from ctprune import _core
 from ctprune.errors import ManifestError
+from ctprune.files import parquet_file
+from ctprune.files.atomic import replace_file
+from ctprune.manifest.derived import METADATA_KEY, SWEEP_NAME
 
 #: Version of the table's layout; other versions are refused.
 SWEEP_VERSION = 2

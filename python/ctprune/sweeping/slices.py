@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ctprune.errors import SourceError
-from ctprune.manifest import Manifest, manifest_path
-from ctprune.squares import path_of
+from ctprune.manifest.manifest import Manifest, manifest_path
+from ctprune.reading.squares import path_of
 
 #: Rows whose files are looked at together.
 _BATCH = 1 << 14

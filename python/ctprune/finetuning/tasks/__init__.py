@@ -12,7 +12,7 @@ from ctprune.finetuning.tasks.label_table import SUFFIXES, list_label_table
 from ctprune.finetuning.tasks.listing import Listing
 from ctprune.finetuning.tasks.medmnist import list_medmnist
 from ctprune.finetuning.tasks.name_lists import list_named_images
-from ctprune.manifest import FILE_NAME
+from ctprune.manifest.manifest import FILE_NAME
 
 PathLike = str | os.PathLike[str]
 

@@ -12,8 +12,8 @@ from typing import Any
 from ctprune.errors import TaskError
 from ctprune.finetuning.tasks.label_table import classes_of, frame_of, read_table, split_of
 from ctprune.finetuning.tasks.listing import Entry, Listing, listing, patient_of
-from ctprune.manifest import Manifest
-from ctprune.squares import path_of
+from ctprune.manifest.manifest import Manifest
+from ctprune.reading.squares import path_of
 
 #: Columns of the table that can tell a slice, the narrowest first.
 KEYS = ("path", "sop_instance_uid", "series_instance_uid")

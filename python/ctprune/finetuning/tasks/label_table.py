@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from ctprune import parquet_file
 from ctprune.errors import SourceError, TaskError
+from ctprune.files import parquet_file
 from ctprune.finetuning.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
 
 SUFFIXES = (".csv", ".parquet")

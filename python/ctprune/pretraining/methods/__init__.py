@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 from ctprune.pretraining.config import PretrainConfig
 
 with extra("train", "pre-training"):
@@ -27,7 +27,7 @@ METHODS: dict[str, type[Method]] = {
 
 
 def create_method(config: PretrainConfig, backbone: torch.nn.Module) -> Method:
-    """The method of a configuration around a backbone (from `ctprune.backbone.create_backbone`)."""
+    """The method of a configuration around a backbone (from `ctprune.networks.backbone.create_backbone`)."""
     return METHODS[config.method](backbone, config)
 
 

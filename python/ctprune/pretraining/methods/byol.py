@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.methods.method import Method, Moment, Outcome, Teacher
 from ctprune.pretraining.settings import ByolSettings

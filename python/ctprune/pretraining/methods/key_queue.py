@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 
 with extra("train", "pre-training"):
     import torch

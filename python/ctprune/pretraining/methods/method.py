@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ctprune.extras import extra
+from ctprune.environment.extras import extra
 from ctprune.pretraining.config import PretrainConfig
 
 with extra("train", "pre-training"):
@@ -16,7 +16,7 @@ with extra("train", "pre-training"):
     from lightly.models.utils import update_momentum
     from torch import Tensor
 
-    from ctprune.backbone import repeat_grey
+    from ctprune.networks.backbone import repeat_grey
 
 
 class Moment(NamedTuple):

@@ -1,0 +1,1 @@
+"""How files are written and checked: beside and renamed, locked, with checksums."""

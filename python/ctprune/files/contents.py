@@ -1,0 +1,168 @@
+"""Digests of files' contents: what a file holds, wherever it lies and whenever it was written.
+
+A digest is remembered with the file's size, times and inode, so that a file that has not changed is read once. The
+time of change of the inode is among them: a file that is written over and given its old time back is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ctprune.errors import SourceError
+from ctprune.files.atomic import replace_file
+
+#: Size, time of change, time of change of the inode, inode.
+Stamp = tuple[int, int, int, int]
+
+#: Called with the numbers of files done and of all files.
+ContentsProgress = Callable[[int, int], None]
+
+#: Version of the remembered digests' file; others are read anew.
+_VERSION = b"1"
+
+#: Clocks of file systems tick slowly: what changed this short a time ago may change again and keep its stamp.
+_SETTLED_NS = 2_000_000_000
+
+#: Bytes that are read at a time, and files whose reading is planned at a time.
+_PORTION, _TOGETHER = 1 << 20, 1024
+
+_STAMP = (("size", pa.int64()), ("mtime_ns", pa.int64()), ("ctime_ns", pa.int64()), ("inode", pa.uint64()))
+
+
+class Contents:
+    """Digests of files.
+
+    Args:
+        file: Where digests are remembered from call to call; None remembers them in this object alone.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a").write_text("same"), (folder / "b").write_text("same")
+    >>> contents = Contents()
+    >>> contents.digest(folder / "a") == contents.digest(folder / "b")
+    True
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._earlier = {} if file is None else _load(file)
+        self._known: dict[str, tuple[Stamp, str]] = {}
+        self._new = False
+
+    def digest(self, file: str | os.PathLike[str]) -> str:
+        """The first 32 hexadecimal digits of the SHA-256 of what a file holds.
+
+        Raises:
+            SourceError: It cannot be read.
+        """
+        path = os.path.abspath(file)
+        try:
+            stamp = _stamp(path)
+            known = self._known.get(path) or self._earlier.get(path)
+            if known is None or known[0] != stamp:
+                now = time.time_ns()
+                known = stamp, _digest(path)
+                if now - max(stamp[1], stamp[2]) < _SETTLED_NS:
+                    return known[1]
+                self._new = True
+        except OSError as error:
+            raise SourceError(f"{file}: cannot be read: {error.strerror or error}") from None
+        self._known[path] = known
+        return known[1]
+
+    def digests(
+        self,
+        files: Iterable[str | os.PathLike[str]],
+        *,
+        unreadable: str | None = None,
+        progress: ContentsProgress = lambda done, total: None,
+    ) -> list[str]:
+        """The digests of many files, read by several threads.
+
+        Args:
+            files: Their paths.
+            unreadable: What stands for a file that cannot be read.
+            progress: Called now and then.
+
+        Raises:
+            SourceError: One cannot be read, and nothing is to stand for it.
+        """
+        paths = list(files)
+        found: list[str] = []
+
+        def digest(path: str | os.PathLike[str]) -> str:
+            try:
+                return self.digest(path)
+            except SourceError:
+                if unreadable is None:
+                    raise
+                return unreadable
+
+        with ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4)) as threads:
+            # In parts: a file that waits for its thread takes a kilobyte of memory.
+            for start in range(0, len(paths), _TOGETHER):
+                try:
+                    found += threads.map(digest, paths[start : start + _TOGETHER])
+                except BaseException:
+                    threads.shutdown(cancel_futures=True)
+                    raise
+                progress(len(found), len(paths))
+        return found
+
+    def save(self) -> None:
+        """Remember what was asked for, and nothing else, if any of it is new.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        if self._file is None or not self._new:
+            return
+        paths = sorted(self._known)
+        stamps = [self._known[path][0] for path in paths]
+        columns: dict[str, pa.Array] = {
+            "path": pa.array([os.fsencode(path) for path in paths], pa.binary()),
+            **{
+                name: pa.array([stamp[place] for stamp in stamps], kind)
+                for place, (name, kind) in enumerate(_STAMP)
+            },
+            "digest": pa.array([self._known[path][1] for path in paths], pa.string()),
+        }
+        table = pa.table(columns).replace_schema_metadata({b"contents_version": _VERSION})
+        # A path with a colon would be taken for an address.
+        with replace_file(self._file) as beside, beside.open("wb") as opened:
+            pq.write_table(table, opened, compression="zstd")
+        self._new = False
+
+
+def _load(file: Path) -> dict[str, tuple[Stamp, str]]:
+    """What was remembered; nothing where that is missing, damaged or of another version: it only saves time."""
+    try:
+        with file.open("rb") as opened:
+            table = pq.read_table(opened)
+        if (table.schema.metadata or {}).get(b"contents_version") != _VERSION:
+            return {}
+        columns = [table[name].to_pylist() for name in ("path", *dict(_STAMP), "digest")]
+    except (OSError, pa.ArrowException, KeyError):
+        return {}
+    return {os.fsdecode(path): (tuple(stamp), digest) for path, *stamp, digest in zip(*columns, strict=True)}
+
+
+def _stamp(path: str) -> Stamp:
+    about = os.stat(path)
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino & (2**64 - 1)
+
+
+def _digest(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while portion := file.read(_PORTION):
+            digest.update(portion)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""Backbones: built, loaded from files, saved."""

@@ -1,0 +1,89 @@
+"""How the reduction is described and cited in a paper."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import MISSING, fields
+from pathlib import PurePath
+from typing import Any
+
+from ctprune.reading.modalities import modalities, slices_of
+from ctprune.reduction.config import ReduceConfig
+from ctprune.report.run_slices import RunSlices
+
+PAPER = {
+    "authors": "Wolf, Payer, Lisson, Lisson, Beer, Götz, Ropinski",
+    "title": "Less is More: Selective Reduction of CT Data for Self-Supervised Pre-Training of Deep Learning "
+    "Models with Contrastive Learning Improves Downstream Classification Performance",
+    "journal": "Computers in Biology and Medicine",
+    "volume": "183",
+    "article": "109242",
+    "year": "2024",
+    "arxiv": "2410.14524",
+}
+
+BIBTEX = f"""@article{{wolf2024less,
+  author  = {{{" and ".join(PAPER["authors"].split(", "))}}},
+  title   = {{{PAPER["title"]}}},
+  journal = {{{PAPER["journal"]}}},
+  volume  = {{{PAPER["volume"]}}},
+  pages   = {{{PAPER["article"]}}},
+  year    = {{{PAPER["year"]}}},
+  note    = {{arXiv:{PAPER["arxiv"]}}}
+}}"""
+
+_METHODS = {
+    "hash": "difference hashes of {bits} bits",
+    "deep": "embeddings of a network",
+    "ssim": "structural similarity (Wang et al. 2004)",
+    "mi": "normalised mutual information (Studholme et al. 1999)",
+    "all": "no reduction",
+    "every-n": "every n-th slice (n = {n})",
+    "random": "a random sample (seed {seed})",
+}
+
+
+def shown_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The options that are set, as a report may show them: of a file its name only, of patterns their number."""
+    shown = {name: value for name, value in config.items() if value not in (None, [])}
+    if "exclude" in shown:
+        count = len(shown["exclude"])
+        shown["exclude"] = f"{count} pattern{'' if count == 1 else 's'}"
+    if "weights" in shown:
+        shown["weights"] = PurePath(shown["weights"]).name
+    return shown
+
+
+def command_line(config: dict[str, Any]) -> str:
+    """The command that repeats the reduction.
+
+    >>> command_line(ReduceConfig(keep=0.1).to_dict())
+    'ctprune reduce SOURCE --method hash --keep 0.1 --out run/'
+    """
+    defaults = {field.name: field.default for field in fields(ReduceConfig)}
+    parts = ["ctprune", "reduce", "SOURCE", "--method", config["method"]]
+    for name, value in shown_config(config).items():
+        if name == "exclude":
+            parts += ["--exclude", "GLOB"] * len(config["exclude"])
+        elif name != "method" and value != defaults.get(name, MISSING):
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join([*parts, "--out", "run/"])
+
+
+def method_sentence(slices: RunSlices) -> str:
+    """The reduction in one sentence, as it could stand in a paper's methods."""
+    config, summary = slices.config, slices.summary
+    how = _METHODS[config["method"]].format(
+        bits=config["hash_size"] ** 2, n=config.get("n"), seed=config.get("seed")
+    )
+    condition = ""
+    if slices.measure is not None and slices.measure.decides and slices.threshold is not None:
+        where = "over the whole dataset" if config["scope"] == "dataset" else "within each volume"
+        condition = f" ({slices.measure.condition(slices.threshold)}, compared {where})"
+    what = slices_of(modalities(slices.table))
+    volumes = f"{slices.volumes:,} volume{'s' if slices.volumes > 1 else ''}"
+    return (
+        f"{what[0].upper()}{what[1:]} were reduced with ctprune {slices.manifest.ctprune_version} by {how}"
+        f"{condition}: of {len(slices):,} slices in {volumes}, {summary['kept']:,} "
+        f"({100 * summary['kept'] / len(slices):.1f} %) were kept."
+    )

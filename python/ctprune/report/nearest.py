@@ -1,0 +1,95 @@
+"""How close each kept slice is to the kept ones before it: what a laxer threshold would have dropped next."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.embedding.embeddings import COLUMNS, kept_embeddings
+from ctprune.report.run_slices import Floats, Integers, RunSlices
+from ctprune.selection.fingerprint import hamming
+
+#: Kept slices that are compared with all before them at a time.
+_BLOCK = 1024
+
+#: Comparisons beyond these are not made: a report should not take minutes.
+MOST_PAIRS = {"hash": 2 * 10**10, "deep": 2 * 10**8}
+
+#: From places among the kept slices to a matrix that is the smaller the closer two slices are.
+_Compare = Callable[[slice, slice], npt.NDArray[Any]]
+
+
+class Nearest(NamedTuple):
+    """For kept slices that have one before them: the nearest of those, all of shape (k,).
+
+    Attributes:
+        rows: Rows of the slices.
+        partners: Rows of the nearest kept slices before them; the first one of equals.
+        value: Hamming distance in bits, or cosine similarity, as the run's measure is.
+    """
+
+    rows: Integers
+    partners: Integers
+    value: Floats
+
+
+def nearest_kept_before(slices: RunSlices) -> Nearest | None:
+    """Compare each kept slice with all kept before it, in its volume or in the dataset, as the run's scope says.
+
+    Exact. None where the method keeps nothing to compare by, where that is gone (the embeddings beside the
+    manifest), or where there are more than `MOST_PAIRS` pairs.
+    """
+    kept = np.flatnonzero(slices.kept)
+    if slices.config["scope"] == "dataset":
+        ends = [0, len(kept)]
+    else:
+        ends = [0, *np.cumsum(slices.kept_in_volume).tolist()]
+    pairs = sum((stop - start) ** 2 for start, stop in itertools.pairwise(ends)) / 2
+    if pairs > MOST_PAIRS.get(slices.config["method"], -1):
+        return None
+    compare = (_by_fingerprint if slices.config["method"] == "hash" else _by_embedding)(slices, kept)
+    if compare is None:
+        return None
+    partner = np.full(len(kept), -1, np.int64)
+    value = np.zeros(len(kept))
+    for start, stop in itertools.pairwise(ends):
+        for first in range(start + 1, stop, _BLOCK):
+            last = min(first + _BLOCK, stop)
+            found = compare(slice(first, last), slice(start, last))
+            # A slice is compared with those before it only: the rest is out of reach.
+            rows = np.arange(first - start, last - start)[:, np.newaxis]
+            found[np.arange(last - start) >= rows] = np.iinfo(np.uint16).max
+            partner[first:last] = start + found.argmin(axis=1)
+            value[first:last] = found.min(axis=1)
+    if slices.measure is not None and slices.measure.larger_is_closer:
+        value = -value
+    has_one = partner >= 0
+    return Nearest(kept[has_one], kept[partner[has_one]], value[has_one])
+
+
+def _by_fingerprint(slices: RunSlices, rows: Integers) -> _Compare:
+    column = slices.table["fingerprint"].combine_chunks()
+    width = column.type.byte_width
+    whole = np.frombuffer(column.buffers()[1], np.uint8, len(column) * width, column.offset * width)
+    fingerprints = whole.reshape(-1, width)[rows]
+    return lambda some, others: hamming(fingerprints[some], fingerprints[others], all_to_all=True)
+
+
+def _by_embedding(slices: RunSlices, rows: Integers) -> _Compare | None:
+    """By the embeddings of the run, if each slice's is still there and of the same network."""
+
+    def batches(size: int) -> Iterator[list[dict[str, Any]]]:
+        table = slices.table.select(list(COLUMNS))
+        return (table.slice(start, size).to_pylist() for start in range(0, len(slices), size))
+
+    found = kept_embeddings(batches, slices.config, out=slices.folder)
+    if found is None or found[1] != slices.summary.get("embeddings", {}).get("weights_sha256"):
+        return None
+    embeddings = found[0].embeddings[rows].astype(np.float32)
+    # Rounded to 16 bits they have no longer unit length, and the selection goes by the cosine.
+    embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return lambda some, others: -(embeddings[some] @ embeddings[others].T)

@@ -1,0 +1,271 @@
+"""From a finished run to one self-contained HTML page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ctprune import _core
+from ctprune.environment.threads import check_threads
+from ctprune.errors import ConfigError, Interrupted
+from ctprune.files.atomic import replace_file
+from ctprune.files.globs import EXCLUDED
+from ctprune.manifest.derived import REPORT_MARK, REPORT_NAME
+from ctprune.manifest.findings import Findings
+from ctprune.pages import environment_of, style_of
+from ctprune.report import figures
+from ctprune.report.borderline import Pair, dropped_pairs, kept_pairs
+from ctprune.report.citation import BIBTEX, PAPER, command_line, method_sentence, shown_config
+from ctprune.report.groups import Group, choose_groups
+from ctprune.report.losses import losses
+from ctprune.report.nearest import MOST_PAIRS, Nearest, nearest_kept_before
+from ctprune.report.pictures import PictureProgress, Pictures, make_pictures
+from ctprune.report.ranges import Ranges, ranges
+from ctprune.report.run_slices import Integers, RunSlices, load_run
+from ctprune.report.volume_table import (
+    STRIP_COLUMNS,
+    extreme_volumes,
+    listed_volumes,
+    spread,
+    volume_lines,
+)
+
+#: From Hounsfield units to the grey of the pictures: wide enough for lungs, soft tissue and bone at once.
+WINDOW = "window:-200,1600"
+
+#: What all pictures may take of a report's 5 MB.
+_PICTURE_BYTES = 2_400_000
+
+_PAIRS, _EXTREMES, _STRIP_PICTURES, _RANGE_EXAMPLES = 6, 3, 8, 4
+
+#: Pictures of groups: about what fits beside the others.
+_GROUP_PICTURES = 480
+
+
+@dataclass(frozen=True)
+class Report:
+    """A written report.
+
+    Attributes:
+        path: The file.
+        bytes: Its size.
+        pictures: How many thumbnails it shows.
+        pictures_missing: How many could not be shown, by reason.
+    """
+
+    path: Path
+    bytes: int
+    pictures: int
+    pictures_missing: dict[str, int] = field(default_factory=dict)
+
+
+def write_report(
+    run: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    window: str = WINDOW,
+    threads: int = 0,
+    progress: PictureProgress | None = None,
+) -> Report:
+    """Write one HTML page about a run: no network, no patient's name, below 5 MB.
+
+    Args:
+        run: A run's folder, as `ctprune.reduce` leaves it.
+        out: The file to write; by default `report.html` in the run's folder.
+        window: How the pictures turn Hounsfield units to grey, as `intensity` of `ctprune.ReduceConfig`.
+        threads: Number of threads, 0 for one per core; the page does not depend on it.
+        progress: Called a few times a second with the numbers of pictures done and of all.
+
+    Raises:
+        ManifestError: The folder is not that of a finished run, or the run has no slice.
+        ConfigError: An option cannot be used.
+        OutputError: The file cannot be written.
+        Interrupted: Ctrl-C; nothing is left behind.
+
+    >>> import ctprune, tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = ctprune.phantom.write_archive(folder / "dicoms", patients=1, size=64, slices=4)
+    >>> _ = ctprune.reduce(folder / "dicoms", out=folder / "run")
+    >>> ctprune.write_report(folder / "run").path.name
+    'report.html'
+    """
+    check_threads(threads)
+    try:
+        window = _core.canonical_intensity(window)
+    except ValueError as error:
+        raise ConfigError(f"--window {window}: {error}") from None
+    try:
+        slices = load_run(run)
+        file = slices.folder / REPORT_NAME if out is None else Path(out)
+        _check_out(file, slices)
+        contents = _Contents(slices)
+        pictures = make_pictures(
+            slices,
+            contents.rows(),
+            window,
+            most_bytes=_PICTURE_BYTES,
+            threads=threads,
+            progress=progress or (lambda done, of: None),
+        )
+        # What metal and padding do to a slice is seen beside the slice in a window.
+        ruled = contents.ruled_rows() if slices.config["intensity"] == "minmax" else []
+        as_compared = make_pictures(
+            slices,
+            ruled,
+            "minmax",
+            most_bytes=_PICTURE_BYTES // 10,
+            threads=threads,
+            progress=lambda done, of: None,
+        )
+        page = _render(contents, pictures, as_compared, window).encode()
+        with replace_file(file) as beside:
+            beside.write_bytes(page)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; no report was written") from None
+    shown = sum(bool(picture.uri) for made in (pictures, as_compared) for picture in made.of.values())
+    return Report(path=file, bytes=len(page), pictures=shown, pictures_missing=pictures.missing)
+
+
+def _check_out(file: Path, slices: RunSlices) -> None:
+    if file.is_dir():
+        raise ConfigError(f"--out {file}: expected a file, such as {file / REPORT_NAME}, found a folder")
+    for source in map(Path, slices.summary["sources"]):
+        if file.resolve() == source.resolve() or (
+            source.is_dir() and file.resolve().is_relative_to(source.resolve())
+        ):
+            raise ConfigError(f"--out {file} lies inside the source {source}: name a file outside of it")
+
+
+class _Contents:
+    """What the page shows of a run, before there are pictures."""
+
+    def __init__(self, slices: RunSlices) -> None:
+        self.slices = slices
+        self.nearest: Nearest | None = nearest_kept_before(slices)
+        self.dropped_pairs: list[Pair] = dropped_pairs(slices, _PAIRS)
+        self.kept_pairs: list[Pair] = kept_pairs(slices, self.nearest, _PAIRS)
+        self.lowest, self.highest = extreme_volumes(slices, _EXTREMES)
+        self.strips = {
+            int(volume): self._strip(int(volume)) for volume in [*self.lowest.tolist(), *self.highest.tolist()]
+        }
+        self.ranges: Ranges = ranges(slices, _RANGE_EXAMPLES)
+        self.groups: list[Group] = choose_groups(slices, _GROUP_PICTURES)
+
+    def rows(self) -> Iterator[int]:
+        """Rows of all slices that are shown, the most important ones first."""
+        for pair in [*self.dropped_pairs, *self.kept_pairs]:
+            yield from (pair.row, pair.earlier)
+        for rows in self.strips.values():
+            yield from rows
+        yield from self.ruled_rows()
+        for group in self.groups:
+            yield group.exemplar
+        for group in self.groups:
+            yield from group.shown
+
+    def ruled_rows(self) -> list[int]:
+        """Rows of the examples of metal and padding."""
+        return [row for ruled in self.ranges.ruled for row in ruled.examples]
+
+    def _strip(self, volume: int) -> list[int]:
+        """A few slices of a volume, evenly spread."""
+        rows: Integers = self.slices.starts[volume] + spread(
+            int(self.slices.slices_in_volume[volume]), _STRIP_PICTURES
+        )
+        return list(map(int, rows))
+
+
+def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, window: str) -> str:
+    slices, summary = contents.slices, contents.slices.summary
+    environment = environment_of("ctprune.report")
+    environment.filters["seconds"] = _duration
+    lines = volume_lines(slices, listed_volumes(slices))
+    extremes = [
+        (title, list(zip(volumes.tolist(), volume_lines(slices, volumes), strict=True)))
+        for title, volumes in (
+            ("Most redundant" if slices.volumes > 1 else "The volume", contents.lowest),
+            ("Least redundant", contents.highest),
+        )
+    ]
+    return environment.get_template("report.html").render(
+        mark=REPORT_MARK,
+        style=style_of("ctprune.report"),
+        script=environment.get_template("script.js").render(),
+        slices=slices,
+        summary=summary,
+        measure=slices.measure,
+        threshold=slices.threshold,
+        config=shown_config(slices.config),
+        contents=contents,
+        digest=slices.manifest.digest(),
+        sentence=method_sentence(slices),
+        command=command_line(slices.config),
+        paper=PAPER,
+        bibtex=BIBTEX,
+        figures=_figures(contents),
+        lines=lines,
+        extremes=extremes,
+        losses=losses(slices),
+        label_volumes=_label_volumes(slices),
+        reasons={status: _without_patterns(summary[status]) for status in ("failed", "skipped")},
+        place=_Places(slices).text,
+        pictures=pictures,
+        as_compared=as_compared,
+        comparable=MOST_PAIRS,
+        has_positions=bool(np.isfinite(slices.position_mm).any()),
+        window=window,
+        strip_columns=STRIP_COLUMNS,
+    )
+
+
+def _without_patterns(counts: dict[str, int]) -> dict[str, int]:
+    """Numbers of files by reason; patterns of paths are not shown, since paths often hold names of patients."""
+    shown: dict[str, int] = {}
+    for reason, count in counts.items():
+        name = EXCLUDED.strip() if reason.startswith(EXCLUDED) else reason
+        shown[name] = shown.get(name, 0) + count
+    return shown
+
+
+def _label_volumes(slices: RunSlices) -> list[int]:
+    """Numbers of NIfTI volumes that look like label masks."""
+    findings = Findings()
+    findings.add(slices.table)
+    return [volume.number for volume in findings.label_volumes()]
+
+
+def _figures(contents: _Contents) -> dict[str, Any]:
+    return {
+        "volumes": figures.volumes_figure(contents.slices),
+        "body": figures.body_figure(contents.slices),
+        "similarity": figures.similarity_figure(contents.slices, contents.nearest),
+    }
+
+
+class _Places:
+    """Where slices lie, in words."""
+
+    def __init__(self, slices: RunSlices) -> None:
+        self._slices = slices
+
+    def text(self, row: int) -> str:
+        """Index of a slice and, where it is known, its position."""
+        index, position = self._slices.slice_index[row], self._slices.position_mm[row]
+        return f"slice {index}" + (f", {position:.1f} mm".replace("-", "−") if position == position else "")
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a reader wants to see them.
+
+    >>> _duration(0.31), _duration(75), _duration(7300)
+    ('0.31 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,1 @@
+"""Fingerprints, similarities and exemplars of arrays in memory."""

@@ -1,0 +1,78 @@
+"""Greedy selection of exemplars among fingerprints."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune import _core
+from ctprune.errors import ConfigError
+from ctprune.selection.fingerprint import as_fingerprints
+
+
+class Selection(NamedTuple):
+    """What a selection found.
+
+    Attributes:
+        exemplar: int64 of shape (n,): the row of the kept fingerprint that covers each; itself when kept.
+        distance: uint16 of shape (n,): Hamming distance to it, in bits.
+    """
+
+    exemplar: npt.NDArray[np.int64]
+    distance: npt.NDArray[np.uint16]
+
+    @property
+    def kept(self) -> npt.NDArray[np.bool_]:
+        """Bool of shape (n,): whether each is kept."""
+        return np.equal(self.exemplar, np.arange(len(self.exemplar)))
+
+
+def select_exemplars(
+    fingerprints: npt.NDArray[np.uint8],
+    *,
+    threshold: int = 6,
+    groups: npt.NDArray[np.integer] | None = None,
+) -> Selection:
+    """Walk through the fingerprints in order; drop what is similar to one already kept, keep the rest.
+
+    Args:
+        fingerprints: uint8 of shape (n, bytes), as `ctprune.dhash` returns them, in order.
+        threshold: Two are similar when at most this many bits differ.
+        groups: Integers of shape (n,): only fingerprints of the same group are compared. None compares all.
+
+    Returns:
+        For each the first kept one in order that is similar, and the distance to it. Exact.
+
+    Raises:
+        ConfigError: Arrays that do not fit together, or a threshold beyond the number of bits.
+
+    >>> import numpy as np
+    >>> fingerprints = np.array([[0b0000], [0b0001], [0b1111], [0b0011]], dtype=np.uint8)
+    >>> select_exemplars(fingerprints, threshold=1).exemplar.tolist()
+    [0, 0, 2, 3]
+    """
+    fingerprints = as_fingerprints(fingerprints)
+    count = len(fingerprints)
+    if not 0 <= threshold <= 8 * fingerprints.shape[1]:
+        raise ConfigError(f"threshold {threshold}: expected 0 to {8 * fingerprints.shape[1]} bits")
+    if groups is None:
+        return _select(fingerprints, threshold, [0, count])
+    groups = np.asarray(groups)
+    if groups.shape != (count,):
+        raise ConfigError(f"expected groups of shape ({count},), found {groups.shape}")
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order][:1] - 1)) if count else np.array([], int)
+    found = _select(np.ascontiguousarray(fingerprints[order]), threshold, [*starts.tolist(), count])
+    exemplar, distance = np.empty(count, np.int64), np.empty(count, np.uint16)
+    exemplar[order], distance[order] = order[found.exemplar], found.distance
+    return Selection(exemplar, distance)
+
+
+def _select(fingerprints: npt.NDArray[np.uint8], threshold: int, starts: list[int]) -> Selection:
+    try:
+        exemplar, distance = _core.select_exemplars(fingerprints, threshold, starts)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return Selection(exemplar.astype(np.int64), distance)

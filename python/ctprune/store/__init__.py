@@ -1,0 +1,1 @@
+"""Slices packed for training."""

@@ -1,0 +1,425 @@
+"""The packed store: slices of a manifest, decoded once, as squares of one size in one memory-mapped array.
+
+No epoch of training parses a DICOM file again. A store is a folder of `pixels.npy` (n, side, side), `rows.npy`
+(the manifest's row of each slice), `histogram.npy` (how many pixels have each value) and `store.json`, which has
+the checksums of all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ctprune import _core
+from ctprune.environment.threads import check_threads
+from ctprune.errors import ConfigError, Interrupted, ManifestError, SourceError, StoreError
+from ctprune.files.atomic import check_free, replace_folder
+from ctprune.files.checksums import fits, seal, unseal
+from ctprune.files.rows_file import RowsFile
+from ctprune.files.run_lock import sole_writer
+from ctprune.manifest.manifest import Manifest, manifest_path
+from ctprune.reading.squares import WHERE, Outcome, path_of, read_squares
+
+#: Version of the layout; other versions are refused.
+STORE_VERSION = 3
+
+#: Added to Hounsfield units in stores of 16 bits.
+HU_OFFSET = _core.PNG_HU_OFFSET
+
+USES = ("kept", "all", "random")
+
+_ABOUT, _PIXELS, _ROWS, _HISTOGRAM = "store.json", "pixels.npy", "rows.npy", "histogram.npy"
+
+#: Bytes of pixels that are decoded at a time.
+_BATCH_BYTES = 64 << 20
+
+#: Slices whose values are counted at a time: numpy makes them 64 bits wide.
+_COUNTED = 16
+
+#: Called with the numbers of slices done and of all slices.
+StoreProgress: TypeAlias = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreConfig:
+    """What a packed store holds.
+
+    Args:
+        use: `kept` slices, `all` slices, or a `random` sample of as many of all slices as were kept.
+        side: Rows and columns: the shorter side of a slice becomes this, the longer one is cropped in the middle.
+        depth: 8 for grey as it was fingerprinted; 16 for HU + 32768 (grey × 257 for 8-bit pictures).
+        seed: Seed of the `random` sample; 0 for the others.
+        without: Digest of the slices that the `random` sample is not drawn from; empty for the others.
+
+    Raises:
+        ConfigError: An option that is out of range.
+    """
+
+    use: str = "kept"
+    side: int = 256
+    depth: int = 8
+    seed: int = 0
+    without: str = ""
+
+    def __post_init__(self) -> None:
+        if self.use not in USES:
+            raise ConfigError(f"--use {self.use}: expected one of {', '.join(USES)}")
+        if not 8 <= self.side <= 4096:
+            raise ConfigError(f"--side {self.side}: expected 8 to 4096 pixels")
+        if self.depth not in (8, 16):
+            raise ConfigError(f"--depth {self.depth}: expected 8 or 16 bits")
+        if not 0 <= self.seed < 2**64:
+            raise ConfigError(f"--seed {self.seed}: expected 0 to 2^64 - 1")
+        if self.use != "random":
+            # No store is built again for what it does not use.
+            object.__setattr__(self, "seed", 0)
+            object.__setattr__(self, "without", "")
+
+    @property
+    def folder_name(self) -> str:
+        """Where such a store lies in a run's folder."""
+        sample = f"random-{self.seed}-{self.without}".rstrip("-")
+        use = sample if self.use == "random" else self.use
+        return f"store-{use}-{self.side}-{self.depth}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SliceStore:
+    """An open store.
+
+    Attributes:
+        folder: Where it lies.
+        pixels: Memory map, read-only, uint8 or uint16 of shape (n, side, side).
+        rows: For each slice its row in the manifest's table, int64 of shape (n,).
+        histogram: How many pixels have each value, int64 of shape (256,) or (65536,).
+        config: What it holds.
+        intensity: How Hounsfield units became grey, as in the manifest; of no meaning for 16 bits.
+        manifest_digest: `Manifest.digest()` of the manifest it was made from.
+        file_times: Digest of the times of change of all its files: after a change the slices are packed anew.
+        mean: Mean of all pixels, as a fraction of the largest value of the type.
+        std: Their standard deviation (of the population), likewise.
+        left_out: Slices that could not be read, counted by reason.
+    """
+
+    folder: Path
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    rows: npt.NDArray[np.int64]
+    histogram: npt.NDArray[np.int64]
+    config: StoreConfig
+    intensity: str
+    manifest_digest: str
+    file_times: str
+    mean: float
+    std: float
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of slices."""
+        return len(self.rows)
+
+    @property
+    def side(self) -> int:
+        """Rows and columns of each slice."""
+        return self.config.side
+
+
+def open_store(path: str | os.PathLike[str], *, verify: bool = True, threads: int = 0) -> SliceStore:
+    """Open the store in this folder.
+
+    Args:
+        path: The folder.
+        verify: Whether to read all pixels once and compare their checksums, at the speed of the disk or of some
+            4 GB/s per thread. The other files are compared always.
+        threads: Number of threads for that, 0 for one per core.
+
+    Raises:
+        StoreError: There is none, it is damaged, or its version is not this one's.
+    """
+    folder = Path(path)
+    about = _read_about(folder)
+    checksums = about.pop("checksums")
+    again = "build the store again"
+    try:
+        for name in (_ROWS, _HISTOGRAM, _PIXELS) if verify else (_ROWS, _HISTOGRAM):
+            if not fits(folder / name, checksums[name], threads=threads):
+                raise StoreError(f"{folder / name}: the file is damaged (its checksum does not fit): {again}")
+        config = StoreConfig(**about.pop("config"))
+        # Of a file that is too short it says so, and maps nothing: reading there would end the process.
+        pixels = np.load(folder / _PIXELS, mmap_mode="r")
+        rows = np.load(folder / _ROWS)
+        histogram = np.load(folder / _HISTOGRAM)
+        store = SliceStore(folder=folder, pixels=pixels, rows=rows, histogram=histogram, config=config, **about)
+    except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{folder}: the store is damaged ({error}): {again}") from None
+    if pixels.shape != (len(rows), config.side, config.side) or pixels.dtype != _dtype(config.depth):
+        raise StoreError(f"{folder / _PIXELS}: the store is damaged: {again}")
+    return store
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    file = folder / _ABOUT
+    try:
+        text = file.read_bytes()
+    except OSError:
+        raise StoreError(f"{folder}: expected the folder of a packed store with {_ABOUT}, found none") from None
+    try:
+        about = unseal(text.decode())
+        version = about.pop("store_version")
+    except (ValueError, KeyError):
+        raise StoreError(
+            f"{file}: the file is damaged (its checksum does not fit): build the store again"
+        ) from None
+    if version != STORE_VERSION:
+        raise StoreError(
+            f"{folder}: store version {version}, but this ctprune reads {STORE_VERSION}: build it again"
+        )
+    return about
+
+
+def build_store(
+    manifest: Manifest | str | os.PathLike[str],
+    *,
+    use: str = "kept",
+    side: int = 256,
+    depth: int = 8,
+    seed: int = 0,
+    without: npt.NDArray[np.int64] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    threads: int = 0,
+    progress: StoreProgress | None = None,
+    verify: bool = True,
+    note: Callable[[str], None] | None = None,
+) -> SliceStore:
+    """Decode slices of a manifest into a packed store, or open the store that is there already.
+
+    A slice becomes grey as it was fingerprinted (or HU + 32768), then a square: resampled with Pillow's Lanczos
+    filter, in sizes as torchvision's `Resize(side)` and `CenterCrop(side)` take them. The slices are in the order
+    of the manifest. Slices whose files are gone, changed or broken are left out and counted in `left_out`.
+
+    Args:
+        manifest: A run's folder, its manifest file, or a `Manifest`.
+        use: See `ctprune.store.store.StoreConfig`, also for side, depth and seed.
+        side: Rows and columns of the squares.
+        depth: Bits, 8 or 16.
+        seed: Seed of the `random` sample.
+        without: Rows of the manifest, int64 of shape (n,), that a `random` sample is not drawn from; it has as
+            many slices as were kept outside of them. The other stores hold them, and a training leaves them out.
+        out: Folder of the store; by default one in the run's folder. A store in it that does not fit is replaced.
+        threads: Number of threads, 0 for one per core; the result does not depend on it.
+        progress: Called a few times a second with the numbers of slices done and of all.
+        verify: Whether to compare all checksums of a store that is there already, see `open_store`.
+        note: Called with a sentence when a store is damaged and built again.
+
+    Raises:
+        ConfigError: An option cannot be used, or a `Manifest` comes without `out`.
+        ManifestError: There is no manifest, or it has no such slice.
+        SourceError: None of the slices can be read any more.
+        OutputError: The folder holds something else, or cannot be written.
+        InUseError: Another process writes to the run's folder.
+        Interrupted: Ctrl-C; nothing is left behind.
+
+    >>> import ctprune, tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = ctprune.phantom.write_archive(folder / "dicoms", patients=1, size=64)
+    >>> _ = ctprune.reduce(folder / "dicoms", out=folder / "run")
+    >>> store = ctprune.build_store(folder / "run", side=32)
+    >>> store.pixels.shape == (len(store), 32, 32), store.pixels.dtype.name
+    (True, 'uint8')
+    """
+    barred = np.empty(0, np.int64) if without is None else np.unique(without).astype(np.int64)
+    config = StoreConfig(use=use, side=side, depth=depth, seed=seed, without=_digest_of(barred))
+    check_threads(threads)
+    if out is not None:
+        folder = Path(out)
+    elif isinstance(manifest, Manifest):
+        raise ConfigError("out is missing: name a folder for the store of a manifest that is in memory")
+    else:
+        folder = manifest_path(manifest).parent / config.folder_name
+    if not isinstance(manifest, Manifest):
+        manifest = Manifest.load(manifest)
+    digests = manifest.digest(), _digest_of(pc.fill_null(manifest.table["file_mtime_ns"], 0).to_numpy())
+    there = _fitting_store(folder, config, digests, verify=verify, threads=threads, note=note)
+    if there is not None:
+        return there
+    rows = _chosen_rows(manifest, config, barred)
+    # In the folder of a run, nobody else writes meanwhile.
+    with sole_writer(folder.parent) if out is None else nullcontext():
+        there = _fitting_store(folder, config, digests, verify=verify, threads=threads)
+        if there is not None:
+            return there
+        with replace_folder(folder) as beside:
+            builder = _Builder(manifest, config, threads, progress or (lambda done, of: None))
+            builder.write(rows, beside, digests)
+    return open_store(folder, verify=False)
+
+
+def _fitting_store(
+    folder: Path,
+    config: StoreConfig,
+    digests: tuple[str, str],
+    *,
+    verify: bool,
+    threads: int = 0,
+    note: Callable[[str], None] | None = None,
+) -> SliceStore | None:
+    """The store that is there, if it is this one; refuses a folder that holds anything else than a store."""
+    if not (folder / _ABOUT).is_file():
+        check_free(folder)
+        return None
+    try:
+        store = open_store(folder, verify=False)
+        if (store.config, store.manifest_digest, store.file_times) != (config, *digests):
+            return None
+        return open_store(folder, threads=threads) if verify else store
+    except StoreError as error:
+        if note is not None:
+            note(f"{error}, which is done now")
+        return None
+
+
+def _digest_of(rows: npt.NDArray[np.int64]) -> str:
+    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:10] if len(rows) else ""
+
+
+def _chosen_rows(manifest: Manifest, config: StoreConfig, barred: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    status = manifest.table["status"]
+    kept = np.flatnonzero(pc.equal(status, "kept").to_numpy())
+    slices = np.flatnonzero(pc.is_in(status, pa.array(["kept", "dropped"])).to_numpy())
+    rows = kept if config.use == "kept" else slices
+    if config.use == "random":
+        kept, rows = (found[~np.isin(found, barred)] for found in (kept, slices))
+        # Raw numbers of a bit generator, unlike numpy's distributions, never change from version to version.
+        lots = np.random.PCG64(config.seed).random_raw(len(rows))
+        rows = np.sort(rows[np.argsort(lots, kind="stable")[: len(kept)]])
+    if not len(rows):
+        raise ManifestError(f"the manifest has no slices to use ({config.use}): there is nothing to pack")
+    return rows.astype(np.int64)
+
+
+class _Builder:
+    """One store on its way."""
+
+    def __init__(self, manifest: Manifest, config: StoreConfig, threads: int, progress: StoreProgress) -> None:
+        self._manifest = manifest
+        self._config = config
+        self._threads = threads
+        self._progress = progress
+        self._left_out: Counter[str] = Counter()
+        self._sum = self._sum_of_squares = 0
+        self._histogram = np.zeros(2**config.depth, np.int64)
+        self._stamps: dict[str, tuple[int, int] | None] = {}
+
+    def write(self, rows: npt.NDArray[np.int64], folder: Path, digests: tuple[str, str]) -> None:
+        """Fill the folder with these rows of the manifest."""
+        packed: list[npt.NDArray[np.int64]] = []
+        done = 0
+        side = self._config.side
+        with RowsFile(folder / _PIXELS, _dtype(self._config.depth), (side, side)) as pixels:
+            try:
+                for batch in self._batches(rows):
+                    squares, good = self._read(batch, done, len(rows))
+                    self._write(squares[good], pixels)
+                    packed.append(batch[good])
+                    done += len(batch)
+            except KeyboardInterrupt:
+                raise Interrupted(f"interrupted after {done} of {len(rows)} slices; nothing was written") from None
+        kept = np.concatenate(packed)
+        if not len(kept):
+            reason = self._left_out.most_common(1)[0][0]
+            raise SourceError(f"none of {len(rows)} slices could be read for the packed store: {reason}")
+        with RowsFile(folder / _ROWS, np.dtype("<i8"), ()) as packed_rows:
+            packed_rows.append(kept)
+        with RowsFile(folder / _HISTOGRAM, np.dtype("<i8"), ()) as histogram:
+            histogram.append(self._histogram)
+        files = {_PIXELS: pixels, _ROWS: packed_rows, _HISTOGRAM: histogram}
+        checksums = {name: file.checksums() for name, file in files.items()}
+        about = self._about(len(kept), digests) | {"checksums": checksums}
+        (folder / _ABOUT).write_text(seal(about))
+
+    def _batches(self, rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+        size = max(1, _BATCH_BYTES // (self._config.side**2 * self._config.depth // 8))
+        return (rows[start : start + size] for start in range(0, len(rows), size))
+
+    def _read(
+        self, batch: npt.NDArray[np.int64], done: int, total: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """The squares of these rows, and which of them could be made."""
+        side = self._config.side
+        squares = np.empty((len(batch), side, side), _dtype(self._config.depth))
+        names = [*WHERE, "file_size", "file_mtime_ns"]
+        lines = self._manifest.table.select(names).take(pa.array(batch)).to_pylist()
+        outcomes = read_squares(
+            lines,
+            squares,
+            self._manifest.config,
+            threads=self._threads,
+            progress=lambda count: self._progress(done + count, total),
+        )
+        good = np.fromiter((self._take(*pair) for pair in zip(lines, outcomes, strict=True)), np.bool_)
+        self._progress(done + len(batch), total)
+        return squares, good
+
+    def _write(self, squares: npt.NDArray[Any], pixels: RowsFile) -> None:
+        pixels.append(squares)
+        for start in range(0, len(squares), _COUNTED):
+            values = squares[start : start + _COUNTED].ravel()
+            self._histogram += np.bincount(values, minlength=len(self._histogram))
+
+    def _take(self, line: dict[str, Any], outcome: Outcome) -> bool:
+        """Count a slice in, or out."""
+        total, total_of_squares, reason = outcome
+        if not reason and self._stamp(line) != (line["file_size"], line["file_mtime_ns"]):
+            reason = "the file has changed since the manifest was made: run 'ctprune reduce' again"
+        if reason:
+            self._left_out[reason] += 1
+            return False
+        self._sum += total
+        self._sum_of_squares += total_of_squares
+        return True
+
+    def _stamp(self, line: dict[str, Any]) -> tuple[int, int] | None:
+        path = path_of(line)
+        if path not in self._stamps:
+            # Slices of a file follow each other, so that the last one's is enough.
+            self._stamps.clear()
+            try:
+                found = os.stat(path)
+                self._stamps[path] = (found.st_size, found.st_mtime_ns)
+            except OSError:
+                self._stamps[path] = None
+        return self._stamps[path]
+
+    def _about(self, slices: int, digests: tuple[str, str]) -> dict[str, Any]:
+        count = slices * self._config.side**2
+        largest = 2**self._config.depth - 1
+        variance = count * self._sum_of_squares - self._sum**2
+        return {
+            "store_version": STORE_VERSION,
+            "config": asdict(self._config),
+            "intensity": self._manifest.config["intensity"],
+            "manifest_digest": digests[0],
+            "file_times": digests[1],
+            "mean": self._sum / (count * largest),
+            # From whole numbers, so no digit is lost to the difference.
+            "std": math.sqrt(variance / (count * largest) ** 2),
+            "left_out": dict(self._left_out.most_common()),
+        }
+
+
+def _dtype(depth: int) -> np.dtype[Any]:
+    """Little-endian whatever the machine, so that stores travel."""
+    return np.dtype("<u1" if depth == 8 else "<u2")
