@@ -1,4 +1,4 @@
-# Everything runs in a virtual environment of its own; `make demo` and `make test` set it up.
+# Everything runs in the virtual environment .venv; `make demo` and `make test` set it up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,19 +32,19 @@ $(PACKAGE): $(TOOLS) $(RUST_SOURCES) pyproject.toml
 	maturin develop --release --quiet
 	touch $@
 
-# Only checks and benchmarks need it, so that the demo does not wait for torch.
+# Only checks and benchmarks need torch: the demo does not wait for it.
 $(TRAIN): $(PACKAGE)
 	maturin develop --release --quiet --extras train,timm
 	touch $@
 
-demo: $(PACKAGE) ## make a small phantom archive, reduce it, write the report
+demo: $(PACKAGE) ## make a small synthetic archive, reduce it, write the report
 	rm -rf demo
 	ctprune phantom demo/dicoms --patients 4 --seed 1
-	ctprune reduce demo/dicoms --method hash --out demo/run --export png --export-dir demo/kept
-	ctprune report demo/run
+	ctprune reduce demo/dicoms --method hash --out demo/reduction --export png --export-dir demo/kept
+	ctprune report demo/reduction
 	@echo
-	@echo "Open demo/run/report.html in a browser. The manifest is demo/run/manifest.parquet,"
-	@echo "the kept slices are pictures in demo/kept/. Next: docs/tutorial.md"
+	@echo "Open demo/reduction/report.html in a browser. The manifest is demo/reduction/manifest.parquet,"
+	@echo "the kept slices are pictures in demo/kept/. Next, read docs/tutorial.md."
 
 test: lint test-rust test-python ## run all checks
 
@@ -59,7 +59,7 @@ lint: $(TRAIN)
 test-rust: $(TOOLS)
 	cargo test --profile checked --workspace --quiet
 
-test-aarch64: ## run the Rust tests as on aarch64, emulated (needs qemu-user and gcc-aarch64-linux-gnu)
+test-aarch64: ## run the Rust tests on emulated aarch64 (needs qemu-user and gcc-aarch64-linux-gnu)
 	rustup target add aarch64-unknown-linux-gnu
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
@@ -72,15 +72,15 @@ $(RIVALS): $(TRAIN) benches/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
 	touch $@
 
-bench: $(RIVALS) ## run the benchmarks against rivals; results go to benches/record
+bench: $(RIVALS) ## measure against other tools; results go to benches/record
 	python -m benches
 
-# A wheel linked by zig runs on older systems than this one.
+# zig links the wheel for older systems than this one.
 $(ZIG): $(TRAIN)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ziglang>=0.13'
 	touch $@
 
-gpu-bundle: $(ZIG) ## make the folder to carry to a GPU without a network; BUNDLE='--slices DIR …'
+gpu-bundle: $(ZIG) ## make the benchmark to carry to a GPU without a network; BUNDLE='--slices DIR …'
 	python -m benches.gpu.bundle $(BUNDLE)
 
 fmt: $(TOOLS) ## format all code
@@ -91,11 +91,11 @@ fmt: $(TOOLS) ## format all code
 docs: $(TRAIN) ## run every snippet of README and docs
 	python -m pytest tests/test_docs.py
 
-screenshot: demo ## take the picture of the report in the README (needs Chromium)
-	python -m docs.screenshot demo/run/report.html docs/images/report.png
+screenshot: demo ## renew the README's picture of the report (needs Chromium)
+	python -m docs.screenshot demo/reduction/report.html docs/images/report.png
 
-fuzz: $(TOOLS) ## run the fuzz targets for ten minutes each
+fuzz: $(TOOLS) ## fuzz each reader for ten minutes
 	fuzz/run 600
 
-clean: ## remove what make made
+clean: ## remove everything that make made
 	rm -rf $(VENV) demo target

@@ -17,6 +17,7 @@ from benches import series
 from benches.codecs import SYNTAXES, Syntax, transcoded
 from benches.decoders import Decoder, decoders
 from benches.measure import Contender, Table, compare
+from benches.rust_rivals import built, rust_rivals
 from benches.settings import Settings
 from ctprune import _core
 
@@ -59,6 +60,11 @@ def _table(settings: Settings, syntax: Syntax, threads: int) -> Table:
             notes.append(f"{decoder.name}: {problem}.")
         else:
             contenders.append(_rival(decoder, paths, threads))
+    for rival in rust_rivals(syntax, paths, expected, threads):
+        if isinstance(rival, str):
+            notes.append(rival)
+        else:
+            contenders.append(rival)
     size = sum(os.path.getsize(path) for path in paths) / len(paths) / 1000
     title = f"{syntax.name}, {size:.0f} kB a file, {threads} thread{'s' * (threads > 1)}"
     return compare(title, contenders, rounds=settings.rounds, unit="files", notes=notes)
@@ -70,8 +76,9 @@ def _check_ctprune(sources: list[Path], paths: list[Path], stored: Stored) -> No
         hu = _core.read_hu([(str(path), 0)], *expected.shape, "CT", 512)[0]
         if not np.array_equal(hu - (hu[0, 0] - float(expected[0, 0])), expected):
             raise AssertionError(f"{path.name}: ctprune decodes other values")
-    table = ctprune.reduce(sources, method="all").table.sort_by([("source", "ascending"), ("path", "ascending")])
-    fingerprints = np.frombuffer(b"".join(table["fingerprint"].to_pylist()), np.uint8).reshape(-1, 8)
+    rows = ctprune.reduce(sources, method="all").rows
+    order = sorted(range(len(rows)), key=list(zip(rows["source"], rows["path"], strict=True)).__getitem__)
+    fingerprints = rows["fingerprint"][order]
     if not np.array_equal(fingerprints, ctprune.dhash(stored)):
         raise AssertionError(f"{paths[0].parent.name}: ctprune finds other fingerprints")
 
@@ -115,9 +122,7 @@ def _ctprune(sources: list[Path], paths: list[Path], stored: Stored, threads: in
 @functools.cache
 def _build() -> str:
     """The example that reads files and does nothing with their pixels."""
-    command = ["cargo", "build", "--release", "--quiet", "--package", "ctprune-archive", "--example", "decode"]
-    subprocess.run(command, check=True)
-    return str(Path("target/release/examples/decode").resolve())
+    return built(Path("Cargo.toml"), ["--package", "ctprune-archive", "--example", "decode"])
 
 
 def _rival(decoder: Decoder, paths: list[Path], threads: int) -> Contender:

@@ -44,7 +44,7 @@ def measure(files: list[Path], backbone: str, rounds: int, work: Path) -> Table:
     save_backbone(create_backbone(backbone), weights, name=backbone, metadata={})
     embedder = Embedder(weights)
     manifest = ctprune.reduce(files[0].parent, method="all")
-    lines = manifest.kept().to_pylist()
+    lines = manifest.kept().to_dicts()
     paths = [Path(line["source"], line["path"]) for line in lines]
     module = ctprune.load_backbone(weights).eval().to(embedder.device)
 

@@ -40,7 +40,7 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
 def _check(folders: list[Path], pictures: Path) -> None:
     """Each series keeps what the published way keeps of it."""
     expected = kept_slices(folders[0], pictures / "0")
-    kept = ctprune.reduce(folders[0].parent).kept()["path"].to_pylist()
+    kept = ctprune.reduce(folders[0].parent).kept()["path"]
     wanted = {f"{folder.name}/{name}" for folder in folders for name in expected}
     if set(kept) != wanted:
         raise AssertionError(f"ctprune keeps {len(kept)} slices, the published way {len(wanted)}, or others")

@@ -40,7 +40,7 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
 
 def _table(root: Path) -> Table:
     rows = defaultdict(list)
-    for row in ctprune.reduce(root, method="all", modality="any").table.to_pylist():
+    for row in ctprune.reduce(root, method="all", modality="any").rows.to_dicts():
         rows[row["path"]].append(row)
     table = Table("Files that pydicom decodes", ["file", "frames", "outcome"])
     equal = [0, 0]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 import pydicom
 from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -99,10 +98,11 @@ def phantom(settings: Settings) -> Path:
 def _largest_volume(source: Path) -> list[Path]:
     """Files of the volume with the most slices, in order along their normal."""
     kept = ctprune.reduce(source, method="all").kept()
-    sizes = Counter(kept["volume"].to_pylist())
+    sizes = Counter(kept["volume"].tolist())
     largest = max(sorted(sizes), key=sizes.__getitem__)
-    rows = kept.filter(pc.equal(kept["volume"], largest)).sort_by("slice_index")
-    places = zip(rows["source"].to_pylist(), rows["path"].to_pylist(), strict=True)
+    # Rows of a volume stand in the order of its slices.
+    rows = kept.filter(kept["volume"] == largest)
+    places = zip(rows["source"], rows["path"], strict=True)
     return [Path(source) / path for source, path in places]
 
 

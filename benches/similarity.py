@@ -16,7 +16,7 @@ from benches.measure import Contender, Table, compare, number
 from benches.series import about, grey, grey_slices, series
 from benches.settings import Settings
 from ctprune import _core
-from ctprune.reduction.pixel_selection import threshold_grid
+from ctprune.selection.methods import METHODS
 
 Greys = npt.NDArray[np.uint8]
 
@@ -114,7 +114,7 @@ def _mi_pairs(slices: Greys, settings: Settings) -> Table:
                 name="scikit-learn",
                 run=lambda: rivals.learned(*bins),
                 items=1,
-                note="another normalisation of the same histogram",
+                note="another normalization of the same histogram",
             ),
             Contender(name="numba histogram, bins cached", run=lambda: rivals.compiled_histogram(*bins), items=1),
         ],
@@ -124,7 +124,9 @@ def _mi_pairs(slices: Greys, settings: Settings) -> Table:
 
 
 def _volume(method: str, volume: Greys, settings: Settings) -> Table:
-    grid = threshold_grid(method)
+    measure = METHODS[method].measure
+    assert measure is not None
+    grid = list(measure.grid)
     swept = _select(method, volume, grid)
     counts = np.array(swept.kept_counts())
     place = len(grid) - 1 - int(np.argmin(np.abs(counts - _KEEP * len(volume))[::-1]))
@@ -181,10 +183,10 @@ def _select(method: str, volume: Greys, thresholds: list[float]) -> _core.PixelS
         max_slice_mb=512,
         threads=1,
     )
-    decoded = {number: (one, 1.0, 0.0) for number, one in enumerate(volume)}
-    reasons = sweep.add([[("", number) for number in range(len(volume))]], decoded, lambda _: None)
-    if any(reasons):
-        raise AssertionError(next(filter(None, reasons)))
+    files = [("", number, one.size, True) for number, one in enumerate(volume)]
+    sweep.add([files], lambda _, frames: [(volume[frame], 1.0, 0.0) for frame in frames], lambda _: None)
+    if sweep.left_out():
+        raise AssertionError(next(iter(sweep.left_out())))
     return sweep
 
 

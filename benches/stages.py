@@ -38,8 +38,8 @@ def _published(folder: Path, pictures: Path) -> list[tuple[str, str, float]]:
 def _ctprune(folders: list[Path], threads: int, rounds: int) -> list[tuple[str, str, float]]:
     runs = []
     for _ in range(rounds):
-        reduction = Reduction(folders[0].parent, ReduceConfig(), threads=threads)
-        slices = len(reduction.carry_out().table)
+        reduction = Reduction(folders[0].parent, ReduceConfig(threads=threads))
+        slices = len(reduction.carry_out())
         whole, reading = reduction.summary["seconds"], reduction.summary["reading_seconds"]
         runs.append((reading / slices, (whole - reading) / slices))
     tool = f"ctprune.reduce, {threads} thread{'s' * (threads > 1)}"

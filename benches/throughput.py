@@ -32,14 +32,14 @@ from benches.training_inputs import (
     square,
     write_pictures,
 )
+from ctprune.environment.progress import Operation
 from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.batches import StoreBatches
 from ctprune.pretraining.config import PretrainConfig
-from ctprune.pretraining.interruption import StopRequest
 from ctprune.pretraining.methods import create_method
-from ctprune.pretraining.training import Training
+from ctprune.pretraining.training import TrainingLoop
 from ctprune.pretraining.view_parameters import view_generator
-from ctprune.pretraining.views import BatchViews, normalisation
+from ctprune.pretraining.views import BatchViews, normalization
 from ctprune.store.store import SliceStore
 
 ABOUT = (
@@ -107,8 +107,8 @@ def measure(files: Sequence[Path], work: Path, scale: Scale) -> list[Table]:
 def create_inputs(files: Sequence[Path], store: SliceStore, work: Path, scale: Scale) -> list[TrainingInput]:
     """ctprune's own input first, the usual way next, then the others."""
     config = scale.config
-    views = BatchViews(config.views, *normalisation(store, config.views)).to(scale.device)
-    rows = repeated(len(store), scale.steps * config.batch_size)
+    views = BatchViews(config.views, *normalization(store, config.views)).to(scale.device)
+    positions = repeated(len(store), scale.steps * config.batch_size)
     transform = lightly_transform(config.views.crops)
 
     def loaded(dataset: Any) -> LoaderBatches:
@@ -119,7 +119,7 @@ def create_inputs(files: Sequence[Path], store: SliceStore, work: Path, scale: S
     return [
         TrainingInput(
             name="ctprune",
-            batches=StoreBatches(store, config.batch_size, config.seed, rows=rows, device=scale.device),
+            batches=StoreBatches(store, config.batch_size, config.seed, positions=positions, device=scale.device),
             views=views,
             note=f"packed store of {store.side} × {store.side}",
         ),
@@ -161,7 +161,7 @@ def check_views(one: TrainingInput, scale: Scale) -> list[torch.Tensor]:
     return [view.clone() for view in views]
 
 
-class UnsavedTraining(Training):
+class UnsavedLoop(TrainingLoop):
     """A training without what comes after its epochs: checkpoints and RankMe. Steps and their log are its own."""
 
     def take_steps(self, steps: int, fed_by: TrainingInput | None = None) -> None:
@@ -172,7 +172,7 @@ class UnsavedTraining(Training):
         self.step = -(-self.step // self.steps_per_epoch) * self.steps_per_epoch
         self.steps = self.step + steps
         # The last step is logged, which waits for the device and refuses a loss that is not a number.
-        self.run(None, StopRequest())
+        self.run(None)
         self._batches, self._views = own
 
     def warm_up(self, resident: TrainingInput) -> None:
@@ -187,12 +187,12 @@ class UnsavedTraining(Training):
         self._features.clear()
 
 
-def create_training(one: TrainingInput, work: Path, scale: Scale) -> UnsavedTraining:
+def create_training(one: TrainingInput, work: Path, scale: Scale) -> UnsavedLoop:
     """A training on this input; all start with the same weights."""
     torch.manual_seed(scale.config.seed)
     cuda = scale.device.type == "cuda"
     fabric = Fabric(accelerator=scale.device.type, devices=1, precision="bf16-mixed" if cuda else "32-true")
-    return UnsavedTraining(
+    return UnsavedLoop(
         scale.config,
         create_method(scale.config, create_backbone(scale.config.backbone)),
         one.batches,  # type: ignore[arg-type]
@@ -201,7 +201,7 @@ def create_training(one: TrainingInput, work: Path, scale: Scale) -> UnsavedTrai
         checkpoints=work / "checkpoints",
         digest="",
         probe=None,
-        progress=lambda _: None,
+        operation=Operation(),
         note=lambda _: None,
     )
 
@@ -237,7 +237,7 @@ def _input_alone(inputs: Sequence[TrainingInput], scale: Scale) -> Table:
 def _with_model(inputs: Sequence[TrainingInput], work: Path, scale: Scale) -> Table:
     """Of ctprune's input, resident views, the usual way and the others, in this order."""
 
-    def train(training: UnsavedTraining, steps: int) -> Any:
+    def train(training: UnsavedLoop, steps: int) -> Any:
         return lambda: training.take_steps(steps)
 
     contenders = []

@@ -52,7 +52,7 @@ def _portable(text: str, roots: dict[str, str]) -> str:
 def main() -> None:
     """Read the command line and collect."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", type=Path, help="folder of a finished ctprune run")
+    parser.add_argument("experiment", type=Path, help="folder of a finished ctprune experiment")
     parser.add_argument("out", type=Path, help="folder of the collection; replaced if it is there")
     parser.add_argument("--root", action="append", default=[], metavar="PATH=NAME", help="path to hide")
     given = parser.parse_args()

@@ -30,7 +30,7 @@ def manifest(archive: Path) -> ctprune.Manifest:
 def ct_file(manifest: ctprune.Manifest) -> Path:
     """One uncompressed single-frame CT slice of the archive."""
     uncompressed = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"}
-    for row in manifest.table.to_pylist():
+    for row in manifest.rows.to_dicts():
         if row["status"] in ("kept", "dropped") and row["transfer_syntax_uid"] in uncompressed:
             return Path(row["source"], row["path"])
     raise AssertionError("the phantom archive has no uncompressed slice")

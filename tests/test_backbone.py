@@ -14,14 +14,10 @@ import torch
 import torchvision
 
 import ctprune
-from ctprune.networks.backbone import (
-    RESNETS,
-    backbone_metadata,
-    create_backbone,
-    repeat_grey,
-    save_backbone,
-)
-from ctprune.networks.checkpoint import read_checkpoint
+from ctprune.networks.architectures import RESNETS, resnet_of
+from ctprune.networks.backbone import backbone_metadata, create_backbone, save_backbone
+from ctprune.networks.gray_backbone import repeat_gray
+from ctprune.networks.weights_file import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -103,19 +99,17 @@ def test_what_is_saved_is_loaded(tmp_path: Path, picture: Any) -> None:
 
 @pytest.mark.parametrize("name", RESNETS)
 def test_the_architecture_is_told_from_the_shapes(name: str) -> None:
-    from ctprune.networks.backbone import _infer_resnet
-
     with torch.device("meta"):
-        assert _infer_resnet(torchvision.models.get_model(name).state_dict(), "file") == name
+        assert resnet_of(torchvision.models.get_model(name).state_dict()) == name
 
 
 def test_grey_is_repeated_without_a_copy() -> None:
     grey = torch.rand(2, 1, 4, 5)
-    repeated = repeat_grey(grey)
+    repeated = repeat_gray(grey)
     assert repeated.shape == (2, 3, 4, 5)
     assert repeated.data_ptr() == grey.data_ptr()
     assert torch.equal(repeated[:, 2], grey[:, 0])
-    assert repeat_grey(repeated) is not grey
+    assert repeat_gray(repeated) is not grey
 
 
 class Hostile:
@@ -190,14 +184,14 @@ def test_every_flipped_bit_of_a_backbone_is_told_or_changes_nothing(tmp_path: Pa
     file = tmp_path / "backbone.safetensors"
     small_backbone(file)
     whole = file.read_bytes()
-    weights, metadata = read_checkpoint(file)
+    weights, metadata = read_weights(file)
     refused: list[str] = []
     for bit in range(0, 8 * len(whole), 3):
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         file.write_bytes(damaged)
         try:
-            found, described = read_checkpoint(file)
+            found, described = read_weights(file)
         except ctprune.WeightsError as error:
             refused.append(str(error))
         else:

@@ -55,7 +55,7 @@ def test_the_order_depends_on_seed_and_epoch_alone(store: SliceStore) -> None:
 
 
 def test_an_order_that_must_never_change(store: SliceStore) -> None:
-    batches = StoreBatches(store, 4, seed=3, rows=np.arange(8))
+    batches = StoreBatches(store, 4, seed=3, positions=np.arange(8))
     assert batches.order(1).tolist() == [0, 6, 2, 1, 3, 7, 4, 5]
 
 
@@ -73,11 +73,11 @@ def test_processes_share_what_one_would_have(store: SliceStore) -> None:
 
 
 def test_some_slices_only(store: SliceStore) -> None:
-    rows = np.arange(3, 20, 2)
-    batches = StoreBatches(store, 3, seed=0, rows=rows)
+    chosen = np.arange(3, 20, 2)
+    batches = StoreBatches(store, 3, seed=0, positions=chosen)
     assert batches.slices == 9
-    assert sorted(chain.from_iterable(positions(batches, 0))) == rows.tolist()
-    resident = StoreBatches(store, 3, seed=0, rows=rows, resident=True)
+    assert sorted(chain.from_iterable(positions(batches, 0))) == chosen.tolist()
+    resident = StoreBatches(store, 3, seed=0, positions=chosen, resident=True)
     for a, b in zip(batches.epoch(0), resident.epoch(0), strict=True):
         assert torch.equal(a.positions, b.positions)
         np.testing.assert_array_equal(pixels(a.pixels), pixels(b.pixels))
@@ -129,7 +129,7 @@ def test_mistakes_are_one_sentence(store: SliceStore) -> None:
         ({"batch_size": 10**6}, "do not fill one batch of 1000000"),
         ({"batch_size": 0}, "at least one of each"),
         ({"batch_size": 2, "rank": 2, "world_size": 2}, "rank 2 of 2"),
-        ({"batch_size": 1, "rows": np.array([0, len(store)])}, "expected positions from 0"),
+        ({"batch_size": 1, "positions": np.array([0, len(store)])}, "expected integers from 0"),
     ):
         with pytest.raises(ctprune.ConfigError, match=sentence):
             StoreBatches(store, seed=0, **options)

@@ -44,7 +44,11 @@ def test_reduce_writes_a_manifest_and_shows_a_table(cli: Cli, archive: Path, tmp
     assert result.returncode == 0, result.stderr
     assert "kept" in result.stdout
     assert "localizer" in result.stdout
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["manifest.parquet", "summary.json"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "config.yaml",
+        "manifest.parquet",
+        "summary.json",
+    ]
 
 
 def test_json_is_the_summary(cli: Cli, archive: Path, tmp_path: Path) -> None:
@@ -90,7 +94,7 @@ def test_unreadable_files_give_exit_code_3_and_a_row(cli: Cli, ct_file: Path, tm
         (["nowhere", "--out", "run"], "nowhere: no such file or folder"),
         (["in"], "--out is missing"),
         (["in", "--out", "run", "--method", "magic"], "--method magic: expected one of hash"),
-        (["in", "--out", "run", "--threshold", "65"], "--threshold 65: expected 0 to 64"),
+        (["in", "--out", "run", "--threshold", "65"], "--threshold 65: expected a whole number of bits, 0 to 64"),
         (
             ["in", "--out", "run", "--method", "all", "--threshold", "3"],
             "--threshold belongs to --method hash",
@@ -162,7 +166,7 @@ def test_info_shows_a_slice_and_a_refusal_and_a_run(
     assert shown["status"] == "slice"
     assert len(shown["fingerprint"]) == 16
     assert "fingerprint" in cli("info", ct_file).stdout
-    scout = next(row["path"] for row in manifest.table.to_pylist() if row["reason"] == "localizer")
+    scout = next(row["path"] for row in manifest.rows.to_dicts() if row["reason"] == "localizer")
     assert json.loads(cli("info", archive / scout, "--json").stdout)[0]["status"] == "skipped"
     assert "localizer" in cli("info", archive / scout).stdout
     cli("reduce", archive, "--out", "run")
@@ -181,7 +185,7 @@ from ctprune import cli
 from ctprune.reduction import reduction
 report = reduction.Reduction._report
 def interrupted(self, stage):
-    if stage == "reading":
+    if stage == "reading" and self._archive.progress()["files_read"]:
         os.kill(os.getpid(), signal.SIGINT)
     return report(self, stage)
 reduction.Reduction._report = interrupted

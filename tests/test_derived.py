@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 
 import ctprune
-from ctprune.manifest.derived import SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME, slices_digest
+from ctprune import _core
+from ctprune.manifest.derived import (
+    SWEEP_CONFIG_NAME,
+    SWEEP_NAME,
+    SWEEP_PNG_NAME,
+    SWEEP_SVG_NAME,
+    slices_digest,
+)
 from tests.conftest import Cli
 
-SWEEP = {SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME}
+SWEEP = {SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME, SWEEP_CONFIG_NAME}
 
 
 @pytest.fixture
@@ -21,7 +28,7 @@ def source(archive: Path, tmp_path: Path) -> Path:
 
 
 def left(run: Path) -> set[str]:
-    return {file.name for file in run.iterdir()} - {"manifest.parquet", "summary.json"}
+    return {file.name for file in run.iterdir()} - {"config.yaml", "manifest.parquet", "summary.json"}
 
 
 def test_a_report_goes_with_the_next_reduction_and_a_sweep_with_other_slices(
@@ -31,10 +38,11 @@ def test_a_report_goes_with_the_next_reduction_and_a_sweep_with_other_slices(
     ctprune.reduce(source, out=run)
     ctprune.write_report(run)
     ctprune.sweep(run, out=run)
-    assert left(run) == SWEEP | {"report.html"}
+    assert left(run) == SWEEP | {"report.html", "report.html.yaml"}
     said = cli("reduce", source, "--threshold", "3", "--out", "run").stderr
     assert (
-        "report.html described the run before this one and is removed: 'ctprune report run' makes it new" in said
+        "report.html described the reduction before this one and is removed: 'ctprune report run' makes it new"
+        in said
     )
     assert "sweep" not in said
     # The curve holds every threshold.
@@ -68,8 +76,12 @@ def test_what_others_call_by_these_names_stays(archive: Path, tmp_path: Path) ->
 
 
 def test_the_digest_does_not_depend_on_how_rows_come(manifest: ctprune.Manifest) -> None:
-    table = manifest.table
-    digests = {slices_digest(table.to_batches(max_chunksize=size), "minmax") for size in (1, 7, 10**6)}
+    rows, count = manifest.rows, len(manifest)
+
+    def batches(size: int) -> list[_core.Rows]:
+        return [rows.slice(start, start + size) for start in range(0, count, size)]
+
+    digests = {slices_digest(batches(size), "minmax") for size in (1, 7, 10**6)}
     assert len(digests) == 1
-    assert slices_digest(table.slice(1).to_batches(), "minmax") not in digests
-    assert slices_digest(table.to_batches(), "hu:-1000,400") not in digests
+    assert slices_digest([rows.slice(1, count)], "minmax") not in digests
+    assert slices_digest([rows], "hu:-1000,400") not in digests

@@ -117,10 +117,10 @@ def test_what_is_exported_is_what_was_selected_before(page: str, tmp_path: Path)
     for line in lines[: place + 1]:
         command = [sys.executable, "-m", *line.split()]
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-        if " --out run" in line:
-            run = line.split("--out ")[1].split()[0]
-            kept.append((run, json.loads((tmp_path / run / "summary.json").read_text())["kept"]))
+        if " --out reduction" in line:
+            name = line.split("--out ")[1].split()[0]
+            kept.append((name, json.loads((tmp_path / name / "summary.json").read_text())["kept"]))
     counts = dict(kept[:-1])
-    assert len(list((tmp_path / "kept").rglob("*.png"))) == counts["run"]
-    # The sample to compare with has the size of the run before it.
-    assert counts.get("run-random", counts["run"]) == counts["run"]
+    assert len(list((tmp_path / "kept").rglob("*.png"))) == counts["reduction"]
+    # The sample to compare with has the size of the reduction before it.
+    assert counts.get("reduction-random", counts["reduction"]) == counts["reduction"]

@@ -70,7 +70,7 @@ def source(ct_file: Path, tmp_path: Path) -> Path:
 
 
 def statuses(run: Path) -> dict[str, str]:
-    return {row["path"]: row["reason"] or "read" for row in ctprune.Manifest.load(run).table.to_pylist()}
+    return {row["path"]: row["reason"] or "read" for row in ctprune.Manifest.load(run).rows.to_dicts()}
 
 
 def summary(run: Path) -> dict:
@@ -94,7 +94,7 @@ def test_excluded_files_are_not_read_and_have_a_row(cli: Cli, source: Path, tmp_
     assert reason in result.stdout
     assert "--exclude nothing/*: no file matches" in result.stderr
     assert "--exclude labels/*: no file matches" not in result.stderr
-    row = ctprune.Manifest.load(tmp_path / "run").with_status("skipped").to_pylist()[0]
+    row = ctprune.Manifest.load(tmp_path / "run").with_status("skipped").to_dicts()[0]
     assert row["file_size"] == (source / "labels" / "a.dcm").stat().st_size
 
 

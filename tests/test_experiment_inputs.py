@@ -55,7 +55,7 @@ def root(tmp_path: Path) -> Path:
 def run_with_labels(root: Path, archive: Path) -> Path:
     """A run of its own images, and labels for some of them."""
     shutil.copytree(archive, root / "labelled")
-    table = ctprune.reduce(root / "labelled", out=root / "run").kept().select(["path"]).to_pylist()
+    table = ctprune.reduce(root / "labelled", out=root / "run").kept().select(["path"]).to_dicts()
     rows = [f"{line['path']},{('ill', 'well')[place % 2]}" for place, line in enumerate(table[:6])]
     (root / "run-labels.csv").write_text("\n".join(["path,label", *rows]) + "\n")
     return root / "labelled" / table[0]["path"]

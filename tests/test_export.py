@@ -14,9 +14,9 @@ from tests.reference import slices as reference
 
 
 def single_frame_kept(manifest: ctprune.Manifest) -> list[dict]:
-    rows = manifest.table.to_pylist()
+    rows = manifest.rows.to_dicts()
     paths = [row["path"] for row in rows]
-    return [row for row in manifest.kept().to_pylist() if paths.count(row["path"]) == 1]
+    return [row for row in manifest.kept().to_dicts() if paths.count(row["path"]) == 1]
 
 
 def target(folder: Path, row: dict, suffix: str) -> Path:
@@ -39,7 +39,7 @@ def test_links_and_copies_hold_the_file(manifest: ctprune.Manifest, tmp_path: Pa
 def test_pictures_are_the_grey_that_was_fingerprinted(manifest: ctprune.Manifest, tmp_path: Path) -> None:
     config = ctprune.ExportConfig(mode="png", folder=tmp_path / "kept")
     assert ctprune.export_kept(manifest, config).written == manifest.counts()["kept"]
-    for row in manifest.kept().to_pylist():
+    for row in manifest.kept().to_dicts():
         grey = np.asarray(Image.open(target(tmp_path / "kept", row, ".png")))
         assert grey.shape == (row["rows"], row["columns"])
         assert reference.dhash(grey) == row["fingerprint"]
@@ -48,7 +48,7 @@ def test_pictures_are_the_grey_that_was_fingerprinted(manifest: ctprune.Manifest
 def test_deep_pictures_hold_hounsfield_units(manifest: ctprune.Manifest, tmp_path: Path) -> None:
     config = ctprune.ExportConfig(mode="png", folder=tmp_path / "kept", png_depth=16)
     ctprune.export_kept(manifest, config)
-    for row in manifest.kept().to_pylist():
+    for row in manifest.kept().to_dicts():
         values = np.asarray(Image.open(target(tmp_path / "kept", row, ".png"))).astype(int)
         assert values.min() - 32768 == np.rint(row["min_hu"])
         assert values.max() - 32768 == np.rint(row["max_hu"])
@@ -72,7 +72,7 @@ def test_8_bit_pictures_have_no_hounsfield_units(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "in" / "a.png")
     manifest = ctprune.reduce(tmp_path / "in")
     config = ctprune.ExportConfig(mode="png", folder=tmp_path / "kept", png_depth=16)
-    assert "use --png-depth 8" in next(iter(ctprune.export_kept(manifest, config).left_out))
+    assert "expected png_depth 8" in next(iter(ctprune.export_kept(manifest, config).left_out))
 
 
 @pytest.mark.parametrize("mode", ["link", "copy"])
@@ -108,7 +108,7 @@ def test_command_line_exports(cli: Cli, archive: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported_gives_exit_code_3(cli: Cli, manifest: ctprune.Manifest, tmp_path: Path) -> None:
-    several = [row for row in manifest.kept().to_pylist() if row not in single_frame_kept(manifest)]
+    several = [row for row in manifest.kept().to_dicts() if row not in single_frame_kept(manifest)]
     source = Path(several[0]["source"], several[0]["path"])
     result = cli("reduce", source, "--out", "run", "--export", "link", "--export-dir", "kept")
     assert result.returncode == 3

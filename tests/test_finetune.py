@@ -22,14 +22,14 @@ from ctprune.finetuning import training
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.heads import TEMPERATURE, NeighborHead, load_head, save_head
 from ctprune.finetuning.images import read_images
-from ctprune.finetuning.network import GreyBackbone, Normalisation, Weights
+from ctprune.finetuning.network import choose_normalization, find_weights
 from ctprune.finetuning.probes import linear_probe
-from ctprune.finetuning.progress import FinetuneProgress
 from ctprune.finetuning.recipe import joined_batches
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.tasks import list_task
-from ctprune.finetuning.training import Training, TrainingSet
+from ctprune.finetuning.training import SeedTraining, TrainingSet
 from ctprune.networks.backbone import create_backbone, save_backbone
+from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 from tests.conftest import Cli
 from tests.labelled import write
 
@@ -128,9 +128,9 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     class Kill(BaseException):
         """What no handler sees, as a kill."""
 
-    def stop_at(seed: int, epoch: int, how: type[BaseException]) -> Callable[[FinetuneProgress], None]:
-        def stop(now: FinetuneProgress) -> None:
-            if (now.stage, now.seed, now.done) == ("training", seed, epoch):
+    def stop_at(seed: int, epoch: int, how: type[BaseException]) -> Callable[[ctprune.Progress], None]:
+        def stop(now: ctprune.Progress) -> None:
+            if (now.stage, now.part, now.done) == ("training", f"seed {seed + 1}/2", epoch):
                 raise how
 
         return stop
@@ -141,19 +141,19 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
         ctprune.finetune(folders, out=out, progress=stop_at(0, 3, Kill), **options)
     assert (out / "progress" / "seed-0.ckpt").exists()
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 1e9)
-    seen: list[tuple[int, int]] = []
-    with pytest.raises(ctprune.Interrupted, match="the same command goes on"):
+    seen: list[tuple[str, int]] = []
+    with pytest.raises(ctprune.Interrupted, match="rerun to resume"):
         ctprune.finetune(folders, out=out, progress=stop_at(1, 2, KeyboardInterrupt), **options)
     assert not (out / "metrics.json").exists()
     done = ctprune.finetune(
         folders,
         out=out,
-        progress=lambda now: seen.append((now.seed, now.done)) if now.stage == "training" else None,
+        progress=lambda now: seen.append((now.part, now.done)) if now.stage == "training" else None,
         **options,
     )
     # Of the second seed the first epoch was saved by Ctrl-C, and the first seed was done.
-    assert [pair for pair in seen if pair[0] == 1 and pair[1]] == [(1, 2), (1, 3)]
-    assert not [pair for pair in seen if pair[0] == 0 and pair[1] in (1, 2, 3)]
+    assert [pair for pair in seen if pair[0] == "seed 2/2" and pair[1]] == [("seed 2/2", 2), ("seed 2/2", 3)]
+    assert not [pair for pair in seen if pair[0] == "seed 1/2" and pair[1] in (1, 2, 3)]
     assert folder_bytes(out) == folder_bytes(tmp_path / "whole")
     assert done.pooled == whole.pooled
     # Finished: read, not trained.
@@ -161,7 +161,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     assert again.to_dict() == done.to_dict()
     with pytest.raises(ctprune.OutputError, match="other data, weights or options"):
         ctprune.finetune(folders, out=out, **(options | {"epochs": 4}))
-    (out / "config.yaml").write_text("]")
+    (out / "inputs.json").write_text("]")
     with pytest.raises(ctprune.OutputError, match="other data, weights or options"):
         ctprune.finetune(folders, out=out, **options)
 
@@ -173,8 +173,8 @@ def test_training_equals_a_plain_loop(folders: Path, weights: Path, tmp_path: Pa
     data = TrainingSet(images.pixels, images.labels, rows, np.arange(20, 40), 2)
     config = FinetuneConfig(epochs=2, frozen_epochs=1, batch_size=8, flip=False, side=32)
     cpu = torch.device("cpu")
-    network = GreyBackbone(ctprune.load_backbone(weights), Normalisation((0.3,), (0.2,)))
-    run = Training(network, data, config, 5, cpu, None, tmp_path / "no.ckpt", lambda epoch: None)
+    network = GrayBackbone(ctprune.load_backbone(weights), Normalization((0.3,), (0.2,)))
+    run = SeedTraining(network, data, config, 5, cpu, "32", tmp_path / "no.ckpt", lambda epoch: None)
     head = run.run()
 
     backbone = ctprune.load_backbone(weights)
@@ -259,17 +259,17 @@ def test_neighbours_vote_as_a_plain_loop_says(tmp_path: Path) -> None:
 
 def test_normalisation_is_the_backbones_imagenets_or_measured(weights: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16), dtype=np.uint8)
-    known = Weights.find(FinetuneConfig(weights=str(weights)), download=False)
-    assert Normalisation.choose("auto", known, pixels) == Normalisation((0.3,), (0.2,))
-    assert len(Normalisation.choose("imagenet", known, pixels).mean) == 3
-    assert Normalisation.choose("0.56,0.29", known, pixels) == Normalisation((0.56,), (0.29,))
-    measured = Normalisation.choose("auto", None, pixels)
+    known = find_weights(FinetuneConfig(weights=str(weights)))
+    assert choose_normalization("auto", known, pixels) == Normalization((0.3,), (0.2,))
+    assert len(choose_normalization("imagenet", known, pixels).mean) == 3
+    assert choose_normalization("0.56,0.29", known, pixels) == Normalization((0.56,), (0.29,))
+    measured = choose_normalization("auto", None, pixels)
     assert (measured.mean[0], measured.std[0]) == pytest.approx(((pixels / 255).mean(), (pixels / 255).std()))
 
 
 def test_mixed_precision_trains_to_nearly_the_same(folders: Path, weights: Path, tmp_path: Path) -> None:
     found = {}
-    for precision in ("32", "16"):
+    for precision in ("32", "bf16"):
         ctprune.finetune(
             folders,
             out=tmp_path / precision,
@@ -282,9 +282,9 @@ def test_mixed_precision_trains_to_nearly_the_same(folders: Path, weights: Path,
         )
         table = pq.read_table(tmp_path / precision / "predictions.parquet")
         found[precision] = np.array(table["probabilities"].to_pylist())
-    assert found["16"] == pytest.approx(found["32"], abs=0.05)
+    assert found["bf16"] == pytest.approx(found["32"], abs=0.05)
     # Else it would have run in 32 bits.
-    assert (found["16"] != found["32"]).any()
+    assert (found["bf16"] != found["32"]).any()
 
 
 def test_fraction_of_labels_by_patient(folders: Path, weights: Path, tmp_path: Path) -> None:
@@ -364,34 +364,34 @@ def test_dicom_by_manifest_and_prediction_of_dicom(archive: Path, weights: Path,
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"mode": "magic"}, "--mode magic: expected one of finetune, linear, knn"),
-        ({"mode": "knn", "epochs": 3}, "--epochs belongs to --mode finetune, not to knn"),
-        ({"mode": "knn", "class_weights": True}, "--class-weights belongs to --mode finetune or linear"),
-        ({"neighbors": 3}, "--neighbors belongs to --mode knn"),
-        ({"seeds": 0}, "--seeds 0: expected a number from 1"),
+        ({"mode": "magic"}, "mode magic: expected one of finetune, linear, knn"),
+        ({"mode": "knn", "epochs": 3}, "epochs belongs to `mode` finetune, not to knn"),
+        ({"mode": "knn", "class_weights": True}, "class_weights belongs to `mode` finetune or linear"),
+        ({"neighbors": 3}, "neighbors belongs to `mode` knn"),
+        ({"seeds": 0}, "seeds 0: expected a number from 1"),
         ({"seeds": (1, 1)}, "different seeds"),
-        ({"fraction": 0}, "--fraction 0: expected a number above 0"),
-        ({"epochs": 2, "frozen_epochs": 3}, "--frozen-epochs 3: expected 0 to 2"),
-        ({"batch_size": 1}, "--batch-size 1: expected 2 to"),
-        ({"side": 4}, "--side 4: expected 8 to"),
-        ({"weight_decay": -1}, "--weight-decay -1"),
-        ({"intensity": "dark"}, "--intensity dark"),
-        ({"patient_pattern": "("}, r"--patient-pattern \("),
-        ({"patient_pattern": "(x)"}, r"--patient-pattern \(x\): matches no file's name, such as p00_0.png"),
+        ({"fraction": 0}, "fraction 0: expected a number above 0"),
+        ({"epochs": 2, "frozen_epochs": 3}, "frozen_epochs 3: expected 0 to 2"),
+        ({"batch_size": 1}, "batch_size 1: expected 2 to"),
+        ({"side": 4}, "side 4: expected 8 to"),
+        ({"weight_decay": -1}, "weight_decay -1"),
+        ({"intensity": "dark"}, "intensity dark"),
+        ({"patient_pattern": "("}, r"patient_pattern \("),
+        ({"patient_pattern": "(x)"}, r"patient_pattern \(x\): matches no file's name, such as p00_0.png"),
         ({"patient_pattern": "abc"}, "expected one group in parentheses, found 0"),
-        ({"backbone": "magic"}, "--backbone magic: expected one of resnet50"),
-        ({"weights": "imagenet", "backbone": "resnet18"}, "--weights imagenet is torchvision's resnet50"),
+        ({"backbone": "magic"}, "backbone magic: expected one of resnet50"),
+        ({"weights": "imagenet", "backbone": "resnet18"}, "weights imagenet is torchvision's resnet50"),
         ({"weights": "nowhere.ckpt"}, "nowhere.ckpt: expected a file of weights"),
-        ({"download": True}, "--download belongs to --weights imagenet"),
-        ({"device": "tpu"}, "--device tpu: expected auto, cpu or cuda"),
-        ({"precision": "8"}, "--precision 8: expected one of auto, 32, 16"),
-        ({"split": "x"}, "--split x: expected a folder of text files"),
+        ({"download": True}, "download belongs to `weights` imagenet"),
+        ({"device": "tpu"}, "device tpu: expected one of auto, cpu, cuda"),
+        ({"precision": "8"}, "precision 8: expected one of auto, bf16, fp16, 32"),
+        ({"split": "x"}, "`split` x: expected a folder of text files"),
         (
-            {"normalise": "grey"},
-            "--normalise grey: expected auto, imagenet, train, or a mean and a",
+            {"normalize": "grey"},
+            "normalize grey: expected auto, imagenet, train, or a mean and a",
         ),
-        ({"normalise": "0.5,0"}, "--normalise 0.5,0: expected"),
-        ({"positive": "odd"}, "--positive odd: expected one of two classes, found healthy, ill"),
+        ({"normalize": "0.5,0"}, "normalize 0.5,0: expected"),
+        ({"positive": "odd"}, "positive odd: expected one of two classes, found healthy, ill"),
     ],
 )
 def test_a_wrong_option_gets_one_sentence(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
 import PIL
 import pytest
@@ -110,7 +113,7 @@ def test_no_image_gives_no_fingerprint() -> None:
         (np.zeros((2, 3, 4, 5), np.uint8), {}, "expected shape"),
         (np.zeros((2, 0, 4), np.uint8), {}, "at least one pixel"),
         (np.zeros((2, 3, 4), np.complex64), {}, "expected a numpy array of uint8"),
-        (np.zeros((2, 3, 4), np.uint8), {"hash_size": 1}, "hash size"),
+        (np.zeros((2, 3, 4), np.uint8), {"hash_size": 1}, "hash_size 1: expected 2 to 32"),
         (np.zeros((2, 3, 4), np.int16), {"intensity": "nonsense"}, "nonsense"),
         (np.full((2, 3, 4), np.nan, np.float32), {}, "image 0"),
     ],
@@ -137,3 +140,52 @@ def test_hamming_refuses_what_does_not_fit() -> None:
         ctprune.hamming(a, np.zeros((3, 8), np.uint8))
     with pytest.raises(ctprune.ConfigError, match="uint8 of shape"):
         ctprune.hamming(a.astype(np.int64), a)
+    with pytest.raises(
+        ctprune.ConfigError, match=r"uint64 of shape \(n,\) or \(n, words\), found uint64 of shape \(1, 2, 8\)"
+    ):
+        ctprune.hamming(a.astype(np.uint64)[np.newaxis], a)
+    with pytest.raises(ctprune.ConfigError, match="8 and 16 bytes"):
+        ctprune.hamming(a, np.zeros((2, 2), np.uint64))
+    with pytest.raises(ctprune.ConfigError, match="at least one word"):
+        ctprune.hamming(np.zeros((2, 0), np.uint64), a)
+
+
+@given(st.integers(0, 20), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_words_are_bytes_with_the_most_significant_first(count: int, words: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    a, b = random.integers(0, 256, (2, count, 8 * words), np.uint8)
+    big_endian = a.view(">u8"), b.view(">u8")
+    native = [array.astype(np.uint64) for array in big_endian]
+    for one, other in ((native[0], native[1]), big_endian, (native[0], b), (a, native[1])):
+        assert (ctprune.hamming(one, other) == ctprune.hamming(a, b)).all()
+        assert (ctprune.hamming(one, other, all_to_all=True) == ctprune.hamming(a, b, all_to_all=True)).all()
+
+
+def test_one_word_a_fingerprint_needs_no_second_axis() -> None:
+    words = np.array([0b1111, 0b0111, 2**63], np.uint64)
+    assert ctprune.hamming(words, words[::-1]).tolist() == [5, 0, 5]
+    assert ctprune.hamming(words, words, all_to_all=True)[0].tolist() == [0, 1, 5]
+    assert ctprune.hamming(words[:0], words[:0]).shape == (0,)
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    images = np.random.default_rng(1).integers(-1000, 1000, (9, 40, 30), np.int16)
+    hashes = ctprune.dhash(images)
+    for threads in (1, 3, 0):
+        assert (ctprune.dhash(images, threads=threads) == hashes).all()
+        assert (ctprune.hamming(hashes, hashes, all_to_all=True, threads=threads).diagonal() == 0).all()
+    with pytest.raises(ctprune.ConfigError, match="threads"):
+        ctprune.dhash(images, threads=-1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_computes_as_its_parent_does() -> None:
+    images = np.random.default_rng(2).integers(-1000, 1000, (9, 40, 30), np.int16)
+    hashes = ctprune.dhash(images, threads=2)
+    child = os.fork()
+    if child == 0:
+        # Without threads of its own the child would wait for its parent's for ever.
+        signal.alarm(60)
+        os._exit(0 if (ctprune.dhash(images, threads=2) == hashes).all() else 1)
+    assert os.waitpid(child, 0)[1] == 0

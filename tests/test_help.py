@@ -12,7 +12,7 @@ import typer
 from ctprune import cli as command_line
 from ctprune.cli import app, main
 
-COMMANDS = list(command_line._COMMANDS)
+COMMANDS = list(command_line.COMMANDS)
 
 
 @pytest.fixture
@@ -29,7 +29,8 @@ def shown(
 
 
 def parameters(name: str) -> dict[str, Any]:
-    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    group: Any = typer.main.get_command(app)
+    command = group.get_command(None, name)
     return {parameter.name: parameter for parameter in command.params}
 
 
@@ -44,32 +45,34 @@ def test_help_is_short_for_every_command_and_names_no_type(shown: str) -> None:
 def test_choices_are_those_that_are_taken() -> None:
     from ctprune.evaluation.correction import CORRECTIONS
     from ctprune.finetuning import config as finetuning
+    from ctprune.options.shared import PRECISIONS
     from ctprune.pretraining import config as pretraining
     from ctprune.pretraining import presets, settings
-    from ctprune.reduction import config, export
-    from ctprune.store import store
-    from ctprune.sweeping import curves
+    from ctprune.reduction import config, export_config
+    from ctprune.selection import methods
+    from ctprune.store.config import USES
 
     expected: dict[str, dict[str, Any]] = {
         "reduce": {
-            "method": config.METHODS,
+            "method": methods.METHODS,
             "scope": config.SCOPES,
             "order": config.ORDERS,
             "window": config.WINDOWS,
-            "export": export.MODES,
+            "fingerprint": methods.FINGERPRINTS,
+            "mode": export_config.MODES,
         },
-        "sweep": {"method": tuple(curves.METHODS), "scope": config.SCOPES},
+        "sweep": {"methods": tuple(methods.deciding()), "scope": config.SCOPES},
         "pretrain": {
             "method": tuple(settings.SETTINGS),
             "preset": presets.PRESETS,
             "optimizer": pretraining.OPTIMIZERS,
-            "precision": pretraining.PRECISIONS,
-            "use": store.USES,
+            "precision": PRECISIONS,
+            "use": USES,
         },
         "finetune": {
             "mode": finetuning.MODES,
-            "normalise": finetuning.NORMALISATIONS,
-            "precision": finetuning.PRECISIONS,
+            "normalize": finetuning.NORMALIZATIONS,
+            "precision": PRECISIONS,
         },
         "compare": {"correction": tuple(CORRECTIONS)},
     }

@@ -85,7 +85,7 @@ def test_what_is_no_folder_of_images_is_named(ct_file: Path, archive: Path, tmp_
         "a.txz": "a.txz is an xz archive: unpack it",
         "archives": "archives/a.zip is a zip archive: unpack it",
         "empty": "empty: no file is there",
-        "run": "run is the folder of a run: name the folder of the images",
+        "run": "run is the folder of a reduction: name the folder of the images",
         "DICOMDIR": "1 file is a DICOMDIR, an index of other files: name the folder that holds those",
         "texts": "1 file: not DICOM, NIfTI, PNG, JPEG or TIFF; 'ctprune info FILE' says",
     }
@@ -175,10 +175,10 @@ def test_rows_of_a_volume_may_come_in_several_batches(tmp_path: Path) -> None:
     values[..., 5] = -1000
     nifti(tmp_path / "in" / "a.nii", values)
     nifti(tmp_path / "in" / "b.nii", np.ones((16, 16, 6), "u1"))
-    table = ctprune.reduce(tmp_path / "in").table
+    rows = ctprune.reduce(tmp_path / "in").rows
     findings = Findings()
-    for batch in table.to_batches(max_chunksize=1):
-        findings.add(batch)
+    for row in range(len(rows)):
+        findings.add(rows.slice(row, row + 1))
     assert [(volume.path, volume.high) for volume in findings.label_volumes()] == [("b.nii", 1)]
 
 

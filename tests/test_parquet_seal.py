@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -42,10 +43,10 @@ def test_other_readers_do_not_mind(run: Path, manifest: ctprune.Manifest) -> Non
     import duckdb
 
     file = run / FILE_NAME
-    rows = manifest.table.num_rows
-    assert pq.read_table(file).equals(manifest.table)
+    rows = len(manifest)
+    assert pq.read_table(file).replace_schema_metadata(None).equals(pa.table(manifest))
     assert len(pd.read_parquet(file)) == rows
-    assert pl.read_parquet(file)["path"].to_list() == manifest.table["path"].to_pylist()
+    assert pl.read_parquet(file)["path"].to_list() == manifest.rows["path"]
     assert duckdb.sql(f"SELECT count(*) FROM '{file}'").fetchall() == [(rows,)]
 
 
@@ -65,7 +66,7 @@ def test_reduce_does_not_go_on_from_a_damaged_manifest(run: Path, archive: Path,
     file.write_bytes(file.read_bytes()[:-1])
     result = cli("reduce", archive, "--out", "run")
     assert result.returncode == 1
-    assert result.stderr.startswith("Error: run/manifest.parquet: expected a Parquet manifest")
+    assert result.stderr.splitlines()[-1].startswith("Error: run/manifest.parquet: expected a Parquet manifest")
 
 
 def test_a_table_without_checksum_is_no_manifest(run: Path) -> None:
@@ -76,3 +77,17 @@ def test_a_table_without_checksum_is_no_manifest(run: Path) -> None:
     pq.write_table(table.replace_schema_metadata(None), run / FILE_NAME)
     with pytest.raises(ctprune.ManifestError, match="not a manifest of ctprune"):
         ctprune.Manifest.load(run)
+
+
+def test_a_foreign_file_is_one_sentence_whatever_it_holds(run: Path) -> None:
+    file = run / FILE_NAME
+    pq.write_table(pq.read_table(file), file)
+    foreign = file.read_bytes()
+    chance = random.Random(2)
+    for _ in range(300):
+        damaged = bytearray(foreign)
+        for place in [chance.randrange(len(foreign) - 9000, len(foreign)) for _ in range(chance.randint(1, 4))]:
+            damaged[place] = chance.randrange(256)
+        file.write_bytes(damaged)
+        with pytest.raises(ctprune.ManifestError, match=r"manifest\.parquet: "):
+            ctprune.Manifest.load(run)

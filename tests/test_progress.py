@@ -12,27 +12,25 @@ from types import SimpleNamespace
 import pytest
 
 import ctprune
-from ctprune.cli import finetune, pretrain, reduce, sweep
-from ctprune.cli.progress import SECONDS_PER_LINE, Lines, ProgressDisplay
-from ctprune.finetuning.progress import FinetuneProgress
-from ctprune.reduction.reduction import Progress
+from ctprune.cli.progress import SECONDS_PER_LINE, ProgressDisplay
+from ctprune.environment.progress import Operation, Progress
 from tests.conftest import Cli
 
 
 def test_a_line_at_each_change_of_stage_and_then_one_in_half_a_minute() -> None:
     now = 0.0
     lines: list[str] = []
-    shown = Lines(lines.append, clock=lambda: now)
+    shown = ProgressDisplay(write=lines.append, clock=lambda: now)
     for second in range(100):
         now = float(second)
-        shown.show("reading", (f"{second} files",), done=second, total=400, stage="reading")
-    shown.show("writing", (), 0, 0, "writing")
+        shown.update(Progress(stage="reading", done=second, total=400, unit="steps"))
+    shown.update(Progress(stage="writing"))
     assert SECONDS_PER_LINE == 30
     assert lines == [
-        "reading: 0 files",
-        "reading: 30 files, 6 min 10 s left",
-        "reading: 60 files, 5 min 40 s left",
-        "reading: 90 files, 5 min 10 s left",
+        "reading: 0/400 steps",
+        "reading: 30/400 steps, 6 min 10 s left",
+        "reading: 60/400 steps, 5 min 40 s left",
+        "reading: 90/400 steps, 5 min 10 s left",
         "writing",
     ]
 
@@ -40,42 +38,107 @@ def test_a_line_at_each_change_of_stage_and_then_one_in_half_a_minute() -> None:
 def test_what_an_earlier_run_did_does_not_count_as_speed() -> None:
     now = 0.0
     lines: list[str] = []
-    shown = Lines(lines.append, clock=lambda: now)
-    shown.show("epoch 9/10", ("step 900/1,000",), 900, 1000, "training")
+    shown = ProgressDisplay(write=lines.append, clock=lambda: now)
+    shown.update(Progress(stage="packing", done=900, total=1000, unit="slices"))
     now = 30.0
-    shown.show("epoch 10/10", ("step 950/1,000",), 950, 1000, "training")
-    assert lines == ["epoch 9/10: step 900/1,000", "epoch 10/10: step 950/1,000, 30 s left"]
-
-
-def states() -> list[tuple[type[ProgressDisplay], list[tuple[object, ...]], str]]:
-    # As the training gives it before its first line of the log; torch need not be loaded for this.
-    first = SimpleNamespace(
-        stage="training", done=1, total=30, epoch=1, epochs=3, loss=math.nan, images_per_second=0.0
-    )
-    return [
-        (pretrain._Display, [(first,)], "step 1/30"),
-        (
-            reduce._Display,
-            [(Progress(stage="finding"),), (Progress(stage="reading", files_to_read=9),)],
-            "0/9 files",
-        ),
-        (reduce._Display, [(Progress(stage="embedding", slices=9, slices_embedded=1),)], "1/9 slices"),
-        (finetune._Display, [(FinetuneProgress("reading", 1, 9),)], "1/9"),
-        (sweep._Display, [("ssim", 1, 9)], "1/9"),
+    shown.update(Progress(stage="packing", done=950, total=1000, unit="slices"))
+    assert lines == [
+        "packing: 900/1,000 slices, – slices/s",
+        "packing: 950/1,000 slices, 2 slices/s, 30 s left",
     ]
 
 
-@pytest.mark.parametrize("place", range(5))
-def test_the_first_state_claims_no_speed_and_no_loss(place: int, capsys: pytest.CaptureFixture[str]) -> None:
-    kind, updates, counts = states()[place]
-    with kind(hidden=False) as display:
-        for update in updates:
-            display.update(*update)  # type: ignore[attr-defined]
+def test_a_new_epoch_or_a_probe_is_no_new_stage_and_a_new_seed_is_one() -> None:
+    lines: list[str] = []
+    shown = ProgressDisplay(write=lines.append, clock=lambda: 0.0)
+    for epoch, facts in ((1, {}), (1, {"now": "probing"}), (2, {})):
+        epochs = {"epoch": epoch, "epochs": 2, "loss": 1.25, "slices_per_second": 1234.0}
+        shown.update(Progress(stage="training", done=3, total=6, unit="steps", facts=epochs | facts))
+    for seed in (1, 2):
+        accuracy = {"accuracy": 0.5 if seed == 2 else None}
+        shown.update(
+            Progress(stage="training", part=f"seed {seed}/2", done=1, total=9, unit="epochs", facts=accuracy)
+        )
+    assert lines == [
+        "training: 3/6 steps, epoch 1/2, loss 1.2500, 1,234 slices/s",
+        "seed 1/2: training: 1/9 epochs",
+        "seed 2/2: training: 1/9 epochs, accuracy 0.5000",
+    ]
+
+
+FILES = {"files_to_read": 9, "files_read": 0, "slices_read": 0}
+
+
+@pytest.mark.parametrize(
+    ("report", "shown"),
+    [
+        # As the training reports before its first line of the log.
+        (
+            Progress(
+                stage="training",
+                done=1,
+                total=30,
+                unit="steps",
+                facts={"epoch": 1, "epochs": 3, "loss": math.nan, "slices_per_second": 0.0},
+            ),
+            "1/30 steps",
+        ),
+        (Progress(stage="reading", total=9_000_000, unit="bytes", facts=FILES), "0/9 files"),
+        (Progress(stage="embedding", done=1, total=9, unit="slices"), "1/9 slices"),
+        (Progress(stage="reading", done=1, total=9, unit="images"), "1/9 images"),
+        (Progress(stage="ssim", done=1, total=9, unit="slices"), "1/9 slices"),
+    ],
+)
+def test_the_first_state_claims_no_speed_and_no_loss(
+    report: Progress, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProgressDisplay() as display:
+        display.update(report)
     line = capsys.readouterr().err.splitlines()[-1]
-    assert counts in line
+    assert shown in line
     assert "nan" not in line
     assert "–" in line
     assert " 0 " not in line
+
+
+def test_a_report_asks_the_operation_to_stop() -> None:
+    def stop(now: ctprune.Progress) -> None:
+        if now.done == 2:
+            now.stop()
+
+    operation = Operation(stop)
+    count = operation.counter("reading", 9, "files")
+    count(1)
+    with pytest.raises(KeyboardInterrupt):
+        count(2)
+    gentle = Operation(stop)
+    with gentle.finishing_steps():
+        gentle.report("training", 2, 9, "steps")
+    assert gentle.stop_requested
+
+
+def test_a_request_to_stop_reaches_the_operation_within() -> None:
+    outer = Operation(lambda now: now.stop())
+    inner = Operation(lambda now: outer.pass_on(now, part="reduce hash"))
+    with inner.finishing_steps():
+        inner.report("reading", 1, 2, "files")
+    assert (outer.stop_requested, inner.stop_requested) == (True, True)
+    # It ends the operation within, which keeps its work, and not the report in the middle of it.
+    with pytest.raises(KeyboardInterrupt):
+        inner.report("reading", 2, 2, "files")
+
+
+def test_a_callers_stop_keeps_what_a_reduction_has_read(archive: Path, tmp_path: Path) -> None:
+    def stop(now: ctprune.Progress) -> None:
+        if now.stage == "selecting":
+            now.stop()
+
+    with pytest.raises(ctprune.Interrupted, match="the same command goes on"):
+        ctprune.reduce(archive, out=tmp_path / "run", progress=stop)
+    reports: list[ctprune.Progress] = []
+    ctprune.reduce(archive, out=tmp_path / "run", progress=reports.append)
+    assert reports[-1].facts["files_read"] == 0
+    assert list(reports[-1].seconds) == ["finding", "selecting", "writing"]
 
 
 def test_reduce_sweep_and_report_write_their_stages_and_quiet_hides_them(
@@ -83,14 +146,14 @@ def test_reduce_sweep_and_report_write_their_stages_and_quiet_hides_them(
 ) -> None:
     loud = cli("reduce", archive, "--out", "run").stderr
     stages = [line.split(":")[0] for line in loud.splitlines()]
-    assert stages == ["finding files", "reading", "selecting", "writing"]
+    assert stages == ["finding", "reading", "selecting", "writing"]
     files = len([file for file in archive.rglob("*") if file.is_file()])
     assert f"/{files} files" in loud
     # Nothing is read again, so that nothing is said of reading.
     again = [line.split(":")[0] for line in cli("reduce", archive, "--out", "run").stderr.splitlines()]
-    assert again == ["finding files", "selecting", "writing"]
+    assert again == ["finding", "selecting", "writing"]
     assert cli("sweep", "run", "--method", "hash").stderr.startswith("hash: 1/65")
-    assert cli("report", "run").stderr.startswith("reading pictures: ")
+    assert cli("report", "run").stderr.startswith("reading: ")
     for command in (["reduce", archive, "--out", "run"], ["sweep", "run"], ["report", "run"]):
         assert cli(*command, "--quiet").stderr == ""
 
@@ -129,7 +192,7 @@ def test_a_terminal_gets_a_bar_and_no_lines(archive: Path, tmp_path: Path) -> No
 
 
 def test_an_experiment_writes_each_change_and_what_a_long_step_is_at(capsys: pytest.CaptureFixture[str]) -> None:
-    from ctprune.cli.run import _Display
+    from ctprune.cli.experiment import _Display
 
     def status(state: str, stage: str = "", seconds: float | None = None, text: str = "") -> SimpleNamespace:
         step = SimpleNamespace(kind="reduce", name="hash")

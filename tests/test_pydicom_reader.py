@@ -16,6 +16,7 @@ import ctprune
 from ctprune import _core
 from ctprune.manifest.manifest import batches
 from ctprune.reading.pydicom_reader import PydicomRefusal, read_attributes, read_slices
+from ctprune.reading.resized import read_resized
 from tests.mutations import with_modality_lut
 
 LIMITS = {"modality": "CT", "max_slice_mb": 512}
@@ -31,7 +32,9 @@ def refused(path: Path, **limits: object) -> str:
 def unsupported(ct_file: Path, file: Path) -> tuple[_core.Archive, int]:
     """An archive of this file, which Rust has refused."""
     with_modality_lut(ct_file, file)
-    archive = _core.Archive(hash_size=8, intensity="minmax", modality="CT", max_slice_mb=512, threads=1)
+    archive = _core.Archive(
+        fingerprint="dhash", hash_size=8, intensity="minmax", modality="CT", max_slice_mb=512, threads=1
+    )
     archive.add_file(file)
     archive.discover(1.0)
     archive.read(1.0)
@@ -42,9 +45,19 @@ def unsupported(ct_file: Path, file: Path) -> tuple[_core.Archive, int]:
 
 def row_of(archive: _core.Archive) -> dict[str, object]:
     archive.group("position", None)
-    archive.select(method="hash", threshold=6, keep=None, n=1, seed=0, whole_archive=False)
-    (batch,) = batches(archive, archive.lines(), 8, size=10)
-    (row,) = batch.to_pylist()
+    archive.select(
+        method="hash",
+        threshold=6,
+        keep=None,
+        n=None,
+        seed=None,
+        window=None,
+        whole_archive=False,
+        decode=lambda path, frames: [],
+        progress=lambda done: None,
+    )
+    (batch,) = batches(archive, archive.manifest_rows(), size=10)
+    (row,) = batch.to_dicts()
     return row
 
 
@@ -57,7 +70,7 @@ def test_the_row_is_the_same_but_for_its_reader(ct_file: Path, tmp_path: Path) -
         archive.add_foreign(number, *slice_)
     archive.end_foreign(number, None)
     found = row_of(archive)
-    (expected,) = ctprune.reduce(ct_file).table.to_pylist()
+    (expected,) = ctprune.reduce(ct_file).rows.to_dicts()
     assert found["reader"] == "pydicom"
     assert {k: v for k, v in found.items() if k not in DIFFERENT} == {
         k: v for k, v in expected.items() if k not in DIFFERENT
@@ -71,7 +84,7 @@ def test_a_refusal_is_added_to_the_reason(ct_file: Path, tmp_path: Path) -> None
     archive.end_foreign(number, "pydicom took longer than 60 s")
     row = row_of(archive)
     assert (row["status"], row["reader"]) == ("failed", "dicom")
-    assert str(row["reason"]).endswith("a Modality LUT Sequence was found; pydicom took longer than 60 s")
+    assert str(row["reason"]).endswith("Rescale Slope and Intercept; pydicom took longer than 60 s")
 
 
 def test_what_pydicom_refuses_too_stays_refused(ct_file: Path, tmp_path: Path) -> None:
@@ -96,7 +109,7 @@ def test_other_modalities_limits_and_slopes_are_kept_to(ct_file: Path, tmp_path:
 def test_a_modality_lut_is_left_to_pydicom(ct_file: Path, tmp_path: Path) -> None:
     with_modality_lut(ct_file, tmp_path / "lut.dcm")
     stored = pydicom.dcmread(ct_file).pixel_array
-    (row,) = ctprune.reduce(tmp_path).table.to_pylist()
+    (row,) = ctprune.reduce(tmp_path).rows.to_dicts()
     assert row["reader"] == "pydicom"
     # The table counts from the smallest value.
     assert (row["min_hu"], row["max_hu"]) == (0, int(stored.max()) - int(stored.min()))
@@ -108,6 +121,36 @@ def several_frames(ct_file: Path, target: Path) -> Path:
     frames = [dataset.pixel_array + number for number in range(3)]
     with_modality_lut(ct_file, target, NumberOfFrames=3, PixelData=np.stack(frames).tobytes())
     return target
+
+
+def test_a_file_is_decoded_once_for_all_its_frames(
+    ct_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = several_frames(ct_file, tmp_path / "frames.dcm")
+    asked: list[object] = []
+
+    def counted(*args: object, **options: object) -> object:
+        asked.append(options["frames"])
+        return read_slices(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("ctprune.reading.pydicom_reader.read_slices", counted)
+    config = {"intensity": "minmax", "modality": "CT", "max_slice_mb": 512}
+    row = {"source": str(tmp_path), "path": file.name, "reader": "pydicom"}
+    order = [2, 0, 1, 0]
+    out = np.zeros((4, 16, 16), np.uint16)
+    outcomes = read_resized([row | {"frame": frame} for frame in order], out, config)
+    assert asked == [[0, 1, 2]]
+    alone = np.zeros((1, 16, 16), np.uint16)
+    for index, frame in enumerate(order):
+        (expected,) = read_resized([row | {"frame": frame}], alone, config)
+        assert outcomes[index] == expected
+        assert (out[index] == alone[0]).all()
+        assert expected[2] == ""
+    # A frame that is not there does not take the others with it.
+    missing = read_resized([row | {"frame": frame} for frame in (1, 7)], out[:2], config)
+    assert missing[0][2] == ""
+    assert missing[1][:2] == (0, 0)
+    assert missing[1][2]
 
 
 def test_only_the_frames_that_are_wanted_are_decoded(ct_file: Path, tmp_path: Path) -> None:

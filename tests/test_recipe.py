@@ -16,12 +16,12 @@ from PIL import Image
 import ctprune
 from ctprune.finetuning import training
 from ctprune.finetuning.config import FinetuneConfig
-from ctprune.finetuning.fitting import fit_grey
+from ctprune.finetuning.fitting import fit_gray
 from ctprune.finetuning.images import read_images
-from ctprune.finetuning.network import GreyBackbone, Normalisation
 from ctprune.finetuning.recipe import ReferenceRecipe
 from ctprune.finetuning.tasks import list_task
-from ctprune.finetuning.training import Training, TrainingSet
+from ctprune.finetuning.training import SeedTraining, TrainingSet
+from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 
 CPU = torch.device("cpu")
 MEAN, STD = 0.56, 0.29
@@ -56,7 +56,7 @@ def state_of(backbone: torch.nn.Module, head: torch.nn.Module) -> State:
     return {name: value.detach().numpy().copy() for name, value in found.items()}
 
 
-class Recorded(Training):
+class Recorded(SeedTraining):
     """A training that remembers its weights after each step."""
 
     def __post_init__(self) -> None:
@@ -182,8 +182,8 @@ def test_reference_equals_lightnings_callbacks_step_by_step(tmp_path: Path, froz
     config = FinetuneConfig(
         preset="reference", epochs=7, frozen_epochs=frozen_epochs, batch_size=8, learning_rate=0.01, side=64
     )
-    network = GreyBackbone(tiny, Normalisation((MEAN,), (STD,)), transposed=config.transposed)
-    run = Recorded(network, given, config, 5, CPU, None, tmp_path / "no.ckpt", lambda epoch: None)
+    network = GrayBackbone(tiny, Normalization((MEAN,), (STD,)), transposed=config.transposed)
+    run = Recorded(network, given, config, 5, CPU, "32", tmp_path / "no.ckpt", lambda epoch: None)
     backbone, head = copy.deepcopy(network.backbone), copy.deepcopy(run.head)
     start = state_of(backbone, head)
     found = run.run()
@@ -228,7 +228,7 @@ def test_squeeze_is_torchs_interpolation_by_area() -> None:
     for shape, side in (((37, 61), 16), ((300, 201), 224), ((20, 13), 32), ((16, 16), 16)):
         picture = random.integers(0, 256, shape, dtype=np.uint8)
         out = np.empty((side, side), np.uint8)
-        fit_grey(picture, out, "squeeze")
+        fit_gray(picture, out, "squeeze")
         tensor = torch.from_numpy(picture).double()[None, None]
         expected = torch.nn.functional.interpolate(tensor, (side, side), mode="area")[0, 0].numpy()
         assert np.abs(out - expected).max() <= 0.5 + 1e-9
@@ -238,19 +238,19 @@ def test_pad_shows_all_of_a_picture_and_crop_its_middle() -> None:
     picture = np.full((10, 30), 90, np.uint8)
     picture[:, 0], picture[:, -1], picture[0, 15] = 200, 250, 7
     out = np.empty((30, 30), np.uint8)
-    fit_grey(picture, out, "pad")
+    fit_gray(picture, out, "pad")
     np.testing.assert_array_equal(out[10:20], picture)
     assert (out[:10] == 7).all()
     assert (out[20:] == 7).all()
     half = np.empty((15, 15), np.uint8)
-    fit_grey(picture, half, "pad")
+    fit_gray(picture, half, "pad")
     square = np.full((30, 30), 7, np.uint8)
     square[10:20] = picture
     np.testing.assert_array_equal(
         half, np.asarray(Image.fromarray(square).resize((15, 15), Image.Resampling.LANCZOS))
     )
     middle = np.empty((10, 10), np.uint8)
-    fit_grey(picture, middle, "crop")
+    fit_gray(picture, middle, "crop")
     np.testing.assert_array_equal(middle, picture[:, 10:20])
 
 
@@ -278,7 +278,7 @@ def test_files_become_squares_as_arrays_do(tmp_path: Path, fit: str) -> None:
             # 16 bits are mapped by their own range.
             values = np.rint((values - values.min()) / np.ptp(values) * 255)
         expected = np.empty((16, 16), np.uint8)
-        fit_grey(values.astype(np.uint8), expected, fit)
+        fit_gray(values.astype(np.uint8), expected, fit)
         np.testing.assert_array_equal(pixels, expected)
 
 
@@ -289,7 +289,7 @@ def test_slices_of_dicom_that_are_not_square(archive: Path, tmp_path: Path) -> N
     manifest = ctprune.reduce(archive)
     row = next(
         row
-        for row in manifest.table.to_pylist()
+        for row in manifest.rows.to_dicts()
         if row["status"] == "kept" and row["transfer_syntax_uid"] == "1.2.840.10008.1.2.1"
     )
     dataset = pydicom.dcmread(Path(row["source"], row["path"]))
@@ -304,7 +304,7 @@ def test_slices_of_dicom_that_are_not_square(archive: Path, tmp_path: Path) -> N
         images = read_images(list_task(tmp_path / "data" / "labels.csv"), side=32, fit=fit)
         grey = np.rint((cut - cut.min()) / np.ptp(cut).astype(float) * 255).astype(np.uint8)
         expected = np.empty((32, 32), np.uint8)
-        fit_grey(grey, expected, fit)
+        fit_gray(grey, expected, fit)
         assert np.abs(images.pixels[0].astype(int) - expected).max() <= 1
 
 
@@ -323,7 +323,7 @@ def test_a_reference_run_predicts_as_it_was_trained(tmp_path: Path) -> None:
         val_fraction=0.3,
         device="cpu",
     )
-    assert (result.config["fit"], result.config["normalise"], result.config["precision"]) == (
+    assert (result.config["fit"], result.config["normalize"], result.config["precision"]) == (
         "squeeze",
         "train",
         "32",
@@ -346,10 +346,10 @@ def test_a_reference_run_predicts_as_it_was_trained(tmp_path: Path) -> None:
 def test_the_default_cuts_nothing_off_and_reference_belongs_to_training() -> None:
     assert FinetuneConfig().fit == "pad"
     assert FinetuneConfig(preset="reference").fit == "squeeze"
-    assert FinetuneConfig(preset="reference", fit="crop", precision="16").fit == "crop"
-    with pytest.raises(ctprune.ConfigError, match="--preset reference belongs to --mode finetune, not to linear"):
+    assert FinetuneConfig(preset="reference", fit="crop", precision="bf16").fit == "crop"
+    with pytest.raises(ctprune.ConfigError, match="preset reference belongs to `mode` finetune, not to linear"):
         FinetuneConfig(preset="reference", mode="linear")
-    with pytest.raises(ctprune.ConfigError, match="--fit stretch: expected one of pad, squeeze, crop"):
+    with pytest.raises(ctprune.ConfigError, match="fit stretch: expected one of pad, squeeze, crop"):
         FinetuneConfig(fit="stretch")
-    with pytest.raises(ctprune.ConfigError, match="--preset paper: expected one of default, reference"):
+    with pytest.raises(ctprune.ConfigError, match="preset paper: expected one of default, reference"):
         FinetuneConfig(preset="paper")

@@ -9,19 +9,21 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pydicom
 import pytest
 from PIL import Image
 
 import ctprune
-from ctprune.manifest.manifest import schema
+from ctprune import _core
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
+from tests.manifest_schema import schema
 from tests.reference import slices as reference
 
 
 def slices(manifest: ctprune.Manifest) -> list[dict]:
-    return [row for row in manifest.table.to_pylist() if row["status"] in ("kept", "dropped")]
+    return [row for row in manifest.rows.to_dicts() if row["status"] in ("kept", "dropped")]
 
 
 def by_volume(rows: list[dict]) -> list[list[dict]]:
@@ -33,9 +35,9 @@ def by_volume(rows: list[dict]) -> list[list[dict]]:
 
 def test_every_file_has_a_row(archive: Path, manifest: ctprune.Manifest) -> None:
     files = {path.relative_to(archive).as_posix() for path in archive.rglob("*") if path.is_file()}
-    assert {row["path"] for row in manifest.table.to_pylist()} == files
+    assert {row["path"] for row in manifest.rows.to_dicts()} == files
     assert manifest.counts()["failed"] == 0
-    reasons = set(manifest.with_status("skipped")["reason"].to_pylist())
+    reasons = set(manifest.with_status("skipped")["reason"])
     assert {"localizer", "not DICOM, NIfTI, PNG, JPEG or TIFF"} <= reasons
 
 
@@ -150,8 +152,8 @@ class Reads:
         self.read = self.reused = self.vanished = 0
 
     def __call__(self, progress: ctprune.Progress) -> None:
-        self.read, self.reused = progress.files_read, progress.files_reused
-        self.vanished = progress.files_vanished
+        self.read, self.reused = progress.facts["files_read"], progress.facts["files_reused"]
+        self.vanished = progress.facts["files_vanished"]
 
 
 @pytest.fixture
@@ -166,7 +168,7 @@ def test_selecting_again_reads_no_file(copy: Path, tmp_path: Path) -> None:
         again = ctprune.reduce(copy, out=out, progress=reads, **options)
         assert reads.read == 0
         assert reads.reused > 100
-        assert again.table.equals(ctprune.reduce(copy, **options).table), options
+        assert again.rows == ctprune.reduce(copy, **options).rows, options
 
 
 def test_other_fingerprints_are_read_again(copy: Path, tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_other_fingerprints_are_read_again(copy: Path, tmp_path: Path) -> None:
     for options in ({"hash_size": 16}, {"intensity": "lung"}, {"modality": "any"}):
         again = ctprune.reduce(copy, out=out, progress=reads, **options)
         assert reads.reused == 0
-        assert again.table.equals(ctprune.reduce(copy, **options).table)
+        assert again.rows == ctprune.reduce(copy, **options).rows
 
 
 def test_changed_new_and_vanished_files_are_noticed(copy: Path, tmp_path: Path) -> None:
@@ -189,8 +191,8 @@ def test_changed_new_and_vanished_files_are_noticed(copy: Path, tmp_path: Path) 
     vanished.unlink()
     again = ctprune.reduce(copy, out=out, progress=reads)
     assert (reads.read, reads.vanished) == (3, 1)
-    assert again.table.equals(ctprune.reduce(copy).table)
-    rows = {row["path"]: row for row in again.table.to_pylist()}
+    assert again.rows == ctprune.reduce(copy).rows
+    rows = {row["path"]: row for row in again.rows.to_dicts()}
     assert rows[changed.relative_to(copy).as_posix()]["status"] == "failed"
     assert vanished.relative_to(copy).as_posix() not in rows
     assert rows["new.dcm"]["status"] in ("kept", "dropped")
@@ -211,7 +213,8 @@ def test_manifest_reads_in_pandas_polars_and_duckdb(archive: Path, tmp_path: Pat
 
     manifest = ctprune.reduce(archive, out=tmp_path)
     file = tmp_path / "manifest.parquet"
-    assert manifest.table.schema.remove_metadata().equals(schema(8))
+    assert pa.table(manifest).schema.equals(schema(8))
+    assert pa.table(ctprune.reduce(archive, hash_size=16)).schema.equals(schema(16))
     frame = manifest.to_pandas()
     assert (frame["status"] == "kept").sum() == manifest.counts()["kept"]
     other = polars.read_parquet(file)
@@ -238,7 +241,7 @@ def test_no_patient_name_leaves_the_archive(archive: Path, tmp_path: Path) -> No
     assert names
     ctprune.reduce(archive, out=tmp_path)
     for file in tmp_path.iterdir():
-        content = ctprune.Manifest.load(tmp_path).table.to_pandas().to_csv().encode() + file.read_bytes()
+        content = ctprune.Manifest.load(tmp_path).to_pandas().to_csv().encode() + file.read_bytes()
         assert not any(name in content for name in names)
 
 
@@ -254,8 +257,8 @@ def test_interrupted_run_goes_on_where_it_stopped(copy: Path, tmp_path: Path) ->
     assert not (out / "manifest.parquet").exists()
     again = ctprune.reduce(copy, out=out, progress=reads)
     assert reads.read == 0
-    assert again.table.equals(ctprune.reduce(copy).table)
-    assert sorted(path.name for path in out.iterdir()) == ["manifest.parquet", "summary.json"]
+    assert again.rows == ctprune.reduce(copy).rows
+    assert sorted(path.name for path in out.iterdir()) == ["config.yaml", "manifest.parquet", "summary.json"]
 
 
 def test_several_sources_and_single_files(copy: Path, ct_file: Path) -> None:
@@ -297,11 +300,12 @@ def test_a_run_is_written_without_its_table_in_memory(
 
     run = Reduction(archive, ReduceConfig(), out=tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr("pyarrow.parquet.read_table", refuse)
+        patched.setattr(_core.Rows, "concat", refuse)
+        patched.setattr(ctprune.Manifest, "load", refuse)
         run.write()
-    assert ctprune.Manifest.load(tmp_path).table.equals(manifest.table)
+    assert ctprune.Manifest.load(tmp_path).rows == manifest.rows
     counts = manifest.counts()
     assert (run.summary["kept"], run.summary["dropped"]) == (counts["kept"], counts["dropped"])
-    reasons = manifest.with_status("skipped")["reason"].to_pylist()
+    reasons = manifest.with_status("skipped")["reason"]
     assert run.summary["skipped"] == {reason: reasons.count(reason) for reason in reasons}
     assert list(run.summary["skipped"].values()) == sorted(run.summary["skipped"].values(), reverse=True)

@@ -11,6 +11,7 @@ import sys
 import warnings
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,18 +22,19 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import SecondaryCaptureImageStorage
 
 import ctprune
+from ctprune import _core
+from ctprune.environment.progress import Operation
 from ctprune.files.checksums import seal, unseal
-from ctprune.manifest.manifest import schema, write_manifest
-from ctprune.reduction.config import METHODS
+from ctprune.manifest.manifest import write_manifest
 from ctprune.report.borderline import dropped_pairs, kept_pairs
 from ctprune.report.citation import BIBTEX, PAPER, method_sentence
 from ctprune.report.groups import choose_groups
 from ctprune.report.losses import losses
-from ctprune.report.measures import MEASURES
 from ctprune.report.nearest import nearest_kept_before
 from ctprune.report.pictures import make_pictures
 from ctprune.report.ranges import ranges
 from ctprune.report.run_slices import load_run
+from ctprune.selection.methods import METHODS
 from tests.conftest import Cli
 
 ROOT = Path(__file__).parents[1]
@@ -97,7 +99,7 @@ def test_the_page_holds_every_section_and_figure(run: Path, page: Page) -> None:
         assert str(figure) in page.text
     assert all(reason in page.text for reason in summary["skipped"])
     for name in ("convolution_kernel", "manufacturer_model_name"):
-        kinds = set(ctprune.Manifest.load(run).kept()[name].to_pylist())
+        kinds = set(ctprune.Manifest.load(run).kept()[name])
         assert all(kind in page.text for kind in kinds)
     assert PAPER["title"] in page.text
     assert "ctprune reduce SOURCE --method hash --threshold 6" in page.text
@@ -116,7 +118,7 @@ def test_every_slice_of_a_small_run_is_a_picture(run: Path, page: Page) -> None:
     groups = page.all("details")
     manifest = ctprune.Manifest.load(run)
     assert [int(group["data-row"] or -1) for group in groups] == [
-        row for row, status in enumerate(manifest.table["status"].to_pylist()) if status == "kept"
+        row for row, status in enumerate(manifest.rows["status"]) if status == "kept"
     ]
     assert sum(int(group["data-covered"] or 0) for group in groups) == manifest.counts()["dropped"]
     assert all((image["src"] or "").startswith("data:image/webp;base64,") for image in page.all("img"))
@@ -172,10 +174,8 @@ def test_pictures_are_the_slices_in_the_window(archive: Path, run: Path) -> None
 
     slices = load_run(run)
     row = int(np.flatnonzero(slices.kept)[3])
-    made = make_pictures(
-        slices, [row], "window:-200,1600", most_bytes=10**6, threads=1, progress=lambda done, of: None
-    )
-    line = slices.table.slice(row, 1).to_pylist()[0]
+    made = make_pictures(slices, [row], "window:-200,1600", most_bytes=10**6, threads=1, operation=Operation())
+    line = slices.rows.slice(row, row + 1).to_dicts()[0]
     hu = ctprune.read_volume(archive, volume=line["volume"]).hu[line["slice_index"]]
     grey = np.clip((hu + 1000) / 1600, 0, 1) * 255
     picture = Image.open(io.BytesIO(base64.b64decode(made.of[row].uri.split(",")[1]))).convert("L")
@@ -190,7 +190,7 @@ def test_nearest_kept_slices_are_those_of_the_plain_search(archive: Path, tmp_pa
         slices = load_run(tmp_path / scope)
         found = nearest_kept_before(slices)
         assert found is not None
-        rows = slices.table.to_pylist()
+        rows = slices.rows.to_dicts()
         kept = np.flatnonzero(slices.kept).tolist()
         expected = []
         for row in kept:
@@ -293,7 +293,7 @@ def test_slices_ruled_by_padding_are_shown_as_they_were_compared_too(archive: Pa
     for intensity, beside in (("minmax", 1), ("window:40,400", 0)):
         manifest = ctprune.reduce(archive, out=tmp_path / intensity, intensity=intensity)
         # The phantom's third scanner pads with -3024.
-        low = manifest.table["min_hu"].to_numpy()
+        low = manifest.rows["min_hu"]
         assert np.nanmin(low) == -3024
         page = Page(ctprune.write_report(tmp_path / intensity).path)
         assert "−3024 … " in page.text
@@ -305,13 +305,12 @@ def test_metal_and_padding_are_counted_by_their_rules(archive: Path, tmp_path: P
     ctprune.reduce(archive, out=tmp_path / "run")
     manifest = ctprune.Manifest.load(tmp_path / "run")
     slices = manifest.counts()["kept"] + manifest.counts()["dropped"]
-    rows = np.arange(manifest.table.num_rows)
+    rows = np.arange(len(manifest))
     low = np.where(rows == 1, -1024.5, -1024).astype(np.float32)
     high = np.where(rows == 3, 3000, 2999).astype(np.float32)
-    names = manifest.table.column_names
-    table = manifest.table.set_column(names.index("min_hu"), "min_hu", pa.array(low))
-    table = table.set_column(names.index("max_hu"), "max_hu", pa.array(high))
-    write_manifest(tmp_path / "run" / "manifest.parquet", table.combine_chunks().to_batches(), manifest.config)
+    table = with_column(pa.table(manifest), "min_hu", pa.array(low))
+    table = with_column(table, "max_hu", pa.array(high))
+    write_table(tmp_path / "run" / "manifest.parquet", table, manifest.config)
     found = ranges(load_run(tmp_path / "run"), 4)
     assert found.in_hu == slices
     assert [(ruled.name, ruled.rows.tolist()) for ruled in found.ruled] == [("metal", [3]), ("padding", [1])]
@@ -319,7 +318,10 @@ def test_metal_and_padding_are_counted_by_their_rules(archive: Path, tmp_path: P
 
 @pytest.mark.parametrize("method", [*METHODS])
 def test_every_method_has_a_measure_and_a_sentence(method: str) -> None:
-    assert method in MEASURES
+    described = METHODS[method]
+    assert described.citation
+    assert (described.measure is None) == (method == "all")
+    assert (described.recorded is None) == (method in ("all", "random"))
 
 
 @pytest.mark.parametrize("method", ["all", "every-n", "random"])
@@ -336,19 +338,27 @@ def test_a_cosine_similarity_is_shown_as_such(run: Path, tmp_path: Path) -> None
     shutil.copytree(run, tmp_path / "run")
     manifest = ctprune.Manifest.load(run)
     config = manifest.config | {"method": "deep", "threshold": 0.95, "weights": "/home/mary/Mary.safetensors"}
-    similarity = pa.array(np.linspace(0.95, 1, manifest.table.num_rows, dtype=np.float32))
-    place = manifest.table.column_names.index("similarity")
-    table = manifest.table.set_column(place, "similarity", similarity).combine_chunks()
-    write_manifest(tmp_path / "run" / "manifest.parquet", table.to_batches(), config)
+    similarity = pa.array(np.linspace(0.95, 1, len(manifest), dtype=np.float32))
+    table = with_column(pa.table(manifest), "similarity", similarity)
+    write_table(tmp_path / "run" / "manifest.parquet", table, config)
     summary = json.loads((run / "summary.json").read_text()) | {"config": config, "threshold": 0.95}
     (tmp_path / "run" / "summary.json").write_text(json.dumps(summary))
     ctprune.write_report(tmp_path / "run")
     page = Page(tmp_path / "run" / "report.html")
     assert "cosine similarity ≥ 0.95," in page.text
-    assert "The embeddings that tell these pairs are no longer beside the manifest" in page.text
+    assert "The embeddings for these pairs are no longer beside the manifest" in page.text
     assert "/home/mary" not in page.text
     slices = load_run(tmp_path / "run")
     assert dropped_pairs(slices, 1)[0].value == pytest.approx(np.nanmin(slices.similarity[~slices.kept]))
+
+
+def with_column(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, column)
+
+
+def write_table(file: Path, table: pa.Table, config: dict[str, Any]) -> None:
+    file.parent.mkdir(exist_ok=True)
+    write_manifest(file, [_core.Rows.from_arrow(table, config["hash_size"])], config)
 
 
 def thousand_volumes(folder: Path) -> Path:
@@ -359,9 +369,9 @@ def thousand_volumes(folder: Path) -> Path:
         Image.fromarray(pixels).save(folder / "in" / f"{number}.tif")
     # The columns of real rows, repeated: these pictures stand for all.
     seed = ctprune.reduce(folder / "in", method="all")
-    rows, volumes, per_volume = seed.table.num_rows, 1000, 300
+    rows, volumes, per_volume = len(seed), 1000, 300
     count = volumes * per_volume
-    table = seed.table.take(pa.array(np.arange(count) % rows))
+    table = pa.table(seed).take(pa.array(np.arange(count) % rows))
     index = np.arange(count)
     random = np.random.default_rng(2)
     kept = random.random(count) < 0.3
@@ -381,10 +391,9 @@ def thousand_volumes(folder: Path) -> Path:
         "convolution_kernel": pa.array([f"KERNEL{i // per_volume}" for i in range(count)]),
     }
     for name, column in columns.items():
-        table = table.set_column(table.column_names.index(name), name, column)
+        table = with_column(table, name, column)
     config = seed.config | {"method": "hash", "threshold": 6}
-    table = table.cast(schema(8))
-    write_manifest(folder / "run" / "manifest.parquet", table.to_batches(), config)
+    write_table(folder / "run" / "manifest.parquet", table, config)
     kept_count = int(kept.sum())
     summary = {
         "config": config,
@@ -423,7 +432,7 @@ def test_a_thousand_volumes_stay_below_5_mb(tmp_path: Path) -> None:
 def capture(archive: Path, folder: Path, changes: dict[str, object]) -> Path:
     """One CT slice with other attributes, in a folder of its own."""
     manifest = ctprune.reduce(archive)
-    row = next(row for row in manifest.kept().to_pylist() if row["frame"] == 0 and row["reader"] == "dicom")
+    row = next(row for row in manifest.kept().to_dicts() if row["frame"] == 0 and row["reader"] == "dicom")
     source = Path(row["source"], row["path"])
     dataset = pydicom.dcmread(source)
     for name, value in changes.items():
@@ -518,13 +527,12 @@ def test_secondary_captures_are_skipped_and_never_shown_even_if_a_manifest_names
     stamp = (source / "slice.dcm").stat()
     dataset.save_as(source / "slice.dcm")
     skipped = ctprune.reduce(source, modality="any")
-    assert skipped.with_status("skipped")["reason"].to_pylist() == ["secondary capture"]
+    assert skipped.with_status("skipped")["reason"] == ["secondary capture"]
     # A file of the same size and time passes for the one of the manifest; its class still betrays it.
     content = (source / "slice.dcm").read_bytes()
     manifest = ctprune.Manifest.load(tmp_path / "run")
-    place = manifest.table.column_names.index("file_size")
-    table = manifest.table.set_column(place, "file_size", pa.array([len(content)]))
-    write_manifest(tmp_path / "run" / "manifest.parquet", table.to_batches(), manifest.config)
+    table = with_column(pa.table(manifest), "file_size", pa.array([len(content)]))
+    write_table(tmp_path / "run" / "manifest.parquet", table, manifest.config)
     os.utime(source / "slice.dcm", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     report = ctprune.write_report(tmp_path / "run")
     assert report.pictures_missing == {"text may be burned into it": 1}
@@ -541,7 +549,7 @@ def test_files_that_vanished_or_changed_leave_a_placeholder(ct_file: Path, tmp_p
     report = ctprune.write_report(tmp_path / "run")
     assert report.pictures_missing == {
         "the file is gone": 1,
-        "the file has changed since the run": 1,
+        "the file has changed since the reduction read it": 1,
     }
     assert "No picture: the file is gone" in Page(report.path).text
 
@@ -560,7 +568,7 @@ def test_images_are_shown_as_they_are(tmp_path: Path) -> None:
 def test_the_command_line_says_where_the_report_is(cli: Cli, run: Path, tmp_path: Path) -> None:
     result = cli("report", run, "--out", "page.html")
     assert result.returncode == 0, result.stderr
-    assert result.stderr.splitlines()[-1].startswith("reading pictures: ")
+    assert result.stderr.splitlines()[-1].startswith("reading: 0/")
     assert result.stdout.startswith("report: page.html (")
     assert cli("report", run, "--out", "page.html", "--quiet").stdout == ""
     found = json.loads(cli("report", run, "--out", "page.html", "--json").stdout)
@@ -571,14 +579,14 @@ def test_the_command_line_says_where_the_report_is(cli: Cli, run: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nowhere"], 1, "nowhere: no such folder: expected a run's folder"),
-        (["empty"], 1, "empty: expected a run's folder with manifest.parquet"),
-        (["no-summary"], 1, "no-summary: expected a run's folder with summary.json"),
+        (["nowhere"], 1, "nowhere: no such folder: expected the folder of a reduction"),
+        (["empty"], 1, "empty: expected the folder of a reduction with manifest.parquet"),
+        (["no-summary"], 1, "no-summary: expected the folder of a reduction with summary.json"),
         (["foreign"], 1, "foreign: summary.json is not that of the manifest beside it"),
-        (["no-slices"], 1, "no-slices: the run has no slice, so there is nothing to show"),
+        (["no-slices"], 1, "no-slices: the reduction has no slice, so there is nothing to show"),
         (["run", "--out", "empty"], 2, "--out empty: expected a file"),
         (["run", "--out", "in/page.html"], 2, "lies inside the source"),
-        (["run", "--window", "dark"], 2, "--window dark:"),
+        (["run", "--intensity", "dark"], 2, "--intensity dark:"),
         (["run", "--threads", "-1"], 2, "--threads -1: expected 0"),
     ],
 )

@@ -62,7 +62,11 @@ def test_a_holder_that_is_gone_does_not_block(
         holder.wait()
         assert (tmp_path / "run" / ".lock").exists()
     ctprune.reduce(archive, out=tmp_path / "run")
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["manifest.parquet", "summary.json"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "config.yaml",
+        "manifest.parquet",
+        "summary.json",
+    ]
 
 
 def test_a_folder_is_held_against_the_same_process_too_and_free_afterwards(tmp_path: Path) -> None:

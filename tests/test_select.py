@@ -54,3 +54,21 @@ def test_wrong_arguments_say_what_was_expected() -> None:
         ctprune.select_exemplars(fingerprints, threshold=65)
     with pytest.raises(ctprune.ConfigError, match=r"groups of shape \(3,\), found \(2,\)"):
         ctprune.select_exemplars(fingerprints, groups=np.zeros(2, int))
+    with pytest.raises(ctprune.ConfigError, match="threshold 129: expected 0 to 128 bits"):
+        ctprune.select_exemplars(np.zeros((3, 2), np.uint64), threshold=129)
+    with pytest.raises(ctprune.ConfigError, match="threads"):
+        ctprune.select_exemplars(fingerprints, threads=-1)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60), st.sampled_from([8, 32]), st.integers(0, 64), st.integers(0, 2**32 - 1))
+def test_words_select_as_bytes_do(count: int, width: int, threshold: int, seed: int) -> None:
+    fingerprints = walk(count, width, seed)
+    groups = np.arange(count) // 7
+    words = fingerprints.view(">u8")
+    for one in (words, words.astype(np.uint64), words[:, 0] if width == 8 else words):
+        for chosen in (None, groups):
+            expected = ctprune.select_exemplars(fingerprints, threshold=threshold, groups=chosen)
+            found = ctprune.select_exemplars(one, threshold=threshold, groups=chosen, threads=2)
+            assert (found.exemplar == expected.exemplar).all()
+            assert (found.distance == expected.distance).all()

@@ -16,7 +16,8 @@ from skimage.metrics import normalized_mutual_information, structural_similarity
 
 import ctprune
 from ctprune import _core
-from ctprune.reduction.pixel_selection import COLUMNS, sweep_pixels, threshold_grid
+from ctprune.selection.methods import METHODS
+from ctprune.sweeping.by_pixels import COLUMNS, sweep_pixels
 from tests.conftest import Cli
 from tests.reference import slices as reference
 
@@ -95,7 +96,7 @@ def test_wrong_arrays_say_what_was_expected() -> None:
         ctprune.ssim(small, small)
     with pytest.raises(ctprune.ConfigError, match="window of SSIM, 11 × 11"):
         ctprune.ssim(small, small, window="gaussian")
-    with pytest.raises(ctprune.ConfigError, match="unknown window"):
+    with pytest.raises(ctprune.ConfigError, match="window box: expected uniform or gaussian"):
         ctprune.ssim(grey, grey, window="box")
     with pytest.raises(ctprune.ConfigError, match="found int64 of shape"):
         ctprune.mutual_information(grey.astype(np.int64), grey)
@@ -111,7 +112,7 @@ def test_wrong_arrays_say_what_was_expected() -> None:
 def volumes(archive: Path) -> tuple[list[dict[str, Any]], list[np.ndarray], dict[str, Any]]:
     """Rows of the phantom's slices, their grey pixels and the configuration."""
     manifest = ctprune.reduce(archive)
-    rows = [row for row in manifest.table.to_pylist() if row["status"] in ("kept", "dropped")]
+    rows = [row for row in manifest.rows.to_dicts() if row["status"] in ("kept", "dropped")]
     read = {}
     for volume in {row["volume"] for row in rows}:
         hu = ctprune.read_volume(archive, volume=volume).hu
@@ -131,7 +132,7 @@ def test_manifest_holds_the_greedy_rule_on_the_grey_pixels(
     archive: Path, volumes: Any, options: dict[str, Any], measure: Any
 ) -> None:
     rows, grey, _ = volumes
-    found = ctprune.reduce(archive, **options).table.to_pylist()[: len(rows)]
+    found = ctprune.reduce(archive, **options).rows.to_dicts()[: len(rows)]
     cache: dict[tuple[int, int], float] = {}
 
     def similarity(i: int, j: int) -> float:
@@ -165,12 +166,12 @@ def test_one_pass_equals_a_selection_per_threshold(archive: Path, volumes: Any, 
     counts = swept.sweep.kept_counts()
     for place in (0, 110, 150, 173, 190, 200):
         manifest = ctprune.reduce(archive, method=method, threshold=swept.thresholds[place], threads=1 + place % 3)
-        table = manifest.table.slice(0, len(rows))
+        table = manifest.rows.slice(0, len(rows))
         exemplar, similarity = swept.sweep.exemplars(place)
-        assert table["exemplar"].to_pylist() == exemplar.tolist()
-        assert table["similarity"].to_pylist() == similarity.tolist()
+        assert table["exemplar"].tolist() == exemplar.tolist()
+        assert table["similarity"].tolist() == similarity.tolist()
         kept = swept.sweep.kept(place)
-        assert kept.tolist() == [status == "kept" for status in table["status"].to_pylist()]
+        assert kept.tolist() == [status == "kept" for status in table["status"]]
         assert counts[place] == kept.sum()
 
 
@@ -183,16 +184,16 @@ def test_a_sweep_keeps_what_reduce_keeps(archive: Path, tmp_path: Path) -> None:
         for threshold, fraction in zip(thresholds, fractions, strict=True):
             counts = ctprune.reduce(archive, method=method, threshold=float(threshold)).counts()
             assert fraction == pytest.approx(counts["kept"] / (counts["kept"] + counts["dropped"]))
-    with pytest.raises(ctprune.ConfigError, match="sweep it with --scope volume"):
+    with pytest.raises(ctprune.ConfigError, match="sweep it with `scope` volume"):
         ctprune.sweep(tmp_path, methods=["ssim"], scope="dataset")
-    with pytest.raises(ctprune.ConfigError, match="expected a normalised mutual information, 1 to 2"):
+    with pytest.raises(ctprune.ConfigError, match="expected a normalized mutual information, 1 to 2"):
         ctprune.sweep(tmp_path, methods=["mi"], thresholds={"mi": [0.5]})
 
 
 def test_keep_takes_the_threshold_that_comes_nearest(archive: Path, volumes: Any, tmp_path: Path) -> None:
     rows, _, config = volumes
     for method in ("ssim", "mi"):
-        grid = threshold_grid(method)
+        grid = METHODS[method].measure.grid
         counts = sweep_pixels([rows], config, method=method).sweep.kept_counts()
         for fraction in (0.2, 0.5, 1.0):
             ctprune.reduce(archive, method=method, keep=fraction, out=tmp_path)
@@ -217,18 +218,18 @@ def test_pictures_of_several_sizes_in_one_folder(tmp_path: Path) -> None:
     for name, picture in {"a": one, "b": other, "c": one, "d": other, "e": one[:6, :6], "f": one[:6, :6]}.items():
         Image.fromarray(picture).save(tmp_path / "in" / f"{name}.png")
     manifest = ctprune.reduce(tmp_path / "in", method="ssim", threshold=0.9, out=tmp_path / "run")
-    assert manifest.table["exemplar"].to_pylist() == [0, 1, 0, 1, 4, 5]
+    assert manifest.rows["exemplar"].tolist() == [0, 1, 0, 1, 4, 5]
     left_out = json.loads((tmp_path / "run" / "summary.json").read_text())["comparisons"]["not_compared_so_kept"]
     assert list(left_out.values()) == [2]
     found = ctprune.reduce(tmp_path / "in", method="mi", threshold=1.9)
-    assert found.table["exemplar"].to_pylist() == [0, 1, 0, 1, 4, 4]
+    assert found.rows["exemplar"].tolist() == [0, 1, 0, 1, 4, 4]
 
 
 def test_a_slice_that_vanished_is_kept_and_counted(archive: Path, tmp_path: Path, cli: Cli) -> None:
     run = tmp_path / "run"
     copy = Path(shutil.copytree(archive, tmp_path / "in"))
     first = ctprune.reduce(copy, method="ssim", threshold=0.5, out=run)
-    rows = [row for row in first.table.to_pylist() if row["status"] in ("kept", "dropped")]
+    rows = [row for row in first.rows.to_dicts() if row["status"] in ("kept", "dropped")]
     config = first.config
     lines = [row | {"path": "gone.dcm"} if row["status"] == "dropped" else row for row in rows[:9]]
     swept = sweep_pixels([lines], config, method="ssim", thresholds=[0.5])
@@ -254,7 +255,7 @@ def test_ctrl_c_stops_a_pass(archive: Path, volumes: Any, tmp_path: Path) -> Non
         ctprune.reduce(archive, method="ssim", keep=0.5, out=tmp_path, progress=stop)
     assert not (tmp_path / "manifest.parquet").exists()
     again = ctprune.reduce(archive, method="ssim", keep=0.5, out=tmp_path)
-    assert again.table.equals(ctprune.reduce(archive, method="ssim", keep=0.5).table)
+    assert again.rows == ctprune.reduce(archive, method="ssim", keep=0.5).rows
 
 
 def test_nothing_to_select(tmp_path: Path) -> None:
@@ -266,14 +267,14 @@ def test_nothing_to_select(tmp_path: Path) -> None:
 
 def test_mistakes_are_one_sentence(cli: Cli, archive: Path) -> None:
     for options, sentence in (
-        ({"method": "ssim"}, "needs --threshold"),
+        ({"method": "ssim"}, "needs `threshold`"),
         ({"method": "ssim", "threshold": 1.5}, "expected a mean SSIM, -1 to 1"),
-        ({"method": "mi", "threshold": 0.9}, "expected a normalised mutual information, 1 to 2"),
-        ({"method": "mi", "keep": 0.1, "window": "uniform"}, "--window belongs to --method ssim"),
+        ({"method": "mi", "threshold": 0.9}, "expected a normalized mutual information, 1 to 2"),
+        ({"method": "mi", "keep": 0.1, "window": "uniform"}, "window belongs to `method` ssim"),
         ({"method": "ssim", "keep": 0.1, "window": "box"}, "expected one of uniform, gaussian"),
         (
             {"method": "ssim", "keep": 0.1, "scope": "dataset"},
-            "compare within volumes, or take --method hash or deep",
+            "compare within volumes, or take `method` hash, ahash, phash or deep",
         ),
     ):
         with pytest.raises(ctprune.ConfigError, match=sentence):
@@ -292,9 +293,9 @@ def test_mistakes_are_one_sentence(cli: Cli, archive: Path) -> None:
 def test_places_that_are_not_there_are_refused() -> None:
     swept = sweep_pixels([], ctprune.ReduceConfig().to_dict(), method="ssim", thresholds=[0.5])
     assert swept.sweep.kept_counts() == [0]
-    with pytest.raises(ValueError, match="threshold 1 of 1"):
+    with pytest.raises(ValueError, match="one of 1 thresholds, found 1"):
         swept.sweep.kept(1)
-    with pytest.raises(ValueError, match="unknown method"):
+    with pytest.raises(ValueError, match="method hash: expected ssim or mi"):
         _core.PixelSweep(
             method="hash",
             window="uniform",

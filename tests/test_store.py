@@ -42,7 +42,7 @@ def square(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def slices_of(run: Path) -> list[dict[str, Any]]:
-    rows = ctprune.Manifest.load(run).table.to_pylist()
+    rows = ctprune.Manifest.load(run).rows.to_dicts()
     return [dict(row, row=i) for i, row in enumerate(rows) if row["status"] in ("kept", "dropped")]
 
 
@@ -116,7 +116,7 @@ def test_a_random_sample_without_some_slices_has_as_many_as_were_kept_of_the_res
     run: Path, tmp_path: Path
 ) -> None:
     manifest = ctprune.Manifest.load(run)
-    status = np.array(manifest.table["status"].to_pylist())
+    status = np.array(manifest.rows["status"])
     kept, dropped = np.flatnonzero(status == "kept"), np.flatnonzero(status == "dropped")
     barred = np.concatenate([kept[::3], dropped[::2]])
     sizes, folders = [], []
@@ -179,7 +179,7 @@ def test_slices_that_cannot_be_read_are_left_out_with_the_reason(archive: Path, 
     store = ctprune.build_store(tmp_path / "run", side=16)
     assert store.rows.tolist() == [line["row"] for line in lines if line not in single[:3]]
     assert sum(store.left_out.values()) == 3
-    assert any("has changed since the manifest was made" in reason for reason in store.left_out)
+    assert any("has changed since the reduction read it" in reason for reason in store.left_out)
     assert ctprune.open_store(tmp_path / "run" / "store-kept-16-8").left_out == store.left_out
     shutil.rmtree(tmp_path / "in")
     with pytest.raises(ctprune.SourceError, match=r"none of .* slices could be read"):
@@ -201,7 +201,7 @@ def test_volumes_in_one_file(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
-    def stop(done: int, of: int) -> None:
+    def stop(progress: ctprune.Progress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(ctprune.Interrupted, match="nothing was written"):
@@ -212,7 +212,7 @@ def test_ctrl_c_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
 def test_progress_reaches_the_end(run: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     store = ctprune.build_store(
-        run, side=16, out=tmp_path / "store", progress=lambda done, of: seen.append((done, of))
+        run, side=16, out=tmp_path / "store", progress=lambda now: seen.append((now.done, now.total))
     )
     assert seen[-1] == (len(store), len(store))
 
@@ -222,8 +222,8 @@ def test_mistakes_are_one_sentence(run: Path, manifest: ctprune.Manifest, tmp_pa
         ({"use": "some"}, "expected one of kept, all, random"),
         ({"side": 0}, "expected 8 to 4096"),
         ({"depth": 12}, "expected 8 or 16"),
-        ({"seed": -1}, "--seed"),
-        ({"threads": -1}, "--threads"),
+        ({"seed": -1}, "seed -1"),
+        ({"threads": -1}, "threads -1"),
     ):
         with pytest.raises(ctprune.ConfigError, match=sentence):
             ctprune.build_store(run, **options)
@@ -311,7 +311,7 @@ def test_what_a_kill_while_packing_leaves_is_swept_away(run: Path, tmp_path: Pat
     program = (
         "import sys, time, ctprune, ctprune.store.store\n"
         "def slow(*_, **__):\n    print('packing', flush=True)\n    time.sleep(60)\n"
-        "ctprune.store.store.read_squares = slow\n"
+        "ctprune.store.store.read_resized = slow\n"
         "ctprune.build_store(sys.argv[1], side=16)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "run")]
@@ -333,7 +333,7 @@ def test_a_copied_archive_is_packed_again_and_its_run_stays_the_same(archive: Pa
         os.utime(file, (1, 1))
     ctprune.reduce(tmp_path / "moved", out=tmp_path / "run")
     packed: list[int] = []
-    after = ctprune.build_store(tmp_path / "run", side=32, progress=lambda done, total: packed.append(done))
+    after = ctprune.build_store(tmp_path / "run", side=32, progress=lambda now: packed.append(now.done))
     assert packed
     assert after.manifest_digest == before.manifest_digest
     np.testing.assert_array_equal(after.pixels, before.pixels)

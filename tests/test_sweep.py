@@ -15,16 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ctprune
+from ctprune._core import nearest_kept
+from ctprune.environment.progress import Operation
 from ctprune.manifest.derived import SWEEP_NAME
-from ctprune.manifest.manifest import schema, write_manifest
+from ctprune.manifest.manifest import write_manifest
+from ctprune.selection.methods import METHODS
 from ctprune.sweeping.agreement import RANDOM, chance_agreement, every_nth, jaccard
-from ctprune.sweeping.by_hash import HashSweep
-from ctprune.sweeping.curves import TARGETS, nearest
-from ctprune.sweeping.method import KeptSets, SweepOptions
+from ctprune.sweeping.by_fingerprints import FingerprintSweep
+from ctprune.sweeping.config import SweepConfig
+from ctprune.sweeping.curves import TARGETS
+from ctprune.sweeping.method import KeptSets
 from ctprune.sweeping.slices import SweptSlices
 from tests.conftest import Cli
+from tests.manifest_schema import schema
 
-OUTPUTS = ["sweep.parquet", "sweep.png", "sweep.svg"]
+OUTPUTS = ["sweep.parquet", "sweep.png", "sweep.svg", "sweep.yaml"]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +40,7 @@ def run(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def slices_of(manifest: ctprune.Manifest) -> list[dict[str, Any]]:
-    return [row for row in manifest.table.to_pylist() if row["status"] in ("kept", "dropped")]
+    return [row for row in manifest.rows.to_dicts() if row["status"] in ("kept", "dropped")]
 
 
 def naive_counts(run: Path, scope: str) -> list[int]:
@@ -67,7 +72,7 @@ def test_hash_keeps_the_very_slices_that_reduce_keeps(
     shutil.copytree(run, tmp_path / "run")
     swept = SweptSlices.load(run, scope)
     thresholds = [0, 3, 6, 11, 30, 64]
-    sets = HashSweep(SweepOptions()).keep(swept, thresholds, lambda done, of: None)
+    sets = FingerprintSweep(METHODS["hash"], SweepConfig()).keep(swept, thresholds, Operation())
     for place, threshold in enumerate(thresholds):
         reduced = ctprune.reduce(archive, threshold=threshold, scope=scope, out=tmp_path / "run")
         expected = [row["status"] == "kept" for row in slices_of(reduced)]
@@ -96,9 +101,9 @@ def test_a_count_that_rises_again_is_found() -> None:
     fingerprints = np.array([[0b0000_0000], [0b0000_0111], [0b0001_1111], [0b0110_0111]], np.uint8)
     counts = np.array([ctprune.select_exemplars(fingerprints, threshold=t).kept.sum() for t in range(9)])
     assert counts.tolist() == [4, 4, 2, 3, 2, 1, 1, 1, 1]
-    assert nearest(counts, 3.2) == 3
-    assert nearest(np.array([9, 4, 6, 1]), 5.9) == 2
-    assert nearest(np.array([9, 7, 5, 1]), 6) == 1
+    assert nearest_kept(counts.tolist(), 3.2) == 3
+    assert nearest_kept([9, 4, 6, 1], 5.9) == 2
+    assert nearest_kept([9, 7, 5, 1], 6) == 1
 
 
 def test_kept_sets_count_and_unpack() -> None:
@@ -111,7 +116,8 @@ def test_kept_sets_count_and_unpack() -> None:
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.floats(0.01, 1.0))
 def test_every_nth_is_the_nearest_of_all_n(lengths: list[int], keep: float) -> None:
     starts = [0, *np.cumsum(lengths).tolist()]
-    swept = SweptSlices(Path(), None, None, "volume", starts)  # type: ignore[arg-type]
+    swept = SweptSlices.__new__(SweptSlices)
+    swept.scope, swept.starts = "volume", np.array(starts)
     counts = [sum(-(-length // n) for length in lengths) for n in range(1, max(lengths) + 1)]
     best = min(counts, key=lambda count: abs(count - keep * starts[-1]))
     found = every_nth(swept, keep)
@@ -175,7 +181,7 @@ def test_the_command_line_shows_tables_and_writes_files(cli: Cli, run: Path, tmp
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere: expected a run's folder"),
+        (["nowhere"], "nowhere: expected the folder of a reduction"),
         (["run", "--method", "magic"], "--method magic: expected one of hash"),
         (["run", "--thresholds", "hash=65"], "--thresholds hash=65: expected a whole number of bits, 0 to 64"),
         (["run", "--thresholds", "hash=1.5"], "expected a whole number of bits"),
@@ -196,13 +202,17 @@ def test_bad_input_gets_one_sentence(
     assert result.returncode in (1, 2)
     assert message in result.stderr
     assert result.stderr.count("\n") == 1, result.stderr
-    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["manifest.parquet", "summary.json"]
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
+        "config.yaml",
+        "manifest.parquet",
+        "summary.json",
+    ]
 
 
 def test_a_run_without_slices_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path / "manifest.parquet", [], ctprune.ReduceConfig().to_dict())
     assert schema(8).names == pq.read_schema(tmp_path / "manifest.parquet").names
-    with pytest.raises(ctprune.SourceError, match="expected a run with slices"):
+    with pytest.raises(ctprune.SourceError, match="expected a reduction with slices"):
         ctprune.sweep(tmp_path)
 
 
@@ -211,12 +221,12 @@ def test_hash_needs_no_files_but_pixels_do(archive: Path, tmp_path: Path) -> Non
     ctprune.reduce(tmp_path / "in", out=tmp_path / "run")
     swept = SweptSlices.load(tmp_path / "run", None)
     swept.check_files()
-    first = tmp_path / "in" / swept.table["path"][0].as_py()
+    first = tmp_path / "in" / swept.rows["path"][0]
     os.utime(first, ns=(5, 5))
-    with pytest.raises(ctprune.SourceError, match="has changed since the run read it"):
+    with pytest.raises(ctprune.SourceError, match="has changed since the reduction read it"):
         swept.check_files()
     expected = ctprune.sweep(tmp_path / "run")
     shutil.rmtree(tmp_path / "in")
-    with pytest.raises(ctprune.SourceError, match="No such file or directory; run 'ctprune reduce' again"):
+    with pytest.raises(ctprune.SourceError, match="the file is gone: run 'ctprune reduce' again"):
         swept.check_files()
     assert ctprune.sweep(tmp_path / "run") == expected

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import ctprune
-from ctprune.finetuning.images import LabelledImages, grey_of, read_images
+from ctprune.finetuning.images import LabeledImages, gray_of, read_images
 from ctprune.finetuning.overlaps import NEAR, find_overlaps, without_overlap
 from ctprune.finetuning.sampling import sample_part
 from ctprune.finetuning.splits import Splits, assign_splits
@@ -35,15 +35,15 @@ def folders(tmp_path: Path) -> Path:
     return root
 
 
-def read(listing: Listing) -> LabelledImages:
+def read(listing: Listing) -> LabeledImages:
     return read_images(listing, side=32)
 
 
-def split(images: LabelledImages) -> Splits:
+def split(images: LabeledImages) -> Splits:
     return assign_splits(images, Path("data"), fraction=0.3, seed=0)
 
 
-def patients(images: LabelledImages, splits: Splits, name: str) -> set[str | None]:
+def patients(images: LabeledImages, splits: Splits, name: str) -> set[str | None]:
     return {images.entries[row].patient for row in splits.rows(name)}
 
 
@@ -139,7 +139,7 @@ def test_medmnist(tmp_path: Path, colours: bool) -> None:
     for pixels, array in zip(images.pixels[:12], arrays["train_images"], strict=True):
         np.testing.assert_array_equal(pixels, np.asarray(Image.fromarray(array).convert("L")))
     larger = read_images(list_task(tmp_path / "organs.npz"), side=56)
-    resized = Image.fromarray(grey_of(arrays["train_images"][0])).resize((56, 56), Image.Resampling.LANCZOS)
+    resized = Image.fromarray(gray_of(arrays["train_images"][0])).resize((56, 56), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(larger.pixels[0], np.asarray(resized))
     bad = tmp_path / "bad.npz"
     for change, sentence in (
@@ -156,7 +156,7 @@ def test_medmnist(tmp_path: Path, colours: bool) -> None:
 def test_slices_of_a_run_by_path_series_and_instance(archive: Path, tmp_path: Path) -> None:
     manifest = ctprune.reduce(archive, out=tmp_path / "run")
     images = read(list_task(tmp_path / "run", labels=archive / "labels.csv"))
-    slices = [row for row in manifest.table.to_pylist() if row["status"] in ("kept", "dropped")]
+    slices = [row for row in manifest.rows.to_dicts() if row["status"] in ("kept", "dropped")]
     assert len(images) == len(slices)
     assert images.classes == ("0", "1")
     assert None not in {entry.patient for entry in images.entries}
@@ -332,7 +332,7 @@ def test_mistakes_in_lists(folders: Path, change: Callable[[Path], object], sent
         ("", "expected a CSV or Parquet table"),
         ("path,label\ndata/ill/p01_0.png,\n", "row 1 has no label"),
         ("path,label,split\ndata/ill/p01_0.png,1,holdout\n", "split holdout: expected train, val or test"),
-        ("path,label\ndata/ill/p01_0.png,1\ndata/ill/p01_0.png,0\n", "is labelled 1 and 0"),
+        ("path,label\ndata/ill/p01_0.png,1\ndata/ill/p01_0.png,0\n", "is labeled 1 and 0"),
         (
             "path,label,split\ndata/ill/p01_0.png,1,train\ndata/healthy/p00_0.png,0,\n",
             "data/healthy/p00_0.png has no split, but others have",
@@ -358,9 +358,9 @@ def test_mistakes_in_tables(folders: Path, text: str, sentence: str) -> None:
 
 def test_mistakes_of_a_run(archive: Path, tmp_path: Path) -> None:
     ctprune.reduce(archive, out=tmp_path / "run")
-    with pytest.raises(ctprune.ConfigError, match="give its labels with --labels"):
+    with pytest.raises(ctprune.ConfigError, match="give the table of its labels as `labels`"):
         list_task(tmp_path / "run")
-    with pytest.raises(ctprune.ConfigError, match="--labels belongs to a run"):
+    with pytest.raises(ctprune.ConfigError, match=r"labels .*: belongs to a run"):
         list_task(archive, labels=archive / "labels.csv")
     for text, sentence in (
         ("label\n1\n", "expected a column path, sop_instance_uid or series_instance_uid"),

@@ -46,7 +46,7 @@ def _network(box: Box, embedder: Embedder) -> None:
 def _from_files(box: Box, embedder: Embedder, count: int) -> None:
     folders = copies(Settings(work=box.work, copies=count))
     manifest = ctprune.reduce(folders, method="all")
-    lines = manifest.kept().to_pylist()
+    lines = manifest.kept().to_dicts()
     for turn in range(1 if box.tiny else 3):
         began = time.perf_counter()
         embedder.seconds = 0.0

@@ -46,7 +46,7 @@ def run(box: Box) -> None:
         "facts",
         data=about["data"],
         near_task_left_out=about["exclude_task"],
-        slices=len(manifest.table),
+        slices=len(manifest),
         kept=kept,
         threshold=_THRESHOLD,
         backbone=options["backbone"],
@@ -129,7 +129,7 @@ class _Arms:
     def _pretrain(self, name: str, *, use: str, steps: int, seed: int) -> tuple[dict[str, Any], Path]:
         options = self._options | {"use": use, "steps": steps, "seed": seed}
         config = PretrainConfig.resolve(options, preset_name="small")
-        result = ctprune.pretrain(self._folder, out=Path(self._box.work) / name, config=config)
+        result = ctprune.pretrain(self._folder, config, out=Path(self._box.work) / name)
         return result.summary, result.backbone
 
     def probe(self, arm: str, weights: Path | None, *, seed: int, facts: dict[str, Any]) -> None:

@@ -126,7 +126,7 @@ def _pack_series(files: Sequence[Path], target: Path) -> None:
 
 def _pack_slices(sources: Sequence[str], side: int, archive: zipfile.ZipFile) -> tuple[int, int]:
     """The slices of each volume in order; how many there are, and of how many volumes."""
-    rows = ctprune.reduce(sources, method="all").kept().to_pylist()
+    rows = ctprune.reduce(sources, method="all").kept().to_dicts()
     volumes: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
         volumes.setdefault((row["source"], row["volume"]), []).append(row)

@@ -20,7 +20,7 @@ from benches.gpu.box import Box, cores
 from benches.gpu.pack import unpack_series
 from benches.gpu.stage_times import StageTimes
 from benches.gpu.utilization import Utilization
-from benches.throughput import Scale, UnsavedTraining, check_views, create_training, epoch_of_views, packed_store
+from benches.throughput import Scale, UnsavedLoop, check_views, create_training, epoch_of_views, packed_store
 from benches.training_inputs import (
     AsTheyAre,
     LoaderBatches,
@@ -33,7 +33,7 @@ from benches.training_inputs import (
 )
 from ctprune.pretraining.batches import StoreBatches
 from ctprune.pretraining.config import PretrainConfig
-from ctprune.pretraining.views import BatchViews, normalisation
+from ctprune.pretraining.views import BatchViews, normalization
 
 #: Seconds that a measurement should take, and the rounds that are enough.
 _LONG_ENOUGH, _ROUNDS = 6.0, 5
@@ -104,13 +104,14 @@ def _measure(box: Box, config: PretrainConfig) -> None:
 def _create(box: Box, files: Sequence[Path], scale: Scale) -> _Inputs:
     config, work = scale.config, Path(box.work)
     store = packed_store(files, work, config.side)
-    rows = repeated(len(store), scale.steps * config.batch_size)
+    positions = repeated(len(store), scale.steps * config.batch_size)
     own = TrainingInput(
         name="both",
-        batches=StoreBatches(store, config.batch_size, config.seed, rows=rows, device=scale.device),
-        views=BatchViews(config.views, *normalisation(store, config.views)).to(scale.device),
+        batches=StoreBatches(store, config.batch_size, config.seed, positions=positions, device=scale.device),
+        views=BatchViews(config.views, *normalization(store, config.views)).to(scale.device),
     )
-    few = StoreBatches(store, config.batch_size, config.seed, rows=rows[: config.batch_size], device=scale.device)
+    first = positions[: config.batch_size]
+    few = StoreBatches(store, config.batch_size, config.seed, positions=first, device=scale.device)
     views = check_views(replace(own, batches=few), scale)
     pictures = Pictures(write_pictures(files, work / "pictures"), usual_transform(config))
     seconds, steps = _usual_steps(box, pictures, scale)
@@ -181,7 +182,7 @@ class _Staged:
 class _Measurement:
     """All measurements of one training, in the order of their worth."""
 
-    def __init__(self, box: Box, scale: Scale, training: UnsavedTraining, inputs: _Inputs) -> None:
+    def __init__(self, box: Box, scale: Scale, training: UnsavedLoop, inputs: _Inputs) -> None:
         self._box, self._scale, self._training, self._inputs = box, scale, training, inputs
         self._skipped = 1 if box.tiny else _SKIPPED
         self._rates: dict[str, list[float]] = {}

@@ -10,6 +10,7 @@ fuzz_target!(|data: &[u8]| {
     let options = ReadOptions {
         modality: "any".into(),
         max_slice_bytes: 1 << 24,
+        ..ReadOptions::default()
     };
     let mut events = 0;
     read_bytes(data, &options, &mut Buffers::default(), &mut |event| {

@@ -1,6 +1,6 @@
 """Rust core of ctprune."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -8,43 +8,56 @@ from typing import Any, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.manifest.boundary import ColumnBytes
-
 __all__ = [
+    "DEFAULT_FINGERPRINT",
+    "MANIFEST_VERSION",
     "PNG_HU_OFFSET",
     "Archive",
+    "ManifestReader",
+    "ManifestWriter",
     "PixelSweep",
+    "RowBatches",
+    "Rows",
     "__version__",
     "canonical_intensity",
     "check_pattern",
     "cosine_exemplars",
     "describe",
-    "dhash",
     "encode_frame",
     "export_png",
+    "fingerprint",
     "fingerprint_bytes",
     "hamming",
+    "manifest_columns",
+    "methods",
     "mutual_information",
-    "pack",
-    "pack_decoded",
+    "nearest_kept",
+    "parquet_metadata",
     "read_hu",
+    "read_resized",
+    "resize_decoded",
     "select_exemplars",
     "ssim",
 ]
 __version__: str
+MANIFEST_VERSION: int
+DEFAULT_FINGERPRINT: str
 PNG_HU_OFFSET: int
 
 _Path: TypeAlias = str | PathLike[str]
+
+#: From a file and numbers of its frames to pixels, slope and intercept of each.
+_Decode: TypeAlias = Callable[[str, list[int]], list[tuple[npt.NDArray[Any], float, float]]]
 
 @final
 class Archive:
     """An archive on its way to a manifest; each step works for a portion of time without the GIL."""
 
     def __new__(
-        cls, *, hash_size: int, intensity: str, modality: str, max_slice_mb: int, threads: int
+        cls, *, fingerprint: str, hash_size: int, intensity: str, modality: str, max_slice_mb: int, threads: int
     ) -> Archive: ...
     def begin_earlier(self, /) -> None: ...
-    def add_earlier(self, /, rows: int, columns: dict[str, ColumnBytes]) -> None: ...
+    def add_earlier(self, /, rows: Rows) -> None: ...
     def exclude(self, /, pattern: str, glob: str) -> None: ...
     def add_source(self, /, root: _Path) -> None: ...
     def add_file(self, /, path: _Path) -> None: ...
@@ -58,34 +71,119 @@ class Archive:
     def first_failure(self, /) -> tuple[Path, str] | None: ...
     def group(self, /, order: str, volume_pattern: str | None) -> None: ...
     def select(
-        self, /, *, method: str, threshold: int, keep: float | None, n: int, seed: int, whole_archive: bool
+        self,
+        /,
+        *,
+        method: str,
+        threshold: float | None,
+        keep: float | None,
+        n: int | None,
+        seed: int | None,
+        window: str | None,
+        whole_archive: bool,
+        decode: _Decode,
+        progress: Callable[[int], None],
     ) -> None: ...
-    def adopt(self, /, exemplar: npt.NDArray[np.uint32], similarity: npt.NDArray[np.float32]) -> None: ...
+    def comparisons(self, /) -> dict[str, Any] | None: ...
+    def set_selection(self, /, exemplar: npt.NDArray[np.uint32], similarity: npt.NDArray[np.float32]) -> None: ...
     def volume_starts(self, /) -> list[int]: ...
-    def lines(self, /) -> int: ...
+    def manifest_rows(self, /) -> int: ...
     def volumes(self, /) -> int: ...
-    def oddities(self, /) -> dict[str, int]: ...
-    def threshold(self, /) -> int | None: ...
+    def geometry_flags(self, /) -> dict[str, int]: ...
+    def threshold(self, /) -> float | None: ...
     def table_rows(self, /) -> int: ...
-    def columns(self, /, start: int, stop: int) -> tuple[int, dict[str, ColumnBytes]]: ...
-    def part_columns(self, /, start: int, stop: int) -> tuple[int, int, dict[str, ColumnBytes]]: ...
+    def rows(self, /, start: int, stop: int) -> Rows: ...
+    def part(self, /, start: int, stop: int) -> tuple[int, Rows]: ...
     def progress(self, /) -> dict[str, int]: ...
 
 @final
-class PixelSweep:
-    """The greedy exemplar rule by pixels at ascending thresholds, within volumes, from one pass over them.
+class Rows:
+    """Rows of a manifest, immutable; the columns are described in docs/manifest.md.
 
-    `add` takes whole volumes, each a list of (path, frame) in order, reads their slices, selects at every
-    threshold and lets the pixels go; it returns "" for each slice, or why it could not be compared (then it is
-    kept at every threshold). `decoded` holds pixels, slope and intercept of slices that another reader decoded, by
-    number among the slices of the call. `progress` is called with the number of slices decided on in the call;
-    KeyboardInterrupt stops it, and nothing of the call is added.
+    `rows[name]` is one column. Texts are a list of str, "" for null. Integers are int32 or int64 of shape (n,), -1
+    for null. Floats are float32 or float64 of shape (n,), NaN for null; vectors are float64 of shape (n, 2),
+    (n, 3) or (n, 6). `fingerprint` is uint8 of shape (n, bytes), 0 for null. KeyError: there is no such column.
 
-    `place` counts thresholds from 0, slices are numbered over all calls: `kept_counts` gives the number kept at
-    each threshold, `kept` bool of shape (n,), `exemplars` the exemplar of each slice (itself where kept) and the
-    similarity to it, `pairs` the number of pairs that the rule asked for, and of those for
-    which a bound was enough.
+    Rows have Arrow's PyCapsule interface: polars, pyarrow, pandas and DuckDB take them without copying.
     """
+
+    @staticmethod
+    def concat(parts: Sequence[Rows]) -> Rows:
+        """The rows of several, one after the other; all have the same columns."""
+
+    @staticmethod
+    def from_arrow(table: object, hash_size: int) -> Rows:
+        """The rows of any table with the manifest's columns that has Arrow's PyCapsule interface."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+
+    def __len__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __getitem__(self, name: str, /) -> Any: ...
+    def labels(self, /, name: str) -> tuple[list[str], npt.NDArray[np.int64]]:
+        """A column of texts as its different values ("" for null) and, for each row, the index of its own."""
+
+    def select(self, /, columns: Sequence[str]) -> Rows:
+        """Some of the columns."""
+
+    def slice(self, /, start: int, stop: int) -> Rows:
+        """Rows from `start` to before `stop`, without copying them."""
+
+    def filter(self, /, mask: npt.NDArray[np.bool_]) -> Rows:
+        """The rows where a mask of shape (n,) is true."""
+
+    def take(self, /, indices: npt.NDArray[np.int64]) -> Rows:
+        """The rows with these indices, in their order; IndexError when there is no such row."""
+
+    def to_dicts(self, /) -> list[dict[str, Any]]:
+        """Each row as a dict of its columns; None for null."""
+
+    def __arrow_c_stream__(self, /, requested_schema: object | None = None) -> object: ...
+    def __arrow_c_schema__(self, /) -> object: ...
+
+@final
+class ManifestReader:
+    """A manifest's file that is of this version and as it was written; ManifestError when it is not."""
+
+    def __new__(cls, file: _Path) -> ManifestReader: ...
+    @property
+    def about(self) -> str:
+        """Version and configuration, as JSON."""
+
+    def __len__(self) -> int: ...
+    def rows(self, /, columns: Sequence[str] | None = None) -> Rows:
+        """All rows, or some of their columns, in memory."""
+
+    def batches(self, /, columns: Sequence[str] | None = None, size: int = 65536) -> RowBatches:
+        """All rows, or some of their columns, at most `size` rows at a time."""
+
+@final
+class RowBatches:
+    """Rows of a manifest's file, some at a time; ManifestError where no run of ctprune wrote them."""
+
+    def __iter__(self) -> RowBatches: ...
+    def __next__(self) -> Rows: ...
+
+@final
+class ManifestWriter:
+    """A manifest's file on its way to disk, for rows of fingerprints of `hash_size²` bits; OSError on failure."""
+
+    def __new__(cls, file: _Path, hash_size: int, about: str) -> ManifestWriter: ...
+    def write(self, /, rows: Rows) -> None: ...
+    def finish(self, /) -> None: ...
+
+def manifest_columns() -> str:
+    """The manifest's columns as the table in Markdown that the documentation shows."""
+
+def parquet_metadata(file: _Path) -> str | None:
+    """What stands under ctprune's key in the metadata of a Parquet file; None when it is no such file."""
+
+@final
+class PixelSweep:
+    """The greedy exemplar rule by pixels at ascending thresholds, within volumes, from one pass over them."""
 
     def __new__(
         cls,
@@ -97,35 +195,169 @@ class PixelSweep:
         modality: str,
         max_slice_mb: int,
         threads: int,
-    ) -> PixelSweep: ...
+    ) -> PixelSweep:
+        """A pass that has seen no slice.
+
+        Args:
+            method: `ssim` or `mi`.
+            window: With `ssim`, `uniform` or `gaussian`.
+            thresholds: Ascending, 1 to 65535 of them.
+            intensity: Way from Hounsfield units to grey.
+            modality: DICOM Modality to read.
+            max_slice_mb: Limit for one decoded slice in MiB.
+            threads: Number of threads, 0 for one per core.
+
+        Raises:
+            ValueError: An option that cannot be used.
+        """
+
     def add(
         self,
         /,
-        volumes: list[list[tuple[str, int]]],
-        decoded: dict[int, tuple[npt.NDArray[Any], float, float]],
+        volumes: list[list[tuple[str, int, int, bool]]],
+        decode: _Decode,
         progress: Callable[[int], None],
-    ) -> list[str]: ...
-    def kept_counts(self, /) -> list[int]: ...
-    def kept(self, /, place: int) -> npt.NDArray[np.bool_]: ...
-    def exemplars(self, /, place: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
-    def pairs(self, /) -> tuple[int, int]: ...
+    ) -> None:
+        """Read whole volumes, select at every threshold, and let the pixels go.
 
-def canonical_intensity(text: str) -> str: ...
-def check_pattern(pattern: str) -> None: ...
-def fingerprint_bytes(hash_size: int) -> int: ...
-def dhash(
-    images: npt.NDArray[Any], hash_size: int, intensity: str, horizontal_first: bool
-) -> npt.NDArray[np.uint8]: ...
-def hamming(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], matrix: bool) -> npt.NDArray[np.uint16]: ...
+        Args:
+            volumes: For each volume its slices in order, as (path, frame, number of pixels, whether only another
+                reader can decode it).
+            decode: That other reader: it gives pixels, slope and intercept of frames of a file.
+            progress: Called with the number of slices of the call that are decided on.
+
+        Raises:
+            KeyboardInterrupt: The user stopped it; then the sweep is not to be used.
+        """
+
+    def left_out(self, /) -> dict[str, int]:
+        """Number of slices that could not be compared, by reason; they are kept at every threshold."""
+
+    def kept_counts(self, /) -> list[int]:
+        """Number of slices kept at each threshold."""
+
+    def kept(self, /, index: int) -> npt.NDArray[np.bool_]:
+        """Whether each slice is kept at the threshold of this index, bool of shape (n,).
+
+        Slices are numbered over all calls of `add`.
+
+        Raises:
+            ValueError: There is no such threshold.
+        """
+
+    def exemplars(self, /, index: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+        """Exemplar of each slice and similarity to it at the threshold of this index, both of shape (n,).
+
+        A slice that is kept is its own exemplar.
+
+        Raises:
+            ValueError: There is no such threshold.
+        """
+
+    def pairs(self, /) -> tuple[int, int]:
+        """Number of pairs that the rule asked for, and of those for which a bound was enough."""
+
+def canonical_intensity(text: str) -> str:
+    """The form of an intensity that stands in the manifest: `lung` becomes `hu:-1350,150`.
+
+    Raises:
+        ValueError: The intensity is not known; the text says what was expected.
+    """
+
+def check_pattern(pattern: str) -> None:
+    """Check that a volume pattern is a regular expression of one group.
+
+    Raises:
+        ValueError: It is not; the text says why.
+    """
+
+def fingerprint_bytes(hash_size: int) -> int:
+    """Bytes of a fingerprint of `hash_size²` bits."""
+
+def methods() -> list[dict[str, Any]]:
+    """Facts of each reduction method, by name: those of `ctprune.selection.methods.Method`."""
+
+def nearest_kept(kept: list[int], wanted: float) -> int | None:
+    """Index of the number kept that comes nearest to `wanted`, ties to the first; None where there is none."""
+
+def fingerprint(
+    images: npt.NDArray[Any],
+    kind: str,
+    hash_size: int,
+    intensity: str,
+    horizontal_first: bool,
+    threads: int = 0,
+) -> npt.NDArray[np.uint8]:
+    """Fingerprint of each image, shape (n, rows, cols), C-contiguous, as uint8 of shape (n, bytes).
+
+    `kind` is `dhash`, `ahash` or `phash`.
+
+    uint8 is grey and used as it is; other dtypes are Hounsfield units.
+
+    Raises:
+        TypeError: Another dtype than those that slices come in.
+        ValueError: A shape or option that cannot be used.
+    """
+
+def hamming(
+    a: npt.NDArray[np.uint8] | npt.NDArray[np.uint64],
+    b: npt.NDArray[np.uint8] | npt.NDArray[np.uint64],
+    matrix: bool,
+    threads: int = 0,
+) -> npt.NDArray[np.uint16]:
+    """Hamming distances of fingerprints, uint8 of shape (n, bytes) or uint64 of shape (n, words), C-contiguous.
+
+    Returns:
+        uint16 of shape (n, 1), the distances row by row; or (n, m), all to all, with `matrix`.
+
+    Raises:
+        TypeError: Another dtype.
+        ValueError: Fingerprints that do not fit together.
+    """
+
 def select_exemplars(
-    fingerprints: npt.NDArray[np.uint8], threshold: int, starts: list[int]
-) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]: ...
+    fingerprints: npt.NDArray[np.uint8] | npt.NDArray[np.uint64],
+    threshold: int,
+    starts: list[int],
+    threads: int = 0,
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]:
+    """Greedy exemplars of fingerprints, uint8 of shape (n, bytes) or uint64 of shape (n, words), C-contiguous.
+
+    Args:
+        fingerprints: In order; uint64 arrays are not copied.
+        threshold: Two are similar when at most this many bits differ.
+        starts: First fingerprint of each volume, ascending from 0, and last n.
+        threads: Number of threads, 0 for one per core.
+
+    Returns:
+        Exemplar of each fingerprint, itself when kept, and the distance to it in bits, both of shape (n,).
+
+    Raises:
+        TypeError: Another dtype.
+        ValueError: Arrays or options that do not fit together.
+        KeyboardInterrupt: The user stopped it.
+    """
+
 def describe(
-    path: _Path, hash_size: int, intensity: str, modality: str, max_slice_mb: int
+    path: _Path, fingerprint: str, hash_size: int, intensity: str, modality: str, max_slice_mb: int
 ) -> list[dict[str, Any]]: ...
 def read_hu(
-    slices: list[tuple[str, int]], rows: int, columns: int, modality: str, max_slice_mb: int
-) -> npt.NDArray[np.float32]: ...
+    slices: list[tuple[str, int]],
+    rows: int,
+    columns: int,
+    modality: str,
+    max_slice_mb: int,
+    threads: int = 0,
+) -> npt.NDArray[np.float32]:
+    """Hounsfield units of slices given as (path, frame), float32 of shape (n, rows, columns).
+
+    8-bit pictures give grey values.
+
+    Raises:
+        ValueError: A slice cannot be read or has another size; the text begins with its file.
+        KeyboardInterrupt: The user stopped it.
+    """
+
 def export_png(
     jobs: list[tuple[str, int, str]],
     depth: int,
@@ -133,21 +365,75 @@ def export_png(
     modality: str,
     max_slice_mb: int,
     threads: int,
-) -> list[str]: ...
+) -> list[str]:
+    """Write slices given as (path, frame, target) as grey PNG.
+
+    Args:
+        jobs: The slices, and the new file for each.
+        depth: 8 for grey as it is fingerprinted, 16 for HU + `PNG_HU_OFFSET`.
+        intensity: Way from Hounsfield units to grey.
+        modality: DICOM Modality to read.
+        max_slice_mb: Limit for one decoded slice in MiB.
+        threads: Number of threads, 0 for one per core.
+
+    Returns:
+        For each slice "", or what is wrong with it.
+
+    Raises:
+        OSError: A picture cannot be written.
+        ValueError: An option that cannot be used.
+        KeyboardInterrupt: The user stopped it.
+    """
+
 def cosine_exemplars(
-    embeddings: npt.NDArray[np.uint16],
+    embeddings: npt.NDArray[np.float16],
     starts: list[int],
     threshold: float | None,
     keep: float | None,
     threads: int,
-) -> tuple[float, npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
+) -> tuple[float, npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+    """Greedy exemplars of embeddings, float16 of shape (n, features), C-contiguous.
+
+    Args:
+        embeddings: In order.
+        starts: First embedding of each volume, ascending from 0, and last n.
+        threshold: Two are similar when their cosine is at least this; None with `keep`.
+        keep: Fraction to keep, from which the threshold follows; None with `threshold`.
+        threads: Number of threads, 0 for one per core.
+
+    Returns:
+        The threshold; and of shape (n,) the exemplar of each embedding, itself when kept, and the cosine of both.
+
+    Raises:
+        ValueError: Arrays or options that do not fit together, or numbers that are not finite.
+        KeyboardInterrupt: The user stopped it.
+    """
+
 def ssim(
-    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], window: str, matrix: bool
-) -> npt.NDArray[np.float64]: ...
+    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], window: str, matrix: bool, threads: int = 0
+) -> npt.NDArray[np.float64]:
+    """Mean structural similarity of grey slices, shape (n, rows, cols), C-contiguous.
+
+    Returns:
+        float64 of shape (n, 1), the similarities row by row; or (n, m), all to all, with `matrix`.
+
+    Raises:
+        ValueError: Slices without pixels or smaller than the window, or a window that is not known.
+    """
+
 def mutual_information(
-    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], matrix: bool
-) -> npt.NDArray[np.float64]: ...
-def pack(
+    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], matrix: bool, threads: int = 0
+) -> npt.NDArray[np.float64]:
+    """Normalized mutual information of grey slices, shape (n, rows, cols), C-contiguous.
+
+    Returns:
+        float64 of shape (n, 1), the similarities row by row; or (n, m), all to all, with `matrix`.
+
+    Raises:
+        ValueError: Slices without pixels.
+    """
+
+def read_resized(
     slices: list[tuple[str, int]],
     out: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
     intensity: str,
@@ -155,14 +441,51 @@ def pack(
     max_slice_mb: int,
     threads: int,
     progress: Callable[[int], None],
-) -> list[tuple[int, int, str]]: ...
-def pack_decoded(
+) -> list[tuple[int, int, str]]:
+    """Read slices given as (path, frame) into `out`, resized to (side, side).
+
+    Args:
+        slices: The slices, in the order of `out`.
+        out: Shape (n, side, side), C-contiguous: uint8 for grey, uint16 for HU + `PNG_HU_OFFSET`.
+        intensity: Way from Hounsfield units to grey.
+        modality: DICOM Modality to read.
+        max_slice_mb: Limit for one decoded slice in MiB.
+        threads: Number of threads, 0 for one per core.
+        progress: Called with the number of slices done.
+
+    Returns:
+        For each slice sum and sum of squares of its values and "", or 0, 0 and what is wrong with it.
+
+    Raises:
+        TypeError: `out` has another dtype.
+        ValueError: A shape or option that cannot be used.
+        KeyboardInterrupt: The user stopped it.
+    """
+
+def resize_decoded(
     pixels: npt.NDArray[Any],
     slope: float,
     intercept: float,
     out: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
     intensity: str,
-) -> tuple[int, int, str]: ...
+) -> tuple[int, int, str]:
+    """Resize one slice that another reader decoded into `out`, shape (1, side, side).
+
+    Args:
+        pixels: Stored values of shape (rows, cols), C-contiguous.
+        slope: Rescale Slope.
+        intercept: Rescale Intercept.
+        out: uint8 for grey, uint16 for HU + `PNG_HU_OFFSET`.
+        intensity: Way from Hounsfield units to grey.
+
+    Returns:
+        Sum and sum of squares of the values and "", or 0, 0 and what is wrong with the slice.
+
+    Raises:
+        TypeError: An array of another dtype.
+        ValueError: A shape or option that cannot be used.
+    """
+
 def encode_frame(
     pixels: npt.NDArray[np.int16] | npt.NDArray[np.uint16] | npt.NDArray[np.uint8],
     transfer_syntax_uid: str,

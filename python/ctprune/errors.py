@@ -2,11 +2,30 @@
 
 
 class CtpruneError(Exception):
-    """Base of all errors that ctprune raises on purpose; its text is one clear sentence."""
+    """Base of all errors that ctprune raises on purpose; its text is one clear sentence.
+
+    Args:
+        message: One clear sentence: what was given, what is expected, what to do.
+        field: The option or argument that the sentence begins with; None where it begins with something else.
+            Other options in the sentence stand in backquotes.
+
+    Attributes:
+        field: The option or argument that the sentence begins with; None where it begins with something else.
+
+    >>> ConfigError("threads 900: expected 0 (one per core) to 512", field="threads").field
+    'threads'
+    """
+
+    def __init__(self, message: str = "", *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class ConfigError(CtpruneError, ValueError):
-    """An option or argument that cannot be used."""
+    """An option or argument that cannot be used.
+
+    The message names options as Python does, by their fields. The command line turns them into its own spelling.
+    """
 
 
 class SourceError(CtpruneError, FileNotFoundError):
@@ -18,11 +37,11 @@ class ManifestError(CtpruneError, ValueError):
 
 
 class StoreError(CtpruneError, ValueError):
-    """A packed store, or embeddings of a run, that are damaged or of another version."""
+    """A packed store, or embeddings of a reduction, that are damaged or of another version."""
 
 
 class TaskError(CtpruneError, ValueError):
-    """Labelled images that do not make a task: labels, splits and files that do not fit together."""
+    """Labeled images that do not make a task: labels, splits and files that do not fit together."""
 
 
 class OutputError(CtpruneError, OSError):
@@ -50,7 +69,7 @@ class MissingExtraError(CtpruneError, ImportError):
 
 
 class Interrupted(CtpruneError):
-    """The user stopped the run; what was done is saved where the text says."""
+    """The user stopped the work; what was done is saved where the text says."""
 
 
 class TrainingError(CtpruneError, RuntimeError):

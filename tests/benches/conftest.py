@@ -12,7 +12,7 @@ import ctprune
 
 @pytest.fixture
 def files(manifest: ctprune.Manifest, tmp_path: Path) -> list[Path]:
-    lines = manifest.table.to_pylist()
+    lines = manifest.rows.to_dicts()
     uncompressed = [
         line
         for line in lines

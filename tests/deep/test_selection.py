@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import torch
 
 import ctprune
 from ctprune.embedding.embedder import Embedder
-from ctprune.embedding.embeddings import embed_slices, kept_embeddings, part_folders
+from ctprune.embedding.embeddings import embed_slices, kept_embeddings
+from ctprune.embedding.saved import part_folders
 from ctprune.files import pace
 from ctprune.networks.backbone import create_backbone, save_backbone
 from tests.conftest import Cli
@@ -26,7 +26,7 @@ def summary(run: Path) -> dict[str, Any]:
 
 
 def slices(manifest: ctprune.Manifest) -> list[dict[str, Any]]:
-    return [row for row in manifest.table.to_pylist() if row["status"] in ("kept", "dropped")]
+    return [row for row in manifest.rows.to_dicts() if row["status"] in ("kept", "dropped")]
 
 
 def leader(embeddings: np.ndarray, volumes: list[int], threshold: float) -> list[int]:
@@ -93,16 +93,12 @@ def test_embeddings_are_reused_for_unchanged_files(small: Path, weights: Path, t
     assert summary(tmp_path / "run")["embeddings"]["slices_reused"] == 0
 
 
-def test_embeddings_of_another_precision_are_not_mixed_in(
-    run: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_embeddings_of_another_precision_are_not_mixed_in(run: Path, weights: Path, tmp_path: Path) -> None:
     config = ctprune.Manifest.load(run).config
     lines = slices(ctprune.Manifest.load(run))[:3]
     embedder = Embedder(weights)
-    # The name alone: what a GPU's arithmetic gives does not matter here.
-    monkeypatch.setattr(embedder, "_autocast", nullcontext)
     reused = []
-    for precision in ("fp32", "fp32", "bf16"):
+    for precision in ("32", "32", "bf16"):
         embedder.precision = precision
         reused.append(embed_slices(lambda _: iter([lines]), embedder, config, out=tmp_path).reused)
     assert reused == [0, 3, 0]
@@ -239,11 +235,11 @@ def test_mistakes_are_one_sentence(cli: Cli, small: Path, tmp_path: Path, monkey
     assert "--download" in missing.stderr
     assert "Traceback" not in missing.stderr
     for options, sentence in (
-        ({"method": "deep"}, "needs --threshold"),
+        ({"method": "deep"}, "needs `threshold`"),
         ({"method": "deep", "threshold": 6}, "expected a cosine"),
         ({"method": "hash", "threshold": 5.5}, "whole number of bits"),
-        ({"method": "hash", "weights": "x"}, "--weights belongs to --method deep"),
-        ({"method": "hash", "download": True}, "--download belongs to --method deep"),
+        ({"method": "hash", "weights": "x"}, "weights belongs to `method` deep"),
+        ({"method": "hash", "download": True}, "download belongs to `method` deep"),
     ):
         with pytest.raises(ctprune.ConfigError, match=sentence):
             ctprune.reduce(small, **options)

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import ctprune
-from ctprune.sweeping.by_deep import DeepSweep
-from ctprune.sweeping.method import SweepOptions
+from ctprune.environment.progress import Operation
+from ctprune.selection.methods import METHODS
+from ctprune.sweeping.by_embeddings import EmbeddingSweep
+from ctprune.sweeping.config import SweepConfig
 from ctprune.sweeping.slices import SweptSlices
 from tests.conftest import Cli
 
@@ -22,15 +24,15 @@ def test_deep_keeps_the_very_slices_that_reduce_keeps(
 ) -> None:
     shutil.copytree(run, tmp_path / "run")
     swept = SweptSlices.load(run, scope)
-    method = DeepSweep(SweepOptions())
+    method = EmbeddingSweep(METHODS["deep"], SweepConfig())
     thresholds = method.in_order(None, swept)[:60:4]
-    sets = method.keep(swept, thresholds, lambda done, of: None)
+    sets = method.keep(swept, thresholds, Operation())
     assert len(set(sets.counts.tolist())) > 3
     for place, threshold in enumerate(thresholds):
         reduced = ctprune.reduce(
             small, method="deep", weights=weights, threshold=threshold, scope=scope, out=tmp_path / "run"
         )
-        rows = reduced.table.slice(0, len(swept))["status"].to_pylist()
+        rows = reduced.rows.slice(0, len(swept))["status"]
         assert sets.at(place).tolist() == [status == "kept" for status in rows]
 
 
@@ -76,7 +78,7 @@ def test_files_that_are_gone_are_one_sentence(cli: Cli, small: Path, weights: Pa
 
 
 def test_interrupted_makes_no_sweep(run: Path, tmp_path: Path) -> None:
-    def stop(method: str, done: int, of: int) -> None:
+    def stop(progress: ctprune.Progress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(ctprune.Interrupted, match="no sweep was written"):

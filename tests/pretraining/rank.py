@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ctprune.pretraining.methods import METHODS, Method, Moment, create_method
+from ctprune.pretraining.methods import METHODS, Method, TrainingState, create_method
 from tests.pretraining.tiny import START, Flat, tiny, views_of
 
 VIEWS = {"swav": 4, "dino": 4, "mocov2": 2, "byol": 2, "simclr": 2}
 
 
 #: A step at which SwAV uses its queue.
-LATER = Moment(epoch=0, step=8, steps=10)
+LATER = TrainingState(epoch=0, step=8, steps=10)
 
 
 def queued(**options: Any) -> Method:
@@ -46,10 +46,10 @@ def without_batchnorm(method: str, **options: Any) -> Method:
     return created
 
 
-def one_step(method: Method, views: list[Tensor], moment: Moment = START) -> dict[str, Tensor]:
+def one_step(method: Method, views: list[Tensor], state: TrainingState = START) -> dict[str, Tensor]:
     """The loss, its gradients, and what the step leaves behind."""
-    method.before_step(moment)
-    outcome = method(views, moment)
+    method.before_step(state)
+    outcome = method(views, state)
     outcome.loss.backward()
     found = {f"gradient of {name}": p.grad for name, p in method.named_parameters() if p.grad is not None}
     # A step changes a queue and a centre. (A queue of length 0 has a pointer without a value.)
@@ -63,8 +63,8 @@ def work(rank: int, folder: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     steps = {name: (without_batchnorm(name, devices=2), VIEWS[name], START) for name in METHODS}
     steps["swav with a queue"] = (queued(devices=2), VIEWS["swav"], LATER)
-    for name, (method, count, moment) in steps.items():
-        found = one_step(method, [view[rank * 4 : rank * 4 + 4] for view in views_of(count)], moment)
+    for name, (method, count, state) in steps.items():
+        found = one_step(method, [view[rank * 4 : rank * 4 + 4] for view in views_of(count)], state)
         for value in found.values():
             torch.distributed.all_reduce(value)
             value /= 2

@@ -20,8 +20,9 @@ from ctprune.pretraining.view_config import WindowConfig
         ({"batch_size": 1}, "expected 2 or more"),
         ({"optimizer": "lars", "weight_decay": 0}, "switches off the scaling"),
         ({"epochs": 0}, "expected a whole number, 1 or more"),
-        ({"colour": 1}, "not an option of pre-training"),
-        ({"settings": {"prototype": 3}}, "not a setting of SwavSettings"),
+        ({"colour": 1}, "colour: unknown option: expected one of use, side"),
+        ({"epoch": 1}, r"epoch: unknown option: did you mean epochs\?"),
+        ({"settings": {"prototype": 3}}, r"settings.prototype: unknown option: did you mean prototypes\?"),
         ({"settings": {"temperature": 0}}, "expected a number above 0"),
         ({"method": "mocov2", "batch_size": 24}, "expected a multiple of the batch size 24"),
         ({"batch_size": 24, "settings": {"queue": 64}}, "expected a multiple of the batch size 24"),
@@ -29,7 +30,7 @@ from ctprune.pretraining.view_config import WindowConfig
         ({"final_weight_decay": -1}, "expected 0 to"),
         ({"optimizer": "lars", "final_weight_decay": 0}, "switches off the scaling"),
         ({"probe_patient_pattern": "p1"}, "expected one group in parentheses, found 0"),
-        ({"probe_patient_pattern": "("}, "--probe-patient-pattern"),
+        ({"probe_patient_pattern": "("}, "probe_patient_pattern"),
         ({"keep_checkpoints": 0}, "expected a whole number, 1 or more"),
         ({"method": "byol", "views": {"crops": [{"count": 3, "size": 32}]}}, "takes 2 views"),
         ({"views": {"window": {"center": 40}}}, "views.window needs Hounsfield units"),
@@ -94,7 +95,7 @@ def test_hounsfield_units_are_seen_through_a_window() -> None:
         center=-600, width=1500
     )
     assert PretrainConfig.resolve({}).views.window is None
-    with pytest.raises(ctprune.ConfigError, match=r"--depth 16 needs views\.window"):
+    with pytest.raises(ctprune.ConfigError, match=r"depth 16 needs views\.window"):
         PretrainConfig(depth=16)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +18,12 @@ from safetensors.torch import load_file
 import ctprune
 from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.checkpoints import newest_checkpoint
+from ctprune.pretraining.devices import quick_gpu
 from ctprune.pretraining.launch import Launch
-from ctprune.pretraining.methods import METHODS, create_method, in_step
-from ctprune.pretraining.peers import Peers
-from ctprune.pretraining.quick import quick_gpu
-from ctprune.pretraining.run import Pretraining
+from ctprune.pretraining.methods import METHODS, create_method, sync_batchnorm
+from ctprune.pretraining.run import PretrainingRun
 from ctprune.pretraining.view_transforms import full_precision
+from ctprune.pretraining.workers import Workers
 from tests.pretraining.rank import LATER, VIEWS, one_step, queued, without_batchnorm, work
 from tests.pretraining.test_launch import BATCH_JOB
 from tests.pretraining.tiny import START, Flat, stopped_after, tiny, views_of
@@ -48,13 +52,13 @@ def test_two_processes_train_stop_and_resume_to_the_same_bits(
     for name, value in BATCH_JOB.items():
         monkeypatch.setenv(name, value)
     before = dict(os.environ)
-    whole = ctprune.pretrain(run, out=tmp_path / "whole", config=config)
+    whole = ctprune.pretrain(run, config, out=tmp_path / "whole")
     assert os.environ == before
     assert not torch.distributed.is_initialized()
     assert (whole.summary["devices"], whole.summary["steps"]) == (2, 6)
-    with stopped_after(2, monkeypatch), pytest.raises(ctprune.Interrupted, match="interrupted at step 4 of 6"):
-        ctprune.pretrain(run, out=tmp_path / "parts", config=config)
-    parts = Pretraining(run, tmp_path / "parts", config, resume=True).carry_out()
+    with stopped_after(4, monkeypatch), pytest.raises(ctprune.Interrupted, match="interrupted at step 4 of 6"):
+        ctprune.pretrain(run, config, out=tmp_path / "parts")
+    parts = PretrainingRun(run, tmp_path / "parts", config, resume=True).carry_out()
     assert parts.summary["final_loss"] == whole.summary["final_loss"]
     full, other = (
         newest_checkpoint(tmp_path / name / "checkpoints", print)[1]["module"] for name in ("whole", "parts")
@@ -76,17 +80,31 @@ def test_a_process_that_ends_early_is_one_sentence(tmp_path: Path) -> None:
     order = {"run": "nothing", "out": str(tmp_path / "pre"), "config": tiny().to_dict(), "resume": False}
 
     def lose_the_other() -> None:
-        with Peers(Launch(devices=2), order) as peers:
-            peers._processes[0][0].wait()
+        with Workers(Launch(devices=2), order) as workers:
+            # The port is this process's own from the beginning: nobody else can take it meanwhile.
+            with pytest.raises(OSError, match="in use"), socket.socket() as other:
+                other.bind(("127.0.0.1", int(os.environ["MASTER_PORT"])))
+            workers._processes[0][0].wait()
             raise RuntimeError("Connection closed by peer")
 
     with pytest.raises(ctprune.TrainingError, match=r"has ended early: .*found none"):
         lose_the_other()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process that adopts orphans")
+def test_a_worker_ends_with_its_parent_also_while_it_starts() -> None:
+    order = json.dumps({"parent": os.getpid() + 1, "config": {}, "launch": {}})
+    command = [sys.executable, "-X", "importtime", "-m", "ctprune.pretraining.worker"]
+    done = subprocess.run(command, input=order, capture_output=True, text=True)
+    assert done.returncode == 1
+    # It has not waited for torch.
+    assert "pretraining.training" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_batchnorm_sees_all_devices_where_the_paper_has_it_so() -> None:
     for name in METHODS:
-        method = in_step(create_method(tiny(name), create_backbone("resnet18")))
+        method = sync_batchnorm(create_method(tiny(name), create_backbone("resnet18")))
         kinds = {type(part) for part in method.modules() if "BatchNorm" in type(part).__name__}
         expected = {torch.nn.BatchNorm2d} if name == "mocov2" else {torch.nn.SyncBatchNorm}
         assert kinds == expected
@@ -123,15 +141,15 @@ def test_what_all_devices_have_alike_is_not_sent_at_each_step(
 def test_a_queue_must_take_the_batches_of_all_devices(run: Path, tmp_path: Path) -> None:
     config = tiny("mocov2", devices=3, settings={"queue": 64})
     with pytest.raises(ctprune.ConfigError, match=r"settings\.queue 64: expected a multiple of 24"):
-        ctprune.pretrain(run, out=tmp_path / "pre", config=config)
+        ctprune.pretrain(run, config, out=tmp_path / "pre")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["swav", "byol"])
 def test_bf16_trains_on_a_cpu(method: str, run: Path, tmp_path: Path) -> None:
     # One step, so that the weights are still the same.
-    facts = ctprune.pretrain(run, out=tmp_path / "half", config=tiny(method, precision="bf16", steps=1)).summary
-    full = ctprune.pretrain(run, out=tmp_path / "full", config=tiny(method, steps=1)).summary
+    facts = ctprune.pretrain(run, tiny(method, precision="bf16", steps=1), out=tmp_path / "half").summary
+    full = ctprune.pretrain(run, tiny(method, steps=1), out=tmp_path / "full").summary
     assert facts["precision"] == "bf16-mixed"
     assert facts["final_loss"] == pytest.approx(full["final_loss"], rel=0.1)
     assert facts["final_loss"] != full["final_loss"]
@@ -145,11 +163,11 @@ def test_compiled_equals_uncompiled(
     method: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Compiling a ResNet takes minutes on a slow machine.
-    monkeypatch.setattr(Pretraining, "_create_backbone", lambda _: Flat())
+    monkeypatch.setattr(PretrainingRun, "_create_backbone", lambda _: Flat())
     losses = []
     for compiled in (False, True):
         config = tiny(method, compile=compiled, steps=2, epochs=1)
-        losses.append(ctprune.pretrain(run, out=tmp_path / str(compiled), config=config).summary["final_loss"])
+        losses.append(ctprune.pretrain(run, config, out=tmp_path / str(compiled)).summary["final_loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     weights = load_file(tmp_path / "True/backbone.safetensors")
     assert set(weights) == {"layer.weight", "layer.bias"}
@@ -173,10 +191,10 @@ def test_student_and_teacher_are_compiled_once_for_each_size_of_crop(
     method.compile_networks()
     sides = [16, 16, 8, 8][: VIEWS[name]]
     for step in range(3):
-        moment = START._replace(step=step)
-        method.before_step(moment)
-        method([torch.randn(8, 1, side, side) for side in sides], moment).loss.backward()
-        method.after_step(moment)
+        state = START._replace(step=step)
+        method.before_step(state)
+        method([torch.randn(8, 1, side, side) for side in sides], state).loss.backward()
+        method.after_step(state)
     assert len(shapes) == expected
     # Whole numbers: no size is left open.
     assert all(type(length) is int for shape in shapes for length in shape)
@@ -203,5 +221,5 @@ def test_a_gpu_is_set_up_for_the_training_alone() -> None:
 
 def test_fp16_needs_a_gpu(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ctprune.ConfigError, match="--precision fp16 needs a GPU"):
-        ctprune.pretrain(run, out=tmp_path / "pre", config=tiny(precision="fp16"))
+    with pytest.raises(ctprune.ConfigError, match="precision fp16 needs a GPU"):
+        ctprune.pretrain(run, tiny(precision="fp16"), out=tmp_path / "pre")

@@ -11,8 +11,8 @@ import torch
 import ctprune
 from ctprune.pretraining.methods import METHODS
 from ctprune.pretraining.optimizers import create_optimizer
-from ctprune.pretraining.run import Pretraining
-from ctprune.pretraining.training import Training
+from ctprune.pretraining.run import PretrainingRun
+from ctprune.pretraining.training import TrainingLoop
 from tests.pretraining.test_optimizers import start, stepped
 from tests.pretraining.tiny import stopped_after, tiny
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("precision", ["32", "fp16", "bf16"])
 def test_every_method_trains_in_every_precision(method: str, precision: str, run: Path, tmp_path: Path) -> None:
-    facts = ctprune.pretrain(run, out=tmp_path / "pre", config=tiny(method, precision=precision)).summary
+    facts = ctprune.pretrain(run, tiny(method, precision=precision), out=tmp_path / "pre").summary
     assert facts["device"] != "cpu"
     assert 0 < facts["final_loss"] < 20
 
@@ -31,18 +31,16 @@ def test_a_scaled_loss_is_resumed_with_its_scale(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny("simclr", precision="fp16", steps=4)
-    whole = ctprune.pretrain(run, out=tmp_path / "whole", config=config).summary
+    whole = ctprune.pretrain(run, config, out=tmp_path / "whole").summary
     with stopped_after(2, monkeypatch), pytest.raises(ctprune.Interrupted):
-        ctprune.pretrain(run, out=tmp_path / "parts", config=config)
-    parts = Pretraining(run, tmp_path / "parts", config, resume=True).carry_out().summary
+        ctprune.pretrain(run, config, out=tmp_path / "parts")
+    parts = PretrainingRun(run, tmp_path / "parts", config, resume=True).carry_out().summary
     assert parts["final_loss"] == pytest.approx(whole["final_loss"], rel=0.02)
 
 
 def test_compiled_trains(run: Path, tmp_path: Path) -> None:
-    plain = ctprune.pretrain(run, out=tmp_path / "plain", config=tiny(precision="32", steps=1)).summary
-    compiled = ctprune.pretrain(
-        run, out=tmp_path / "pre", config=tiny(precision="32", steps=1, compile=True)
-    ).summary
+    plain = ctprune.pretrain(run, tiny(precision="32", steps=1), out=tmp_path / "plain").summary
+    compiled = ctprune.pretrain(run, tiny(precision="32", steps=1, compile=True), out=tmp_path / "pre").summary
     assert compiled["final_loss"] == pytest.approx(plain["final_loss"], rel=1e-2)
 
 
@@ -50,9 +48,9 @@ def test_compiled_trains(run: Path, tmp_path: Path) -> None:
 def test_no_step_waits_for_the_gpu(
     method: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one_step = Training._one_step
+    one_step = TrainingLoop._one_step
 
-    def watched(training: Training, *args: Any) -> None:
+    def watched(training: TrainingLoop, *args: Any) -> None:
         # The first step asks for memory and tries algorithms.
         torch.cuda.set_sync_debug_mode("error" if training.step else "default")
         try:
@@ -60,8 +58,8 @@ def test_no_step_waits_for_the_gpu(
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(Training, "_one_step", watched)
-    ctprune.pretrain(run, out=tmp_path / "pre", config=tiny(method, precision="bf16", steps=3, log_every=5))
+    monkeypatch.setattr(TrainingLoop, "_one_step", watched)
+    ctprune.pretrain(run, tiny(method, precision="bf16", steps=3, log_every=5), out=tmp_path / "pre")
 
 
 @pytest.mark.parametrize("name", ["lars", "sgd", "adam", "adamw"])
@@ -79,6 +77,6 @@ def test_optimizers_take_the_same_steps_as_on_a_cpu(name: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_all_gpus_train_together(method: str, run: Path, tmp_path: Path) -> None:
     config = tiny(method, devices=0, batch_size=4, settings={"queue": 64} if method == "mocov2" else {})
-    facts = ctprune.pretrain(run, out=tmp_path / "pre", config=config).summary
+    facts = ctprune.pretrain(run, config, out=tmp_path / "pre").summary
     assert facts["devices"] == torch.cuda.device_count()
     assert 0 < facts["final_loss"] < 20

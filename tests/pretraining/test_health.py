@@ -60,7 +60,7 @@ def test_the_knn_vote_leaves_out_the_whole_patient() -> None:
     patients = torch.arange(30) // 2
     features = 10 * torch.randn(15, 8, generator=generator)[patients] + torch.randn(30, 8, generator=generator)
     labels = torch.randint(0, 2, (15,), generator=generator)[patients]
-    assert knn_accuracy(features, labels, neighbours=1) == 1.0
+    assert knn_accuracy(features, labels, neighbors=1) == 1.0
     right = 0
     units = torch.nn.functional.normalize(features, dim=1)
     for i in range(30):
@@ -69,7 +69,7 @@ def test_the_knn_vote_leaves_out_the_whole_patient() -> None:
         for cosine, label in sorted(others, reverse=True)[:5]:
             votes[label] += math.exp(cosine / 0.1)
         right += int(np.argmax(votes)) == int(labels[i])
-    found = knn_accuracy(features, labels, patients=patients, neighbours=5)
+    found = knn_accuracy(features, labels, patients=patients, neighbors=5)
     assert found == pytest.approx(right / 30)
     assert found < 0.8
     # With fewer others than shall vote, those that there are do.

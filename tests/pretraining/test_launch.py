@@ -24,7 +24,7 @@ from ctprune.pretraining.launch import (
     is_first_process,
     refuse_several,
 )
-from ctprune.pretraining.run import load_pretrain_summary
+from ctprune.pretraining.result import load_pretrain_summary
 from tests.pretraining.tiny import tiny
 
 #: What a batch script of Slurm finds in its environment, for one task.
@@ -121,29 +121,29 @@ def test_every_start_is_understood(
 @pytest.mark.parametrize(
     ("devices", "nodes", "environment", "sentence"),
     [
-        (1, 1, torchrun(0, 2), "--devices 1 --nodes 1: torchrun has started 2 processes here: give --devices 2"),
+        (1, 1, torchrun(0, 2), "`devices` 1, `nodes` 1: torchrun has started 2 processes here: give `devices` 2"),
         (
             2,
             1,
             torchrun(0, 2, 2),
-            "torchrun has started 4 processes in all and 2 here: give --devices 2 --nodes 2",
+            "torchrun has started 4 processes in all and 2 here: give `devices` 2, `nodes` 2",
         ),
         (4, 1, torchrun(0, 2, 2), "torchrun has started 4 processes in all and 2 here"),
         (2, 1, torchrun(0, 2) | {"WORLD_SIZE": "3"}, "torchrun has started 3 processes in all and 2 here"),
         (1, 2, torchrun(0, 1), r"torchrun has started 1 processes here.*torchrun --nnodes 2 --nproc-per-node 1"),
         (1, 1, srun(0, 2), "srun has started 2 tasks on 1 machine: start one for each device"),
         (3, 1, srun(0, 2), r"srun --nodes 1 --ntasks-per-node 3\) or one for each machine"),
-        (2, 1, srun(0, 1, 2), "--devices 2 --nodes 1: srun has started 2 tasks on 2 machines"),
-        (1, 2, srun(0, 1), "--devices 1 --nodes 2: srun has started 1 task on 1 machine"),
+        (2, 1, srun(0, 1, 2), "`devices` 2, `nodes` 1: srun has started 2 tasks on 2 machines"),
+        (1, 2, srun(0, 1), "`devices` 1, `nodes` 2: srun has started 1 task on 1 machine"),
         (
             2,
             2,
             srun(0, 2, 2) | {"SLURM_STEP_TASKS_PER_NODE": "3,1"},
             "srun has started 4 tasks on 2 machines, 3,1 on each: start one for each device",
         ),
-        (2, 2, {}, r"--nodes 2: nobody has started .*\(MASTER_ADDR is not set\): start with srun --nodes 2"),
+        (2, 2, {}, r"^nodes 2: nobody has started .*\(MASTER_ADDR is not set\): start with srun --nodes 2"),
         (2, 2, BATCH_JOB | {"SLURM_NNODES": "2"}, "start with srun --nodes 2 --ntasks-per-node 2, with torchrun"),
-        (2, 2, BY_HAND | {"NODE_RANK": "2"}, "NODE_RANK 2: expected 0 to 1 with --nodes 2"),
+        (2, 2, BY_HAND | {"NODE_RANK": "2"}, "NODE_RANK 2: expected 0 to 1 with `nodes` 2"),
         (2, 2, BY_HAND | {"MASTER_PORT": "any"}, "the environment has MASTER_PORT=any: expected a whole number"),
         (1, 1, {"LOCAL_RANK": "1"}, "has LOCAL_RANK, but not RANK and WORLD_SIZE: start with torchrun"),
         (1, 1, {"OMPI_COMM_WORLD_SIZE": "2"}, "mpirun has started 2 processes: start them with torchrun or srun"),
@@ -180,8 +180,8 @@ def test_a_mismatch_stops_before_anything_is_written(
 ) -> None:
     for name, value in torchrun(1, 2).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match="torchrun has started 2 processes here: give --devices 2"):
-        ctprune.pretrain(run, out=tmp_path / "pre", config=tiny())
+    with pytest.raises(ConfigError, match="torchrun has started 2 processes here: give `devices` 2"):
+        ctprune.pretrain(run, tiny(), out=tmp_path / "pre")
     assert not (tmp_path / "pre").exists()
 
 

@@ -18,7 +18,7 @@ from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.methods import METHODS, Method, create_method
 from ctprune.pretraining.optimizers import create_optimizer
-from ctprune.pretraining.training import Training
+from ctprune.pretraining.training import TrainingLoop
 from ctprune.pretraining.view_parameters import view_generator
 from ctprune.pretraining.views import BatchViews
 from tests.pretraining.dispatched import Dispatched, counted
@@ -106,18 +106,18 @@ def test_whole_steps_of_a_training_wait_for_nothing(
     name: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[Dispatched] = []
-    one_step = Training._one_step
+    one_step = TrainingLoop._one_step
 
-    def watched(training: Training, *args: Any) -> None:
+    def watched(training: TrainingLoop, *args: Any) -> None:
         with counted() as found:
             one_step(training, *args)
         steps.append(found)
 
-    monkeypatch.setattr(Training, "_one_step", watched)
+    monkeypatch.setattr(TrainingLoop, "_one_step", watched)
     config = tiny(name, optimizer="sgd", steps=3, log_every=5, clip_gradients=1.0)
     # On a CPU only the views that are to be blurred are, for which it has to look.
     config = replace(config, views=replace(config.views, blur_probability=0))
-    ctprune.pretrain(run, out=tmp_path / "pre", config=config)
+    ctprune.pretrain(run, config, out=tmp_path / "pre")
     assert [step.waits for step in steps] == [{}] * 3
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 import ctprune
 from ctprune.networks.backbone import backbone_metadata
 from ctprune.pretraining.leakage import excluded_rows
-from ctprune.pretraining.probe import Probe
+from ctprune.pretraining.probe import KnnProbe
 from ctprune.reduction.export import ExportConfig, export_kept
 from tests.labelled import write
 from tests.pretraining.tiny import tiny
@@ -25,7 +25,7 @@ def test_exclusion_equals_comparing_every_pair(run: Path, tmp_path: Path) -> Non
     manifest = ctprune.Manifest.load(run)
     test_set = tmp_path / "test"
     test_set.mkdir()
-    slices = [row for row in manifest.table.to_pylist() if row["status"] in ("kept", "dropped")]
+    slices = [row for row in manifest.rows.to_dicts() if row["status"] in ("kept", "dropped")]
     files = Counter(row["path"] for row in slices)
     # Files of one frame, so that each brings one fingerprint.
     chosen = [row for row in slices if files[row["path"]] == 1][::9]
@@ -35,7 +35,7 @@ def test_exclusion_equals_comparing_every_pair(run: Path, tmp_path: Path) -> Non
     for threshold in (0, 4):
         found = excluded_rows(manifest, [test_set], threshold=threshold)
         expected = []
-        for index, row in enumerate(manifest.table.to_pylist()):
+        for index, row in enumerate(manifest.rows.to_dicts()):
             if row["status"] not in ("kept", "dropped"):
                 continue
             bits = [
@@ -72,17 +72,17 @@ def test_images_of_a_medmnist_file_are_compared_with(run: Path, tmp_path: Path) 
 @pytest.mark.slow
 def test_excluded_slices_do_not_train_and_the_probe_is_logged(archive: Path, run: Path, tmp_path: Path) -> None:
     probe = tmp_path / "probe"
-    rows = ctprune.Manifest.load(run).kept().to_pylist()
+    rows = ctprune.Manifest.load(run).kept().to_dicts()
     for number, row in enumerate(rows[:24]):
         folder = probe / ("upper" if number % 2 else "lower")
         folder.mkdir(parents=True, exist_ok=True)
         os.link(Path(row["source"], row["path"]), folder / f"{number}.dcm")
     config = tiny(exclude=[str(probe / "upper")], exclude_threshold=0, probe=str(probe))
-    facts = ctprune.pretrain(run, out=tmp_path / "pre", config=config).summary
+    facts = ctprune.pretrain(run, config, out=tmp_path / "pre").summary
     assert facts["excluded"]["slices"] >= 12
     assert facts["slices"] == len(rows) - facts["excluded"]["slices"]
     sample = ctprune.pretrain(
-        run, out=tmp_path / "sample", config=dataclasses.replace(config, use="random", probe=None)
+        run, dataclasses.replace(config, use="random", probe=None), out=tmp_path / "sample"
     ).summary
     assert sample["slices"] == facts["slices"]
     assert 0 <= facts["knn_accuracy"] <= 1
@@ -103,24 +103,24 @@ def test_the_probe_knows_patients(run: Path, tmp_path: Path, images: dict[str, i
     for number, name in enumerate(images):
         write(tmp_path / "probe" / name, ill=name.startswith("a"), number=number)
     store = ctprune.build_store(run, side=32)
-    found = Probe(tmp_path / "probe", store, window=None, mean=0.2, std=0.2, patient_pattern=pattern)
+    found = KnnProbe(tmp_path / "probe", store, window=None, mean=0.2, std=0.2, patient_pattern=pattern)
     patients = dict(zip(sorted(images), found._patients.tolist(), strict=True))
     for one, other in combinations(images, 2):
         assert (patients[one] == patients[other]) == (images[one] == images[other])
 
 
 def test_studies_stand_for_patients_and_mistakes_are_one_sentence(run: Path, tmp_path: Path) -> None:
-    rows = ctprune.Manifest.load(run).kept().to_pylist()
+    rows = ctprune.Manifest.load(run).kept().to_dicts()
     for number, row in enumerate(rows[:: len(rows) // 8]):
         folder = tmp_path / "probe" / "ab"[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         os.link(Path(row["source"], row["path"]), folder / f"{number}.dcm")
     store = ctprune.build_store(run, side=32)
     options: dict[str, Any] = {"window": None, "mean": 0.2, "std": 0.2}
-    found = Probe(tmp_path / "probe", store, **options)
+    found = KnnProbe(tmp_path / "probe", store, **options)
     studies = {row["study_instance_uid"] for row in rows[:: len(rows) // 8]}
     assert len(set(found._patients.tolist())) == len(studies)
     with pytest.raises(ctprune.ConfigError, match="matches no file's name"):
-        Probe(tmp_path / "probe", store, **options, patient_pattern="(Meier)")
+        KnnProbe(tmp_path / "probe", store, **options, patient_pattern="(Meier)")
     with pytest.raises(ctprune.SourceError, match="expected images of at least two patients, found one"):
-        Probe(tmp_path / "probe", store, **options, patient_pattern=r"\d(\.)dcm")
+        KnnProbe(tmp_path / "probe", store, **options, patient_pattern=r"\d(\.)dcm")

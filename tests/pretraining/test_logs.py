@@ -53,7 +53,7 @@ def test_weights_and_biases_gets_every_line_and_stays_offline(run: Path, tmp_pat
     for name in ("a", "b"):
         write(probe / name / "slice.png", ill=name == "a", number=0)
     config = tiny(wandb=True, steps=3, probe=str(probe))
-    ctprune.pretrain(run, out=tmp_path / "pre", config=config)
+    ctprune.pretrain(run, config, out=tmp_path / "pre")
     (started,) = wandb.started
     assert started["mode"] == "offline"
     assert started["dir"] == str(tmp_path / "pre/logs")
@@ -86,8 +86,8 @@ def test_what_an_interrupted_run_logged_is_logged_again(
 
 def test_weights_and_biases_is_not_installed(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(ctprune.ConfigError, match=r"--wandb needs Weights & Biases.*pip install wandb"):
-        ctprune.pretrain(run, out=tmp_path / "pre", config=tiny(wandb=True))
+    with pytest.raises(ctprune.ConfigError, match=r"wandb needs Weights & Biases.*pip install wandb"):
+        ctprune.pretrain(run, tiny(wandb=True), out=tmp_path / "pre")
     assert not (tmp_path / "pre").exists()
 
 

@@ -10,8 +10,8 @@ from lightly.loss import NTXentLoss
 from lightly.models.modules.memory_bank import MemoryBankModule
 from torch import Tensor
 
-from ctprune.pretraining.methods import Moment, create_method
-from ctprune.pretraining.methods.key_queue import KeyQueue
+from ctprune.pretraining.methods import TrainingState, create_method
+from ctprune.pretraining.methods.mocov2 import KeyQueue
 from ctprune.pretraining.methods.simclr import nt_xent
 from tests.pretraining.tiny import START, Flat, flat, number, tiny, unit, views_of
 
@@ -65,10 +65,10 @@ def test_swav_s_queue_equals_a_loop_from_the_paper() -> None:
         (5, 3, True),
     ):
         views = views_of(4, seed=step)
-        moment = Moment(epoch=epoch, step=step, steps=10)
-        method.before_step(moment)
-        plain.before_step(moment)
-        found, without = number(method(views, moment).loss), number(plain(views, moment).loss)
+        state = TrainingState(epoch=epoch, step=step, steps=10)
+        method.before_step(state)
+        plain.before_step(state)
+        found, without = number(method(views, state).loss), number(plain(views, state).loss)
         features = torch.cat([method.backbone(view.expand(-1, 3, -1, -1)) for view in views])
         projections = torch.nn.functional.normalize(method.head(features), dim=1).detach().view(4, 8, -1)
         if not used:
@@ -139,8 +139,8 @@ def test_byol_equals_a_loop_and_its_target_follows() -> None:
             total += number(((unit(prediction) - unit(target)) ** 2).sum()) / 8 / 2
     assert found.item() == pytest.approx(total, rel=1e-5)
     before = backbone.layer.weight.clone()
-    moment = Moment(epoch=0, step=5, steps=10)
-    method.after_step(moment)
+    state = TrainingState(epoch=0, step=5, steps=10)
+    method.after_step(state)
     momentum = 1 - (1 - settings.teacher_momentum) / 2
     expected = momentum * before + (1 - momentum) * method.backbone.layer.weight
     assert torch.allclose(backbone.layer.weight, expected, atol=1e-6)

@@ -12,15 +12,16 @@ import pytest
 import torch
 
 import ctprune
+from ctprune.environment.ending import ending_like_ctrl_c
+from ctprune.environment.progress import Operation
 from ctprune.files.run_lock import sole_writer
 from ctprune.pretraining.checkpoints import (
     checkpoint_files,
     newest_checkpoint,
     write_checkpoint,
 )
-from ctprune.pretraining.interruption import StopRequest, ending_like_ctrl_c
-from ctprune.pretraining.run import Pretraining
-from ctprune.pretraining.training import Training
+from ctprune.pretraining.run import PretrainingRun
+from ctprune.pretraining.training import TrainingLoop
 from tests.conftest import Cli
 from tests.pretraining.tiny import stopped_after, tiny, without
 
@@ -33,15 +34,15 @@ def test_resumed_equals_uninterrupted(
     # A queue must come back, too.
     settings = {"queue": 8, "queue_epochs": 1} if method == "swav" else {}
     config = tiny(method, epochs=2, accumulate=1, settings=settings)
-    whole = ctprune.pretrain(run, out=tmp_path / "whole", config=config)
+    whole = ctprune.pretrain(run, config, out=tmp_path / "whole")
 
     interrupted = pytest.raises(ctprune.Interrupted, match=f"interrupted at step {stop_at} of")
     with stopped_after(stop_at, monkeypatch), interrupted:
         # There is nothing to go on from yet, so it begins.
-        Pretraining(run, tmp_path / "parts", config, resume=True).carry_out()
+        PretrainingRun(run, tmp_path / "parts", config, resume=True).carry_out()
     # What chance has done in between must not matter.
     torch.manual_seed(123)
-    parts = Pretraining(run, tmp_path / "parts", config, resume=True).carry_out()
+    parts = PretrainingRun(run, tmp_path / "parts", config, resume=True).carry_out()
     own, other = (ctprune.load_backbone(result.backbone).state_dict() for result in (whole, parts))
     assert all(torch.equal(own[name], other[name]) for name in own)
     assert parts.summary["final_loss"] == whole.summary["final_loss"]
@@ -54,9 +55,9 @@ def test_resumed_equals_uninterrupted(
     speed = names.split(",").index("images_per_second")
     assert [without(line, speed) for line in lines] == [without(line, speed) for line in other_lines]
     # What is finished is not done again, and not with other options.
-    assert Pretraining(run, tmp_path / "parts", config, resume=True).carry_out().summary == parts.summary
+    assert PretrainingRun(run, tmp_path / "parts", config, resume=True).carry_out().summary == parts.summary
     with pytest.raises(ctprune.ConfigError, match="other options"):
-        Pretraining(run, tmp_path / "parts", tiny(method, epochs=3), resume=True).carry_out()
+        PretrainingRun(run, tmp_path / "parts", tiny(method, epochs=3), resume=True).carry_out()
 
 
 @pytest.mark.slow
@@ -76,7 +77,7 @@ def test_sigterm_saves_and_the_command_goes_on(run: Path, tmp_path: Path, cli: C
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    assert "--resume goes on from there" in error
+    assert "rerun with --resume to continue from there" in error
     assert "Traceback" not in error
     assert newest_checkpoint(tmp_path / "pre/checkpoints", print)[1]["step"] >= 1
     wrong = cli(*arguments[:8], "--batch-size", "2", "--out", tmp_path / "pre", "--resume")
@@ -91,19 +92,19 @@ def test_a_kill_at_the_end_of_an_epoch_loses_nothing_of_it(
 ) -> None:
     # A checkpoint with every line of the log, and the process ends right before an epoch's own line.
     config = tiny("simclr", epochs=3, checkpoint_minutes=0)
-    whole = ctprune.pretrain(run, out=tmp_path / "whole", config=config)
-    finish = Training._finish_epoch
+    whole = ctprune.pretrain(run, config, out=tmp_path / "whole")
+    finish = TrainingLoop._finish_epoch
 
-    def killed(training: Training, epoch: int) -> None:
+    def killed(training: TrainingLoop, epoch: int) -> None:
         if epoch == 1:
             raise SystemExit
         finish(training, epoch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_finish_epoch", killed)
+        patch.setattr(TrainingLoop, "_finish_epoch", killed)
         with pytest.raises(SystemExit):
-            ctprune.pretrain(run, out=tmp_path / "parts", config=config)
-    parts = Pretraining(run, tmp_path / "parts", config, resume=True).carry_out()
+            ctprune.pretrain(run, config, out=tmp_path / "parts")
+    parts = PretrainingRun(run, tmp_path / "parts", config, resume=True).carry_out()
     assert parts.summary["rankme"] == whole.summary["rankme"]
     names, *lines = (tmp_path / "whole/logs/metrics.csv").read_text().splitlines()
     _, *other_lines = (tmp_path / "parts/logs/metrics.csv").read_text().splitlines()
@@ -160,7 +161,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(tmp_path: Pat
     notes: list[str] = []
     used, content = newest_checkpoint(tmp_path, notes.append)
     assert (used.name, content["step"]) == ("step-00000010.ckpt", 10)
-    assert notes == [f"{file}: the checkpoint of step 20 is damaged: going on from the one of step 10"]
+    assert notes == [f"{file}: the checkpoint of step 20 is damaged: continuing from the one of step 10"]
     used.write_bytes(used.read_bytes()[:-100])
     notes.clear()
     assert newest_checkpoint(tmp_path, notes.append)[1]["step"] == 5
@@ -173,7 +174,7 @@ def test_a_run_without_a_whole_checkpoint_is_refused(run: Path, tmp_path: Path) 
     (out / "config.yaml").write_text("{}")
     (out / "checkpoints/step-00000003.ckpt").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(ctprune.WeightsError, match="step 3 is damaged, and there is no other"):
-        Pretraining(run, out, tiny(), resume=True).carry_out()
+        PretrainingRun(run, out, tiny(), resume=True).carry_out()
 
 
 def test_a_full_disk_at_a_checkpoint_is_one_sentence_that_names_it(tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_two_into_one_folder_is_one_sentence(run: Path, tmp_path: Path) -> None:
     with sole_writer(tmp_path / "pre"):
         for resume in (False, True):
             with pytest.raises(ctprune.InUseError, match=f"^{sentence}$"):
-                ctprune.pretrain(run, out=tmp_path / "pre", config=tiny(), resume=resume)
+                ctprune.pretrain(run, tiny(), out=tmp_path / "pre", resume=resume)
     assert list((tmp_path / "pre").iterdir()) == []
 
 
@@ -216,11 +217,15 @@ def test_a_signal_while_packing_leaves_nothing_behind(
         held.extend((folder / ".lock").exists() for folder in tmp_path.iterdir())
         os.kill(os.getpid(), getattr(signal, name))
 
-    monkeypatch.setattr("ctprune.store.store.read_squares", interrupted)
+    monkeypatch.setattr("ctprune.store.store.read_resized", interrupted)
     with pytest.raises(ctprune.Interrupted, match=r"interrupted after 0 of .*; nothing was written"):
-        ctprune.pretrain(tmp_path / "run", out=tmp_path / "pre", config=tiny())
+        ctprune.pretrain(tmp_path / "run", tiny(), out=tmp_path / "pre")
     assert held == [True, True]
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["manifest.parquet", "summary.json"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "config.yaml",
+        "manifest.parquet",
+        "summary.json",
+    ]
     assert list((tmp_path / "pre").iterdir()) == []
 
 
@@ -229,7 +234,7 @@ def test_a_training_that_was_killed_in_its_first_minutes_begins_again(run: Path,
     (tmp_path / "pre").mkdir()
     (tmp_path / "pre/.lock").touch()
     (tmp_path / "pre/.config.yaml.12-0123abcd.part").mkdir()
-    result = ctprune.pretrain(run, out=tmp_path / "pre", config=tiny("simclr", steps=1))
+    result = ctprune.pretrain(run, tiny("simclr", steps=1), out=tmp_path / "pre")
     assert result.summary["steps"] == 1
     assert not [path.name for path in (tmp_path / "pre").iterdir() if path.name.startswith(".")]
 
@@ -241,9 +246,10 @@ def test_a_signal_while_training_asks_to_stop(name: str) -> None:
     # What a shell starts in the background ignores Ctrl-C.
     before = signal.signal(number, signal.default_int_handler)
     try:
-        with ending_like_ctrl_c(), StopRequest() as stop:
+        operation = Operation()
+        with ending_like_ctrl_c(), operation.finishing_steps():
             os.kill(os.getpid(), number)
-            assert stop
+            assert operation.stop_requested
     finally:
         signal.signal(number, before)
 
@@ -251,9 +257,10 @@ def test_a_signal_while_training_asks_to_stop(name: str) -> None:
 def test_what_ignores_a_signal_goes_on_ignoring_it() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with ending_like_ctrl_c(), StopRequest() as stop:
+        operation = Operation()
+        with ending_like_ctrl_c(), operation.finishing_steps():
             os.kill(os.getpid(), signal.SIGHUP)
-            assert not stop
+            assert not operation.stop_requested
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -278,7 +285,7 @@ def test_trainings_that_start_together_wait_for_the_store(
 ) -> None:
     notes: list[str] = []
     shutil.copytree(run, tmp_path / "run")
-    one = Pretraining(tmp_path / "run", tmp_path / "pre", tiny(side=40), note=notes.append)
+    one = PretrainingRun(tmp_path / "run", tmp_path / "pre", tiny(side=40), note=notes.append)
     monkeypatch.setattr("ctprune.pretraining.run.time.sleep", _end)
     with sole_writer(tmp_path / "run"), pytest.raises(KeyboardInterrupt):
         one.carry_out()
@@ -293,9 +300,9 @@ def test_a_run_that_is_reduced_again_in_the_meantime_is_not_trained_on(
     def reduce_again(*_: object) -> None:
         ctprune.reduce(archive, out=tmp_path / "run", threshold=1)
 
-    monkeypatch.setattr(Pretraining, "_close_to_others", reduce_again)
+    monkeypatch.setattr(PretrainingRun, "_close_to_others", reduce_again)
     with pytest.raises(ctprune.ManifestError, match="was reduced again in the meantime"):
-        ctprune.pretrain(tmp_path / "run", out=tmp_path / "pre", config=tiny())
+        ctprune.pretrain(tmp_path / "run", tiny(), out=tmp_path / "pre")
 
 
 def _end(_: float) -> None:

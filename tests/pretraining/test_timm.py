@@ -11,8 +11,9 @@ import timm
 import torch
 
 import ctprune
-from ctprune.networks.backbone import backbone_metadata, check_size, create_backbone, save_backbone
-from ctprune.pretraining.run import Pretraining
+from ctprune.networks.architectures import check_size
+from ctprune.networks.backbone import backbone_metadata, create_backbone, save_backbone
+from ctprune.pretraining.run import PretrainingRun
 from tests.labelled import write
 from tests.pretraining.tiny import stopped_after, tiny
 
@@ -29,10 +30,10 @@ def test_pretrain_resume_and_finetune(
     name: str, method: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny(method, backbone=name, steps=3)
-    whole = ctprune.pretrain(run, out=tmp_path / "whole", config=config)
+    whole = ctprune.pretrain(run, config, out=tmp_path / "whole")
     with stopped_after(2, monkeypatch), pytest.raises(ctprune.Interrupted):
-        ctprune.pretrain(run, out=tmp_path / "parts", config=config)
-    parts = Pretraining(run, tmp_path / "parts", config, resume=True).carry_out()
+        ctprune.pretrain(run, config, out=tmp_path / "parts")
+    parts = PretrainingRun(run, tmp_path / "parts", config, resume=True).carry_out()
     own, other = (ctprune.load_backbone(result.backbone).state_dict() for result in (whole, parts))
     assert all(torch.equal(own[key], other[key]) for key in own)
     assert backbone_metadata(whole.backbone)["backbone"] == name
@@ -82,12 +83,12 @@ def test_the_width_of_features_is_that_of_what_comes_out() -> None:
     ("name", "expected"),
     [
         ("resnet10t.none", "or a name of timm"),
-        ("coat_tiny", "does not take views of 32 pixels: Input height"),
+        ("coat_tiny", "does not take images of 32 × 32 pixels: Input height"),
     ],
 )
 def test_names_that_cannot_be_used(name: str, expected: str, run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ctprune.ConfigError, match=f"--backbone {name}.*{expected}"):
-        ctprune.pretrain(run, out=tmp_path / "pre", config=tiny(backbone=name))
+    with pytest.raises(ctprune.ConfigError, match=f"backbone {name}.*{expected}"):
+        ctprune.pretrain(run, tiny(backbone=name), out=tmp_path / "pre")
 
 
 def test_timm_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

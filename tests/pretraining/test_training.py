@@ -12,7 +12,7 @@ import ctprune
 from ctprune.networks.backbone import backbone_metadata, create_backbone
 from ctprune.pretraining.methods import METHODS, create_method
 from ctprune.pretraining.methods.simclr import SimClr
-from ctprune.pretraining.run import Pretraining
+from ctprune.pretraining.run import PretrainingRun
 from tests.labelled import write
 from tests.pretraining.tiny import tiny
 
@@ -20,7 +20,7 @@ from tests.pretraining.tiny import tiny
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_an_epoch(method: str, run: Path, tmp_path: Path) -> None:
-    result = ctprune.pretrain(run, out=tmp_path / "pre", config=tiny(method))
+    result = ctprune.pretrain(run, tiny(method), out=tmp_path / "pre")
     facts = result.summary
     assert math.isfinite(facts["final_loss"])
     assert facts["steps"] == facts["slices"] // 8
@@ -37,7 +37,7 @@ def test_every_method_runs_an_epoch(method: str, run: Path, tmp_path: Path) -> N
 def test_the_loss_falls(run: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"use": "all", "epochs": 8, "batch_size": 16, "learning_rate": 0.016}
     config = tiny("simclr", **options, settings={"temperature": 0.5})
-    ctprune.pretrain(run, out=tmp_path / "pre", config=config)
+    ctprune.pretrain(run, config, out=tmp_path / "pre")
     lines = (tmp_path / "pre/logs/metrics.csv").read_text().splitlines()
     names = lines[0].split(",")
     losses = [float(dict(zip(names, line.split(","), strict=True))["loss"] or "nan") for line in lines[1:]]
@@ -50,7 +50,7 @@ def test_the_card_calls_pictures_no_ct(tmp_path: Path) -> None:
     for number in range(16):
         write(tmp_path / "in" / f"{number}.png", number % 2 == 1, number)
     ctprune.reduce(tmp_path / "in", out=tmp_path / "run", method="all")
-    result = ctprune.pretrain(tmp_path / "run", out=tmp_path / "pre", config=tiny(steps=1))
+    result = ctprune.pretrain(tmp_path / "run", tiny(steps=1), out=tmp_path / "pre")
     assert result.summary["modalities"] == [""]
     assert "pre-trained on slices with" in (tmp_path / "pre/README.md").read_text()
 
@@ -58,7 +58,7 @@ def test_the_card_calls_pictures_no_ct(tmp_path: Path) -> None:
 def test_weights_to_start_from(tmp_path: Path, run: Path) -> None:
     config = tiny(weights=str(tmp_path / "none.safetensors"))
     with pytest.raises(ctprune.WeightsError, match=r"none\.safetensors"):
-        ctprune.pretrain(run, out=tmp_path / "pre", config=config)
+        ctprune.pretrain(run, config, out=tmp_path / "pre")
     assert create_backbone("resnet18").num_features == 512
 
 
@@ -79,11 +79,11 @@ def test_dino_saves_and_probes_the_teacher_at_the_rate_that_fits_the_batch(
         return methods[-1]
 
     monkeypatch.setattr("ctprune.pretraining.run.create_method", remember)
-    monkeypatch.setattr(Pretraining, "_create_probe", lambda *_: FakeProbe())
+    monkeypatch.setattr(PretrainingRun, "_create_probe", lambda *_: FakeProbe())
     notes: list[str] = []
     settings = {"outputs": 64, "hidden": 32, "bottleneck": 16, "teacher_momentum": None, "freeze_epochs": 0}
     config = tiny("dino", steps=3, accumulate=2, learning_rate=0.32, settings=settings)
-    result = Pretraining(run, tmp_path / "pre", config, note=notes.append).carry_out()
+    result = PretrainingRun(run, tmp_path / "pre", config, note=notes.append).carry_out()
     (method,) = methods
     teacher, student = method.teacher.networks[0], method.backbone
     saved = ctprune.load_backbone(result.backbone).state_dict()
@@ -112,15 +112,15 @@ def test_gradients_are_clipped_before_the_step(run: Path, tmp_path: Path, monkey
     norms: list[float] = []
     before = SimClr.after_backward
 
-    def measure(method: Any, moment: Any) -> None:
+    def measure(method: Any, state: Any) -> None:
         gradients = [p.grad.flatten() for p in method.parameters() if p.grad is not None]
         norms.append(float(torch.cat(gradients).norm()))
-        before(method, moment)
+        before(method, state)
 
     monkeypatch.setattr(SimClr, "after_backward", measure)
     for clip in (0.0, 0.01):
         config = tiny("simclr", steps=2, clip_gradients=clip)
-        ctprune.pretrain(run, out=tmp_path / str(clip), config=config)
+        ctprune.pretrain(run, config, out=tmp_path / str(clip))
     assert min(norms[:2]) > 0.02
     assert norms[2:] == [pytest.approx(0.01, rel=1e-3)] * 2
 
@@ -129,7 +129,7 @@ def test_gradients_are_clipped_before_the_step(run: Path, tmp_path: Path, monkey
 def test_a_queue_longer_than_an_epoch_is_noted(run: Path, tmp_path: Path) -> None:
     notes: list[str] = []
     config = tiny("mocov2", steps=1, settings={"queue": 1024, "hidden": 0, "projection": 16})
-    result = Pretraining(run, tmp_path / "pre", config, note=notes.append).carry_out()
+    result = PretrainingRun(run, tmp_path / "pre", config, note=notes.append).carry_out()
     slices = result.summary["slices"]
     assert f"longer than an epoch of {slices:,} slices" in notes[0]
     assert result.summary["notes"] == notes[:1]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from ctprune.environment.progress import Operation
 from ctprune.pretraining.config import PretrainConfig
-from ctprune.pretraining.methods import Moment, create_method
+from ctprune.pretraining.methods import TrainingState, create_method
 
-START = Moment(epoch=0, step=0, steps=10)
+START = TrainingState(epoch=0, step=0, steps=10)
 
 #: Small enough for seconds; every other option is the preset's.
 TINY: dict[str, Any] = {"side": 32, "batch_size": 8, "epochs": 1, "log_every": 1, "backbone": "resnet18"}
@@ -64,20 +65,16 @@ def without(line: str, column: int) -> list[str]:
     return fields[:column] + fields[column + 1 :]
 
 
-class _StopAfter:
-    """A request to stop that comes after some steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def __bool__(self) -> bool:
-        self.left -= 1
-        return self.left <= 0
-
-
 @contextmanager
 def stopped_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Trainings within are asked to stop after some steps, as Ctrl-C does."""
+
+    class Stopped(Operation):
+        def report(self, stage: str, done: int = 0, *rest: Any, **facts: Any) -> None:
+            if stage == "training" and done >= steps:
+                self.stop()
+            super().report(stage, done, *rest, **facts)
+
     with monkeypatch.context() as patch:
-        patch.setattr("ctprune.pretraining.run.StopRequest", lambda: nullcontext(_StopAfter(steps)))
+        patch.setattr("ctprune.pretraining.run.Operation", Stopped)
         yield

@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
-from ctprune.cli import compare, finetune, info, phantom, predict, pretrain, reduce, report, run, sweep
 from ctprune.cli.output import FAILED, INTERRUPTED, WRONG_USAGE, print_error
-from ctprune.cli.sections import SectionedCommand, WholeSummaries
-from ctprune.environment.ending import end_gently, exit_code
+from ctprune.cli.sections import SectionedCommand, WholeSummaries, first_sentence
+from ctprune.environment.ending import ending_like_ctrl_c, exit_code
+
+#: Each is a module of this folder, and imported when it is used: it has its function `command` and an `EXAMPLE`.
+COMMANDS = (
+    "reduce",
+    "sweep",
+    "pretrain",
+    "finetune",
+    "predict",
+    "compare",
+    "experiment",
+    "info",
+    "report",
+    "phantom",
+)
 
 
 class _Group(WholeSummaries):
     """The commands; Ctrl-C in any of them is one sentence and an exit code of its own."""
+
+    def __init__(self, **about: Any) -> None:
+        super().__init__(**about)
+        # Their names serve for suggestions.
+        self.commands: Any = dict.fromkeys(COMMANDS)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, in order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """The command of this name, built when it is first asked for."""
+        if name in self.commands and self.commands[name] is None:
+            self.commands[name] = _built(name)
+        return self.commands.get(name)
+
+    def summary(self, name: str) -> str:
+        """What a command does, without building it."""
+        return first_sentence(importlib.import_module(f"ctprune.cli.{name}").command.__doc__)
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _interruptible():
@@ -25,6 +58,15 @@ class _Group(WholeSummaries):
     def invoke(self, ctx: Any) -> Any:
         with _interruptible():
             return super().invoke(ctx)
+
+
+def _built(name: str) -> Any:
+    from ctprune.cli.generate import generated
+
+    module = importlib.import_module(f"ctprune.cli.{name}")
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    single.command(name, cls=SectionedCommand, epilog=f"Example: {module.EXAMPLE}")(generated(module.command))
+    return typer.main.get_command(single)
 
 
 @contextmanager
@@ -49,23 +91,6 @@ app = typer.Typer(
     help="Pick the CT slices worth pre-training on, straight from a DICOM archive.",
     epilog="Try it without data: ctprune phantom dicoms && ctprune reduce dicoms --out run",
 )
-_COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
-    "reduce": (reduce.command, "ctprune reduce ./dicoms --method hash --out run/"),
-    "sweep": (sweep.command, "ctprune sweep run/ --method hash"),
-    "pretrain": (pretrain.command, "ctprune pretrain run/ --method swav --out pre/"),
-    "finetune": (
-        finetune.command,
-        "ctprune finetune covid-ct/ --split covid-ct/split --weights backbone.safetensors --out ft/",
-    ),
-    "predict": (predict.command, "ctprune predict ft/ slices/"),
-    "compare": (compare.command, "ctprune compare ft-all/ ft-hash6/ --out comparison/"),
-    "run": (run.command, "ctprune run experiments/small.yaml --dry-run"),
-    "info": (info.command, "ctprune info run/"),
-    "report": (report.command, "ctprune report run/"),
-    "phantom": (phantom.command, "ctprune phantom dicoms/ --patients 4 --seed 1"),
-}
-for _name, (_command, _example) in _COMMANDS.items():
-    app.command(_name, cls=SectionedCommand, epilog=f"Example: {_example}")(_command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -87,17 +112,19 @@ def _common(
 
 def main() -> None:
     """Run the command line; every expected error becomes one sentence and an exit code."""
+    from ctprune.environment.extras import extra
     from ctprune.errors import ConfigError, CtpruneError, Interrupted
 
-    end_gently()
-    try:
-        app()
-    except ConfigError as error:
-        print_error(error)
-        sys.exit(WRONG_USAGE)
-    except Interrupted as error:
-        print_error(error)
-        sys.exit(exit_code(INTERRUPTED))
-    except CtpruneError as error:
-        print_error(error)
-        sys.exit(FAILED)
+    with ending_like_ctrl_c():
+        try:
+            with extra("train", "this command"):
+                app()
+        except ConfigError as error:
+            print_error(error)
+            sys.exit(WRONG_USAGE)
+        except Interrupted as error:
+            print_error(error)
+            sys.exit(exit_code(INTERRUPTED))
+        except CtpruneError as error:
+            print_error(error)
+            sys.exit(FAILED)

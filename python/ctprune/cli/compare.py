@@ -4,46 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ctprune.cli.generate import OptionsOf
 
 if TYPE_CHECKING:
     from ctprune.comparison.comparison import Comparison
 
 
+EXAMPLE = "ctprune compare ft-all/ ft-hash6/ --out comparison/"
+
+
 def command(
-    runs: Annotated[
+    results: Annotated[
         list[Path], typer.Argument(metavar="RESULT", help="Folders of two or more finished fine-tunings.")
     ],
+    *,
     out: Annotated[
         Path | None, typer.Option(help="Folder for comparison.html, comparison.json, table.md and table.tex.")
     ] = None,
-    name: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What to call a result; once for each, in order. Equal names make one result of several "
-            "pre-trainings."
-        ),
-    ] = None,
-    reference: Annotated[
-        str | None, typer.Option(help="Compare each result with this one alone; default every pair.")
-    ] = None,
-    contrast: Annotated[
-        list[str] | None,
-        typer.Option(metavar="A,B", help="Compare these two, as planned; can be given several times."),
-    ] = None,
-    margin: Annotated[
-        float | None,
-        typer.Option(help="Difference in AUC that does no harm, such as 0.02: also test that it is smaller."),
-    ] = None,
-    correction: Annotated[
-        str, typer.Option(metavar="[holm|benjamini-hochberg]", help="Correction for several comparisons.")
-    ] = "holm",
-    resamples: Annotated[
-        int, typer.Option(help="Resamples of the bootstrap, for measures other than the AUC.")
-    ] = 500,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    options: Annotated[dict[str, Any], OptionsOf(config="ctprune.comparison.config:CompareConfig")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -55,18 +37,10 @@ def command(
     from ctprune.errors import ConfigError
 
     if out is None:
-        raise ConfigError("--out is missing: name a folder for the comparison, such as --out comparison/")
-    found = compare(
-        runs,
-        out=out,
-        names=name or None,
-        reference=reference,
-        contrasts=[one.split(",") for one in contrast] if contrast else None,
-        margin=margin,
-        correction=correction,
-        resamples=resamples,
-        seed=seed,
-    )
+        raise ConfigError(
+            "out is missing: name a folder for the comparison, such as `out` comparison/", field="out"
+        )
+    found = compare(results, out=out, **options)
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2))
     elif not quiet:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctprune.files.globs import EXCLUDED
 from ctprune.manifest.derived import REPORT_NAME
+from ctprune.selection.methods import METHODS
 
 if TYPE_CHECKING:
     from ctprune.manifest.findings import Findings
@@ -16,17 +17,9 @@ if TYPE_CHECKING:
 #: How far from the fraction asked for, relative to it, goes without a word: thresholds are steps.
 _CLOSE_ENOUGH = 0.1
 
-#: By method: the strictest threshold, what it drops nevertheless, and the loosest that `--keep` tries.
-_ENDS = {
-    "hash": (0, "slices with equal fingerprints, which a larger --hash-size can tell apart", None),
-    "ssim": (1, "slices with equal pixels", 0),
-    "mi": (2, "slices that determine each other", 1),
-    "deep": (1, "slices with equal embeddings", 0),
-}
-
 
 def hints(summary: dict[str, Any], findings: Findings, *, removed: Sequence[Path] = ()) -> list[str]:
-    """Sentences about a run that has slices."""
+    """Sentences about a reduction that has slices."""
     return [
         *_counted(summary),
         *_failed(summary, findings),
@@ -76,7 +69,8 @@ def _headers(summary: dict[str, Any]) -> list[str]:
 def _removed(file: Path) -> str:
     command = "report" if file.name == REPORT_NAME else "sweep"
     return (
-        f"{file} described the run before this one and is removed: 'ctprune {command} {file.parent}' makes it new"
+        f"{file} described the reduction before this one and is removed: 'ctprune {command} {file.parent}' "
+        "makes it new"
     )
 
 
@@ -125,12 +119,16 @@ def _keep(summary: dict[str, Any]) -> list[str]:
 
 def _why(summary: dict[str, Any], *, is_too_few: bool) -> str:
     config, threshold = summary["config"], summary["threshold"]
-    strictest, dropped, loosest = _ENDS[config["method"]]
-    if is_too_few and threshold == strictest:
-        return f"even this one, the strictest, drops {dropped}; --method all keeps every slice"
+    method = METHODS[config["method"]]
+    measure = method.measure
+    if is_too_few and measure is not None and threshold == measure.strictest:
+        finer = ", which a larger --hash-size can tell apart" if method.compares == "fingerprints" else ""
+        return (
+            f"even this one, the strictest, drops {measure.strictest_drops}{finer}; --method all keeps every slice"
+        )
     if not is_too_few and config["scope"] == "volume" and summary["kept"] == summary["volumes"]:
-        wider = "" if config["method"] in ("ssim", "mi") else "; --scope dataset compares across volumes"
+        wider = "" if method.compares == "pixels" else "; --scope dataset compares across volumes"
         return f"each of the {summary['volumes']:,} volumes keeps at least one slice{wider}"
-    if not is_too_few and threshold == loosest:
+    if not is_too_few and measure is not None and threshold == measure.loosest:
         return "this is the loosest that is tried"
     return "the next thresholds keep a fraction that is farther away"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ctprune.cli.generate import OptionsOf
 from ctprune.cli.output import summary_table
 
 if TYPE_CHECKING:
@@ -17,16 +18,24 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
+EXAMPLE = "ctprune info run/"
+
+
 def command(
     path: Annotated[
-        Path, typer.Argument(metavar="FILE|RUN", help="A file of an archive, or the folder of a finished run.")
+        Path, typer.Argument(metavar="FILE|REDUCTION", help="A file of an archive, or the folder of a reduction.")
     ],
-    intensity: Annotated[str, typer.Option(help="HU to grey, as for reduce; decides the fingerprint.")] = "minmax",
-    hash_size: Annotated[int, typer.Option(help="dHash of N² bits, as for reduce.")] = 8,
-    modality: Annotated[str, typer.Option(help="DICOM Modality to read, as for reduce.")] = "CT",
+    options: Annotated[
+        dict[str, Any],
+        OptionsOf(
+            config="ctprune.reduction.config:ReduceConfig",
+            only=("hash_size", "intensity", "modality"),
+            panel="Options",
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what ctprune sees in one file and why it would be skipped, or the summary of a run."""
+    """Show what ctprune sees in one file and why it would be skipped, or the summary of a reduction."""
     from rich.console import Console
 
     from ctprune.reduction.config import ReduceConfig
@@ -38,7 +47,7 @@ def command(
         found = load_summary(path)
         shown = [summary_table(found)]
     else:
-        config = ReduceConfig(intensity=intensity, hash_size=hash_size, modality=modality)
+        config = ReduceConfig(**options)
         found = describe(path, config=config)
         shown = [_slice_table(row) for row in found[:_SHOWN]]
     if as_json:

@@ -1,4 +1,4 @@
-"""Why a run found no slice at all, and what to try."""
+"""Why a reduction found no slice at all, and what to try."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _of_source(source: Path) -> list[str]:
         if not any(file.is_file() for file in source.rglob("*")):
             return [f"{source}: no file is there"]
         if (source / "manifest.parquet").is_file() and (source / "summary.json").is_file():
-            return [f"{source} is the folder of a run: name the folder of the images"]
+            return [f"{source} is the folder of a reduction: name the folder of the images"]
         return []
     kind = _archive(source)
     return [f"{source} is {kind}: unpack it, and name the folder"] if kind else []

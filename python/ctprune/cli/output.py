@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ctprune.cli.flags import in_flags
+
 if TYPE_CHECKING:
     from rich.table import Table
 
 #: Reasons are sorted by number; a broken archive can have a different one for each file.
 _REASONS_SHOWN = 10
-
-#: What thresholds are compared with, of the methods that do not hash.
-_MEASURES = {
-    "ssim": "mean SSIM",
-    "mi": "normalised mutual information",
-    "deep": "cosine similarity",
-}
 
 FAILED, WRONG_USAGE, DONE_WITH_FAILURES, NO_SLICES, INTERRUPTED = 1, 2, 3, 4, 130
 
@@ -25,12 +20,12 @@ _STAGE_SHOWN = 0.01
 
 def print_error(message: object) -> None:
     """One sentence on stderr."""
-    _print(f"[bold red]Error:[/] {_plain(message)}")
+    _print(f"[bold red]Error:[/] {_plain(in_flags(message))}")
 
 
 def print_hint(message: object) -> None:
     """One sentence on stderr that is no error."""
-    _print(f"[dim]{_plain(message)}[/]")
+    _print(f"[dim]{_plain(in_flags(message))}[/]")
 
 
 def _print(markup: str) -> None:
@@ -48,8 +43,10 @@ def _plain(message: object) -> str:
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """A run's summary as a table of two columns."""
+    """The summary of a reduction as a table of two columns."""
     from rich.table import Table
+
+    from ctprune.selection.methods import METHODS
 
     config = summary["config"]
     table = Table(title=f"ctprune reduce, method {config['method']}", show_header=False, title_justify="left")
@@ -65,18 +62,18 @@ def summary_table(summary: dict[str, Any]) -> Table:
     if summary["files_reused"]:
         row("  unchanged, not read again", f"{summary['files_reused']:,}")
     if summary["files_vanished"]:
-        row("  vanished since the last run", f"{summary['files_vanished']:,}")
+        row("  vanished since the last time", f"{summary['files_vanished']:,}")
     row("slices", f"{slices:,}")
     row("volumes", f"{summary['volumes']:,}")
     row("kept", f"{summary['kept']:,}{share}")
     row("dropped", f"{summary['dropped']:,}")
     if summary["threshold"] is not None:
-        measure = _MEASURES.get(config["method"], "Hamming distance")
-        row(f"threshold ({measure})", f"{summary['threshold']:.6g}")
+        measure = METHODS[config["method"]].measure
+        row(f"threshold ({measure.name if measure else ''})", f"{summary['threshold']:.6g}")
     if "embeddings" in summary:
         embeddings = summary["embeddings"]
         row(
-            "embedded / taken from the last run",
+            "embedded / taken from the last time",
             f"{embeddings['slices_embedded']:,} / {embeddings['slices_reused']:,}",
         )
     if "comparisons" in summary:

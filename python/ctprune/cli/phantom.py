@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from ctprune.phantom import ArchiveSummary
 
 
+EXAMPLE = "ctprune phantom dicoms/ --patients 4 --seed 1"
+
+
 def command(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to; new or empty.")],
     patients: Annotated[int, typer.Option(min=1, max=9999, help="Number of patients.")] = 4,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ctprune.cli.generate import OptionsOf
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint
+from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,20 +21,20 @@ if TYPE_CHECKING:
 _REASONS_SHOWN = 10
 
 
+EXAMPLE = "ctprune predict ft/ slices/"
+
+
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a finished fine-tuning.")],
     images: Annotated[
         list[Path],
         typer.Argument(metavar="IMAGES", help="Files or folders of whatever ctprune reduce reads."),
     ],
+    *,
     out: Annotated[
         Path | None, typer.Option(help="Write the table to this .csv or .parquet instead of printing it.")
     ] = None,
-    calibrated: Annotated[
-        bool, typer.Option("--calibrated", help="Scale probabilities by the temperatures fitted on validation.")
-    ] = False,
-    device: Annotated[str, typer.Option(metavar="[auto|cpu|cuda]", help="Device.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="Threads that read images; 0 is one per core.")] = 0,
+    options: Annotated[dict[str, Any], OptionsOf(config="ctprune.finetuning.predict_config:PredictConfig")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -42,7 +44,8 @@ def command(
     """
     from ctprune.finetuning.prediction import predict
 
-    found = predict(model, images, out=out, calibrated=calibrated, device=device, threads=threads)
+    with ProgressDisplay(hidden=quiet) as display:
+        found = predict(model, images, out=out, progress=display.update, **options)
     if as_json:
         rows = found.to_table().to_pylist()
         typer.echo(

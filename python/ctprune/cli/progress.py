@@ -1,99 +1,157 @@
-"""How far a command has come, on stderr: a bar on terminals, a plain line now and then elsewhere."""
+"""How far a command is, on stderr: a bar on a terminal, elsewhere a plain line now and then."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-#: Seconds from one plain line to the next of the same stage: a night's log stays short.
+    from ctprune.environment.progress import Progress
+
+#: Seconds between plain lines of the same stage, so that a night's log stays short.
 SECONDS_PER_LINE = 30.0
 
-#: Seconds before a speed says anything.
+#: Seconds before a speed means anything.
 _SECONDS_MEASURED = 0.1
 
-#: What stands where nothing has been measured yet.
+#: Stands for what is not measured yet.
 UNKNOWN = "–"
 
-Display = TypeVar("Display", bound="ProgressDisplay")
+#: Units whose number per second nobody asks for.
+_WITHOUT_SPEED = frozenset({"", "steps", "epochs", "thresholds"})
 
 
 class ProgressDisplay:
-    """What is being done, counts and speeds, and the time left of this stage.
+    """Draws the reports of an operation: the stage, counts, speeds, and an estimate of the time left.
 
     Args:
         hidden: Show nothing.
+        write: Takes each plain line instead of stderr; there is no bar then.
+        clock: Returns seconds.
     """
 
-    def __init__(self, *, hidden: bool) -> None:
-        self._shown: _Bar | Lines | None = None
+    def __init__(
+        self,
+        *,
+        hidden: bool = False,
+        write: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._drawn: _Bar | Lines | None = None
+        self._stage: tuple[str, ...] = ()
+        self._pace = Pace(0, 0.0)
         if not hidden:
-            self._shown = _Bar() if sys.stderr.isatty() else Lines()
+            on_terminal = write is None and sys.stderr.isatty()
+            self._drawn = _Bar() if on_terminal else Lines(write, clock)
 
-    def __enter__(self: Display) -> Display:
-        if self._shown is not None:
-            self._shown.start()
+    def __enter__(self) -> ProgressDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._shown is not None:
-            self._shown.stop()
+        self.wipe()
 
-    def show(self, title: str, *parts: str, done: int = 0, total: int = 0, stage: str | None = None) -> None:
-        """Show this state.
+    def wipe(self) -> None:
+        """Make room for other text; the next report draws the bar again."""
+        if isinstance(self._drawn, _Bar):
+            self._drawn.stop()
 
-        Args:
-            title: What is being done.
-            parts: Counts, speeds and the like.
-            done: How much of the stage is done.
-            total: Of how much; 0 where that is not known.
-            stage: What must stay the same for the time left to be estimated; by default the title.
+    def update(self, now: Progress) -> None:
+        """Draw a report."""
+        if self._drawn is None:
+            return
+        seconds = self._clock()
+        stage = (now.part, now.stage, now.unit)
+        if stage != self._stage:
+            self._stage, self._pace = stage, Pace(now.done, seconds)
+        title = f"{now.part}: {now.stage}" if now.part else now.stage
+        parts = [*counts(now), *self._speeds(now, seconds), *_facts(now)]
+        left = self._pace.left(now.done, now.total, seconds)
+        if isinstance(self._drawn, _Bar):
+            if not (left or 0 < now.total <= now.done):
+                left = f"{UNKNOWN} left"
+            self._drawn.draw(title, "  ".join(parts), left, now.done, now.total)
+        else:
+            said = ", ".join([*parts, left] if left else parts)
+            self._drawn.show(f"{title}: {said}" if said else title, stage)
+
+    def _speeds(self, now: Progress, seconds: float) -> Iterator[str]:
+        if now.unit == "bytes":
+            # Of a reduction: what was read of its files.
+            spent = now.seconds.get(now.stage, 0.0)
+            yield f"{_rate(now.facts.get('slices_read', 0), spent)} slices/s"
+            yield f"{_rate(now.done / 1e6, spent)} MB/s"
+        elif now.total and now.unit not in _WITHOUT_SPEED:
+            yield f"{self._pace.speed(now.done, seconds)} {now.unit}/s"
+
+
+class Pace:
+    """How fast a stage is since it began here; what an earlier call did does not count.
+
+    Args:
+        done: How much was done when it began.
+        began: The clock's seconds then.
+    """
+
+    def __init__(self, done: float, began: float) -> None:
+        self._done, self._began = done, began
+
+    def speed(self, done: float, seconds: float) -> str:
+        """The number per second; a dash until there is one.
+
+        >>> Pace(100, 2.0).speed(100, 2.0), Pace(100, 2.0).speed(400, 6.0)
+        ('–', '75')
         """
-        if self._shown is not None:
-            self._shown.show(title, parts, done, total, stage or title)
+        return _rate(done - self._done, seconds - self._began)
+
+    def left(self, done: float, total: float, seconds: float) -> str:
+        """The time left; empty where it is unknown.
+
+        >>> Pace(900, 0.0).left(950, 1000, 30.0), Pace(0, 0.0).left(5, 0, 1.0)
+        ('30 s left', '')
+        """
+        advance = done - self._done
+        if advance <= 0 or done >= total:
+            return ""
+        return f"{duration((seconds - self._began) * (total - done) / advance)} left"
 
 
 class _Bar:
-    """One line that is drawn over itself."""
+    """One line that is drawn over itself and wiped at the end."""
 
     def __init__(self) -> None:
         self._bar, self._task = _rich_bar()
-        self._stage: str | None = None
+        self.stop = self._bar.stop
 
-    def start(self) -> None:
+    def draw(self, title: str, state: str, left: str, done: int, total: int) -> None:
+        # Nothing is drawn before there is something to say; from then on this does nothing.
         self._bar.start()
-
-    def stop(self) -> None:
-        self._bar.stop()
-
-    def show(self, title: str, parts: tuple[str, ...], done: int, total: int, stage: str) -> None:
-        if stage != self._stage:
-            self._stage = stage
-            self._bar.reset(self._task)
         self._bar.update(
-            self._task, description=title, state="  ".join(parts), total=total or None, completed=done
+            self._task, description=title, state=state, left=left, total=total or None, completed=done
         )
 
 
 def _rich_bar() -> tuple[RichProgress, Any]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
     bar = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[state]}"),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+        # Takes the room that the text leaves.
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[state]}", markup=False),
+        TextColumn("{task.fields[left]}", markup=False),
         console=Console(stderr=True),
         transient=True,
+        expand=True,
     )
-    return bar, bar.add_task("", total=None, state="")
+    return bar, bar.add_task("", total=None, state="", left="")
 
 
 class Lines:
@@ -101,7 +159,7 @@ class Lines:
 
     Args:
         write: Takes a line; None writes to stderr.
-        clock: Gives seconds.
+        clock: Returns seconds.
     """
 
     def __init__(
@@ -109,39 +167,56 @@ class Lines:
     ) -> None:
         self._write = write or write_line
         self._clock = clock
-        self._stage: str | None = None
-        self._written = self._began = 0.0
-        self._done_before = 0
+        self._stage: object = None
+        self._written = 0.0
 
-    def start(self) -> None:
-        """Nothing is drawn before there is something to say."""
-
-    def stop(self) -> None:
-        """Nothing has to be wiped."""
-
-    def show(self, title: str, parts: tuple[str, ...], done: int, total: int, stage: str) -> None:
-        """Write a line if one is due."""
+    def show(self, line: str, stage: object) -> None:
+        """Write a line if one is due for this stage."""
         now = self._clock()
-        if stage != self._stage:
-            self._stage, self._began, self._done_before = stage, now, done
-        elif now - self._written < SECONDS_PER_LINE:
+        if stage == self._stage and now - self._written < SECONDS_PER_LINE:
             return
-        self._written = now
-        left = self._left(now, done, total)
-        said = [part for part in (*parts, left) if part]
-        self._write(f"{title}: {', '.join(said)}" if said else title)
-
-    def _left(self, now: float, done: int, total: int) -> str:
-        """The time left, from what this stage has done so far; empty where that is not known."""
-        advance = done - self._done_before
-        if advance <= 0 or done >= total:
-            return ""
-        return f"{duration((now - self._began) * (total - done) / advance)} left"
+        self._stage, self._written = stage, now
+        self._write(line)
 
 
 def write_line(line: str) -> None:
     """One plain line on stderr, at once."""
     print(line, file=sys.stderr, flush=True)
+
+
+def counts(now: Progress) -> list[str]:
+    """What is done, of how much.
+
+    >>> from ctprune.environment.progress import Progress
+    >>> counts(Progress(stage="training", done=20, total=9000, unit="steps"))
+    ['20/9,000 steps']
+    >>> counts(Progress(stage="finding", done=1234, unit="files")), counts(Progress(stage="writing"))
+    (['1,234 files'], [])
+    """
+    done, total, unit = now.done, now.total, now.unit
+    if unit == "bytes" and "files_to_read" in now.facts:
+        # People count files; the time left is better known from their sizes.
+        done, total, unit = now.facts["files_read"], now.facts["files_to_read"], "files"
+    if not (unit and (done or total)):
+        return []
+    return [f"{done:,}/{total:,} {unit}" if total else f"{done:,} {unit}"]
+
+
+def _facts(now: Progress) -> Iterator[str]:
+    """The facts that are shown: texts, numbers with a fraction, and pairs such as `epoch` of `epochs`."""
+    for name, value in now.facts.items():
+        if name.endswith("_per_second"):
+            yield f"{f'{value:,.0f}' if value else UNKNOWN} {name.removesuffix('_per_second')}/s"
+        elif isinstance(value, str):
+            yield value
+        elif isinstance(value, float):
+            yield f"{name} {UNKNOWN if math.isnan(value) else f'{value:.4f}'}"
+        elif f"{name}s" in now.facts:
+            yield f"{name} {value:,}/{now.facts[f'{name}s']:,}"
+
+
+def _rate(count: float, seconds: float) -> str:
+    return f"{count / seconds:,.0f}" if count > 0 and seconds >= _SECONDS_MEASURED else UNKNOWN
 
 
 def duration(seconds: float) -> str:
@@ -154,29 +229,3 @@ def duration(seconds: float) -> str:
     if not minutes:
         return f"{rest} s"
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-class Speed:
-    """How many a second, from now on.
-
-    Args:
-        before: How many were done before.
-        clock: Gives seconds.
-    """
-
-    def __init__(self, before: float = 0, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._began, self._before = clock(), before
-
-    def text(self, count: float, unit: str) -> str:
-        """The speed up to now; a dash until there is one.
-
-        >>> ticks = iter([0.0, 2.0, 4.0])
-        >>> speed = Speed(clock=lambda: next(ticks))
-        >>> speed.text(0, "slices"), speed.text(300, "slices")
-        ('– slices/s', '75 slices/s')
-        """
-        seconds = self._clock() - self._began
-        known = count > self._before and seconds >= _SECONDS_MEASURED
-        number = f"{(count - self._before) / seconds:,.0f}" if known else UNKNOWN
-        return f"{number} {unit}/s" if unit else f"{number}/s"

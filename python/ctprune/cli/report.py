@@ -4,41 +4,33 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ctprune.cli.generate import OptionsOf
 from ctprune.cli.output import print_hint
-from ctprune.cli.progress import ProgressDisplay, Speed
+from ctprune.cli.progress import ProgressDisplay
+
+EXAMPLE = "ctprune report run/"
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
-    out: Annotated[Path | None, typer.Option(help="File to write; default RUN/report.html.")] = None,
-    window: Annotated[
-        str,
-        typer.Option(
-            help="HU to grey of the pictures: a window (lung, mediastinum …), window:C,W or hu:LOW,HIGH."
-        ),
-    ] = "window:-200,1600",
-    threads: Annotated[int, typer.Option(help="Threads; 0 is one per core.")] = 0,
+    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder of a reduction.")],
+    *,
+    out: Annotated[Path | None, typer.Option(help="File to write; default REDUCTION/report.html.")] = None,
+    options: Annotated[dict[str, Any], OptionsOf(config="ctprune.report.config:ReportConfig", file=True)],
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Write one HTML page about a run: figures, groups of slices as pictures, what was lost where.
+    """Write one HTML page about a reduction: figures, groups of slices as pictures, what was lost where.
 
     The page needs no network and holds no patient's name, id or date.
     """
     from ctprune.report.report import write_report
 
-    speed = Speed()
     with ProgressDisplay(hidden=quiet) as display:
-
-        def update(done: int, of: int) -> None:
-            counts = (f"{done:,}/{of:,}", speed.text(done, ""))
-            display.show("reading pictures", *counts, done=done, total=of)
-
-        report = write_report(run, out=out, window=window, threads=threads, progress=update)
+        report = write_report(reduction, out=out, progress=display.update, **options)
     if as_json:
         found = {
             "path": str(report.path),

@@ -10,9 +10,16 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from ctprune.cli.flags import use_flags
+
 
 class SectionedCommand(TyperCommand):
     """A command whose help lists each option under the `rich_help_panel` that it names."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; what it says speaks of its own flags."""
+        use_flags(self)
+        return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the sections in the order in which their first options were declared."""
@@ -50,11 +57,21 @@ def _named(option: str, metavar: str | None) -> str:
 class WholeSummaries(TyperGroup):
     """A group whose help shows what each command does in whole sentences, over several lines where need be."""
 
+    def summary(self, name: str) -> str:
+        """What a command does, in one sentence."""
+        return first_sentence(self.commands[name].help)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands as they were registered."""
+        """Write the commands in their order."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _first_sentence(self.commands[name])) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, self.summary(name)) for name in self.list_commands(ctx)])
 
 
-def _first_sentence(command: Any) -> str:
-    return str(command.get_short_help_str(limit=1000))
+def first_sentence(text: str | None) -> str:
+    r"""The first sentence of a docstring.
+
+    >>> first_sentence("Write a page: one.\n\nMore.")
+    'Write a page: one.'
+    """
+    paragraph = " ".join((text or "").split("\n\n")[0].split())
+    return f"{paragraph.partition('. ')[0].removesuffix('.')}."

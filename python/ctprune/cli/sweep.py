@@ -8,68 +8,42 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ctprune.cli.generate import OptionsOf
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint
-from ctprune.cli.progress import ProgressDisplay, Speed
+from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ctprune.sweeping import Sweep
+    from ctprune.sweeping.result import Sweep
 
 #: The table on the terminal leaves out thresholds that keep nearly as many slices as the one above.
 _SHOWN_STEP = 0.92
 
 
+EXAMPLE = "ctprune sweep run/ --method hash"
+
+
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
-    method: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[hash|ssim|mi|deep]", help="Repeat it for several methods; default hash."),
-    ] = None,
-    thresholds: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="METHOD=T,T,…",
-            help="Thresholds to try; default all radii, and the grid of --keep for the others.",
-        ),
-    ] = None,
-    scope: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[volume|dataset]", help="Compare within each volume or over the dataset; default the run's."
-        ),
-    ] = None,
-    weights: Annotated[Path | None, typer.Option(help="deep: backbone's file; default the run's.")] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="deep: fetch torchvision's ResNet-50 if it is not on disk.")
-    ] = False,
+    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder of a reduction.")],
+    *,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for sweep.parquet, .png and .svg; default the run's.")
+        Path | None, typer.Option(help="Folder for sweep.parquet, .png and .svg; default REDUCTION.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per core.")] = 0,
+    options: Annotated[dict[str, Any], OptionsOf(config="ctprune.sweeping.config:SweepConfig", file=True)],
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Show which threshold keeps how many slices of a run, for one or several methods.
+    """Show which threshold keeps how many slices of a reduction, for one or several methods.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some slices could not be read.
     """
     from ctprune.manifest.manifest import manifest_path
-    from ctprune.sweeping import sweep
+    from ctprune.sweeping.curves import sweep
 
-    folder = out or manifest_path(run).parent
-    with _Display(hidden=quiet) as display:
-        result = sweep(
-            run,
-            methods=method or ("hash",),
-            thresholds=_thresholds(thresholds or []),
-            scope=scope,
-            weights=weights,
-            download=download,
-            out=folder,
-            threads=threads,
-            progress=display.update,
-        )
+    folder = out or manifest_path(reduction).parent
+    with ProgressDisplay(hidden=quiet) as display:
+        result = sweep(reduction, out=folder, progress=display.update, **options)
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2))
     elif not quiet:
@@ -81,19 +55,6 @@ def command(
                 print_hint(f"{swept}: kept at every threshold: {count:,} slices: {reason}")
     if any(left_out):
         raise typer.Exit(DONE_WITH_FAILURES)
-
-
-def _thresholds(given: list[str]) -> dict[str, list[float]]:
-    from ctprune.errors import ConfigError
-
-    found: dict[str, list[float]] = {}
-    for text in given:
-        method, _, values = text.partition("=")
-        try:
-            found[method] = [float(value) for value in values.split(",")]
-        except ValueError:
-            raise ConfigError(f"--thresholds {text}: expected a method and numbers, such as hash=0,3,6") from None
-    return found
 
 
 def _print_result(result: Sweep, folder: Path) -> None:
@@ -147,20 +108,3 @@ def _table(title: str, first: str, *others: str) -> Table:
     for place, name in enumerate((first, *others)):
         table.add_column(name, justify="right" if place else "left")
     return table
-
-
-class _Display(ProgressDisplay):
-    """Progress on stderr: the method and how far it is."""
-
-    def __init__(self, *, hidden: bool) -> None:
-        super().__init__(hidden=hidden)
-        self._stage = ""
-        self._speed = Speed()
-
-    def update(self, method: str, done: int, of: int) -> None:
-        """Show this state."""
-        # The counts of a method are slices where pixels are read, else thresholds.
-        stage = f"{method} {of}"
-        if stage != self._stage:
-            self._stage, self._speed = stage, Speed()
-        self.show(method, f"{done:,}/{of:,}", self._speed.text(done, ""), done=done, total=of, stage=stage)

@@ -6,11 +6,17 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ctprune.comparison.comparison import Comparison, compare_results
+from ctprune.comparison.config import CompareConfig, CompareOptions
 from ctprune.comparison.result import load_result, merge_by_name
 from ctprune.errors import ConfigError
 from ctprune.files.atomic import check_writable, replace_file
+from ctprune.options.configure import configure
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 JSON_NAME = "comparison.json"
 PAGE_NAME = "comparison.html"
@@ -19,17 +25,13 @@ LATEX_NAME = "table.tex"
 
 
 def compare(
-    runs: Sequence[str | os.PathLike[str]],
+    results: Sequence[str | os.PathLike[str]],
+    config: CompareConfig | None = None,
+    /,
     *,
     out: str | os.PathLike[str] | None = None,
-    names: Sequence[str] | None = None,
-    reference: str | None = None,
-    contrasts: Sequence[Sequence[str]] | None = None,
-    margin: float | None = None,
-    correction: str = "holm",
-    resamples: int = 500,
-    seed: int = 0,
     title: str | None = None,
+    **options: Unpack[CompareOptions],
 ) -> Comparison:
     """Compare results of `ctprune.finetune` that were measured on the same images.
 
@@ -40,17 +42,11 @@ def compare(
     the rest where there are more than two.
 
     Args:
-        runs: Folders of two or more finished results.
+        results: Folders of two or more finished results.
+        config: What to compare; excludes single options.
         out: Folder for `comparison.json`, `comparison.html`, `table.md` and `table.tex`; None writes nothing.
-        names: What to call the results; default the folders' names. Equal names make one result of several
-            pre-trainings.
-        reference: Compare each result with this one alone; default every pair.
-        contrasts: Pairs of names, the comparisons that were planned.
-        margin: A difference in AUC that does no harm; also test that each one is smaller.
-        correction: For many comparisons: `holm` or `benjamini-hochberg`.
-        resamples: Of the bootstrap, which serves intervals of measures other than the AUC.
-        seed: Of the bootstrap; the same gives the same numbers.
         title: Heading of the page.
+        options: Those of `ctprune.CompareConfig`, such as `reference="all"`.
 
     Raises:
         SourceError: A folder is not there.
@@ -58,23 +54,18 @@ def compare(
         ConfigError: An option cannot be used.
         OutputError: The result cannot be written.
     """
-    if names is not None and len(names) != len(runs):
-        raise ConfigError(f"--name: expected one for each of {len(runs)} results, found {len(names)}")
+    config = configure(CompareConfig, config, options)
+    if config.names is not None and len(config.names) != len(results):
+        raise ConfigError(
+            f"names: expected one for each of {len(results)} results, found {len(config.names)}", field="names"
+        )
     if out is not None:
         check_writable(Path(out))
-    called = _distinct_names(runs) if names is None else list(names)
-    results = merge_by_name([load_result(run, name=name) for run, name in zip(runs, called, strict=True)])
-    found = compare_results(
-        results,
-        reference=reference,
-        contrasts=contrasts,
-        correction=correction,
-        margin=margin,
-        resamples=resamples,
-        seed=seed,
-    )
+    called = _distinct_names(results) if config.names is None else config.names
+    loaded = merge_by_name([load_result(folder, name=name) for folder, name in zip(results, called, strict=True)])
+    found = compare_results(loaded, config)
     if out is not None:
-        shown = [result.name for result in results]
+        shown = [result.name for result in loaded]
         write_comparison(
             found, Path(out), title=title or " against ".join(shown[:3]) + (" …" if shown[3:] else "")
         )
@@ -94,9 +85,9 @@ def write_comparison(comparison: Comparison, out: Path, *, title: str) -> None:
             beside.write_text(text, encoding="utf-8")
 
 
-def _distinct_names(runs: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """The folders' own names, with as many of their parents as it takes to tell them apart."""
-    paths = [Path(os.path.abspath(run)).parts for run in runs]
+def _distinct_names(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """The folders' own names, with as many of their parents as make them distinct."""
+    paths = [Path(os.path.abspath(folder)).parts for folder in folders]
     for depth in range(1, max(map(len, paths), default=1) + 1):
         names = ["/".join(parts[-depth:]) for parts in paths]
         if len(set(names)) == len(names):

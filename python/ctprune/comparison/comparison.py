@@ -1,25 +1,28 @@
-"""The comparison itself: measures with intervals, paired differences, tests, and what they say."""
+"""A comparison: measures with intervals, paired differences, tests and verdicts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctprune import _core
+from ctprune.comparison.config import CompareConfig, CompareOptions
 from ctprune.comparison.notes import notes_on
 from ctprune.comparison.pairs import Pair, find_pairs, pairs_to_compare
 from ctprune.comparison.result import Result, check_comparable
 from ctprune.comparison.verdict import ALPHA, LEAST_PATIENTS, LEAST_PRETRAININGS
-from ctprune.errors import ConfigError
-from ctprune.evaluation.correction import CORRECTIONS
 from ctprune.evaluation.delong import auc_covariance, auc_interval
 from ctprune.evaluation.levels import Levels
 from ctprune.evaluation.measured import Measured, measure
 from ctprune.evaluation.metrics import METRICS
+from ctprune.options.configure import configure
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: Version of comparison.json.
 COMPARISON_VERSION = 2
@@ -30,12 +33,12 @@ class Measure:
     """One measure of one result.
 
     Attributes:
-        mean: Over pre-trainings, of each the mean over its fine-tunings.
-        std: Between the means of pre-trainings, of the sample; nan for one pre-training.
-        std_finetunings: Between fine-tunings of one pre-training, of the sample; nan where no pre-training has
-            two.
+        mean: Mean over pre-trainings of the mean over their fine-tunings.
+        std: Sample standard deviation between the means of pre-trainings; nan for one pre-training.
+        std_finetunings: Sample standard deviation between fine-tunings of one pre-training; nan where no
+            pre-training has two.
         low: Lower end of the 95 % interval.
-        high: Upper end.
+        high: Upper end of the 95 % interval.
     """
 
     mean: float
@@ -47,21 +50,20 @@ class Measure:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What `ctprune.compare` finds.
+    """A comparison of results, as `ctprune.compare` returns it.
 
     Attributes:
-        results: What was compared, in the order given.
-        levels: For each result how many pre-trainings and fine-tunings it comes from; identical predictions count
-            once.
-        measures: For each result its measures by name.
-        averaged_auc: For each result the AUC of the predictions averaged over trainings, with DeLong's 95 %
-            interval (only with two classes).
-        pairs: Those asked for.
-        correction: `holm` or `benjamini-hochberg`.
-        margin: Of equivalence, in AUC; None where it was not asked for.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
-        unit: What the images were drawn by: `image` or `patient`.
+        results: Results that were compared, in the order given.
+        levels: Pre-trainings and fine-tunings of each result; identical predictions count once.
+        measures: Measures of each result by name.
+        averaged_auc: AUC of each result's predictions averaged over trainings, with DeLong's 95 % interval; None
+            with more than two classes.
+        pairs: Pairs of results that were compared.
+        correction: Correction for multiple comparisons, `holm` or `benjamini-hochberg`.
+        margin: Margin of equivalence, in AUC; None where it was not given.
+        resamples: Number of bootstrap resamples.
+        seed: Random seed of the bootstrap.
+        unit: Unit that was resampled: `image` or `patient`.
         notes: Sentences that the reader must know.
     """
 
@@ -134,23 +136,17 @@ class Comparison:
 
 def compare_results(
     results: Sequence[Result],
-    *,
-    reference: str | None = None,
-    contrasts: Sequence[Sequence[str]] | None = None,
-    correction: str = "holm",
-    margin: float | None = None,
-    resamples: int = 500,
-    seed: int = 0,
+    config: CompareConfig | None = None,
+    /,
+    **options: Unpack[CompareOptions],
 ) -> Comparison:
     """Compare results that are in memory; see `ctprune.compare`."""
+    config = configure(CompareConfig, config, options)
     check_comparable(results)
-    if correction not in CORRECTIONS:
-        raise ConfigError(f"--correction {correction}: expected one of {', '.join(CORRECTIONS)}")
-    if margin is not None and not 0 < margin < 1:
-        raise ConfigError(f"--margin {margin:g}: expected a difference in AUC such as 0.02")
-    if not 100 <= resamples <= 1_000_000:
-        raise ConfigError(f"--resamples {resamples}: expected 100 to 1,000,000")
-    indices = pairs_to_compare([result.name for result in results], reference=reference, contrasts=contrasts)
+    indices = pairs_to_compare(
+        [result.name for result in results], reference=config.reference, contrasts=config.contrasts
+    )
+    explored = len(indices) if config.reference is config.contrasts is None else 0
     first = results[0]
     found = measure(
         first.labels,
@@ -159,8 +155,8 @@ def compare_results(
         pretrainings=[result.backbones for result in results],
         patients=first.patients,
         positive=first.positive,
-        resamples=resamples,
-        seed=seed,
+        resamples=config.resamples,
+        seed=config.seed,
     )
     return Comparison(
         results=tuple(results),
@@ -169,13 +165,13 @@ def compare_results(
         averaged_auc=tuple(
             _averaged_auc(result, levels) for result, levels in zip(results, found.levels, strict=True)
         ),
-        pairs=tuple(find_pairs(results, found, indices, correction=correction, margin=margin)),
-        correction=correction,
-        margin=margin,
-        resamples=resamples,
-        seed=seed,
+        pairs=tuple(find_pairs(results, found, indices, correction=config.correction, margin=config.margin)),
+        correction=config.correction,
+        margin=config.margin,
+        resamples=config.resamples,
+        seed=config.seed,
         unit=found.unit,
-        notes=tuple(notes_on(results, found, explored=len(indices) if reference is contrasts is None else 0)),
+        notes=tuple(notes_on(results, found, explored=explored)),
     )
 
 

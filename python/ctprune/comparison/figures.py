@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-#: More results than this are told by their colours in the table, as their names would leave no room.
+#: More results than this are identified by their colors in the table, as their names would leave no room.
 MOST_NAMED = 12
 
 
@@ -26,7 +26,7 @@ def roc_figure(comparison: Comparison, name: str) -> str:
             rate, curves = mean_roc(
                 result.labels, result.probabilities, result.classes, positive=result.config.get("positive")
             )
-            draw_band(axes, rate, curves, _colour(index), _short(result.name, 40))
+            draw_band(axes, rate, curves, _color(index), _short(result.name, 40))
         axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="False positive rate", ylabel="True positive rate")
         axes.set_aspect("equal")
         if axes.get_legend_handles_labels()[0] and len(comparison.results) <= MOST_NAMED:
@@ -42,8 +42,8 @@ def auc_figure(comparison: Comparison, name: str) -> str:
         for index, (result, measures) in enumerate(zip(comparison.results, comparison.measures, strict=True)):
             auc = measures["auc"]
             row = len(comparison.results) - 1 - index
-            axes.plot([auc.low, auc.high], [row, row], color=_colour(index), linewidth=2)
-            axes.plot([auc.mean], [row], "o", color=_colour(index), markersize=6)
+            axes.plot([auc.low, auc.high], [row, row], color=_color(index), linewidth=2)
+            axes.plot([auc.mean], [row], "o", color=_color(index), markersize=6)
             _name_row(axes, row, _short(result.name, 64))
         _rows_only(axes, len(comparison.results))
         axes.set_xlabel("AUC, 95 % interval")
@@ -58,12 +58,12 @@ def difference_figure(comparison: Comparison, name: str) -> str:
 
     def draw(axes: Axes) -> None:
         for index, pair in enumerate(comparison.pairs):
-            colour = SERIES[0] if pair.verdict in SHOWN else INK
+            color = SERIES[0] if pair.verdict in SHOWN else INK
             row = len(comparison.pairs) - 1 - index
             # Of no difference; between the names, which it would cross.
             axes.plot([0, 0], [row - 0.38, row + 0.16], color=INK, linewidth=1, linestyle=(0, (4, 3)))
-            axes.plot([pair.low, pair.high], [row, row], color=colour, linewidth=2)
-            axes.plot([pair.differences["auc"].value], [row], "o", color=colour, markersize=6)
+            axes.plot([pair.low, pair.high], [row, row], color=color, linewidth=2)
+            axes.plot([pair.differences["auc"].value], [row], "o", color=color, markersize=6)
             _name_row(axes, row, f"{_short(pair.run, 30)} − {_short(pair.other, 30)}")
         _rows_only(axes, len(comparison.pairs))
         axes.set_xlabel("Difference in AUC, interval that decides")
@@ -101,8 +101,8 @@ def _against(
             if value is None:
                 continue
             auc = measures["auc"]
-            axes.plot([value, value], [auc.low, auc.high], color=_colour(index), linewidth=1.6, alpha=0.55)
-            axes.plot([value], [auc.mean], "o", color=_colour(index), markersize=7, label=_short(result.name, 40))
+            axes.plot([value, value], [auc.low, auc.high], color=_color(index), linewidth=1.6, alpha=0.55)
+            axes.plot([value], [auc.mean], "o", color=_color(index), markersize=7, label=_short(result.name, 40))
         axes.set(xlabel=label, ylabel="AUC, 95 % interval")
         axes.set_xlim(left=-0.04 * max(known), right=1.06 * max(known))
         axes.grid(axis="y")
@@ -121,12 +121,12 @@ def _against(
     return draw_svg(draw, name, f"AUC against: {label}", (4.4, height))
 
 
-def _colour(index: int) -> str:
+def _color(index: int) -> str:
     return SERIES[index % len(SERIES)]
 
 
 def _short(name: str, most: int) -> str:
-    """A name that has room in a figure: of a long one both ends, which tell it from the others."""
+    """A name that fits a figure: both ends of a long one, which distinguish it from others."""
     if len(name) <= most:
         return name
     end = (most - 1) // 2

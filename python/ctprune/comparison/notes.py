@@ -14,24 +14,24 @@ def notes_on(results: Sequence[Result], found: Measured, *, explored: int) -> li
     """All that apply, the gravest first.
 
     Args:
-        results: What was compared.
-        found: What was measured.
+        results: Results that are compared.
+        found: Measures of the results.
         explored: How many pairs were compared because all were; 0 where they were planned.
     """
     first = results[0]
     notes = undefined_because(first.labels, first.classes)
     if found.no_interval is not None:
-        notes.append(f"{found.no_interval}, and nothing tested.")
+        notes.append(f"{found.no_interval}; nothing was tested.")
     if found.unit == "image":
         notes.append(
-            "Patients are not known: images were taken as independent, so where a patient has several images the "
+            "Patients are not known, so images count as independent: if a patient has several images, the "
             "intervals are too narrow."
         )
     notes += [*_on_trainings(results, found), *_on_options(results, found)]
     if explored > 1:
         notes.append(
-            f"All {explored} pairs were compared, which is for exploring: fewer comparisons, planned beforehand "
-            "(contrasts), show smaller differences."
+            f"All {explored} pairs were compared, which is for exploring: fewer comparisons, planned as "
+            "contrasts, can show smaller differences."
         )
     return notes
 
@@ -43,9 +43,9 @@ def _on_trainings(results: Sequence[Result], found: Measured) -> list[str]:
     ]
     if single:
         notes.append(
-            f"One backbone only for {', '.join(single)}: what is said holds for that backbone and not for the way "
-            "it was pre-trained, of which another seed gives another one. Results of "
-            f"{LEAST_PRETRAININGS} pre-trainings with different seeds speak of the way."
+            f"Only one backbone for {', '.join(single)}: the results hold for that backbone, not for its kind "
+            "of pre-training, because another seed gives another backbone. Results of "
+            f"{LEAST_PRETRAININGS} pre-trainings with different seeds describe the kind."
         )
     few = [
         f"{result.name} ({levels.pretrainings}; {LEAST_PRETRAININGS - levels.pretrainings} more needed)"
@@ -55,7 +55,7 @@ def _on_trainings(results: Sequence[Result], found: Measured) -> list[str]:
     if few:
         notes.append(
             f"Fewer than {LEAST_PRETRAININGS} pre-trainings of {', '.join(few)}: intervals are wide, and neither "
-            "“better” nor “equivalent” is said."
+            "“better” nor “equivalent” can be said."
         )
     same = [
         result.name
@@ -67,8 +67,8 @@ def _on_trainings(results: Sequence[Result], found: Measured) -> list[str]:
     still = [result.name for result, levels in zip(results, found.levels, strict=True) if not levels.varies]
     if still:
         notes.append(
-            f"One training only for {', '.join(still)}: how much training varies is not known, and the noise is "
-            "larger than the intervals show."
+            f"Only one training for {', '.join(still)}: the variation between trainings is not known, and the "
+            "noise is larger than the intervals show."
         )
     return notes
 
@@ -77,8 +77,8 @@ def _on_options(results: Sequence[Result], found: Measured) -> list[str]:
     first, notes = results[0], []
     if any(result.selection_split == result.split for result in results):
         notes.append(
-            f"The split {first.split!r} also chose the epoch, before it was evaluated: all values are somewhat "
-            "too high, and a test set kept apart has the last word."
+            f"The split {first.split!r} also chose the epoch before it was evaluated: all values are "
+            "optimistic. Confirm them on a separate test set."
         )
     elif first.split != "test":
         notes.append(
@@ -86,9 +86,9 @@ def _on_options(results: Sequence[Result], found: Measured) -> list[str]:
             "are optimistic."
         )
     if len({str(sorted(fine_tuning_of(result).items())) for result in results}) > 1:
-        notes.append("The results were not fine-tuned with the same options: a difference may come from those.")
+        notes.append("The results were not fine-tuned with the same options: differences may come from those.")
     if found.undefined:
         notes.append(
-            f"In {found.undefined:,} of {found.resamples:,} resamples a class had no image: they were left out."
+            f"In {found.undefined:,} of {found.resamples:,} resamples a class had no image: these were left out."
         )
     return notes

@@ -77,22 +77,22 @@ def write_page(
 
 def _section(number: int, heading: str, comparison: Comparison) -> dict[str, Any]:
     name = f"figure-{number}"
-    colours = "" if len(comparison.results) <= figures.MOST_NAMED else " Colours are those of the table."
+    colors = "" if len(comparison.results) <= figures.MOST_NAMED else " Colors are those of the table."
     drawn = [
         (
             figures.roc_figure(comparison, f"{name}-roc"),
-            f"ROC curves: mean over trainings, band from the lowest to the highest.{colours}",
+            f"ROC curves: mean over trainings, band from the lowest to the highest.{colors}",
         ),
         (figures.auc_figure(comparison, f"{name}-auc"), "AUC: mean over trainings, 95 % interval."),
         (
             figures.difference_figure(comparison, f"{name}-difference"),
-            "The interval that decides: one across the dashed line means that no difference can be told.",
+            "The interval that decides: if it crosses the dashed line, no difference is shown.",
         ),
         (
             figures.slices_figure(comparison, f"{name}-slices"),
-            f"AUC against the slices that the pre-training saw.{colours}",
+            f"AUC against the number of pre-training slices.{colors}",
         ),
-        (figures.time_figure(comparison, f"{name}-time"), f"AUC against what the pre-training took.{colours}"),
+        (figures.time_figure(comparison, f"{name}-time"), f"AUC against the time of the pre-training.{colors}"),
     ]
     return {
         "heading": heading,
@@ -119,5 +119,5 @@ def _lead(comparison: Comparison) -> str:
     else:
         first = f"{shown} of {count} differences in AUC {'is' if shown == 1 else 'are'} larger than the noise."
     if shown and not better:
-        return f"{first} There are too few pre-trainings to say that a way is better."
+        return f"{first} There are too few pre-trainings to call a kind of pre-training better."
     return first

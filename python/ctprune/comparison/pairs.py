@@ -1,4 +1,4 @@
-"""Two results against each other: which ones, and what the tests say of them."""
+"""Pairs of results: which ones are compared, and the tests of each."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Difference:
     """One measure's difference between two results.
 
     Attributes:
-        value: The first's mean less the second's.
+        value: Mean of the first result less that of the second.
         low: Lower end of the 95 % interval, for this comparison alone.
-        high: Upper end.
-        p_value: Two-sided, for this comparison alone.
+        high: Upper end of the 95 % interval, for this comparison alone.
+        p_value: Two-sided p-value, for this comparison alone.
     """
 
     value: float
@@ -43,9 +43,9 @@ class ClassTest:
     """DeLong's test for one class against the rest, on predictions averaged over trainings.
 
     Attributes:
-        positive: The class.
-        test: The test.
-        corrected: Its p-value, corrected for all of them.
+        positive: Name of the class.
+        test: DeLong's test.
+        corrected: p-value of the test, corrected for all classes and pairs.
     """
 
     positive: str
@@ -58,10 +58,10 @@ class Equivalence:
     """Whether the difference in AUC is shown to be smaller than a margin, by both one-sided tests.
 
     Attributes:
-        margin: In AUC, either way.
-        p_value: The larger of both.
-        corrected: Corrected for all pairs.
-        shown: Whether that is below 0.05.
+        margin: Largest difference in AUC, in either direction, that counts as equivalent.
+        p_value: The larger p-value of both one-sided tests.
+        corrected: p-value, corrected for all pairs.
+        shown: Whether the corrected p-value is below 0.05.
     """
 
     margin: float
@@ -75,18 +75,19 @@ class Pair:
     """Two results against each other.
 
     Attributes:
-        run: Name of the first.
-        other: Name of the second.
-        differences: By measure, the first less the second.
-        corrected: The p-value of the difference in AUC, corrected for all pairs.
-        level: The level at which that is decided: 1 − level is that of the interval from `low` to `high`.
+        run: Name of the first result.
+        other: Name of the second result.
+        differences: Differences of the first less the second, by measure.
+        corrected: p-value of the difference in AUC, corrected for all pairs.
+        level: Level of the decision; the interval from `low` to `high` has the level 1 − `level`.
         low: Lower end of the interval of the difference in AUC, which agrees with the verdict.
-        high: Upper end.
+        high: Upper end of the interval of the difference in AUC, which agrees with the verdict.
         detectable: The smallest difference in AUC that would have been shown with a chance of 80 %.
-        equivalence: Where a margin was given.
-        delong: One for the positive class of two, or one for each of more.
-        verdict: `larger`, `smaller`, `likely`, `backbones`, `noise`, `few`, `unclear` or `undefined`, of the AUC.
-        sentence: The same in words.
+        equivalence: Tests of equivalence; None without a margin.
+        delong: DeLong's tests: one for the positive class of two, or one for each of more classes.
+        verdict: Verdict on the AUC: `larger`, `smaller`, `likely`, `backbones`, `noise`, `few`, `unclear` or
+            `undefined`.
+        sentence: The verdict in words.
     """
 
     run: str
@@ -106,19 +107,17 @@ class Pair:
 def pairs_to_compare(
     names: Sequence[str], *, reference: str | None, contrasts: Sequence[Sequence[str]] | None
 ) -> list[tuple[int, int]]:
-    """Indices of the results of each pair: those of the contrasts, each against the reference, or all.
+    """Indices of the results of each pair: those of the contrasts, else each against the reference, or all.
 
     >>> pairs_to_compare(["none", "all", "hash"], reference=None, contrasts=[["hash", "all"]])
     [(2, 1)]
     """
     if contrasts is not None:
-        if reference is not None:
-            raise ConfigError("--reference and --contrast exclude each other: give one of them")
         return [_contrast(names, list(contrast)) for contrast in contrasts]
     if reference is None:
         return list(itertools.combinations(range(len(names)), 2))
     if reference not in names:
-        raise ConfigError(f"--reference {reference}: expected one of {', '.join(names)}")
+        raise ConfigError(f"reference {reference}: expected one of {', '.join(names)}", field="reference")
     fixed = names.index(reference)
     return [(index, fixed) for index in range(len(names)) if index != fixed]
 
@@ -126,10 +125,12 @@ def pairs_to_compare(
 def _contrast(names: Sequence[str], contrast: list[str]) -> tuple[int, int]:
     said = ",".join(map(str, contrast))
     if len(contrast) != 2 or contrast[0] == contrast[1]:
-        raise ConfigError(f"--contrast {said}: expected the names of two results")
+        raise ConfigError(f"contrasts {said}: expected the names of two results", field="contrasts")
     for name in contrast:
         if name not in names:
-            raise ConfigError(f"--contrast {said}: {name} is none of {', '.join(names)}")
+            raise ConfigError(
+                f"contrasts {said}: expected two of {', '.join(names)}, found {name}", field="contrasts"
+            )
     return names.index(contrast[0]), names.index(contrast[1])
 
 

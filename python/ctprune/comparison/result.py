@@ -30,24 +30,24 @@ _COLUMNS = ("seed", "split", "image", "patient", "label", "probabilities")
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One model, with all its trainings, and what they said of each image of one split.
+    """One model: all its trainings and their predictions for each image of one split.
 
     Attributes:
-        name: What it is called in the comparison.
+        name: Name of the result in the comparison.
         path: The folder, as it was given.
-        classes: In the order of the columns of `probabilities`.
-        split: Which part of the data was evaluated.
-        selection_split: Which part chose the epoch; None where it is not said.
-        seeds: Of the trainings, one for each.
-        backbones: What each training began with: equal for trainings of one backbone. Each training from random
-            weights began with its own.
+        classes: Names of the classes, in the order of the columns of `probabilities`.
+        split: The split that was evaluated.
+        selection_split: The split that chose the epoch; None where it is not recorded.
+        seeds: Seed of each training.
+        backbones: Digest of each training's initial weights, equal for trainings of one backbone. Each training
+            from random weights has its own.
         images: Names of the images, sorted.
-        labels: (images,), index of the class.
-        probabilities: (trainings, images, classes).
-        patients: Of each image, None where not known.
-        config: How it was trained.
-        weights: Metadata of the weights that it began with; None for random ones.
-        seconds: What the fine-tuning took.
+        labels: Index of each image's class, (images,).
+        probabilities: Probabilities of shape (trainings, images, classes).
+        patients: Patient of each image, None where not known.
+        config: Options of the fine-tuning.
+        weights: Metadata of the initial weights; None for random ones.
+        seconds: Time of the fine-tuning in seconds.
     """
 
     name: str
@@ -98,7 +98,7 @@ def load_result(folder: str | os.PathLike[str], *, name: str | None = None) -> R
     """
     path = Path(folder)
     if not path.is_dir():
-        raise SourceError(f"{folder}: no such folder: name the --out of a finished 'ctprune finetune'")
+        raise SourceError(f"{folder}: no such folder: name the folder of a finished 'ctprune finetune'")
     metrics = _read_metrics(path / METRICS_NAME)
     table, classes = _read_predictions(path / PREDICTIONS_NAME)
     split = str(metrics.get("evaluated_split", "test"))
@@ -198,7 +198,7 @@ def merge_by_name(results: Sequence[Result]) -> list[Result]:
     """Results of one name are pre-trainings of one way with other seeds: make one of them.
 
     Raises:
-        EvaluationError: Those of one name differ in more than their seeds.
+        EvaluationError: Results of one name differ in more than their seeds.
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
@@ -209,7 +209,7 @@ def merge_by_name(results: Sequence[Result]) -> list[Result]:
                 if of(other) != of(members[0]):
                     raise EvaluationError(
                         f"two results are called {name!r}, but were not {what} with the same options: give "
-                        "each a name of its own with --name"
+                        "each a name of its own with `names`"
                     )
     return [merge_pretrainings(members) for members in groups.values()]
 
@@ -254,7 +254,7 @@ def check_comparable(results: Sequence[Result]) -> None:
     names = [result.name for result in results]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise EvaluationError(f"two results are called {twice[0]!r}: give each a name of its own with --name")
+        raise EvaluationError(f"two results are called {twice[0]!r}: give each a name of its own with `names`")
     first = results[0]
     for other in results[1:]:
         pair = f"{first.path} and {other.path}"
@@ -273,10 +273,10 @@ def check_comparable(results: Sequence[Result]) -> None:
             raise EvaluationError(f"{pair} have the same images, but {differing:,} of them have other labels")
         if other.patients != first.patients:
             raise EvaluationError(
-                f"{pair} assign the images to different patients; use the same --patient-pattern"
+                f"{pair} assign the images to different patients; use the same `patient_pattern`"
             )
         if other.positive != first.positive:
             raise EvaluationError(
                 f"{pair} take different classes as the positive one, {first.positive} and {other.positive}: "
-                "fine-tune one of them again with the other's --positive"
+                "fine-tune one of them again with the other's `positive`"
             )

@@ -30,10 +30,10 @@ TRAININGS = "Pre-trainings × fine-tunings"
 VERDICTS = {
     "larger": "better",
     "smaller": "worse",
-    "likely": "ahead, few pre-trainings",
-    "backbones": "another backbone only",
+    "likely": "ahead (few pre-trainings)",
+    "backbones": "these backbones only",
     "noise": "within the noise",
-    "few": "no verdict, few patients",
+    "few": "no verdict (few patients)",
     "unclear": "unclear",
     "undefined": "not defined",
 }
@@ -153,7 +153,7 @@ def _pair_heading(comparison: Comparison) -> tuple[str, ...]:
         "Difference in AUC",
         "Corrected p",
         *equivalence,
-        "Would have shown",
+        "Detectable",
         "Corrected p (DeLong, images alone)",
         "Difference in accuracy",
         "Verdict for A",
@@ -201,8 +201,9 @@ def _how(comparison: Comparison) -> str:
     positive = comparison.results[0].positive
     of = "" if positive is None else f" Positive class: {positive}."
     return (
-        f"Mean over trainings with its 95 % interval, from {comparison.unit}s and trainings.{of} Intervals of "
-        "differences in AUC are those that decide, corrected for the number of comparisons; of accuracy 95 % each."
+        f"Means over trainings with 95 % intervals, which include the variation of {comparison.unit}s and "
+        f"trainings.{of} Intervals of differences in AUC decide, and are corrected for the number of comparisons; "
+        "those of differences in accuracy are 95 % each."
     )
 
 

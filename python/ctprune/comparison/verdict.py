@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-#: Chance of calling a difference real where there is none, over all comparisons together (with Holm's correction).
+#: Probability of a false positive over all comparisons together (with Holm's correction).
 ALPHA = 0.05
 
 #: Pre-trainings of each way, with seeds of their own, from which on "better" can be said of the way. With two the
@@ -24,19 +24,19 @@ SHOWN = ("larger", "smaller", "likely", "backbones")
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A difference in AUC with what decides on it.
+    """A difference in AUC, and the numbers that decide about it.
 
     Attributes:
         run: Name of the first model.
         other: Name of the second.
-        value: The first's AUC less the second's.
-        low: Lower end of its interval, at the level at which it is decided.
-        high: Upper end.
-        corrected: Its p-value, corrected for all comparisons.
+        value: AUC of the first model less that of the second.
+        low: Lower end of the difference's interval, at the level of the decision.
+        high: Upper end of the difference's interval, at the level of the decision.
+        corrected: p-value of the difference, corrected for all comparisons.
         detectable: The smallest difference that would have been shown with a chance of 80 %.
-        pretrainings: How many the first has, and the second.
-        patients: Of the class that has fewest (images where patients are not known).
-        patients_of: That class.
+        pretrainings: Number of pre-trainings of the first model, and of the second.
+        patients: Number of patients of the rarest class (images where patients are not known).
+        patients_of: Name of the rarest class.
         unit: `patient` or `image`.
     """
 
@@ -128,25 +128,25 @@ def _likely(found: Finding) -> str:
     few = " and ".join(str(count) for count in found.pretrainings)
     return (
         f"{found.run} is ahead of {found.other}: the difference in AUC, {found._numbers}, is larger than the "
-        f"noise that {few} pre-trainings show ({found._p}). Before that is “better”, {LEAST_PRETRAININGS} of each "
-        f"are needed: {found._more}."
+        f"noise that {few} pre-trainings show ({found._p}). “Better” needs {LEAST_PRETRAININGS} pre-trainings of "
+        f"each: {found._more}."
     )
 
 
 def _backbones(found: Finding) -> str:
     return (
         f"{found.run} and {found.other}: with these backbones the AUC differs by {found._numbers} ({found._p}). "
-        "That holds for them alone, as pre-training with another seed gives another backbone; to say it of ways "
-        f"of pre-training, {LEAST_PRETRAININGS} of each are needed: {found._more}."
+        "This holds for these backbones alone: another seed gives another backbone. A statement about kinds of "
+        f"pre-training needs {LEAST_PRETRAININGS} of each: {found._more}."
     )
 
 
 def _noise(found: Finding) -> str:
     of = " with these backbones" if min(found.pretrainings) == 1 else ""
-    size = "no difference" if found.detectable >= 1 else f"one of {found.detectable:.3f} or more"
+    size = "no difference" if found.detectable >= 1 else f"{found.detectable:.3f} or more"
     return (
         f"{found.run} and {found.other}: the difference in AUC{of}, {found._numbers}, is within the noise "
-        f"({found._p}); {size} would have been shown with a chance of 80 %."
+        f"({found._p}); detectable with a probability of 80 %: {size}."
     )
 
 
@@ -160,13 +160,13 @@ def _few(found: Finding) -> str:
 
 def _unclear(found: Finding) -> str:
     return (
-        f"{found.run} and {found.other}: unclear. The difference in AUC, {found._numbers}, cannot be tested, as "
-        "its noise cannot be estimated: more images or more trainings are needed."
+        f"{found.run} and {found.other}: unclear. The difference in AUC, {found._numbers}, cannot be tested, "
+        "because its noise cannot be estimated: more images or more trainings are needed."
     )
 
 
 def _undefined(found: Finding) -> str:
-    return f"{found.run} and {found.other}: the AUC is not defined, as a class has no image."
+    return f"{found.run} and {found.other}: the AUC is not defined, because a class has no image."
 
 
 _SENTENCES = {
@@ -186,7 +186,7 @@ def equivalence_sentence(finding: Finding, margin: float, corrected: float) -> s
 
     Args:
         finding: The difference.
-        margin: In AUC, either way.
+        margin: Largest difference in AUC, in either direction, that counts as equivalent.
         corrected: The p-value of both one-sided tests, corrected for all comparisons.
     """
     if finding.verdict in ("undefined", "few", "unclear") or math.isnan(corrected):
@@ -196,13 +196,13 @@ def equivalence_sentence(finding: Finding, margin: float, corrected: float) -> s
         return ""
     p = f"corrected p {p_text(corrected)}"
     if corrected >= ALPHA:
-        return f"That it is smaller than {margin:.3f} either way is not shown ({p})."
+        return f"It is not shown that the difference is smaller than ± {margin:.3f} ({p})."
     if min(finding.pretrainings) < LEAST_PRETRAININGS:
         return (
-            f"It is smaller than {margin:.3f} either way for these pre-trainings ({p}); before that is said of "
-            f"the ways, {LEAST_PRETRAININGS} of each are needed: {finding._more}."
+            f"The difference is smaller than ± {margin:.3f} for these pre-trainings ({p}). A statement about "
+            f"kinds of pre-training needs {LEAST_PRETRAININGS} of each: {finding._more}."
         )
-    return f"It is smaller than {margin:.3f} either way: for this margin the two are equivalent ({p})."
+    return f"The difference is smaller than ± {margin:.3f}: for this margin the two are equivalent ({p})."
 
 
 def signed(value: float) -> str:

@@ -1,21 +1,58 @@
-"""SIGTERM (Slurm, `docker stop`) and SIGHUP (a closed terminal): commands end as with Ctrl-C, and work is kept."""
+"""SIGTERM (Slurm, `docker stop`) and SIGHUP (a closed terminal) end a program as Ctrl-C does: work is kept."""
 
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
-#: What asks a program to end, but for Ctrl-C.
+#: The signals that ask a program to end, apart from Ctrl-C.
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+Handler = Callable[[int, FrameType | None], None]
 
 _noted: list[int] = []
 
 
-def end_gently() -> None:
-    """From now on these signals raise KeyboardInterrupt; one that is ignored (`nohup`) stays ignored."""
-    for number in ENDING:
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _interrupt)
+@contextmanager
+def ending_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise KeyboardInterrupt, once; while that is handled, they are ignored.
+
+    Does nothing outside of the main thread. A signal that is ignored stays so: `nohup` keeps a program running.
+    """
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        # A signal that is sent again shall not disturb the cleaning up.
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
+        note(number)
+        raise KeyboardInterrupt
+
+    with handled(ENDING, interrupt) as before:
+        yield
+
+
+@contextmanager
+def handled(numbers: tuple[int, ...], handler: Handler) -> Iterator[dict[int, Any]]:
+    """Have signals handled while the block runs; yields the handlers that were replaced, by signal.
+
+    Leaves alone signals that are ignored, and all of them outside of the main thread, where Python handles none.
+    """
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in numbers}
+        # None is a handler that is not Python's and could not be put back.
+        before = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield before
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def note(number: int) -> None:
@@ -25,10 +62,5 @@ def note(number: int) -> None:
 
 
 def exit_code(otherwise: int) -> int:
-    """128 and the number of the signal that ended the program, as shells do it; without one `otherwise`."""
+    """128 plus the number of the signal that ended the program, as in shells; without one, `otherwise`."""
     return 128 + _noted[0] if _noted else otherwise
-
-
-def _interrupt(number: int, _: FrameType | None) -> None:
-    note(number)
-    raise KeyboardInterrupt

@@ -1,4 +1,8 @@
-"""What the optional parts of ctprune need, said in one sentence where it is missing."""
+"""What the optional parts of ctprune need, said in one sentence where it is missing.
+
+Modules import torch and the like as they import everything else. The doors are guarded: the names of `ctprune`,
+the command line, and the few functions that import such a module in the middle of their work.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +14,25 @@ from ctprune.errors import MissingExtraError
 #: Modules of each extra whose absence means that the extra was not installed.
 _MODULES = {
     "train": frozenset(
-        {"torch", "torchvision", "safetensors", "lightly", "pytorch_lightning", "yaml"}
-        | {"sklearn", "scipy", "matplotlib", "jinja2", "lightning_fabric", "tensorboard"}
+        {"torch", "torchvision", "safetensors", "lightly", "pytorch_lightning"}
+        | {"sklearn", "scipy", "lightning_fabric", "tensorboard"}
     )
 }
 
 
 @contextmanager
 def extra(name: str, purpose: str) -> Iterator[None]:
-    """Wrap the imports of an optional part: where a module is missing, say which extra brings it.
+    """A block that imports an optional part: where a module is missing, say which extra brings it.
 
     Args:
         name: The extra in `pyproject.toml`.
-        purpose: What needs it, as the beginning of the sentence.
+        purpose: What needs the extra, as the beginning of the sentence.
 
     Raises:
         MissingExtraError: A module of the extra is not installed.
 
     >>> with extra("train", "a backbone"):
-    ...     import torch
+    ...     from ctprune.networks.backbone import load_backbone
     """
     try:
         yield

@@ -15,4 +15,4 @@ def check_threads(threads: int) -> None:
         ConfigError: The number is below 0 or above `MAX_THREADS`.
     """
     if not 0 <= threads <= MAX_THREADS:
-        raise ConfigError(f"--threads {threads}: expected 0 (one per core) to {MAX_THREADS}")
+        raise ConfigError(f"threads {threads}: expected 0 (one per core) to {MAX_THREADS}", field="threads")

@@ -1,4 +1,4 @@
-"""What measures vary by over samples of images: resamples of images, or of whole patients."""
+"""The variation of measures over samples of images: resamples of images, or of whole patients."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Bootstrap:
     """The measures of several trainings on the same resamples of the same images.
 
     Attributes:
-        values: By measure, of each training on the images as they are: (trainings,).
-        samples: By measure, of each training on each resample: (trainings, resamples); nan where a class had no
-            image.
-        units: How many images or patients there are to draw from.
-        unit: What was drawn: `image` or `patient`.
+        values: Values of all trainings on the images as they are, (trainings,), by measure.
+        samples: Values of all trainings on all resamples, (trainings, resamples), by measure; nan where a class
+            had no image.
+        units: Number of images or patients to draw from.
+        unit: Unit that was drawn: `image` or `patient`.
     """
 
     values: dict[str, npt.NDArray[np.float64]]
@@ -37,7 +37,7 @@ class Bootstrap:
 
     @property
     def resamples(self) -> int:
-        """Their number."""
+        """Number of resamples."""
         return int(self.samples["auc"].shape[1])
 
     @property
@@ -46,7 +46,7 @@ class Bootstrap:
         return int(np.isnan(self.samples["auc"][0]).sum())
 
     def covariance(self, metric: str) -> npt.NDArray[np.float64]:
-        """(trainings, trainings), over samples of images; nan with a single unit.
+        """Covariance of a measure over samples of images, (trainings, trainings); nan with a single unit.
 
         The variance over resamples is smaller than that over samples by (n − 1)/n of n units.
         """
@@ -74,13 +74,13 @@ def bootstrap(
     stream numpy keeps: the same in every version.
 
     Args:
-        labels: (images,), index of the class.
-        probabilities: (trainings, images, classes), or (images, classes) of one.
-        classes: Their names.
-        patients: For each image its patient, None where not known (the image then stands alone).
-        positive: As for `classification_metrics`.
-        resamples: Their number.
-        seed: The same seed gives the same resamples.
+        labels: Index of each image's class, (images,).
+        probabilities: Probabilities of shape (trainings, images, classes), or (images, classes) of one training.
+        classes: Names of the classes.
+        patients: Patient of each image, None where not known (the image then stands alone).
+        positive: The positive class of two; by default the second.
+        resamples: Number of resamples.
+        seed: Random seed; the same seed gives the same resamples.
 
     Raises:
         EvaluationError: Labels, probabilities or patients that do not fit each other.
@@ -115,9 +115,9 @@ def resample_weights(
     """Blocks of resamples: which of all they are, and how often each image is in them, (block, images).
 
     Args:
-        unit: For each image the number of its unit, 0 to units - 1.
-        resamples: Their number.
-        seed: Of the generator.
+        unit: Number of each image's unit, 0 to units - 1, (images,).
+        resamples: Number of resamples.
+        seed: Random seed.
     """
     units = int(unit.max()) + 1
     generator = np.random.PCG64(seed)

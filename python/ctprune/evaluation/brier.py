@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.evaluation.percentiles import pooled
+from ctprune.evaluation.pooled import pooled
 from ctprune.evaluation.predictions import checked_labels, checked_probabilities
 
 _Floats = npt.NDArray[np.float64]
@@ -22,15 +22,15 @@ def brier_scores(labels: npt.ArrayLike, probabilities: npt.ArrayLike, classes: S
     With more classes the squared errors are summed over them, from 0 to 2, as scikit-learn does.
 
     Args:
-        labels: (images,), index of the class.
-        probabilities: (images, classes), or (seeds, images, classes).
-        classes: Their names.
+        labels: Index of each image's class, (images,).
+        probabilities: Probabilities of shape (images, classes), or (seeds, images, classes).
+        classes: Names of the classes.
 
     Returns:
-        (seeds, images).
+        Scores of shape (seeds, images).
 
     Raises:
-        EvaluationError: Labels or probabilities that are none.
+        EvaluationError: Labels or probabilities are not valid.
 
     >>> brier_scores([0, 1], [[1.0, 0.0], [0.5, 0.5]], ["healthy", "ill"]).tolist()
     [[0.0, 0.25]]
@@ -50,7 +50,7 @@ def pooled_brier(
     *,
     patients: Sequence[str | None] | None = None,
 ) -> dict[str, float]:
-    """Mean and standard deviation over seeds, and the 95 % interval as of `ctprune.evaluation.percentiles.pooled`.
+    """Mean and standard deviation over seeds, and the 95 % interval as of `ctprune.evaluation.pooled.pooled`.
 
     >>> found = pooled_brier([0, 1] * 6, [[0.9, 0.1], [0.4, 0.6]] * 6, ["healthy", "ill"])
     >>> round(found["mean"], 3), found["low"] < found["mean"] < found["high"]

@@ -13,13 +13,10 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
-from ctprune.environment.extras import extra
 from ctprune.errors import EvaluationError
 from ctprune.evaluation.units import unit_of_images
-
-with extra("train", "evaluation"):
-    from scipy.stats import rankdata
 
 #: The normal distribution's 97.5th percentile.
 _Z_95 = 1.959963984540054
@@ -32,13 +29,13 @@ class DelongTest:
     """The test of two correlated areas.
 
     Attributes:
-        auc: Of the model.
-        other_auc: Of the other.
+        auc: Area of the model.
+        other_auc: Area of the other model.
         difference: `auc` − `other_auc`.
         low: Lower end of the difference's 95 % interval.
-        high: Upper end.
-        z: The difference by its standard error; 0 where both are 0.
-        p_value: Two-sided.
+        high: Upper end of the difference's 95 % interval.
+        z: The difference divided by its standard error; 0 where both are 0.
+        p_value: Two-sided p-value of no difference.
     """
 
     auc: float
@@ -56,10 +53,9 @@ def auc_covariance(
     """Areas under the ROC curves of several models on the same images, and their covariance.
 
     Args:
-        truth: (images,), true for the positive class.
-        scores: (models, images), or (images,) for one; the higher the more positive.
-        patients: For each image its patient, None where not known. Images of one patient are then taken as
-            depending on each other.
+        truth: Whether each image is of the positive class, (images,).
+        scores: Scores of shape (models, images), or (images,) for one model; the higher the more positive.
+        patients: Patient of each image, None where not known. Images of one patient then count as dependent.
 
     Returns:
         Areas (models,) and covariance (models, models). With one positive or one negative image (or patient with
@@ -95,12 +91,13 @@ def macro_auc_covariance(
     one area.
 
     Args:
-        labels: (images,), index of the class; a class without an image does not count.
-        probabilities: (models, images, classes).
-        patients: As for `auc_covariance`.
+        labels: Index of each image's class, (images,); a class without an image does not count.
+        probabilities: Probabilities of shape (models, images, classes).
+        patients: Patient of each image, None where not known, see `auc_covariance`.
 
     Returns:
-        (models, models); nan where a class has images of one patient only, or where there is one class.
+        Covariance of shape (models, models); nan where a class has images of one patient only, or where there is
+        one class.
 
     >>> labels, score = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
     >>> macro_auc_covariance(labels, np.stack([1 - score, score], axis=1)[None]).round(6).item()
@@ -136,13 +133,13 @@ def delong_test(
     """Test whether two models' areas on the same images differ.
 
     Args:
-        truth: (images,), true for the positive class.
-        scores: (images,) of the model.
-        other_scores: (images,) of the other.
-        patients: As for `auc_covariance`.
+        truth: Whether each image is of the positive class, (images,).
+        scores: Scores of the model, (images,).
+        other_scores: Scores of the other model, (images,).
+        patients: Patient of each image, None where not known, see `auc_covariance`.
 
     Raises:
-        EvaluationError: As for `auc_covariance`.
+        EvaluationError: There is no positive or no negative image, or the shapes do not fit.
 
     >>> delong_test([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], [0.1, 0.2, 0.8, 0.9]).p_value
     1.0

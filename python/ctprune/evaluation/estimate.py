@@ -25,11 +25,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-
-from ctprune.environment.extras import extra
-
-with extra("train", "evaluation"):
-    from scipy.special import stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -42,11 +38,11 @@ _NO_VARIANCE = 1e-15
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measure or a difference, and how sure it is.
+    """A measure or a difference with its standard error.
 
     Attributes:
         value: The mean over trainings.
-        error: Its standard error, from trainings and images; nan where it cannot be estimated.
+        error: Standard error of the value, from trainings and images; nan where it cannot be estimated.
         freedom: Degrees of freedom of the error.
     """
 
@@ -65,7 +61,7 @@ class Estimate:
         return self.value - half, self.value + half
 
     def p_value(self) -> float:
-        """Two-sided, of no difference. Without any noise two equal values have 1, others none.
+        """The two-sided p-value of no difference; without any noise 1 for equal values, else nan.
 
         >>> Estimate(0.1, 0.05, 4.0).p_value() > Estimate(0.1, 0.05, 100.0).p_value()
         True
@@ -100,9 +96,9 @@ def mean_estimate(values: _Floats, covariance: _Floats, *, image_freedom: float)
     """The mean measure of one model.
 
     Args:
-        values: (levels,), the measure of each level (see `Levels`).
-        covariance: (levels, levels), over samples of images.
-        image_freedom: Degrees of freedom of that covariance.
+        values: Measure of each level (see `Levels`), (levels,).
+        covariance: Covariance of the levels over samples of images, (levels, levels).
+        image_freedom: Degrees of freedom of the covariance.
 
     >>> one = mean_estimate(np.array([0.8]), np.array([[0.0004]]), image_freedom=50)
     >>> one.value, one.error, one.freedom
@@ -124,11 +120,11 @@ def difference_estimate(
     """How much larger one model's mean measure is than the other's.
 
     Args:
-        values: (levels,) of the model.
-        other_values: (other levels,) of the other.
-        covariance: (levels, levels).
-        other_covariance: (other levels, other levels).
-        across: (levels, other levels), the covariances between both.
+        values: Measure of each level of the model, (levels,).
+        other_values: Measure of each level of the other model, (other levels,).
+        covariance: Covariance of the model's levels, (levels, levels).
+        other_covariance: Covariance of the other model's levels, (other levels, other levels).
+        across: Covariance between the levels of both models, (levels, other levels).
         image_freedom: Degrees of freedom of the covariances.
 
     >>> values, covariance = np.array([0.80, 0.82, 0.84]), np.full((3, 3), 0.001)
@@ -150,11 +146,11 @@ class _Parts:
     """Where the variance of one model's mean comes from.
 
     Attributes:
-        observed: s²/n, from the trainings' own values.
-        between: What is taken: never less than what the images alone make single trainings differ by, as chance
-            lets two trainings fall together.
+        observed: Variance s²/n between the trainings' own values.
+        between: Variance that is used: `observed`, but at least the variance that the images alone cause between
+            single trainings, as two trainings may agree by chance.
         freedom: Degrees of freedom of `observed`.
-        shared: What the images do to all trainings together.
+        shared: Covariance that the images cause in all trainings together.
     """
 
     observed: float

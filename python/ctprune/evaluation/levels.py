@@ -16,12 +16,12 @@ _DECIMALS = 6
 
 @dataclass(frozen=True)
 class Levels:
-    """Which trainings are averaged, and between which averages the noise of training shows.
+    """The levels at which trainings are repeated: averages of trainings between which the noise of training shows.
 
     Attributes:
-        finetunings: For each pre-training how many of its fine-tunings predicted something of their own.
-        weights: (levels, trainings), rows summing to one. With several pre-trainings a level is the mean of one's
-            fine-tunings; with a single one each of its fine-tunings is a level.
+        finetunings: Number of fine-tunings of each pre-training; identical predictions count once.
+        weights: Weights of shape (levels, trainings) whose rows sum to one. With several pre-trainings a level is
+            the mean of one's fine-tunings; with a single one each of its fine-tunings is a level.
     """
 
     finetunings: tuple[int, ...]
@@ -29,7 +29,7 @@ class Levels:
 
     @property
     def pretrainings(self) -> int:
-        """How many there are; those with the same predictions count once."""
+        """Number of pre-trainings; those with the same predictions count once."""
         return len(self.finetunings)
 
     @property
@@ -54,8 +54,8 @@ def levels_of(probabilities: npt.ArrayLike, pretrainings: Sequence[Hashable]) ->
     without noise.
 
     Args:
-        probabilities: (trainings, images, classes).
-        pretrainings: For each training what it began with, equal for equal weights.
+        probabilities: Probabilities of shape (trainings, images, classes).
+        pretrainings: Pre-training of each training: a key that is equal for equal initial weights.
 
     Raises:
         EvaluationError: Not one pre-training for each training.

@@ -1,4 +1,4 @@
-"""Measures of several models on the same images, with what trainings and images make of them."""
+"""Measures of several models on the same images, with their variation over trainings and images."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from ctprune.evaluation.units import no_interval_because, unit_of_images
 
 @dataclass(frozen=True)
 class Measured:
-    """What `measure` finds.
+    """Measures of several models, with all that their intervals need.
 
     Attributes:
-        levels: Of each model.
-        trainings: Of each model, by measure, the values of its trainings: (trainings,).
-        covariance: By measure, of all levels of all models over samples of images: (levels, levels).
-        worth: As how many equally large patients the rarest class counts.
-        resamples: Of the bootstrap.
-        undefined: How many of them had no value, because a class had no image.
-        unit: What was resampled: `image` or `patient`.
-        no_interval: Why there can be no interval; None where there can.
+        levels: Levels of each model: its trainings, sorted by pre-training.
+        trainings: Values of each model's trainings, (trainings,), by measure.
+        covariance: Covariance of all levels of all models over samples of images, (levels, levels), by measure.
+        worth: Effective number of patients of the rarest class: as many equally large ones would weigh the same.
+        resamples: Number of bootstrap resamples.
+        undefined: Number of resamples without a value, because a class had no image.
+        unit: Unit that was resampled: `image` or `patient`.
+        no_interval: Why no interval can be estimated, in words; None where one can.
     """
 
     levels: tuple[Levels, ...]
@@ -44,11 +44,11 @@ class Measured:
     no_interval: str | None
 
     def values(self, model: int, metric: str) -> npt.NDArray[np.float64]:
-        """Of each level: (levels,)."""
+        """A measure of each level of a model, (levels,)."""
         return self.levels[model].weights @ self.trainings[model][metric]
 
     def mean(self, model: int, metric: str) -> Estimate:
-        """A model's measure."""
+        """A model's measure with its error."""
         return self._known(
             mean_estimate(
                 self.values(model, metric), self._block(metric, model, model), image_freedom=self.worth - 1
@@ -69,7 +69,7 @@ class Measured:
         )
 
     def interval(self, model: int, metric: str, alpha: float = 0.05) -> tuple[float, float]:
-        """A model's measure, within 0 … 1."""
+        """The interval of a model's measure, within 0 … 1."""
         return fraction_interval(self.mean(model, metric), self.worth, alpha)
 
     def _known(self, found: Estimate) -> Estimate:
@@ -99,14 +99,14 @@ def measure(
     measures from a bootstrap.
 
     Args:
-        labels: (images,), index of the class.
-        models: For each, (trainings, images, classes).
-        classes: Their names.
-        pretrainings: For each model what each of its trainings began with, as for `levels_of`.
-        patients: For each image its patient, None where not known.
-        positive: As for `classification_metrics`.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        labels: Index of each image's class, (images,).
+        models: Probabilities of each model, (trainings, images, classes).
+        classes: Names of the classes.
+        pretrainings: For each model, the pre-training of each of its trainings, see `levels_of`.
+        patients: Patient of each image, None where not known.
+        positive: The positive class of two; by default the second.
+        resamples: Number of bootstrap resamples.
+        seed: Random seed of the bootstrap.
 
     Raises:
         EvaluationError: Labels, probabilities, pre-trainings or patients that do not fit each other.
@@ -146,7 +146,7 @@ def measure(
 
 
 def worth_of(label: npt.NDArray[np.int64], unit: npt.NDArray[np.int64]) -> float:
-    """As how many equally large patients those of the rarest class count: (Σ n)² / Σ n² of their images n.
+    """The effective number of patients of the rarest class: (Σ n)² / Σ n² of their images n.
 
     One patient with half of the images makes an interval as unsure as four patients would.
 

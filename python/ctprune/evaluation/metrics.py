@@ -6,13 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from sklearn import metrics as sk
 
-from ctprune.environment.extras import extra
 from ctprune.errors import EvaluationError
 from ctprune.evaluation.predictions import checked_labels, checked_probabilities, positive_class
-
-with extra("train", "evaluation"):
-    from sklearn import metrics as sk
 
 #: All measures, in the order in which they are shown.
 METRICS = (
@@ -51,8 +48,8 @@ def classification_metrics(
     width, the mean over images of |accuracy − mean probability| in their bin (Guo et al. 2017).
 
     Args:
-        labels: Index of each image's class, whole numbers (images,).
-        probabilities: (images, classes), rows summing to one.
+        labels: Index of each image's class, whole numbers of shape (images,).
+        probabilities: Probabilities of shape (images, classes) whose rows sum to one.
         classes: Names of the classes, in the order of the columns.
         positive: The positive one of two classes; default the second, as in scikit-learn.
 
@@ -61,7 +58,7 @@ def classification_metrics(
         (`undefined_because` says it in words).
 
     Raises:
-        EvaluationError: Labels or probabilities that are none.
+        EvaluationError: Labels or probabilities are not valid.
 
     >>> found = classification_metrics([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], ["healthy", "ill"])
     >>> found["auc"], found["sensitivity"], found["specificity"]

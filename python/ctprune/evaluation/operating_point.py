@@ -9,14 +9,14 @@ _Floats = npt.NDArray[np.float64]
 
 
 def best_threshold(truth: npt.ArrayLike, score: npt.ArrayLike) -> float | None:
-    """Where sensitivity + specificity is largest (Youden 1950): positive is what reaches it.
+    """The threshold with the largest sensitivity + specificity (Youden 1950); scores that reach it are positive.
 
-    Thresholds lie halfway between neighboring scores, so that none of these images decides by a hair; of equals
+    Thresholds lie halfway between neighboring scores, away from every image's score; of equals
     the one nearest to one half is taken.
 
     Args:
-        truth: (images,), true for the positive class.
-        score: (images,), the positive class's probability.
+        truth: Whether each image is of the positive class, (images,).
+        score: Probability of the positive class, (images,).
 
     Returns:
         The threshold; None where a class has no image or all scores are equal, so that there is nothing to choose.
@@ -46,9 +46,9 @@ def measures_at(
     """Measures of a decision for each seed and weighting: (seeds, weightings) by name.
 
     Args:
-        truth: (images,), true for the positive class.
-        reached: (seeds, images), true where the score reaches the threshold.
-        weights: (weightings, images): how often each image counts.
+        truth: Whether each image is of the positive class, (images,).
+        reached: Whether the score reaches the threshold, (seeds, images).
+        weights: How often each image counts, (weightings, images).
 
     Returns:
         `sensitivity`, `specificity`, `precision`, `f1`, `accuracy`, `balanced_accuracy`; nan where a class has no

@@ -6,24 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_curve
 
-from ctprune.environment.extras import extra
 from ctprune.evaluation.metrics import CALIBRATION_BINS, calibration_bin
 from ctprune.evaluation.predictions import checked_labels, checked_probabilities, positive_class
 from ctprune.files.atomic import replace_file
 
-with extra("train", "drawing"):
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Colours that stay apart for the colour-blind (Okabe and Ito), the darker ones first.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7a7a", "#000000")
+#: Colors that stay apart for the color-blind (Okabe and Ito), the darker ones first.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7a7a", "#000000")
 
 #: Where curves of several seeds are averaged.
 _GRID = np.linspace(0, 1, 201)
@@ -53,7 +50,7 @@ def draw_roc(
     figure, axes = _square("False positive rate", "True positive rate", _of_whom(classes, positive))
     rate, curves = mean_roc(labels, probabilities, classes, positive=positive)
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
-    draw_band(axes, rate, curves, COLOURS[0])
+    draw_band(axes, rate, curves, COLORS[0])
     return figure
 
 
@@ -63,7 +60,7 @@ def draw_precision_recall(
     """Precision against recall, mean over seeds with the band from the lowest to the highest."""
     figure, axes = _square("Recall", "Precision", _of_whom(classes, positive))
     curves = list(_curves(labels, probabilities, classes, positive, _precision_recall))
-    draw_band(axes, _GRID, np.array(curves).reshape(-1, len(_GRID)), COLOURS[0])
+    draw_band(axes, _GRID, np.array(curves).reshape(-1, len(_GRID)), COLORS[0])
     return figure
 
 
@@ -80,8 +77,8 @@ def draw_calibration(labels: npt.ArrayLike, probabilities: npt.ArrayLike, classe
     accuracy = np.bincount(bins, weights=right, minlength=CALIBRATION_BINS)[filled] / count[filled]
     figure, axes = _square("Probability of the predicted class", "Share predicted rightly")
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
-    axes.plot(mean_confidence, accuracy, color=COLOURS[0], linewidth=1)
-    axes.scatter(mean_confidence, accuracy, s=10 + 250 * count[filled] / count.sum(), color=COLOURS[0])
+    axes.plot(mean_confidence, accuracy, color=COLORS[0], linewidth=1)
+    axes.scatter(mean_confidence, accuracy, s=10 + 250 * count[filled] / count.sum(), color=COLORS[0])
     return figure
 
 
@@ -98,8 +95,8 @@ def draw_confusion(labels: npt.ArrayLike, probabilities: npt.ArrayLike, classes:
     axes = figure.add_subplot()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(*counts.shape):
-        colour = "white" if share[row, column] > 0.5 else "black"
-        axes.text(column, row, f"{counts[row, column]:.3g}", ha="center", va="center", color=colour)
+        color = "white" if share[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{counts[row, column]:.3g}", ha="center", va="center", color=color)
     # Names are shown as they are: one may look like a formula, and a broken one would end the drawing.
     axes.set_xticks(range(len(classes)), classes, rotation=45 if len(classes) > 3 else 0, parse_math=False)
     axes.set_yticks(range(len(classes)), classes, parse_math=False)
@@ -119,7 +116,7 @@ def save_plots(
     """Write all four figures into a folder as PNG and SVG; the files, in order.
 
     Raises:
-        EvaluationError: Labels or probabilities that are none.
+        EvaluationError: Labels or probabilities are not valid.
         OutputError: A file cannot be written.
     """
     figures = {
@@ -142,14 +139,14 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
     return files
 
 
-def draw_band(axes: Axes, x: _Floats, curves: _Floats, colour: str, name: str | None = None) -> None:
+def draw_band(axes: Axes, x: _Floats, curves: _Floats, color: str, name: str | None = None) -> None:
     """The mean of several seeds' curves, with the band from the lowest to the highest of them."""
     if not len(curves):
         axes.text(0.5, 0.5, "not defined: a class has no image", ha="center", va="center")
         return
-    axes.plot(x, curves.mean(axis=0), color=colour, linewidth=1.8, label=name)
+    axes.plot(x, curves.mean(axis=0), color=color, linewidth=1.8, label=name)
     if len(curves) > 1:
-        axes.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.18, linewidth=0)
+        axes.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.18, linewidth=0)
 
 
 def _of_whom(classes: Sequence[str], positive: str | None) -> str:

@@ -1,15 +1,23 @@
-"""The measures of one fine-tuning with all its seeds, as `ctprune finetune` reports them."""
+"""Measures of one fine-tuning over all its seeds: mean, standard deviation and 95 % interval."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.evaluation.bootstrap import resample_weights
 from ctprune.evaluation.measured import measure
 from ctprune.evaluation.metrics import METRICS
 from ctprune.evaluation.predictions import checked_labels, checked_probabilities
+from ctprune.evaluation.units import no_interval_because, unit_of_images
+
+_Floats = npt.NDArray[np.float64]
+
+#: A function from how often each image counts, (resamples, images), to each seed's measures by name, (seeds,
+#: resamples); nan where a resample does not define one.
+Measures = Callable[[_Floats], dict[str, _Floats]]
 
 
 def pooled_metrics(
@@ -24,8 +32,8 @@ def pooled_metrics(
 ) -> dict[str, dict[str, float]]:
     """Each measure's mean and standard deviation over seeds, and its 95 % interval.
 
-    The interval holds what the images and what the seeds of fine-tuning vary by (see `measure`): it is that of
-    this one backbone. Seeds with identical predictions count once. The standard deviation is the sample's (n − 1),
+    The interval covers the variation over images and over seeds of fine-tuning (see `measure`), for this one
+    backbone. Seeds with identical predictions count once. The standard deviation is the sample's (n − 1),
     nan for one seed; `low` and `high` are nan where `no_interval_because` gives a reason.
 
     >>> model = [[[0.9, 0.1], [0.4, 0.6]] * 6, [[0.6, 0.4], [0.3, 0.7]] * 6]
@@ -45,13 +53,51 @@ def pooled_metrics(
         resamples=resamples,
         seed=seed,
     )
-    pooled = {}
+    described = {}
     for name in METRICS:
         low, high = found.interval(0, name)
-        pooled[name] = {
+        described[name] = {
             "mean": found.mean(0, name).value,
             "std": float(np.std(found.trainings[0][name], ddof=1)) if len(model) > 1 else float("nan"),
             "low": low,
             "high": high,
         }
-    return pooled
+    return described
+
+
+def pooled(
+    measures: Measures,
+    labels: npt.NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    patients: Sequence[str | None] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation of each measure over seeds, and the 95 % interval of the mean.
+
+    The interval is from the 2.5th to the 97.5th percentile over resamples of images, or of whole patients where
+    they are known; nan where `no_interval_because` gives a reason. The standard deviation is the sample's, nan for
+    one seed.
+
+    >>> right = np.array([[1, 1, 1, 0] * 3])
+    >>> share = lambda weights: {"accuracy": right @ weights.T / weights.sum(axis=1)}
+    >>> found = pooled(share, np.array([0, 1] * 6), ["healthy", "ill"])["accuracy"]
+    >>> found["mean"], found["low"] < 0.75 < found["high"]
+    (0.75, True)
+    """
+    of_seeds = {name: values[:, 0] for name, values in measures(np.ones((1, len(labels)))).items()}
+    samples: dict[str, list[_Floats]] = {name: [] for name in of_seeds}
+    if no_interval_because(labels, classes, patients=patients) is None:
+        unit = unit_of_images(patients, len(labels))
+        for _, weights in resample_weights(unit, resamples, seed=seed):
+            for name, values in measures(weights).items():
+                samples[name].append(values.mean(axis=0))
+    return {name: _described(values, samples[name]) for name, values in of_seeds.items()}
+
+
+def _described(of_seeds: _Floats, samples: list[_Floats]) -> dict[str, float]:
+    nan = float("nan")
+    low, high = map(float, np.nanpercentile(np.concatenate(samples), [2.5, 97.5])) if samples else (nan, nan)
+    std = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else nan
+    return {"mean": float(of_seeds.mean()), "std": std, "low": low, "high": high}

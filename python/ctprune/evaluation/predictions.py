@@ -1,4 +1,4 @@
-"""What every measure needs to hold of labels and probabilities, checked once."""
+"""Labels and probabilities, checked once for all measures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def checked_labels(labels: npt.ArrayLike, classes: Sequence[str]) -> npt.NDArray
     """The labels as int64 of shape (images,), each the index of a class.
 
     Raises:
-        EvaluationError: Fewer than two classes, no image, or a label that is no index of a class.
+        EvaluationError: Fewer than two classes, no image, or a label that is not the index of a class.
     """
     if len(classes) < 2 or len(set(classes)) != len(classes):
         raise EvaluationError(f"classes {list(classes)}: expected two or more different names")
@@ -37,7 +37,7 @@ def checked_probabilities(
     """The probabilities as float64 of shape (seeds, images, classes); without seeds there is one.
 
     Raises:
-        EvaluationError: Another shape, a value that is no probability, or a row that does not sum to one.
+        EvaluationError: Another shape, a value that is not a probability, or a row that does not sum to one.
     """
     array = np.asarray(probabilities, dtype=np.float64)
     array = array[None] if array.ndim == 2 else array
@@ -57,7 +57,7 @@ def positive_class(classes: Sequence[str], positive: str | None) -> int | None:
     """Index of the positive class of two; None where there are more, as each is positive once then.
 
     Raises:
-        EvaluationError: `positive` is no class, or there are more than two.
+        EvaluationError: `positive` is not a class, or there are more than two.
     """
     if len(classes) > 2:
         if positive is not None:

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes probabilities neither too sure nor too unsure.
+"""Temperature scaling: one number that corrects overconfident and underconfident probabilities.
 
 C. Guo et al., On Calibration of Modern Neural Networks (ICML 2017).
 """
@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-
-from ctprune.environment.extras import extra
-
-with extra("train", "evaluation"):
-    from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize_scalar
 
 _Floats = npt.NDArray[np.float64]
 
@@ -23,11 +19,11 @@ _SMALLEST = 1e-12
 
 
 def fit_temperature(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
-    """The temperature with the smallest mean log loss on these images; above 1 where the model is too sure.
+    """The temperature with the smallest mean log loss on these images; above 1 for an overconfident model.
 
     Args:
-        labels: (images,), index of the class.
-        probabilities: (images, classes).
+        labels: Index of each image's class, (images,).
+        probabilities: Probabilities of shape (images, classes).
 
     Returns:
         A number of `RANGE`; at its end where the loss falls all the way, such as for a model without a mistake.
@@ -40,7 +36,7 @@ def fit_temperature(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> floa
     logits = _logits(probabilities)
 
     def loss(log_temperature: float) -> float:
-        scaled = _normalised(logits / np.exp(log_temperature))
+        scaled = _normalized(logits / np.exp(log_temperature))
         return float(-scaled[np.arange(len(label)), label].mean())
 
     low, high = np.log(RANGE)
@@ -54,7 +50,7 @@ def scale_by_temperature(probabilities: npt.ArrayLike, temperature: float) -> _F
     >>> scale_by_temperature([[0.8, 0.2]], 2.0).round(3).tolist()
     [[0.667, 0.333]]
     """
-    scaled: _Floats = np.exp(_normalised(_logits(probabilities) / temperature))
+    scaled: _Floats = np.exp(_normalized(_logits(probabilities) / temperature))
     return scaled
 
 
@@ -62,8 +58,8 @@ def _logits(probabilities: npt.ArrayLike) -> _Floats:
     return np.log(np.maximum(np.asarray(probabilities, np.float64), _SMALLEST))
 
 
-def _normalised(logits: _Floats) -> _Floats:
+def _normalized(logits: _Floats) -> _Floats:
     """Logarithms of the softmax."""
     shifted = logits - logits.max(axis=1, keepdims=True)
-    normalised: _Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return normalised
+    normalized: _Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return normalized

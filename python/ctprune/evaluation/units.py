@@ -45,9 +45,9 @@ def no_interval_because(
     as a patient of its own. With no interval there is no test and no verdict either.
 
     Args:
-        labels: (images,), index of the class.
-        classes: Their names.
-        patients: For each image its patient, None where not known.
+        labels: Index of each image's class, (images,).
+        classes: Names of the classes.
+        patients: Patient of each image, None where not known.
 
     >>> no_interval_because([0, 0, 1], ["0", "1"], patients=["a", "a", "a"])
     '1 patient: no interval can be estimated'

@@ -22,10 +22,10 @@ def weighted_metrics(
     """Each of `METRICS` for each weighting.
 
     Args:
-        label: (images,), checked.
-        probability: (images, classes), checked.
-        weights: (weightings, images): how often each image counts.
-        positive: As from `positive_class`.
+        label: Index of each image's class, (images,), checked.
+        probability: Probabilities of shape (images, classes), checked.
+        weights: How often each image counts, (weightings, images).
+        positive: Index of the positive class, from `positive_class`; None with more than two classes.
 
     Returns:
         (weightings,) by name; equal to `classification_metrics` of the images so repeated.

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 import ctprune
-from ctprune.environment.extras import extra
-from ctprune.errors import EvaluationError, ManifestError
+from ctprune.environment.progress import ProgressCallback
+from ctprune.errors import EvaluationError, ManifestError, SourceError
 from ctprune.experiment.grid import FINISHED, Step
+from ctprune.files.checksums import sha256_of
 from ctprune.files.run_lock import NAME as LOCK_NAME
 from ctprune.files.run_lock import sole_writer
+from ctprune.finetuning.run import INPUTS_NAME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +31,7 @@ class Facts:
     text: str
 
 
-def carry_out(step: Step, out: Path, *, progress: Callable[[str], None]) -> None:
+def carry_out(step: Step, out: Path, *, progress: ProgressCallback) -> None:
     """Carry out a step; what an interrupted one left behind is gone on from.
 
     Raises:
@@ -42,7 +39,7 @@ def carry_out(step: Step, out: Path, *, progress: Callable[[str], None]) -> None
     """
     folder = step.folder(out)
     if step.kind == "reduce":
-        ctprune.reduce(list(step.inputs), out=folder, progress=lambda now: progress(now.stage), **step.options)
+        ctprune.reduce(list(step.inputs), out=folder, progress=progress, **step.options)
     elif step.kind == "pretrain":
         options = dict(step.options)
         if step.steps_of is not None:
@@ -51,7 +48,7 @@ def carry_out(step: Step, out: Path, *, progress: Callable[[str], None]) -> None
             step.needs[0].folder(out),
             out=folder,
             resume=True,
-            progress=lambda now: progress(now.stage),
+            progress=progress,
             **options,
         )
     else:
@@ -60,7 +57,7 @@ def carry_out(step: Step, out: Path, *, progress: Callable[[str], None]) -> None
             options["weights"] = step.needs[0].folder(out) / "backbone.safetensors"
             _discard_if_of_other_weights(folder, options["weights"])
         data = options.pop("data")
-        ctprune.finetune(data, out=folder, progress=lambda now: progress(now.stage), **options)
+        ctprune.finetune(data, out=folder, progress=progress, **options)
 
 
 def is_current(step: Step, out: Path) -> bool:
@@ -68,41 +65,26 @@ def is_current(step: Step, out: Path) -> bool:
 
     The contents are those of the step, as its digest says; but what packs slices goes by place and time.
     """
-    columns = ["source", "path", "status", "file_size", "file_mtime_ns"]
     try:
-        table = ctprune.Manifest.load(step.folder(out)).table.select(columns)
-    except ManifestError:
+        ctprune.Manifest.load(step.folder(out)).slices().check_files()
+    except (ManifestError, SourceError):
         # Of another version, or damaged: the reduction writes it anew.
         return False
-    slices = table.filter(pc.is_in(table["status"], pa.array(["kept", "dropped"])))
-    files = slices.drop_columns("status").group_by(["source", "path", "file_size", "file_mtime_ns"]).aggregate([])
-    for line in files.to_pylist():
-        try:
-            found = os.stat(os.path.join(line["source"], line["path"]))
-        except OSError:
-            return False
-        if (found.st_size, found.st_mtime_ns) != (line["file_size"], line["file_mtime_ns"]):
-            return False
     return True
 
 
 def _discard_if_of_other_weights(folder: Path, weights: Path) -> None:
     """Clear an interrupted fine-tuning whose pre-training has been carried out once more since then."""
-    with extra("train", "an experiment"):
-        import yaml
-
-        from ctprune.embedding.embedder import sha256_of
-    file = folder / "config.yaml"
+    file = folder / INPUTS_NAME
     if not file.is_file():
         return
     with sole_writer(folder):
         try:
-            found = yaml.safe_load(file.read_text(encoding="utf-8"))["weights_sha256"]
-        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+            found = json.loads(file.read_text(encoding="utf-8"))["weights_sha256"]
+        except (OSError, ValueError, TypeError, KeyError):
             found = None
-        with weights.open("rb") as opened:
-            if found == sha256_of(opened):
-                return
+        if found == sha256_of(weights):
+            return
         for path in folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ctprune.environment.extras import extra
+from ctprune.comparison.config import CompareConfig
 from ctprune.errors import ConfigError, SourceError
-from ctprune.evaluation.correction import CORRECTIONS
 from ctprune.experiment.inputs import NAMED_WEIGHTS
 from ctprune.experiment.options import check_options
+from ctprune.options.file import as_given
+from ctprune.options.option import options_of
 
 #: Keys of the file; those that begin with `x-` are for anchors and not looked at.
 _KEYS = (
@@ -103,8 +104,8 @@ def load_experiment(file: str | os.PathLike[str], *, variables: Mapping[str, str
 
 
 def _read(path: Path) -> dict[str, Any]:
-    with extra("train", "an experiment's file"):
-        import yaml
+    import yaml
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -124,11 +125,13 @@ def _with_variables(content: dict[str, Any], given: dict[str, str]) -> dict[str,
         raise ConfigError(f"variables: expected names with values, found {_kind(known)}")
     for name in given:
         if name not in known:
-            raise ConfigError(f"--set {name}: expected one of {', '.join(map(str, known)) or 'no variables'}")
+            raise ConfigError(
+                f"`variables` {name}: expected one of {', '.join(map(str, known)) or 'no variables'}"
+            )
     values = {str(name): _value(str(name), value, given) for name, value in known.items()}
     missing = [name for name, value in values.items() if value is None]
     if missing:
-        raise ConfigError(f"variables: {missing[0]} has no value: give one with --set {missing[0]}=…")
+        raise ConfigError(f"variables: {missing[0]} has no value: give one with `variables` {missing[0]}=…")
 
     def put_in(value: Any, key: str) -> Any:
         if isinstance(value, dict):
@@ -159,7 +162,9 @@ def _value(name: str, in_file: Any, given: dict[str, str]) -> Any:
     try:
         return type(in_file)(given[name])
     except ValueError:
-        raise ConfigError(f"--set {name}: expected a number such as {in_file}, found {given[name]}") from None
+        raise ConfigError(
+            f"`variables` {name}: expected a number such as {in_file}, found {given[name]}"
+        ) from None
 
 
 class _Checked:
@@ -216,7 +221,7 @@ class _Checked:
             raise ConfigError(f"{group}.{name}: expected options, found {_kind(found)}")
         # An option without a value is none: that is how an entry takes back what an anchor gave it.
         options = {str(key): value for key, value in found.items() if key not in besides and value is not None}
-        check_options(group, name, options, besides=besides)
+        options = check_options(group, name, options, besides=besides)
         _check_files(f"{group}.{name}", options)
         return options
 
@@ -234,7 +239,7 @@ class _Checked:
     def _task(self, name: str) -> dict[str, Any]:
         options = self._options("tasks", name)
         if not options.get("data"):
-            raise ConfigError(f"tasks.{name}.data: expected a folder or file of labelled images, found none")
+            raise ConfigError(f"tasks.{name}.data: expected a folder or file of labeled images, found none")
         for key in ("data", "split", "labels"):
             if options.get(key) is not None and not Path(str(options[key])).exists():
                 raise SourceError(f"tasks.{name}.{key}: {options[key]}: no such file or folder")
@@ -253,38 +258,26 @@ class _Checked:
 
     def _comparison(self) -> dict[str, Any]:
         found = self._content.get("comparison") or {}
-        known: dict[str, Any] = {
-            "reference": str,
-            "contrasts": list,
-            "margin": (int, float),
-            "correction": str,
-            "resamples": int,
-            "seed": int,
-        }
         if not isinstance(found, dict):
             raise ConfigError(f"comparison: expected options, found {_kind(found)}")
-        for key, value in found.items():
+        known = [name for name in options_of(CompareConfig) if name != "names"]
+        for key in found:
             if key not in known:
                 raise ConfigError(f"comparison.{key}: unknown key: expected {', '.join(known)}")
-            if not isinstance(value, known[key]) or isinstance(value, bool):
-                expected = "a number" if isinstance(known[key], tuple) else known[key].__name__
-                raise ConfigError(f"comparison.{key}: expected {expected}, found {value!r}")
-        _check_contrasts(found)
-        if found.get("correction", "holm") not in CORRECTIONS:
-            raise ConfigError(
-                f"comparison.correction: expected one of {', '.join(CORRECTIONS)}, found {found['correction']}"
-            )
-        return dict(found)
+        if "contrasts" in found:
+            _check_contrasts(found["contrasts"])
+        try:
+            CompareConfig(**as_given(CompareConfig, found))
+        except ConfigError as error:
+            raise ConfigError(f"comparison{'.' if error.field else ': '}{error}") from None
+        return as_given(CompareConfig, found)
 
 
-def _check_contrasts(comparison: dict[str, Any]) -> None:
-    if "contrasts" not in comparison:
-        return
-    if "reference" in comparison:
-        raise ConfigError("comparison: reference and contrasts exclude each other: give one of them")
-    contrasts = comparison["contrasts"]
-    if not contrasts:
-        raise ConfigError("comparison.contrasts: expected pairs of models such as [hash, all], found none")
+def _check_contrasts(contrasts: Any) -> None:
+    if not contrasts or not isinstance(contrasts, list):
+        raise ConfigError(
+            f"comparison.contrasts: expected pairs of models such as [hash, all], found {contrasts or 'none'}"
+        )
     for contrast in contrasts:
         two = isinstance(contrast, list) and len(contrast) == 2 and all(isinstance(one, str) for one in contrast)
         if not two or contrast[0] == contrast[1]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any
 
-from ctprune.files.contents import Contents, ContentsProgress
+from ctprune.environment.progress import Count, Operation
+from ctprune.files.contents import Contents
 from ctprune.finetuning.tasks import list_task
 from ctprune.manifest.manifest import FILE_NAME
 
@@ -37,14 +38,12 @@ class Inputs:
 
     Args:
         contents: Digests of the files' contents. None looks at no file: the digests are those of options alone.
-        progress: Called with the numbers of files read and of all files of an input.
+        operation: Told how many files of an input are read.
     """
 
-    def __init__(
-        self, contents: Contents | None, *, progress: ContentsProgress = lambda done, total: None
-    ) -> None:
+    def __init__(self, contents: Contents | None, *, operation: Operation | None = None) -> None:
         self._contents = contents
-        self._progress = progress
+        self._operation = operation or Operation()
         self._known: dict[Path, list[tuple[str, str]]] = {}
 
     def sources(self, paths: Iterable[Path]) -> str:
@@ -52,7 +51,7 @@ class Inputs:
         return digest_of(*(self._below(path) for path in paths))
 
     def excluded(self, paths: Iterable[Path]) -> str:
-        """Of sets that are kept out of a pre-training: of a run only its manifest counts."""
+        """Of sets that are kept out of a pre-training: of a reduction only its manifest counts."""
         return self.sources(path / FILE_NAME if (path / FILE_NAME).is_file() else path for path in paths)
 
     def weights(self, given: Any) -> str | None:
@@ -82,7 +81,7 @@ class Inputs:
             patient_pattern=options.get("patient_pattern"),
         )
         files = list(dict.fromkeys(entry.file for entry in listed.entries if entry.file is not None))
-        content = dict(zip(files, self._contents.digests(files, progress=self._progress), strict=True))
+        content = dict(zip(files, self._contents.digests(files, progress=self._counter(files)), strict=True))
         images = [
             (entry.name, entry.label, entry.split, entry.patient, entry.frame, entry.file and content[entry.file])
             for entry in listed.entries
@@ -96,13 +95,16 @@ class Inputs:
             self._known[path] = self._read_below(path, self._contents)
         return self._known[path]
 
+    def _counter(self, files: Sized) -> Count:
+        return self._operation.counter("reading inputs", len(files), "files")
+
     def _read_below(self, path: Path, contents: Contents) -> list[tuple[str, str]]:
         if path.is_file():
             return [(path.name, contents.digest(path))]
         names = sorted(_files_below(str(path), ""))
         # A reduction reports what it cannot read and goes on.
         files = [path / name for name in names]
-        digests = contents.digests(files, unreadable="", progress=self._progress)
+        digests = contents.digests(files, unreadable="", progress=self._counter(files))
         # JSON cannot hold what is no Unicode.
         return [(os.fsencode(name).hex(), digest) for name, digest in zip(names, digests, strict=True)]
 

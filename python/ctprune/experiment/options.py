@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from typing import Any
 
 from ctprune.errors import ConfigError
+from ctprune.finetuning.config import FinetuneConfig
+from ctprune.options.file import as_given
+from ctprune.options.option import options_of
+from ctprune.pretraining.config import PretrainConfig
 from ctprune.reduction.config import ReduceConfig
 
 #: Options that are given elsewhere in the file, by group, and where.
@@ -25,18 +28,18 @@ _ELSEWHERE = {
     },
 }
 
-#: What the experiment gives to a stage's function itself.
-_GIVEN = frozenset({"sources", "out", "progress"})
-
-#: Options that decide how a result comes about, but not which.
-_FREE = frozenset({"threads", "fail_first", "download", "device"})
-
-#: Options that name files and folders: what those hold decides, not where they lie.
-_PATHS = frozenset({"weights", "data", "split", "labels", "exclude", "probe"})
+#: What a stage's function takes beside its options and has a place in the file.
+_BESIDE = {
+    "tasks": ("data", "split", "labels"),
+    "baselines": ("data", "split", "labels"),
+    "pretrainings": ("preset",),
+}
 
 
-def check_options(group: str, name: str, options: dict[str, Any], *, besides: tuple[str, ...] = ()) -> None:
-    """Refuse an option that the stage does not know or a value that it would not take.
+def check_options(
+    group: str, name: str, options: dict[str, Any], *, besides: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Options as the stage's function takes them; an unknown one and a value that cannot be used are refused.
 
     Args:
         group: `reductions`, `pretrainings`, `tasks` or `baselines`.
@@ -56,14 +59,13 @@ def check_options(group: str, name: str, options: dict[str, Any], *, besides: tu
             raise ConfigError(
                 f"{group}.{name}.{key}: unknown key: expected some of {', '.join((*besides, *known))}"
             )
+    own = {key: value for key, value in options.items() if key not in _BESIDE.get(group, ())}
+    options = options | as_given(_kind(group), own)
     try:
         _configure(group, options)
     except ConfigError as error:
-        raise ConfigError(f"{group}.{name}: {error}") from None
-    except (TypeError, ValueError, AttributeError, KeyError):
-        # The configurations check ranges and trust callers about types, which the author of a file may get wrong.
-        shown = ", ".join(f"{key}: {value!r}" for key, value in options.items())
-        raise ConfigError(f"{group}.{name}: a value is of another type than expected: {shown}") from None
+        raise ConfigError(f"{group}.{name}{'.' if error.field else ': '}{error}") from None
+    return options
 
 
 def deciding(group: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -75,13 +77,13 @@ def deciding(group: str, options: dict[str, Any]) -> dict[str, Any]:
     True
     """
     config = _configure(group, options)
-    fields = {field.name for field in dataclasses.fields(config)}
-    free = _FREE | _PATHS
-    if group == "pretrainings":
-        free |= {"preset", *(fields - set(config.deciding()))}
-    found = {name: value for name, value in _not_default(config).items() if name not in free}
-    # What the stage's function takes beside its configuration.
-    return found | {name: value for name, value in options.items() if name not in free | fields}
+    known = options_of(type(config))
+    return {
+        name: value
+        for name, value in _not_default(config).items()
+        # What files and folders hold decides, not where they lie.
+        if known[name].about.decides and not known[name].about.is_path
+    }
 
 
 def _not_default(config: Any) -> dict[str, Any]:
@@ -105,33 +107,19 @@ def _plain(value: Any) -> Any:
 
 def _known(group: str) -> list[str]:
     """Names of the options that a stage takes, in its own order."""
-    if group == "reductions":
-        from ctprune.reduction.reduction import reduce
-
-        return [key for key in inspect.signature(reduce).parameters if key not in _GIVEN]
-    if group == "pretrainings":
-        from ctprune.pretraining.config import PretrainConfig
-
-        return ["preset", *(field.name for field in dataclasses.fields(PretrainConfig))]
-    from ctprune.finetuning.run import finetune
-
-    return [key for key in inspect.signature(finetune).parameters if key not in _GIVEN]
+    return [*_BESIDE.get(group, ()), *options_of(_kind(group))]
 
 
 def _configure(group: str, options: dict[str, Any]) -> Any:
     """The stage's configuration of the options: it refuses what it cannot use."""
-    if group == "reductions":
-        return ReduceConfig(**_fields_of(ReduceConfig, options))
+    kind = _kind(group)
+    given = {key: value for key, value in options.items() if key not in _BESIDE.get(group, ())}
     if group == "pretrainings":
-        from ctprune.pretraining.config import PretrainConfig
-
-        given = {key: value for key, value in options.items() if key != "preset"}
-        return PretrainConfig.resolve(given, preset_name=options.get("preset"))
-    from ctprune.finetuning.config import FinetuneConfig
-
-    return FinetuneConfig(**_fields_of(FinetuneConfig, options))
+        return kind.resolve(given, preset_name=options.get("preset"))
+    return kind(**given)
 
 
-def _fields_of(config: type[Any], options: dict[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in dataclasses.fields(config)}
-    return {key: value for key, value in options.items() if key in names}
+def _kind(group: str) -> Any:
+    if group == "reductions":
+        return ReduceConfig
+    return PretrainConfig if group == "pretrainings" else FinetuneConfig

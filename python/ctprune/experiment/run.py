@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ctprune.comparison.comparison import Comparison
+from ctprune.environment.progress import Operation, Progress, ProgressCallback
 from ctprune.errors import ConfigError, CtpruneError, Interrupted, SourceError
 from ctprune.experiment.carry_out import carry_out, facts, is_current
 from ctprune.experiment.contrasts import resolve_contrasts
@@ -19,7 +20,7 @@ from ctprune.experiment.grid import Grid, Step, build_grid
 from ctprune.experiment.inputs import Inputs
 from ctprune.experiment.outcome import compare_tasks, write_outcome
 from ctprune.files.atomic import check_writable, replace_file
-from ctprune.files.contents import Contents, ContentsProgress
+from ctprune.files.contents import Contents
 from ctprune.files.run_lock import sole_writer
 from ctprune.pretraining.launch import refuse_several
 
@@ -80,7 +81,8 @@ def run_experiment(
     *,
     out: str | os.PathLike[str],
     variables: Mapping[str, str] | None = None,
-    progress: StatusCallback | None = None,
+    changed: StatusCallback | None = None,
+    progress: ProgressCallback | None = None,
 ) -> ExperimentResult:
     """Carry out an experiment's grid of reductions, pre-trainings and fine-tunings, then compare.
 
@@ -92,7 +94,9 @@ def run_experiment(
         file: The experiment's file; docs/experiment.md lists its keys.
         out: Folder for all results; `comparison/` in it holds the page.
         variables: Values for the file's variables.
-        progress: Called with all statuses whenever one changes.
+        changed: Called with all statuses whenever one changes.
+        progress: Called a few times a second with a `ctprune.Progress`. Stages: `reading inputs` (files), then
+            those of the steps; the part is the step, such as `reduce hash`.
 
     Raises:
         ConfigError: The file is not as it should be; nothing was started.
@@ -100,7 +104,7 @@ def run_experiment(
         CtpruneError: A step failed; the sentence names it, and what was finished stays.
         Interrupted: Ctrl-C; the same call goes on from there.
     """
-    return Run(load_experiment(file, variables=variables), out, progress=progress).carry_out()
+    return Run(load_experiment(file, variables=variables), out, changed=changed, progress=progress).carry_out()
 
 
 class Run:
@@ -109,8 +113,8 @@ class Run:
     Args:
         experiment: The file's content.
         out: Folder for all results.
-        progress: Called with all statuses whenever one changes.
-        reading: Called with the numbers of files read and of all files, while inputs are looked at.
+        changed: Called with all statuses whenever one changes.
+        progress: Called with each report of the running step, and while inputs are read.
         remember: Whether an interrupted look at the inputs may write down what it saw.
     """
 
@@ -119,23 +123,24 @@ class Run:
         experiment: ExperimentFile,
         out: str | os.PathLike[str],
         *,
-        progress: StatusCallback | None = None,
-        reading: ContentsProgress = lambda done, total: None,
+        changed: StatusCallback | None = None,
+        progress: ProgressCallback | None = None,
         remember: bool = True,
     ) -> None:
         self.experiment = experiment
         self.out = Path(out)
         _check_grid(experiment, build_grid(experiment, Inputs(None)))
         self._contents = Contents(self.out / DIGESTS_NAME)
+        self._operation = Operation(progress)
         try:
-            self.grid = build_grid(experiment, Inputs(self._contents, progress=reading))
+            self.grid = build_grid(experiment, Inputs(self._contents, operation=self._operation))
         except KeyboardInterrupt:
             if remember:
                 self._contents.save()
             raise Interrupted(
                 "interrupted while the inputs were read; the same command goes on from there"
             ) from None
-        self._progress = progress or (lambda _: None)
+        self._changed = changed or (lambda _: None)
         self._statuses = {step: StepStatus(step=step, state=WAITING) for step in self.grid.steps}
 
     def statuses(self) -> tuple[StepStatus, ...]:
@@ -192,7 +197,7 @@ class Run:
         refuse_several("a step of an experiment")
         steps = self.grid.steps
         if not 1 <= number <= len(steps):
-            raise ConfigError(f"--step {number}: expected 1 to {len(steps)}, the number of steps")
+            raise ConfigError(f"step {number}: expected 1 to {len(steps)}, the number of steps", field="step")
         step = steps[number - 1]
         self.find()
         if self._statuses[step].state != FOUND:
@@ -201,8 +206,9 @@ class Run:
                 needed = self._statuses[missing[0]]
                 reason = needed.text or "is not done"
                 raise SourceError(
-                    f"--step {number}: {step.kind} {step.name} needs step {self.grid.number(missing[0])}, "
-                    f"{missing[0].kind} {missing[0].name}, which {reason}: carry that out first"
+                    f"step {number}: {step.kind} {step.name} needs step {self.grid.number(missing[0])}, "
+                    f"{missing[0].kind} {missing[0].name}, which {reason}: carry that out first",
+                    field="step",
                 )
             self.remember()
             self._carry_out(step)
@@ -223,9 +229,13 @@ class Run:
         def running(stage: str) -> None:
             self._set(step, RUNNING, stage=stage, seconds=time.perf_counter() - started)
 
+        def report(now: Progress) -> None:
+            self._operation.pass_on(now, part=f"{step.kind} {step.name}")
+            running(now.stage)
+
         running("")
         try:
-            carry_out(step, self.out, progress=running)
+            carry_out(step, self.out, progress=report)
         except (Interrupted, KeyboardInterrupt):
             done = sum(status.state in (DONE, FOUND) for status in self.statuses())
             raise Interrupted(
@@ -240,7 +250,7 @@ class Run:
 
     def _set(self, step: Step, state: str, **about: Any) -> None:
         self._statuses[step] = StepStatus(step=step, state=state, **about)
-        self._progress(self.statuses())
+        self._changed(self.statuses())
 
     def _save_plan(self) -> None:
         """Which folder is which step, for those who look into them later."""

@@ -1,7 +1,7 @@
 """Write beside and rename into place: a result is there whole or not at all, also after a power cut.
 
-What is on its way lies in a folder `.NAME.PID-RANDOM.part` beside its target, and its writer holds a lock in
-there. The lock ends with the process however that ends, so that the next writer of a target can tell what is dead.
+An unfinished result lies in a folder `.NAME.PID-RANDOM.part` beside its target, and its writer holds a lock in it.
+The lock ends with the process however that ends, by which the next writer of the target finds what to remove.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ctprune.files.run_lock import take
 #: How the names of parts end.
 _PART = r"\.\d+-[0-9a-f]{8}\.part"
 
-#: What stood in the target's place, while the new folder moves there.
+#: Where the old target waits while the new folder moves to its place.
 _OLD = ".old"
 
-#: From so many files on, the whole system is told to write once, instead of file after file.
+#: From this number of files on, the whole system writes once, instead of one file after the other.
 _MANY = 256
 
 #: How file systems say that they cannot flush, and folders that they cannot be opened for it.
@@ -96,7 +96,7 @@ def replace_folder(folder: Path) -> Iterator[Path]:
 def check_free(folder: Path) -> None:
     """Refuse a folder that holds something, or something else of its name.
 
-    Locks, and parts of what was on its way when its writer died, do not count.
+    Locks and unfinished results of dead processes do not count.
     """
     if folder.is_dir():
         if not all(path.name == _LOCK or re.fullmatch(rf"\..+{_PART}", path.name) for path in folder.iterdir()):
@@ -106,7 +106,7 @@ def check_free(folder: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder if need be and try to write to it: better now than after hours of work."""
+    """Make a folder if it is missing and try to write to it: better now than after hours of work."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -117,7 +117,7 @@ def check_writable(folder: Path) -> None:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """A path of the target's name in a locked folder beside it; dead ones of the same target are swept away."""
+    """A path of the target's name in a locked folder beside it; removes those that dead processes left."""
     _sweep(target)
     part, lock = _locked_part(target)
     try:
@@ -128,7 +128,7 @@ def _beside(target: Path) -> Iterator[Path]:
 
 def _locked_part(target: Path) -> tuple[Path, int]:
     while True:
-        # Process ids come again, and are the same in different containers: it is there for people.
+        # The process's number is for people: numbers come again, and containers have the same ones.
         part = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         lock = None
         try:
@@ -137,7 +137,7 @@ def _locked_part(target: Path) -> tuple[Path, int]:
             if _taken(lock) is not False and os.path.samestat(os.fstat(lock), os.stat(part / _LOCK)):
                 return part, lock
         except (FileExistsError, FileNotFoundError):
-            # The name was taken; or, before it had a lock, this looked like a dead one and was swept away.
+            # The name was taken, or another process took this for a dead one's before it had a lock.
             if not target.parent.is_dir():
                 raise
         if lock is not None:
@@ -145,7 +145,7 @@ def _locked_part(target: Path) -> tuple[Path, int]:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what dead processes left on their way to a target; what a living one writes is left alone."""
+    """Remove unfinished results of dead processes for a target; those of living ones stay."""
     pattern = re.compile(rf"\.{re.escape(target.name)}{_PART}", re.DOTALL)
     with os.scandir(target.parent) as entries:
         parts = [Path(entry.path) for entry in entries if pattern.fullmatch(entry.name)]
@@ -153,7 +153,7 @@ def _sweep(target: Path) -> None:
         try:
             lock = os.open(part / _LOCK, os.O_RDWR)
         except FileNotFoundError:
-            # Killed before it had a lock, or just begun: then it begins again.
+            # Its process was killed before it had a lock, or has just begun and will begin again.
             with suppress(OSError):
                 part.rmdir()
             continue
@@ -166,7 +166,7 @@ def _sweep(target: Path) -> None:
 
 
 def _taken(lock: int) -> bool | None:
-    """Whether this lock is held now; None where the file system has none, so that nothing is known to be dead."""
+    """Whether this process now holds the lock; None where the file system has no locks to tell by."""
     try:
         take(lock)
     except (BlockingIOError, PermissionError):
@@ -177,12 +177,12 @@ def _taken(lock: int) -> bool | None:
 
 
 def _clear(part: Path, target: Path, lock: int) -> None:
-    """Remove a part whose lock is held; what stood in the target's place goes back if nothing came there."""
+    """Remove a part whose lock this process holds; an old target that was moved there goes back if none came."""
     try:
         with suppress(OSError):
             if (part / _OLD).exists() and not target.exists():
                 os.replace(part / _OLD, target)
-        # The lock goes last: else another could take this for a part without one.
+        # The lock goes last, or another process could take this for a part without one.
         for name in (target.name, _OLD):
             shutil.rmtree(part / name, ignore_errors=True)
             with suppress(OSError):
@@ -208,13 +208,13 @@ def _put_in_place(beside: Path, folder: Path) -> None:
             os.replace(beside, folder)
             return
         except OSError as error:
-            # Another's has come there between the two.
+            # Another writer's folder came there between the two.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
 
 
 def _flush_tree(folder: Path) -> None:
-    """Have everything in a folder on the disk before it gets its name."""
+    """Wait until everything in a folder is on the disk, before the folder gets its name."""
     below = list(os.walk(folder, topdown=False))
     paths = [Path(at, name) for at, _, names in below for name in names if not Path(at, name).is_symlink()]
     if len(paths) > _MANY and hasattr(os, "sync"):

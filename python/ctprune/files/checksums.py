@@ -111,3 +111,16 @@ def unseal(text: str) -> dict[str, Any]:
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while part := opened.read(_PART):
+            digest.update(part)
+    return digest.hexdigest()

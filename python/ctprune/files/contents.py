@@ -9,21 +9,19 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ctprune.environment.progress import Count
 from ctprune.errors import SourceError
 from ctprune.files.atomic import replace_file
 
 #: Size, time of change, time of change of the inode, inode.
 Stamp = tuple[int, int, int, int]
-
-#: Called with the numbers of files done and of all files.
-ContentsProgress = Callable[[int, int], None]
 
 #: Version of the remembered digests' file; others are read anew.
 _VERSION = b"1"
@@ -83,14 +81,14 @@ class Contents:
         files: Iterable[str | os.PathLike[str]],
         *,
         unreadable: str | None = None,
-        progress: ContentsProgress = lambda done, total: None,
+        progress: Count = lambda done: None,
     ) -> list[str]:
         """The digests of many files, read by several threads.
 
         Args:
             files: Their paths.
             unreadable: What stands for a file that cannot be read.
-            progress: Called now and then.
+            progress: Called with the number of files done.
 
         Raises:
             SourceError: One cannot be read, and nothing is to stand for it.
@@ -114,7 +112,7 @@ class Contents:
                 except BaseException:
                     threads.shutdown(cancel_futures=True)
                     raise
-                progress(len(found), len(paths))
+                progress(len(found))
         return found
 
     def save(self) -> None:

@@ -1,4 +1,4 @@
-"""Patterns of paths, as `--exclude` takes them, to the regular expressions that the walk matches."""
+"""Patterns of paths, as the option `exclude` takes them, to the regular expressions that the walk matches."""
 
 from __future__ import annotations
 
@@ -37,9 +37,11 @@ def glob_pattern(glob: str) -> str:
         glob = glob[2:]
     glob = glob.rstrip("/") or glob
     if glob.strip() in ("", "."):
-        raise ConfigError(f"--exclude '{shown}': expected a pattern, {_EXAMPLE}")
+        raise ConfigError(f"exclude '{shown}': expected a pattern, {_EXAMPLE}", field="exclude")
     if glob.startswith("/"):
-        raise ConfigError(f"--exclude {shown}: expected a pattern of paths relative to the source, {_EXAMPLE}")
+        raise ConfigError(
+            f"exclude {shown}: expected a pattern of paths relative to the source, {_EXAMPLE}", field="exclude"
+        )
     return f"(?s)^(?:{''.join(map(_expression, _TOKEN.finditer(glob)))})(?:/.*)?$"
 
 

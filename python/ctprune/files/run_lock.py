@@ -1,4 +1,17 @@
-"""One writer at a time: an operating system's lock on a folder, which ends with the process however that ends."""
+"""One writer at a time: a lock of the operating system on a folder, which ends with the process however that ends.
+
+The package filelock could replace `take`, the few lines that differ between systems. It does not: tried with
+version 4.3, it
+
+- leaves its file behind when a lock is released. To remove it, and to notice that another process has removed it,
+  would still be done here;
+- falls back, where the file system has no locks (ENOSYS), to a file with the number of the process and the name of
+  the machine that stays after SIGKILL. Other such answers (ENOLCK, EOPNOTSUPP) raise an error: nothing is written;
+- adds 30 ms of imports to each command that writes.
+
+Over NFS it calls the same `flock`, which Linux maps to a lock of the server since 2.6.12.
+Source: the manual page flock(2), "NFS details".
+"""
 
 from __future__ import annotations
 
@@ -16,22 +29,22 @@ if sys.platform == "win32":
     import msvcrt
 
     def take(descriptor: int) -> None:
-        """Lock an open file for this process, or raise OSError: PermissionError where another holds it."""
+        """Lock an open file for this process. Raises PermissionError where another holds it, else OSError."""
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
 else:
     import fcntl
 
     def take(descriptor: int) -> None:
-        """Lock an open file for this process, or raise OSError: BlockingIOError where another holds it."""
+        """Lock an open file for this process. Raises BlockingIOError where another holds it, else OSError."""
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process while the block runs; the file of the lock is gone afterwards.
+    """Hold a folder for this process while the block runs; afterwards the lock's file is gone.
 
-    Where the file system knows no locks (some network ones), the block runs without.
+    Where the file system has no locks, as on some networks, the block runs without one.
 
     Raises:
         InUseError: Another process, or another thread of this one, holds it.
@@ -62,18 +75,18 @@ def _lock(file: Path) -> int:
             return descriptor
         if _is_there(file, descriptor):
             return descriptor
-        # Whoever held it has removed the file in between: this lock is on one that nobody else sees.
+        # The file was removed by its last holder in between: nobody else sees this lock.
         os.close(descriptor)
 
 
 def _release(descriptor: int, file: Path) -> None:
     if sys.platform == "win32":
-        # An open file cannot be removed; if another process has it open by now, it stays and is theirs.
+        # An open file cannot be removed. If another process has opened it by now, it stays and is that one's.
         os.close(descriptor)
         with suppress(OSError):
             file.unlink()
     else:
-        # The other way round would remove a file that another process holds by then.
+        # In the other order, this could remove a file that another process holds by then.
         with suppress(OSError):
             file.unlink()
         os.close(descriptor)

@@ -1,1 +1,1 @@
-"""Fine-tuning a backbone on a labelled task, its evaluation, and the prediction for new images."""
+"""Fine-tuning a backbone on a labeled task, its evaluation, and the prediction for new images."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ctprune.evaluation.brier import pooled_brier
 from ctprune.evaluation.operating_point import best_threshold, measures_at
-from ctprune.evaluation.percentiles import pooled
+from ctprune.evaluation.pooled import pooled
 from ctprune.evaluation.temperature import fit_temperature, scale_by_temperature
 from ctprune.evaluation.weighted import weighted_calibration_error
 
@@ -33,11 +33,11 @@ class Judged:
 
 @dataclass(frozen=True, eq=False)
 class Adjusted:
-    """Measures of the same predictions, with what was chosen by seed.
+    """Measures at thresholds or temperatures that are chosen on the selecting split.
 
     Attributes:
-        chosen: By seed the threshold or temperature.
-        pooled: By measure as of `ctprune.evaluation.percentiles.pooled`.
+        chosen: Threshold or temperature of each seed.
+        pooled: Measures by name, as from `ctprune.evaluation.pooled.pooled`.
     """
 
     chosen: list[float]

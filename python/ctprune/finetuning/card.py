@@ -74,17 +74,17 @@ def interval(one: Mapping[str, float | None]) -> str:
 
 
 def positive_sentence(result: FinetuneResult) -> str:
-    """Which class the measures are those of."""
+    """The class that the measures refer to, in words."""
     if result.positive is None:
         return "Measures of single classes are means over all of them, each against the rest."
     return (
         f"The positive class is {result.positive}: precision, sensitivity, specificity, F1 and average precision "
-        "are those of it."
+        "refer to it."
     )
 
 
 def evaluated_images(result: FinetuneResult) -> str:
-    """How many images of how many patients the measures are of."""
+    """Number of images and patients that were evaluated, in words."""
     counts = result.splits[result.evaluated_split]
     patients = result.patients[result.evaluated_split]
     known, without = patients["patients"], patients["images_without"]
@@ -102,7 +102,7 @@ def sentence_case(text: str) -> str:
 
 
 def overlap_sentences(result: FinetuneResult) -> list[str]:
-    """What splits share, a sentence for each pair that shares anything."""
+    """Overlaps of the splits: a sentence for each pair that shares anything."""
     return [
         Overlap(**(one | {"splits": tuple(one["splits"])})).sentence()
         for one in result.overlaps
@@ -132,7 +132,7 @@ def _model(result: FinetuneResult) -> str:
             f"epoch with the best accuracy on `{result.selection_split}` was taken.",
         ]
     elif result.weights is not None and config["fraction"] == 1:
-        lines += ["", "Nothing in it is drawn by chance, so that all seeds are equal."]
+        lines += ["", "It involves no chance, so all seeds give the same result."]
     lines += ["", f"Images are {_FITS[config['fit']]}."]
     return "\n".join(lines)
 
@@ -176,7 +176,7 @@ def _calibrated(result: FinetuneResult) -> list[str]:
     return [
         "",
         f"After temperature scaling, fitted for each seed on `{result.selection_split}` ({temperatures}; above 1 "
-        "the model was too sure):",
+        "the model was overconfident):",
         "",
         *_rows(result.calibrated),
     ]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import os
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 
-from ctprune import _core
 from ctprune.errors import ConfigError
+from ctprune.options.check import canonical_intensity, check, check_one_group
+from ctprune.options.described import described
+from ctprune.options.option import deciding, option
+from ctprune.options.parse import whole_numbers
+from ctprune.options.shared import PRECISIONS, device_option, threads_option
+from ctprune.reduction.config import canonical_modality
 
 MODES = ("finetune", "linear", "knn")
-PRECISIONS = ("auto", "32", "16")
-NORMALISATIONS = ("auto", "imagenet", "train")
+NORMALIZATIONS = ("auto", "imagenet", "train")
 
 #: How an image becomes a square; `ctprune.finetuning.fitting` does it.
 FITS = ("pad", "squeeze", "crop")
@@ -48,14 +52,17 @@ _DEFAULTS: dict[str, Any] = {
     "neighbors": 20,
 }
 
+_TASK, _TRAINING, _OUTPUT = "Task", "Training", "Output"
+
 #: By preset, what is taken where nothing else is asked for.
 _PRESETS: dict[str, dict[str, str]] = {
-    "default": {"fit": "pad", "normalise": "auto", "precision": "auto"},
-    "reference": {"fit": "squeeze", "normalise": "train", "precision": "32"},
+    "default": {"fit": "pad", "normalize": "auto", "precision": "auto"},
+    "reference": {"fit": "squeeze", "normalize": "train", "precision": "32"},
 }
 PRESETS = tuple(_PRESETS)
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
     """What decides the result of a fine-tuning, besides the data.
@@ -64,43 +71,6 @@ class FinetuneConfig:
     as in Wolf et al. 2024. With `preset="reference"` the training is that of its published notebooks in each step;
     see `ctprune.finetuning.recipe` for what that changes.
 
-    Args:
-        preset: `default` or `reference`. The second squeezes images into the square, normalises by the training
-            images and computes in 32 bits where nothing else is said, and belongs to mode `finetune`.
-        mode: `finetune` trains all; `linear` is a logistic regression and `knn` a vote of nearest neighbours, both
-            on the frozen backbone's features.
-        weights: A file for `ctprune.load_backbone`, the folder of a pre-training, `imagenet` (torchvision's
-            ResNet-50), or None for random ones.
-        backbone: Name of the architecture; by default what the file says, else `resnet50`.
-        seeds: Seeds of the repetitions; a number n means 0 to n - 1.
-        fraction: Part of the training labels that is used, above 0 and up to 1.
-        epochs: Epochs in all.
-        frozen_epochs: Of these, the first ones with a frozen backbone, whose BatchNorm layers then keep the
-            statistics of the pre-training (in `reference` they train).
-        batch_size: Images that go through the network together.
-        learning_rate: Of Adam, constant (in `reference` a fifth of it from the second thawed epoch on).
-        weight_decay: Of Adam (added to the gradient, as in the reference).
-        flip: Flip half of the training images horizontally.
-        class_weights: Weigh classes by the reciprocal of their number of training images.
-        neighbors: Neighbours that vote.
-        side: Rows and columns of the network's input.
-        fit: How an image becomes a square: `pad` (all of it, with margins as dark as its darkest pixel), `squeeze`
-            (all of it, its shape changed) or `crop` (the middle of the longer side).
-        normalise: Mean and standard deviation: `imagenet`, of the `train` images, two numbers such as `0.56,0.29`
-            as fractions of 255, or `auto`: what the backbone's file says, ImageNet's for other files, of the
-            training images without weights.
-        precision: `32`, `16` (mixed, in bfloat16 where there is) or `auto`: mixed on a GPU, 32 bits on a CPU.
-        val_fraction: Part of the images, or of the training images, that is set aside where the data name no
-            split.
-        split_seed: Seed of that part.
-        patient_pattern: A regular expression with one group that takes the patient from the file name.
-        drop_overlap: Leave out training images of patients that are in the evaluated split, too, and
-            near-duplicates of its images.
-        positive: Of two classes, the one whose precision, sensitivity and so on are reported; must be given unless
-            the classes are 0 and 1, where it is 1.
-        intensity: From Hounsfield units to grey, see `ctprune.ReduceConfig`; by default as in the pre-training.
-        modality: The DICOM Modality to read; `any` reads all.
-
     Raises:
         ConfigError: An option that is out of range or of no use in this mode.
 
@@ -108,65 +78,176 @@ class FinetuneConfig:
     ((0, 1, 2), 70)
     """
 
-    preset: str = "default"
-    mode: str = "finetune"
-    weights: str | None = None
-    backbone: str | None = None
-    seeds: int | Sequence[int] = 5
-    fraction: float = 1.0
-    epochs: int | None = None
-    frozen_epochs: int | None = None
-    batch_size: int = 64
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    flip: bool | None = None
-    class_weights: bool | None = None
-    neighbors: int | None = None
-    side: int = 224
-    fit: str | None = None
-    normalise: str | None = None
-    precision: str | None = None
-    val_fraction: float = 0.15
-    split_seed: int = 0
-    patient_pattern: str | None = None
-    drop_overlap: bool = False
-    positive: str | None = None
-    intensity: str | None = None
-    modality: str = "CT"
+    patient_pattern: str | None = option(
+        None, panel=_TASK, help="Regular expression whose one group takes the patient from a file's name."
+    )
+    drop_overlap: bool = option(
+        False,
+        panel=_TASK,
+        help="Leave out training images that share a patient or a near-duplicate with the evaluated split.",
+    )
+    val_fraction: float = option(
+        0.15,
+        above=0,
+        high=0.9,
+        panel=_TASK,
+        help="Fraction held out where the data name no split.",
+        more="It is one of the images, or of the training images.",
+    )
+    split_seed: int = option(
+        0, low=0, high=2**64 - 1, panel=_TASK, help="Seed of the split that `val_fraction` makes."
+    )
+    positive: str | None = option(
+        None,
+        panel=_TASK,
+        help="Positive one of two classes; needed unless they are 0 and 1.",
+        more="Its precision, sensitivity and so on are reported. Of 0 and 1 it is 1.",
+    )
+    intensity: str | None = option(
+        None,
+        panel=_TASK,
+        help="HU to gray, as for reduce; default the pre-training's, or minmax.",
+        more="As `intensity` of `ctprune.ReduceConfig`.",
+    )
+    modality: str = option("CT", panel=_TASK, help="DICOM Modality to read; any reads all.")
+    weights: str | None = option(
+        None,
+        is_path=True,
+        default_text="none",
+        panel=_TRAINING,
+        help="File of a backbone, folder of a pre-training, imagenet (torchvision's ResNet-50), or none.",
+    )
+    download: bool = option(False, decides=False, panel=_TRAINING, help="imagenet: fetch it if it is not on disk.")
+    backbone: str | None = option(
+        None, metavar="NAME", panel=_TRAINING, help="Architecture; default the file's, else resnet50."
+    )
+    mode: str = option(
+        "finetune",
+        choices=MODES,
+        panel=_TRAINING,
+        help="Train all weights, or a linear classifier or nearest neighbors on frozen features.",
+        more="`linear` is a logistic regression.",
+    )
+    preset: str = option(
+        "default",
+        choices=PRESETS,
+        panel=_TRAINING,
+        help="default, or reference: the published notebooks' training, in every step.",
+        more="`reference` squeezes images into the square, normalizes by the training images and computes in 32 "
+        "bits where nothing else is said. It belongs to mode `finetune`.",
+    )
+    seeds: int | Sequence[int] = option(
+        5,
+        parse=whole_numbers,
+        metavar="N",
+        panel=_TRAINING,
+        help="Repetitions, with seeds 0, 1, …",
+        more="In Python also the seeds themselves.",
+    )
+    fraction: float = option(1.0, above=0, high=1, panel=_TRAINING, help="Fraction of the training labels to use.")
+    class_weights: bool | None = option(
+        None, belongs_to="mode", panel=_TRAINING, help="Weight classes by their inverse frequency."
+    )
+    epochs: int | None = option(
+        None, belongs_to="mode", low=1, high=100_000, panel=_TRAINING, help="finetune: epochs, default 70."
+    )
+    frozen_epochs: int | None = option(
+        None,
+        belongs_to="mode",
+        low=0,
+        panel=_TRAINING,
+        help="finetune: first epochs with a frozen backbone, default 10.",
+        more="BatchNorm layers then keep the statistics of the pre-training (in `reference` they train).",
+    )
+    batch_size: int = option(64, low=2, high=65_536, panel=_TRAINING, help="Images per step.")
+    learning_rate: float | None = option(
+        None,
+        belongs_to="mode",
+        above=0,
+        high=10,
+        panel=_TRAINING,
+        help="finetune: learning rate of Adam, default 1e-4.",
+        more="It is constant (in `reference` a fifth of it from the second thawed epoch on).",
+    )
+    weight_decay: float | None = option(
+        None,
+        belongs_to="mode",
+        low=0,
+        high=10,
+        panel=_TRAINING,
+        help="finetune: weight decay of Adam, default 5e-4.",
+        more="It is added to the gradient, as in the reference.",
+    )
+    flip: bool | None = option(
+        None,
+        belongs_to="mode",
+        negative=True,
+        panel=_TRAINING,
+        help="finetune: random horizontal flips; default on.",
+        more="Half of the training images are flipped.",
+    )
+    neighbors: int | None = option(
+        None,
+        belongs_to="mode",
+        low=1,
+        high=1_000_000,
+        panel=_TRAINING,
+        help="knn: neighbors that vote, default 20.",
+    )
+    side: int = option(224, low=8, high=4096, panel=_TRAINING, help="Rows and columns of the network's input.")
+    fit: str | None = option(
+        None,
+        belongs_to="preset",
+        choices=FITS,
+        panel=_TRAINING,
+        help="How an image becomes a square: pad (default), squeeze (of reference) or crop, which cuts off.",
+        more="`pad` adds margins as dark as the image's darkest pixel, `squeeze` changes its shape, `crop` takes "
+        "the middle of the longer side.",
+    )
+    normalize: str | None = option(
+        None,
+        belongs_to="preset",
+        metavar=f"[{'|'.join(NORMALIZATIONS)}]",
+        panel=_TRAINING,
+        help="Mean and standard deviation: auto (default; as in the pre-training), imagenet, train (of "
+        "reference), or two numbers such as 0.56,0.29.",
+        more="Numbers are fractions of 255. `auto` is ImageNet's for files that name none, and that of the "
+        "training images without weights.",
+    )
+    precision: str | None = option(
+        None,
+        belongs_to="preset",
+        choices=PRECISIONS,
+        panel=_TRAINING,
+        help="auto (default; mixed on a GPU), 32 (of reference), bf16 or fp16.",
+        more="`auto` takes bf16 on GPUs that have it, else fp16, and 32 bits on a CPU.",
+    )
+    device: str = device_option(panel=_TRAINING)
+    threads: int = threads_option(what="Threads that read images", panel=_OUTPUT)
 
     def __post_init__(self) -> None:
-        one_of("preset", self.preset, PRESETS)
-        one_of("mode", self.mode, MODES)
+        check(self)
+        if self.weights == "none":
+            object.__setattr__(self, "weights", None)
         if self.preset == "reference" and self.mode != "finetune":
-            raise ConfigError(f"--preset reference belongs to --mode finetune, not to {self.mode}")
+            raise ConfigError(f"preset reference belongs to `mode` finetune, not to {self.mode}", field="preset")
         self._take_defaults()
-        one_of("fit", str(self.fit), FITS)
-        if self.normalise not in NORMALISATIONS:
-            mean_and_std(str(self.normalise))
-        one_of("precision", str(self.precision), PRECISIONS)
+        if self.normalize not in NORMALIZATIONS:
+            mean_and_std(str(self.normalize))
         object.__setattr__(self, "seeds", _seeds(self.seeds))
-        for name, low, high in (
-            ("epochs", 1, 100_000),
-            ("batch_size", 2, 65_536),
-            ("neighbors", 1, 1_000_000),
-            ("side", 8, 4096),
-            ("split_seed", 0, 2**64 - 1),
-        ):
-            in_range(name, getattr(self, name), low, high)
-        if self.frozen_epochs is not None:
-            in_range("frozen_epochs", self.frozen_epochs, 0, self.epochs or 0)
-        for name, top in (("fraction", 1.0), ("val_fraction", 0.9), ("learning_rate", 10.0)):
-            value = getattr(self, name)
-            if value is not None and not 0 < value <= top:
-                raise ConfigError(f"--{option(name)} {value}: expected a number above 0 and up to {top:g}")
-        if self.weight_decay is not None and not 0 <= self.weight_decay <= 10:
-            raise ConfigError(f"--weight-decay {self.weight_decay}: expected 0 to 10")
+        if self.frozen_epochs is not None and self.frozen_epochs > (self.epochs or 0):
+            raise ConfigError(
+                f"frozen_epochs {self.frozen_epochs}: expected 0 to {self.epochs}", field="frozen_epochs"
+            )
         if self.backbone is not None and self.weights == IMAGENET and self.backbone != DEFAULT_BACKBONE:
             raise ConfigError(
-                f"--weights imagenet is torchvision's {DEFAULT_BACKBONE}: for {self.backbone} name a file"
+                f"weights imagenet is torchvision's {DEFAULT_BACKBONE}: for {self.backbone} name a file",
+                field="weights",
             )
-        self._check_intensity()
-        check_patient_pattern(self.patient_pattern)
+        if self.intensity is not None:
+            object.__setattr__(self, "intensity", canonical_intensity("intensity", self.intensity))
+        object.__setattr__(self, "modality", canonical_modality(self.modality))
+        check_one_group("patient_pattern", self.patient_pattern)
 
     def _take_defaults(self) -> None:
         for name, choice in _PRESETS[self.preset].items():
@@ -177,7 +258,7 @@ class FinetuneConfig:
             if self.mode not in modes:
                 if given is not None and given is not False:
                     raise ConfigError(
-                        f"--{option(name)} belongs to --mode {' or '.join(modes)}, not to {self.mode}"
+                        f"{name} belongs to `mode` {' or '.join(modes)}, not to {self.mode}", field=name
                     )
                 object.__setattr__(self, name, None)
             elif given is None:
@@ -185,14 +266,6 @@ class FinetuneConfig:
                 if name == "frozen_epochs":
                     value = min(value, self.epochs or 0)
                 object.__setattr__(self, name, value)
-
-    def _check_intensity(self) -> None:
-        if self.intensity is None:
-            return
-        try:
-            object.__setattr__(self, "intensity", _core.canonical_intensity(self.intensity))
-        except ValueError as error:
-            raise ConfigError(f"--intensity {self.intensity}: {error}") from None
 
     @property
     def transposed(self) -> bool:
@@ -215,49 +288,63 @@ class FinetuneConfig:
         """
         if self.positive is not None and (len(classes) != 2 or self.positive not in classes):
             raise ConfigError(
-                f"--positive {self.positive}: expected one of two classes, found {', '.join(classes)}"
+                f"positive {self.positive}: expected one of two classes, found {', '.join(classes)}",
+                field="positive",
             )
         if self.positive is None and len(classes) == 2:
             if tuple(classes) != ("0", "1"):
                 raise ConfigError(
                     f"the classes are {classes[0]} and {classes[1]}: name the positive one, whose sensitivity and "
-                    f"so on are reported, with --positive {classes[0]} or --positive {classes[1]}"
+                    f"so on are reported, with `positive` {classes[0]} or `positive` {classes[1]}"
                 )
             return replace(self, positive="1")
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """All options by name, fit for JSON."""
-        return asdict(self) | {"seeds": list(self.seed_list)}
+        """The options that decide the result, by name, fit for JSON."""
+        return deciding(self)
 
     def digest(self) -> str:
-        """SHA-256 of all options but where the weights lie, which their own digest stands for."""
+        """SHA-256 of these options but where the weights lie, which their own digest stands for."""
         options = self.to_dict() | {"weights": None}
         return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
 
 
-def check_patient_pattern(pattern: str | None) -> None:
-    """Refuse what is no regular expression of one group."""
-    if pattern is None:
-        return
-    try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
-        raise ConfigError(f"--patient-pattern {pattern}: {error}") from None
-    if groups != 1:
-        raise ConfigError(f"--patient-pattern {pattern}: expected one group in parentheses, found {groups}")
+class FinetuneOptions(TypedDict, total=False):
+    """The options of `FinetuneConfig` as arguments of a function, for type checkers and editors."""
 
-
-def weights_option(weights: str | os.PathLike[str] | None) -> str | None:
-    """How `weights` stands in the configuration: `none` and None mean random ones."""
-    if weights is None:
-        return None
-    text = os.fspath(weights)
-    return None if text == "none" else text
+    patient_pattern: str | None
+    drop_overlap: bool
+    val_fraction: float
+    split_seed: int
+    positive: str | None
+    intensity: str | None
+    modality: str
+    weights: str | os.PathLike[str] | None
+    download: bool
+    backbone: str | None
+    mode: str
+    preset: str
+    seeds: int | Sequence[int]
+    fraction: float
+    class_weights: bool | None
+    epochs: int | None
+    frozen_epochs: int | None
+    batch_size: int
+    learning_rate: float | None
+    weight_decay: float | None
+    flip: bool | None
+    neighbors: int | None
+    side: int
+    fit: str | None
+    normalize: str | None
+    precision: str | None
+    device: str
+    threads: int
 
 
 def mean_and_std(text: str) -> tuple[float, float]:
-    """Two numbers that normalise.
+    """Two numbers that normalize.
 
     Raises:
         ConfigError: They are none.
@@ -271,31 +358,21 @@ def mean_and_std(text: str) -> tuple[float, float]:
         mean, std = 0.0, 0.0
     if not (0 <= mean <= 1 and 0 < std <= 1):
         raise ConfigError(
-            f"--normalise {text}: expected {', '.join(NORMALISATIONS)}, or a mean and a standard deviation as "
-            "fractions of 255, such as 0.56,0.29"
+            f"normalize {text}: expected {', '.join(NORMALIZATIONS)}, or a mean and a standard deviation as "
+            "fractions of 255, such as 0.56,0.29",
+            field="normalize",
         )
     return mean, std
 
 
-def option(name: str) -> str:
-    """An option's name on the command line."""
-    return name.replace("_", "-")
-
-
-def one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse what is none of the choices."""
-    if value not in choices:
-        raise ConfigError(f"--{option(name)} {value}: expected one of {', '.join(choices)}")
-
-
-def in_range(name: str, value: int | None, low: int, high: int) -> None:
-    """Refuse a number outside of low to high."""
-    if value is not None and not low <= value <= high:
-        raise ConfigError(f"--{option(name)} {value}: expected {low} to {high}")
-
-
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    found = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(seed) for seed in seeds)
+    try:
+        is_count = isinstance(seeds, int) and not isinstance(seeds, bool)
+        found = tuple(range(seeds)) if is_count else tuple(operator.index(seed) for seed in seeds)  # type: ignore
+    except TypeError:
+        found = ()
     if not found or len(set(found)) < len(found) or not all(0 <= seed < 2**63 for seed in found):
-        raise ConfigError(f"--seeds {seeds}: expected a number from 1, or different seeds from 0 to 2^63 - 1")
+        raise ConfigError(
+            f"seeds {seeds}: expected a number from 1, or different seeds from 0 to 2^63 - 1", field="seeds"
+        )
     return found

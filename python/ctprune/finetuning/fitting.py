@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,41 +12,44 @@ import numpy.typing as npt
 from PIL import Image
 
 from ctprune import _core
-from ctprune.reading.squares import path_of, read_squares
+from ctprune.environment.progress import Count
+from ctprune.manifest.slices import path_of
+from ctprune.reading.resized import read_resized
 
-#: What a row needs besides `ctprune.reading.squares.WHERE`.
+#: What a row needs besides `ctprune.reading.resized.WHERE`.
 SHAPE = ("rows", "columns")
 
-#: Values that are grey already stay so on this range of units.
-_GREY = "hu:0,255"
+#: Values that are gray already stay so on this range of units.
+_GRAY = "hu:0,255"
 
 #: Slices of one file that are in memory at a time.
 _AT_A_TIME = 32
 
-_Grey = npt.NDArray[np.uint8]
+_Gray = npt.NDArray[np.uint8]
 
 
 def read_fitted(
     lines: list[dict[str, Any]],
-    out: _Grey,
+    out: _Gray,
     reading: dict[str, Any],
     *,
     fit: str,
     threads: int = 0,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Count = lambda done: None,
 ) -> list[str]:
-    """Read slices into `out`, uint8 of shape (n, side, side): grey.
+    """Read slices as gray squares.
 
     Args:
-        lines: Rows of the manifest with the columns `ctprune.reading.squares.WHERE` and `SHAPE`.
-        out: Filled in the order of `lines`; undefined where a slice cannot be read.
+        lines: Rows of the manifest with the columns `ctprune.reading.resized.WHERE` and `SHAPE`.
+        out: Array to fill in the order of `lines`, uint8 of shape (n, side, side); undefined where a slice cannot
+            be read.
         reading: How slices are read: `intensity`, `modality`, `max_slice_mb`.
-        fit: One of `ctprune.finetuning.config.FITS`.
+        fit: How a slice becomes a square: `pad`, `squeeze` or `crop`, see `fit_gray`.
         threads: Number of threads, 0 for one per core.
-        progress: Called with the number of slices done.
+        progress: Function called with the number of slices done.
 
     Returns:
-        For each "", or what is wrong with the slice.
+        For each slice an empty text, or why it cannot be read.
     """
     side = out.shape[1]
     places: dict[bool, list[int]] = {True: [], False: []}
@@ -57,7 +60,7 @@ def read_fitted(
     if direct:
         # Without a copy where all of them are.
         squares = out if not others else np.empty((len(direct), side, side), np.uint8)
-        outcomes = read_squares([lines[p] for p in direct], squares, reading, threads=threads, progress=progress)
+        outcomes = read_resized([lines[p] for p in direct], squares, reading, threads=threads, progress=progress)
         for place, (*_, reason) in zip(direct, outcomes, strict=True):
             reasons[place] = reason
         if others:
@@ -70,14 +73,14 @@ def read_fitted(
                 if isinstance(picture, str):
                     reasons[place] = picture
                 else:
-                    fit_grey(picture, out[place], fit)
+                    fit_gray(picture, out[place], fit)
             done += len(part)
             progress(done)
     return reasons
 
 
-def fit_grey(picture: _Grey, out: _Grey, fit: str) -> None:
-    """Bring a grey picture, (rows, cols), into the square `out`, (side, side).
+def fit_gray(picture: _Gray, out: _Gray, fit: str) -> None:
+    """Bring a gray picture, (rows, cols), into the square `out`, (side, side).
 
     `pad` and `squeeze` cut nothing off: the first fills margins with the picture's darkest value, the second
     changes its shape. `crop` cuts off both ends of the longer side. `pad` and `crop` resample with Pillow's
@@ -85,7 +88,7 @@ def fit_grey(picture: _Grey, out: _Grey, fit: str) -> None:
     torch's interpolation).
 
     >>> square = np.empty((2, 2), np.uint8)
-    >>> fit_grey(np.array([[0, 10, 20, 30]], np.uint8), square, "squeeze")
+    >>> fit_gray(np.array([[0, 10, 20, 30]], np.uint8), square, "squeeze")
     >>> square.tolist()
     [[5, 25], [5, 25]]
     """
@@ -93,7 +96,7 @@ def fit_grey(picture: _Grey, out: _Grey, fit: str) -> None:
         out[:] = _mean_of_areas(_mean_of_areas(picture.astype(np.float64), len(out)).T, len(out)).T.round()
     else:
         square = np.ascontiguousarray(picture) if fit == "crop" else _padded(picture)
-        _core.pack_decoded(square, 1.0, 0.0, out[None], _GREY)
+        _core.resize_decoded(square, 1.0, 0.0, out[None], _GRAY)
 
 
 def _is_square_already(line: dict[str, Any], fit: str, side: int) -> bool:
@@ -114,8 +117,8 @@ def _parts(lines: list[dict[str, Any]], places: list[int]) -> Iterator[list[int]
         yield from (found[start : start + _AT_A_TIME] for start in range(0, len(found), _AT_A_TIME))
 
 
-def _pictures(places: list[int], lines: list[dict[str, Any]], reading: dict[str, Any]) -> list[_Grey | str]:
-    """Grey of slices of one file in full size, or what is wrong with each."""
+def _pictures(places: list[int], lines: list[dict[str, Any]], reading: dict[str, Any]) -> list[_Gray | str]:
+    """Gray of slices of one file in full size, or what is wrong with each."""
     mine = [lines[place] for place in places]
     try:
         return _read(mine, reading)
@@ -125,7 +128,7 @@ def _pictures(places: list[int], lines: list[dict[str, Any]], reading: dict[str,
         return [picture for line in mine for picture in _pictures([0], [line], reading)]
 
 
-def _read(lines: list[dict[str, Any]], reading: dict[str, Any]) -> list[_Grey | str]:
+def _read(lines: list[dict[str, Any]], reading: dict[str, Any]) -> list[_Gray | str]:
     first = lines[0]
     if first["reader"] == "pydicom":
         return [_read_with_pydicom(line, reading) for line in lines]
@@ -134,11 +137,11 @@ def _read(lines: list[dict[str, Any]], reading: dict[str, Any]) -> list[_Grey | 
     values = _core.read_hu(slices, first["rows"], first["columns"], **limits)
     if first["reader"] == "image" and not _is_deep(path_of(first), values):
         return list(values.astype(np.uint8))
-    return [_grey_of(one, 1.0, 0.0, reading["intensity"]) for one in values]
+    return [_gray_of(one, 1.0, 0.0, reading["intensity"]) for one in values]
 
 
 def _is_deep(path: str, values: npt.NDArray[np.float32]) -> bool:
-    """Whether a picture has more than 8 bits of grey, so that its values are taken as Hounsfield units."""
+    """Whether a picture has more than 8 bits of gray, so that its values are taken as Hounsfield units."""
     if values.min() < 0 or values.max() > 255:
         return True
     try:
@@ -149,7 +152,7 @@ def _is_deep(path: str, values: npt.NDArray[np.float32]) -> bool:
         return False
 
 
-def _read_with_pydicom(line: dict[str, Any], reading: dict[str, Any]) -> _Grey | str:
+def _read_with_pydicom(line: dict[str, Any], reading: dict[str, Any]) -> _Gray | str:
     from ctprune.reading.pydicom_reader import PydicomRefusal, read_slice
 
     try:
@@ -158,16 +161,16 @@ def _read_with_pydicom(line: dict[str, Any], reading: dict[str, Any]) -> _Grey |
         )
     except PydicomRefusal as refusal:
         return str(refusal)
-    return _grey_of(pixels, slope, intercept, reading["intensity"])
+    return _gray_of(pixels, slope, intercept, reading["intensity"])
 
 
-def _grey_of(values: npt.NDArray[Any], slope: float, intercept: float, intensity: str) -> _Grey | str:
-    """The grey that the reader makes of it, in full size: in a square of the larger side nothing is resampled."""
+def _gray_of(values: npt.NDArray[Any], slope: float, intercept: float, intensity: str) -> _Gray | str:
+    """The gray that the reader makes of it, in full size: in a square of the larger side nothing is resampled."""
     square = _padded(values)
-    grey = np.empty((1, *square.shape), np.uint8)
-    reason = _core.pack_decoded(square, slope, intercept, grey, intensity)[2]
+    gray = np.empty((1, *square.shape), np.uint8)
+    reason = _core.resize_decoded(square, slope, intercept, gray, intensity)[2]
     top, left = _margins(values.shape)
-    return reason or grey[0, top : top + values.shape[0], left : left + values.shape[1]]
+    return reason or gray[0, top : top + values.shape[0], left : left + values.shape[1]]
 
 
 def _padded(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""From features to probabilities: a linear layer, or a vote of nearest neighbours. Saved as safetensors."""
+"""From features to probabilities: a linear layer, or a vote of nearest neighbors. Saved as safetensors."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from sklearn.neighbors import KNeighborsClassifier
 
-from ctprune.environment.extras import extra
 from ctprune.errors import WeightsError
 from ctprune.networks.weights_file import write_weights
 
-with extra("train", "a classifier"):
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file, save_file
-    from sklearn.neighbors import KNeighborsClassifier
-
-#: Of the neighbours' votes, exp(cosine / temperature) (Wu et al. 2018).
+#: Temperature of the neighbors' votes, exp(cosine / temperature) (Wu et al. 2018).
 TEMPERATURE = 0.07
 
 Features = npt.NDArray[np.float32]
 
 
 class Head(Protocol):
-    """What comes after the backbone."""
+    """A classifier of features, the part after the backbone."""
 
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
         """Probability of each class, float64 of shape (n, classes), rows sum to 1."""
@@ -39,8 +36,8 @@ class LinearHead:
     """Softmax of a linear layer.
 
     Attributes:
-        weight: float32 of shape (classes, features).
-        bias: float32 of shape (classes,).
+        weight: Weights of the layer, float32 of shape (classes, features).
+        bias: Biases of the layer, float32 of shape (classes,).
     """
 
     weight: npt.NDArray[np.float32]
@@ -63,9 +60,9 @@ class NeighborHead:
     """Votes of the training images with the most similar features.
 
     Attributes:
-        features: float32 of shape (n, features): of the training images.
-        labels: int64 of shape (n,).
-        neighbors: Number of those that vote.
+        features: Features of the training images, float32 of shape (n, features).
+        labels: Class of each training image, int64 of shape (n,).
+        neighbors: Number of neighbors that vote.
         classes: Number of classes.
     """
 
@@ -110,7 +107,7 @@ def load_head(file: Path) -> Head:
     """Read a head.
 
     Raises:
-        WeightsError: There is none, or it is damaged.
+        WeightsError: The file is missing or damaged.
     """
     try:
         tensors = load_file(file)

@@ -1,4 +1,4 @@
-"""The images of a task, read once: squares of grey for the network, fingerprints for the guard of the splits."""
+"""The images of a task, read once: squares of gray for the network, fingerprints for the guard of the splits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.environment.progress import Operation, Progress, ProgressCallback
 from ctprune.errors import Interrupted, SourceError, TaskError
 from ctprune.files.contents import Contents
-from ctprune.finetuning.fitting import SHAPE, fit_grey, read_fitted
+from ctprune.finetuning.fitting import SHAPE, fit_gray, read_fitted
 from ctprune.finetuning.tasks.listing import Entry, Listing
-from ctprune.reading.squares import WHERE
+from ctprune.manifest.slices import WHERE
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
 from ctprune.selection.fingerprint import dhash
@@ -26,25 +26,22 @@ from ctprune.selection.fingerprint import dhash
 #: Squares beyond this many bytes lie in a file without a name instead of in memory.
 _IN_MEMORY = 2 << 30
 
-#: Called with the numbers of images read and of all images.
-ReadProgress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, eq=False)
-class LabelledImages:
+class LabeledImages:
     """Images that could be read, in the order of the task.
 
     Attributes:
-        entries: One for each image; those of files with several frames have a name with the frame's number.
-        labels: int64 of shape (n,): places in `classes`.
+        entries: An entry for each image; frames of one file have names with the frame's number.
+        labels: Index of each image's class in `classes`, int64 of shape (n,).
         classes: Names of the classes.
-        pixels: uint8 of shape (n, side, side): grey.
-        fingerprints: uint8 of shape (n, 8): dHash of 64 bits.
+        pixels: Gray squares, uint8 of shape (n, side, side).
+        fingerprints: dHash of 64 bits of each image, uint8 of shape (n, 8).
         contents: Digest of what each image's file, or array, holds.
-        intensity: How Hounsfield units became grey.
+        intensity: How Hounsfield units became gray.
         modality: The DICOM Modality that was read.
         unreadable: Reason for each file that could not be read, by its name.
-        skipped: Reason for each file that is no image of the modality, by its name.
+        skipped: Reason for each file that is not an image of the modality, by its name.
     """
 
     entries: list[Entry]
@@ -90,30 +87,31 @@ def read_images(
     intensity: str = "minmax",
     modality: str = "CT",
     threads: int = 0,
-    progress: ReadProgress = lambda done, total: None,
-) -> LabelledImages:
+    operation: Operation | None = None,
+) -> LabeledImages:
     """Read all images of a task.
 
     Args:
         listing: The task.
         side: Rows and columns of the squares.
-        fit: How an image becomes a square, see `ctprune.finetuning.fitting.fit_grey`.
-        intensity: From Hounsfield units to grey; 8-bit images are used as they are.
+        fit: How an image becomes a square, see `ctprune.finetuning.fitting.fit_gray`.
+        intensity: How Hounsfield units become gray; 8-bit images are used as they are.
         modality: DICOM Modality to read.
         threads: Number of threads, 0 for one per core.
-        progress: Called a few times a second. Each image is read twice, for its fingerprint and for its square,
-            and counts half each time.
+        operation: Operation that is told how many images are read. Each image is read twice, for its fingerprint
+            and for its square, and counts half each time.
 
     Raises:
         SourceError: No image can be read.
         TaskError: No image of a class can be read, or a frame is not there.
         Interrupted: Ctrl-C.
     """
+    operation = operation or Operation()
     try:
         if listing.arrays is not None:
-            found = _from_arrays(listing, side, fit, intensity, modality, progress)
+            found = _from_arrays(listing, side, fit, intensity, modality, operation)
         else:
-            found = _from_files(listing, side, fit, intensity, modality, threads, progress)
+            found = _from_files(listing, side, fit, intensity, modality, threads, operation)
     except KeyboardInterrupt:
         raise Interrupted("interrupted while images were read; nothing was trained yet") from None
     present = set(found.labels.tolist())
@@ -142,21 +140,21 @@ def find_slices(
     modality: str,
     max_slice_mb: int = 512,
     threads: int = 0,
-    progress: ReadProgress = lambda done, total: None,
+    progress: ProgressCallback | None = None,
 ) -> tuple[dict[Path, list[FoundSlice]], dict[Path, str], dict[Path, str]]:
     """What ctprune's reader finds in files: slices by frame, reasons of failed files, of skipped ones."""
     if not files:
         return {}, {}, {}
-    config = ReduceConfig(method="all", intensity=intensity, modality=modality, max_slice_mb=max_slice_mb)
-    reduction = Reduction(
-        files, config, threads=threads, progress=lambda now: progress(now.files_read, len(files))
+    config = ReduceConfig(
+        method="all", intensity=intensity, modality=modality, max_slice_mb=max_slice_mb, threads=threads
     )
-    table = reduction.carry_out().table
+    reduction = Reduction(files, config, progress=progress)
+    rows = reduction.carry_out().rows
     slices: dict[Path, list[FoundSlice]] = {}
     failed: dict[Path, str] = {}
     skipped: dict[Path, str] = {}
     columns = [*WHERE, *SHAPE, "status", "reason", "fingerprint", "study_instance_uid"]
-    for line in table.select(columns).to_pylist():
+    for line in rows.select(columns).to_dicts():
         file = Path(line["source"], line["path"])
         if line["status"] in ("failed", "skipped"):
             (failed if line["status"] == "failed" else skipped).setdefault(file, line["reason"])
@@ -170,16 +168,18 @@ def find_slices(
 
 
 def _from_files(
-    listing: Listing, side: int, fit: str, intensity: str, modality: str, threads: int, progress: ReadProgress
-) -> LabelledImages:
+    listing: Listing, side: int, fit: str, intensity: str, modality: str, threads: int, operation: Operation
+) -> LabeledImages:
     places = {entry: Path(os.path.abspath(entry.file or "")) for entry in listing.entries}
     files = list(dict.fromkeys(places.values()))
     reading: dict[str, Any] = {"intensity": intensity, "modality": modality, "max_slice_mb": 512}
     if listing.reading is not None:
         reading["max_slice_mb"] = listing.reading["max_slice_mb"]
-    slices, failed, skipped = find_slices(
-        files, threads=threads, progress=lambda done, total: progress(done // 2, total), **reading
-    )
+
+    def half_read(now: Progress) -> None:
+        operation.report("reading", now.facts["files_read"] // 2, len(files), "images")
+
+    slices, failed, skipped = find_slices(files, threads=threads, progress=half_read, **reading)
     chosen: list[tuple[Entry, FoundSlice]] = []
     for entry, file in places.items():
         chosen += _frames(entry, slices.get(file, []), listing.source)
@@ -193,14 +193,14 @@ def _from_files(
         reading,
         fit=fit,
         threads=threads,
-        progress=lambda done: progress((len(chosen) + done) // 2, len(chosen)),
+        progress=lambda done: operation.report("reading", (len(chosen) + done) // 2, len(chosen), "images"),
     )
     good = [place for place, reason in enumerate(reasons) if not reason]
     unreadable = {entry.name: failed[file] for entry, file in places.items() if file in failed}
     unreadable |= {chosen[place][0].name: reason for place, reason in enumerate(reasons) if reason}
     kept = [chosen[place] for place in good]
     contents = dict(zip(files, Contents().digests(files, unreadable=""), strict=True))
-    return LabelledImages(
+    return LabeledImages(
         entries=[entry for entry, _ in kept],
         labels=_numbers([entry for entry, _ in kept], listing.classes),
         classes=listing.classes,
@@ -236,20 +236,20 @@ def _named(entry: Entry, found: FoundSlice, several: bool) -> Entry:
 
 
 def _from_arrays(
-    listing: Listing, side: int, fit: str, intensity: str, modality: str, progress: ReadProgress
-) -> LabelledImages:
+    listing: Listing, side: int, fit: str, intensity: str, modality: str, operation: Operation
+) -> LabeledImages:
     arrays = listing.arrays or []
     pixels = squares_like(len(arrays), side)
     fingerprints = np.empty((len(arrays), 8), np.uint8)
     contents = []
     for place, array in enumerate(arrays):
-        grey = grey_of(array)
-        fingerprints[place] = dhash(grey)
+        gray = gray_of(array)
+        fingerprints[place] = dhash(gray)
         contents.append(hashlib.blake2b(array.tobytes(), digest_size=8).hexdigest())
-        fit_grey(grey, pixels[place], fit)
+        fit_gray(gray, pixels[place], fit)
         if place % 256 == 0:
-            progress(place, len(arrays))
-    return LabelledImages(
+            operation.report("reading", place, len(arrays), "images")
+    return LabeledImages(
         entries=listing.entries,
         labels=_numbers(listing.entries, listing.classes),
         classes=listing.classes,
@@ -261,10 +261,10 @@ def _from_arrays(
     )
 
 
-def grey_of(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Grey as Pillow's mode L makes it of RGB, shape (rows, cols, 3); grey arrays are returned as they are.
+def gray_of(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Gray as Pillow's mode L makes it of RGB, shape (rows, cols, 3); gray arrays are returned as they are.
 
-    >>> grey_of(np.full((1, 1, 3), (255, 0, 0), np.uint8)).tolist()
+    >>> gray_of(np.full((1, 1, 3), (255, 0, 0), np.uint8)).tolist()
     [[76]]
     """
     if array.ndim == 2:

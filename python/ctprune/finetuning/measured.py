@@ -15,7 +15,7 @@ from ctprune.evaluation.metrics import classification_metrics
 from ctprune.evaluation.pooled import pooled_metrics
 from ctprune.evaluation.units import no_interval_because, unit_name
 from ctprune.finetuning.adjusted import Judged, at_threshold, calibrated
-from ctprune.finetuning.images import LabelledImages
+from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.outcome import patient_names
 from ctprune.finetuning.splits import Splits
 
@@ -24,12 +24,12 @@ Pooled = dict[str, dict[str, float | None]]
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What is measured, as `FinetuneResult` has it.
+    """The measured part of a `FinetuneResult`.
 
     Attributes:
-        evaluated: Labels and probabilities that the measures are of.
-        by_seed: For each seed `metrics`, `threshold` and `temperature`.
-        of_all: The fields of the result that are about all seeds together, by name.
+        evaluated: Labels and probabilities that were measured.
+        by_seed: A mapping per seed with `metrics`, `threshold` and `temperature`.
+        of_all: Fields of the result about all seeds together, by name.
     """
 
     evaluated: Judged
@@ -38,15 +38,15 @@ class Measured:
 
 
 def measure(
-    images: LabelledImages, splits: Splits, probabilities: dict[int, npt.NDArray[np.float64]], positive: str | None
+    images: LabeledImages, splits: Splits, probabilities: dict[int, npt.NDArray[np.float64]], positive: str | None
 ) -> Measured:
-    """Measure what seeds say of the evaluated split; thresholds and temperatures come from the selecting one.
+    """Measure predictions on the evaluated split; thresholds and temperatures come from the selecting split.
 
     Args:
-        images: The task.
-        splits: Its splits.
-        probabilities: By seed, of all images; float64 of shape (n, classes).
-        positive: The positive one of two classes.
+        images: Images of the task.
+        splits: Splits of the images.
+        probabilities: Probabilities of all images by seed, float64 of shape (n, classes).
+        positive: The positive class of two; None with more classes.
     """
     classes = images.classes
     select = _judged(images, probabilities, splits.rows(splits.selection))
@@ -82,7 +82,7 @@ def measure(
 
 
 def _judged(
-    images: LabelledImages, probabilities: dict[int, npt.NDArray[np.float64]], rows: npt.NDArray[np.int64]
+    images: LabeledImages, probabilities: dict[int, npt.NDArray[np.float64]], rows: npt.NDArray[np.int64]
 ) -> Judged:
     return Judged(images.labels[rows], np.stack([found[rows] for found in probabilities.values()]))
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ctprune import _core
 from ctprune.files import parquet_file
 from ctprune.files.atomic import replace_file
-from ctprune.finetuning.images import LabelledImages
+from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.sampling import numbers_of
 from ctprune.finetuning.splits import Splits
 
@@ -37,15 +37,15 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class SeedOutcome:
-    """One seed, done.
+    """The outcome of one seed.
 
     Attributes:
-        seed: Its number.
-        backbone: File of its backbone, relative to the folder `model`.
-        head: File of its head.
-        images_used: Number of training images, after the fraction.
-        seconds: Time it took, all sessions together.
-        facts: What else there is to say, such as the best epoch.
+        seed: The seed.
+        backbone: File of the backbone, relative to the folder `model`.
+        head: File of the head, relative to the folder `model`.
+        images_used: Number of training images, after `fraction`.
+        seconds: Training time in seconds, over all sessions.
+        facts: Other facts about the training, such as the best epoch.
         history: A row for each epoch; empty for probes.
     """
 
@@ -58,10 +58,10 @@ class SeedOutcome:
     history: list[dict[str, Any]]
 
     def save(self, stem: Path, probabilities: npt.NDArray[np.float64]) -> None:
-        """Write it and the probabilities of all images; its presence means that the seed is done.
+        """Write the outcome and the probabilities of all images; its file marks the seed as done.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: A file cannot be written.
         """
         with replace_file(stem.with_suffix(".npy")) as beside, beside.open("wb") as file:
             np.save(file, probabilities)
@@ -70,7 +70,7 @@ class SeedOutcome:
 
     @classmethod
     def load(cls, stem: Path) -> tuple[SeedOutcome, npt.NDArray[np.float64]] | None:
-        """What an earlier session finished; None where there is none or it is damaged."""
+        """The outcome and probabilities that an earlier session saved; None if they are missing or damaged."""
         try:
             outcome = cls(**json.loads(stem.with_suffix(".json").read_text()))
             return outcome, np.load(stem.with_suffix(".npy"))
@@ -78,7 +78,7 @@ class SeedOutcome:
             return None
 
 
-def patient_names(images: LabelledImages) -> list[str | None]:
+def patient_names(images: LabeledImages) -> list[str | None]:
     """Patients by number, in order of first appearance: no id of a patient goes into a result."""
     patients = [entry.patient for entry in images.entries]
     known = [patient for patient in patients if patient is not None]
@@ -88,7 +88,7 @@ def patient_names(images: LabelledImages) -> list[str | None]:
 
 def write_predictions(
     file: Path,
-    images: LabelledImages,
+    images: LabeledImages,
     splits: Splits,
     probabilities: dict[int, npt.NDArray[np.float64]],
     config: dict[str, Any],
@@ -97,13 +97,13 @@ def write_predictions(
 
     Args:
         file: The Parquet file.
-        images: The task.
-        splits: Its splits.
-        probabilities: By seed, of all images; float64 of shape (n, classes).
-        config: What made them.
+        images: Images of the task.
+        splits: Splits of the images.
+        probabilities: Probabilities of all images by seed, float64 of shape (n, classes).
+        config: Options of the fine-tuning.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     rows = np.sort(np.concatenate([splits.rows(splits.selection), splits.rows(splits.evaluated)]))
     patients = patient_names(images)

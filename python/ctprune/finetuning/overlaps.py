@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.finetuning.images import LabelledImages
+from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.splits import Splits
 from ctprune.finetuning.tasks.listing import TEST, TRAIN, VAL
 from ctprune.selection.fingerprint import hamming
@@ -24,13 +24,13 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class Overlap:
-    """What two splits share.
+    """Patients and near-duplicates that two splits share.
 
     Attributes:
-        splits: Their names.
+        splits: Names of the two splits.
         patients: Number of patients in both; None where one of the splits has no image with a known patient.
-        near_duplicates: Number of images of the second that have a near-duplicate in the first.
-        identical: Number of these whose square is equal to one in the first, pixel by pixel.
+        near_duplicates: Number of images of the second split that have a near-duplicate in the first.
+        identical: Number of near-duplicates whose square equals one in the first split, pixel by pixel.
     """
 
     splits: tuple[str, str]
@@ -39,11 +39,11 @@ class Overlap:
     identical: int
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Whether the splits share anything."""
         return bool(self.patients or self.near_duplicates)
 
     def to_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """The attributes for JSON."""
         return {
             "splits": list(self.splits),
             "patients": self.patients,
@@ -52,7 +52,7 @@ class Overlap:
         }
 
     def sentence(self) -> str:
-        """The same in words."""
+        """The overlap in words."""
         first, second = self.splits
         shared = (
             f"{first} and {second}: patients not known"
@@ -64,13 +64,13 @@ class Overlap:
         return f"{shared}, and {images} of {second} {has} a near-duplicate in {first} ({self.identical} identical)"
 
 
-def find_overlaps(images: LabelledImages, splits: Splits) -> list[Overlap]:
+def find_overlaps(images: LabeledImages, splits: Splits) -> list[Overlap]:
     """What each pair of splits shares; `select` and train, drawn from one split, are compared, too."""
     present = [name for name in (TRAIN, splits.selection, VAL, TEST) if name in splits.names]
     return [_overlap(images, splits, *pair) for pair in combinations(dict.fromkeys(present), 2)]
 
 
-def without_overlap(images: LabelledImages, splits: Splits) -> Splits:
+def without_overlap(images: LabeledImages, splits: Splits) -> Splits:
     """The same splits, less what train and the selecting split share with the evaluated one.
 
     The evaluated split stays as it is, so that results remain comparable.
@@ -86,7 +86,7 @@ def without_overlap(images: LabelledImages, splits: Splits) -> Splits:
     return Splits(names, splits.evaluated, splits.selection, splits.seeded)
 
 
-def _overlap(images: LabelledImages, splits: Splits, first: str, second: str) -> Overlap:
+def _overlap(images: LabeledImages, splits: Splits, first: str, second: str) -> Overlap:
     rows, others = splits.rows(first), splits.rows(second)
     near = others[_has_near(images.fingerprints[others], images.fingerprints[rows])]
     patients, others_patients = _patients(images, rows), _patients(images, others)
@@ -99,12 +99,12 @@ def _overlap(images: LabelledImages, splits: Splits, first: str, second: str) ->
     )
 
 
-def _patients(images: LabelledImages, rows: npt.NDArray[np.int64]) -> set[str]:
+def _patients(images: LabeledImages, rows: npt.NDArray[np.int64]) -> set[str]:
     return {patient for row in rows if (patient := images.entries[row].patient) is not None}
 
 
 def _candidates(
-    images: LabelledImages, rows: npt.NDArray[np.int64], near: npt.NDArray[np.int64]
+    images: LabeledImages, rows: npt.NDArray[np.int64], near: npt.NDArray[np.int64]
 ) -> Iterator[np.int64]:
     """Rows whose fingerprint equals that of one of `near`: equal images have equal fingerprints."""
     wanted = {images.fingerprints[row].tobytes() for row in near}

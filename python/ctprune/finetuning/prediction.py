@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+import torch
 
-from ctprune.environment.extras import extra
-from ctprune.environment.threads import check_threads
+from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, Interrupted, SourceError
+from ctprune.evaluation.temperature import scale_by_temperature
 from ctprune.files import parquet_file
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.fitting import read_fitted
+from ctprune.finetuning.heads import Head, load_head
 from ctprune.finetuning.images import FoundSlice, find_slices
+from ctprune.finetuning.predict_config import PredictConfig, PredictOptions
 from ctprune.finetuning.saved_model import SavedModel
-from ctprune.reading.squares import path_of
+from ctprune.manifest.slices import path_of
+from ctprune.networks.backbone import load_backbone
+from ctprune.networks.device import choose_device
+from ctprune.networks.gray_backbone import GrayBackbone, Normalization, features_of
+from ctprune.options.configure import configure
 
-with extra("train", "ctprune predict"):
-    import torch
-
-    from ctprune.evaluation.temperature import scale_by_temperature
-    from ctprune.finetuning.heads import Head, load_head
-    from ctprune.finetuning.network import GreyBackbone, Normalisation, device_of, features_of
-    from ctprune.networks.backbone import load_backbone
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: A cell that begins with one of these is a formula to a spreadsheet.
 _FORMULA = r"^([=+\-@\t\r])"
@@ -46,12 +49,12 @@ class Predictions:
 
     Attributes:
         images: File of each image, as its source was given.
-        frames: Frame of each within its file, from 0.
-        probabilities: float64 of shape (n, classes): means over the seeds.
+        frames: Frame of each image within its file, from 0.
+        probabilities: Probability of each class, the mean over seeds, float64 of shape (n, classes).
         classes: Names of the classes.
         positive: The positive one of two classes; None where there are more.
         unreadable: Reason for each file or frame that could not be read.
-        skipped: Reason for each file that is no image of the modality.
+        skipped: Reason for each file that is not an image of the modality.
     """
 
     images: list[str]
@@ -79,24 +82,24 @@ class Predictions:
 def predict(
     model: PathLike,
     images: PathLike | Sequence[PathLike],
+    config: PredictConfig | None = None,
+    /,
     *,
     out: PathLike | None = None,
-    calibrated: bool = False,
-    device: str = "auto",
-    threads: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: ProgressCallback | None = None,
+    **options: Unpack[PredictOptions],
 ) -> Predictions:
     """Predict the class of images with all seeds of a fine-tuning; the probabilities are means over the seeds.
 
     Args:
         model: Folder of a finished fine-tuning, or its folder `model`.
         images: Files or folders of whatever `ctprune.reduce` reads; every frame of a file counts as an image.
+        config: How to predict; excludes single options that decide that.
         out: A file `.csv` or `.parquet` for the table; None writes nothing. In a CSV file an apostrophe stands
             before texts that a spreadsheet would take for a formula.
-        calibrated: Scale each seed's probabilities by the temperature that was fitted on the selecting split.
-        device: `auto`, `cpu` or `cuda`.
-        threads: Threads that read images, 0 for one per core.
-        progress: Called with the numbers of images done and of all.
+        progress: Function called a few times a second with a `ctprune.Progress`. Stages: those of `ctprune.reduce`
+            as it finds the images, then `predicting` (images).
+        options: Options of `ctprune.PredictConfig`, such as `calibrated=True`.
 
     Raises:
         ConfigError: An option cannot be used.
@@ -105,31 +108,33 @@ def predict(
         OutputError: The table cannot be written.
         Interrupted: Ctrl-C; nothing is written.
     """
-    check_threads(threads)
+    config = configure(PredictConfig, config, options)
     target = None if out is None else _target(Path(out))
     saved = SavedModel.load(model)
+    operation = Operation(progress)
     sources = [images] if isinstance(images, (str, os.PathLike)) else list(images)
     try:
         slices, failed, skipped = find_slices(
             [Path(source) for source in sources],
             intensity=saved.intensity,
             modality=saved.modality,
-            threads=threads,
+            threads=config.threads,
+            progress=operation.pass_on,
         )
         found = [one for file in sorted(slices) for one in slices[file]]
         unreadable = {_shown(str(file)): reason for file, reason in failed.items()}
         if not found:
             reason = next(iter([*failed.values(), *skipped.values()]), "there is no file in it")
             raise SourceError(f"{', '.join(map(str, sources))}: no image can be read: {reason}")
-        good, features_ready = _probabilities(
-            _Models(saved, calibrated=calibrated), saved, found, device, threads, progress, unreadable
+        good, probabilities = _probabilities(
+            _Models(saved, calibrated=config.calibrated), saved, found, config, operation, unreadable
         )
     except KeyboardInterrupt:
         raise Interrupted("interrupted; nothing was written") from None
     predictions = Predictions(
         images=[_shown(path_of(one.line)) for one in good],
         frames=[one.line["frame"] for one in good],
-        probabilities=features_ready,
+        probabilities=probabilities,
         classes=saved.classes,
         positive=saved.positive,
         unreadable=unreadable,
@@ -144,20 +149,20 @@ def _probabilities(
     models: _Models,
     saved: SavedModel,
     found: list[FoundSlice],
-    device_name: str,
-    threads: int,
-    progress: Callable[[int, int], None],
+    config: PredictConfig,
+    operation: Operation,
     unreadable: dict[str, str],
 ) -> tuple[list[FoundSlice], npt.NDArray[np.float64]]:
     """Which slices could be read, and their probabilities; the others are noted."""
-    device = device_of(device_name)
+    device = choose_device(config.device)
     good: list[FoundSlice] = []
     parts = [np.zeros((0, len(saved.classes)))]
     reading = {"intensity": saved.intensity, "modality": saved.modality, "max_slice_mb": 512}
+    operation.report("predicting", 0, len(found), "images")
     for start in range(0, len(found), _BATCH):
         batch = found[start : start + _BATCH]
         pixels = np.empty((len(batch), saved.side, saved.side), np.uint8)
-        reasons = read_fitted([one.line for one in batch], pixels, reading, fit=saved.fit, threads=threads)
+        reasons = read_fitted([one.line for one in batch], pixels, reading, fit=saved.fit, threads=config.threads)
         readable = np.array([not reason for reason in reasons], np.bool_)
         for one, reason in zip(batch, reasons, strict=True):
             if reason:
@@ -165,7 +170,7 @@ def _probabilities(
             else:
                 good.append(one)
         parts.append(models.probabilities(pixels[readable], device))
-        progress(start + len(batch), len(found))
+        operation.report("predicting", start + len(batch), len(found), "images")
     return good, np.concatenate(parts)
 
 
@@ -173,7 +178,7 @@ class _Models:
     """Backbones and heads of all seeds; a backbone that seeds share is loaded and run once."""
 
     def __init__(self, saved: SavedModel, *, calibrated: bool) -> None:
-        self._normalisation = Normalisation(saved.mean, saved.std)
+        normalization = Normalization(saved.mean, saved.std)
         self._saved = saved
         self._heads: dict[str, list[tuple[Head, float]]] = {}
         for seed, backbone in saved.backbones.items():
@@ -181,9 +186,7 @@ class _Models:
             temperature = saved.temperatures[seed] if calibrated else 1.0
             self._heads.setdefault(backbone, []).append((head, temperature))
         self._networks = {
-            name: GreyBackbone(
-                load_backbone(saved.folder / name), self._normalisation, transposed=saved.transposed
-            )
+            name: GrayBackbone(load_backbone(saved.folder / name), normalization, transposed=saved.transposed)
             for name in self._heads
         }
 
@@ -193,7 +196,7 @@ class _Models:
         for name, heads in self._heads.items():
             network = self._networks[name].to(device)
             rows = np.arange(len(pixels))
-            features = features_of(network, pixels, rows, batch=64, device=device, dtype=None)
+            features = features_of(network, pixels, rows, batch=64, device=device, precision="32")
             for head, temperature in heads:
                 found = head.probabilities(features)
                 total += found if temperature == 1 else scale_by_temperature(found, temperature)
@@ -202,7 +205,7 @@ class _Models:
 
 def _target(out: Path) -> Path:
     if out.suffix.lower() not in (".csv", ".parquet"):
-        raise ConfigError(f"--out {out}: expected a file .csv or .parquet")
+        raise ConfigError(f"out {out}: expected a file .csv or .parquet", field="out")
     return out
 
 

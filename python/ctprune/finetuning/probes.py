@@ -1,4 +1,4 @@
-"""Classifiers on frozen features: logistic regression and nearest neighbours, both of scikit-learn."""
+"""Classifiers on frozen features: logistic regression and nearest neighbors, both of scikit-learn."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 
-from ctprune.environment.extras import extra
 from ctprune.finetuning.heads import Features, Head, LinearHead, NeighborHead
 
-with extra("train", "a linear probe"):
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-#: Inverse strengths of the regularisation that are tried, on standardised features.
+#: Inverse strengths of the regularization that are tried, on standardized features.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 _ITERATIONS = 1000
@@ -24,14 +21,14 @@ Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Probe:
-    """A fitted head, and how good it is on the selecting split.
+class FittedProbe:
+    """A fitted head and its accuracy on the selecting split.
 
     Attributes:
         head: The classifier.
-        strength: The inverse regularisation that was chosen; None for neighbours.
-        accuracy: On the selecting split.
-        converged: Whether the regression came to its end.
+        strength: Inverse strength of the regularization that was chosen; None for neighbors.
+        accuracy: Accuracy on the selecting split.
+        converged: Whether the regression converged.
     """
 
     head: Head
@@ -42,18 +39,18 @@ class Probe:
 
 def linear_probe(
     train: tuple[Features, Labels], select: tuple[Features, Labels], *, classes: int, class_weights: bool
-) -> Probe:
-    """Logistic regression whose regularisation is chosen on the selecting split: by accuracy, then log loss.
+) -> FittedProbe:
+    """Logistic regression whose regularization is chosen on the selecting split: by accuracy, then log loss.
 
-    Among equals the strongest regularisation is taken.
+    Among equals the strongest regularization is taken.
     """
     features, labels = train
     mean = features.mean(0, dtype=np.float64)
     spread = features.std(0, dtype=np.float64)
     # A feature that never changes says nothing.
     scale = np.where(spread > 0, spread, 1.0)
-    standardised = (features - mean) / scale
-    found: list[tuple[tuple[float, float], Probe]] = []
+    standardized = (features - mean) / scale
+    found: list[tuple[tuple[float, float], FittedProbe]] = []
     for strength in STRENGTHS:
         model = LogisticRegression(
             C=strength, max_iter=_ITERATIONS, class_weight="balanced" if class_weights else None
@@ -61,26 +58,26 @@ def linear_probe(
         with warnings.catch_warnings():
             # It is in the result instead.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(standardised, labels)
+            model.fit(standardized, labels)
         head = _folded(model, mean, scale, classes)
         accuracy, loss = _quality(head, *select)
         converged = bool((model.n_iter_ < _ITERATIONS).all())
-        found.append(((-accuracy, loss), Probe(head, strength, accuracy, converged)))
+        found.append(((-accuracy, loss), FittedProbe(head, strength, accuracy, converged)))
     return min(found, key=lambda item: item[0])[1]
 
 
 def neighbor_probe(
     train: tuple[Features, Labels], select: tuple[Features, Labels], *, classes: int, neighbors: int
-) -> Probe:
+) -> FittedProbe:
     """Weighted votes of the nearest training images by cosine (Wu et al. 2018)."""
     head = NeighborHead(train[0], train[1], neighbors, classes)
-    return Probe(head, None, _quality(head, *select)[0])
+    return FittedProbe(head, None, _quality(head, *select)[0])
 
 
 def _folded(
     model: LogisticRegression, mean: npt.NDArray[np.float64], scale: npt.NDArray[np.float64], classes: int
 ) -> LinearHead:
-    """The regression with the standardisation in its weights, as one linear layer and softmax."""
+    """The regression with the standardization in its weights, as one linear layer and softmax."""
     coefficients, intercepts = model.coef_, model.intercept_
     if classes == 2:
         # One sigmoid is a softmax whose first logit is zero.

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ctprune.environment.extras import extra
-from ctprune.finetuning.config import FinetuneConfig
-from ctprune.finetuning.network import GreyBackbone
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
-with extra("train", "ctprune finetune"):
-    import torch
-    from torch.nn.modules.batchnorm import _BatchNorm
+from ctprune.finetuning.config import FinetuneConfig
+from ctprune.networks.gray_backbone import GrayBackbone
 
 #: Up to this side a ResNet's last map has one pixel, and BatchNorm cannot train on one image.
 _ONE_PIXEL_SIDE = 32
@@ -20,7 +18,7 @@ _ONE_PIXEL_SIDE = 32
 class Recipe(Protocol):
     """What a training asks before and after each epoch, which counts from 1."""
 
-    def begin(self, epoch: int, network: GreyBackbone, optimizer: torch.optim.Optimizer) -> None:
+    def begin(self, epoch: int, network: GrayBackbone, optimizer: torch.optim.Optimizer) -> None:
         """Set what trains, and the rate."""
 
     def reaches_backbone(self, epoch: int) -> bool:
@@ -50,7 +48,7 @@ class OwnRecipe:
 
     frozen_epochs: int
 
-    def begin(self, epoch: int, network: GreyBackbone, optimizer: torch.optim.Optimizer) -> None:
+    def begin(self, epoch: int, network: GrayBackbone, optimizer: torch.optim.Optimizer) -> None:
         """Freeze or thaw the backbone."""
         thawed = self.reaches_backbone(epoch)
         network.train(thawed)
@@ -88,7 +86,7 @@ class ReferenceRecipe:
     learning_rate: float
     side: int
 
-    def begin(self, epoch: int, network: GreyBackbone, optimizer: torch.optim.Optimizer) -> None:
+    def begin(self, epoch: int, network: GrayBackbone, optimizer: torch.optim.Optimizer) -> None:
         """Freeze all but BatchNorm, or thaw all; set the rate."""
         network.train()
         thawed = epoch > self.frozen_epochs

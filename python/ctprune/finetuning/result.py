@@ -22,35 +22,36 @@ METRICS_NAME = "metrics.json"
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneResult:
-    """What a fine-tuning found.
+    """The result of a fine-tuning.
 
     Attributes:
-        out: Its folder.
-        config: All options.
+        out: Folder of the fine-tuning.
+        config: All options by name.
         classes: Names of the classes.
-        positive: Of two classes, the one that precision, sensitivity and so on are those of.
+        positive: The class of two whose precision, sensitivity and so on are reported; None with more classes.
         splits: Number of images by split and class.
         evaluated_split: The split that the metrics are of.
         selection_split: The split that chose the epoch.
         evaluation: What was evaluated, in words.
-        overlaps: What splits share, see `ctprune.finetuning.overlaps.Overlap`.
-        weights: Name, SHA-256 and metadata of the file that it started from; None for random weights.
+        overlaps: Patients and near-duplicates that splits share, see `ctprune.finetuning.overlaps.Overlap`.
+        weights: Name, SHA-256 and metadata of the file of weights it started from; None for random weights.
         backbone: Name of the architecture.
-        per_seed: For each seed `seed`, `metrics`, `threshold`, `temperature`, `images_used`, `seconds` and the
-            facts of its training.
-        pooled: By metric `mean` and `std` over the seeds, and `low` and `high` of its 95 % interval.
-        at_threshold: As `pooled`, of the positive class at each seed's `threshold`, chosen on the selecting split;
-            None with more than two classes, or where that split lacks one.
-        calibrated: As `pooled`, after scaling by each seed's `temperature`, fitted on the selecting split.
-        interval_unit: What counts as independent: `patient` where patients are known, else `image`.
+        per_seed: A mapping per seed with `seed`, `metrics`, `threshold`, `temperature`, `images_used`, `seconds`
+            and the facts of its training.
+        pooled: `mean` and `std` over the seeds, and `low` and `high` of the 95 % interval, by metric.
+        at_threshold: Metrics of the positive class at each seed's `threshold`, which is chosen on the selecting
+            split, with the fields of `pooled`; None with more than two classes, or where that split lacks one.
+        calibrated: Metrics of probabilities scaled by each seed's `temperature`, which is fitted on the selecting
+            split, with the fields of `pooled`.
+        interval_unit: Unit that counts as independent: `patient` where patients are known, else `image`.
         no_interval: Why no interval can be estimated, in words; None where there is one.
-        patients: By split the number of `patients`, and of `images_without` a known one.
+        patients: Number of `patients` and of `images_without` a known patient, by split.
         notes: Sentences that the reader must know.
         unreadable: Reason for each file that could not be read, by name.
-        skipped: Reason for each file that is no image of the modality, by name.
+        skipped: Reason for each file that is not an image of the modality, by name.
         seconds: Time of all seeds.
         device: `cuda` or `cpu`.
-        data_digest: Tells the data from others, see `LabelledImages.digest`.
+        data_digest: Digest of the data, see `LabeledImages.digest`.
     """
 
     out: Path
@@ -99,7 +100,7 @@ class FinetuneResult:
         """Read it from the folder of a finished fine-tuning.
 
         Raises:
-            SourceError: There is none, or its version is not this one's.
+            SourceError: The folder holds no result, or one of another version.
         """
         file = Path(out) / METRICS_NAME
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,113 +14,64 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune.environment.extras import extra
-from ctprune.environment.threads import check_threads
+from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, Interrupted, OutputError, TaskError
 from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.run_lock import NAME as LOCK_NAME
 from ctprune.files.run_lock import sole_writer
 from ctprune.finetuning.card import write_card
-from ctprune.finetuning.config import FinetuneConfig, weights_option
-from ctprune.finetuning.images import LabelledImages, read_images
+from ctprune.finetuning.config import FinetuneConfig, FinetuneOptions
+from ctprune.finetuning.images import LabeledImages, read_images
 from ctprune.finetuning.outcome import PREDICTIONS_NAME, SeedOutcome, write_predictions
 from ctprune.finetuning.overlaps import find_overlaps, without_overlap
-from ctprune.finetuning.progress import FinetuneProgress, ProgressCallback
 from ctprune.finetuning.result import METRICS_NAME, FinetuneResult
 from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
 from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.finetuning.tasks import list_task
 from ctprune.finetuning.tasks.listing import TRAIN, Listing
-
-with extra("train", "ctprune finetune"):
-    import yaml
+from ctprune.options.configure import configure
+from ctprune.options.file import save_options
 
 # Torch and scikit-learn are imported when labels and options are known to be right: a mistake in a table is not
 # worth waiting for them.
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ctprune.finetuning.seeds import SeedTrainer
 
-CONFIG_NAME = "config.yaml"
+#: All options, and what tells whether a fine-tuning is the same: digests of options, data and weights.
+CONFIG_NAME, INPUTS_NAME = "config.yaml", "inputs.json"
 
 PathLike = str | os.PathLike[str]
 
 
 def finetune(
     data: PathLike,
+    config: FinetuneConfig | None = None,
+    /,
     *,
     out: PathLike,
     split: PathLike | None = None,
     labels: PathLike | None = None,
-    weights: PathLike | None = None,
-    mode: str = "finetune",
-    preset: str = "default",
-    backbone: str | None = None,
-    seeds: int | Sequence[int] = 5,
-    fraction: float = 1.0,
-    epochs: int | None = None,
-    frozen_epochs: int | None = None,
-    batch_size: int = 64,
-    learning_rate: float | None = None,
-    weight_decay: float | None = None,
-    flip: bool | None = None,
-    class_weights: bool | None = None,
-    neighbors: int | None = None,
-    side: int = 224,
-    fit: str | None = None,
-    normalise: str | None = None,
-    precision: str | None = None,
-    val_fraction: float = 0.15,
-    split_seed: int = 0,
-    patient_pattern: str | None = None,
-    drop_overlap: bool = False,
-    positive: str | None = None,
-    intensity: str | None = None,
-    modality: str = "CT",
-    device: str = "auto",
-    download: bool = False,
-    threads: int = 0,
-    progress: ProgressCallback = lambda now: None,
+    progress: ProgressCallback | None = None,
+    **options: Unpack[FinetuneOptions],
 ) -> FinetuneResult:
-    """Train a classifier on labelled images, several times, and evaluate it.
+    """Train a classifier on labeled images, several times, and evaluate it.
 
-    A fine-tuning that was interrupted or killed goes on where it stopped when it is started again; one that is
-    finished is only read.
+    Rerun an interrupted or killed fine-tuning to resume it; one that is finished is only read.
 
     Args:
         data: A folder per class (below `train`, `val`, `test` where there are these), a CSV or Parquet table of
-            `path`, `label` and where known `split`, `patient`, `frame`, a MedMNIST `.npz`, or the folder of a run
-            of `ctprune.reduce`.
+            `path`, `label` and where known `split`, `patient`, `frame`, a MedMNIST `.npz`, or the folder of a
+            reduction.
+        config: How to train and evaluate; excludes single options that decide that.
         out: Folder of the result; new, empty, or that of the same fine-tuning.
         split: For folders, the folder of text files that list the names of a split and class each.
-        labels: For a run, the table of labels with `path`, `sop_instance_uid` or `series_instance_uid`.
-        weights: See `ctprune.finetuning.config.FinetuneConfig`, also for all options down to `modality`.
-        mode: `finetune`, `linear` or `knn`.
-        preset: `default`, or `reference` for what the published notebooks do.
-        backbone: Name of the architecture.
-        seeds: Their number, or the seeds themselves.
-        fraction: Part of the training labels.
-        epochs: Epochs in all.
-        frozen_epochs: First epochs with a frozen backbone.
-        batch_size: Images that go through the network together.
-        learning_rate: Of Adam.
-        weight_decay: Of Adam.
-        flip: Horizontal flips.
-        class_weights: Weigh classes.
-        neighbors: Neighbours that vote.
-        side: Rows and columns of the input.
-        fit: How images become squares: `pad`, `squeeze` or `crop`; default as the preset says.
-        normalise: Mean and standard deviation; default as the preset says.
-        precision: Mixed or 32 bits; default as the preset says.
-        val_fraction: Part that is set aside.
-        split_seed: Its seed.
-        patient_pattern: Takes the patient from the file name.
-        drop_overlap: Leave out what train shares with the evaluated split.
-        positive: The positive class of two; must be given unless they are 0 and 1.
-        intensity: From Hounsfield units to grey.
-        modality: DICOM Modality to read.
-        device: `auto`, `cpu` or `cuda`.
-        download: Fetch torchvision's ResNet-50 for `weights="imagenet"` where it is not on disk.
-        threads: Threads that read images, 0 for one per core.
-        progress: Called now and then.
+        labels: For a reduction, the table of labels with `path`, `sop_instance_uid` or `series_instance_uid`.
+        progress: Called a few times a second with a `ctprune.Progress`. Stages: `reading` (images), then for each
+            seed, which is the part, `training` (epochs) and `features` (images). Fact: `accuracy` on the selecting
+            split after the last epoch.
+        options: Those of `ctprune.FinetuneConfig`, such as `weights="backbone.safetensors"` and `seeds=5`.
 
     Returns:
         The metrics; predictions, plots, weights and a model card are in `out`.
@@ -133,39 +85,13 @@ def finetune(
         InUseError: Another fine-tuning is writing to it.
         Interrupted: Ctrl-C.
     """
-    config = FinetuneConfig(
-        preset=preset,
-        mode=mode,
-        weights=weights_option(weights),
-        backbone=backbone,
-        seeds=seeds,
-        fraction=fraction,
-        epochs=epochs,
-        frozen_epochs=frozen_epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        flip=flip,
-        class_weights=class_weights,
-        neighbors=neighbors,
-        side=side,
-        fit=fit,
-        normalise=normalise,
-        precision=precision,
-        val_fraction=val_fraction,
-        split_seed=split_seed,
-        patient_pattern=patient_pattern,
-        drop_overlap=drop_overlap,
-        positive=positive,
-        intensity=intensity,
-        modality=modality,
-    )
-    check_threads(threads)
+    config = configure(FinetuneConfig, config, options)
     source, folder = Path(data), Path(out)
     _check_out(folder, source)
     listed = list_task(source, split=split, labels=labels, patient_pattern=config.patient_pattern)
     config = config.for_classes(listed.classes)
-    run = Finetuning(config, folder, device=device, download=download, progress=progress)
+    operation = Operation(progress)
+    run = Finetuning(config, folder, operation=operation)
     with _hold(folder):
         images = read_images(
             listed,
@@ -173,39 +99,37 @@ def finetune(
             fit=str(config.fit),
             intensity=run.intensity(listed.reading),
             modality=config.modality if listed.reading is None else listed.reading["modality"],
-            threads=threads,
-            progress=lambda done, total: progress(FinetuneProgress("reading", done, total)),
+            threads=config.threads,
+            operation=operation,
         )
         return run.carry_out(images, listed)
 
 
 class Finetuning:
-    """One fine-tuning on its way, for images that are read. `finetune` is the short form."""
+    """One fine-tuning of images that are read. `finetune` is the short form."""
 
     def __init__(
         self,
         config: FinetuneConfig,
         out: Path,
         *,
-        device: str = "auto",
-        download: bool = False,
-        progress: ProgressCallback = lambda now: None,
+        operation: Operation | None = None,
     ) -> None:
         with extra("train", "ctprune finetune"):
             from ctprune.finetuning.seeds import SeedTrainer
         self.config = config
         self.out = out
-        self._trainer: SeedTrainer = SeedTrainer(config, out, device=device, download=download)
+        self._trainer: SeedTrainer = SeedTrainer(config, out)
         self._weights = self._trainer.weights
-        self._progress = progress
+        self._operation = operation or Operation()
 
     def intensity(self, reading: dict[str, Any] | None) -> str:
-        """From Hounsfield units to grey: as asked for, as in the pre-training, as in the run, or `minmax`."""
+        """From Hounsfield units to gray: as asked for, as in the pre-training, as in the run, or `minmax`."""
         metadata = {} if self._weights is None else self._weights.metadata
         found = self.config.intensity or metadata.get("intensity") or (reading or {}).get("intensity")
         return str(found or "minmax")
 
-    def carry_out(self, images: LabelledImages, listed: Listing) -> FinetuneResult:
+    def carry_out(self, images: LabeledImages, listed: Listing) -> FinetuneResult:
         """Train all seeds and write the result, or read the result that is there already."""
         config, source = self.config, listed.source
         splits = assign_splits(images, source, fraction=config.val_fraction, seed=config.split_seed)
@@ -218,42 +142,39 @@ class Finetuning:
         if finished is not None:
             return finished
         try:
-            self._trainer.prepare(images, splits, self._progress)
+            self._trainer.prepare(images, splits, self._operation)
             outcomes, probabilities = self._trainer.train_all()
             notes = [*listed.notes, *splits.notes(images)]
             return self._write(images, splits, notes, overlaps, digest, outcomes, probabilities)
         except KeyboardInterrupt:
-            raise Interrupted(
-                "interrupted; what is trained is saved, and the same command goes on from there"
-            ) from None
+            raise Interrupted("interrupted; what is trained is saved: rerun to resume") from None
 
     def _claim(self, data_digest: str) -> FinetuneResult | None:
         """Take the folder for this fine-tuning; its result if it is finished."""
-        file = self.out / CONFIG_NAME
+        file = self.out / INPUTS_NAME
         mine = {
-            "config": self.config.to_dict(),
             "config_digest": self.config.digest(),
             "data_digest": data_digest,
             "weights_sha256": None if self._weights is None else self._weights.sha256,
         }
         if file.is_file():
             try:
-                found = yaml.safe_load(file.read_text(encoding="utf-8"))
-            except (yaml.YAMLError, OSError, UnicodeDecodeError):
+                found = json.loads(file.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
                 found = None
-            same = ("config_digest", "data_digest", "weights_sha256")
-            if not isinstance(found, dict) or any(found.get(name) != mine[name] for name in same):
+            if found != mine:
                 raise OutputError(
                     f"{self.out} holds a fine-tuning of other data, weights or options: choose a new folder"
                 )
             return FinetuneResult.load(self.out) if (self.out / METRICS_NAME).is_file() else None
+        save_options(self.config, self.out / CONFIG_NAME)
         with replace_file(file) as beside:
-            beside.write_text(yaml.safe_dump(mine, sort_keys=False, allow_unicode=True), encoding="utf-8")
+            beside.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
         return None
 
     def _write(
         self,
-        images: LabelledImages,
+        images: LabeledImages,
         splits: Splits,
         notes: list[str],
         overlaps: list[dict[str, Any]],
@@ -310,8 +231,8 @@ class Finetuning:
         shutil.rmtree(self.out / PROGRESS_FOLDER, ignore_errors=True)
         return result
 
-    def _save_model(self, images: LabelledImages, outcomes: list[SeedOutcome], temperatures: list[float]) -> None:
-        config, normalisation = self.config, self._trainer.normalisation
+    def _save_model(self, images: LabeledImages, outcomes: list[SeedOutcome], temperatures: list[float]) -> None:
+        config, normalization = self.config, self._trainer.normalization
         seeds = [outcome.seed for outcome in outcomes]
         SavedModel(
             folder=self.out / FOLDER_NAME,
@@ -321,8 +242,8 @@ class Finetuning:
             backbones={outcome.seed: outcome.backbone for outcome in outcomes},
             heads={outcome.seed: outcome.head for outcome in outcomes},
             temperatures=dict(zip(seeds, temperatures, strict=True)),
-            mean=normalisation.mean,
-            std=normalisation.std,
+            mean=normalization.mean,
+            std=normalization.std,
             side=config.side,
             fit=str(config.fit),
             transposed=config.transposed,
@@ -355,16 +276,16 @@ def _write_history(out: Path, outcomes: list[SeedOutcome]) -> None:
 def _check_out(out: Path, source: Path) -> None:
     """Refuse a folder in the data, or one that holds something else; called before the work starts."""
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: expected a folder, found a file")
+        raise ConfigError(f"out {out}: expected a folder, found a file", field="out")
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-        raise ConfigError(f"--out {out} lies inside the data {source}: name a folder outside of it")
+        raise ConfigError(f"out {out} lies inside the data {source}: name a folder outside of it", field="out")
     holds = {path.name for path in out.iterdir()} - {LOCK_NAME} if out.is_dir() else set()
     if holds and CONFIG_NAME not in holds:
         raise OutputError(f"{out} is not empty and holds no fine-tuning: choose a new or an empty folder")
 
 
-def _check_left(splits: Splits, images: LabelledImages, source: Path) -> None:
+def _check_left(splits: Splits, images: LabeledImages, source: Path) -> None:
     for split in (TRAIN, splits.selection):
         found = set(images.labels[splits.rows(split)].tolist())
         if not found or (split == TRAIN and len(found) < len(images.classes)):
-            raise TaskError(f"{source}: --drop-overlap leaves {split} without images of every class")
+            raise TaskError(f"{source}: `drop_overlap` leaves {split} without images of every class")

@@ -1,4 +1,4 @@
-"""A seeded part of labelled images, the same share of every class, by patient where patients are known."""
+"""A seeded part of labeled images, the same share of every class, by patient where patients are known."""
 
 from __future__ import annotations
 

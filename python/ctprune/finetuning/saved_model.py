@@ -22,22 +22,22 @@ _ABOUT = "model.json"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What is needed to predict, besides the weights.
+    """Everything besides the weights that a prediction needs.
 
     Attributes:
-        folder: Where it lies.
+        folder: Folder of the model.
         mode: `finetune`, `linear` or `knn`.
         classes: Names of the classes, in the order of the probabilities.
         positive: The positive one of two classes; None where there are more.
-        backbones: For each seed the file of its backbone, relative to the folder.
-        heads: For each seed the file of its head.
-        temperatures: For each seed what its probabilities are scaled with where calibrated ones are asked for.
-        mean: By channel, as fractions of 255.
-        std: Likewise.
+        backbones: File of each seed's backbone, relative to the folder.
+        heads: File of each seed's head, relative to the folder.
+        temperatures: Temperature of each seed for calibrated probabilities.
+        mean: Mean of the input by channel, as fractions of 255.
+        std: Standard deviation of the input by channel, as fractions of 255.
         side: Rows and columns of the network's input.
         fit: How an image becomes a square, see `ctprune.finetuning.fitting`.
-        transposed: Whether the network sees pictures with rows and columns exchanged, as the reference's does.
-        intensity: From Hounsfield units to grey.
+        transposed: Whether the network sees images with rows and columns exchanged, as the reference's does.
+        intensity: How Hounsfield units become gray.
         modality: The DICOM Modality that is read.
     """
 
@@ -60,7 +60,7 @@ class SavedModel:
         """Write `model.json`; the weights are there already.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The file cannot be written.
         """
         about = asdict(self) | {"model_version": MODEL_VERSION, "ctprune_version": _core.__version__}
         del about["folder"]
@@ -69,10 +69,10 @@ class SavedModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SavedModel:
-        """Read it from the folder of a fine-tuning or from its folder `model`.
+        """Read a model from the folder of a fine-tuning, or from its folder `model`.
 
         Raises:
-            WeightsError: There is none, it is damaged, or its version is not this one's.
+            WeightsError: The folder holds no model, or one that is damaged or of another version.
         """
         given = Path(path)
         folder = given if (given / _ABOUT).is_file() else given / FOLDER_NAME

@@ -10,61 +10,53 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.environment.progress import Operation
 from ctprune.errors import WeightsError
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.heads import Head, save_head
-from ctprune.finetuning.images import LabelledImages
-from ctprune.finetuning.network import (
-    GreyBackbone,
-    Normalisation,
-    Weights,
-    device_of,
-    features_of,
-    mixed_type,
-    new_backbone,
-)
+from ctprune.finetuning.images import LabeledImages
+from ctprune.finetuning.network import choose_normalization, find_weights, new_backbone
 from ctprune.finetuning.outcome import SeedOutcome
 from ctprune.finetuning.probes import linear_probe, neighbor_probe
-from ctprune.finetuning.progress import FinetuneProgress, ProgressCallback
 from ctprune.finetuning.sampling import sample_part
 from ctprune.finetuning.saved_model import FOLDER_NAME
 from ctprune.finetuning.splits import Splits
 from ctprune.finetuning.tasks.listing import TRAIN
-from ctprune.finetuning.training import Epoch, Training, TrainingSet
-from ctprune.networks.backbone import save_backbone
+from ctprune.finetuning.training import Epoch, SeedTraining, TrainingSet
+from ctprune.networks.backbone import BACKBONE_NAME, save_backbone
+from ctprune.networks.device import choose_device, choose_precision
+from ctprune.networks.gray_backbone import GrayBackbone, features_of
 
 #: What unfinished seeds leave behind for the next session; gone when all are done.
 PROGRESS_FOLDER = "progress"
-
-SHARED_BACKBONE = "backbone.safetensors"
 
 
 class SeedTrainer:
     """The seeds of one fine-tuning.
 
     Attributes:
-        config: The options.
-        device: Where the network runs.
-        weights: What it starts from.
-        backbone: Name of the architecture; empty until it is known.
-        normalisation: Mean and standard deviation of the input.
+        config: Options of the fine-tuning.
+        device: Device of the network.
+        weights: File of weights that the training starts from; None for random weights.
+        backbone: Name of the architecture.
+        normalization: Mean and standard deviation of the input.
     """
 
-    def __init__(self, config: FinetuneConfig, out: Path, *, device: str, download: bool) -> None:
+    def __init__(self, config: FinetuneConfig, out: Path) -> None:
         self.config = config
-        self.device = device_of(device)
-        self.weights = Weights.find(config, download=download)
-        # A mistake in name or side comes out before images are read.
+        self.device = choose_device(config.device)
+        self.weights = find_weights(config)
+        # A mistake in name or side is found before images are read.
         self.backbone = new_backbone(config, self.weights, 0)[1]
         self._out = out
-        self._dtype = mixed_type(str(config.precision), self.device)
+        self._precision = choose_precision(str(config.precision), self.device)
         self._features: npt.NDArray[np.float32] | None = None
 
-    def prepare(self, images: LabelledImages, splits: Splits, progress: ProgressCallback) -> None:
+    def prepare(self, images: LabeledImages, splits: Splits, operation: Operation) -> None:
         """Take the images to train on."""
-        self._images, self._splits, self._progress = images, splits, progress
+        self._images, self._splits, self._operation = images, splits, operation
         train = images.pixels[splits.rows(TRAIN)]
-        self.normalisation = Normalisation.choose(str(self.config.normalise), self.weights, train)
+        self.normalization = choose_normalization(str(self.config.normalize), self.weights, train)
 
     def train_all(self) -> tuple[list[SeedOutcome], dict[int, npt.NDArray[np.float64]]]:
         """What each seed gives, and by seed the probabilities of all images; finished seeds are read."""
@@ -103,18 +95,18 @@ class SeedTrainer:
         network = self._network(seed)
 
         def report(epoch: Epoch) -> None:
-            self._report("training", epoch.epoch, config.epochs or 0, place, epoch.select_accuracy)
+            self._report("training", epoch.epoch, config.epochs or 0, "epochs", place, epoch.select_accuracy)
 
-        self._report("training", 0, config.epochs or 0, place)
-        training = Training(
-            network, data, config, seed, self.device, self._dtype, stem.with_suffix(".ckpt"), report
+        self._report("training", 0, config.epochs or 0, "epochs", place)
+        training = SeedTraining(
+            network, data, config, seed, self.device, self._precision, stem.with_suffix(".ckpt"), report
         )
         head = training.run()
         features = self._features_of(network, data.pixels, place)
         best = training.history[training.best_epoch - 1]
         outcome = SeedOutcome(
             seed=seed,
-            backbone=self._save_backbone(network, f"seed-{seed}/{SHARED_BACKBONE}"),
+            backbone=self._save_backbone(network, f"seed-{seed}/{BACKBONE_NAME}"),
             head=f"seed-{seed}/head.safetensors",
             images_used=len(data.train),
             seconds=sum(epoch.seconds for epoch in training.history),
@@ -128,7 +120,7 @@ class SeedTrainer:
     ) -> tuple[Head, npt.NDArray[np.float64], SeedOutcome]:
         config, seed = self.config, self.config.seed_list[place]
         shared = self.weights is not None
-        backbone = SHARED_BACKBONE if shared else f"seed-{seed}/{SHARED_BACKBONE}"
+        backbone = BACKBONE_NAME if shared else f"seed-{seed}/{BACKBONE_NAME}"
         if self._features is None or not shared:
             network = self._network(seed)
             self._features = self._features_of(network, data.pixels, place)
@@ -154,17 +146,17 @@ class SeedTrainer:
         )
         return probe.head, probe.head.probabilities(features), outcome
 
-    def _network(self, seed: int) -> GreyBackbone:
+    def _network(self, seed: int) -> GrayBackbone:
         module, self.backbone = new_backbone(self.config, self.weights, seed)
-        return GreyBackbone(module, self.normalisation, transposed=self.config.transposed).to(self.device)
+        return GrayBackbone(module, self.normalization, transposed=self.config.transposed).to(self.device)
 
     def _features_of(
-        self, network: GreyBackbone, pixels: npt.NDArray[np.uint8], place: int
+        self, network: GrayBackbone, pixels: npt.NDArray[np.uint8], place: int
     ) -> npt.NDArray[np.float32]:
-        self._report("features", 0, len(pixels), place)
+        self._report("features", 0, len(pixels), "images", place)
         rows = np.arange(len(pixels))
         found = features_of(
-            network, pixels, rows, batch=self.config.batch_size, device=self.device, dtype=self._dtype
+            network, pixels, rows, batch=self.config.batch_size, device=self.device, precision=self._precision
         )
         without = int((~np.isfinite(found).all(axis=1)).sum())
         if without:
@@ -175,12 +167,12 @@ class SeedTrainer:
             )
         return found
 
-    def _save_backbone(self, network: GreyBackbone, name: str) -> str:
+    def _save_backbone(self, network: GrayBackbone, name: str) -> str:
         before = {} if self.weights is None else self.weights.metadata
         metadata = {
             "method": before.get("method"),
-            "mean": list(self.normalisation.mean),
-            "std": list(self.normalisation.std),
+            "mean": list(self.normalization.mean),
+            "std": list(self.normalization.std),
             "side": self.config.side,
             "fit": self.config.fit,
             "intensity": self._images.intensity,
@@ -189,5 +181,8 @@ class SeedTrainer:
         save_backbone(network.backbone, self._out / FOLDER_NAME / name, name=self.backbone, metadata=metadata)
         return name
 
-    def _report(self, stage: str, done: int, total: int, place: int, accuracy: float | None = None) -> None:
-        self._progress(FinetuneProgress(stage, done, total, place, len(self.config.seed_list), accuracy))
+    def _report(
+        self, stage: str, done: int, total: int, unit: str, place: int, accuracy: float | None = None
+    ) -> None:
+        part = f"seed {place + 1}/{len(self.config.seed_list)}"
+        self._operation.report(stage, done, total, unit, part=part, accuracy=accuracy)

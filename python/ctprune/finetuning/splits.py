@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune.errors import TaskError
-from ctprune.finetuning.images import LabelledImages
+from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.sampling import sample_part
 from ctprune.finetuning.tasks.listing import TEST, TRAIN, VAL
 
@@ -23,7 +23,7 @@ class Splits:
     """The split of every image.
 
     Attributes:
-        names: For each image `train`, `val`, `test` or `select`; empty where it is left out.
+        names: Split of each image: `train`, `val`, `test` or `select`; empty for images that are left out.
         evaluated: The split that is reported.
         selection: The split whose accuracy chooses the epoch.
         seeded: Splits that were drawn, not given.
@@ -38,7 +38,7 @@ class Splits:
         """Rows of the images in this split, ascending."""
         return np.flatnonzero(self.names == split)
 
-    def counts(self, images: LabelledImages) -> dict[str, dict[str, int]]:
+    def counts(self, images: LabeledImages) -> dict[str, dict[str, int]]:
         """Number of images by split and class."""
         found = Counter(zip(self.names.tolist(), images.labels.tolist(), strict=True))
         order = [name for name in (TRAIN, SELECT, VAL, TEST) if name in self.names]
@@ -46,7 +46,7 @@ class Splits:
             split: {name: found[split, number] for number, name in enumerate(images.classes)} for split in order
         }
 
-    def patients(self, images: LabelledImages) -> dict[str, dict[str, int]]:
+    def patients(self, images: LabeledImages) -> dict[str, dict[str, int]]:
         """By split the number of patients, and of images whose patient is not known."""
         found = {}
         for split in self.counts(images):
@@ -55,8 +55,8 @@ class Splits:
             found[split] = {"patients": len(known), "images_without": sum(patient is None for patient in patients)}
         return found
 
-    def notes(self, images: LabelledImages) -> list[str]:
-        """Sentences about what the splits lack: patients, and classes in the one that chooses."""
+    def notes(self, images: LabeledImages) -> list[str]:
+        """Sentences about what the splits lack: patients, and classes in the selecting split."""
         found = []
         counts = self.patients(images).values()
         without = sum(count["images_without"] for count in counts)
@@ -64,16 +64,16 @@ class Splits:
             known = any(count["patients"] for count in counts)
             which = f"the patients of {without:,} images are" if known else "patients are"
             # Arrays have no names of files, nor columns.
-            mend = "" if images.entries[0].file is None else ": name them by --patient-pattern or a column patient"
+            mend = "" if images.entries[0].file is None else ": name them by `patient_pattern` or a column patient"
             found.append(
-                f"{which} not known, so one patient's images may be in several splits, and intervals take each "
-                f"image as a patient of its own{mend}"
+                f"{which} not known, so one patient's images may be in several splits, and intervals treat "
+                f"each image as a patient of its own{mend}"
             )
         missing = [name for name, count in self.counts(images)[self.selection].items() if not count]
         if missing:
             found.append(
-                f"{self.selection} has no image of class {', '.join(missing)}: the others alone chose epoch or "
-                "regularisation; more patients or a larger --val-fraction give it some"
+                f"{self.selection} has no image of class {', '.join(missing)}: the other classes alone chose "
+                "epoch or regularization; more patients or a larger `val_fraction` prevent this"
             )
         return found
 
@@ -81,15 +81,15 @@ class Splits:
         """What was evaluated and why, in words."""
         if self.evaluated == TEST:
             chosen = "a seeded part of train" if self.selection in self.seeded else "val"
-            return f"evaluated on the split test; epoch or regularisation were chosen on {chosen}"
+            return f"evaluated on the split test; epoch or regularization were chosen on {chosen}"
         drawn = "a seeded part of the images" if VAL in self.seeded else "the split val"
         return (
             f"there is no test split: evaluated on {drawn} (if you tuned on this split, these values are "
-            "optimistic); epoch or regularisation were chosen on a seeded part of train"
+            "optimistic); epoch or regularization were chosen on a seeded part of train"
         )
 
 
-def assign_splits(images: LabelledImages, source: Path, *, fraction: float, seed: int) -> Splits:
+def assign_splits(images: LabeledImages, source: Path, *, fraction: float, seed: int) -> Splits:
     """Take the splits of the data and draw what is missing, by patient where patients are known.
 
     With train, val and test, val chooses the epoch and test is evaluated; with train and test, a part of train
@@ -120,13 +120,13 @@ def assign_splits(images: LabelledImages, source: Path, *, fraction: float, seed
     _check_evaluated(splits, images, source)
     if not len(splits.rows(selection)):
         raise TaskError(
-            f"{source}: --val-fraction {fraction:g} of the train split is no patient, and something must choose "
-            "the epoch: give a larger --val-fraction, or a split val"
+            f"{source}: `val_fraction` {fraction:g} of the train split: expected at least one patient to choose "
+            "the epoch, found none: give a larger `val_fraction`, or a split val"
         )
     return splits
 
 
-def _draw(names: npt.NDArray[np.str_], images: LabelledImages, name: str, fraction: float, seed: int) -> None:
+def _draw(names: npt.NDArray[np.str_], images: LabeledImages, name: str, fraction: float, seed: int) -> None:
     """Move a part of train to another split."""
     train = np.flatnonzero(names == TRAIN)
     patients = [images.entries[row].patient for row in train]
@@ -134,7 +134,7 @@ def _draw(names: npt.NDArray[np.str_], images: LabelledImages, name: str, fracti
     names[train[part]] = name
 
 
-def _check_train(names: npt.NDArray[np.str_], images: LabelledImages, source: Path) -> None:
+def _check_train(names: npt.NDArray[np.str_], images: LabeledImages, source: Path) -> None:
     trained = set(images.labels[names == TRAIN].tolist())
     for number, name in enumerate(images.classes):
         if number not in trained:
@@ -142,7 +142,7 @@ def _check_train(names: npt.NDArray[np.str_], images: LabelledImages, source: Pa
             raise TaskError(f"{source}: class {name} is in {' and '.join(where)}, but has no image in train")
 
 
-def _check_evaluated(splits: Splits, images: LabelledImages, source: Path) -> None:
+def _check_evaluated(splits: Splits, images: LabeledImages, source: Path) -> None:
     found = set(images.labels[splits.rows(splits.evaluated)].tolist())
     for number, name in enumerate(images.classes):
         if number not in found:

@@ -1,4 +1,4 @@
-"""Training of all weights for one seed, epoch by epoch; a killed training goes on where its last checkpoint is."""
+"""Training of all weights for one seed, epoch by epoch; a killed training resumes from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch.nn.functional import cross_entropy
 
-from ctprune.environment.extras import extra
 from ctprune.errors import TrainingError, WeightsError
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.heads import LinearHead
-from ctprune.finetuning.network import GreyBackbone, Pixels, autocast, on_device, seeded
+from ctprune.finetuning.network import seeded
 from ctprune.finetuning.recipe import recipe_of
+from ctprune.networks.device import autocast
+from ctprune.networks.gray_backbone import GrayBackbone, Pixels, on_device
 from ctprune.networks.weights_file import write_weights
-
-with extra("train", "ctprune finetune"):
-    import torch
-    from torch.nn.functional import cross_entropy
 
 #: A checkpoint is written when the last one is older than this: writing takes longer than a short epoch.
 CHECKPOINT_SECONDS = 20.0
@@ -46,7 +45,7 @@ class Epoch:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """What is trained on: all squares, their labels, and the rows that train and that select."""
+    """Images of a training: all squares, their labels, and the rows that train and that select."""
 
     pixels: Pixels
     labels: npt.NDArray[np.int64]
@@ -56,23 +55,23 @@ class TrainingSet:
 
 
 @dataclass(eq=False)
-class Training:
+class SeedTraining:
     """The training of one seed. `run` leaves the network and head with the weights of the best epoch.
 
     Attributes:
         network: The backbone.
         head: The linear layer.
-        history: The epochs done.
-        best_epoch: Number of the epoch with the best accuracy on the selecting split, from 1; of equals as the
-            recipe says.
+        history: The epochs that are done.
+        best_epoch: Number of the epoch with the best accuracy on the selecting split, from 1; the recipe decides
+            between equals.
     """
 
-    network: GreyBackbone
+    network: GrayBackbone
     data: TrainingSet
     config: FinetuneConfig
     seed: int
     device: torch.device
-    dtype: torch.dtype | None
+    precision: str
     checkpoint: Path
     progress: Callable[[Epoch], None]
     history: list[Epoch] = field(default_factory=list)
@@ -89,7 +88,7 @@ class Training:
             weight_decay=self.config.weight_decay or 0.0,
         )
         self._recipe = recipe_of(self.config)
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self._weight = self._class_weights()
         self._best: dict[str, dict[str, torch.Tensor]] = {}
         self._state: dict[str, Any] = {}
@@ -101,7 +100,7 @@ class Training:
         Raises:
             WeightsError: The checkpoint that is there is damaged.
             OutputError: A checkpoint cannot be written.
-            TrainingError: The loss is not a number any more.
+            TrainingError: The loss is not finite.
             KeyboardInterrupt: Ctrl-C; the last whole epoch is in the checkpoint.
         """
         self._resume()
@@ -152,14 +151,14 @@ class Training:
                 total += self._step(squares, labels, number).double() * (stop - start)
         if not torch.isfinite(total):
             raise TrainingError(
-                f"seed {self.seed}, epoch {number}: the loss is not a number any more: try a smaller "
-                "--learning-rate, or --precision 32"
+                f"seed {self.seed}, epoch {number}: the loss is not finite: try a smaller "
+                "`learning_rate`, or `precision` 32"
             )
         return float(total) / len(order)
 
     def _step(self, squares: torch.Tensor, labels: torch.Tensor, epoch: int) -> torch.Tensor:
         self._optimizer.zero_grad(set_to_none=True)
-        with autocast(self.device, self.dtype):
+        with autocast(self.device, self.precision):
             with torch.set_grad_enabled(self._recipe.reaches_backbone(epoch)):
                 features = self.network(squares)
             loss = cross_entropy(self.head(features).float(), labels, weight=self._weight)
@@ -172,7 +171,7 @@ class Training:
         """Mean loss and accuracy on the selecting split."""
         self.network.eval()
         rows, loss, right = self.data.select, 0.0, 0
-        with torch.inference_mode(), autocast(self.device, self.dtype):
+        with torch.inference_mode(), autocast(self.device, self.precision):
             for start in range(0, len(rows), self.config.batch_size):
                 batch = rows[start : start + self.config.batch_size]
                 logits = self.head(self.network(on_device(self.data.pixels[batch], self.device))).float()

@@ -6,8 +6,5 @@ from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
-#: Validity bits, offsets and values of an Arrow column.
-ColumnBytes: TypeAlias = tuple[bytes | None, bytes | None, bytes]
-
 #: Description, stored values, RescaleSlope and RescaleIntercept of a slice that Rust did not decode.
 ForeignSlice: TypeAlias = tuple[dict[str, Any], npt.NDArray[Any], float, float]

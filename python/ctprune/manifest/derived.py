@@ -1,4 +1,4 @@
-"""What other commands leave in a run's folder, and when it is no longer about the run.
+"""What other commands leave in the folder of a reduction, and when it is no longer about that.
 
 `ctprune reduce` removes it then: a page or a curve that looks current and is not is worse than none.
 """
@@ -10,16 +10,17 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from ctprune.files import parquet_file
+from ctprune import _core
+from ctprune.manifest.slices import with_status
 
 REPORT_NAME = "report.html"
 SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME = "sweep.parquet", "sweep.png", "sweep.svg"
+
+#: The options of a report and of a sweep, beside them.
+REPORT_CONFIG_NAME, SWEEP_CONFIG_NAME = f"{REPORT_NAME}.yaml", "sweep.yaml"
 
 #: Says that a page is a report of ctprune's; stands in its first bytes.
 REPORT_MARK = '<meta name="generator" content="ctprune report">'
@@ -42,6 +43,7 @@ def remove_report(folder: Path) -> Path | None:
             is_report = REPORT_MARK.encode() in opened.read(_HEAD)
         if is_report:
             file.unlink()
+            (folder / REPORT_CONFIG_NAME).unlink(missing_ok=True)
     except OSError:
         return None
     return file if is_report else None
@@ -54,37 +56,28 @@ def remove_sweep(folder: Path, manifest: Path) -> Path | None:
     """
     file = folder / SWEEP_NAME
     try:
-        swept = _about(file)["slices_digest"]
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+        swept = json.loads(_core.parquet_metadata(str(file)) or "{}")["slices_digest"]
+    except (KeyError, TypeError, ValueError):
         return None
-    intensity = _about(manifest)["config"]["intensity"]
-    with parquet_file.opened(manifest) as parquet:
-        if swept == slices_digest(parquet.iter_batches(columns=_SWEPT), intensity):
-            return None
-    for name in (SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME):
+    reader = _core.ManifestReader(str(manifest))
+    if swept == slices_digest(reader.batches(_SWEPT), json.loads(reader.about)["config"]["intensity"]):
+        return None
+    for name in (SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME, SWEEP_CONFIG_NAME):
         with suppress(OSError):
             (folder / name).unlink()
     return file
 
 
-def slices_digest(batches: Iterable[pa.RecordBatch], intensity: str) -> str:
+def slices_digest(batches: Iterable[_core.Rows], intensity: str) -> str:
     """SHA-256, in hexadecimal, of a manifest's slices: files, order, volumes and fingerprints, however batched."""
     columns = {name: hashlib.sha256() for name in _SWEPT[:-1]}
     for batch in batches:
-        slices = batch.filter(pc.is_in(batch["status"], value_set=pa.array(["kept", "dropped"])))
+        slices = with_status(batch, "kept", "dropped")
         for name, digest in columns.items():
             values = slices[name]
-            if pa.types.is_integer(values.type):
-                digest.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).tobytes())
+            if isinstance(values, list):
+                digest.update("".join(f"{value!r}\n" for value in values).encode())
             else:
-                digest.update("".join(f"{_text(value)!r}\n" for value in values.to_pylist()).encode())
+                digest.update(np.ascontiguousarray(values).tobytes())
     parts = [intensity.encode(), *(digest.digest() for digest in columns.values())]
     return hashlib.sha256(b"".join(parts)).hexdigest()
-
-
-def _about(file: Path) -> dict[str, Any]:
-    return dict(json.loads((parquet_file.read_schema(file).metadata or {})[METADATA_KEY]))
-
-
-def _text(value: bytes | str | None) -> str | None:
-    return value.hex() if isinstance(value, bytes) else value

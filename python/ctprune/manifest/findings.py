@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import numpy as np
+import numpy.typing as npt
+
+from ctprune import _core
 
 #: Files that are named as examples.
 _EXAMPLES = 3
@@ -52,13 +53,13 @@ class Findings:
     unknown: list[tuple[str, str]] = field(default_factory=list)
     _nifti: dict[tuple[int, str], tuple[bool, float]] = field(default_factory=dict)
 
-    def add(self, rows: pa.RecordBatch | pa.Table) -> None:
+    def add(self, rows: _core.Rows) -> None:
         """Look at these rows of the manifest."""
         rows = rows.select(_COLUMNS)
         if len(self.failed) < _EXAMPLES:
-            self.failed += _pairs(rows, pc.equal(rows["status"], "failed"), "path", "reason", _EXAMPLES)
+            self.failed += _pairs(rows, _is(rows, "status", "failed"), "path", "reason", _EXAMPLES)
         if len(self.unknown) < _UNKNOWN:
-            self.unknown += _pairs(rows, pc.equal(rows["reason"], _NO_FORMAT), "source", "path", _UNKNOWN)
+            self.unknown += _pairs(rows, _is(rows, "reason", _NO_FORMAT), "source", "path", _UNKNOWN)
         self._add_nifti(rows)
 
     def label_volumes(self) -> list[LabelVolume]:
@@ -69,30 +70,31 @@ class Findings:
             if is_mask
         ]
 
-    def _add_nifti(self, rows: pa.RecordBatch | pa.Table) -> None:
-        is_slice = pc.and_kleene(pc.equal(rows["reader"], "nifti"), pc.is_valid(rows["volume"]))
-        slices = rows.filter(is_slice)
-        if not slices.num_rows:
+    def _add_nifti(self, rows: _core.Rows) -> None:
+        slices = rows.filter(_is(rows, "reader", "nifti") & (rows["volume"] >= 0))
+        if not len(slices):
             return
         low, high = slices["min_hu"], slices["max_hu"]
-        whole = pc.and_(pc.equal(low, pc.floor(low)), pc.equal(high, pc.floor(high)))
-        narrow = pc.and_(pc.greater_equal(low, 0.0), pc.less_equal(high, float(_MOST_LABEL)))
-        columns = {
-            "volume": slices["volume"],
-            "path": slices["path"],
-            "is_mask": pc.and_(whole, narrow),
-            "high": high,
-        }
-        found = pa.table(columns).group_by(["volume", "path"]).aggregate([("is_mask", "all"), ("high", "max")])
-        for line in found.to_pylist():
+        is_mask = (low == np.floor(low)) & (high == np.floor(high)) & (low >= 0) & (high <= _MOST_LABEL)
+        # The slices of a volume follow each other.
+        volume = slices["volume"]
+        firsts = np.flatnonzero(np.diff(volume, prepend=volume[0] - 1))
+        paths = slices.take(firsts)["path"]
+        all_mask, highest = np.logical_and.reduceat(is_mask, firsts), np.maximum.reduceat(high, firsts)
+        found = zip(volume[firsts].tolist(), paths, all_mask.tolist(), highest.tolist(), strict=True)
+        for number, path, here_mask, here_high in found:
             # The rows of a volume may come in several batches.
-            volume = (line["volume"], line["path"])
-            is_mask, high = self._nifti.get(volume, (True, 0.0))
-            self._nifti[volume] = (is_mask and line["is_mask_all"], max(high, line["high_max"]))
+            before_mask, before_high = self._nifti.get((number, path), (True, 0.0))
+            self._nifti[number, path] = (before_mask and here_mask, max(before_high, here_high))
+
+
+def _is(rows: _core.Rows, column: str, value: str) -> npt.NDArray[np.bool_]:
+    names, of = rows.labels(column)
+    return np.array([name == value for name in names], np.bool_)[of]
 
 
 def _pairs(
-    rows: pa.RecordBatch | pa.Table, chosen: Any, first: str, second: str, most: int
+    rows: _core.Rows, chosen: npt.NDArray[np.bool_], first: str, second: str, most: int
 ) -> list[tuple[str, str]]:
-    lines = rows.filter(chosen).slice(0, most).select([first, second]).to_pylist()
-    return [(line[first], line[second]) for line in lines]
+    some = rows.take(np.flatnonzero(chosen)[:most])
+    return list(zip(some[first], some[second], strict=True))

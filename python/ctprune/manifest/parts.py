@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,13 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from ctprune import _core
 from ctprune.errors import ManifestError
-from ctprune.files import parquet_file
 from ctprune.files.pace import Pace
-from ctprune.manifest.manifest import FILE_NAME, column_bytes, read_metadata, record_batch, write_manifest
+from ctprune.manifest.manifest import FILE_NAME, write_manifest
 
 FOLDER_NAME = "parts"
 
@@ -54,18 +52,18 @@ class Parts:
             ManifestError: The manifest is damaged, or of another version.
         """
         for file in (*reversed(self._files()), self._manifest):
-            if file.exists() and self._fits(file):
+            reader = self._fitting(file) if file.exists() else None
+            if reader is not None:
                 self._archive.begin_earlier()
-                with parquet_file.opened(file) as parquet:
-                    for batch in parquet.iter_batches(_ROWS_PER_BATCH):
-                        self._archive.add_earlier(batch.num_rows, column_bytes(batch))
+                for rows in reader.batches():
+                    self._archive.add_earlier(rows)
         self._next_row = self._archive.table_rows()
 
     def sweep(self) -> None:
         """Remove parts that cannot be used, so that none is ever taken for one of this run."""
         for file in self._files():
             self._next_number = max(self._next_number, _number(file) + 1)
-            if not self._fits(file):
+            if self._fitting(file) is None:
                 file.unlink(missing_ok=True)
 
     def save_now_and_then(self) -> None:
@@ -108,28 +106,31 @@ class Parts:
         if writing is not None:
             writing.result()
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _batches(self) -> Iterator[_core.Rows]:
         stop = self._archive.table_rows()
         while self._next_row < stop:
             end = min(self._next_row + _ROWS_PER_BATCH, stop)
-            self._next_row, rows, columns = self._archive.part_columns(self._next_row, end)
-            if rows:
-                yield record_batch(columns, rows, self._config["hash_size"])
+            self._next_row, rows = self._archive.part(self._next_row, end)
+            if len(rows):
+                yield rows
 
     def _files(self) -> list[Path]:
         """All parts in the order of their writing."""
         found = [file for file in self._folder.glob("part-*.parquet") if _NAME.fullmatch(file.name)]
         return sorted(found, key=_number)
 
-    def _fits(self, file: Path) -> bool:
+    def _fitting(self, file: Path) -> _core.ManifestReader | None:
+        """A part or the manifest, opened, if this run can use its rows."""
         try:
-            metadata = read_metadata(file)
+            reader = _core.ManifestReader(str(file))
         except ManifestError:
             if file == self._manifest:
                 raise
-            return False
-        reading = {option: metadata["config"].get(option) for option in self._reading}
-        return bool(metadata["ctprune_version"] == _core.__version__ and reading == self._reading)
+            return None
+        about = json.loads(reader.about)
+        reading = {option: about["config"].get(option) for option in self._reading}
+        fits = about["ctprune_version"] == _core.__version__ and reading == self._reading
+        return reader if fits else None
 
 
 _NAME = re.compile(r"part-(\d+)\.parquet")

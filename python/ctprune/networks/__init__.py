@@ -1,1 +1,1 @@
-"""Backbones: built, loaded from files, saved."""
+"""Networks: built, loaded and saved in one way; the device and arithmetic that they run with."""

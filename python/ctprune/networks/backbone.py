@@ -1,37 +1,23 @@
-"""Backbones: networks from pictures to pooled features, created, saved, and loaded from several kinds of files."""
+"""Backbones: created, loaded from files of several programs, and saved."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import save_file
+
 from ctprune import _core
-from ctprune.environment.extras import extra
-from ctprune.errors import ConfigError, WeightsError
-from ctprune.networks.checkpoint import METADATA_KEY, SEAL_KEY, checksum_of, read_checkpoint
-from ctprune.networks.weights_file import write_weights
+from ctprune.errors import WeightsError
+from ctprune.networks.architectures import RESNETS, create_architecture, resnet_of
+from ctprune.networks.weights_file import METADATA_KEY, SEAL_KEY, checksum_of, read_weights, write_weights
 
-with extra("train", "a backbone"):
-    import torch
-    import torchvision
-    from safetensors.torch import save_file
-
-#: Networks of torchvision whose name can be told from the shapes of their weights, the usual ones first.
-RESNETS = (
-    "resnet50",
-    "resnet18",
-    "resnet34",
-    "resnet101",
-    "resnet152",
-    "wide_resnet50_2",
-    "wide_resnet101_2",
-    "resnext50_32x4d",
-    "resnext101_32x8d",
-    "resnext101_64x4d",
-)
+#: The file of weights in the folder of a pre-training.
+BACKBONE_NAME = "backbone.safetensors"
 
 #: Version of the metadata in `backbone.safetensors`.
 BACKBONE_VERSION = 2
@@ -48,15 +34,26 @@ _PREFERRED_PREFIXES = ("", "model.", "backbone.", "encoder_q.", "encoder.", "onl
 _WRAPPERS = ("module.", "_orig_mod.")
 
 
+def backbone_file(path: str | os.PathLike[str]) -> Path:
+    """The file of weights that a path means: the path itself, or the backbone in the folder of a pre-training.
+
+    >>> backbone_file("weights.pth").name
+    'weights.pth'
+    """
+    inside = Path(path, BACKBONE_NAME)
+    return inside if inside.is_file() else Path(path)
+
+
 def create_backbone(name: str, weights: str | os.PathLike[str] | None = None) -> torch.nn.Module:
-    """A network whose output are pooled features, float32 of shape (n, num_features).
+    """A network whose output are pooled features, with the weights of a file or random ones.
 
     Args:
-        name: A ResNet of torchvision (see `RESNETS` in this module), or any name of timm when timm is installed.
+        name: A ResNet of torchvision, or any name of timm when timm is installed.
         weights: A file for `load_backbone`; None draws random weights from torch's generator.
 
     Returns:
-        The module with the attribute `num_features`, in training mode; input of shape (n, 3, rows, cols).
+        The module in training mode, with the attributes `num_features` and `architecture` (its name). It takes
+        float32 of shape (n, 3, rows, columns) and gives float32 of shape (n, num_features).
 
     Raises:
         ConfigError: The name is not known.
@@ -65,15 +62,7 @@ def create_backbone(name: str, weights: str | os.PathLike[str] | None = None) ->
     >>> create_backbone("resnet18").num_features
     512
     """
-    if weights is not None:
-        return load_backbone(weights, name=name)
-    if name in RESNETS:
-        module = torchvision.models.get_model(name, weights=None)
-        features = module.fc.in_features
-        module.fc = torch.nn.Identity()
-        module.num_features = features
-        return module  # type: ignore[no-any-return]
-    return _create_timm(name)
+    return create_architecture(name) if weights is None else load_backbone(weights, name=name)
 
 
 def load_backbone(path: str | os.PathLike[str], *, name: str | None = None) -> torch.nn.Module:
@@ -84,15 +73,17 @@ def load_backbone(path: str | os.PathLike[str], *, name: str | None = None) -> t
     Heads are left out. Objects in a file that are not tensors are never made.
 
     Args:
-        path: The file.
+        path: The file, or the folder of a pre-training.
         name: The architecture, as for `create_backbone`; by default what the file says, or what the shapes of its
             weights show.
 
     Returns:
-        As `create_backbone`, with the file's weights.
+        The module in training mode, with the attributes `num_features` and `architecture` (its name), as from
+        `create_backbone`.
 
     Raises:
-        WeightsError: There is no such file, it is not a checkpoint, or it does not fit the architecture.
+        WeightsError: There is no such file, it is not a checkpoint, it does not fit the architecture, or it has
+            weights that are not finite.
         ConfigError: The name is not known.
 
     >>> import tempfile
@@ -101,40 +92,29 @@ def load_backbone(path: str | os.PathLike[str], *, name: str | None = None) -> t
     >>> load_backbone(file).num_features, backbone_metadata(file)["method"]
     (512, 'swav')
     """
-    weights, metadata = read_checkpoint(Path(path))
+    path = backbone_file(path)
+    weights, metadata = read_weights(path)
     name = name or metadata.get("backbone")
     if name is None:
         weights = _below_prefix(weights, _RESNET_ANCHOR, path)
-        name = _infer_resnet(weights, path)
-        module = create_backbone(name)
+        name = resnet_of(weights)
+        if name is None:
+            raise WeightsError(
+                f"{path}: the weights fit none of {', '.join(RESNETS)}: name the architecture that they belong to"
+            )
+        module = create_architecture(name)
     else:
-        module = create_backbone(name)
+        module = create_architecture(name)
         weights = _below_prefix(weights, _RESNET_ANCHOR if name in RESNETS else _anchor(module), path)
     state = _fitting(_without_classifier(weights, module), _shapes(module), name, path)
     # Old files lack the counters of batches, which nothing here uses; `_fitting` has checked all the others.
     module.load_state_dict(state, strict=False)
+    for key, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(
+                f"{path}: {key} holds values that are not finite: the training diverged, or the file is damaged"
+            )
     return module
-
-
-def check_size(module: torch.nn.Module, name: str, size: int) -> None:
-    """See whether a network takes pictures of a size; changes nothing of it.
-
-    Raises:
-        ConfigError: It does not.
-
-    >>> check_size(create_backbone("resnet18"), "resnet18", 32)
-    """
-    training = module.training
-    try:
-        with torch.no_grad():
-            found = tuple(module.eval()(torch.zeros(1, 3, size, size)).shape)
-    except (AssertionError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"--backbone {name} does not take views of {size} pixels: {reason}") from None
-    finally:
-        module.train(training)
-    if found != (1, module.num_features):
-        raise ConfigError(f"--backbone {name}: expected {module.num_features} pooled features, found {found[1:]}")
 
 
 def save_backbone(
@@ -147,10 +127,10 @@ def save_backbone(
     """Write a backbone's weights as a torchvision-compatible state dict in safetensors, whole or not at all.
 
     Args:
-        module: From `create_backbone`; may be wrapped by `torch.compile` or `DistributedDataParallel`.
+        module: A module from `create_backbone`; may be wrapped by `torch.compile` or `DistributedDataParallel`.
         path: The file; replaced if it is there.
-        name: The architecture, as for `create_backbone`.
-        metadata: What should be known of it, such as method, manifest digest and settings; must go into JSON.
+        name: Name of the architecture.
+        metadata: Facts about the training, such as method, manifest digest and settings; must fit JSON.
 
     Raises:
         OutputError: The file cannot be written.
@@ -174,69 +154,16 @@ def save_backbone(
 def backbone_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What `save_backbone` wrote beside the weights; empty for files of other origin.
 
+    Args:
+        path: The file, or the folder of a pre-training.
+
     Raises:
         WeightsError: There is no such file, or it is not a checkpoint.
     """
-    return read_checkpoint(Path(path))[1]
+    return read_weights(backbone_file(path))[1]
 
 
-def repeat_grey(images: torch.Tensor) -> torch.Tensor:
-    """One-channel images, shape (n, 1, rows, cols), as three equal channels, on their device and without a copy.
-
-    Images of three channels are returned as they are.
-
-    >>> repeat_grey(torch.zeros(2, 1, 8, 8)).shape
-    torch.Size([2, 3, 8, 8])
-    """
-    return images.expand(-1, 3, -1, -1)
-
-
-def _create_timm(name: str) -> torch.nn.Module:
-    known = f"--backbone {name}: expected one of {', '.join(RESNETS)}, or a name of timm"
-    try:
-        import timm
-    except ModuleNotFoundError:
-        raise ConfigError(f"{known} (not installed: pip install 'ctprune[timm]')") from None
-    plain, _, tag = name.partition(".")
-    if plain not in timm.list_models() or (tag and name not in timm.list_models(pretrained=True)):
-        raise ConfigError(known)
-    module = _of_any_size(timm.create_model, plain)
-    # Some have layers between pooling and the classifier, and tell the width before those.
-    module.num_features = getattr(module, "head_hidden_size", None) or module.num_features
-    return module
-
-
-def _of_any_size(create_model: Callable[..., torch.nn.Module], name: str) -> torch.nn.Module:
-    """Views differ in size: transformers that can shall resample their positions instead of insisting on one."""
-    for option in ({"dynamic_img_size": True}, {"strict_img_size": False}):
-        try:
-            return create_model(name, pretrained=False, num_classes=0, **option)
-        except TypeError as error:
-            if next(iter(option)) not in str(error):
-                raise
-    return create_model(name, pretrained=False, num_classes=0)
-
-
-def _infer_resnet(weights: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> str:
-    """The ResNet with exactly these convolutions."""
-
-    def kernels(shapes: Mapping[str, tuple[int, ...]]) -> set[tuple[str, tuple[int, ...]]]:
-        return {(key, shape) for key, shape in shapes.items() if len(shape) == 4}
-
-    found = kernels({key: tuple(tensor.shape) for key, tensor in weights.items()})
-    for name in RESNETS:
-        with torch.device("meta"):
-            template = create_backbone(name)
-        if kernels(_shapes(template)) == found:
-            return name
-    raise WeightsError(
-        f"{path}: the weights fit none of {', '.join(RESNETS)}: name the architecture that they belong to"
-    )
-
-
-def _below_prefix(
-    weights: Mapping[str, torch.Tensor], anchor: str, path: str | os.PathLike[str]
-) -> dict[str, torch.Tensor]:
+def _below_prefix(weights: Mapping[str, torch.Tensor], anchor: str, path: Path) -> dict[str, torch.Tensor]:
     """The weights of one network, by their names in it."""
     unwrapped = {_unwrapped(key): tensor for key, tensor in weights.items()}
     prefixes = [key.removesuffix(anchor) for key in unwrapped if key == anchor or key.endswith("." + anchor)]
@@ -277,7 +204,7 @@ def _without_classifier(
 
 
 def _fitting(
-    weights: Mapping[str, torch.Tensor], expected: Shapes, name: str, path: str | os.PathLike[str]
+    weights: Mapping[str, torch.Tensor], expected: Shapes, name: str, path: Path
 ) -> dict[str, torch.Tensor]:
     """The weights that the architecture has, each of its shape; heads are left out, anything else is refused."""
     parts = {key.split(".")[0] for key in expected}

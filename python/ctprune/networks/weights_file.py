@@ -1,15 +1,57 @@
-"""Writing weights, with one sentence where the disk is full."""
+"""Files of weights: read without running anything that is in them, written whole or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from ctprune.environment.extras import extra
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ctprune.errors import WeightsError
 from ctprune.files.atomic import replace_file
 
-with extra("train", "writing weights"):
-    from safetensors import SafetensorError
+# How files of torch begin: since version 1.6, and before.
+_ZIP = b"PK\x03\x04"
+_PICKLE = b"\x80\x02"
+
+#: Keys of a safetensors file's metadata: what ctprune knows of the weights, and the checksum of both.
+METADATA_KEY, SEAL_KEY = "ctprune", "sha256"
+
+#: Where training programs put the weights among other things, from the outside in.
+_STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
+
+#: Packages whose objects stand beside the weights in the checkpoints of Lightning: settings, not weights. An inert
+#: class stands in for each of theirs, so that none of their code runs. Everything else is refused.
+_SETTINGS_OF = ("argparse.", "lightning.", "pytorch_lightning.", "lightning_fabric.", "omegaconf.", "pathlib.")
+
+
+def read_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """All weights of a file by name, on the CPU, and ctprune's metadata if it has any.
+
+    Raises:
+        WeightsError: There is no such file, or it holds no weights that can be read safely.
+    """
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(9)
+    except OSError as error:
+        raise WeightsError(f"{file}: expected a file of weights: {error.strerror}") from None
+    if start[8:] == b"{":
+        # Safetensors begins with the length of a JSON object, eight bytes, then the object.
+        weights, metadata = _read_safetensors(file)
+    elif start.startswith((_ZIP, _PICKLE)):
+        weights, metadata = _read_torch(file), {}
+    else:
+        raise WeightsError(f"{file}: expected a checkpoint of torch or safetensors, found something else")
+    if not weights:
+        raise WeightsError(f"{file}: expected a checkpoint with weights, found none")
+    return weights, metadata
 
 
 def write_weights(file: Path, write: Callable[[Path], object]) -> None:
@@ -37,3 +79,64 @@ def write_weights(file: Path, write: Callable[[Path], object]) -> None:
             reason = str(error).splitlines()[0].replace(str(beside), file.name)
             # `replace_file` names the file that was wanted.
             raise OSError(f"is the disk full? {reason}") from None
+
+
+def checksum_of(weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of weights and metadata, in hexadecimal; `SEAL_KEY` itself is left out.
+
+    >>> len(checksum_of({"weight": torch.zeros(2)}, {"format": "pt"}))
+    64
+    """
+    described = {key: value for key, value in metadata.items() if key != SEAL_KEY}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _read_safetensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            weights = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - not a mapping
+            described = opened.metadata() or {}
+        metadata = json.loads(described.get(METADATA_KEY, "{}"))
+        # Other programs' files have none. Of ctprune's own, one flipped bit does not reach both keys.
+        sealed = SEAL_KEY in described or metadata.get("backbone_version", 0) > 1
+    except (SafetensorError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{file}: the safetensors file is damaged: {error}") from None
+    if sealed and described.get(SEAL_KEY) != checksum_of(weights, described):
+        raise WeightsError(f"{file}: the safetensors file is damaged (its checksum does not fit)")
+    return weights, metadata
+
+
+def _read_torch(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        with torch.serialization.safe_globals(_stand_ins(file)):
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise WeightsError(
+            f"{file}: the checkpoint is refused: it holds pickled objects besides weights, and loading those can "
+            "run code: save its state_dict alone"
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise WeightsError(f"{file}: the checkpoint is damaged or cut short") from None
+    for key in _STATE_DICT_KEYS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{file}: expected a checkpoint with weights by name, found {type(content).__name__}")
+    return {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def _stand_ins(file: Path) -> list[Any]:
+    """Inert classes for what a checkpoint holds of settings."""
+    if not zipfile.is_zipfile(file):
+        return []
+    found = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    return [(_inert(name), name) for name in found if name.startswith(_SETTINGS_OF)]
+
+
+def _inert(name: str) -> type:
+    return type(name.rpartition(".")[2], (dict,), {"__init__": lambda self, *_: None, "__slots__": ("__dict__",)})

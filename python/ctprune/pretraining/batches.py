@@ -9,15 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from ctprune.environment.extras import extra
 from ctprune.errors import ConfigError, StoreError
 from ctprune.pretraining.ahead import Ahead
 from ctprune.store.store import SliceStore
-
-with extra("train", "pre-training"):
-    import torch
-    from torch import Tensor
 
 #: A store stays on the GPU when it takes at most this part of the memory that is free there.
 _RESIDENT_PART = 0.4
@@ -47,13 +44,13 @@ class StoreBatches:
     Args:
         store: The packed store. Only the slices of a few batches are in memory at a time, unless it is resident.
         batch_size: Slices per batch and process.
-        seed: With the number of the epoch, decides on the order.
+        seed: Random seed of the order; each epoch has an order of its own.
         rank: Number of this process.
         world_size: Number of processes.
-        rows: Positions in the store of the slices to use, integers; None uses all.
+        positions: Positions in the store of the slices to use, integers; None uses all.
         resident: Hold all slices on the device. None does so on a GPU when they take at most 40 % of its free
             memory; on a CPU the system's page cache is as good.
-        device: Where the batches go.
+        device: Device of the batches.
 
     Raises:
         ConfigError: An option that is out of range, or fewer slices than fill a batch.
@@ -76,7 +73,7 @@ class StoreBatches:
         *,
         rank: int = 0,
         world_size: int = 1,
-        rows: npt.NDArray[np.int64] | None = None,
+        positions: npt.NDArray[np.int64] | None = None,
         resident: bool | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -86,7 +83,7 @@ class StoreBatches:
             )
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
         self.device = torch.device(device)
-        self._positions = _positions(store, rows)
+        self._positions = _positions(store, positions)
         if len(self._positions) < batch_size * world_size:
             raise ConfigError(
                 f"{len(self._positions)} slices do not fill one batch of {batch_size * world_size}: "
@@ -115,7 +112,7 @@ class StoreBatches:
 
         Args:
             number: The epoch, counted from 0.
-            start_step: The first batch, to go on in the middle of an epoch.
+            start_step: The first batch, to continue in the middle of an epoch.
 
         Raises:
             ConfigError: The epoch has fewer steps.
@@ -173,8 +170,8 @@ class StoreBatches:
 class _Pixels:
     """A store's pixels, read from its file; 16 bits as int16, which more operations know than uint16.
 
-    They are read and not mapped where the system can: when somebody cuts the file short meanwhile, reading is told
-    so, while a map would end the process (SIGBUS).
+    Where the system can, they are read, not mapped: if something shortens the file meanwhile, reading fails with
+    an error, while a map would end the process (SIGBUS).
     """
 
     def __init__(self, store: SliceStore) -> None:
@@ -205,17 +202,17 @@ class _Pixels:
             if os.preadv(self._file, [row.data], self._offset + position * size) != size:
                 raise StoreError(
                     f"{self._folder}: the store has become shorter while it was read: something else has changed "
-                    "it; the same command with --resume builds it again and goes on from the last checkpoint"
+                    "it; rerun with `resume` to build it again and continue from the last checkpoint"
                 )
         return pixels
 
 
-def _positions(store: SliceStore, rows: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
-    if rows is None:
+def _positions(store: SliceStore, given: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
+    if given is None:
         return np.arange(len(store), dtype=np.int64)
-    positions = np.array(rows, np.int64)
+    positions = np.array(given, np.int64)
     if positions.ndim != 1 or (len(positions) and not 0 <= positions.min() <= positions.max() < len(store)):
-        raise ConfigError(f"rows: expected positions from 0 to {len(store) - 1} in the store")
+        raise ConfigError(f"positions: expected integers from 0 to {len(store) - 1} in the store")
     return positions
 
 

@@ -1,7 +1,7 @@
 """Checkpoints of a pre-training: everything that resuming needs, in one file without pickled objects.
 
 The last few are kept as `checkpoints/step-NNNNNNNN.ckpt`. Torch writes zip archives with a CRC-32 per part, which
-it does not look at when it reads; ctprune does, so that a damaged one is told and the one before it taken.
+it does not look at when it reads; ctprune does, so that a damaged one is noticed and the one before it is used.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ctprune.environment.extras import extra
+import torch
+from torch import Tensor
+
 from ctprune.errors import WeightsError
 from ctprune.files.atomic import replace_file
-
-with extra("train", "pre-training"):
-    import torch
-    from torch import Tensor
 
 #: Version of the layout; other versions are refused.
 CHECKPOINT_VERSION = 2
@@ -73,7 +71,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """The reverse of `random_state`; GPUs that were not there keep theirs."""
+    """Restore what `random_state` saved; GPUs that were not there keep their states."""
     torch.set_rng_state(state["cpu"])
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
@@ -117,8 +115,8 @@ def newest_checkpoint(folder: Path, note: Callable[[str], None]) -> tuple[Path, 
     """The newest checkpoint that is whole, and what `write_checkpoint` wrote.
 
     Args:
-        folder: That of the checkpoints.
-        note: Called with a sentence for each damaged one.
+        folder: Folder of the checkpoints.
+        note: Function called with a sentence for each damaged checkpoint.
 
     Raises:
         WeightsError: None is whole, or one is of another version.
@@ -138,7 +136,7 @@ def newest_checkpoint(folder: Path, note: Callable[[str], None]) -> tuple[Path, 
                 f"{CHECKPOINT_VERSION}: start again in another folder"
             )
         if damaged:
-            note(f"{damaged}: going on from the one of step {step:,}")
+            note(f"{damaged}: continuing from the one of step {step:,}")
         return file, content
     raise WeightsError(
         f"{damaged or f'{folder}: there is no checkpoint'}, and there is no other: start again in another folder"

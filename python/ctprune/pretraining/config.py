@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from ctprune.environment.threads import check_threads
 from ctprune.errors import ConfigError
-from ctprune.pretraining.presets import PRESETS, preset
+from ctprune.options.check import check, check_one_group, checked
+from ctprune.options.configure import refuse_unknown
+from ctprune.options.described import described
+from ctprune.options.file import mapping, read_options
+from ctprune.options.option import about, all_options, option, options_of
+from ctprune.options.shared import PRECISIONS, threads_option
+from ctprune.pretraining.presets import check_preset, preset
 from ctprune.pretraining.settings import MULTI_CROP, SETTINGS, MethodSettings, SwavSettings
 from ctprune.pretraining.view_config import ViewConfig, WindowConfig
-from ctprune.store.store import USES, StoreConfig
+from ctprune.store.config import depth_option, side_option, use_option
 
 OPTIMIZERS = ("lars", "sgd", "adamw", "adam")
 RATE_SCALINGS = ("linear", "sqrt", "none")
@@ -22,59 +26,13 @@ RATE_SCALINGS = ("linear", "sqrt", "none")
 #: Slices of a step that learning rates are given for.
 RATE_BATCH = 256
 
-PRECISIONS = ("auto", "32", "bf16", "fp16")
-
-#: Options that do not change what is learned, so that a resumed run may have others.
-_FREE = frozenset(
-    {"log_every", "checkpoint_minutes", "keep_checkpoints", "probe", "probe_patient_pattern", "wandb", "threads"}
-)
+_DATA, _TRAINING, _HARDWARE, _OUTPUT = "Data", "Training", "Hardware", "Output"
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
     """What decides the result of a pre-training.
-
-    Args:
-        method: `swav`, `mocov2`, `byol`, `simclr` or `dino`.
-        backbone: As `ctprune.networks.backbone.create_backbone` knows it.
-        weights: File of a backbone to start from; None starts from random weights.
-        use: `kept` slices, `all`, or a `random` sample of as many as were kept.
-        side: Rows and columns of the packed slices.
-        depth: Their bits, 8 (grey) or 16 (Hounsfield units, seen through `views.window`).
-        seed: Of weights, order and views.
-        epochs: Passes over the slices.
-        steps: Number of optimizer steps, instead of `epochs`: the schedule ends there.
-        batch_size: Slices per step and device.
-        accumulate: Batches whose gradients are added up for one optimizer step.
-        optimizer: `lars`, `sgd`, `adamw` or `adam`.
-        learning_rate: After the warm-up, for 256 slices per optimizer step.
-        start_learning_rate: At its beginning, likewise.
-        final_learning_rate: At the end of the cosine, likewise.
-        rate_scaling: How the three rates go with the slices of an optimizer step (batch size × accumulate ×
-            devices): `linear`, times slices / 256; `sqrt`, times its square root; `none`, not at all.
-        warmup_epochs: Epochs from the start to the learning rate, in equal steps.
-        weight_decay: Weight decay, at the beginning.
-        final_weight_decay: At the end of a cosine over all steps; None keeps it the same.
-        clip_gradients: Largest norm of all gradients together; longer ones are shortened. 0 leaves them alone.
-        decay_biases: Whether biases and normalisation get weight decay and, with `lars`, its scaling, too.
-        momentum: Of `lars` and `sgd`.
-        precision: `auto` (bf16 on GPUs that have it, else fp16; 32 on CPU), `32`, `bf16` or `fp16`.
-        compile: Compile the backbone and its slow copy, for each size of crop once.
-        devices: GPUs, or processes on a CPU, of each machine; 0 takes all GPUs.
-        nodes: Machines, whose processes torchrun or srun starts.
-        exclude: Folders or manifests of downstream test sets; slices close to theirs are left out.
-        exclude_threshold: How close, in bits of Hamming distance; None takes the run's threshold.
-        probe: A small labelled set for a kNN probe after each epoch; None for none.
-        probe_patient_pattern: Regular expression with one group that takes the patient from the name of a file of
-            the probe; None goes by studies and folders.
-        log_every: Optimizer steps from one line of the log to the next.
-        checkpoint_minutes: A checkpoint is written with a line of the log, or after an epoch's, when the last one
-            is this old.
-        keep_checkpoints: How many of them stay, the newest.
-        wandb: Log to Weights & Biases, too, which must be installed.
-        threads: Threads for decoding, 0 for one per core.
-        views: What the views look like.
-        settings: What the method has of its own.
 
     Raises:
         ConfigError: An option that is out of range or that does not fit the others.
@@ -83,65 +41,190 @@ class PretrainConfig:
     500
     """
 
-    method: str = "swav"
-    backbone: str = "resnet50"
-    weights: str | None = None
-    use: str = "kept"
-    side: int = 256
-    depth: int = 8
-    seed: int = 0
-    epochs: int = 800
-    steps: int | None = None
-    batch_size: int = 128
-    accumulate: int = 1
-    optimizer: str = "lars"
-    learning_rate: float = 0.3
-    start_learning_rate: float = 0.0
-    final_learning_rate: float = 0.0
-    rate_scaling: str = "linear"
-    warmup_epochs: int = 10
-    weight_decay: float = 1e-6
-    final_weight_decay: float | None = None
-    clip_gradients: float = 0.0
-    decay_biases: bool = True
-    momentum: float = 0.9
-    precision: str = "auto"
-    compile: bool = False
-    devices: int = 1
-    nodes: int = 1
-    exclude: tuple[str, ...] = ()
-    exclude_threshold: int | None = None
-    probe: str | None = None
-    probe_patient_pattern: str | None = None
-    log_every: int = 10
-    checkpoint_minutes: float = 10.0
-    keep_checkpoints: int = 2
-    wandb: bool = False
-    threads: int = 0
-    views: ViewConfig = field(default_factory=ViewConfig)
-    settings: MethodSettings = field(default_factory=SwavSettings)
+    use: str = use_option(panel=_DATA)
+    side: int = side_option(panel=_DATA)
+    depth: int = depth_option(panel=_DATA)
+    exclude: tuple[str, ...] = option(
+        (),
+        noun="folders or manifests",
+        is_path=True,
+        panel=_DATA,
+        help="Leave out slices close to those of this folder or manifest (a test set); repeatable.",
+    )
+    exclude_threshold: int | None = option(
+        None,
+        low=0,
+        noun="a whole number",
+        panel=_DATA,
+        help="Largest Hamming distance, in bits, that is close; default the reduction's.",
+    )
+    probe: str | None = option(
+        None,
+        is_path=True,
+        decides=False,
+        panel=_DATA,
+        help="Folder per class: kNN accuracy after each epoch.",
+    )
+    probe_patient_pattern: str | None = option(
+        None,
+        decides=False,
+        panel=_DATA,
+        help="Regular expression whose one group takes the patient from the names of the probe's files.",
+        more="None goes by studies and folders.",
+    )
+    method: str = option("swav", choices=tuple(SETTINGS), panel=_TRAINING, help="Method.")
+    backbone: str = option(
+        "resnet50",
+        metavar="NAME",
+        panel=_TRAINING,
+        help="resnet18, resnet50 …, or a model of timm.",
+    )
+    weights: str | None = option(
+        None, is_path=True, panel=_TRAINING, help="Start from this backbone's file; default random weights."
+    )
+    epochs: int = option(800, low=1, noun="a whole number", panel=_TRAINING, help="Passes over the slices.")
+    steps: int | None = option(
+        None,
+        low=1,
+        noun="a whole number",
+        panel=_TRAINING,
+        help="Optimizer steps, instead of epochs.",
+        more="The schedule ends there.",
+    )
+    batch_size: int = option(
+        128, low=1, noun="a whole number", panel=_TRAINING, help="Slices per step and device."
+    )
+    accumulate: int = option(1, low=1, noun="a whole number", panel=_TRAINING, help="Batches per optimizer step.")
+    optimizer: str = option("lars", choices=OPTIMIZERS, panel=_TRAINING, help="Optimizer.")
+    learning_rate: float = option(
+        0.3,
+        low=0,
+        high=1e6,
+        short="lr",
+        panel=_TRAINING,
+        help="Learning rate after the warm-up for 256 slices per step, scaled with their number.",
+    )
+    start_learning_rate: float = option(
+        0.0,
+        low=0,
+        high=1e6,
+        hidden=True,
+        help="Learning rate at the beginning of the warm-up, for 256 slices per optimizer step.",
+    )
+    final_learning_rate: float = option(
+        0.0,
+        low=0,
+        high=1e6,
+        hidden=True,
+        help="Learning rate at the end of the cosine, for 256 slices per optimizer step.",
+    )
+    rate_scaling: str = option(
+        "linear",
+        choices=RATE_SCALINGS,
+        hidden=True,
+        help="How the three learning rates go with the slices of an optimizer step (batch size × accumulate × "
+        "devices).",
+        more="`linear`: times slices / 256; `sqrt`: times its square root; `none`: not at all.",
+    )
+    warmup_epochs: int = option(
+        10, low=0, noun="a whole number", panel=_TRAINING, help="Epochs until the learning rate is reached."
+    )
+    weight_decay: float = option(
+        1e-6, low=0, high=1e6, panel=_TRAINING, help="Weight decay.", more="It is that of the beginning."
+    )
+    final_weight_decay: float | None = option(
+        None,
+        low=0,
+        high=1e6,
+        hidden=True,
+        help="Weight decay at the end of a cosine over all steps; None keeps it the same.",
+    )
+    clip_gradients: float = option(
+        0.0,
+        low=0,
+        high=1e6,
+        panel=_TRAINING,
+        help="Largest norm of all gradients together, 0 for any (presets of dino: 3).",
+        more="Longer ones are shortened.",
+    )
+    decay_biases: bool = option(
+        True,
+        hidden=True,
+        help="Whether biases and normalization get weight decay and, with `lars`, its scaling, too.",
+    )
+    momentum: float = option(0.9, low=0, high=1, hidden=True, help="Momentum of `lars` and `sgd`.")
+    seed: int = option(
+        0,
+        low=0,
+        high=2**64 - 1,
+        panel=_TRAINING,
+        help="Random seed.",
+        more="It decides the first weights, the order of slices and their views.",
+    )
+    precision: str = option(
+        "auto",
+        choices=PRECISIONS,
+        panel=_HARDWARE,
+        help="auto is mixed where the GPU has it, else 32.",
+        more="`auto` takes bf16 on GPUs that have it, else fp16, and 32 bits on a CPU.",
+    )
+    compile: bool = option(
+        False,
+        panel=_HARDWARE,
+        help="Compile the network and its momentum encoder.",
+        more="It is done once for each size of crop.",
+    )
+    devices: int = option(
+        1,
+        low=0,
+        noun="a whole number",
+        panel=_HARDWARE,
+        help="GPUs of a machine, 0 for all; or processes on a CPU.",
+    )
+    nodes: int = option(1, low=1, noun="a whole number", panel=_HARDWARE, help="Machines, with srun or torchrun.")
+    threads: int = threads_option(what="Threads that decode", panel=_HARDWARE)
+    log_every: int = option(
+        10, low=1, noun="a whole number", decides=False, panel=_OUTPUT, help="Steps per line of the log."
+    )
+    checkpoint_minutes: float = option(
+        10.0,
+        low=0,
+        high=1e6,
+        decides=False,
+        panel=_OUTPUT,
+        help="Minutes between checkpoints.",
+        more="One is written with a line of the log, or after an epoch's, when the last one is this old.",
+    )
+    keep_checkpoints: int = option(
+        2, low=1, noun="a whole number", decides=False, panel=_OUTPUT, help="Newest checkpoints to keep."
+    )
+    wandb: bool = option(
+        False,
+        decides=False,
+        panel=_OUTPUT,
+        help="Log to Weights & Biases too, offline unless WANDB_MODE is set.",
+        more="It must be installed.",
+    )
+    views: ViewConfig = field(
+        default_factory=ViewConfig,
+        metadata=about(
+            "What the views look like: `ctprune.pretraining.view_config.ViewConfig`.",
+            hidden=True,
+            belongs_to="method",
+        ),
+    )
+    settings: MethodSettings = field(
+        default_factory=SwavSettings,
+        metadata=about(
+            "What the method has of its own, such as `ctprune.pretraining.settings.SwavSettings`.",
+            hidden=True,
+            belongs_to="method",
+        ),
+    )
 
     def __post_init__(self) -> None:
-        _one_of("method", self.method, tuple(SETTINGS))
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
-        _one_of("rate-scaling", self.rate_scaling, RATE_SCALINGS)
-        _one_of("precision", self.precision, PRECISIONS)
-        _one_of("use", self.use, USES)
-        StoreConfig(use=self.use, side=self.side, depth=self.depth, seed=self.seed)
-        object.__setattr__(self, "exclude", tuple(self.exclude))
-        for option in ("epochs", "steps", "batch_size", "accumulate", "log_every", "keep_checkpoints", "nodes"):
-            _whole(option, getattr(self, option), 1)
-        for option in ("warmup_epochs", "devices", "exclude_threshold"):
-            _whole(option, getattr(self, option), 0)
-        _whole("threads", self.threads, 0)
-        check_threads(self.threads)
-        names = ("learning_rate", "start_learning_rate", "final_learning_rate", "weight_decay", "clip_gradients")
-        for option in (*names, "checkpoint_minutes"):
-            _number(option, getattr(self, option), 0, 1e6)
-        if self.final_weight_decay is not None:
-            _number("final_weight_decay", self.final_weight_decay, 0, 1e6)
-        _check_pattern(self.probe_patient_pattern)
-        _number("momentum", self.momentum, 0, 1)
+        check(self)
+        check_one_group("probe_patient_pattern", self.probe_patient_pattern)
         self._check_settings()
         self._check_views()
 
@@ -149,18 +232,25 @@ class PretrainConfig:
         expected = SETTINGS[self.method]
         if not isinstance(self.settings, expected):
             found = type(self.settings).__name__
-            raise ConfigError(f"settings: expected {expected.__name__} for method {self.method}, found {found}")
+            raise ConfigError(
+                f"settings: expected {expected.__name__} for `method` {self.method}, found {found}",
+                field="settings",
+            )
         if self.batch_size * self.accumulate < 2:
-            raise ConfigError(f"--batch-size {self.batch_size}: expected 2 or more: methods compare slices")
+            raise ConfigError(
+                f"batch_size {self.batch_size}: expected 2 or more: methods compare slices", field="batch_size"
+            )
         if self.optimizer == "lars" and 0 in (self.weight_decay, self.final_weight_decay):
             raise ConfigError(
-                "--weight-decay 0 switches off the scaling of --optimizer lars: give one, such as 1e-6"
+                "weight_decay 0 switches off the scaling of `optimizer` lars: give one, such as 1e-6",
+                field="weight_decay",
             )
         queue = getattr(self.settings, "queue", 0)
         if queue % self.batch_size:
             raise ConfigError(
                 f"settings.queue {queue}: expected a multiple of the batch size {self.batch_size}: else some "
-                "would be lost where the queue begins again"
+                "would be lost where the queue begins again",
+                field="settings.queue",
             )
 
     def _check_views(self) -> None:
@@ -168,16 +258,20 @@ class PretrainConfig:
         if self.method in MULTI_CROP:
             if first < 2:
                 raise ConfigError(
-                    f"views: method {self.method} needs 2 or more crops in the first group, found {first}"
+                    f"views: `method` {self.method} needs 2 or more crops in the first group, found {first}",
+                    field="views",
                 )
         elif self.views.views != 2:
-            raise ConfigError(f"views: method {self.method} takes 2 views of a slice, found {self.views.views}")
+            raise ConfigError(
+                f"views: `method` {self.method} takes 2 views of a slice, found {self.views.views}", field="views"
+            )
         if self.views.window is not None and self.depth == 8:
-            raise ConfigError("views.window needs Hounsfield units: give --depth 16")
+            raise ConfigError("views.window needs Hounsfield units: give `depth` 16", field="views.window")
         if self.views.window is None and self.depth == 16:
             raise ConfigError(
-                "--depth 16 needs views.window, such as {center: 0, width: 2000}: in the whole range of 16 bits "
-                "all tissue is the same grey"
+                "depth 16 needs views.window, such as {center: 0, width: 2000}: in the whole range of 16 bits all "
+                "tissue is the same gray",
+                field="depth",
             )
 
     @classmethod
@@ -199,13 +293,13 @@ class PretrainConfig:
             ConfigError: An option is not known or out of range, or the file cannot be read.
         """
         given = {name: value for name, value in options.items() if value is not None}
-        of_file = {} if file is None else read_yaml(Path(file))
+        of_file = {} if file is None else read_options(cls, Path(file))
         method = given.get("method", of_file.get("method", "swav"))
-        _one_of("method", method, tuple(SETTINGS))
+        checked(options_of(cls)["method"], method)
         if preset_name is None and file is None:
             preset_name = "paper"
         if preset_name is not None:
-            _one_of("preset", preset_name, PRESETS)
+            check_preset(preset_name)
         if of_file.get("method", method) != method:
             # Another method's own settings and views mean nothing to this one.
             of_file = {key: value for key, value in of_file.items() if key not in ("settings", "views")}
@@ -229,26 +323,18 @@ class PretrainConfig:
         >>> PretrainConfig.from_dict(config.to_dict()) == config
         True
         """
-        known = {item.name for item in fields(cls)}
-        for name in options:
-            if name not in known:
-                raise ConfigError(f"{name}: not an option of pre-training; known are {', '.join(sorted(known))}")
+        refuse_unknown(options, options_of(cls))
         values = dict(options)
         settings = SETTINGS.get(str(values.get("method", "swav")), SwavSettings)
         if not isinstance(values.get("settings"), tuple(SETTINGS.values())):
             values["settings"] = _settings(settings, values.get("settings") or {})
         if "views" in values and not isinstance(values["views"], ViewConfig):
-            values["views"] = ViewConfig.from_dict(_mapping("views", values["views"]))
+            values["views"] = ViewConfig.from_dict(mapping("views", values["views"]))
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """All options, as plain lists and dictionaries for YAML and JSON."""
-        return {
-            **asdict(self),
-            "exclude": list(self.exclude),
-            "views": self.views.to_dict(),
-            "settings": asdict(self.settings),
-        }
+        return all_options(self) | {"views": self.views.to_dict(), "settings": all_options(self.settings)}
 
     @property
     def several(self) -> bool:
@@ -257,40 +343,56 @@ class PretrainConfig:
 
     def deciding(self) -> dict[str, Any]:
         """The options that decide what is learned: a run can only be resumed with the same ones."""
-        return {name: value for name, value in self.to_dict().items() if name not in _FREE}
+        options = options_of(type(self))
+        return {name: value for name, value in self.to_dict().items() if options[name].about.decides}
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
-    """A mapping from a YAML file.
+class PretrainOptions(TypedDict, total=False):
+    """The options of `PretrainConfig` as arguments of a function, for type checkers and editors."""
 
-    Raises:
-        ConfigError: It cannot be read, or holds something else.
-    """
-    from ctprune.environment.extras import extra
-
-    with extra("train", "reading YAML"):
-        import yaml
-    try:
-        found = yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise ConfigError(f"{file}: expected a YAML file: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
-    return dict(_mapping(str(file), {} if found is None else found))
-
-
-def _mapping(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ConfigError(f"{name}: expected options by name, found {type(value).__name__}")
-    return dict(value)
+    use: str
+    side: int
+    depth: int
+    exclude: Sequence[str | os.PathLike[str]]
+    exclude_threshold: int | None
+    probe: str | os.PathLike[str] | None
+    probe_patient_pattern: str | None
+    method: str
+    backbone: str
+    weights: str | os.PathLike[str] | None
+    epochs: int
+    steps: int | None
+    batch_size: int
+    accumulate: int
+    optimizer: str
+    learning_rate: float
+    start_learning_rate: float
+    final_learning_rate: float
+    rate_scaling: str
+    warmup_epochs: int
+    weight_decay: float
+    final_weight_decay: float | None
+    clip_gradients: float
+    decay_biases: bool
+    momentum: float
+    seed: int
+    precision: str
+    compile: bool
+    devices: int
+    nodes: int
+    threads: int
+    log_every: int
+    checkpoint_minutes: float
+    keep_checkpoints: int
+    wandb: bool
+    views: ViewConfig | Mapping[str, Any]
+    settings: MethodSettings | Mapping[str, Any]
 
 
 def _settings(kind: type[MethodSettings], options: Any) -> MethodSettings:
-    known = [item.name for item in fields(kind)]
-    for name in _mapping("settings", options):
-        if name not in known:
-            raise ConfigError(f"settings.{name}: not a setting of {kind.__name__}; known are {', '.join(known)}")
-    return kind(**options)
+    given = mapping("settings", options)
+    refuse_unknown(given, options_of(kind), before="settings.")
+    return kind(**given)
 
 
 def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -311,31 +413,3 @@ def _with_window(views: Any) -> Any:
     if isinstance(views, ViewConfig) and views.window is None:
         return replace(views, window=WindowConfig())
     return views
-
-
-def _check_pattern(pattern: str | None) -> None:
-    if pattern is None:
-        return
-    try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
-        raise ConfigError(f"--probe-patient-pattern {pattern}: {error}") from None
-    if groups != 1:
-        raise ConfigError(f"--probe-patient-pattern {pattern}: expected one group in parentheses, found {groups}")
-
-
-def _one_of(option: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"--{option} {value}: expected one of {', '.join(choices)}")
-
-
-def _whole(option: str, value: object, low: int) -> None:
-    if value is None and option in ("steps", "exclude_threshold"):
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise ConfigError(f"--{option.replace('_', '-')} {value}: expected a whole number, {low} or more")
-
-
-def _number(option: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise ConfigError(f"--{option.replace('_', '-')} {value}: expected {low:g} to {high:g}")

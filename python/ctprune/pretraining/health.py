@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from ctprune.environment.extras import extra
-
-with extra("train", "pre-training"):
-    import torch
-    from lightly.utils.debug import std_of_l2_normalized
-    from torch import Tensor
+import torch
+from lightly.utils.debug import std_of_l2_normalized
+from torch import Tensor
 
 #: Lines of the log in a row that must look bad before an alarm is raised: training begins where all is alike.
 PATIENCE = 20
@@ -59,7 +56,7 @@ def knn_accuracy(
     labels: Tensor,
     *,
     patients: Tensor | None = None,
-    neighbours: int = 20,
+    neighbors: int = 20,
     temperature: float = 0.1,
 ) -> float:
     """Share of samples whose class the nearest others vote for.
@@ -70,12 +67,12 @@ def knn_accuracy(
     Args:
         features: Floats of shape (n, d).
         labels: int64 of shape (n,), from 0.
-        patients: Whose each sample is, int64 of shape (n,); None where each is another's.
-        neighbours: How many vote, as far as there are as many.
+        patients: Number of each sample's patient, int64 of shape (n,); None where every sample has its own.
+        neighbors: How many vote, as far as there are as many.
         temperature: How much more the nearest of them count.
 
     >>> features = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
-    >>> knn_accuracy(features, torch.tensor([0, 0, 1, 1]), neighbours=1)
+    >>> knn_accuracy(features, torch.tensor([0, 0, 1, 1]), neighbors=1)
     1.0
     """
     units = torch.nn.functional.normalize(features.float(), dim=1)
@@ -83,7 +80,7 @@ def knn_accuracy(
     if patients is None:
         patients = torch.arange(len(units))
     cosines[(patients[:, None] == patients[None]).to(cosines.device)] = -torch.inf
-    nearest, found = cosines.topk(min(neighbours, len(units) - 1), dim=1)
+    nearest, found = cosines.topk(min(neighbors, len(units) - 1), dim=1)
     votes = torch.zeros(len(units), int(labels.max()) + 1, device=units.device)
     votes.scatter_add_(1, labels[found], torch.exp(nearest / temperature))
     return float((votes.argmax(dim=1) == labels).float().mean())
@@ -118,7 +115,7 @@ class CollapseAlarm:
 
         Args:
             loss: The mean loss.
-            features: Of a batch, (n, d).
+            features: Features of a batch, (n, d).
             assignments: Shares of each slice in each prototype, (n, prototypes), or None.
 
         Returns:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, overload
 
-from ctprune.environment.extras import extra
-
-with extra("train", "pre-training"):
-    import torch
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 #: Keeps a layer's rate finite.
 _EPS = 1e-8
@@ -23,7 +20,7 @@ class Lars(torch.optim.Optimizer):
 
     Args:
         params: Parameters, or groups of them. A group with weight decay 0 is not scaled, as SimCLR and BYOL
-            have it for biases and normalisation.
+            have it for biases and normalization.
         lr: Learning rate.
         momentum: Share of the last step that is taken again, above 0.
         weight_decay: Share of the weights that is added to their gradients.

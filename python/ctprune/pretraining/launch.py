@@ -1,7 +1,7 @@
 """How a training was started: by one process that starts the others, by torchrun, or by Slurm's srun.
 
-Whoever starts several processes says so in their environment. What it says must fit `--devices` and `--nodes`: a
-process that took itself for the only one would train into the same folder as the others.
+What starts several processes describes them in their environment. That must fit `devices` and `nodes`: a
+process that took itself for the only one would write to the same folder as the others.
 
 Sources: https://docs.pytorch.org/docs/stable/elastic/run.html, "Environment Variables"; the manual page of srun,
 "Output environment variables".
@@ -16,31 +16,31 @@ from dataclasses import dataclass
 
 from ctprune.errors import ConfigError
 
-#: Who started the processes that are there.
+#: What started the processes.
 OURSELVES, TORCHRUN, SRUN = "ctprune", "torchrun", "srun"
 
-#: What a process of torchrun knows.
+#: The variables that torchrun sets.
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
-#: What tells processes on several machines of each other where nobody else does.
+#: The variables by which processes on several machines find each other without a starter.
 _BY_HAND = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 
-#: Variables that say whose process this is: those that it starts itself are others.
+#: Variables that identify this process; processes that it starts must not inherit them.
 _FOREIGN = re.compile(r"SLURM_|TORCHELASTIC_|PMI|OMPI_|((LOCAL_|GROUP_|ROLE_|NODE_)?(RANK|WORLD_SIZE)|ROLE_NAME)$")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """Where this process stands among those that train together.
+    """The place of this process among those that train together.
 
     Attributes:
         nodes: Number of machines.
-        devices: Processes on each of them, one for each device.
-        starter: Who started the processes: `ctprune` itself on each machine, `torchrun` or `srun`.
-        node: This machine's number, from 0.
-        local: This process's number on its machine, from 0.
+        devices: Number of processes per machine, one per device.
+        starter: What started the processes: `ctprune` itself on each machine, `torchrun` or `srun`.
+        node: This machine's index, from 0.
+        local: This process's index on its machine, from 0.
         address: Host name of the first machine; empty where torch finds it.
-        port: Its port for the processes to meet; 0 for any that is free.
+        port: Port of the first machine at which the processes meet; 0 for any free one.
     """
 
     nodes: int = 1
@@ -53,30 +53,30 @@ class Launch:
 
     @property
     def processes(self) -> int:
-        """Of all machines together."""
+        """Number of processes on all machines."""
         return self.nodes * self.devices
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this is the process that writes the results."""
         return self.node == 0 and self.local == 0
 
     @property
     def starts_all(self) -> bool:
-        """Whether this process has all others under its hand, and can finish its own work before they exist."""
+        """Whether this process starts all others, and can finish its own work before they exist."""
         return self.starter == OURSELVES and self.nodes == 1 and self.local == 0
 
 
 def find_launch(devices: int, nodes: int, environment: Mapping[str, str] = os.environ) -> Launch:
-    """Where this process stands, by its environment.
+    """The place of this process among those that train together, by its environment.
 
     Args:
-        devices: Processes that are wanted on each machine.
-        nodes: Machines that are wanted.
-        environment: Its variables.
+        devices: Number of processes wanted on each machine.
+        nodes: Number of machines wanted.
+        environment: Environment variables of this process.
 
     Raises:
-        ConfigError: Others were started than are wanted; the sentence says what to give.
+        ConfigError: The processes that were started do not fit `devices` and `nodes`.
 
     >>> find_launch(2, 1, {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}).is_first
     False
@@ -100,7 +100,7 @@ def find_launch(devices: int, nodes: int, environment: Mapping[str, str] = os.en
 
 
 def started_together(environment: Mapping[str, str] = os.environ) -> tuple[str, int]:
-    """Who started this process, and how many it started together.
+    """What started this process, and how many it started together.
 
     >>> started_together({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"})
     ('ctprune', 1)
@@ -109,7 +109,7 @@ def started_together(environment: Mapping[str, str] = os.environ) -> tuple[str, 
     """
     if all(name in environment for name in _TORCHRUN):
         return TORCHRUN, _number(environment, "WORLD_SIZE")
-    # A batch script has its job's variables, but no step's: it is one process, whatever it asks for.
+    # A batch script has the variables of its job, but of no step: it is one process, whatever it asks for.
     if "SLURM_STEP_ID" in environment or "SLURM_STEP_NUM_TASKS" in environment:
         name = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in environment else "SLURM_NTASKS"
         return SRUN, _number(environment, name, 1)
@@ -119,7 +119,7 @@ def started_together(environment: Mapping[str, str] = os.environ) -> tuple[str, 
 
 
 def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is the first of those that were started together, so that one of them speaks."""
+    """Whether this process is the first of those that were started together: the one that prints."""
     starter, count = started_together(environment)
     if count == 1 or starter not in (TORCHRUN, SRUN):
         return True
@@ -127,7 +127,7 @@ def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def refuse_several(what: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Refuse to be one of several processes.
+    """Refuse to run as one of several processes.
 
     Raises:
         ConfigError: This process was started together with others.
@@ -141,7 +141,7 @@ def refuse_several(what: str, environment: Mapping[str, str] = os.environ) -> No
 
 
 def without_foreign(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables without those that say whose process this is.
+    """The variables without those that identify a process of torchrun, Slurm or MPI.
 
     >>> without_foreign({"SLURM_PROCID": "3", "RANK": "3", "PATH": "/bin"})
     {'PATH': '/bin'}
@@ -155,8 +155,8 @@ def _by_torchrun(devices: int, nodes: int, environment: Mapping[str, str]) -> La
     if count % here or (devices, nodes) != (here, count // here):
         where = "here" if count == here else f"in all and {here} here"
         raise ConfigError(
-            f"--devices {devices} --nodes {nodes}: torchrun has started {count} processes {where}: give "
-            f"--devices {here} --nodes {max(1, count // here)}, or start others (torchrun --nnodes {nodes} "
+            f"`devices` {devices}, `nodes` {nodes}: torchrun has started {count} processes {where}: give "
+            f"`devices` {here}, `nodes` {max(1, count // here)}, or start others (torchrun --nnodes {nodes} "
             f"--nproc-per-node {devices})"
         )
     rank = _number(environment, "RANK")
@@ -177,8 +177,8 @@ def _by_srun(devices: int, nodes: int, environment: Mapping[str, str]) -> Launch
     even = per_machine in ("", f"{each}" if machines == 1 else f"{each}(x{machines})")
     if machines != nodes or each not in (1, devices) or each * machines != tasks or not even:
         raise ConfigError(
-            f"--devices {devices} --nodes {nodes}: srun has started {tasks} {'tasks' if tasks > 1 else 'task'} on "
-            f"{machines} {_machines(machines)}{'' if even else f', {per_machine} on each'}: start one for each "
+            f"`devices` {devices}, `nodes` {nodes}: srun has started {tasks} {'tasks' if tasks > 1 else 'task'} "
+            f"on {machines} {_machines(machines)}{'' if even else f', {per_machine} on each'}: start one for each "
             f"device (srun --nodes {nodes} --ntasks-per-node {devices}) or one for each machine "
             f"(srun --nodes {nodes} --ntasks-per-node 1)"
         )
@@ -186,7 +186,7 @@ def _by_srun(devices: int, nodes: int, environment: Mapping[str, str]) -> Launch
     return Launch(
         nodes=nodes,
         devices=devices,
-        # One task on each machine starts the others there.
+        # With one task per machine, that task starts the others there.
         starter=SRUN if each == devices else OURSELVES,
         node=_number(environment, "SLURM_NODEID", 0),
         local=_number(environment, "SLURM_LOCALID", 0),
@@ -199,13 +199,14 @@ def _by_hand(devices: int, nodes: int, environment: Mapping[str, str]) -> Launch
     missing = [name for name in _BY_HAND if not environment.get(name)]
     if missing:
         raise ConfigError(
-            f"--nodes {nodes}: nobody has started the processes of the other machines ({missing[0]} is not set): "
+            f"nodes {nodes}: nobody has started the processes of the other machines ({missing[0]} is not set): "
             f"start with srun --nodes {nodes} --ntasks-per-node {devices}, with torchrun --nnodes {nodes} "
-            f"--nproc-per-node {devices}, or on each machine with {', '.join(_BY_HAND)}"
+            f"--nproc-per-node {devices}, or on each machine with {', '.join(_BY_HAND)}",
+            field="nodes",
         )
     node = _number(environment, "NODE_RANK")
     if node >= nodes:
-        raise ConfigError(f"NODE_RANK {node}: expected 0 to {nodes - 1} with --nodes {nodes}")
+        raise ConfigError(f"NODE_RANK {node}: expected 0 to {nodes - 1} with `nodes` {nodes}")
     return Launch(
         nodes=nodes,
         devices=devices,
@@ -216,7 +217,7 @@ def _by_hand(devices: int, nodes: int, environment: Mapping[str, str]) -> Launch
 
 
 def first_host(nodelist: str) -> str:
-    """The first of Slurm's list of host names.
+    """The first host of a Slurm node list.
 
     >>> first_host("gpu[07-09,12],cpu3"), first_host("gpu7"), first_host("rack[1-2]-n[01,03]")
     ('gpu07', 'gpu7', 'rack1-n01')
@@ -226,7 +227,7 @@ def first_host(nodelist: str) -> str:
 
 
 def _port_of_step(environment: Mapping[str, str]) -> int:
-    """The same on all machines, another one for other steps of the job, and above those of services."""
+    """A port that all machines derive alike, different for other steps of the job, and above those of services."""
     job = _number(environment, "SLURM_JOB_ID", 0)
     return 15_000 + (job * 101 + _number(environment, "SLURM_STEP_ID", 0)) % 10_000
 

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from ctprune.errors import ConfigError, ManifestError, SourceError
 from ctprune.manifest.manifest import FILE_NAME, Manifest
-from ctprune.reduction.config import PAPER_THRESHOLD
 from ctprune.reduction.reduction import reduce
 from ctprune.selection.fingerprint import hamming
+from ctprune.selection.methods import METHODS
+
+#: What an option is of a fingerprint.
+_WORDS = {"fingerprint": "kind"}
 
 #: Distances that are in memory at a time.
 _BLOCK = 1 << 24
@@ -29,7 +30,7 @@ class Excluded:
     """Slices of a run that are close to those of other sets.
 
     Attributes:
-        rows: Their rows in the run's manifest, ascending, int64 of shape (n,).
+        rows: Rows of the slices in the run's manifest, ascending, int64 of shape (n,).
         distance: To the nearest slice of the other sets, in bits; uint16 of shape (n,).
         threshold: The largest distance that counts as close.
         compared: Number of slices in the other sets.
@@ -47,7 +48,7 @@ def excluded_rows(
     """Find the slices of a run that are close to a slice of other sets; every pair is compared.
 
     Args:
-        manifest: Of the run.
+        manifest: Manifest of the run.
         others: For each set its folder of images, its MedMNIST file (.npz), the folder of its run, or its manifest
             file.
         threshold: Largest Hamming distance that counts as close; None takes the run's, or 6 of 64 bits.
@@ -67,12 +68,13 @@ def excluded_rows(
     """
     bits = int(manifest.config["hash_size"]) ** 2
     if threshold is None:
-        by_hash = manifest.config["method"] == "hash" and manifest.config["threshold"] is not None
-        threshold = int(manifest.config["threshold"]) if by_hash else round(PAPER_THRESHOLD * bits / 64)
+        method = METHODS[manifest.config["method"]]
+        own = manifest.config["threshold"] if method.decides and method.compares == "fingerprints" else None
+        threshold = int(METHODS["hash"].default_threshold(bits) or 0) if own is None else int(own)
     if not 0 <= threshold <= bits:
-        raise ConfigError(f"--exclude-threshold {threshold}: expected 0 to {bits} bits")
-    rows, own = _fingerprints(manifest)
-    theirs = np.concatenate([_fingerprints(_manifest_of(Path(other), manifest))[1] for other in others])
+        raise ConfigError(f"exclude_threshold {threshold}: expected 0 to {bits} bits", field="exclude_threshold")
+    own = manifest.slices().fingerprints
+    theirs = np.concatenate([_manifest_of(Path(other), manifest).slices().fingerprints for other in others])
     theirs = np.unique(theirs, axis=0)
     nearest = np.full(len(own), bits + 1, np.uint16)
     size = max(1, _BLOCK // max(1, len(theirs)))
@@ -80,11 +82,16 @@ def excluded_rows(
         distances = hamming(own[start : start + size], theirs, all_to_all=True)
         nearest[start : start + size] = distances.min(axis=1)
     close = nearest <= threshold
-    return Excluded(rows=rows[close], distance=nearest[close], threshold=threshold, compared=len(theirs))
+    return Excluded(
+        rows=np.flatnonzero(close).astype(np.int64),
+        distance=nearest[close],
+        threshold=threshold,
+        compared=len(theirs),
+    )
 
 
 def _manifest_of(other: Path, like: Manifest) -> Manifest:
-    names = ("hash_size", "intensity")
+    names = ("fingerprint", "hash_size", "intensity")
     if other.suffix == ".npz" and other.is_file():
         with tempfile.TemporaryDirectory(prefix="ctprune-exclude-") as folder:
             _write_pictures(other, Path(folder))
@@ -94,8 +101,8 @@ def _manifest_of(other: Path, like: Manifest) -> Manifest:
         for name in names:
             if manifest.config[name] != like.config[name]:
                 raise ManifestError(
-                    f"--exclude {other}: fingerprints of {name} {manifest.config[name]}, expected "
-                    f"{like.config[name]} as in the run: name the folder of images instead"
+                    f"`exclude` {other}: fingerprints of {_WORDS.get(name, name)} {manifest.config[name]}, "
+                    f"expected {like.config[name]} as in the run: name the folder of images instead"
                 )
         found = manifest
     elif other.is_dir():
@@ -103,10 +110,10 @@ def _manifest_of(other: Path, like: Manifest) -> Manifest:
         found = reduce(other, method="all", modality="any", **options)
     else:
         raise SourceError(
-            f"--exclude {other}: expected a folder of images, a MedMNIST file or a manifest, found neither"
+            f"`exclude` {other}: expected a folder of images, a MedMNIST file or a manifest, found neither"
         )
     if not found.counts()["kept"]:
-        raise SourceError(f"--exclude {other}: expected slices to compare with, found none")
+        raise SourceError(f"`exclude` {other}: expected slices to compare with, found none")
     return found
 
 
@@ -120,17 +127,7 @@ def _write_pictures(file: Path, folder: Path) -> None:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         arrays = {}
     if not arrays or any(images.dtype != np.uint8 or images.ndim not in (3, 4) for images in arrays.values()):
-        raise SourceError(f"--exclude {file}: expected a MedMNIST file with images of uint8, found another")
+        raise SourceError(f"`exclude` {file}: expected a MedMNIST file with images of uint8, found another")
     for name, images in arrays.items():
         for number, image in enumerate(images):
             Image.fromarray(image).save(folder / f"{name}-{number}.png")
-
-
-def _fingerprints(manifest: Manifest) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """Rows of the slices in the manifest, and their fingerprints, uint8 of shape (n, bytes)."""
-    status = manifest.table["status"]
-    rows = np.flatnonzero(pc.is_in(status, pa.array(["kept", "dropped"])).to_numpy()).astype(np.int64)
-    found = manifest.table["fingerprint"].take(pa.array(rows)).combine_chunks()
-    width = found.type.byte_width
-    joined = b"".join(found.to_pylist())
-    return rows, np.frombuffer(joined, np.uint8).reshape(len(rows), width)

@@ -6,13 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ctprune.environment.extras import extra
 from ctprune.files.atomic import replace_file
+from ctprune.networks.architectures import RESNETS
+from ctprune.pretraining.records import Line
 from ctprune.reading.modalities import slices_of
-
-with extra("train", "pre-training"):
-    from ctprune.networks.backbone import RESNETS
-    from ctprune.pretraining.records import Line
 
 CARD_NAME, CURVES_NAME = "README.md", "curves.png"
 
@@ -29,9 +26,9 @@ def write_model_card(folder: Path, facts: dict[str, Any], lines: list[Line]) -> 
     """Write `README.md` and `curves.png`.
 
     Args:
-        folder: Of the pre-training.
-        facts: What `summary.json` says.
-        lines: Of the log.
+        folder: Folder of the pre-training.
+        facts: Content of `summary.json`.
+        lines: Lines of the log.
     """
     _write_curves(folder / CURVES_NAME, lines)
     with replace_file(folder / CARD_NAME) as beside:
@@ -47,7 +44,7 @@ def _card(facts: dict[str, Any]) -> str:
         "2024, <https://arxiv.org/abs/2410.14524>. For research, not for diagnosis.",
         "## Use",
         '```python\nimport ctprune\n\nbackbone = ctprune.load_backbone("backbone.safetensors")\n```',
-        f"Input: float tensors of shape (n, 3, rows, columns), three equal channels, grey from 0 to 1 "
+        f"Input: float tensors of shape (n, 3, rows, columns), three equal channels, gray from 0 to 1 "
         f"(intensity `{facts['intensity']}`), less mean {facts['mean']:.4f}, divided by {facts['std']:.4f}. "
         f"Output: pooled features. The file is a state dict as {_origin(facts['backbone'])}'s, without the last "
         "layer.",

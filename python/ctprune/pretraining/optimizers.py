@@ -1,18 +1,14 @@
-"""Optimizers, and the course of learning rate and weight decay."""
+"""Optimizers, and the schedules of learning rate and weight decay."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from ctprune.environment.extras import extra
+import torch
+
 from ctprune.pretraining.config import RATE_BATCH, PretrainConfig
-
-with extra("train", "pre-training"):
-    import torch
-
-    from ctprune.pretraining.lars import Lars
-
+from ctprune.pretraining.lars import Lars
 
 #: Says of a group of parameters whether weight decay reaches it.
 _DECAYS = "decays"
@@ -23,12 +19,12 @@ def create_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimizer of a configuration: a few operations for all tensors together, none of which waits for a GPU.
 
-    Without `decay_biases`, biases and normalisation get neither weight decay nor layer-wise scaling.
+    Without `decay_biases`, biases and normalization get neither weight decay nor layer-wise scaling.
 
     Args:
-        config: Of the pre-training.
-        module: Whose parameters are trained.
-        fused: Take Adam and AdamW as one operation, for GPUs.
+        config: Configuration of the pre-training.
+        module: Module whose parameters are trained.
+        fused: Run Adam and AdamW as one operation, for GPUs.
 
     >>> config = PretrainConfig.resolve({"optimizer": "sgd"}, preset_name="smoke")
     >>> [group["weight_decay"] for group in create_optimizer(config, torch.nn.Linear(2, 2)).param_groups]
@@ -94,7 +90,7 @@ def weight_decay(config: PretrainConfig, step: int, steps: int) -> float:
 
 
 def set_rates(optimizer: torch.optim.Optimizer, *, learning_rate: float, weight_decay: float) -> None:
-    """Use this learning rate, and this weight decay where there is one, from now on."""
+    """Set the learning rate, and the weight decay of the groups that have one."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
         if group[_DECAYS]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ctprune.errors import ConfigError
 from ctprune.pretraining.settings import MULTI_CROP
 
 PRESETS = ("paper", "vit", "small", "smoke")
@@ -15,7 +16,7 @@ _TRANSFORMERS = re.compile(
     r"mvit|nest|pvt|tnt|volo|gcvit)"
 )
 
-#: What the papers optimised with. SwAV, MoCo v2 and BYOL are those that the reference compares on CT: for them,
+#: What the papers optimized with. SwAV, MoCo v2 and BYOL are those that the reference compares on CT: for them,
 #: the numbers of its published launch commands or, where those are silent, the defaults of what they start.
 _PAPER: dict[str, dict[str, Any]] = {
     "swav": {
@@ -30,7 +31,7 @@ _PAPER: dict[str, dict[str, Any]] = {
         "learning_rate": 0.3,
         "start_learning_rate": 0.0,
         "final_learning_rate": 0.0,
-        # The switch that would spare biases and normalisation is not set, as in SwAV's own code.
+        # The switch that would spare biases and normalization is not set, as in SwAV's own code.
         "decay_biases": True,
     },
     "mocov2": {
@@ -167,6 +168,16 @@ def is_transformer(backbone: str) -> bool:
     [True, True, False]
     """
     return _TRANSFORMERS.match(backbone) is not None
+
+
+def check_preset(name: str) -> None:
+    """Refuse what is no preset.
+
+    Raises:
+        ConfigError: The sentence names those that there are.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset {name}: expected one of {', '.join(PRESETS)}", field="preset")
 
 
 def preset(name: str, method: str, backbone: str | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A kNN probe: how well frozen features tell the classes of a small labelled set, while training goes on."""
+"""A kNN probe: how well frozen features separate the classes of a small labeled set during training."""
 
 from __future__ import annotations
 
@@ -8,37 +8,32 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import torch
 
-from ctprune.environment.extras import extra
 from ctprune.errors import ConfigError, SourceError
-from ctprune.reading.squares import WHERE, read_squares
+from ctprune.manifest.slices import WHERE
+from ctprune.networks.gray_backbone import repeat_gray
+from ctprune.pretraining.health import knn_accuracy
+from ctprune.pretraining.view_config import WindowConfig
+from ctprune.reading.resized import read_resized
 from ctprune.reduction.reduction import reduce
 from ctprune.store.store import SliceStore
-
-with extra("train", "pre-training"):
-    import torch
-
-    from ctprune.networks.backbone import repeat_grey
-    from ctprune.pretraining.health import knn_accuracy
-    from ctprune.pretraining.view_config import WindowConfig
 
 #: Images that go through the network together.
 _BATCH = 64
 
 
-class Probe:
-    """A folder per class, decoded once as the store's slices were.
+class KnnProbe:
+    """A labeled set, decoded once as the store's slices were, on which features are evaluated.
 
     Args:
-        folder: Has a folder per class, with images of any kind that ctprune reads.
-        store: What the backbone is trained on: gives side, bits and intensity.
-        window: The views' window, for 16 bits.
-        mean: Of the normalisation that the views use.
-        std: Likewise.
+        folder: Folder with a folder per class, with images of any kind that ctprune reads.
+        store: Store that the backbone is trained on; sets side, bits and intensity.
+        window: The views' window, for stores of 16 bits.
+        mean: Mean that the views are normalized with.
+        std: Standard deviation that the views are normalized with.
         patient_pattern: Regular expression with one group that takes the patient from a file's name. Without, a
-            study stands for a patient, else a folder below the class's, else each image for itself.
+            study stands for a patient, else a folder below the class's, else each image stands alone.
 
     Raises:
         ConfigError: The pattern matches no name.
@@ -56,22 +51,25 @@ class Probe:
         patient_pattern: str | None = None,
     ) -> None:
         self._window, self._mean, self._std = window, mean, std
-        lines, config = _labelled_lines(Path(folder), store)
+        lines, config = _labeled_lines(Path(folder), store)
         squares = np.empty((len(lines), store.side, store.side), store.pixels.dtype)
-        outcomes = read_squares(lines, squares, config)
+        outcomes = read_resized(lines, squares, config)
         good = [place for place, (*_, reason) in enumerate(outcomes) if not reason]
         names = [lines[place]["path"].partition("/")[0] for place in good]
         patients = [_patient(lines[place], patient_pattern) for place in good]
         if patient_pattern is not None and not any(patient.startswith("pattern") for patient in patients):
-            raise ConfigError(f"--probe-patient-pattern {patient_pattern}: matches no file's name in {folder}")
+            raise ConfigError(
+                f"probe_patient_pattern {patient_pattern}: matches no file's name in {folder}",
+                field="probe_patient_pattern",
+            )
         self.classes = sorted(set(names))
         if len(self.classes) < 2:
             raise SourceError(
-                f"--probe {folder}: expected a folder per class with images in at least two, "
+                f"`probe` {folder}: expected a folder per class with images in at least two, "
                 f"found {len(self.classes)}"
             )
         if len(set(patients)) < 2:
-            raise SourceError(f"--probe {folder}: expected images of at least two patients, found one")
+            raise SourceError(f"`probe` {folder}: expected images of at least two patients, found one")
         self._patients = torch.tensor([sorted(set(patients)).index(patient) for patient in patients])
         self._labels = torch.tensor([self.classes.index(name) for name in names])
         self._pixels = squares[good]
@@ -82,12 +80,17 @@ class Probe:
 
     @torch.no_grad()
     def accuracy(self, backbone: torch.nn.Module, device: torch.device) -> float:
-        """Accuracy of the vote of the 20 nearest of other patients; leaves the backbone in evaluation mode."""
+        """Accuracy of a vote of the 20 nearest images of other patients.
+
+        Args:
+            backbone: The network; left in evaluation mode.
+            device: Device of the network.
+        """
         backbone.eval()
         features = []
         for start in range(0, len(self), _BATCH):
             images = torch.from_numpy(self._fractions(self._pixels[start : start + _BATCH])).to(device)
-            features.append(backbone(repeat_grey(((images - self._mean) / self._std)[:, None])).float().cpu())
+            features.append(backbone(repeat_gray(((images - self._mean) / self._std)[:, None])).float().cpu())
         return knn_accuracy(torch.cat(features), self._labels, patients=self._patients)
 
     def _fractions(self, pixels: Any) -> Any:
@@ -96,19 +99,18 @@ class Probe:
         return pixels.astype(np.float32) / (255 if pixels.dtype.itemsize == 1 else 65535)
 
 
-def _labelled_lines(folder: Path, store: SliceStore) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _labeled_lines(folder: Path, store: SliceStore) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     if not folder.is_dir():
-        raise SourceError(f"--probe {folder}: expected a folder per class, found no folder")
+        raise SourceError(f"`probe` {folder}: expected a folder per class, found no folder")
     manifest = reduce(folder, method="all", modality="any", intensity=store.intensity)
-    table = manifest.kept().select([*WHERE, "study_instance_uid"])
+    lines = manifest.kept().select([*WHERE, "study_instance_uid"]).to_dicts()
     # Files beside the classes' folders have no class.
-    table = table.filter(pc.match_substring(table["path"], "/"))
-    table = table.take(pc.sort_indices(table, [("path", "ascending"), ("frame", "ascending")]))
-    return pa.Table.to_pylist(table), manifest.config
+    labelled = [line for line in lines if "/" in line["path"]]
+    return sorted(labelled, key=lambda line: (line["path"].encode(), line["frame"])), manifest.config
 
 
 def _patient(line: dict[str, Any], pattern: str | None) -> str:
-    """What tells the patients of images from each other; a manifest holds no patient's id."""
+    """A text that identifies an image's patient; a manifest holds no patient's id."""
     path = PurePosixPath(line["path"])
     found = None if pattern is None else re.search(pattern, path.name)
     if found is not None:

@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ctprune.environment.extras import extra
+from torch.utils.tensorboard import SummaryWriter
+
 from ctprune.errors import ConfigError, OutputError
 from ctprune.files.atomic import replace_file
-
-with extra("train", "pre-training"):
-    from torch.utils.tensorboard import SummaryWriter
 
 Line = dict[str, float | int]
 
@@ -37,8 +35,8 @@ class Records:
     """Lines of the log on disk.
 
     Args:
-        folder: Where the logs go.
-        lines: Those of an interrupted run that goes on.
+        folder: Folder of the pre-training.
+        lines: Lines that an interrupted run has written before it is resumed.
         wandb: Configuration for Weights & Biases; None leaves it out.
     """
 
@@ -57,7 +55,7 @@ class Records:
         """Write one line everywhere.
 
         Raises:
-            OutputError: The disk is full, or the file cannot be written any more.
+            OutputError: The disk is full, or the file can no longer be written.
         """
         try:
             with self._file.open("a", newline="") as opened:
@@ -94,7 +92,9 @@ def import_wandb() -> Any:
     try:
         import wandb
     except ModuleNotFoundError:
-        raise ConfigError("--wandb needs Weights & Biases, which is not installed: pip install wandb") from None
+        raise ConfigError(
+            "wandb needs Weights & Biases, which is not installed: pip install wandb", field="wandb"
+        ) from None
     return wandb
 
 

@@ -4,50 +4,58 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
+import torch
+from lightning_fabric import Fabric
 
-from ctprune.environment.extras import extra
+from ctprune.environment.ending import ending_like_ctrl_c
+from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, InUseError, ManifestError, StoreError
 from ctprune.files.atomic import check_free, check_writable, replace_file
 from ctprune.files.run_lock import sole_writer
 from ctprune.manifest.manifest import Manifest, manifest_path
-from ctprune.pretraining.config import RATE_BATCH, PretrainConfig
-from ctprune.pretraining.interruption import StopRequest, ending_like_ctrl_c
-from ctprune.pretraining.launch import SRUN, Launch, find_launch, is_first_process, started_together
-from ctprune.pretraining.settings import MocoSettings
-from ctprune.reading.modalities import modalities
+from ctprune.networks.architectures import check_size
+from ctprune.networks.backbone import BACKBONE_NAME, create_backbone, save_backbone
+from ctprune.networks.device import choose_device, choose_precision
+from ctprune.options.configure import configure
+from ctprune.options.file import write_yaml
+from ctprune.pretraining.batches import StoreBatches
+from ctprune.pretraining.checkpoints import FOLDER_NAME, checkpoint_files
+from ctprune.pretraining.config import PretrainConfig, PretrainOptions
+from ctprune.pretraining.devices import check_queue, create_fabric, device_count
+from ctprune.pretraining.launch import Launch, find_launch, is_first_process
+from ctprune.pretraining.leakage import Excluded, excluded_rows
+from ctprune.pretraining.methods import create_method, sync_batchnorm
+from ctprune.pretraining.model_card import write_model_card
+from ctprune.pretraining.probe import KnnProbe
+from ctprune.pretraining.records import Records, import_wandb
+from ctprune.pretraining.result import (
+    SUMMARY_NAME,
+    PretrainResult,
+    facts_of,
+    load_pretrain_summary,
+    notes_on,
+    portable,
+    rates_sentence,
+    without_paths,
+)
+from ctprune.pretraining.training import TrainingLoop
+from ctprune.pretraining.views import BatchViews, normalization
+from ctprune.pretraining.workers import Workers, made_by_first
 from ctprune.store.store import SliceStore, build_store, open_store
 
-with extra("train", "pre-training"):
-    import torch
-    import yaml
-    from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-    from ctprune.networks.backbone import RESNETS, check_size, create_backbone, save_backbone
-    from ctprune.pretraining.batches import StoreBatches
-    from ctprune.pretraining.checkpoints import FOLDER_NAME, checkpoint_files
-    from ctprune.pretraining.leakage import Excluded, excluded_rows
-    from ctprune.pretraining.methods import create_method, in_step
-    from ctprune.pretraining.model_card import write_model_card
-    from ctprune.pretraining.peers import Peers, say_to_all
-    from ctprune.pretraining.probe import Probe
-    from ctprune.pretraining.records import Records, import_wandb
-    from ctprune.pretraining.training import PretrainProgress, ProgressCallback, Training
-    from ctprune.pretraining.views import BatchViews, normalisation
-
-BACKBONE_NAME, CONFIG_NAME, SUMMARY_NAME = "backbone.safetensors", "config.yaml", "summary.json"
+CONFIG_NAME = "config.yaml"
 
 #: Seconds between two looks at a folder that another process holds.
 _WAIT = 1.0
@@ -55,65 +63,54 @@ _WAIT = 1.0
 #: Seconds that a network's file system may take to show a folder that another machine has written.
 _PATIENCE = 60.0
 
-_PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainResult:
-    """A finished pre-training.
-
-    Attributes:
-        folder: Where it lies.
-        backbone: File of the backbone's weights, for `ctprune.load_backbone`.
-        summary: What `summary.json` says.
-    """
-
-    folder: Path
-    backbone: Path
-    summary: dict[str, Any] = field(default_factory=dict)
-
 
 def pretrain(
-    run: str | os.PathLike[str],
+    reduction: str | os.PathLike[str],
+    config: PretrainConfig | None = None,
+    /,
     *,
     out: str | os.PathLike[str],
-    config: PretrainConfig | None = None,
     preset: str | None = None,
     resume: bool = False,
     progress: ProgressCallback | None = None,
-    **options: Any,
+    **options: Unpack[PretrainOptions],
 ) -> PretrainResult:
-    """Pre-train a backbone by contrastive learning on the slices of a run.
+    """Pre-train a backbone by contrastive learning on the slices of a reduction.
 
     Args:
-        run: Folder of a reduction.
+        reduction: Folder of a reduction.
+        config: The whole configuration; excludes `preset` and single options that decide the result.
         out: Folder of the result: `backbone.safetensors`, `README.md`, `config.yaml`, `summary.json`, logs and
             the last checkpoints. New or empty, unless `resume`.
-        config: The whole configuration; excludes `preset` and options.
         preset: `paper` (default), `vit`, `small` or `smoke`.
-        resume: Go on from the checkpoint in `out`, if there is one. What is finished is not done again.
-        progress: Called after every step.
+        resume: Continue from the checkpoint in `out`, if there is one. A finished pre-training is only read.
+        progress: Function called after every step with a `ctprune.Progress`. Stages: `packing` (slices) and
+            `training` (steps). Facts of `training`: `epoch` of `epochs`, `loss` (the mean since the last line of
+            the log), `slices_per_second` (of all devices since then), and while the kNN probe runs, `now` is
+            `probing`.
         options: Options of `ctprune.PretrainConfig` that differ from the preset's.
 
     Raises:
         ConfigError: An option cannot be used.
         ManifestError: There is no run, or it has no such slice.
-        SourceError: None of the slices can be read any more.
+        SourceError: No slice can be read.
         OutputError: `out` holds something else, or cannot be written.
         InUseError: Another process writes to `out`.
         WeightsError: A file of weights or the checkpoint cannot be used.
-        TrainingError: The loss is not a number any more.
-        Interrupted: Ctrl-C, SIGTERM or SIGHUP during the training; a checkpoint is there to go on from.
+        TrainingError: The loss is not finite.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP during the training; a checkpoint is saved to resume from.
         MissingExtraError: The extra `train` is not installed.
     """
     if config is None:
         config = PretrainConfig.resolve(options, preset_name=preset)
-    elif options or preset:
-        raise ConfigError("config excludes preset and single options: change the configuration instead")
-    return Pretraining(Path(run), Path(out), config, resume=resume, progress=progress).carry_out()
+    elif preset is not None:
+        raise ConfigError("preset and a whole PretrainConfig exclude each other: give one of them", field="preset")
+    else:
+        config = configure(PretrainConfig, config, options)
+    return PretrainingRun(Path(reduction), Path(out), config, resume=resume, progress=progress).carry_out()
 
 
-class Pretraining:
+class PretrainingRun:
     """One pre-training from the manifest to the model card. `pretrain` is the short form."""
 
     def __init__(
@@ -130,7 +127,7 @@ class Pretraining:
         self.run = run
         self.out = out
         self.config = config
-        self._progress = progress or (lambda _: None)
+        self._operation = Operation(progress)
         self._note = note or (lambda _: None)
         self._checkpoints = out / FOLDER_NAME
         self._asked_to_resume = resume
@@ -155,9 +152,9 @@ class Pretraining:
         config = self.config
         if config.wandb:
             import_wandb()
-        launch = self._launch or find_launch(_device_count(config), config.nodes)
-        precision = _precision(config)
-        _check_queue(config, launch.processes)
+        launch = self._launch or find_launch(device_count(config), config.nodes)
+        precision = choose_precision(config.precision, choose_device())
+        check_queue(config, launch.processes)
         if launch.starts_all:
             self._take_out()
         close = self._close_to_others(manifest)
@@ -168,14 +165,14 @@ class Pretraining:
             if launch.processes > 1:
                 self._create_backbone()
             store = self._pack(close)
-        with Peers(launch, order) as peers:
-            fabric = _create_fabric(launch, precision, peers.environment())
+        with Workers(launch, order) as workers:
+            fabric = create_fabric(launch, precision, workers.environment())
             fabric.launch()
             store = self._packed_by_first(store, close, fabric)
             return self._train(manifest, store, close, fabric)
 
     def _take_out(self) -> None:
-        """Hold the folder of the result against others, and see that it is free, or this training's."""
+        """Lock the folder of the result, and check that it is empty or holds this training."""
         check_writable(self.out)
         self._held.enter_context(sole_writer(self.out))
         if not (self._asked_to_resume and (self.out / CONFIG_NAME).is_file()):
@@ -188,16 +185,16 @@ class Pretraining:
         torch.manual_seed(config.seed)
         method = create_method(config, self._create_backbone())
         if fabric.world_size > 1 and fabric.device.type == "cuda":
-            method = in_step(method)
+            method = sync_batchnorm(method)
         if store.manifest_digest != manifest.digest():
-            raise ManifestError(f"{self.run} was reduced again in the meantime: give the same command again")
-        rows = None if close is None else np.flatnonzero(~np.isin(store.rows, close.rows)).astype(np.int64)
+            raise ManifestError(f"{self.run} was reduced again in the meantime: rerun the command")
+        positions = None if close is None else np.flatnonzero(~np.isin(store.rows, close.rows)).astype(np.int64)
         excluded = self._excluded(manifest, close)
-        mean, std = normalisation(store, config.views)
-        notes = _notes(config, len(store) if rows is None else len(rows))
+        mean, std = normalization(store, config.views)
+        notes = notes_on(config, len(store) if positions is None else len(positions))
         for sentence in notes:
             self._say(sentence)
-        training = Training(
+        training = TrainingLoop(
             config,
             method,
             StoreBatches(
@@ -206,28 +203,29 @@ class Pretraining:
                 config.seed,
                 rank=fabric.global_rank,
                 world_size=fabric.world_size,
-                rows=rows,
+                positions=positions,
                 device=fabric.device,
             ),
             BatchViews(config.views, mean, std),
             fabric,
             checkpoints=self._checkpoints,
-            digest=_digest(store, rows),
+            digest=_digest(store, positions),
             probe=self._create_probe(store, mean, std),
-            progress=self._progress,
+            operation=self._operation,
             note=self._say,
         )
-        self._say(_rates(config, training.rate_factor, fabric.world_size))
+        self._say(rates_sentence(config, training.rate_factor, fabric.world_size))
         if self._resume:
             training.resume()
-        with StopRequest() as stop:
+        with self._operation.finishing_steps():
             records = self._records(training) if fabric.is_global_zero else None
             try:
-                training.run(records, stop)
+                training.run(records)
             finally:
                 if records is not None:
                     records.close()
-        facts = self._facts(manifest, store, training, rows, excluded, mean, std) | {"notes": notes}
+        facts = facts_of(config, manifest, store, training, fabric, positions, excluded, mean, std)
+        facts["notes"] = notes
         if fabric.is_global_zero:
             self._write(training, facts)
         fabric.barrier()
@@ -236,8 +234,8 @@ class Pretraining:
     def _packed_by_first(self, store: SliceStore | None, close: Excluded | None, fabric: Fabric) -> SliceStore:
         """The store, packed by the first process if it is not yet; the others wait and open it.
 
-        The first one also says whether there is a checkpoint to go on from: of a network's file system the others
-        may see an older state.
+        The first one also decides whether to resume from a checkpoint: the others may see an older state of a
+        network file system.
         """
         if fabric.world_size == 1:
             assert store is not None
@@ -250,7 +248,7 @@ class Pretraining:
                 store = self._pack(close)
             return store.folder.name, self._resume
 
-        name, self._resume = say_to_all(pack, fabric)
+        name, self._resume = made_by_first(pack, fabric)
         return store or self._open_packed(manifest_path(self.run).parent / name)
 
     def _open_packed(self, folder: Path) -> SliceStore:
@@ -276,9 +274,8 @@ class Pretraining:
     def _create_backbone(self) -> torch.nn.Module:
         config = self.config
         backbone = create_backbone(config.backbone, config.weights)
-        if config.backbone not in RESNETS:
-            for crop in config.views.crops:
-                check_size(backbone, config.backbone, crop.size)
+        for crop in config.views.crops:
+            check_size(backbone, config.backbone, crop.size)
         return backbone
 
     def _pack(self, close: Excluded | None, *, verify: bool = True) -> SliceStore:
@@ -304,7 +301,7 @@ class Pretraining:
             # A sample loses nothing to the exclusion, or it would be smaller than what it is the control of.
             without=None if close is None else close.rows,
             threads=config.threads,
-            progress=lambda done, total: self._progress(PretrainProgress(stage="packing", done=done, total=total)),
+            progress=self._operation.pass_on,
             verify=verify,
             note=self._say,
         )
@@ -317,7 +314,7 @@ class Pretraining:
         """What was excluded, of the kept slices or of all that a sample could be drawn from."""
         if close is None:
             return {}
-        kept = np.flatnonzero(pc.equal(manifest.table["status"], "kept").to_numpy())
+        kept = np.flatnonzero(manifest.slices().kept)
         of_use = np.isin(close.rows, kept) if self.config.use == "kept" else np.ones(len(close.rows), bool)
         return {
             "sources": [Path(source).name for source in self.config.exclude],
@@ -325,10 +322,10 @@ class Pretraining:
             "slices": int(of_use.sum()),
         }
 
-    def _create_probe(self, store: SliceStore, mean: float, std: float) -> Probe | None:
+    def _create_probe(self, store: SliceStore, mean: float, std: float) -> KnnProbe | None:
         if self.config.probe is None:
             return None
-        return Probe(
+        return KnnProbe(
             self.config.probe,
             store,
             window=self.config.views.window,
@@ -337,64 +334,17 @@ class Pretraining:
             patient_pattern=self.config.probe_patient_pattern,
         )
 
-    def _records(self, training: Training) -> Records:
-        with replace_file(self.out / CONFIG_NAME) as beside:
-            beside.write_text(yaml.safe_dump(self.config.to_dict(), sort_keys=False))
+    def _records(self, training: TrainingLoop) -> Records:
+        write_yaml(self.config.to_dict(), self.out / CONFIG_NAME)
         wandb = without_paths(self.config.to_dict()) if self.config.wandb else None
         return Records(self.out, training.lines, wandb)
 
-    def _facts(
-        self,
-        manifest: Manifest,
-        store: SliceStore,
-        training: Training,
-        rows: npt.NDArray[np.int64] | None,
-        excluded: dict[str, Any],
-        mean: float,
-        std: float,
-    ) -> dict[str, Any]:
-        config = self.config
-        losses = [line["loss"] for line in training.lines if "loss" in line]
-        images = training.step * config.batch_size * config.accumulate * training._fabric.world_size
-        last = {name: value for line in training.lines for name, value in line.items()}
-        return {
-            "method": config.method,
-            "backbone": config.backbone,
-            "mean": mean,
-            "std": std,
-            "intensity": config.views.window.intensity if config.views.window else store.intensity,
-            "side": config.side,
-            "use": config.use,
-            "slices": len(store) if rows is None else len(rows),
-            "epochs": training.epochs,
-            "steps": training.step,
-            "slices_per_step": config.batch_size * config.accumulate * training._fabric.world_size,
-            "learning_rate": training.rate_factor * config.learning_rate,
-            "teacher_momentum": getattr(training.method, "momentum", None),
-            "seconds": round(training.seconds, 3),
-            "manifest_digest": store.manifest_digest,
-            "reduction": manifest.config,
-            "modalities": modalities(manifest.table),
-            "left_out": store.left_out,
-            "excluded": excluded,
-            "settings": config.to_dict(),
-            "images_per_second": round(images / training.seconds, 2),
-            "final_loss": losses[-1],
-            "rankme": last.get("rankme"),
-            "knn_accuracy": last.get("knn_accuracy"),
-            "alarms": training.alarms,
-            "seed": config.seed,
-            "device": _device_name(training._fabric.device),
-            "devices": training._fabric.world_size,
-            "precision": training._fabric.strategy.precision.precision,
-        }
-
-    def _write(self, training: Training, facts: dict[str, Any]) -> None:
+    def _write(self, training: TrainingLoop, facts: dict[str, Any]) -> None:
         save_backbone(
             training.method.exported,
             self.out / BACKBONE_NAME,
             name=self.config.backbone,
-            metadata=_portable(facts),
+            metadata=portable(facts),
         )
         write_model_card(self.out, facts, training.lines)
         with replace_file(self.out / SUMMARY_NAME) as beside:
@@ -405,8 +355,8 @@ class Pretraining:
         made = PretrainConfig.from_dict(facts["settings"])
         if made.deciding() != self.config.deciding() or facts["manifest_digest"] != manifest.digest():
             raise ConfigError(
-                f"{self.out} holds a finished pre-training with other options or of another run: choose "
-                "another --out"
+                f"{self.out} holds a finished pre-training with other options or of another reduction: choose "
+                "another `out`"
             )
         return self._result(facts)
 
@@ -414,101 +364,7 @@ class Pretraining:
         return PretrainResult(folder=self.out, backbone=self.out / BACKBONE_NAME, summary=facts)
 
 
-def load_pretrain_summary(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """The summary of a finished pre-training's folder.
-
-    Raises:
-        ManifestError: The folder holds none.
-    """
-    try:
-        return dict(json.loads((Path(folder) / SUMMARY_NAME).read_text()))
-    except (OSError, ValueError):
-        raise ManifestError(
-            f"{folder}: expected the folder of a pre-training with {SUMMARY_NAME}, found none"
-        ) from None
-
-
-def _portable(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What goes into the file of weights, which travels: no paths of this machine."""
-    left_out = ("backbone", "reduction", "left_out")
-    portable = {name: value for name, value in facts.items() if name not in left_out}
-    return {**portable, "settings": without_paths(facts["settings"])}
-
-
-def without_paths(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options without the paths of this machine, which may hold names."""
-    return {**options, "exclude": [], "probe": None, "weights": None}
-
-
-def _digest(store: SliceStore, rows: npt.NDArray[np.int64] | None) -> str:
+def _digest(store: SliceStore, positions: npt.NDArray[np.int64] | None) -> str:
     """Tells which slices are trained on, in which order they are stored."""
-    used = store.rows if rows is None else store.rows[rows]
+    used = store.rows if positions is None else store.rows[positions]
     return hashlib.sha256(store.manifest_digest.encode() + used.tobytes()).hexdigest()
-
-
-def _device_count(config: PretrainConfig) -> int:
-    """How many processes train, each with a device of its own."""
-    gpus = torch.cuda.device_count()
-    if gpus and config.devices > gpus:
-        by_task = started_together()[0] == SRUN
-        hint = ": give srun --gpus-per-node, so that each task sees all of them" if by_task else ""
-        raise ConfigError(f"--devices {config.devices}: expected up to {gpus}, the number of GPUs here{hint}")
-    return config.devices or max(gpus, 1)
-
-
-def _check_queue(config: PretrainConfig, processes: int) -> None:
-    together, queue = config.batch_size * processes, getattr(config.settings, "queue", 0)
-    if queue % together:
-        raise ConfigError(
-            f"settings.queue {queue}: expected a multiple of {together}, the batch of all devices together: else "
-            "some would be lost where the queue begins again"
-        )
-
-
-def _notes(config: PretrainConfig, slices: int) -> list[str]:
-    """What can be done, but may not be what is wanted."""
-    if not isinstance(config.settings, MocoSettings) or config.settings.queue <= slices:
-        return []
-    queue = config.settings.queue
-    return [
-        f"the queue of {queue:,} keys is longer than an epoch of {slices:,} slices: it holds each slice's own "
-        f"earlier keys, as negatives, about {queue / slices:.1f} times; a shorter one is set in a file: "
-        "settings: {queue: …}"
-    ]
-
-
-def _rates(config: PretrainConfig, factor: float, devices: int) -> str:
-    """The learning rate that is used, and where it comes from."""
-    rate = f"learning rate {factor * config.learning_rate:.6g}"
-    if config.rate_scaling == "none":
-        return f"{rate}, whatever the batch"
-    slices = config.batch_size * config.accumulate * devices
-    how = "times" if config.rate_scaling == "linear" else "times the square root of"
-    return f"{rate}: {config.learning_rate:g} {how} {slices:,} / {RATE_BATCH} slices per optimizer step"
-
-
-def _precision(config: PretrainConfig) -> str:
-    gpu = torch.cuda.is_available()
-    if config.precision == "fp16" and not gpu:
-        raise ConfigError("--precision fp16 needs a GPU: take 32 or bf16")
-    if config.precision != "auto":
-        return config.precision
-    return "32" if not gpu else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-
-
-def _create_fabric(launch: Launch, precision: str, environment: ClusterEnvironment) -> Fabric:
-    # It announces every process on stderr.
-    for name in ("rank_zero", "distributed"):
-        logging.getLogger(f"lightning_fabric.utilities.{name}").setLevel(logging.WARNING)
-    return Fabric(
-        accelerator="cuda" if torch.cuda.is_available() else "cpu",
-        devices=launch.devices,
-        num_nodes=launch.nodes,
-        strategy="ddp" if launch.processes > 1 else "auto",
-        plugins=[environment],
-        precision=_PRECISIONS[precision],  # type: ignore[arg-type]
-    )
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

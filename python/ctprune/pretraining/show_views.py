@@ -1,4 +1,4 @@
-"""A picture of slices beside their views, to see what a network is asked to find alike."""
+"""A picture of slices beside their views: what a network must learn to match."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from ctprune.environment.extras import extra
 from ctprune.files.atomic import replace_file
 from ctprune.pretraining.view_config import ViewConfig
+from ctprune.pretraining.view_parameters import view_generator
+from ctprune.pretraining.views import BatchViews, normalization
 from ctprune.store.store import SliceStore
-
-with extra("train", "pre-training"):
-    import torch
-
-    from ctprune.pretraining.view_parameters import view_generator
-    from ctprune.pretraining.views import BatchViews, normalisation
 
 
 def write_views(
@@ -30,7 +26,7 @@ def write_views(
         config: The views.
         file: The picture; replaced if it is there.
         slices: Number of rows, at most.
-        seed: Of the views.
+        seed: Random seed of the views.
 
     Raises:
         OutputError: The file cannot be written.
@@ -39,7 +35,7 @@ def write_views(
 
     places = np.unique(np.linspace(0, len(store) - 1, min(slices, len(store))).astype(int))
     pixels = np.ascontiguousarray(store.pixels[places])
-    mean, std = normalisation(store, config)
+    mean, std = normalization(store, config)
     views = BatchViews(config, mean, std)(
         torch.from_numpy(pixels.astype(_readable(pixels))), view_generator(seed, 0, 0)
     )

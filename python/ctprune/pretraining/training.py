@@ -12,89 +12,59 @@ import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ctprune.environment.extras import extra
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from ctprune.environment.progress import Operation
 from ctprune.errors import ConfigError, Interrupted, TrainingError
+from ctprune.pretraining.ahead import Ahead
+from ctprune.pretraining.batches import StoreBatches
+from ctprune.pretraining.checkpoints import (
+    load_module_state,
+    module_state,
+    newest_checkpoint,
+    random_state,
+    restore_random_state,
+    write_checkpoint,
+)
 from ctprune.pretraining.config import PretrainConfig
-from ctprune.pretraining.interruption import StopRequest
-
-with extra("train", "pre-training"):
-    import torch
-    from lightning_fabric import Fabric
-    from torch import Tensor
-
-    from ctprune.pretraining.ahead import Ahead
-    from ctprune.pretraining.batches import StoreBatches
-    from ctprune.pretraining.checkpoints import (
-        load_module_state,
-        module_state,
-        newest_checkpoint,
-        random_state,
-        restore_random_state,
-        write_checkpoint,
-    )
-    from ctprune.pretraining.health import CollapseAlarm, assignment_entropy, feature_std, rankme
-    from ctprune.pretraining.methods import Method, Moment, Outcome
-    from ctprune.pretraining.optimizers import (
-        create_optimizer,
-        learning_rate,
-        rate_factor,
-        set_rates,
-        weight_decay,
-    )
-    from ctprune.pretraining.probe import Probe
-    from ctprune.pretraining.quick import quick_gpu
-    from ctprune.pretraining.records import Line, Records
-    from ctprune.pretraining.view_parameters import ViewPlan, view_generator
-    from ctprune.pretraining.views import BatchViews
+from ctprune.pretraining.devices import quick_gpu
+from ctprune.pretraining.health import CollapseAlarm, assignment_entropy, feature_std, rankme
+from ctprune.pretraining.methods import Method, Outcome, TrainingState
+from ctprune.pretraining.optimizers import (
+    create_optimizer,
+    learning_rate,
+    rate_factor,
+    set_rates,
+    weight_decay,
+)
+from ctprune.pretraining.probe import KnnProbe
+from ctprune.pretraining.records import Line, Records
+from ctprune.pretraining.view_parameters import ViewPlan, view_generator
+from ctprune.pretraining.views import BatchViews
 
 #: Slices whose features RankMe is taken of, the last ones of an epoch.
 RANKED = 1024
 
 
-@dataclass(frozen=True, kw_only=True)
-class PretrainProgress:
-    """How far a pre-training has come.
-
-    Attributes:
-        stage: `packing`, `training` or `probing`.
-        done: Slices packed, or optimizer steps done.
-        total: Of how many.
-        epoch: From 1.
-        epochs: Of how many.
-        loss: Mean loss since the last line of the log, not a number before the first.
-        images_per_second: Slices per second and all devices since then.
-    """
-
-    stage: str
-    done: int
-    total: int
-    epoch: int = 0
-    epochs: int = 0
-    loss: float = math.nan
-    images_per_second: float = 0.0
-
-
-ProgressCallback = Callable[[PretrainProgress], None]
-
-
-class Training:
-    """One training on its way.
+class TrainingLoop:
+    """The optimizer steps of one pre-training, with its checkpoints and its log.
 
     Args:
-        config: What to do.
-        method: The networks.
-        batches: The slices.
-        views: Makes views of them.
+        config: Options of the pre-training.
+        method: The networks and their loss.
+        batches: Batches of slices.
+        views: Makes views of the slices.
         fabric: Devices and precision.
         checkpoints: Folder of the checkpoints.
-        digest: Of the slices: a checkpoint of others is refused.
-        probe: A small labelled set, or None.
-        progress: Called after each step.
-        note: Called with a sentence on what is not as expected and does not matter, such as a damaged checkpoint.
+        digest: Digest of the slices; a checkpoint of other slices is refused.
+        probe: kNN probe on a small labeled set, or None.
+        operation: Operation that is told of each step, and asked whether to stop.
+        note: Function called with a sentence about a harmless surprise, such as a damaged checkpoint.
     """
 
     def __init__(
@@ -107,16 +77,17 @@ class Training:
         *,
         checkpoints: Path,
         digest: str,
-        probe: Probe | None,
-        progress: ProgressCallback,
+        probe: KnnProbe | None,
+        operation: Operation,
         note: Callable[[str], None],
     ) -> None:
         self.config = config
         self.steps_per_epoch = batches.steps_per_epoch // config.accumulate
         if not self.steps_per_epoch:
             raise ConfigError(
-                f"--batch-size {config.batch_size} × --accumulate {config.accumulate} × {fabric.world_size} "
-                f"devices is more than the {batches.slices} slices: take a smaller batch"
+                f"batch_size {config.batch_size} × `accumulate` {config.accumulate} × {fabric.world_size} "
+                f"devices is more than the {batches.slices} slices: take a smaller batch",
+                field="batch_size",
             )
         self.steps = config.steps or config.epochs * self.steps_per_epoch
         self.epochs = math.ceil(self.steps / self.steps_per_epoch)
@@ -132,7 +103,7 @@ class Training:
         self._folder = checkpoints
         self._digest = digest
         self._probe = probe
-        self._progress = progress
+        self._operation = operation
         self._note = note
         self._alarm = CollapseAlarm(prototypes=getattr(config.settings, "prototypes", None))
         self._module, self._optimizer = self._set_up()
@@ -157,19 +128,20 @@ class Training:
         return module, wrapped
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint that is whole.
+        """Continue from the newest checkpoint that is whole.
 
         Raises:
-            ConfigError: It belongs to another configuration, or to other slices.
-            WeightsError: It cannot be read.
+            ConfigError: The checkpoint belongs to another configuration, or to other slices.
+            WeightsError: No checkpoint can be read.
         """
         file, content = newest_checkpoint(self._folder, self._note)
         earlier, own = json.loads(content["config"]), json.loads(json.dumps(self.config.deciding()))
         for option, value in own.items():
             if earlier.get(option) != value:
                 raise ConfigError(
-                    f"--{option.replace('_', '-')} was {earlier.get(option)} when {file} was written, now "
-                    f"it is {value}: resume with the same options, or start again in another folder"
+                    f"{option} was {earlier.get(option)} when {file} was written, now it is {value}: resume with "
+                    "the same options, or start again in another folder",
+                    field=option,
                 )
         if content["digest"] != self._digest:
             raise ConfigError(
@@ -213,19 +185,19 @@ class Training:
             keep=self.config.keep_checkpoints,
         )
 
-    def run(self, records: Records | None, stop: StopRequest) -> None:
+    def run(self, records: Records | None) -> None:
         """Train to the end.
 
         Raises:
-            Interrupted: Someone asked to stop; the checkpoint is there.
-            TrainingError: The loss is not a number any more.
+            Interrupted: The user asked to stop; a checkpoint is saved.
+            TrainingError: The loss is not finite.
         """
         self._records = records
         mixed = "mixed" in self._fabric.strategy.precision.precision
         with quick_gpu(self._fabric.device, mixed=mixed):
-            self._run(stop)
+            self._run()
 
-    def _run(self, stop: StopRequest) -> None:
+    def _run(self) -> None:
         self._module.train()
         self._clock = self._saved = self._logged = time.perf_counter()
         while self.step < self.steps:
@@ -235,11 +207,11 @@ class Training:
                 while self.step < min(self.steps, (epoch + 1) * self.steps_per_epoch):
                     self._one_step(epoch, inputs)
                     self._after_step(epoch)
-                    if self.step % self.steps_per_epoch and self._must_stop(stop):
+                    if self.step % self.steps_per_epoch and self._must_stop():
                         self._stop(epoch)
             self._finish_epoch(epoch)
             if self.step < self.steps:
-                if self._must_stop(stop):
+                if self._must_stop():
                     self._stop(epoch)
                 self._save_if_due()
         self.save()
@@ -262,16 +234,16 @@ class Training:
         return plan.pinned() if self._fabric.device.type == "cuda" else plan
 
     def _one_step(self, epoch: int, inputs: Generator[tuple[Any, ViewPlan], None, None]) -> None:
-        moment = Moment(epoch=epoch, step=self.step, steps=self.steps)
+        state = TrainingState(epoch=epoch, step=self.step, steps=self.steps)
         rate = self.rate_factor * learning_rate(self.config, self.step, self.steps, self.steps_per_epoch)
         decay = weight_decay(self.config, self.step, self.steps)
         set_rates(self._optimizer, learning_rate=rate, weight_decay=decay)
-        self.method.before_step(moment)
+        self.method.before_step(state)
         for part in range(self.config.accumulate):
             views = self._views(*next(inputs))
             last = part == self.config.accumulate - 1
             with self._fabric.no_backward_sync(self._module, enabled=not last):
-                outcome = self._module(views, moment)
+                outcome = self._module(views, state)
                 self._fabric.backward(outcome.loss / self.config.accumulate)
             self._loss += outcome.loss.detach()
             self._losses += 1
@@ -281,11 +253,11 @@ class Training:
             self._fabric.clip_gradients(
                 self._module, self._optimizer, max_norm=self.config.clip_gradients, error_if_nonfinite=False
             )
-        self.method.after_backward(moment)
+        self.method.after_backward(state)
         self._optimizer.step()
         self._optimizer.zero_grad()
         self.step += 1
-        self.method.after_step(moment._replace(step=self.step))
+        self.method.after_step(state._replace(step=self.step))
         self._remember(outcome)
 
     def _remember(self, outcome: Outcome) -> None:
@@ -300,16 +272,19 @@ class Training:
             # At the end of an epoch, its last line belongs into the checkpoint.
             if self.step % self.steps_per_epoch and self.step < self.steps:
                 self._save_if_due()
-        self._progress(
-            PretrainProgress(
-                stage="training",
-                done=self.step,
-                total=self.steps,
-                epoch=epoch + 1,
-                epochs=self.epochs,
-                loss=self._last_loss,
-                images_per_second=self._last_rate,
-            )
+        self._report(epoch)
+
+    def _report(self, epoch: int, **facts: str) -> None:
+        self._operation.report(
+            "training",
+            self.step,
+            self.steps,
+            "steps",
+            epoch=epoch + 1,
+            epochs=self.epochs,
+            loss=self._last_loss,
+            slices_per_second=self._last_rate,
+            **facts,
         )
 
     def _log(self, epoch: int) -> None:
@@ -320,7 +295,7 @@ class Training:
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} at step {self.step}: the training has diverged: take a smaller "
-                "--learning-rate or --precision 32"
+                "`learning_rate` or `precision` 32"
             )
         now = time.perf_counter()
         images = self._timed * self.config.batch_size * self._fabric.world_size
@@ -353,14 +328,14 @@ class Training:
         line: Line = {"step": self.step, "epoch": epoch, "rankme": rankme(torch.cat(self._features)[-RANKED:])}
         self._features.clear()
         if self._probe is not None:
-            self._progress(PretrainProgress(stage="probing", done=self.step, total=self.steps))
+            self._report(epoch, now="probing")
             line["knn_accuracy"] = self._probe.accuracy(self.method.exported, self._fabric.device)
             self._module.train()
         self._record(line)
         self._share_loss()
 
     def _share_loss(self) -> None:
-        """Each process has a loss of its own, of which the first one's checkpoint shall hold the mean."""
+        """Average the loss over processes: the first one's checkpoint must hold the mean."""
         self._loss = self._fabric.all_reduce(self._loss, reduce_op="mean")  # type: ignore[assignment]
 
     def _record(self, line: Line) -> None:
@@ -368,21 +343,21 @@ class Training:
         if self._records is not None:
             self._records.add(line)
 
-    def _must_stop(self, stop: StopRequest) -> bool:
+    def _must_stop(self) -> bool:
         if self._fabric.world_size == 1:
-            return bool(stop)
+            return self._operation.stop_requested
         # All must stop at the same step; asking each other at each would cost time.
         if self.step % self.config.log_every and self.step % self.steps_per_epoch:
             return False
-        asked = torch.tensor(float(bool(stop)), device=self._fabric.device)
+        asked = torch.tensor(float(self._operation.stop_requested), device=self._fabric.device)
         return bool(self._fabric.all_reduce(asked, reduce_op="sum"))
 
     def _stop(self, epoch: int) -> None:
         self._share_loss()
         self.save()
         raise Interrupted(
-            f"interrupted at step {self.step} of {self.steps} (epoch {epoch + 1} of {self.epochs}); the same "
-            "command with --resume goes on from there"
+            f"interrupted at step {self.step} of {self.steps} (epoch {epoch + 1} of {self.epochs}); rerun with "
+            "`resume` to continue from there"
         )
 
     def _tick(self) -> None:

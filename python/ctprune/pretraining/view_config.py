@@ -3,67 +3,70 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from ctprune.errors import ConfigError
-from ctprune.store.store import HU_OFFSET
+from ctprune.options.check import check
+from ctprune.options.configure import refuse_unknown
+from ctprune.options.described import described
+from ctprune.options.file import mapping
+from ctprune.options.option import Range, about, all_options, option, options_of
 
-Range = tuple[float, float]
+T = TypeVar("T")
 
 
+def _probability(default: float, what: str) -> float:
+    return option(default, low=0, high=1, help=what)
+
+
+@described
 @dataclass(frozen=True, kw_only=True)
 class CropConfig:
     """A group of views that differ in nothing but chance.
 
-    Args:
-        count: Views of this kind per slice.
-        size: Rows and columns of a view.
-        scale: Smallest and largest area of the crop, as a fraction of the slice's.
-
     Raises:
         ConfigError: An option that is out of range.
     """
 
-    count: int = 2
-    size: int = 224
-    scale: Range = (0.9, 1.0)
+    count: int = option(2, low=1, high=64, help="Views of this kind per slice.")
+    size: int = option(224, low=8, high=1024, unit="pixels", help="Rows and columns of a view.")
+    scale: Range = option(
+        (0.9, 1.0),
+        above=0,
+        high=1,
+        noun="a fraction of the slice's area",
+        help="Smallest and largest area of the crop.",
+    )
 
     def __post_init__(self) -> None:
-        _set_range(self, "scale", 0, 1)
-        if not 1 <= self.count <= 64:
-            raise ConfigError(f"crop count {self.count}: expected 1 to 64")
-        if not 8 <= self.size <= 1024:
-            raise ConfigError(f"crop size {self.size}: expected 8 to 1024 pixels")
-        if self.scale[0] == 0:
-            raise ConfigError("crop scale 0: expected a fraction of the slice's area above 0")
+        check(self, group="views.crops.")
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class WindowConfig:
     """A random window on Hounsfield units, for stores of 16 bits.
 
-    Args:
-        center: Middle of the window in HU.
-        width: Its width in HU.
-        center_jitter: The middle is drawn evenly from `center` ± this many HU.
-        width_jitter: The width is multiplied with a number drawn evenly, on a logarithmic scale, between
-            1 / (1 + this) and 1 + this.
-
     Raises:
         ConfigError: An option that is out of range.
     """
 
-    center: float = 0.0
-    width: float = 2000.0
-    center_jitter: float = 100.0
-    width_jitter: float = 0.2
+    center: float = option(0.0, low=-32768, high=32767, unit="HU", help="Center of the window.")
+    width: float = option(2000.0, low=1, high=65535, unit="HU", help="Width of the window.")
+    center_jitter: float = option(
+        100.0, low=0, high=65535, unit="HU", help="The center is drawn evenly from `center` ± this many HU."
+    )
+    width_jitter: float = option(
+        0.2,
+        low=0,
+        high=9,
+        help="The width is multiplied with a number drawn evenly, on a logarithmic scale, between 1 / (1 + this) "
+        "and 1 + this.",
+    )
 
     def __post_init__(self) -> None:
-        _check("window center", self.center, -32768, 32767)
-        _check("window width", self.width, 1, 65535)
-        _check("window center_jitter", self.center_jitter, 0, 65535)
-        _check("window width_jitter", self.width_jitter, 0, 9)
+        check(self, group="views.window.")
 
     @property
     def intensity(self) -> str:
@@ -81,32 +84,19 @@ class WindowConfig:
         >>> WindowConfig(center=40, width=400).stored_low
         32608.0
         """
-        return self.center - self.width / 2 + HU_OFFSET
+        # What shows the help needs no compiled core.
+        from ctprune import _core
+
+        return self.center - self.width / 2 + _core.PNG_HU_OFFSET
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class ViewConfig:
     """How views are made of slices; the defaults are the reference's for SwAV.
 
-    The steps are taken in the order below. Fractions are of the largest grey value (or of the window), to which
+    The steps are taken in the order below. Fractions are of the largest gray value (or of the window), to which
     values are held after brightness, contrast and noise.
-
-    Args:
-        rotation_probability: How often a view is rotated.
-        rotation_degrees: The largest angle, to either side; around the middle of the slice.
-        crops: The groups of views, in order.
-        ratio: Smallest and largest ratio of columns to rows of a crop.
-        flip_horizontal: Probability of mirroring left and right.
-        flip_vertical: Probability of mirroring top and bottom.
-        window: With stores of Hounsfield units, the random window; None takes the whole range of the type.
-        jitter_probability: How often brightness and contrast are changed, in random order.
-        brightness: Factor of the brightness: drawn evenly from 1 ± this.
-        contrast: Factor of the distance from the view's mean, likewise.
-        blur_probability: How often a view is blurred.
-        blur_sigma: Smallest and largest standard deviation of the Gaussian, in pixels of the view.
-        noise_probability: How often Gaussian noise is added.
-        noise_sigma: Its smallest and largest standard deviation, as a fraction; drawn evenly on a logarithmic
-            scale.
 
     Raises:
         ConfigError: An option that is out of range.
@@ -115,40 +105,63 @@ class ViewConfig:
     [(2, 224), (6, 96)]
     """
 
-    rotation_probability: float = 0.0
-    rotation_degrees: float = 10.0
-    crops: tuple[CropConfig, ...] = field(
-        default_factory=lambda: (CropConfig(), CropConfig(count=6, size=96, scale=(0.1, 0.33)))
+    rotation_probability: float = _probability(0.0, "How often a view is rotated.")
+    rotation_degrees: float = option(
+        10.0, low=0, high=180, help="Largest angle of the rotation to either side, around the middle of the slice."
     )
-    ratio: Range = (3 / 4, 4 / 3)
-    flip_horizontal: float = 0.0
-    flip_vertical: float = 0.0
-    window: WindowConfig | None = None
-    jitter_probability: float = 0.8
-    brightness: float = 0.4
-    contrast: float = 0.4
-    blur_probability: float = 0.5
-    blur_sigma: Range = (0.1, 2.0)
-    noise_probability: float = 0.0
-    noise_sigma: Range = (math.sqrt(1e-5), math.sqrt(1e-4))
+    crops: tuple[CropConfig, ...] = field(
+        default_factory=lambda: (CropConfig(), CropConfig(count=6, size=96, scale=(0.1, 0.33))),
+        metadata=about("Groups of views, in order; each as `CropConfig` says."),
+    )
+    ratio: Range = option(
+        (3 / 4, 4 / 3), low=0.1, high=10, help="Smallest and largest ratio of columns to rows of a crop."
+    )
+    flip_horizontal: float = _probability(0.0, "Probability of mirroring left and right.")
+    flip_vertical: float = _probability(0.0, "Probability of mirroring top and bottom.")
+    window: WindowConfig | None = field(
+        default=None,
+        metadata=about(
+            "With stores of Hounsfield units, the random window, as `WindowConfig` says; None takes the whole "
+            "range of the type."
+        ),
+    )
+    jitter_probability: float = _probability(
+        0.8, "How often brightness and contrast are changed, in random order."
+    )
+    brightness: float = option(0.4, low=0, high=1, help="Factor of the brightness: drawn evenly from 1 ± this.")
+    contrast: float = option(
+        0.4, low=0, high=1, help="Factor of the distance from the view's mean: drawn evenly from 1 ± this."
+    )
+    blur_probability: float = _probability(0.5, "How often a view is blurred.")
+    blur_sigma: Range = option(
+        (0.1, 2.0),
+        low=0.01,
+        high=16,
+        help="Smallest and largest standard deviation of the Gaussian blur, in pixels of the view.",
+    )
+    noise_probability: float = _probability(0.0, "How often Gaussian noise is added.")
+    noise_sigma: Range = option(
+        (math.sqrt(1e-5), math.sqrt(1e-4)),
+        low=1e-6,
+        high=1,
+        help="Smallest and largest standard deviation of the noise, as a fraction; drawn evenly on a logarithmic "
+        "scale.",
+    )
 
     def __post_init__(self) -> None:
+        check(self, group="views.")
+        if not isinstance(self.crops, (list, tuple)) or not self.crops:
+            found = self.crops or "none"
+            raise ConfigError(
+                f"views.crops: expected at least one group of views, found {found}", field="views.crops"
+            )
         object.__setattr__(self, "crops", tuple(self.crops))
-        if not self.crops:
-            raise ConfigError("crops: expected at least one group of views, found none")
-        for option in ("jitter", "blur", "noise", "rotation"):
-            _check(f"{option}_probability", getattr(self, f"{option}_probability"), 0, 1)
-        for option in ("flip_horizontal", "flip_vertical", "brightness", "contrast"):
-            _check(option, getattr(self, option), 0, 1)
-        _check("rotation_degrees", self.rotation_degrees, 0, 180)
-        _set_range(self, "ratio", 0.1, 10)
-        _set_range(self, "blur_sigma", 0.01, 16)
-        _set_range(self, "noise_sigma", 1e-6, 1)
         smallest = min(crop.size for crop in self.crops)
         if self.blur_probability and self.blur_radius >= smallest:
             raise ConfigError(
-                f"blur_sigma {self.blur_sigma[1]}: a view of {smallest} pixels is too small for it, expected at "
-                f"most {(smallest - 1) // 3}"
+                f"views.blur_sigma {self.blur_sigma[1]}: a view of {smallest} pixels is too small for it, "
+                f"expected at most {(smallest - 1) // 3}",
+                field="views.blur_sigma",
             )
 
     @property
@@ -163,7 +176,10 @@ class ViewConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """All options, as plain lists and dictionaries for YAML and JSON."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        return all_options(self) | {
+            "crops": [all_options(crop) for crop in self.crops],
+            "window": None if self.window is None else all_options(self.window),
+        }
 
     @classmethod
     def from_dict(cls, options: dict[str, Any]) -> ViewConfig:
@@ -176,14 +192,12 @@ class ViewConfig:
         True
         """
         options = dict(options)
-        try:
-            if "crops" in options:
-                options["crops"] = tuple(CropConfig(**crop) for crop in options["crops"])
-            if options.get("window") is not None:
-                options["window"] = WindowConfig(**options["window"])
-            return cls(**options)
-        except TypeError as error:
-            raise ConfigError(f"views: {str(error).rpartition('__init__() ')[2]}") from None
+        if isinstance(options.get("crops"), (list, tuple)):
+            crops = enumerate(options["crops"])
+            options["crops"] = tuple(_part(CropConfig, f"views.crops[{place}]", crop) for place, crop in crops)
+        if options.get("window") is not None:
+            options["window"] = _part(WindowConfig, "views.window", options["window"])
+        return _part(cls, "views", options)
 
 
 def swav_views() -> ViewConfig:
@@ -204,26 +218,9 @@ def pair_views() -> ViewConfig:
     )
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
-
-
-def _check(option: str, value: float, low: float, high: float) -> None:
-    if not isinstance(value, (int, float)) or not low <= value <= high:
-        raise ConfigError(f"{option} {value}: expected {low:g} to {high:g}")
-
-
-def _set_range(config: object, option: str, low: float, high: float) -> None:
-    """Check a pair of numbers; YAML has no tuples, so lists become some."""
-    value = getattr(config, option)
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise ConfigError(f"{option} {value}: expected two numbers, the smallest and the largest")
-    _check(option, value[0], low, high)
-    _check(option, value[1], low, high)
-    if value[0] > value[1]:
-        raise ConfigError(f"{option} {tuple(value)}: expected the smallest number first")
-    object.__setattr__(config, option, (float(value[0]), float(value[1])))
+def _part(kind: type[T], name: str, options: Any) -> T:
+    if isinstance(options, kind):
+        return options
+    given = mapping(name, options)
+    refuse_unknown(given, options_of(kind), before=f"{name}.")
+    return kind(**given)

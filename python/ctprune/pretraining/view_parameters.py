@@ -6,13 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from ctprune.environment.extras import extra
-from ctprune.pretraining.view_config import CropConfig, Range, ViewConfig, WindowConfig
-
-with extra("train", "pre-training"):
-    import torch
-    from torch import Tensor
+from ctprune.options.option import Range
+from ctprune.pretraining.view_config import CropConfig, ViewConfig, WindowConfig
 
 #: Tries to find a crop that lies within the slice, as torchvision's `RandomResizedCrop` has them.
 _TRIES = 10
@@ -36,7 +34,7 @@ class ViewParameters:
         box: Top, left, rows and columns of the crop, whole numbers, of shape (n, 4).
         flip: 1 where left and right, top and bottom are mirrored, else 0; (n, 2).
         degrees: Rotation counter-clockwise, (n,).
-        window: Centre and width in HU, (n, 2).
+        window: Center and width in HU, (n, 2).
         factor: The first and the second step of brightness and contrast: its factor, (n, 2).
         about_mean: 1 where that step is contrast, about the view's mean, 0 where it is brightness; (n, 2).
         blur_sigma: Standard deviation in pixels, 0 for none; (n,).
@@ -95,7 +93,7 @@ class ViewPlan:
     noise: Tensor
 
     def pinned(self) -> ViewPlan:
-        """The same where a GPU can fetch it while the host goes on."""
+        """A copy in pinned memory, which a GPU fetches while the host continues."""
         return ViewPlan(table=self.table.pin_memory(), noise=self.noise)
 
 
@@ -113,10 +111,10 @@ def draw_views(config: ViewConfig, slices: int, side: int, generator: torch.Gene
     """Decide on all views of a batch; takes no look at the slices, so that it can be done ahead.
 
     Args:
-        config: What the views look like.
-        slices: Their number.
-        side: Their rows and columns.
-        generator: On the CPU.
+        config: Options of the views.
+        slices: Number of slices.
+        side: Rows and columns of the slices.
+        generator: Generator on the CPU.
 
     >>> len(draw_views(ViewConfig(), 4, 256, view_generator(0, 0, 0)).table)
     32
@@ -140,7 +138,7 @@ def view_parameters(config: ViewConfig, crop: CropConfig, side: int, numbers: Te
     """Turn even random numbers into the parameters of views of one group.
 
     Args:
-        config: What the views look like.
+        config: Options of the views.
         crop: The view's group.
         side: Rows and columns of the slices.
         numbers: Float64 of shape (n, NUMBERS), from `draw_numbers`, of one view of n slices or of several.

@@ -11,11 +11,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from ctprune.environment.extras import extra
-
-with extra("train", "pre-training"):
-    import torch
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 
 @contextmanager
@@ -65,7 +62,7 @@ def values_of(pixels: Tensor) -> Tensor:
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Turn each image counter-clockwise around its middle, bilinear; beyond the edge its value goes on.
+    """Turn each image counter-clockwise around its middle, bilinear; beyond the edge its value is repeated.
 
     Args:
         images: Float32 of shape (n, side, side).
@@ -129,8 +126,8 @@ def window(values: Tensor, windows: Tensor, offset: float) -> Tensor:
 
     Args:
         values: HU + offset, float32 of shape (n, rows, cols); changed in place.
-        windows: Centre and width in HU, (n, 2).
-        offset: What was added to HU.
+        windows: Center and width in HU, (n, 2).
+        offset: Number that was added to HU.
     """
     low = windows[:, 0] - windows[:, 1] / 2 + offset
     return values.sub_(low[:, None, None]).div_(windows[:, 1, None, None]).clamp_(0, 1)
@@ -157,7 +154,7 @@ def blur(views: Tensor, sigma: Tensor, taps: Tensor) -> Tensor:
     Args:
         views: Float32 of shape (n, size, size).
         sigma: Standard deviation in pixels, (n,).
-        taps: From `blur_taps` for that size; its radius cuts the Gaussian.
+        taps: Taps from `blur_taps` for that size; their radius cuts the Gaussian.
     """
     size = views.shape[-1]
     distance = torch.arange(len(taps), device=views.device)
@@ -188,6 +185,6 @@ def add_noise(views: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
     Args:
         views: Fractions, float32 of shape (n, rows, cols); changed in place.
         sigma: Standard deviation, (n,).
-        noise: Of standard deviation 1, as large as the views; changed in place.
+        noise: Noise of standard deviation 1, as large as the views; changed in place.
     """
     return views.add_(noise.mul_(sigma[:, None, None])).clamp_(0, 1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from ctprune.environment.extras import extra
 from ctprune.errors import ConfigError
 from ctprune.pretraining.view_config import CropConfig, ViewConfig
 from ctprune.pretraining.view_parameters import ViewParameters, ViewPlan, draw_views
@@ -23,19 +24,15 @@ from ctprune.pretraining.view_transforms import (
 )
 from ctprune.store.store import HU_OFFSET, SliceStore
 
-with extra("train", "pre-training"):
-    import torch
-    from torch import Tensor
-
 
 class BatchViews(torch.nn.Module):
     """Makes views of slices of one channel, 8 or 16 bits, without ever passing through fewer bits.
 
     Args:
-        config: What the views look like.
-        mean: Mean of the slices' pixels as a fraction of the largest value of their type (or of the window), to
-            which the views are normalised: see `normalisation`.
-        std: Their standard deviation, likewise.
+        config: Options of the views.
+        mean: Mean of the slices' pixels as a fraction of the largest value of their type (or of the window); views
+            are normalized with it, see `normalization`.
+        std: Standard deviation of the slices' pixels as a fraction of the same value.
 
     Raises:
         ConfigError: A mean or standard deviation that cannot be used.
@@ -51,7 +48,7 @@ class BatchViews(torch.nn.Module):
             self.register_buffer(f"_taps_{size}", blur_taps(size, config.blur_radius), persistent=False)
 
     def draw(self, slices: int, side: int, generator: torch.Generator) -> ViewPlan:
-        """What chance decides about the views of a batch, for `forward`: see `draw_views`."""
+        """The random parameters of a batch's views, for `forward`; see `draw_views`."""
         return draw_views(self.config, slices, side, generator)
 
     @torch.no_grad()
@@ -60,11 +57,11 @@ class BatchViews(torch.nn.Module):
 
         Args:
             pixels: uint8, uint16 or int32 (of 16 bits) of shape (n, side, side), on any device.
-            chance: What `draw` decided on for as many slices of that side, or the generator on the CPU that it
-                takes. The parameters are the same whatever the device of the pixels; noise is drawn on theirs.
+            chance: A plan from `draw` for as many slices of that side, or the generator on the CPU for a new plan.
+                The parameters are the same whatever the device of the pixels; noise is drawn on theirs.
 
         Returns:
-            One tensor of shape (n, 1, size, size) per view, in the order of `config.crops`: normalised; float32,
+            One tensor of shape (n, 1, size, size) per view, in the order of `config.crops`: normalized; float32,
             or autocast's type where autocast is on.
 
         Raises:
@@ -148,10 +145,10 @@ class BatchViews(torch.nn.Module):
         if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2]:
             raise ConfigError(f"expected pixels of shape (n, side, side), found {tuple(pixels.shape)}")
         if self.config.window is not None and pixels.dtype == torch.uint8:
-            raise ConfigError("a window needs Hounsfield units: build the store with --depth 16")
+            raise ConfigError("a window needs Hounsfield units: build the store with `depth` 16")
 
 
-def normalisation(store: SliceStore, config: ViewConfig) -> tuple[float, float]:
+def normalization(store: SliceStore, config: ViewConfig) -> tuple[float, float]:
     """Mean and standard deviation of a store's pixels, as `BatchViews` wants them.
 
     Without a window they are the store's own; with one they are those of all slices in that window without jitter,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ctprune import _core
 
 #: Modalities whose objects are images (PS3.3 C.7.3.1.1.1); other codes, and what broken files hold, are not shown.
 IMAGING = frozenset(
@@ -31,13 +36,14 @@ IMAGING = frozenset(
 )
 
 
-def modalities(table: pa.Table) -> list[str]:
+def modalities(rows: _core.Rows) -> list[str]:
     """Modalities of a manifest's slices, the most frequent first; empty text for files that name none."""
-    slices = table.filter(pc.is_valid(table["volume"]))
-    counts: dict[str, int] = {}
-    for found in pc.value_counts(pc.fill_null(slices["modality"], "")).to_pylist():
-        name = found["values"] if found["values"] in IMAGING else ""
-        counts[name] = counts.get(name, 0) + found["counts"]
+    names, of = rows.labels("modality")
+    found = np.bincount(of[rows["volume"] >= 0], minlength=len(names)).tolist()
+    counts: Counter[str] = Counter()
+    for name, count in zip(names, found, strict=True):
+        if count:
+            counts[name if name in IMAGING else ""] += count
     return sorted(counts, key=lambda name: (-counts[name], name))
 
 

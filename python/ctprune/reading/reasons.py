@@ -6,9 +6,7 @@ import re
 from collections.abc import Mapping
 
 #: Where a reason quotes a transfer syntax from the file; a broken header can hold anything there, a name too.
-_TRANSFER_SYNTAX = re.compile(
-    r"\btransfer syntax (?P<quoted>.*?)(?P<rest> cannot be decoded| is built in|\Z)", re.DOTALL
-)
+_TRANSFER_SYNTAX = re.compile(r"\btransfer syntax (?P<quoted>.*?)(?P<rest> cannot be decoded|\Z)", re.DOTALL)
 
 _STANDARD = re.compile(r"1\.2\.840\.10008\.1\.2(\.[1-9][0-9]{0,3}){0,4}")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ctprune import _core
 from ctprune.embedding.embedder import Embedder
 from ctprune.embedding.embeddings import COLUMNS, Embedded, Lines, embed_slices
+from ctprune.environment.progress import Count
 from ctprune.manifest.manifest import batches as manifest_batches
 from ctprune.reduction.config import ReduceConfig
 from ctprune.selection.cosine import cosine_exemplars
@@ -28,14 +29,14 @@ class DeepSelection:
         self._embedder = Embedder(config.weights, download=download)
         self._done: Embedded | None = None
 
-    def select(self, archive: _core.Archive, out: Path | None, progress: Callable[[int], None]) -> None:
+    def select(self, archive: _core.Archive, out: Path | None, progress: Count) -> None:
         """Choose among the grouped slices of `archive`; embeddings are kept in `out`."""
         starts = archive.volume_starts()
         slices = starts[-1] if starts else 0
 
         def batches(size: int) -> Iterator[Lines]:
-            for rows in manifest_batches(archive, slices, self._config.hash_size, size=size):
-                yield rows.select(list(COLUMNS)).to_pylist()
+            for rows in manifest_batches(archive, slices, size=size):
+                yield rows.select(list(COLUMNS)).to_dicts()
 
         self._done = embed_slices(
             batches,
@@ -53,7 +54,7 @@ class DeepSelection:
             threads=self._threads,
         )
         self.threshold = selection.threshold
-        archive.adopt(selection.exemplar, selection.similarity)
+        archive.set_selection(selection.exemplar, selection.similarity)
 
     def summary(self) -> dict[str, Any]:
         """What is known of the embeddings, for the run's summary."""

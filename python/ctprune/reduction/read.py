@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from ctprune import _core
 from ctprune.errors import ConfigError, SourceError
@@ -73,34 +71,32 @@ def read_volume(
     if not len(slices):
         raise SourceError(f"{path}: no slice was found")
     rows = _rows_of(slices, volume, path)
-    shapes = set(zip(rows["rows"].to_pylist(), rows["columns"].to_pylist(), strict=True))
+    shapes = set(zip(rows["rows"].tolist(), rows["columns"].tolist(), strict=True))
     if len(shapes) > 1:
         raise ConfigError(f"{path}: slices of {len(shapes)} sizes cannot be one array")
     ((height, width),) = shapes
-    paths = [
-        os.path.join(source, file)
-        for source, file in zip(rows["source"].to_pylist(), rows["path"].to_pylist(), strict=True)
-    ]
-    frames = rows["frame"].to_pylist()
+    paths = [os.path.join(source, file) for source, file in zip(rows["source"], rows["path"], strict=True)]
+    frames = rows["frame"].tolist()
     try:
-        hu = _core.read_hu(list(zip(paths, frames, strict=True)), height, width, modality, max_slice_mb)
+        hu = _core.read_hu(list(zip(paths, frames, strict=True)), height, width, modality, max_slice_mb, threads)
     except ValueError as error:
         raise SourceError(str(error)) from None
-    spacing = rows["pixel_spacing_mm"][0].as_py()
+    first = rows.slice(0, 1).to_dicts()[0]
+    spacing = first["pixel_spacing_mm"]
     return Volume(
         hu=hu,
-        position_mm=rows["position_mm"].to_numpy(),
+        position_mm=rows["position_mm"],
         pixel_spacing_mm=None if spacing is None else (spacing[0], spacing[1]),
-        series_instance_uid=rows["series_instance_uid"][0].as_py() or "",
+        series_instance_uid=first["series_instance_uid"] or "",
         paths=tuple(paths),
         frames=tuple(frames),
     )
 
 
-def _rows_of(slices: pa.Table, volume: int | None, path: object) -> pa.Table:
-    count = pc.max(slices["volume"]).as_py() + 1
+def _rows_of(slices: _core.Rows, volume: int | None, path: object) -> _core.Rows:
+    count = int(slices["volume"].max()) + 1
     if volume is None and count > 1:
         raise ConfigError(f"{path}: holds {count} volumes; say which one with volume=0 to volume={count - 1}")
     if volume is not None and not 0 <= volume < count:
         raise ConfigError(f"{path}: volume {volume} is not there; found {count}, counted from 0")
-    return slices.filter(pc.equal(slices["volume"], volume or 0))
+    return slices.filter(slices["volume"] == (volume or 0))

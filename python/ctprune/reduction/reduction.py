@@ -8,41 +8,37 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from ctprune import _core
-from ctprune.environment.threads import check_threads
+from ctprune.environment.extras import extra
+from ctprune.environment.progress import Count, Operation, ProgressCallback
 from ctprune.errors import ConfigError, Interrupted, ManifestError, OutputError, SourceError, UnreadableError
 from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.globs import glob_pattern
 from ctprune.files.run_lock import sole_writer
 from ctprune.manifest.derived import remove_report, remove_sweep
 from ctprune.manifest.findings import Findings
-from ctprune.manifest.manifest import (
-    FILE_NAME,
-    MANIFEST_VERSION,
-    Manifest,
-    Tally,
-    batches,
-    schema,
-    write_manifest,
-)
+from ctprune.manifest.manifest import FILE_NAME, MANIFEST_VERSION, Manifest, batches, write_manifest
 from ctprune.manifest.parts import Parts
+from ctprune.manifest.tally import Tally
+from ctprune.options.configure import configure
+from ctprune.options.file import save_options
+from ctprune.reading.decoding import decode_foreign
 from ctprune.reading.reasons import shown_reason, shown_reasons
-from ctprune.reduction.config import ReduceConfig
-from ctprune.reduction.stage_clock import StageClock
+from ctprune.reduction.config import ReduceConfig, ReduceOptions
+from ctprune.selection.methods import METHODS
 
 if TYPE_CHECKING:
-    from ctprune.reduction.deep_selection import DeepSelection
-    from ctprune.reduction.pixel_selection import PixelSelection
+    from typing_extensions import Unpack
 
-SUMMARY_NAME = "summary.json"
+    from ctprune.reduction.deep_selection import DeepSelection
+
+SUMMARY_NAME, CONFIG_NAME = "summary.json", "config.yaml"
 
 #: Seconds per portion: progress is drawn and Ctrl-C answered between portions.
 _PORTION = 0.2
@@ -52,81 +48,27 @@ _ROWS_PER_BATCH = 1 << 16
 Sources = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a reduction has come; sizes in bytes, counts since its start.
-
-    Attributes:
-        stage: `finding`, `reading`, `selecting`, `embedding`, `comparing` or `writing`.
-        slices: Slices to select among, while they are embedded or compared.
-    """
-
-    stage: str
-    files_found: int = 0
-    files_to_read: int = 0
-    files_read: int = 0
-    bytes_to_read: int = 0
-    bytes_read: int = 0
-    slices_read: int = 0
-    files_reused: int = 0
-    files_vanished: int = 0
-    slices: int = 0
-    slices_embedded: int = 0
-    slices_compared: int = 0
-
-
-ProgressCallback = Callable[[Progress], None]
-
-
 def reduce(
     sources: Sources,
+    config: ReduceConfig | None = None,
+    /,
     *,
     out: str | os.PathLike[str] | None = None,
-    method: str = "hash",
-    threshold: float | None = None,
-    keep: float | None = None,
-    hash_size: int = 8,
-    n: int | None = None,
-    seed: int | None = None,
-    window: str | None = None,
-    weights: str | os.PathLike[str] | None = None,
-    download: bool = False,
-    scope: str = "volume",
-    order: str = "position",
-    intensity: str = "minmax",
-    modality: str = "CT",
-    volume_pattern: str | None = None,
-    exclude: Sequence[str] = (),
-    max_slice_mb: int = 512,
-    threads: int = 0,
-    fail_first: bool = False,
     progress: ProgressCallback | None = None,
+    **options: Unpack[ReduceOptions],
 ) -> Manifest:
     """Select the slices worth pre-training on from folders or files of CT.
 
     Args:
         sources: Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, mixed as they are.
-        out: Folder for `manifest.parquet` and `summary.json`; a manifest that is there already is reused where
-            files are unchanged. None writes nothing.
-        method: See `ctprune.ReduceConfig`, also for the other options of selection.
-        threshold: Hamming distance in bits with `hash`, else a similarity.
-        keep: Fraction of slices to keep.
-        hash_size: Rows of the dHash.
-        n: Every n-th slice.
-        seed: Seed of the sample.
-        window: With `ssim`, `uniform` or `gaussian`.
-        weights: With `deep`, the backbone's file.
-        download: With `deep`, fetch torchvision's ResNet-50 where it is not on disk.
-        scope: `volume` or `dataset`.
-        order: `position` or `path`.
-        intensity: From Hounsfield units to grey.
-        modality: DICOM Modality to read.
-        volume_pattern: Takes the volume from image names.
-        exclude: Patterns of paths of files that are not read, such as `labelsTr/*`.
-        max_slice_mb: Limit for one decoded slice in MiB.
-        threads: Number of threads, 0 for one per core; the result does not depend on it.
-        fail_first: Stop at the first file that cannot be read.
-        progress: Called a few times a second.
+        config: How slices are selected; excludes single options that decide that.
+        out: Folder for `manifest.parquet`, `summary.json` and `config.yaml`, the options; a manifest that is there
+            already is reused where files are unchanged. None writes nothing.
+        progress: Called a few times a second with a `ctprune.Progress`. Stages: `finding` (files), `reading`
+            (bytes), `selecting`, with some methods `embedding` or `comparing` (slices), `writing`. Facts:
+            `files_found`, `files_to_read`, `files_read`, `files_reused`, `files_vanished`, `bytes_to_read`,
+            `bytes_read`, `slices_read`.
+        options: Those of `ctprune.ReduceConfig`, such as `method="hash"` and `threshold=6`.
 
     Returns:
         The manifest, one row per slice or refused file.
@@ -148,27 +90,8 @@ def reduce(
     >>> 0 < manifest.counts()["kept"] < manifest.counts()["dropped"]
     True
     """
-    config = ReduceConfig(
-        method=method,
-        threshold=threshold,
-        keep=keep,
-        hash_size=hash_size,
-        n=n,
-        seed=seed,
-        window=window,
-        weights=None if weights is None else os.fspath(weights),
-        scope=scope,
-        order=order,
-        intensity=intensity,
-        modality=modality,
-        volume_pattern=volume_pattern,
-        exclude=exclude if isinstance(exclude, str) else tuple(exclude),  # type: ignore[arg-type]
-        max_slice_mb=max_slice_mb,
-    )
-    run = Reduction(
-        sources, config, out=out, threads=threads, fail_first=fail_first, download=download, progress=progress
-    )
-    return run.carry_out()
+    config = configure(ReduceConfig, config, options)
+    return Reduction(sources, config, out=out, progress=progress).carry_out()
 
 
 class Reduction:
@@ -180,42 +103,32 @@ class Reduction:
         config: ReduceConfig,
         *,
         out: str | os.PathLike[str] | None = None,
-        threads: int = 0,
-        fail_first: bool = False,
-        download: bool = False,
         progress: ProgressCallback | None = None,
     ) -> None:
-        if download and (config.method != "deep" or config.weights is not None):
-            raise ConfigError("--download belongs to --method deep without --weights")
-        check_threads(threads)
         self.config = config
         self.sources = _resolve(sources)
         self.out = None if out is None else Path(out)
-        self.fail_first = fail_first
-        self._download = download
         self._deep: DeepSelection | None = None
-        self._pixels: PixelSelection | None = None
         self.summary: dict[str, Any] = {}
         self.findings = Findings()
         self.removed: list[Path] = []
-        self._progress = progress or (lambda _: None)
+        self._operation = Operation(progress)
         try:
-            self._archive = _core.Archive(**config.reading(), threads=threads)
+            self._archive = _core.Archive(**config.reading(), threads=config.threads)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-        self._grouped: int | None = None
-        self._stages: StageClock | None = None
         for glob in config.exclude:
             self._archive.exclude(glob_pattern(glob), glob)
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = config.threads or os.cpu_count() or 1
         self._started = time.perf_counter()
         self._parts: Parts | None = None
         if self.out is not None:
             _check_out(self.out, self.sources)
             self._parts = Parts(self.out, self._archive, config.to_dict(), config.reading())
 
-    def find(self) -> Progress:
-        """Take over what an earlier run knew and list all files; reads no pixel."""
+    def find(self) -> dict[str, int]:
+        """Take over what an earlier run knew and list all files; reads no pixel. Returns counts by name."""
+        self._report("finding")
         if self._parts is not None:
             self._parts.take_over()
         for source in self.sources:
@@ -225,7 +138,8 @@ class Reduction:
                 self._archive.add_file(str(source))
         while self._archive.discover(_PORTION):
             self._report("finding")
-        return self._report("finding")
+        self._report("finding")
+        return self._archive.progress()
 
     def carry_out(self) -> Manifest:
         """Do all steps and return the manifest; writes it when there is a folder to write to.
@@ -237,14 +151,14 @@ class Reduction:
             return Manifest.load(self.out)
         reading_seconds = self._find_read_and_select()
         tally = Tally()
-        table = pa.Table.from_batches(list(self._counted(tally)), schema(self.config.hash_size))
+        rows = _core.Rows.concat(list(self._counted(tally)))
         self.summary = self._summarise(tally, reading_seconds)
-        return Manifest(table=table, config=self.config.to_dict(), ctprune_version=_core.__version__)
+        return Manifest(rows=rows, config=self.config.to_dict(), ctprune_version=_core.__version__)
 
     def write(self) -> None:
         """Do all steps and write the manifest and its summary, a few rows at a time."""
         if self.out is None or self._parts is None:
-            raise ConfigError("out is missing: name a folder for the manifest")
+            raise ConfigError("out is missing: name a folder for the manifest", field="out")
         check_writable(self.out)
         done = False
         with sole_writer(self.out):
@@ -257,6 +171,7 @@ class Reduction:
                 outdated.append(remove_sweep(self.out, self.out / FILE_NAME))
                 self.removed = [file for file in outdated if file is not None]
                 self.summary = self._summarise(tally, reading_seconds)
+                save_options(self.config, self.out / CONFIG_NAME)
                 with replace_file(self.out / SUMMARY_NAME) as beside:
                     beside.write_text(json.dumps(self.summary, indent=2) + "\n")
                 done = True
@@ -273,17 +188,13 @@ class Reduction:
 
     def _find_read_and_select(self) -> float:
         """All steps before writing; returns the seconds until the last file was read."""
-        if self.config.method == "deep":
+        if METHODS[self.config.method].compares == "embeddings":
             # Before hours of reading, since it may fail.
-            from ctprune.reduction.deep_selection import DeepSelection
-
-            self._deep = DeepSelection(self.config, download=self._download, threads=self._threads)
+            with extra("train", "the method deep"):
+                from ctprune.reduction.deep_selection import DeepSelection
+            self._deep = DeepSelection(self.config, download=self.config.download, threads=self._threads)
             # Loading a network is not reading.
             self._started = time.perf_counter()
-        if self.config.method in ("ssim", "mi"):
-            from ctprune.reduction.pixel_selection import PixelSelection
-
-            self._pixels = PixelSelection(self.config, threads=self._threads)
         try:
             self.find()
             self._read()
@@ -299,13 +210,16 @@ class Reduction:
         return reading_seconds
 
     def _read(self) -> None:
+        if self._archive.progress()["files_to_read"]:
+            self._report("reading")
         more = True
         while more:
             more = self._archive.read(_PORTION)
             if self._parts is not None:
                 self._parts.save_now_and_then()
-            self._report("reading")
-            if self.fail_first and self._archive.first_failure() is not None:
+            if self._archive.progress()["files_to_read"]:
+                self._report("reading")
+            if self.config.fail_first and self._archive.first_failure() is not None:
                 self._retry_with_pydicom()
                 self._stop_at_failure()
 
@@ -337,22 +251,23 @@ class Reduction:
     def _select(self) -> None:
         config = self.config
         if self._deep is not None:
-            self._deep.select(self._archive, self.out, self._report_embedding)
+            self._deep.select(self._archive, self.out, self._counter("embedding"))
             return
-        if self._pixels is not None:
-            self._pixels.select(self._archive, self._report_comparing)
-            return
+        reads_pixels = METHODS[config.method].compares == "pixels"
         self._archive.select(
             method=config.method,
-            threshold=int(config.threshold or 0),
+            threshold=config.threshold,
             keep=config.keep,
-            n=config.n or 1,
-            seed=config.seed or 0,
+            n=config.n,
+            seed=config.seed,
+            window=config.window,
             whole_archive=config.scope == "dataset",
+            decode=partial(decode_foreign, modality=config.modality, max_slice_mb=config.max_slice_mb),
+            progress=self._counter("comparing") if reads_pixels else _no_count,
         )
 
-    def _counted(self, tally: Tally) -> Iterator[pa.RecordBatch]:
-        for batch in batches(self._archive, self._archive.lines(), self.config.hash_size, size=_ROWS_PER_BATCH):
+    def _counted(self, tally: Tally) -> Iterator[_core.Rows]:
+        for batch in batches(self._archive, self._archive.manifest_rows(), size=_ROWS_PER_BATCH):
             tally.add(batch)
             self.findings.add(batch)
             yield batch
@@ -368,28 +283,23 @@ class Reduction:
             return f"{done}; nothing was written"
         return f"{done}; the same command goes on from there"
 
-    def _report_embedding(self, slices_embedded: int) -> None:
-        self._report("embedding", slices=self._slices_grouped(), slices_embedded=slices_embedded)
+    def _counter(self, stage: str) -> Count:
+        slices = self._archive.volume_starts()[-1] if self._archive.volumes() else 0
+        return self._operation.counter(stage, slices, "slices", **self._archive.progress())
 
-    def _report_comparing(self, slices_compared: int) -> None:
-        self._report("comparing", slices=self._slices_grouped(), slices_compared=slices_compared)
-
-    def _slices_grouped(self) -> int:
-        if self._grouped is None:
-            self._grouped = self._archive.volume_starts()[-1] if self._archive.volumes() else 0
-        return self._grouped
-
-    def _report(self, stage: str, **counts: int) -> Progress:
-        if self._stages is None:
-            self._stages = StageClock(began=self._started)
-        self._stages.report(stage)
-        progress = Progress(stage=stage, **counts, **self._archive.progress())
-        self._progress(progress)
-        return progress
+    def _report(self, stage: str) -> None:
+        now: dict[str, Any] = self._archive.progress()
+        done, total, unit = {
+            "finding": (now["files_found"], 0, "files"),
+            "reading": (now["bytes_read"], now["bytes_to_read"], "bytes"),
+        }.get(stage, (0, 0, ""))
+        self._operation.report(stage, done, total, unit, **now)
 
     def _threshold(self) -> float | None:
-        outside = self._deep or self._pixels
-        return self._archive.threshold() if outside is None else outside.threshold
+        if self._deep is not None:
+            return self._deep.threshold
+        measure, found = METHODS[self.config.method].measure, self._archive.threshold()
+        return None if measure is None or found is None else measure.plain(found)
 
     def _label_volumes(self) -> dict[str, Any]:
         """NIfTI volumes that look like masks: how many, and the first file."""
@@ -399,6 +309,7 @@ class Reduction:
     def _summarise(self, tally: Tally, reading_seconds: float) -> dict[str, Any]:
         progress = self._archive.progress()
         seconds = time.perf_counter() - self._started
+        comparisons = self._archive.comparisons()
         return {
             "manifest_version": MANIFEST_VERSION,
             "ctprune_version": _core.__version__,
@@ -415,19 +326,23 @@ class Reduction:
             "dropped": tally.rows["dropped"],
             "skipped": shown_reasons(tally.by_reason("skipped")),
             "failed": shown_reasons(tally.by_reason("failed")),
-            "volumes_with": self._archive.oddities(),
+            "volumes_with": self._archive.geometry_flags(),
             "label_volumes": self._label_volumes(),
             "bytes_read": progress["bytes_read"],
             "seconds": round(seconds, 3),
             "reading_seconds": round(reading_seconds, 3),
-            "stage_seconds": {} if self._stages is None else self._stages.seconds(),
+            "stage_seconds": self._operation.seconds(),
             "slices_per_second": round(progress["slices_read"] / reading_seconds, 1),
             "megabytes_per_second": round(progress["bytes_read"] / reading_seconds / 1e6, 1),
             "threads": self._threads,
             "machine": f"{platform.system()} {platform.machine()}",
             **({} if self._deep is None else {"embeddings": self._deep.summary()}),
-            **({} if self._pixels is None else {"comparisons": self._pixels.summary()}),
+            **({} if comparisons is None else {"comparisons": comparisons}),
         }
+
+
+def _no_count(done: int) -> None:
+    """Count nothing: the stage is short."""
 
 
 def _resolve(sources: Sources) -> list[Path]:
@@ -471,20 +386,28 @@ def _within(inner: Path, outer: Path) -> bool:
 
 def _check_out(out: Path, sources: list[Path]) -> None:
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: expected a folder, found a file")
+        raise ConfigError(f"out {out}: expected a folder, found a file", field="out")
+    if (out / CONFIG_NAME).exists() and not any((out / name).exists() for name in (FILE_NAME, SUMMARY_NAME)):
+        raise OutputError(
+            f"{out / CONFIG_NAME} is not of a reduction, and would be replaced: choose another folder"
+        )
     for source in sources:
         if source.is_dir() and _within(out, source):
-            raise ConfigError(f"--out {out} lies inside the source {source}: name a folder outside of it")
+            raise ConfigError(
+                f"out {out} lies inside the source {source}: name a folder outside of it", field="out"
+            )
 
 
-def load_summary(run: str | os.PathLike[str]) -> dict[str, Any]:
-    """The summary of a finished run's folder.
+def load_summary(reduction: str | os.PathLike[str]) -> dict[str, Any]:
+    """The summary in the folder of a reduction.
 
     Raises:
         ManifestError: The folder holds none.
     """
-    file = Path(run) / SUMMARY_NAME
+    file = Path(reduction) / SUMMARY_NAME
     try:
         return dict(json.loads(file.read_text()))
     except (OSError, ValueError):
-        raise ManifestError(f"{run}: expected a run's folder with {SUMMARY_NAME}, found none") from None
+        raise ManifestError(
+            f"{reduction}: expected the folder of a reduction with {SUMMARY_NAME}, found none"
+        ) from None

@@ -32,16 +32,6 @@ BIBTEX = f"""@article{{wolf2024less,
   note    = {{arXiv:{PAPER["arxiv"]}}}
 }}"""
 
-_METHODS = {
-    "hash": "difference hashes of {bits} bits",
-    "deep": "embeddings of a network",
-    "ssim": "structural similarity (Wang et al. 2004)",
-    "mi": "normalised mutual information (Studholme et al. 1999)",
-    "all": "no reduction",
-    "every-n": "every n-th slice (n = {n})",
-    "random": "a random sample (seed {seed})",
-}
-
 
 def shown_config(config: dict[str, Any]) -> dict[str, Any]:
     """The options that are set, as a report may show them: of a file its name only, of patterns their number."""
@@ -73,14 +63,12 @@ def command_line(config: dict[str, Any]) -> str:
 def method_sentence(slices: RunSlices) -> str:
     """The reduction in one sentence, as it could stand in a paper's methods."""
     config, summary = slices.config, slices.summary
-    how = _METHODS[config["method"]].format(
-        bits=config["hash_size"] ** 2, n=config.get("n"), seed=config.get("seed")
-    )
+    how = slices.method.citation.format(bits=config["hash_size"] ** 2, n=config.get("n"), seed=config.get("seed"))
     condition = ""
-    if slices.measure is not None and slices.measure.decides and slices.threshold is not None:
+    if slices.measure is not None and slices.method.decides and slices.threshold is not None:
         where = "over the whole dataset" if config["scope"] == "dataset" else "within each volume"
         condition = f" ({slices.measure.condition(slices.threshold)}, compared {where})"
-    what = slices_of(modalities(slices.table))
+    what = slices_of(modalities(slices.rows))
     volumes = f"{slices.volumes:,} volume{'s' if slices.volumes > 1 else ''}"
     return (
         f"{what[0].upper()}{what[1:]} were reduced with ctprune {slices.manifest.ctprune_version} by {how}"

@@ -104,7 +104,7 @@ def similarity_figure(slices: RunSlices, nearest: Nearest | None) -> str | None:
 
     def draw(axes: Axes) -> None:
         (draw_bits if measure.unit == "bits" else draw_similarity)(axes)
-        if measure.decides and slices.threshold is not None:
+        if slices.method.decides and slices.threshold is not None:
             edge = slices.threshold + (0.5 if measure.unit == "bits" else 0)
             axes.axvline(edge, color=INK, linewidth=1, linestyle=(0, (4, 3)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.compute as pc
 
 from ctprune.report.run_slices import Integers, RunSlices
 
@@ -70,7 +69,7 @@ def scanner_labels(slices: RunSlices) -> tuple[list[str], Integers]:
 
 def thickness_labels(slices: RunSlices) -> tuple[list[str], Integers]:
     """Slice thickness of each slice, as `RunSlices.labels` gives them."""
-    thickness = pc.fill_null(slices.table["slice_thickness_mm"], -1.0).to_numpy()
+    thickness = np.nan_to_num(slices.rows["slice_thickness_mm"], nan=-1.0)
     values, of = np.unique(np.round(thickness, 3), return_inverse=True)
     return [f"{value:g} mm" if value > 0 else "" for value in values], of.reshape(-1).astype(np.int64)
 

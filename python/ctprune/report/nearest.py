@@ -16,8 +16,8 @@ from ctprune.selection.fingerprint import hamming
 #: Kept slices that are compared with all before them at a time.
 _BLOCK = 1024
 
-#: Comparisons beyond these are not made: a report should not take minutes.
-MOST_PAIRS = {"hash": 2 * 10**10, "deep": 2 * 10**8}
+#: Comparisons beyond these, by what is compared, are not made: a report should not take minutes.
+MOST_PAIRS = {"fingerprints": 2 * 10**10, "embeddings": 2 * 10**8}
 
 #: From places among the kept slices to a matrix that is the smaller the closer two slices are.
 _Compare = Callable[[slice, slice], npt.NDArray[Any]]
@@ -49,9 +49,10 @@ def nearest_kept_before(slices: RunSlices) -> Nearest | None:
     else:
         ends = [0, *np.cumsum(slices.kept_in_volume).tolist()]
     pairs = sum((stop - start) ** 2 for start, stop in itertools.pairwise(ends)) / 2
-    if pairs > MOST_PAIRS.get(slices.config["method"], -1):
+    method = slices.method
+    if not method.decides or pairs > MOST_PAIRS.get(method.compares, -1):
         return None
-    compare = (_by_fingerprint if slices.config["method"] == "hash" else _by_embedding)(slices, kept)
+    compare = (_by_fingerprint if method.compares == "fingerprints" else _by_embedding)(slices, kept)
     if compare is None:
         return None
     partner = np.full(len(kept), -1, np.int64)
@@ -72,10 +73,7 @@ def nearest_kept_before(slices: RunSlices) -> Nearest | None:
 
 
 def _by_fingerprint(slices: RunSlices, rows: Integers) -> _Compare:
-    column = slices.table["fingerprint"].combine_chunks()
-    width = column.type.byte_width
-    whole = np.frombuffer(column.buffers()[1], np.uint8, len(column) * width, column.offset * width)
-    fingerprints = whole.reshape(-1, width)[rows]
+    fingerprints = slices.fingerprints[rows]
     return lambda some, others: hamming(fingerprints[some], fingerprints[others], all_to_all=True)
 
 
@@ -83,8 +81,7 @@ def _by_embedding(slices: RunSlices, rows: Integers) -> _Compare | None:
     """By the embeddings of the run, if each slice's is still there and of the same network."""
 
     def batches(size: int) -> Iterator[list[dict[str, Any]]]:
-        table = slices.table.select(list(COLUMNS))
-        return (table.slice(start, size).to_pylist() for start in range(0, len(slices), size))
+        return slices.dicts(COLUMNS, size)
 
     found = kept_embeddings(batches, slices.config, out=slices.folder)
     if found is None or found[1] != slices.summary.get("embeddings", {}).get("weights_sha256"):

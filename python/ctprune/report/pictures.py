@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from ctprune.environment.progress import Operation
+from ctprune.manifest.slices import STAMP, WHERE, path_of, why_unusable
 from ctprune.reading.modalities import IMAGING
 from ctprune.reading.pydicom_reader import PydicomRefusal, read_attributes
-from ctprune.reading.squares import WHERE, path_of, read_squares
+from ctprune.reading.resized import read_resized
 from ctprune.report.run_slices import RunSlices
 
 #: Rows and columns of a thumbnail.
@@ -34,10 +34,7 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 _DICOM_READERS = ("dicom", "pydicom")
 
-_COLUMNS = [*WHERE, "modality", "file_size", "file_mtime_ns"]
-
-#: Called with the numbers of pictures done and of all.
-PictureProgress = Callable[[int, int], None]
+_COLUMNS = [*WHERE, "modality", *STAMP]
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def make_pictures(
     *,
     most_bytes: int,
     threads: int,
-    progress: PictureProgress,
+    operation: Operation,
 ) -> Pictures:
     """Decode and shrink these slices; where bytes run out, those that come last have no picture.
 
@@ -74,10 +71,10 @@ def make_pictures(
             maximum, 8-bit pictures as they are.
         most_bytes: Bytes that all data URIs may take.
         threads: Number of threads, 0 for one per core; the result does not depend on it.
-        progress: Called a few times a second.
+        operation: Told how many pictures are done.
     """
     wanted = list(dict.fromkeys(rows))
-    lines = slices.table.select(_COLUMNS).take(pa.array(wanted, pa.int64())).to_pylist()
+    lines = slices.take(np.array(wanted, np.int64), _COLUMNS)
     missing = dict(zip(wanted, map(_refusal, lines), strict=True))
     readable = [(row, line) for row, line in zip(wanted, lines, strict=True) if not missing[row]]
     squares = np.empty((len(readable), SIDE, SIDE), np.uint8)
@@ -86,12 +83,12 @@ def make_pictures(
     for intensity, chosen in ((window, in_hu), ("minmax", ~in_hu)):
         places = np.flatnonzero(chosen).tolist()
         part = np.empty((len(places), SIDE, SIDE), np.uint8)
-        outcomes = read_squares(
+        outcomes = read_resized(
             [readable[place][1] for place in places],
             part,
             slices.config | {"intensity": intensity},
             threads=threads,
-            progress=lambda count, done=done: progress(done + count, len(readable)),  # type: ignore[misc]
+            progress=operation.counter("reading", len(readable), "pictures", before=done),
         )
         squares[places] = part
         done += len(places)
@@ -107,12 +104,9 @@ def make_pictures(
 
 def _refusal(line: dict[str, Any]) -> str:
     """Why there can be no picture of a slice, before its pixels are read."""
-    try:
-        found = os.stat(path_of(line))
-    except OSError:
-        return "the file is gone"
-    if (found.st_size, found.st_mtime_ns) != (line["file_size"], line["file_mtime_ns"]):
-        return "the file has changed since the run"
+    unusable = why_unusable(line)
+    if unusable:
+        return unusable
     if line["reader"] not in _DICOM_READERS:
         return ""
     if line["modality"] not in SHOWN_MODALITIES:

@@ -51,8 +51,8 @@ def ranges(slices: RunSlices, examples: int) -> Ranges:
     """Apply the two rules to the slices that are in Hounsfield units: CT, and files that say no modality."""
     names, of = slices.labels("modality")
     in_hu = np.array([name in ("CT", "") for name in names])[of]
-    low = slices.table["min_hu"].to_numpy()
-    high = slices.table["max_hu"].to_numpy()
+    low = slices.min_hu
+    high = slices.max_hu
     metal = in_hu & (high >= METAL_HU)
     padding = in_hu & (low < PADDING_HU)
     others = in_hu & ~metal & ~padding

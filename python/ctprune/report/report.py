@@ -6,25 +6,27 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctprune import _core
-from ctprune.environment.threads import check_threads
+from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, Interrupted
 from ctprune.files.atomic import replace_file
 from ctprune.files.globs import EXCLUDED
 from ctprune.manifest.derived import REPORT_MARK, REPORT_NAME
 from ctprune.manifest.findings import Findings
+from ctprune.options.configure import configure
+from ctprune.options.file import save_options
 from ctprune.pages import environment_of, style_of
 from ctprune.report import figures
 from ctprune.report.borderline import Pair, dropped_pairs, kept_pairs
 from ctprune.report.citation import BIBTEX, PAPER, command_line, method_sentence, shown_config
+from ctprune.report.config import ReportConfig, ReportOptions
 from ctprune.report.groups import Group, choose_groups
 from ctprune.report.losses import losses
 from ctprune.report.nearest import MOST_PAIRS, Nearest, nearest_kept_before
-from ctprune.report.pictures import PictureProgress, Pictures, make_pictures
+from ctprune.report.pictures import Pictures, make_pictures
 from ctprune.report.ranges import Ranges, ranges
 from ctprune.report.run_slices import Integers, RunSlices, load_run
 from ctprune.report.volume_table import (
@@ -35,8 +37,8 @@ from ctprune.report.volume_table import (
     volume_lines,
 )
 
-#: From Hounsfield units to the grey of the pictures: wide enough for lungs, soft tissue and bone at once.
-WINDOW = "window:-200,1600"
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: What all pictures may take of a report's 5 MB.
 _PICTURE_BYTES = 2_400_000
@@ -65,24 +67,26 @@ class Report:
 
 
 def write_report(
-    run: str | os.PathLike[str],
+    reduction: str | os.PathLike[str],
+    config: ReportConfig | None = None,
+    /,
     *,
     out: str | os.PathLike[str] | None = None,
-    window: str = WINDOW,
-    threads: int = 0,
-    progress: PictureProgress | None = None,
+    progress: ProgressCallback | None = None,
+    **options: Unpack[ReportOptions],
 ) -> Report:
-    """Write one HTML page about a run: no network, no patient's name, below 5 MB.
+    """Write one HTML page about a reduction: no network, no patient's name, below 5 MB.
 
     Args:
-        run: A run's folder, as `ctprune.reduce` leaves it.
-        out: The file to write; by default `report.html` in the run's folder.
-        window: How the pictures turn Hounsfield units to grey, as `intensity` of `ctprune.ReduceConfig`.
-        threads: Number of threads, 0 for one per core; the page does not depend on it.
-        progress: Called a few times a second with the numbers of pictures done and of all.
+        reduction: Folder of a reduction, as `ctprune.reduce` leaves it.
+        config: What the page shows; excludes single options.
+        out: The file to write; by default `report.html` in the reduction's folder. The options are written beside
+            it, as `report.html.yaml`.
+        progress: Called a few times a second with a `ctprune.Progress`. Stage: `reading` (pictures).
+        options: Those of `ctprune.ReportConfig`, such as `intensity="lung"`.
 
     Raises:
-        ManifestError: The folder is not that of a finished run, or the run has no slice.
+        ManifestError: The folder is not that of a finished reduction, or the reduction has no slice.
         ConfigError: An option cannot be used.
         OutputError: The file cannot be written.
         Interrupted: Ctrl-C; nothing is left behind.
@@ -94,23 +98,19 @@ def write_report(
     >>> ctprune.write_report(folder / "run").path.name
     'report.html'
     """
-    check_threads(threads)
+    config = configure(ReportConfig, config, options)
     try:
-        window = _core.canonical_intensity(window)
-    except ValueError as error:
-        raise ConfigError(f"--window {window}: {error}") from None
-    try:
-        slices = load_run(run)
+        slices = load_run(reduction)
         file = slices.folder / REPORT_NAME if out is None else Path(out)
         _check_out(file, slices)
         contents = _Contents(slices)
         pictures = make_pictures(
             slices,
             contents.rows(),
-            window,
+            config.intensity,
             most_bytes=_PICTURE_BYTES,
-            threads=threads,
-            progress=progress or (lambda done, of: None),
+            threads=config.threads,
+            operation=Operation(progress),
         )
         # What metal and padding do to a slice is seen beside the slice in a window.
         ruled = contents.ruled_rows() if slices.config["intensity"] == "minmax" else []
@@ -119,12 +119,13 @@ def write_report(
             ruled,
             "minmax",
             most_bytes=_PICTURE_BYTES // 10,
-            threads=threads,
-            progress=lambda done, of: None,
+            threads=config.threads,
+            operation=Operation(),
         )
-        page = _render(contents, pictures, as_compared, window).encode()
+        page = _render(contents, pictures, as_compared, config.intensity).encode()
         with replace_file(file) as beside:
             beside.write_bytes(page)
+        save_options(config, file.with_name(f"{file.name}.yaml"))
     except KeyboardInterrupt:
         raise Interrupted("interrupted; no report was written") from None
     shown = sum(bool(picture.uri) for made in (pictures, as_compared) for picture in made.of.values())
@@ -133,16 +134,20 @@ def write_report(
 
 def _check_out(file: Path, slices: RunSlices) -> None:
     if file.is_dir():
-        raise ConfigError(f"--out {file}: expected a file, such as {file / REPORT_NAME}, found a folder")
+        raise ConfigError(
+            f"out {file}: expected a file, such as {file / REPORT_NAME}, found a folder", field="out"
+        )
     for source in map(Path, slices.summary["sources"]):
         if file.resolve() == source.resolve() or (
             source.is_dir() and file.resolve().is_relative_to(source.resolve())
         ):
-            raise ConfigError(f"--out {file} lies inside the source {source}: name a file outside of it")
+            raise ConfigError(
+                f"out {file} lies inside the source {source}: name a file outside of it", field="out"
+            )
 
 
 class _Contents:
-    """What the page shows of a run, before there are pictures."""
+    """What the page shows of a reduction, before there are pictures."""
 
     def __init__(self, slices: RunSlices) -> None:
         self.slices = slices
@@ -216,7 +221,7 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
         place=_Places(slices).text,
         pictures=pictures,
         as_compared=as_compared,
-        comparable=MOST_PAIRS,
+        comparable=slices.method.decides and slices.method.compares in MOST_PAIRS,
         has_positions=bool(np.isfinite(slices.position_mm).any()),
         window=window,
         strip_columns=STRIP_COLUMNS,
@@ -235,7 +240,7 @@ def _without_patterns(counts: dict[str, int]) -> dict[str, int]:
 def _label_volumes(slices: RunSlices) -> list[int]:
     """Numbers of NIfTI volumes that look like label masks."""
     findings = Findings()
-    findings.add(slices.table)
+    findings.add(slices.rows)
     return [volume.number for volume in findings.label_volumes()]
 
 

@@ -3,80 +3,51 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from ctprune.errors import ManifestError
 from ctprune.manifest.manifest import Manifest, manifest_path
+from ctprune.manifest.slices import Booleans, Floats, Integers, Slices
 from ctprune.reduction.reduction import SUMMARY_NAME, load_summary
-from ctprune.report.measures import MEASURES, Measure
+from ctprune.selection.methods import METHODS, Measure, Method
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
+__all__ = ["Booleans", "Floats", "Integers", "RunSlices", "load_run"]
 
 
-@dataclass(frozen=True, eq=False)
-class RunSlices:
-    """A run's slices, in the manifest's order, so that a slice's place here is its row in the manifest.
+class RunSlices(Slices):
+    """A run's slices with what the report says of them.
 
-    Attributes:
+    Args:
         folder: The run's folder.
         manifest: The whole manifest, refused files included.
         summary: The run's summary.
-        table: The manifest's rows of the n slices.
-        volume: Number of the volume, shape (n,); volumes follow each other.
-        slice_index: Place within the volume, shape (n,).
-        position_mm: Place along the volume's normal, shape (n,); NaN where the files give none.
-        kept: Shape (n,).
-        exemplar: Row of the kept slice that covers each, shape (n,); -1 where none does.
-        similarity: To the exemplar, shape (n,); NaN where it was not measured.
-        starts: First row of each of the v volumes, and n; shape (v + 1,).
     """
 
-    folder: Path
-    manifest: Manifest
-    summary: dict[str, Any]
-    table: pa.Table
-    volume: Integers
-    slice_index: Integers
-    position_mm: Floats
-    kept: Booleans
-    exemplar: Integers
-    similarity: Floats
-    starts: Integers
-
-    def __len__(self) -> int:
-        """Number of slices."""
-        return len(self.volume)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The reduction's configuration."""
-        return self.manifest.config
+    def __init__(self, folder: Path, manifest: Manifest, summary: dict[str, Any]) -> None:
+        super().__init__(manifest.slices().rows, manifest.config)
+        self.folder = folder
+        self.manifest = manifest
+        self.summary = summary
 
     @property
     def measure(self) -> Measure | None:
         """What `similarity` is; None where slices were not compared."""
-        return MEASURES[self.config["method"]]
+        return self.method.recorded
+
+    @property
+    def method(self) -> Method:
+        """The reduction's method."""
+        return METHODS[self.config["method"]]
 
     @property
     def threshold(self) -> float | None:
         """The threshold that was used, also where a fraction was asked for."""
         found = self.summary["threshold"]
         return None if found is None else float(found)
-
-    @property
-    def volumes(self) -> int:
-        """Number of volumes."""
-        return len(self.starts) - 1
 
     @cached_property
     def slices_in_volume(self) -> Integers:
@@ -118,11 +89,6 @@ class RunSlices:
         scaled: Floats = (values - np.repeat(low, self.slices_in_volume)) / np.repeat(span, self.slices_in_volume)
         return scaled
 
-    def labels(self, column: str) -> tuple[list[str], Integers]:
-        """A text column as its different values and, for each slice, the number of its own; null is empty."""
-        encoded = pc.fill_null(self.table[column], "").combine_chunks().dictionary_encode()
-        return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
-
 
 def load_run(run: str | os.PathLike[str]) -> RunSlices:
     """Read a finished run.
@@ -139,7 +105,9 @@ def load_run(run: str | os.PathLike[str]) -> RunSlices:
     (2, True)
     """
     if not Path(run).exists():
-        raise ManifestError(f"{run}: no such folder: expected a run's folder, as 'ctprune reduce --out' makes it")
+        raise ManifestError(
+            f"{run}: no such folder: expected the folder of a reduction, as 'ctprune reduce' makes it"
+        )
     manifest = Manifest.load(run)
     folder = manifest_path(run).parent
     summary = load_summary(folder)
@@ -152,34 +120,6 @@ def load_run(run: str | os.PathLike[str]) -> RunSlices:
         )
     if not counts["kept"] + counts["dropped"]:
         raise ManifestError(
-            f"{folder}: the run has no slice, so there is nothing to show: 'ctprune info {folder}' says why"
+            f"{folder}: the reduction has no slice, so there is nothing to show: 'ctprune info {folder}' says why"
         )
-    return _columns(folder, manifest, summary, counts["kept"] + counts["dropped"])
-
-
-def _columns(folder: Path, manifest: Manifest, summary: dict[str, Any], slices: int) -> RunSlices:
-    table = manifest.table.slice(0, slices)
-
-    def integers(name: str) -> Integers:
-        column: Integers = pc.fill_null(table[name], -1).to_numpy().astype(np.int64)
-        return column
-
-    def floats(name: str) -> Floats:
-        column: Floats = table[name].to_numpy().astype(np.float64)
-        return column
-
-    volume = integers("volume")
-    starts = np.flatnonzero(np.diff(volume, prepend=volume[0] - 1, append=volume[-1] + 1))
-    return RunSlices(
-        folder=folder,
-        manifest=manifest,
-        summary=summary,
-        table=table,
-        volume=volume,
-        slice_index=integers("slice_index"),
-        position_mm=floats("position_mm"),
-        kept=pc.equal(table["status"], "kept").to_numpy(),
-        exemplar=integers("exemplar"),
-        similarity=floats("similarity"),
-        starts=starts.astype(np.int64),
-    )
+    return RunSlices(folder, manifest, summary)

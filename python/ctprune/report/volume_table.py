@@ -1,4 +1,4 @@
-"""The volumes of a run, one line each, and the ones that are most and least redundant."""
+"""The volumes of a reduction, one line each, and the ones that are most and least redundant."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class VolumeLine:
 
 
 def volume_lines(slices: RunSlices, volumes: Integers) -> list[VolumeLine]:
-    """Describe these volumes, given by their place in the run."""
+    """Describe these volumes, given by their place in the reduction."""
     scanners, scanner = scanner_labels(slices)
     kernels, kernel = slices.labels("convolution_kernel")
     thicknesses, thickness = thickness_labels(slices)
@@ -71,7 +71,7 @@ def extreme_volumes(slices: RunSlices, most: int) -> tuple[Integers, Integers]:
     """The volumes of the lowest kept fraction and those of the highest, no volume in both.
 
     Larger volumes come first among equals. Volumes of a few slices are left out where there are others. The only
-    volume of a run is among the first.
+    volume of a reduction is among the first.
     """
     if slices.volumes == 1:
         return np.array([0]), np.array([], np.int64)

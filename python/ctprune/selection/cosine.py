@@ -64,7 +64,7 @@ def cosine_exemplars(
     check_threads(threads)
     if embeddings.ndim != 2:
         raise ConfigError(f"expected embeddings of shape (n, features), found {embeddings.shape}")
-    halves = np.ascontiguousarray(embeddings, np.float16).view(np.uint16)
+    halves = np.ascontiguousarray(embeddings, np.float16)
     starts = [0, len(halves)] if starts is None else starts
     try:
         used, exemplar, similarity = _core.cosine_exemplars(halves, starts, threshold, keep, threads)

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune import _core
+from ctprune.environment.threads import check_threads
 from ctprune.errors import ConfigError
-from ctprune.selection.fingerprint import as_fingerprints
+from ctprune.selection.fingerprint import FingerprintArray, as_fingerprints
 
 
 class Selection(NamedTuple):
@@ -30,49 +31,56 @@ class Selection(NamedTuple):
 
 
 def select_exemplars(
-    fingerprints: npt.NDArray[np.uint8],
+    fingerprints: FingerprintArray,
     *,
     threshold: int = 6,
     groups: npt.NDArray[np.integer] | None = None,
+    threads: int = 0,
 ) -> Selection:
     """Walk through the fingerprints in order; drop what is similar to one already kept, keep the rest.
 
     Args:
-        fingerprints: uint8 of shape (n, bytes), as `ctprune.dhash` returns them, in order.
+        fingerprints: In order: uint8 of shape (n, bytes), as `ctprune.dhash` returns them; or uint64 of shape (n,)
+            or (n, words), a word for 8 bytes, the most significant first. uint64 arrays are not copied.
         threshold: Two are similar when at most this many bits differ.
         groups: Integers of shape (n,): only fingerprints of the same group are compared. None compares all.
+        threads: Number of threads, 0 for one per core; the result does not depend on it.
 
     Returns:
         For each the first kept one in order that is similar, and the distance to it. Exact.
 
     Raises:
         ConfigError: Arrays that do not fit together, or a threshold beyond the number of bits.
+        KeyboardInterrupt: The user stopped it.
 
     >>> import numpy as np
     >>> fingerprints = np.array([[0b0000], [0b0001], [0b1111], [0b0011]], dtype=np.uint8)
     >>> select_exemplars(fingerprints, threshold=1).exemplar.tolist()
     [0, 0, 2, 3]
+    >>> select_exemplars(np.array([0b0000, 0b0001, 0b1111], dtype=np.uint64), threshold=1).exemplar.tolist()
+    [0, 0, 2]
     """
+    check_threads(threads)
     fingerprints = as_fingerprints(fingerprints)
-    count = len(fingerprints)
-    if not 0 <= threshold <= 8 * fingerprints.shape[1]:
-        raise ConfigError(f"threshold {threshold}: expected 0 to {8 * fingerprints.shape[1]} bits")
+    count, bits = len(fingerprints), 8 * fingerprints.itemsize * fingerprints.shape[1]
+    if not 0 <= threshold <= bits:
+        raise ConfigError(f"threshold {threshold}: expected 0 to {bits} bits")
     if groups is None:
-        return _select(fingerprints, threshold, [0, count])
+        return _select(fingerprints, threshold, [0, count], threads)
     groups = np.asarray(groups)
     if groups.shape != (count,):
         raise ConfigError(f"expected groups of shape ({count},), found {groups.shape}")
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order][:1] - 1)) if count else np.array([], int)
-    found = _select(np.ascontiguousarray(fingerprints[order]), threshold, [*starts.tolist(), count])
+    found = _select(as_fingerprints(fingerprints[order]), threshold, [*starts.tolist(), count], threads)
     exemplar, distance = np.empty(count, np.int64), np.empty(count, np.uint16)
     exemplar[order], distance[order] = order[found.exemplar], found.distance
     return Selection(exemplar, distance)
 
 
-def _select(fingerprints: npt.NDArray[np.uint8], threshold: int, starts: list[int]) -> Selection:
+def _select(fingerprints: FingerprintArray, threshold: int, starts: list[int], threads: int) -> Selection:
     try:
-        exemplar, distance = _core.select_exemplars(fingerprints, threshold, starts)
+        exemplar, distance = _core.select_exemplars(fingerprints, threshold, starts, threads)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return Selection(exemplar.astype(np.int64), distance)

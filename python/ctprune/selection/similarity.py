@@ -9,23 +9,25 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune import _core
+from ctprune.environment.threads import check_threads
 from ctprune.errors import ConfigError
 
 _Grey = npt.NDArray[np.uint8]
 
 
-def ssim(a: _Grey, b: _Grey, *, window: str = "uniform", all_to_all: bool = False) -> Any:
+def ssim(a: _Grey, b: _Grey, *, window: str = "uniform", all_to_all: bool = False, threads: int = 0) -> Any:
     """Mean structural similarity of slices, equal to scikit-image's to 1e-6.
 
     K1 = 0.01, K2 = 0.03, L = 255; the mean is taken over all windows that lie within the slice.
 
     Args:
         a: Grey slices, uint8 of shape (rows, cols) or (n, rows, cols).
-        b: Likewise, of the same shape; or (m, rows, cols) with `all_to_all`.
+        b: Grey slices, uint8 of the same shape as `a`; or (m, rows, cols) with `all_to_all`.
         window: `uniform`: 7 × 7 pixels, sample covariance, as
             `skimage.metrics.structural_similarity(a, b, data_range=255)`. `gaussian`: σ = 1.5 on 11 × 11 pixels,
             as with `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
         all_to_all: Compare every one of `a` with every one of `b`.
+        threads: Number of threads, 0 for one per core.
 
     Returns:
         A float for two slices; float64 of shape (n,) for two stacks, (n, m) with `all_to_all`.
@@ -40,19 +42,21 @@ def ssim(a: _Grey, b: _Grey, *, window: str = "uniform", all_to_all: bool = Fals
     >>> ssim(ramp, ramp), round(ssim(ramp, ramp[:, ::-1]), 3)
     (1.0, 0.466)
     """
-    return _compare(a, b, all_to_all, lambda a, b: _core.ssim(a, b, window, all_to_all))
+    check_threads(threads)
+    return _compare(a, b, all_to_all, lambda a, b: _core.ssim(a, b, window, all_to_all, threads))
 
 
-def mutual_information(a: _Grey, b: _Grey, *, all_to_all: bool = False) -> Any:
-    """Normalised mutual information of slices, `(H(X) + H(Y)) / H(X, Y)`, from 1 to 2.
+def mutual_information(a: _Grey, b: _Grey, *, all_to_all: bool = False, threads: int = 0) -> Any:
+    """Normalized mutual information of slices, `(H(X) + H(Y)) / H(X, Y)`, from 1 to 2.
 
     Equal to `skimage.metrics.normalized_mutual_information(a, b, bins=64)` to 1e-9: each slice has 64 equal bins
     between its own smallest and largest value. Where both slices are constant it is 2, and NaN in scikit-image.
 
     Args:
         a: Grey slices, uint8 of shape (rows, cols) or (n, rows, cols).
-        b: Likewise, of the same shape; or (m, rows, cols) with `all_to_all`.
+        b: Grey slices, uint8 of the same shape as `a`; or (m, rows, cols) with `all_to_all`.
         all_to_all: Compare every one of `a` with every one of `b`.
+        threads: Number of threads, 0 for one per core.
 
     Returns:
         A float for two slices; float64 of shape (n,) for two stacks, (n, m) with `all_to_all`.
@@ -67,7 +71,8 @@ def mutual_information(a: _Grey, b: _Grey, *, all_to_all: bool = False) -> Any:
     >>> mutual_information(ramp, 255 - ramp), round(mutual_information(ramp, ramp.T), 6)
     (2.0, 1.0)
     """
-    return _compare(a, b, all_to_all, lambda a, b: _core.mutual_information(a, b, all_to_all))
+    check_threads(threads)
+    return _compare(a, b, all_to_all, lambda a, b: _core.mutual_information(a, b, all_to_all, threads))
 
 
 def _compare(

@@ -13,32 +13,35 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from ctprune import _core
-from ctprune.environment.threads import check_threads
+from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, Interrupted, ManifestError, SourceError, StoreError
 from ctprune.files.atomic import check_free, replace_folder
 from ctprune.files.checksums import fits, seal, unseal
 from ctprune.files.rows_file import RowsFile
 from ctprune.files.run_lock import sole_writer
 from ctprune.manifest.manifest import Manifest, manifest_path
-from ctprune.reading.squares import WHERE, Outcome, path_of, read_squares
+from ctprune.manifest.slices import CHANGED, STAMP, WHERE, path_of, why_unusable
+from ctprune.options.configure import configure
+from ctprune.options.option import deciding
+from ctprune.reading.resized import Outcome, read_resized
+from ctprune.store.config import StoreConfig, StoreOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: Version of the layout; other versions are refused.
 STORE_VERSION = 3
 
 #: Added to Hounsfield units in stores of 16 bits.
 HU_OFFSET = _core.PNG_HU_OFFSET
-
-USES = ("kept", "all", "random")
 
 _ABOUT, _PIXELS, _ROWS, _HISTOGRAM = "store.json", "pixels.npy", "rows.npy", "histogram.npy"
 
@@ -48,68 +51,23 @@ _BATCH_BYTES = 64 << 20
 #: Slices whose values are counted at a time: numpy makes them 64 bits wide.
 _COUNTED = 16
 
-#: Called with the numbers of slices done and of all slices.
-StoreProgress: TypeAlias = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoreConfig:
-    """What a packed store holds.
-
-    Args:
-        use: `kept` slices, `all` slices, or a `random` sample of as many of all slices as were kept.
-        side: Rows and columns: the shorter side of a slice becomes this, the longer one is cropped in the middle.
-        depth: 8 for grey as it was fingerprinted; 16 for HU + 32768 (grey × 257 for 8-bit pictures).
-        seed: Seed of the `random` sample; 0 for the others.
-        without: Digest of the slices that the `random` sample is not drawn from; empty for the others.
-
-    Raises:
-        ConfigError: An option that is out of range.
-    """
-
-    use: str = "kept"
-    side: int = 256
-    depth: int = 8
-    seed: int = 0
-    without: str = ""
-
-    def __post_init__(self) -> None:
-        if self.use not in USES:
-            raise ConfigError(f"--use {self.use}: expected one of {', '.join(USES)}")
-        if not 8 <= self.side <= 4096:
-            raise ConfigError(f"--side {self.side}: expected 8 to 4096 pixels")
-        if self.depth not in (8, 16):
-            raise ConfigError(f"--depth {self.depth}: expected 8 or 16 bits")
-        if not 0 <= self.seed < 2**64:
-            raise ConfigError(f"--seed {self.seed}: expected 0 to 2^64 - 1")
-        if self.use != "random":
-            # No store is built again for what it does not use.
-            object.__setattr__(self, "seed", 0)
-            object.__setattr__(self, "without", "")
-
-    @property
-    def folder_name(self) -> str:
-        """Where such a store lies in a run's folder."""
-        sample = f"random-{self.seed}-{self.without}".rstrip("-")
-        use = sample if self.use == "random" else self.use
-        return f"store-{use}-{self.side}-{self.depth}"
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SliceStore:
     """An open store.
 
     Attributes:
-        folder: Where it lies.
+        folder: Folder of the store.
         pixels: Memory map, read-only, uint8 or uint16 of shape (n, side, side).
-        rows: For each slice its row in the manifest's table, int64 of shape (n,).
-        histogram: How many pixels have each value, int64 of shape (256,) or (65536,).
-        config: What it holds.
-        intensity: How Hounsfield units became grey, as in the manifest; of no meaning for 16 bits.
-        manifest_digest: `Manifest.digest()` of the manifest it was made from.
-        file_times: Digest of the times of change of all its files: after a change the slices are packed anew.
+        rows: Row of each slice in the manifest's table, int64 of shape (n,).
+        histogram: Number of pixels of each value, int64 of shape (256,) or (65536,).
+        config: Options of the store.
+        intensity: How Hounsfield units became gray, as in the manifest; of no meaning for 16 bits.
+        manifest_digest: `Manifest.digest()` of the manifest that the store was made from.
+        file_times: Digest of the times of change of all files of the manifest; after a change the slices are
+            packed again.
         mean: Mean of all pixels, as a fraction of the largest value of the type.
-        std: Their standard deviation (of the population), likewise.
+        std: Standard deviation of all pixels (of the population), as a fraction of the largest value of the type.
         left_out: Slices that could not be read, counted by reason.
     """
 
@@ -145,7 +103,7 @@ def open_store(path: str | os.PathLike[str], *, verify: bool = True, threads: in
         threads: Number of threads for that, 0 for one per core.
 
     Raises:
-        StoreError: There is none, it is damaged, or its version is not this one's.
+        StoreError: The folder holds no store, or one that is damaged or of another version.
     """
     folder = Path(path)
     about = _read_about(folder)
@@ -192,44 +150,40 @@ def _read_about(folder: Path) -> dict[str, Any]:
 
 def build_store(
     manifest: Manifest | str | os.PathLike[str],
+    config: StoreConfig | None = None,
+    /,
     *,
-    use: str = "kept",
-    side: int = 256,
-    depth: int = 8,
-    seed: int = 0,
     without: npt.NDArray[np.int64] | None = None,
     out: str | os.PathLike[str] | None = None,
-    threads: int = 0,
-    progress: StoreProgress | None = None,
+    progress: ProgressCallback | None = None,
     verify: bool = True,
     note: Callable[[str], None] | None = None,
+    **options: Unpack[StoreOptions],
 ) -> SliceStore:
     """Decode slices of a manifest into a packed store, or open the store that is there already.
 
-    A slice becomes grey as it was fingerprinted (or HU + 32768), then a square: resampled with Pillow's Lanczos
+    A slice becomes gray as it was fingerprinted (or HU + 32768), then a square: resampled with Pillow's Lanczos
     filter, in sizes as torchvision's `Resize(side)` and `CenterCrop(side)` take them. The slices are in the order
     of the manifest. Slices whose files are gone, changed or broken are left out and counted in `left_out`.
 
     Args:
-        manifest: A run's folder, its manifest file, or a `Manifest`.
-        use: See `ctprune.store.store.StoreConfig`, also for side, depth and seed.
-        side: Rows and columns of the squares.
-        depth: Bits, 8 or 16.
-        seed: Seed of the `random` sample.
+        manifest: Folder of a reduction, its manifest file, or a `Manifest`.
+        config: What the store holds; excludes single options that decide that.
         without: Rows of the manifest, int64 of shape (n,), that a `random` sample is not drawn from; it has as
             many slices as were kept outside of them. The other stores hold them, and a training leaves them out.
-        out: Folder of the store; by default one in the run's folder. A store in it that does not fit is replaced.
-        threads: Number of threads, 0 for one per core; the result does not depend on it.
-        progress: Called a few times a second with the numbers of slices done and of all.
+        out: Folder of the store; by default one in the reduction's folder. A store in it that does not fit is
+            replaced.
+        progress: Function called a few times a second with a `ctprune.Progress`. Stage: `packing` (slices).
         verify: Whether to compare all checksums of a store that is there already, see `open_store`.
         note: Called with a sentence when a store is damaged and built again.
+        options: Those of `ctprune.store.config.StoreConfig`, such as `use="all"` and `side=512`.
 
     Raises:
         ConfigError: An option cannot be used, or a `Manifest` comes without `out`.
         ManifestError: There is no manifest, or it has no such slice.
-        SourceError: None of the slices can be read any more.
+        SourceError: No slice can be read.
         OutputError: The folder holds something else, or cannot be written.
-        InUseError: Another process writes to the run's folder.
+        InUseError: Another process writes to the reduction's folder.
         Interrupted: Ctrl-C; nothing is left behind.
 
     >>> import ctprune, tempfile
@@ -241,28 +195,29 @@ def build_store(
     (True, 'uint8')
     """
     barred = np.empty(0, np.int64) if without is None else np.unique(without).astype(np.int64)
-    config = StoreConfig(use=use, side=side, depth=depth, seed=seed, without=_digest_of(barred))
-    check_threads(threads)
+    config = replace(configure(StoreConfig, config, options), without=_digest_of(barred))
     if out is not None:
         folder = Path(out)
     elif isinstance(manifest, Manifest):
-        raise ConfigError("out is missing: name a folder for the store of a manifest that is in memory")
+        raise ConfigError(
+            "out is missing: name a folder for the store of a manifest that is in memory", field="out"
+        )
     else:
         folder = manifest_path(manifest).parent / config.folder_name
     if not isinstance(manifest, Manifest):
         manifest = Manifest.load(manifest)
-    digests = manifest.digest(), _digest_of(pc.fill_null(manifest.table["file_mtime_ns"], 0).to_numpy())
-    there = _fitting_store(folder, config, digests, verify=verify, threads=threads, note=note)
+    digests = manifest.digest(), _digest_of(manifest.rows["file_mtime_ns"])
+    there = _fitting_store(folder, config, digests, verify=verify, note=note)
     if there is not None:
         return there
     rows = _chosen_rows(manifest, config, barred)
-    # In the folder of a run, nobody else writes meanwhile.
+    # In the folder of a reduction, nobody else writes meanwhile.
     with sole_writer(folder.parent) if out is None else nullcontext():
-        there = _fitting_store(folder, config, digests, verify=verify, threads=threads)
+        there = _fitting_store(folder, config, digests, verify=verify)
         if there is not None:
             return there
         with replace_folder(folder) as beside:
-            builder = _Builder(manifest, config, threads, progress or (lambda done, of: None))
+            builder = _Builder(manifest, config, Operation(progress))
             builder.write(rows, beside, digests)
     return open_store(folder, verify=False)
 
@@ -273,7 +228,6 @@ def _fitting_store(
     digests: tuple[str, str],
     *,
     verify: bool,
-    threads: int = 0,
     note: Callable[[str], None] | None = None,
 ) -> SliceStore | None:
     """The store that is there, if it is this one; refuses a folder that holds anything else than a store."""
@@ -282,9 +236,9 @@ def _fitting_store(
         return None
     try:
         store = open_store(folder, verify=False)
-        if (store.config, store.manifest_digest, store.file_times) != (config, *digests):
+        if (deciding(store.config), store.manifest_digest, store.file_times) != (deciding(config), *digests):
             return None
-        return open_store(folder, threads=threads) if verify else store
+        return open_store(folder, threads=config.threads) if verify else store
     except StoreError as error:
         if note is not None:
             note(f"{error}, which is done now")
@@ -296,9 +250,8 @@ def _digest_of(rows: npt.NDArray[np.int64]) -> str:
 
 
 def _chosen_rows(manifest: Manifest, config: StoreConfig, barred: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    status = manifest.table["status"]
-    kept = np.flatnonzero(pc.equal(status, "kept").to_numpy())
-    slices = np.flatnonzero(pc.is_in(status, pa.array(["kept", "dropped"])).to_numpy())
+    selection = manifest.slices().kept
+    kept, slices = np.flatnonzero(selection), np.arange(len(selection))
     rows = kept if config.use == "kept" else slices
     if config.use == "random":
         kept, rows = (found[~np.isin(found, barred)] for found in (kept, slices))
@@ -311,17 +264,17 @@ def _chosen_rows(manifest: Manifest, config: StoreConfig, barred: npt.NDArray[np
 
 
 class _Builder:
-    """One store on its way."""
+    """Builds one store."""
 
-    def __init__(self, manifest: Manifest, config: StoreConfig, threads: int, progress: StoreProgress) -> None:
+    def __init__(self, manifest: Manifest, config: StoreConfig, operation: Operation) -> None:
         self._manifest = manifest
+        self._slices = manifest.slices()
         self._config = config
-        self._threads = threads
-        self._progress = progress
+        self._operation = operation
         self._left_out: Counter[str] = Counter()
         self._sum = self._sum_of_squares = 0
         self._histogram = np.zeros(2**config.depth, np.int64)
-        self._stamps: dict[str, tuple[int, int] | None] = {}
+        self._looked_at: tuple[str, str] | None = None
 
     def write(self, rows: npt.NDArray[np.int64], folder: Path, digests: tuple[str, str]) -> None:
         """Fill the folder with these rows of the manifest."""
@@ -360,17 +313,16 @@ class _Builder:
         """The squares of these rows, and which of them could be made."""
         side = self._config.side
         squares = np.empty((len(batch), side, side), _dtype(self._config.depth))
-        names = [*WHERE, "file_size", "file_mtime_ns"]
-        lines = self._manifest.table.select(names).take(pa.array(batch)).to_pylist()
-        outcomes = read_squares(
+        lines = self._slices.take(batch, [*WHERE, *STAMP])
+        outcomes = read_resized(
             lines,
             squares,
             self._manifest.config,
-            threads=self._threads,
-            progress=lambda count: self._progress(done + count, total),
+            threads=self._config.threads,
+            progress=self._operation.counter("packing", total, "slices", before=done),
         )
         good = np.fromiter((self._take(*pair) for pair in zip(lines, outcomes, strict=True)), np.bool_)
-        self._progress(done + len(batch), total)
+        self._operation.report("packing", done + len(batch), total, "slices")
         return squares, good
 
     def _write(self, squares: npt.NDArray[Any], pixels: RowsFile) -> None:
@@ -382,8 +334,7 @@ class _Builder:
     def _take(self, line: dict[str, Any], outcome: Outcome) -> bool:
         """Count a slice in, or out."""
         total, total_of_squares, reason = outcome
-        if not reason and self._stamp(line) != (line["file_size"], line["file_mtime_ns"]):
-            reason = "the file has changed since the manifest was made: run 'ctprune reduce' again"
+        reason = reason or self._changed(line)
         if reason:
             self._left_out[reason] += 1
             return False
@@ -391,17 +342,13 @@ class _Builder:
         self._sum_of_squares += total_of_squares
         return True
 
-    def _stamp(self, line: dict[str, Any]) -> tuple[int, int] | None:
-        path = path_of(line)
-        if path not in self._stamps:
+    def _changed(self, line: dict[str, Any]) -> str:
+        """Why a slice that was read is not that of the run; what is gone by now has changed as well."""
+        file = path_of(line)
+        if self._looked_at is None or self._looked_at[0] != file:
             # Slices of a file follow each other, so that the last one's is enough.
-            self._stamps.clear()
-            try:
-                found = os.stat(path)
-                self._stamps[path] = (found.st_size, found.st_mtime_ns)
-            except OSError:
-                self._stamps[path] = None
-        return self._stamps[path]
+            self._looked_at = file, CHANGED if why_unusable(line) else ""
+        return self._looked_at[1]
 
     def _about(self, slices: int, digests: tuple[str, str]) -> dict[str, Any]:
         count = slices * self._config.side**2
@@ -409,7 +356,7 @@ class _Builder:
         variance = count * self._sum_of_squares - self._sum**2
         return {
             "store_version": STORE_VERSION,
-            "config": asdict(self._config),
+            "config": deciding(self._config),
             "intensity": self._manifest.config["intensity"],
             "manifest_digest": digests[0],
             "file_times": digests[1],

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctprune import _core
 from ctprune.sweeping.slices import SweptSlices
 
 #: Stands for what a random sample of the same size is expected to share.
@@ -55,7 +56,7 @@ def chance_agreement(kept: int, slices: int) -> float:
 
 def every_nth(slices: SweptSlices, keep: float) -> npt.NDArray[np.bool_]:
     """Bool of shape (n,): the kept slices of the `every-n` that comes nearest to a fraction, ties to small n."""
-    starts = np.array(slices.starts)
+    starts = np.array(slices.group_starts)
     lengths = np.diff(starts)
     index = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
     wanted = keep * starts[-1]
@@ -68,7 +69,8 @@ def every_nth(slices: SweptSlices, keep: float) -> npt.NDArray[np.bool_]:
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if kept(middle) <= wanted else (middle + 1, high)
-    best = min(range(max(low - 1, 1), low + 1), key=lambda n: (abs(kept(n) - wanted), n))
+    first = max(low - 1, 1)
+    best = first + (_core.nearest_kept([kept(n) for n in range(first, low + 1)], wanted) or 0)
     spaced: npt.NDArray[np.bool_] = index % best == 0
     return spaced
 

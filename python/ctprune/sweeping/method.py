@@ -1,35 +1,20 @@
-"""What a method must give to be swept: which slices it keeps, at many thresholds. One file per method."""
+"""What a method must give to be swept: which slices it keeps, at many thresholds. One file per way to compare."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.environment.progress import Operation
 from ctprune.errors import ConfigError
+from ctprune.selection.methods import Method
+from ctprune.sweeping.config import SweepConfig
 from ctprune.sweeping.slices import SweptSlices
-
-#: Called with the slices or thresholds done, and of how many.
-Ticks = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepOptions:
-    """What some methods need besides the slices.
-
-    Attributes:
-        threads: Number of threads, 0 for one per core.
-        weights: With `deep`, the backbone's file.
-        download: With `deep`, fetch torchvision's ResNet-50 where it is not on disk.
-    """
-
-    threads: int = 0
-    weights: str | None = None
-    download: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,42 +52,35 @@ class SweptMethod(ABC):
     """A method of reduction, as a sweep sees it.
 
     Attributes:
-        name: As in `--method`.
-        measure: What its threshold is compared with, for the axis of a plot.
-        strict_first: 1 when the smallest threshold drops least, as with a distance; -1 when the largest does, as
-            with a similarity.
+        name: As in `SweepConfig.methods`.
+        method: The method.
+        measure: What its threshold is compared with.
+        config: The configuration of the sweep.
     """
 
-    name: str
-    measure: str
-    strict_first: int
-
-    def __init__(self, options: SweepOptions) -> None:
-        self.options = options
-
-    @abstractmethod
-    def default_thresholds(self, slices: SweptSlices) -> Sequence[float]:
-        """Those that are tried when none are given."""
+    def __init__(self, method: Method, config: SweepConfig) -> None:
+        if method.measure is None:
+            raise ConfigError(f"methods {method.name}: the method has no threshold to sweep", field="methods")
+        self.name = method.name
+        self.method = method
+        self.measure = method.measure
+        self.config = config
 
     @abstractmethod
-    def expected(self, threshold: float, slices: SweptSlices) -> str | None:
-        """None when a threshold can be used, else what is expected instead."""
-
-    @abstractmethod
-    def keep(self, slices: SweptSlices, thresholds: Sequence[float], ticks: Ticks) -> KeptSets:
+    def keep(self, slices: SweptSlices, thresholds: Sequence[float], operation: Operation) -> KeptSets:
         """The kept slices at each threshold, exactly as `ctprune.reduce` keeps them."""
 
     def in_order(self, thresholds: Sequence[float] | None, slices: SweptSlices) -> list[float]:
-        """Thresholds without repetition, first those that drop least.
+        """Thresholds without repetition, first those that drop least; those that `keep` chooses from if None.
 
         Raises:
             ConfigError: One that the method cannot use.
         """
-        given = self.default_thresholds(slices) if thresholds is None else thresholds
+        given = self.measure.thresholds(slices.bits) if thresholds is None else thresholds
         if not len(given):
-            raise ConfigError(f"--thresholds {self.name}=: expected at least one threshold")
+            raise ConfigError(f"thresholds {self.name}=: expected at least one threshold", field="thresholds")
         for threshold in given:
-            expected = self.expected(threshold, slices)
+            expected = self.measure.wrong(threshold, slices.bits)
             if expected is not None:
-                raise ConfigError(f"--thresholds {self.name}={threshold:g}: expected {expected}")
-        return sorted({float(threshold) for threshold in given}, key=lambda value: self.strict_first * value)
+                raise ConfigError(f"thresholds {self.name}={threshold:g}: expected {expected}", field="thresholds")
+        return sorted({float(threshold) for threshold in given}, reverse=self.measure.larger_is_closer)

@@ -1,77 +1,75 @@
-//! Memory per slice of a large archive: `cargo run --release -p ctprune-archive --example memory -- 10000000`.
+//! Memory per slice of a large archive, as rows without pixels. In a folder of its own:
 //!
-//! Fills the tables with made-up rows as a walk over real files would, groups and selects, and prints the peak of
-//! the process in bytes per slice. Needs Linux for the peak.
+//! ```text
+//! cargo run --release -p ctprune-archive --example memory -- 10000000 write manifest.parquet
+//! cargo run --release -p ctprune-archive --example memory -- 10000000 again manifest.parquet
+//! ```
+//!
+//! `write` fills the tables with made-up rows as a walk over real files would, groups, selects and writes a manifest.
+//! `again` is the next run: it reads that manifest, finds every file unchanged, groups, selects and writes. Both print
+//! the peak of the process in bytes per slice. Needs Linux for the peak.
 
-use ctprune_archive::files::{Files, Stamp};
-use ctprune_archive::method::{Request, Slices};
-use ctprune_archive::table::{Content, NewRow, Reader, Table};
-use ctprune_archive::volume::{self, Order};
-use ctprune_core::hamming::Fingerprints;
-use ctprune_dicom::slice::SliceInfo;
-use std::ops::ControlFlow;
-use std::path::PathBuf;
+use ctprune_archive::archive::Archive;
+use ctprune_archive::discover::files::Stamp;
+use ctprune_archive::discover::walk::Found;
+use ctprune_archive::fingerprint_file::Settings;
+use ctprune_archive::methods::{DEFAULT_FINGERPRINT, Request};
+use ctprune_archive::rows::manifest_reader::ManifestReader;
+use ctprune_archive::rows::manifest_writer::{ManifestWriter, ROWS_PER_GROUP};
+use ctprune_archive::rows::row::{Fingerprinted, NewRow, Reader};
+use ctprune_archive::rows::schema::MANIFEST_VERSION;
+use ctprune_archive::volumes::order::Order;
+use ctprune_core::intensity::Intensity;
+use ctprune_core::resample::PassOrder;
+use ctprune_core::watch::Watch;
+use ctprune_dicom::slice::{ReadOptions, SliceInfo};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Slices in a volume.
 const SLICES: usize = 400;
 
-fn main() {
-    let count: usize = std::env::args()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(1_000_000);
-    let (mut files, mut table) = (Files::default(), Table::new(1));
-    let source = files.source(PathBuf::from("/archive"));
-    for slice in 0..count {
-        let info = slice_info(slice);
-        let folder = files.folder(source, &format!("LIDC-IDRI-{:07}/series-1", slice / SLICES));
-        let stamp = Stamp {
-            size: 526_000,
-            mtime_ns: slice as i64,
-        };
-        let file = files.push(folder, &format!("1-{:03}.dcm", slice % SLICES), stamp);
-        let content = Content {
-            fingerprint: vec![hash(slice)],
-            min_hu: -1024.0,
-            max_hu: 3071.0,
-        };
-        table
-            .push(NewRow {
-                file,
-                reader: Reader::Dicom,
-                info,
-                content: Ok(content),
-            })
-            .expect("fewer rows than the limit");
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [count, step, file] = &arguments[..] else {
+        return Err("expected a number of slices, 'write' or 'again', and the manifest's file".into());
+    };
+    let (count, file) = (count.parse::<usize>()?, PathBuf::from(file));
+    let settings = Settings {
+        fingerprint: DEFAULT_FINGERPRINT,
+        hash_size: 8,
+        intensity: Intensity::parse("minmax")?,
+        pass_order: PassOrder::ByShape,
+        read: ReadOptions::default(),
+    };
+    let mut archive = Archive::new(settings, 0)?;
+    let start = Instant::now();
+    match step.as_str() {
+        "write" => fill(&mut archive, count)?,
+        "again" => take_over(&mut archive, count, &file)?,
+        other => return Err(format!("expected 'write' or 'again', found {other:?}").into()),
     }
-    let volumes = volume::group(&table, &files, Order::Position, None);
-    let hashes: Vec<u64> = volumes
-        .order
-        .iter()
-        .flat_map(|&row| table.fingerprint(row))
-        .copied()
-        .collect();
+    println!("{:.1} s for the rows", start.elapsed().as_secs_f64());
+    archive.group(Order::Position, None);
     let request = Request {
         method: "hash".into(),
-        threshold: 6,
+        threshold: Some(6.0),
         keep: None,
         n: 1,
         seed: 0,
+        window: String::new(),
     };
-    let slices = Slices {
-        fingerprints: Fingerprints::new(1, &hashes).expect("one word each"),
-        groups: &volumes.starts,
-    };
-    let choice = request
-        .method()
-        .expect("hash is a method")
-        .select(slices, &mut |_| ControlFlow::Continue(()))
-        .expect("nothing stops it");
-    println!(
-        "{count} slices, {} volumes, {} kept",
-        volumes.len(),
-        choice.selection.kept()
-    );
+    let choice = archive.choose(&request, false, &|_, _| Ok(Vec::new()), &Watch::default())?;
+    archive.set_choice(choice);
+    println!("{:.1} s to the selection", start.elapsed().as_secs_f64());
+    write(&archive, &file.with_extension(format!("{step}.parquet")))?;
+    if step == "write" {
+        std::fs::rename(file.with_extension("write.parquet"), &file)?;
+    }
+    println!("{:.1} s in all", start.elapsed().as_secs_f64());
+    let (rows, volumes) = (archive.manifest_rows(), archive.volumes().len());
+    println!("{rows} slices, {volumes} volumes");
     match peak_bytes() {
         Some(peak) => println!(
             "peak {:.2} GiB, {} bytes per slice",
@@ -79,6 +77,76 @@ fn main() {
             peak / count as u64
         ),
         None => println!("the peak is only known on Linux"),
+    }
+    Ok(())
+}
+
+/// Made-up rows.
+fn fill(archive: &mut Archive, count: usize) -> Result<(), Box<dyn Error>> {
+    let (files, table) = archive.parts_mut();
+    let source = files.source(PathBuf::from("/archive"));
+    for slice in 0..count {
+        let folder = files.folder(source, &folder_of(slice));
+        let file = files.push(folder, &name_of(slice), stamp_of(slice));
+        let content = Fingerprinted {
+            fingerprint: vec![hash(slice)],
+            min_hu: -1024.0,
+            max_hu: 3071.0,
+        };
+        table.push(NewRow {
+            file,
+            reader: Reader::Dicom,
+            info: slice_info(slice),
+            content: Ok(content),
+        })?;
+    }
+    Ok(())
+}
+
+/// The rows of an earlier manifest, and its files found again.
+fn take_over(archive: &mut Archive, count: usize, file: &Path) -> Result<(), Box<dyn Error>> {
+    archive.begin_earlier();
+    for batch in ManifestReader::open(file)?.batches(None, ROWS_PER_GROUP)? {
+        archive.add_earlier(&batch?)?;
+    }
+    let source = archive.parts_mut().0.source(PathBuf::from("/archive"));
+    for slice in 0..count {
+        let folder = archive.parts_mut().0.folder(source, &folder_of(slice));
+        archive.note(Found::File {
+            folder,
+            name: &name_of(slice),
+            stamp: stamp_of(slice),
+        })?;
+    }
+    archive.finish_discovery();
+    assert_eq!(archive.progress().files_reused, count as u64);
+    Ok(())
+}
+
+fn write(archive: &Archive, file: &Path) -> Result<(), Box<dyn Error>> {
+    let about = format!(r#"{{"manifest_version": {MANIFEST_VERSION}, "config": {{"hash_size": 8}}}}"#);
+    let mut writer = ManifestWriter::create(file, archive.fingerprint_bytes(), &about)?;
+    let (mut start, stop) = (0, archive.manifest_rows());
+    while start < stop {
+        let batch = archive.batch(start..stop.min(start + ROWS_PER_GROUP));
+        writer.write(&batch)?;
+        start += batch.num_rows();
+    }
+    Ok(writer.finish()?)
+}
+
+fn folder_of(slice: usize) -> String {
+    format!("LIDC-IDRI-{:07}/series-1", slice / SLICES)
+}
+
+fn name_of(slice: usize) -> String {
+    format!("1-{:03}.dcm", slice % SLICES)
+}
+
+fn stamp_of(slice: usize) -> Stamp {
+    Stamp {
+        size: 526_000,
+        mtime_ns: slice as i64,
     }
 }
 

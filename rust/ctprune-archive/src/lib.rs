@@ -1,18 +1,11 @@
 //! An archive as a table: walk the sources, read and fingerprint every slice, group slices into volumes,
-//! select, and hand out the columns of the manifest.
+//! select, and write the manifest.
 
 pub mod archive;
-pub mod columns;
-pub mod exclusions;
-pub mod files;
-pub mod frames;
-pub mod geometry;
-pub mod intern;
-pub mod method;
-pub mod natural;
-pub mod packed;
-pub mod pixel_sweep;
-pub mod reader;
-pub mod table;
-pub mod volume;
-pub mod walk;
+pub mod discover;
+pub mod error;
+pub mod fingerprint_file;
+pub mod methods;
+pub mod pixels;
+pub mod rows;
+pub mod volumes;

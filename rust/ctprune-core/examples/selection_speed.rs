@@ -1,13 +1,14 @@
 //! Times the selection over a whole data set, after checking its answer.
 //!
-//! `cargo run --release -p ctprune-core --example selection_speed -- [walks|uniform] [ROWS] [RADIUS] [WORDS] [THREADS]`
+//! `cargo run --release -p ctprune-core --example selection_speed -- [walks|uniform] [ROWS] [THRESHOLD] [WORDS] [THREADS]`
 //!
 //! The fingerprints are made, not read: `walks` are volumes of 250 to 600 slices, each from a random
-//! start on, that flip 0 to 3 bits per 64 a slice, which keeps about 18 % at radius 6 as CT does; `uniform`
+//! start on, that flip 0 to 3 bits per 64 a slice, which keeps about 18 % at threshold 6 as CT does; `uniform`
 //! are unrelated ones, of which nearly all are kept.
 
-use ctprune_core::hamming::Fingerprints;
-use ctprune_core::select::{SelectError, Selection, leader_in_dataset, leader_in_volumes, naive};
+use ctprune_core::selection::hamming::{dataset_exemplars, naive, volume_exemplars};
+use ctprune_core::selection::{SelectError, Selection};
+use ctprune_core::similarity::hamming::Fingerprints;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let kind = args.first().map_or("walks", String::as_str);
     let number = |at: usize, default: usize| args.get(at).map_or(Ok(default), |arg| arg.parse::<usize>());
-    let (rows, radius, words) = (number(1, 1_000_000)?, number(2, 6)? as u32, number(3, 1)?);
+    let (rows, threshold, words) = (number(1, 1_000_000)?, number(2, 6)? as u32, number(3, 1)?);
     if let Some(threads) = args.get(4) {
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads.parse()?)
@@ -32,21 +33,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let checked = CHECKED.min(rows);
     let first = Fingerprints::new(words, &data[..checked * words])?;
     assert_eq!(
-        dataset(first, radius)?,
-        naive::leader_in_dataset(first, radius)?,
+        dataset(first, threshold)?,
+        naive::dataset_exemplars(first, threshold)?,
         "wrong answer"
     );
 
     let all = Fingerprints::new(words, &data)?;
     let threads = rayon::current_num_threads();
     println!(
-        "{rows} {kind}, {} bits, radius {radius}, {threads} threads",
+        "{rows} {kind}, {} bits, threshold {threshold}, {threads} threads",
         all.bits()
     );
     for _ in 0..5 {
-        timed("data set", || dataset(all, radius))?;
+        timed("data set", || dataset(all, threshold))?;
     }
-    timed("volumes", || leader_in_volumes(all, &starts, radius))?;
+    timed("volumes", || volume_exemplars(all, &starts, threshold))?;
     if let Some(peak) = peak_memory() {
         println!("  peak memory {peak}");
     }
@@ -66,8 +67,8 @@ fn timed(what: &str, select: impl Fn() -> Result<Selection, SelectError>) -> Res
     Ok(())
 }
 
-fn dataset(all: Fingerprints<'_>, radius: u32) -> Result<Selection, SelectError> {
-    leader_in_dataset(all, radius, &mut |_| ControlFlow::Continue(()))
+fn dataset(all: Fingerprints<'_>, threshold: u32) -> Result<Selection, SelectError> {
+    dataset_exemplars(all, threshold, &mut |_| ControlFlow::Continue(()))
 }
 
 /// Volumes as random walks, and their offsets.

@@ -1,15 +1,15 @@
 //! What ctprune computes, without Python and without file formats.
 //!
-//! Data flows one way: stored pixels ([`pixels`]) → 8-bit grey ([`intensity`]) → fingerprint
-//! ([`fingerprint`], by [`resample`]) → distance ([`hamming`]) → selection ([`select`]).
+//! Data flows one way: stored pixels ([`pixels`]) → 8-bit grey ([`intensity`]) → fingerprint ([`fingerprint`], by
+//! [`resample`]) or picture of one size ([`resize`]) → how alike two slices are ([`similarity`]) → which slices to keep
+//! ([`selection`]).
 
-pub mod cosine;
-mod cpu;
 pub mod fingerprint;
-pub mod hamming;
 pub mod intensity;
+pub mod option;
 pub mod pixels;
 pub mod resample;
-pub mod select;
+pub mod resize;
+pub mod selection;
 pub mod similarity;
-pub mod square;
+pub mod watch;

@@ -1,27 +1,27 @@
-//! Selections of a wanted size: every n-th, random, and the radius for a fraction.
+//! Selections of a wanted size: every n-th, random, and the threshold for a fraction.
 
 mod generated;
 
-use ctprune_core::select::{
-    NO_DISTANCE, NO_EXEMPLAR, Scope, SelectError, Selection, every_n, naive, random, threshold_for_keep,
-};
+use ctprune_core::option::OptionError;
+use ctprune_core::selection::hamming::{Scope, naive, threshold_for_keep};
+use ctprune_core::selection::{NO_DISTANCE, NO_EXEMPLAR, SelectError, Selection, every_n, random};
 use generated::{Set, in_pool, never_stop};
 use std::ops::ControlFlow;
 
-/// Tries every radius.
+/// Tries every threshold.
 fn best_by_trial(set: &Set, scope: Scope<'_>, fraction: f64) -> (u32, Selection) {
     let all = set.fingerprints();
     let wanted = fraction * all.len() as f64;
     let off = |selection: &Selection| (selection.kept() as f64 - wanted).abs();
-    let select = |radius| match scope {
-        Scope::Dataset => naive::leader_in_dataset(all, radius).unwrap(),
-        Scope::Volumes(starts) => naive::leader_in_volumes(all, starts, radius).unwrap(),
+    let select = |threshold| match scope {
+        Scope::Dataset => naive::dataset_exemplars(all, threshold).unwrap(),
+        Scope::Volumes(starts) => naive::volume_exemplars(all, starts, threshold).unwrap(),
     };
     let mut best = (0, select(0));
-    for radius in 1..=all.bits() {
-        let selection = select(radius);
+    for threshold in 1..=all.bits() {
+        let selection = select(threshold);
         if off(&selection) < off(&best.1) {
-            best = (radius, selection);
+            best = (threshold, selection);
         }
     }
     best
@@ -54,7 +54,7 @@ fn fraction_is_checked_and_search_can_stop() {
     }
     for scope in [Scope::Dataset, Scope::Volumes(&set.starts)] {
         let stopped = threshold_for_keep(set.fingerprints(), scope, 0.5, &mut |_| ControlFlow::Break(()));
-        assert_eq!(stopped, Err(SelectError::Cancelled));
+        assert_eq!(stopped, Err(SelectError::Stopped));
     }
 }
 
@@ -67,7 +67,8 @@ fn every_nth_starts_anew_in_each_volume() {
         [0, NO_DISTANCE, 0, NO_DISTANCE, 0, 0, NO_DISTANCE]
     );
     assert_eq!(every_n(&[0, 3], 1).unwrap(), Selection::all(3).unwrap());
-    assert_eq!(every_n(&[0, 3], 0), Err(SelectError::EveryZero));
+    let refused = SelectError::Option(OptionError::new("n", "1 or more", 0));
+    assert_eq!(every_n(&[0, 3], 0), Err(refused));
     assert!(every_n(&[], 2).is_err());
 }
 

@@ -2,8 +2,7 @@
 
 mod generated;
 
-use ctprune_core::hamming::{Fingerprints, all_to_all, distance, pairwise};
-use ctprune_core::select::SelectError;
+use ctprune_core::similarity::hamming::{FingerprintError, Fingerprints, all_to_all, distance, pairwise};
 use generated::{Random, in_pool};
 
 fn count_bits(a: &[u64], b: &[u64]) -> u16 {
@@ -73,7 +72,7 @@ fn lengths_that_do_not_fit_are_refused() {
     let error = all_to_all(two, two, &mut [0; 3]).unwrap_err();
     assert_eq!(
         error,
-        SelectError::Length {
+        FingerprintError::Length {
             what: "distances",
             expected: 4,
             found: 3

@@ -2,32 +2,34 @@
 
 mod generated;
 
-use ctprune_core::hamming::Fingerprints;
-use ctprune_core::select::{BLOCK, SelectError, leader_in_dataset, leader_in_volumes, naive};
+use ctprune_core::option::OptionError;
+use ctprune_core::selection::SelectError;
+use ctprune_core::selection::hamming::{BLOCK, dataset_exemplars, naive, volume_exemplars};
+use ctprune_core::similarity::hamming::{FingerprintError, Fingerprints};
 use generated::{Random, Set, in_pool, never_stop};
 use std::ops::ControlFlow;
 
 /// Compares both scopes with the naive rule on pools of several sizes.
 #[track_caller]
-fn assert_exact(set: &Set, radius: u32, threads: &[usize]) {
+fn assert_exact(set: &Set, threshold: u32, threads: &[usize]) {
     let all = set.fingerprints();
-    let in_dataset = naive::leader_in_dataset(all, radius);
-    let in_volumes = naive::leader_in_volumes(all, &set.starts, radius);
+    let in_dataset = naive::dataset_exemplars(all, threshold);
+    let in_volumes = naive::volume_exemplars(all, &set.starts, threshold);
     for &threads in threads {
         let (dataset, volumes) = in_pool(threads, || {
             (
-                leader_in_dataset(all, radius, &mut never_stop),
-                leader_in_volumes(all, &set.starts, radius),
+                dataset_exemplars(all, threshold, &mut never_stop),
+                volume_exemplars(all, &set.starts, threshold),
             )
         });
         assert_eq!(
             dataset, in_dataset,
-            "{}, data set, radius {radius}, {threads} threads",
+            "{}, data set, threshold {threshold}, {threads} threads",
             set.name
         );
         assert_eq!(
             volumes, in_volumes,
-            "{}, volumes, radius {radius}, {threads} threads",
+            "{}, volumes, threshold {threshold}, {threads} threads",
             set.name
         );
     }
@@ -36,8 +38,8 @@ fn assert_exact(set: &Set, radius: u32, threads: &[usize]) {
 #[test]
 fn every_radius_on_every_kind() {
     for set in Set::every_kind(700, 1) {
-        for radius in 0..=64 {
-            assert_exact(&set, radius, &[1, 3]);
+        for threshold in 0..=64 {
+            assert_exact(&set, threshold, &[1, 3]);
         }
     }
 }
@@ -45,8 +47,8 @@ fn every_radius_on_every_kind() {
 #[test]
 fn every_pool_over_several_blocks() {
     for set in Set::every_kind(BLOCK + 205, 1) {
-        for radius in [0, 3, 6, 10, 20] {
-            assert_exact(&set, radius, &[1, 2, 3, 8]);
+        for threshold in [0, 3, 6, 10, 20] {
+            assert_exact(&set, threshold, &[1, 2, 3, 8]);
         }
     }
 }
@@ -54,8 +56,8 @@ fn every_pool_over_several_blocks() {
 #[test]
 fn many_kept_so_that_the_index_is_cut_anew() {
     let set = Set::walks(6 * BLOCK, 1, 250, 3);
-    for radius in [4, 6] {
-        assert_exact(&set, radius, &[2]);
+    for threshold in [4, 6] {
+        assert_exact(&set, threshold, &[2]);
     }
 }
 
@@ -64,8 +66,8 @@ fn longer_fingerprints() {
     for words in [2, 4, 5, 16] {
         let bits = 64 * words as u32;
         for set in Set::every_kind(500, words) {
-            for radius in [0, 1, 3, 7, bits / 11, bits / 4, bits / 2, bits] {
-                assert_exact(&set, radius, &[2]);
+            for threshold in [0, 1, 3, 7, bits / 11, bits / 4, bits / 2, bits] {
+                assert_exact(&set, threshold, &[2]);
             }
         }
     }
@@ -75,8 +77,8 @@ fn longer_fingerprints() {
 fn longer_fingerprints_over_several_blocks() {
     for words in [2, 4, 16] {
         let set = Set::walks(2 * BLOCK + 9, words, 300, 3 * words);
-        for radius in [0, words as u32 - 1, 6 * words as u32] {
-            assert_exact(&set, radius, &[1, 2]);
+        for threshold in [0, words as u32 - 1, 6 * words as u32] {
+            assert_exact(&set, threshold, &[1, 2]);
         }
     }
 }
@@ -93,8 +95,8 @@ fn exemplars_across_block_boundaries() {
         }
     }
     let set = Set::new("boundaries", 1, data, vec![0, 3 * BLOCK]);
-    for radius in [1, 2, 3, 6] {
-        assert_exact(&set, radius, &[1, 2]);
+    for threshold in [1, 2, 3, 6] {
+        assert_exact(&set, threshold, &[1, 2]);
     }
 }
 
@@ -102,8 +104,8 @@ fn exemplars_across_block_boundaries() {
 fn large_volumes_and_empty_ones() {
     let mut set = Set::walks(3 * BLOCK + 100, 1, 300, 3);
     set.starts = vec![0, 0, 50, 50, 2 * BLOCK + 60, 3 * BLOCK + 100, 3 * BLOCK + 100];
-    for radius in [0, 6, 12] {
-        assert_exact(&set, radius, &[1, 2]);
+    for threshold in [0, 6, 12] {
+        assert_exact(&set, threshold, &[1, 2]);
     }
 }
 
@@ -111,8 +113,8 @@ fn large_volumes_and_empty_ones() {
 fn nothing_and_one() {
     for rows in [0, 1] {
         for set in Set::every_kind(rows, 1) {
-            for radius in [0, 6, 64] {
-                assert_exact(&set, radius, &[1, 2]);
+            for threshold in [0, 6, 64] {
+                assert_exact(&set, threshold, &[1, 2]);
             }
         }
     }
@@ -122,14 +124,14 @@ fn nothing_and_one() {
 fn progress_counts_rows_and_can_stop() {
     let set = Set::walks(3 * BLOCK + 1, 1, 300, 3);
     let mut seen = Vec::new();
-    let result = leader_in_dataset(set.fingerprints(), 6, &mut |done| {
+    let result = dataset_exemplars(set.fingerprints(), 6, &mut |done| {
         seen.push(done);
         ControlFlow::Continue(())
     });
     assert!(result.is_ok());
     assert_eq!(seen, [BLOCK, 2 * BLOCK, 3 * BLOCK, 3 * BLOCK + 1]);
-    let stopped = leader_in_dataset(set.fingerprints(), 6, &mut |_| ControlFlow::Break(()));
-    assert_eq!(stopped, Err(SelectError::Cancelled));
+    let stopped = dataset_exemplars(set.fingerprints(), 6, &mut |_| ControlFlow::Break(()));
+    assert_eq!(stopped, Err(SelectError::Stopped));
 }
 
 #[test]
@@ -137,18 +139,25 @@ fn wrong_input_is_refused() {
     let data = [1, 2, 3];
     assert_eq!(
         Fingerprints::new(2, &data).unwrap_err(),
-        SelectError::Shape { words: 2, len: 3 }
+        FingerprintError::Shape { words: 2, found: 3 }
     );
     assert!(Fingerprints::new(0, &data).is_err());
     assert!(Fingerprints::new(17, &[0; 17]).is_err());
     let all = Fingerprints::new(1, &data).unwrap();
-    let radius = SelectError::Radius { radius: 65, bits: 64 };
-    assert_eq!(leader_in_dataset(all, 65, &mut never_stop), Err(radius.clone()));
-    assert_eq!(leader_in_volumes(all, &[0, 3], 65), Err(radius));
+    let threshold = SelectError::Option(OptionError::new("threshold", "0 to 64 bits", 65));
+    assert_eq!(threshold.to_string(), "threshold 65: expected 0 to 64 bits");
+    assert_eq!(
+        dataset_exemplars(all, 65, &mut never_stop),
+        Err(threshold.clone())
+    );
+    assert_eq!(volume_exemplars(all, &[0, 3], 65), Err(threshold));
     for starts in [&[][..], &[0], &[0, 2], &[1, 3], &[0, 4], &[0, 2, 1, 3]] {
         assert_eq!(
-            leader_in_volumes(all, starts, 6),
-            Err(SelectError::Starts { rows: 3 }),
+            volume_exemplars(all, starts, 6),
+            Err(SelectError::Volumes {
+                slices: 3,
+                found: starts.to_vec()
+            }),
             "{starts:?}"
         );
     }

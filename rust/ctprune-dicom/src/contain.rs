@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
+use crate::error::ReadError;
+
 thread_local! {
     /// How many calls of [`contained`] are under way on this thread.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
@@ -15,13 +17,13 @@ thread_local! {
 ///
 /// State that `work` changes must be fit for use after a panic: a codec's output buffers, which are written anew
 /// for every frame, or buffers that the caller throws away then.
-pub(crate) fn contained<T, E: From<String>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+pub(crate) fn contained<T, E: From<ReadError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     static HOOK: Once = Once::new();
     HOOK.call_once(silence_contained_panics);
     DEPTH.set(DEPTH.get() + 1);
     let result = panic::catch_unwind(AssertUnwindSafe(work));
     DEPTH.set(DEPTH.get() - 1);
-    result.unwrap_or_else(|_| Err(format!("the decoder gave up: {}", MESSAGE.take()).into()))
+    result.unwrap_or_else(|_| Err(ReadError::Panicked(MESSAGE.take()).into()))
 }
 
 /// Puts a hook before the present one that keeps the message of contained panics and passes on all others.
@@ -49,9 +51,12 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_error() {
-        let result: Result<(), String> = contained(|| panic!("index 3 of {}", 2));
-        assert_eq!(result, Err("the decoder gave up: index 3 of 2".into()));
-        assert_eq!(contained(|| Ok::<_, String>(5)), Ok(5));
+        let result: Result<(), ReadError> = contained(|| panic!("index 3 of {}", 2));
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            "the decoder gave up: index 3 of 2"
+        );
+        assert_eq!(contained(|| Ok::<_, ReadError>(5)), Ok(5));
         assert_eq!(DEPTH.get(), 0);
     }
 }

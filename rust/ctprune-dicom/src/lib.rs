@@ -2,11 +2,13 @@
 //!
 //! [`slice`] holds the shared types; each format is one module.
 
+mod aligned;
 mod contain;
 pub mod dicom;
-pub mod encode;
+pub mod error;
 pub mod image;
-mod jpeg_ls;
+pub mod jpeg_ls;
+mod libjpeg;
 pub mod nifti;
 mod open;
 pub mod png_writer;

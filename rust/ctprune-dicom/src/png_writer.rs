@@ -1,21 +1,21 @@
-//! Grey PNG of 8 or 16 bits, for exported slices.
+//! Gray PNG of 8 or 16 bits, for exported slices.
 
 use std::io::Write;
 
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError};
 
-/// Writes an 8-bit grey PNG of `rows × columns` values, row-major.
+/// Writes an 8-bit gray PNG of `rows × columns` values, row-major.
 ///
 /// Fails when the sizes do not match, a side is 0, or writing fails.
-pub fn write_png8(to: impl Write, rows: usize, columns: usize, grey: &[u8]) -> Result<(), EncodingError> {
-    write(to, rows, columns, BitDepth::Eight, grey)
+pub fn write_png8(to: impl Write, rows: usize, columns: usize, gray: &[u8]) -> Result<(), EncodingError> {
+    write(to, rows, columns, BitDepth::Eight, gray)
 }
 
-/// Writes a 16-bit grey PNG of `rows × columns` values, row-major.
+/// Writes a 16-bit gray PNG of `rows × columns` values, row-major.
 ///
 /// Fails when the sizes do not match, a side is 0, or writing fails.
-pub fn write_png16(to: impl Write, rows: usize, columns: usize, grey: &[u16]) -> Result<(), EncodingError> {
-    let big_endian: Vec<u8> = grey.iter().flat_map(|value| value.to_be_bytes()).collect();
+pub fn write_png16(to: impl Write, rows: usize, columns: usize, gray: &[u16]) -> Result<(), EncodingError> {
+    let big_endian: Vec<u8> = gray.iter().flat_map(|value| value.to_be_bytes()).collect();
     write(to, rows, columns, BitDepth::Sixteen, &big_endian)
 }
 

@@ -1,6 +1,7 @@
 //! One file of any kind to slices: looks at its first bytes and calls the reader of that format.
 
 use crate::contain::contained;
+use crate::error::ReadError;
 use crate::open::open_regular;
 use crate::slice::{Event, ReadOptions, Refusal};
 use crate::turns;
@@ -52,12 +53,12 @@ pub fn read_file(
         }
         Ok(())
     });
-    if let Err(reason) = worked {
+    if let Err(error) = worked {
         // Whatever state the panic left behind.
         *buffers = Buffers::default();
         each(Event::Refused {
             info: None,
-            refusal: Refusal::Failed(reason),
+            refusal: Refusal::Failed(error),
         });
     }
     buffers.nifti.trim();
@@ -71,14 +72,16 @@ fn open(path: &Path) -> Result<(File, Format), Refusal> {
     let mut head = [0; nifti::HEAD_BYTES];
     let (file, length) = open_regular(path)
         .and_then(|mut file| read_head(&mut file, &mut head).map(|length| (file, length)))
-        .map_err(|error| Refusal::Failed(format!("the file cannot be read: {error}")))?;
+        .map_err(|error| ReadError::io("the file cannot be read", &error))?;
     let head = &head[..length];
     if head.is_empty() {
-        return Err(Refusal::Failed("the file is empty".into()));
+        return Err(ReadError::Invalid("the file is empty").into());
     }
     match format_of(head) {
         Some(format) => Ok((file, format)),
-        None if promises_slices(path) => Err(Refusal::Failed("image extension, unrecognized content".into())),
+        None if promises_slices(path) => {
+            Err(ReadError::Invalid("image extension, unrecognized content").into())
+        }
         None => Err(Refusal::Skipped("not DICOM, NIfTI, PNG, JPEG or TIFF".into())),
     }
 }

@@ -1,10 +1,9 @@
-//! Reusable memory for the samples of one slice, in any of the stored types.
-
-use std::ops::Range;
+//! The types that samples are stored in, their byte order, and how many bytes a slice of them may take.
 
 use ctprune_core::pixels::Stored;
 
-use crate::slice::{ReadOptions, Refusal};
+use crate::error::{ReadError, unexpected};
+use crate::slice::ReadOptions;
 use crate::turns;
 
 /// The type of one stored sample.
@@ -32,48 +31,17 @@ impl SampleType {
     }
 }
 
-/// Bytes that are aligned for every [`SampleType`], kept from slice to slice.
-#[derive(Debug, Default)]
-pub(crate) struct SampleBuffer {
-    words: Vec<u64>,
-}
-
-impl SampleBuffer {
-    /// Gives back what an unusually large slice needed.
-    pub(crate) fn trim(&mut self) {
-        if self.words.len() * size_of::<u64>() > turns::LARGE as usize {
-            self.words = Vec::new();
-        }
-    }
-
-    /// The first `len` bytes, to be filled; what they hold before is unspecified.
-    ///
-    /// A buffer that is too small is replaced, not grown: fresh zeroed memory costs nothing until it is
-    /// written to, so a header that promises more than its file holds stays cheap.
-    pub(crate) fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
-        let words = len.div_ceil(size_of::<u64>());
-        if self.words.len() < words {
-            self.words = Vec::new();
-            self.words = vec![0; words];
-        }
-        &mut bytemuck::cast_slice_mut(&mut self.words)[..len]
-    }
-
-    /// The bytes `range` as samples in the machine's byte order.
-    ///
-    /// The range starts at a multiple of eight and lies within what [`Self::bytes_mut`] gave.
-    pub(crate) fn stored(&self, sample: SampleType, range: Range<usize>) -> Stored<'_> {
-        let bytes: &[u8] = &bytemuck::cast_slice(&self.words)[range];
-        match sample {
-            SampleType::U8 => Stored::U8(bytes),
-            SampleType::I8 => Stored::I8(bytemuck::cast_slice(bytes)),
-            SampleType::U16 => Stored::U16(bytemuck::cast_slice(bytes)),
-            SampleType::I16 => Stored::I16(bytemuck::cast_slice(bytes)),
-            SampleType::U32 => Stored::U32(bytemuck::cast_slice(bytes)),
-            SampleType::I32 => Stored::I32(bytemuck::cast_slice(bytes)),
-            SampleType::F32 => Stored::F32(bytemuck::cast_slice(bytes)),
-            SampleType::F64 => Stored::F64(bytemuck::cast_slice(bytes)),
-        }
+/// Bytes of an [`AlignedBytes`](crate::aligned::AlignedBytes) as samples in the machine's byte order.
+pub(crate) fn stored(sample: SampleType, bytes: &[u8]) -> Stored<'_> {
+    match sample {
+        SampleType::U8 => Stored::U8(bytes),
+        SampleType::I8 => Stored::I8(bytemuck::cast_slice(bytes)),
+        SampleType::U16 => Stored::U16(bytemuck::cast_slice(bytes)),
+        SampleType::I16 => Stored::I16(bytemuck::cast_slice(bytes)),
+        SampleType::U32 => Stored::U32(bytemuck::cast_slice(bytes)),
+        SampleType::I32 => Stored::I32(bytemuck::cast_slice(bytes)),
+        SampleType::F32 => Stored::F32(bytemuck::cast_slice(bytes)),
+        SampleType::F64 => Stored::F64(bytemuck::cast_slice(bytes)),
     }
 }
 
@@ -94,17 +62,17 @@ fn reverse_each<const N: usize>(bytes: &mut [u8]) {
     bytes.chunks_exact_mut(N).for_each(<[u8]>::reverse);
 }
 
-/// Bytes of a slice of `rows × columns` pixels, or why there may be no such slice. Both sides fit in 32 bits then.
+/// Bytes of a slice of `rows × columns` pixels, or why there may be no such slice. Both sides fit in 32 bits
+/// then.
 pub(crate) fn slice_bytes(
     rows: u64,
     columns: u64,
     bytes_per_pixel: u64,
     options: &ReadOptions,
-) -> Result<usize, Refusal> {
+) -> Result<usize, ReadError> {
     if rows == 0 || columns == 0 {
-        return Err(failed(format!(
-            "expected at least one pixel, found {rows} × {columns}"
-        )));
+        let found = format!("{rows} × {columns} pixels");
+        return Err(unexpected("the size of the image", "at least one pixel", found));
     }
     let bytes = rows
         .checked_mul(columns)
@@ -115,22 +83,16 @@ pub(crate) fn slice_bytes(
         .filter(|_| sides_fit)
         .filter(|&bytes| bytes <= options.max_slice_bytes)
         .and_then(|bytes| usize::try_from(bytes).ok())
-        .ok_or_else(|| {
-            failed(format!(
-                "{rows} × {columns} pixels of {bytes_per_pixel} bytes exceed the limit of {} bytes a slice",
-                options.max_slice_bytes
-            ))
+        .ok_or_else(|| ReadError::TooLarge {
+            what: format!("{rows} × {columns} pixels of {bytes_per_pixel} bytes").into(),
+            limit: options.max_slice_bytes,
         })
-}
-
-/// A failure with its sentence.
-pub(crate) fn failed(sentence: impl Into<String>) -> Refusal {
-    Refusal::Failed(sentence.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aligned::AlignedBytes;
 
     #[test]
     fn byte_order_is_the_machines_afterwards() {
@@ -156,10 +118,10 @@ mod tests {
 
     #[test]
     fn the_buffer_serves_every_type() {
-        let mut buffer = SampleBuffer::default();
-        buffer.bytes_mut(12).copy_from_slice(&[7; 12]);
-        assert!(matches!(buffer.stored(SampleType::I16, 0..12), Stored::I16(s) if s == [0x0707; 6]));
-        assert_eq!(buffer.stored(SampleType::F32, 0..12).len(), 3);
-        assert_eq!(buffer.stored(SampleType::F64, 0..8).len(), 1);
+        let mut buffer = AlignedBytes::default();
+        buffer.take(12).copy_from_slice(&[7; 12]);
+        assert!(matches!(stored(SampleType::I16, buffer.bytes(12)), Stored::I16(s) if s == [0x0707; 6]));
+        assert_eq!(stored(SampleType::F32, buffer.bytes(12)).len(), 3);
+        assert_eq!(stored(SampleType::F64, buffer.bytes(8)).len(), 1);
     }
 }

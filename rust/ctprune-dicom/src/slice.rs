@@ -1,6 +1,10 @@
 //! What every reader hands over: a slice with its description, or the reason why there is none.
 
+use std::fmt;
+
 use ctprune_core::pixels::SlicePixels;
+
+use crate::error::ReadError;
 
 /// Limits and wishes that hold for every file of a run.
 #[derive(Clone, Debug)]
@@ -9,8 +13,8 @@ pub struct ReadOptions {
     pub modality: String,
     /// No slice may need more than this many bytes of decoded pixels.
     pub max_slice_bytes: u64,
-    /// Threads wait for each other with slices of more than 64 MiB, so that memory does not grow with their number.
-    /// Not where what is done with a slice waits for other threads.
+    /// Threads wait for each other with slices of more than 64 MiB, so that memory does not grow with their
+    /// number. Not where what is done with a slice waits for other threads.
     pub take_turns: bool,
 }
 
@@ -71,21 +75,27 @@ pub enum Refusal {
     /// Read and understood, but not a slice that was asked for. The text is a short, countable
     /// reason without names of files or patients, e.g. `localizer` or `modality MR`.
     Skipped(String),
-    /// Well-formed as far as it was read, but of a kind that is not implemented here: another reader may try.
+    /// Well-formed as far as it was read, but of a kind that is not implemented here, which the text names:
+    /// another reader may try.
     Unsupported(String),
-    /// Could not be read. One sentence: what was expected, what was found. No other reader may guess at it.
-    Failed(String),
+    /// Could not be read. No other reader may guess at it.
+    Failed(ReadError),
 }
 
-impl From<String> for Refusal {
-    fn from(reason: String) -> Self {
-        Refusal::Failed(reason)
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Skipped(text) | Refusal::Unsupported(text) => f.write_str(text),
+            Refusal::Failed(error) => error.fmt(f),
+        }
     }
 }
 
-impl From<&str> for Refusal {
-    fn from(reason: &str) -> Self {
-        Refusal::Failed(reason.to_owned())
+impl std::error::Error for Refusal {}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        Refusal::Failed(error)
     }
 }
 

@@ -71,8 +71,7 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// [`Error`] says why the stream gives no samples; `target` then holds anything. A size other than the
-    /// stream's is [`Error::Malformed`].
+    /// [`Error`] says why the stream gives no samples; `target` then holds anything.
     pub fn decode(
         &mut self,
         codestream: &[u8],
@@ -81,16 +80,20 @@ impl Decoder {
     ) -> Result<(), Error> {
         let codestream = Codestream::read(codestream)?;
         let size = codestream.size;
-        if (size.image.height(), size.image.width()) != (rows, columns) {
-            return Err(Error::Malformed("another size than expected"));
+        let found = (size.image.height(), size.image.width());
+        if found != (rows, columns) {
+            let expected = (rows, columns);
+            return Err(Error::Size { expected, found });
         }
         let sample_bytes = if size.precision <= 8 { 1 } else { 2 };
-        if Some(target.len())
-            != rows
-                .checked_mul(columns)
-                .and_then(|n| n.checked_mul(sample_bytes))
-        {
-            return Err(Error::Malformed("another number of bytes than expected"));
+        let needed = rows
+            .checked_mul(columns)
+            .and_then(|n| n.checked_mul(sample_bytes));
+        if needed != Some(target.len()) {
+            return Err(Error::TargetBytes {
+                expected: needed.unwrap_or(usize::MAX),
+                found: target.len(),
+            });
         }
         let mut image = Image {
             size,
@@ -119,7 +122,7 @@ impl Decoder {
             return Ok(());
         }
         let mut tile = Tile::new(rect, stream, image.size.precision)?;
-        tile.read_packets(&stream.packets, &stream.coding)?;
+        tile.read_packets(stream)?;
         let style = stream.coding.style;
         if stream.coding.reversible {
             self.whole.reset(tile.coefficients);
@@ -129,7 +132,7 @@ impl Decoder {
                     &mut decoder.whole.coefficients[at..][..coefficients.len()],
                 );
             })?;
-            self.synthesise_whole(&tile, image);
+            self.synthesize_whole(&tile, image);
         } else {
             self.real.reset(tile.coefficients);
             self.decode_blocks(
@@ -144,7 +147,7 @@ impl Decoder {
                     );
                 },
             )?;
-            self.synthesise_real(&tile, image);
+            self.synthesize_real(&tile, image);
         }
         Ok(())
     }
@@ -173,7 +176,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn synthesise_whole(&mut self, tile: &Tile, image: &mut Image<'_>) {
+    fn synthesize_whole(&mut self, tile: &Tile, image: &mut Image<'_>) {
         let plane = &mut self.whole;
         let lowest = tile.resolutions[0].rect;
         plane.level.clear();
@@ -196,13 +199,13 @@ impl Decoder {
             let bands = plane.bands(tile, resolution);
             if index == last {
                 let mut y = tile.rect.y0;
-                reversible::synthesise(&bands, across, down, &mut self.rows, &mut |row: &[i32]| {
+                reversible::synthesize(&bands, across, down, &mut self.rows, &mut |row: &[i32]| {
                     image.store(row, tile.rect.x0, y, |value| value);
                     y += 1;
                 });
             } else {
                 next.reserve(rect.width() * rect.height());
-                reversible::synthesise(&bands, across, down, &mut self.rows, &mut |row: &[i32]| {
+                reversible::synthesize(&bands, across, down, &mut self.rows, &mut |row: &[i32]| {
                     next.extend_from_slice(row)
                 });
             }
@@ -210,7 +213,7 @@ impl Decoder {
         }
     }
 
-    fn synthesise_real(&mut self, tile: &Tile, image: &mut Image<'_>) {
+    fn synthesize_real(&mut self, tile: &Tile, image: &mut Image<'_>) {
         let plane = &mut self.real;
         let lowest = tile.resolutions[0].rect;
         plane.level.clear();
@@ -227,7 +230,7 @@ impl Decoder {
             let (across, down) = (Axis::new(rect.x0, rect.x1), Axis::new(rect.y0, rect.y1));
             let mut next = std::mem::take(&mut plane.next);
             let bands = plane.bands(tile, resolution);
-            irreversible::synthesise(&bands, across, down, &mut halves, &mut next);
+            irreversible::synthesize(&bands, across, down, &mut halves, &mut next);
             plane.next = std::mem::replace(&mut plane.level, next);
         }
         // To the nearest, ties to even; a cast saturates.

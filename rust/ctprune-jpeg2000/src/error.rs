@@ -7,7 +7,21 @@ use std::fmt;
 pub enum Error {
     /// The stream ends before its last packet.
     Truncated,
-    /// A value that the standard forbids, and where.
+    /// The image has other `(rows, columns)` than the caller's.
+    Size {
+        /// The caller's.
+        expected: (usize, usize),
+        /// The stream's.
+        found: (usize, usize),
+    },
+    /// The caller's target has another length than the samples need.
+    TargetBytes {
+        /// What the samples need.
+        expected: usize,
+        /// What the target has.
+        found: usize,
+    },
+    /// A value that the standard forbids.
     Malformed(&'static str),
     /// Valid, but not decoded here.
     Unsupported(&'static str),
@@ -16,9 +30,20 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Truncated => f.write_str("the codestream ends too early"),
+            Error::Truncated => f.write_str("the codestream is truncated"),
+            Error::Size { expected, found } => write!(
+                f,
+                "the size of the codestream: expected {} × {}, found {} × {}",
+                expected.0, expected.1, found.0, found.1
+            ),
+            Error::TargetBytes { expected, found } => {
+                write!(
+                    f,
+                    "the target of the samples: expected {expected} bytes, found {found}"
+                )
+            }
             Error::Malformed(what) => write!(f, "the codestream is malformed: {what}"),
-            Error::Unsupported(what) => write!(f, "the codestream has {what}, which is not decoded"),
+            Error::Unsupported(what) => write!(f, "a codestream with {what}, which is not decoded"),
         }
     }
 }

@@ -1,31 +1,21 @@
 //! `Archive`: the steps from sources to a manifest.
 
+use crate::foreign::decoding;
 use crate::images::Images;
 use crate::info::slice_info;
+use crate::rows::Rows;
 use crate::settings::{compile, settings, value_error};
 use ctprune_archive::archive as core;
-use ctprune_archive::columns::arrow::ColumnRef;
-use ctprune_archive::columns::{Columns, EarlierRows, manifest_columns, part_columns};
-use ctprune_archive::geometry::Oddities;
-use ctprune_archive::method::Request;
-use ctprune_archive::volume::Order;
+use ctprune_archive::methods::Request;
+use ctprune_archive::volumes::geometry::GeometryFlags;
+use ctprune_archive::volumes::order::Order;
+use ctprune_core::watch::Watch;
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 use regex::Regex;
-use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Thread;
 use std::time::Duration;
-
-/// Validity bits, offsets and values of an Arrow column.
-type ColumnBytes<'py> = (
-    Option<Bound<'py, PyBytes>>,
-    Option<Bound<'py, PyBytes>>,
-    Bound<'py, PyBytes>,
-);
 
 /// An archive on its way to a manifest; each step works for a portion of time without the GIL.
 #[pyclass]
@@ -36,15 +26,16 @@ pub struct Archive {
 #[pymethods]
 impl Archive {
     #[new]
-    #[pyo3(signature = (*, hash_size, intensity, modality, max_slice_mb, threads))]
+    #[pyo3(signature = (*, fingerprint, hash_size, intensity, modality, max_slice_mb, threads))]
     fn new(
+        fingerprint: &str,
         hash_size: usize,
         intensity: &str,
         modality: &str,
         max_slice_mb: u64,
         threads: usize,
     ) -> PyResult<Self> {
-        let settings = settings(hash_size, intensity, modality, max_slice_mb)?;
+        let settings = settings(fingerprint, hash_size, intensity, modality, max_slice_mb)?;
         Ok(Self {
             inner: core::Archive::new(settings, threads).map_err(value_error)?,
         })
@@ -56,35 +47,13 @@ impl Archive {
     }
 
     /// Take over rows of an earlier table.
-    fn add_earlier(&mut self, rows: usize, columns: HashMap<String, ColumnBytes<'_>>) -> PyResult<()> {
-        let columns = columns
-            .iter()
-            .map(|(name, (valid, offsets, data))| {
-                let bytes =
-                    |part: &'_ Option<Bound<'_, PyBytes>>| part.as_ref().map(|b| b.as_bytes().to_vec());
-                (name.as_str(), bytes(valid), bytes(offsets), data.as_bytes())
-            })
-            .collect::<Vec<_>>();
-        let borrowed = columns
-            .iter()
-            .map(|(name, valid, offsets, data)| {
-                (
-                    *name,
-                    ColumnRef {
-                        valid: valid.as_deref(),
-                        offsets: offsets.as_deref(),
-                        data,
-                    },
-                )
-            })
-            .collect();
-        let fingerprint_bytes = self.inner.fingerprint_bytes();
-        let batch = EarlierRows {
-            rows,
-            columns: borrowed,
-            fingerprint_bytes,
-        };
-        self.inner.add_earlier(&batch).map_err(value_error)
+    fn add_earlier(&mut self, py: Python<'_>, rows: &Rows) -> PyResult<()> {
+        py.detach(|| {
+            rows.batches()
+                .iter()
+                .try_for_each(|batch| self.inner.add_earlier(batch))
+        })
+        .map_err(value_error)
     }
 
     /// Do not read files whose path relative to their source matches this regular expression, made of `glob`;
@@ -167,47 +136,67 @@ impl Archive {
     }
 
     /// Choose among the grouped slices; KeyboardInterrupt stops it.
-    #[pyo3(signature = (*, method, threshold, keep, n, seed, whole_archive))]
+    ///
+    /// `decode(path, frames)` reads slices that only another reader can; `progress` is called with the number of slices
+    /// decided on by methods that read pixels.
+    #[pyo3(signature = (*, method, threshold, keep, n, seed, window, whole_archive, decode, progress))]
     #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn select(
-        &mut self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         method: String,
-        threshold: u32,
+        threshold: Option<f64>,
         keep: Option<f64>,
-        n: usize,
-        seed: u64,
+        n: Option<usize>,
+        seed: Option<u64>,
+        window: Option<String>,
         whole_archive: bool,
+        decode: &Bound<'_, PyAny>,
+        progress: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let request = Request {
             method,
             threshold,
             keep,
-            n,
-            seed,
+            n: n.unwrap_or(1),
+            seed: seed.unwrap_or(0),
+            window: window.unwrap_or_default(),
         };
-        let inner = &mut self.inner;
-        interruptible(py, |stop| {
-            let mut tick = |_| {
-                if stop.load(Ordering::Relaxed) {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            };
-            inner.select(&request, whole_archive, &mut tick)
+        let watch = Watch::default();
+        // Only read from until there is a choice, so that `progress` may ask how far it has come.
+        let shared = slf.borrow();
+        let inner = &shared.inner;
+        let intensity = inner.settings().intensity;
+        let choice = decoding(slf.py(), intensity, &watch, decode, progress, |decode| {
+            inner.choose(&request, whole_archive, decode, &watch)
         })?
-        .map_err(value_error)
+        .map_err(value_error)?;
+        drop(shared);
+        slf.borrow_mut().inner.set_choice(choice);
+        Ok(())
     }
 
-    /// Take over a selection that was made outside: for each slice its exemplar and the similarity to it.
-    fn adopt(
+    /// What is known of the comparisons of pixels, by name; None where none were made.
+    fn comparisons<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Some(found) = self.inner.choice().and_then(|choice| choice.comparisons.as_ref()) else {
+            return Ok(None);
+        };
+        let dict = PyDict::new(py);
+        dict.set_item("pairs", found.pairs)?;
+        dict.set_item("pairs_bounded", found.bounded)?;
+        dict.set_item("not_compared_so_kept", counted(py, &found.left_out)?)?;
+        Ok(Some(dict))
+    }
+
+    /// Set a selection that was made outside: for each slice its exemplar and the similarity to it.
+    fn set_selection(
         &mut self,
         exemplar: PyReadonlyArray1<'_, u32>,
         similarity: PyReadonlyArray1<'_, f32>,
     ) -> PyResult<()> {
         let (exemplar, similarity) = (exemplar.as_slice()?.to_vec(), similarity.as_slice()?.to_vec());
-        self.inner.adopt(exemplar, similarity).map_err(value_error)
+        self.inner
+            .set_selection(exemplar, similarity)
+            .map_err(value_error)
     }
 
     /// First slice of each volume, and the number of slices.
@@ -216,8 +205,8 @@ impl Archive {
     }
 
     /// Number of manifest rows.
-    fn lines(&self) -> usize {
-        self.inner.lines()
+    fn manifest_rows(&self) -> usize {
+        self.inner.manifest_rows()
     }
 
     /// Number of volumes.
@@ -226,9 +215,9 @@ impl Archive {
     }
 
     /// Number of volumes by what is unusual about their geometry.
-    fn oddities<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let all = &self.inner.volumes().oddities;
-        let count = |has: fn(&Oddities) -> bool| all.iter().filter(|oddities| has(oddities)).count();
+    fn geometry_flags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = &self.inner.volumes().geometry_flags;
+        let count = |has: fn(&GeometryFlags) -> bool| all.iter().filter(|flags| has(flags)).count();
         let dict = PyDict::new(py);
         dict.set_item("no_positions", count(|o| o.no_positions))?;
         dict.set_item("duplicate_positions", count(|o| o.duplicate_positions))?;
@@ -239,40 +228,26 @@ impl Archive {
     }
 
     /// The threshold that the last selection used, if it has one.
-    fn threshold(&self) -> Option<u32> {
-        self.inner.threshold()
+    fn threshold(&self) -> Option<f64> {
+        self.inner.choice()?.threshold
     }
 
-    /// Number of rows of the table, stale ones too: `part_columns` takes from these.
+    /// Number of rows of the table, stale ones too: `part` takes from these.
     fn table_rows(&self) -> usize {
         self.inner.table().rows().len()
     }
 
-    /// Number and Arrow bytes, by column, of the first of these manifest rows, as many as fit into a batch.
-    fn columns<'py>(
-        &self,
-        py: Python<'py>,
-        start: usize,
-        stop: usize,
-    ) -> PyResult<(usize, Bound<'py, PyDict>)> {
-        let (rows, columns) = py
-            .detach(|| manifest_columns(&self.inner, start..stop))
-            .map_err(value_error)?;
-        Ok((rows, by_name(py, columns)?))
+    /// These manifest rows, or as many of the first ones as fit into a batch.
+    fn rows(&self, py: Python<'_>, start: usize, stop: usize) -> Rows {
+        let batch = py.detach(|| self.inner.batch(start..stop));
+        Rows::new(batch.schema(), vec![batch])
     }
 
     /// The same of these rows of the table, in the order of reading, before there is a selection. First goes the row
     /// that the next batch begins with.
-    fn part_columns<'py>(
-        &self,
-        py: Python<'py>,
-        start: usize,
-        stop: usize,
-    ) -> PyResult<(usize, usize, Bound<'py, PyDict>)> {
-        let (next, rows, columns) = py
-            .detach(|| part_columns(&self.inner, start..stop))
-            .map_err(value_error)?;
-        Ok((next, rows, by_name(py, columns)?))
+    fn part(&self, py: Python<'_>, start: usize, stop: usize) -> (usize, Rows) {
+        let (next, batch) = py.detach(|| self.inner.part(start..stop));
+        (next, Rows::new(batch.schema(), vec![batch]))
     }
 
     /// How far it has come, by name.
@@ -291,68 +266,11 @@ impl Archive {
     }
 }
 
-/// Columns as a dict of Arrow bytes.
-fn by_name<'py>(py: Python<'py>, columns: Columns) -> PyResult<Bound<'py, PyDict>> {
+/// Numbers by reason, in their order.
+pub(crate) fn counted<'py>(py: Python<'py>, reasons: &[(String, usize)]) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    for (name, column) in columns {
-        let bytes = |part: Option<Vec<u8>>| part.map(|bytes| PyBytes::new(py, &bytes));
-        let column: ColumnBytes<'py> = (
-            bytes(column.valid),
-            bytes(column.offsets),
-            PyBytes::new(py, &column.data),
-        );
-        dict.set_item(name, column)?;
+    for (reason, count) in reasons {
+        dict.set_item(reason, count)?;
     }
     Ok(dict)
-}
-
-/// Run work on a thread of its own while this one, Python's main thread, answers signals.
-fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&AtomicBool) -> T + Send) -> PyResult<T> {
-    let stop = AtomicBool::new(false);
-    interruptible_while(py, &stop, || Ok(()), || work(&stop))
-}
-
-/// [`interruptible`] with a flag of the caller's, and with something to do on this thread meanwhile.
-pub(crate) fn interruptible_while<T: Send>(
-    py: Python<'_>,
-    stop: &AtomicBool,
-    mut meanwhile: impl FnMut() -> PyResult<()>,
-    work: impl FnOnce() -> T + Send,
-) -> PyResult<T> {
-    let done = AtomicBool::new(false);
-    let here = std::thread::current();
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            let _report = Report {
-                done: &done,
-                to: &here,
-            };
-            work()
-        });
-        let mut answer = Ok(());
-        while !done.load(Ordering::Acquire) && answer.is_ok() {
-            py.detach(|| std::thread::park_timeout(Duration::from_millis(50)));
-            answer = py.check_signals().and_then(|()| meanwhile());
-        }
-        stop.store(answer.is_err(), Ordering::Relaxed);
-        let result = py.detach(|| thread.join());
-        answer?;
-        Ok(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })
-}
-
-/// Says when it is dropped, by a panic too, that the work is done, and wakes the thread that waits for it.
-///
-/// Whether a thread has finished would not do: where both share a core, the one that waits wakes before the other has
-/// ended, and waits on.
-struct Report<'a> {
-    done: &'a AtomicBool,
-    to: &'a Thread,
-}
-
-impl Drop for Report<'_> {
-    fn drop(&mut self) {
-        self.done.store(true, Ordering::Release);
-        self.to.unpark();
-    }
 }

@@ -1,49 +1,43 @@
 //! `cosine_exemplars`.
 
-use crate::archive::interruptible_while;
 use crate::fingerprint::array;
+use crate::interrupt::interruptible;
+use crate::pool;
 use crate::settings::value_error;
-use ctprune_core::cosine::{self, Embeddings};
+use ctprune_core::selection::cosine;
+use ctprune_core::similarity::cosine::Embeddings;
+use ctprune_core::watch::Watch;
+use half::f16;
 use numpy::{PyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use std::sync::atomic::AtomicBool;
 
 /// The threshold, and exemplar and similarity of each embedding.
 type Exemplars<'py> = (f64, Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<f32>>);
 
-/// Greedy exemplars of embeddings (n, features), bits of half precision, within consecutive groups; either
-/// `threshold` or `keep` decides. KeyboardInterrupt stops it.
+/// Greedy exemplars of embeddings, float16 of shape (n, features), within consecutive volumes that start at `starts`;
+/// either `threshold` or `keep` decides. KeyboardInterrupt stops it.
 #[pyfunction]
 pub fn cosine_exemplars<'py>(
     py: Python<'py>,
-    embeddings: PyReadonlyArray2<'py, u16>,
+    embeddings: PyReadonlyArray2<'py, f16>,
     starts: Vec<usize>,
     threshold: Option<f64>,
     keep: Option<f64>,
     threads: usize,
 ) -> PyResult<Exemplars<'py>> {
-    let features = embeddings.shape()[1];
-    let halves = embeddings.as_slice()?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(value_error)?;
-    let stop = AtomicBool::new(false);
+    let (features, numbers) = (embeddings.shape()[1], embeddings.as_slice()?);
+    let (pool, watch) = (pool::pool(threads)?, Watch::default());
     let work = || {
-        let embeddings = Embeddings::new(features, halves).map_err(|error| error.to_string())?;
-        match (threshold, keep) {
-            (Some(threshold), None) => {
-                let selection = cosine::leader_in_groups(embeddings, &starts, threshold, &stop);
-                selection
-                    .map(|selection| (threshold, selection))
-                    .map_err(|error| error.to_string())
-            }
-            (None, Some(fraction)) => cosine::threshold_for_keep(embeddings, &starts, fraction, &stop)
-                .map_err(|error| error.to_string()),
-            _ => Err("give a threshold or a fraction to keep, one of them".to_owned()),
-        }
+        let embeddings = Embeddings::new(features, numbers).map_err(|error| error.to_string())?;
+        let found = match (threshold, keep) {
+            (Some(threshold), None) => cosine::exemplars(embeddings, &starts, threshold, &watch)
+                .map(|selection| (threshold, selection)),
+            (None, Some(fraction)) => cosine::threshold_for_keep(embeddings, &starts, fraction, &watch),
+            _ => return Err("expected threshold or keep, one of them".to_owned()),
+        };
+        found.map_err(|error| error.to_string())
     };
-    let found = interruptible_while(py, &stop, || Ok(()), || pool.install(work))?;
+    let found = interruptible(py, &watch, |_| Ok(()), || pool.install(work))?;
     let (threshold, selection) = found.map_err(value_error)?;
     Ok((
         threshold,

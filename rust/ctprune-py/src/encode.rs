@@ -1,6 +1,6 @@
 //! `encode_frame`: one grey frame to the compressed bytes that DICOM encapsulates.
 
-use ctprune_dicom::encode::{self, Frame, Samples};
+use ctprune_encode::{Frame, Samples};
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -32,7 +32,7 @@ pub fn encode_frame<'py>(
             Owned::U16(values) => Samples::U16(values),
         };
         let frame = Frame::new(rows, columns, bits_stored, samples)?;
-        encode::frame(&frame, transfer_syntax_uid)
+        ctprune_encode::frame(&frame, transfer_syntax_uid)
     });
     encoded
         .map(|bytes| PyBytes::new(py, &bytes))

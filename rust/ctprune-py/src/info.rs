@@ -1,12 +1,19 @@
-//! Descriptions of slices, to and from Python.
+//! Descriptions of slices, to and from Python: the manifest's columns that a file's own content gives.
 
-use crate::settings::settings;
-use ctprune_archive::reader::rows_of_file;
-use ctprune_archive::table::NewRow;
-use ctprune_dicom::slice::{Refusal, SliceInfo};
-use ctprune_dicom::text::{code_string, limit_text, limit_uid, uid};
+use crate::rows::to_python;
+use crate::settings::{settings, value_error};
+use ctprune_archive::discover::files::{Files, Stamp};
+use ctprune_archive::error::ArchiveError;
+use ctprune_archive::fingerprint_file::rows_of_file;
+use ctprune_archive::rows::row::NewRow;
+use ctprune_archive::rows::schema::{COLUMNS, Kind, Origin};
+use ctprune_archive::rows::table::Table;
+use ctprune_archive::rows::value::Value;
+use ctprune_archive::rows::view::{RowView, Status, StoredRow};
+use ctprune_core::fingerprint as fingerprints;
+use ctprune_dicom::slice::SliceInfo;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 use std::path::PathBuf;
 
 /// What ctprune sees in one file: a dict for each slice or refusal.
@@ -14,86 +21,73 @@ use std::path::PathBuf;
 pub fn describe<'py>(
     py: Python<'py>,
     path: PathBuf,
+    fingerprint: &str,
     hash_size: usize,
     intensity: &str,
     modality: &str,
     max_slice_mb: u64,
 ) -> PyResult<Vec<Bound<'py, PyDict>>> {
-    let settings = settings(hash_size, intensity, modality, max_slice_mb)?;
-    let rows = py.detach(|| rows_of_file(&path, 0, &settings));
-    rows.iter().map(|row| description(py, row, hash_size)).collect()
+    let settings = settings(fingerprint, hash_size, intensity, modality, max_slice_mb)?;
+    let mut files = Files::default();
+    let folder = files.source(PathBuf::new());
+    let folder = files.folder(folder, "");
+    let file = files.push(folder, "", Stamp::default());
+    let rows = py.detach(|| rows_of_file(&path, file, &settings));
+    let paddings: Vec<_> = rows.iter().map(|row| row.info.pixel_padding).collect();
+    let table = table_of(rows, fingerprints::words(hash_size)).map_err(value_error)?;
+    let mut descriptions = Vec::new();
+    for (number, padding) in (0..).zip(paddings) {
+        let view = RowView::new(&table, &files, number, fingerprints::bytes(hash_size), None);
+        let dict = description(py, &view)?;
+        dict.set_item("pixel_padding", padding)?;
+        descriptions.push(dict);
+    }
+    Ok(descriptions)
 }
 
-fn description<'py>(py: Python<'py>, row: &NewRow, hash_size: usize) -> PyResult<Bound<'py, PyDict>> {
+fn table_of(rows: Vec<NewRow>, words: usize) -> Result<Table, ArchiveError> {
+    let mut table = Table::new(words);
+    rows.into_iter().try_for_each(|row| table.push(row))?;
+    Ok(table)
+}
+
+fn description<'py>(py: Python<'py>, view: &RowView<'_>) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    let info = &row.info;
-    dict.set_item("reader", row.reader.name())?;
-    dict.set_item("frame", info.frame)?;
-    dict.set_item("study_instance_uid", &info.study_instance_uid)?;
-    dict.set_item("series_instance_uid", &info.series_instance_uid)?;
-    dict.set_item("sop_instance_uid", &info.sop_instance_uid)?;
-    dict.set_item("modality", code_string(&info.modality))?;
-    dict.set_item("transfer_syntax_uid", uid(&info.transfer_syntax_uid))?;
-    dict.set_item("rows", info.rows)?;
-    dict.set_item("columns", info.columns)?;
-    dict.set_item("pixel_spacing_mm", info.pixel_spacing_mm)?;
-    dict.set_item("image_position_patient", info.image_position_patient)?;
-    dict.set_item("image_orientation_patient", info.image_orientation_patient)?;
-    dict.set_item("acquisition_number", info.acquisition_number)?;
-    dict.set_item("instance_number", info.instance_number)?;
-    dict.set_item("slice_thickness_mm", info.slice_thickness_mm)?;
-    dict.set_item("manufacturer", &info.manufacturer)?;
-    dict.set_item("manufacturer_model_name", &info.manufacturer_model_name)?;
-    dict.set_item("convolution_kernel", &info.convolution_kernel)?;
-    dict.set_item("pixel_padding", info.pixel_padding)?;
-    let (status, reason) = match &row.content {
-        Ok(_) => ("slice", ""),
-        Err(Refusal::Skipped(reason)) => ("skipped", reason.as_str()),
-        Err(Refusal::Unsupported(reason) | Refusal::Failed(reason)) => ("failed", reason.as_str()),
-    };
-    dict.set_item("status", status)?;
-    dict.set_item("reason", reason)?;
-    if let Ok(content) = &row.content {
-        dict.set_item("min_hu", content.min_hu)?;
-        dict.set_item("max_hu", content.max_hu)?;
-        let bytes: Vec<u8> = content
-            .fingerprint
-            .iter()
-            .flat_map(|word| word.to_be_bytes())
-            .collect();
-        let width = ctprune_core::fingerprint::bytes(hash_size);
-        dict.set_item("fingerprint", PyBytes::new(py, &bytes[..width]))?;
+    let status = view.status();
+    for column in &COLUMNS {
+        let shown = match column.origin {
+            Origin::Header => true,
+            Origin::Pixels => status.is_slice(),
+            Origin::File | Origin::Run => false,
+        };
+        if shown {
+            dict.set_item(column.name, to_python(py, (column.of)(view))?)?;
+        }
     }
+    let name = if status == Status::Read {
+        "slice"
+    } else {
+        status.name()
+    };
+    dict.set_item("status", name)?;
+    dict.set_item("reason", view.reason)?;
     Ok(dict)
 }
 
 /// A description from Python, as another reader found it.
 pub fn slice_info(dict: &Bound<'_, PyDict>) -> PyResult<SliceInfo> {
-    let limited = |name: &str, limit: fn(&mut String)| -> PyResult<String> {
-        let mut text = dict.as_any().get_item(name)?.extract()?;
-        limit(&mut text);
-        Ok(text)
-    };
-    let text = |name| limited(name, limit_text);
-    let item = |name: &str| dict.as_any().get_item(name);
-    Ok(SliceInfo {
-        frame: item("frame")?.extract()?,
-        study_instance_uid: limited("study_instance_uid", limit_uid)?,
-        series_instance_uid: limited("series_instance_uid", limit_uid)?,
-        sop_instance_uid: limited("sop_instance_uid", limit_uid)?,
-        modality: text("modality")?,
-        transfer_syntax_uid: text("transfer_syntax_uid")?,
-        rows: item("rows")?.extract()?,
-        columns: item("columns")?.extract()?,
-        pixel_spacing_mm: item("pixel_spacing_mm")?.extract()?,
-        image_position_patient: item("image_position_patient")?.extract()?,
-        image_orientation_patient: item("image_orientation_patient")?.extract()?,
-        acquisition_number: item("acquisition_number")?.extract()?,
-        instance_number: item("instance_number")?.extract()?,
-        slice_thickness_mm: item("slice_thickness_mm")?.extract()?,
-        manufacturer: text("manufacturer")?,
-        manufacturer_model_name: text("manufacturer_model_name")?,
-        convolution_kernel: text("convolution_kernel")?,
-        ..SliceInfo::default()
-    })
+    let mut row = StoredRow::default();
+    for column in COLUMNS.iter().filter(|column| column.origin == Origin::Header) {
+        let Some(value) = dict.get_item(column.name)?.filter(|value| !value.is_none()) else {
+            continue;
+        };
+        match column.kind {
+            Kind::Text => (column.restore)(&mut row, Value::Text(&value.extract::<String>()?)),
+            Kind::Int32 | Kind::Int64 => (column.restore)(&mut row, Value::Integer(value.extract()?)),
+            Kind::Float32 | Kind::Float64 => (column.restore)(&mut row, Value::Float(value.extract()?)),
+            Kind::Floats(_) => (column.restore)(&mut row, Value::Floats(&value.extract::<Vec<f64>>()?)),
+            Kind::Fingerprint => {}
+        }
+    }
+    Ok(row.info)
 }

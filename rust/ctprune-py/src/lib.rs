@@ -4,10 +4,16 @@ mod archive;
 mod cosine;
 mod encode;
 mod fingerprint;
-mod frames;
+mod foreign;
 mod images;
 mod info;
-mod packed;
+mod interrupt;
+mod manifest;
+mod methods;
+mod pixels;
+mod pool;
+mod resize;
+mod rows;
 mod selection;
 mod settings;
 mod similarity;
@@ -18,20 +24,36 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add("PNG_HU_OFFSET", ctprune_archive::frames::PNG_HU_OFFSET as i64)?;
+    module.add(
+        "PNG_HU_OFFSET",
+        ctprune_archive::pixels::png::PNG_HU_OFFSET as i64,
+    )?;
+    module.add(
+        "MANIFEST_VERSION",
+        ctprune_archive::rows::schema::MANIFEST_VERSION,
+    )?;
+    module.add("DEFAULT_FINGERPRINT", methods::default_fingerprint())?;
+    module.add_function(wrap_pyfunction!(methods::methods, module)?)?;
+    module.add_function(wrap_pyfunction!(methods::nearest_kept, module)?)?;
     module.add_class::<archive::Archive>()?;
+    module.add_class::<rows::Rows>()?;
+    module.add_class::<manifest::ManifestReader>()?;
+    module.add_class::<manifest::RowBatches>()?;
+    module.add_class::<manifest::ManifestWriter>()?;
+    module.add_function(wrap_pyfunction!(manifest::manifest_columns, module)?)?;
+    module.add_function(wrap_pyfunction!(manifest::parquet_metadata, module)?)?;
     module.add_function(wrap_pyfunction!(settings::canonical_intensity, module)?)?;
     module.add_function(wrap_pyfunction!(settings::check_pattern, module)?)?;
     module.add_function(wrap_pyfunction!(fingerprint::fingerprint_bytes, module)?)?;
-    module.add_function(wrap_pyfunction!(fingerprint::dhash, module)?)?;
+    module.add_function(wrap_pyfunction!(fingerprint::fingerprint, module)?)?;
     module.add_function(wrap_pyfunction!(fingerprint::hamming, module)?)?;
     module.add_function(wrap_pyfunction!(selection::select_exemplars, module)?)?;
     module.add_function(wrap_pyfunction!(info::describe, module)?)?;
-    module.add_function(wrap_pyfunction!(frames::read_hu, module)?)?;
-    module.add_function(wrap_pyfunction!(frames::export_png, module)?)?;
+    module.add_function(wrap_pyfunction!(pixels::read_hu, module)?)?;
+    module.add_function(wrap_pyfunction!(pixels::export_png, module)?)?;
     module.add_function(wrap_pyfunction!(cosine::cosine_exemplars, module)?)?;
-    module.add_function(wrap_pyfunction!(packed::pack, module)?)?;
-    module.add_function(wrap_pyfunction!(packed::pack_decoded, module)?)?;
+    module.add_function(wrap_pyfunction!(resize::read_resized, module)?)?;
+    module.add_function(wrap_pyfunction!(resize::resize_decoded, module)?)?;
     module.add_class::<similarity::PixelSweep>()?;
     module.add_function(wrap_pyfunction!(similarity::ssim, module)?)?;
     module.add_function(wrap_pyfunction!(similarity::mutual_information, module)?)?;

@@ -1,21 +1,25 @@
 //! `ssim`, `mutual_information` and `PixelSweep`.
 
-use crate::archive::interruptible_while;
+use crate::archive::counted;
 use crate::fingerprint::{array, array_of_rows};
-use crate::images::Images;
-use crate::settings::{settings, value_error};
-use ctprune_archive::pixel_sweep::{self as core, GreySlice, PixelMeasure, Source};
-use ctprune_archive::reader::Settings;
-use ctprune_core::similarity::leader::Watch;
+use crate::foreign::decoding;
+use crate::pool;
+use crate::settings::{read_options, value_error};
+use ctprune_archive::methods::Request;
+use ctprune_archive::methods::pixel_sweep::{self as core, Reading, SliceFile, Thresholds, VolumeRule};
+use ctprune_core::intensity::Intensity;
+use ctprune_core::option::OptionError;
 use ctprune_core::similarity::mi::MutualInformation;
 use ctprune_core::similarity::ssim::{Ssim, Window};
-use ctprune_core::similarity::{Measure, Picture};
+use ctprune_core::similarity::{Measure, Picture, PictureError};
+use ctprune_core::watch::Watch;
+use ctprune_dicom::slice::ReadOptions;
 use numpy::{PyArray1, PyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use rayon::prelude::*;
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 /// Slices whose maps are held at a time when all are compared with all.
 const HELD: usize = 32;
@@ -25,12 +29,14 @@ const TILE: usize = 8;
 
 /// SSIM of slices, uint8 of shape (n, rows, cols): row by row as (n, 1), or all to all as (n, m).
 #[pyfunction]
+#[pyo3(signature = (a, b, window, matrix, threads=0))]
 pub fn ssim<'py>(
     py: Python<'py>,
     a: PyReadonlyArray3<'py, u8>,
     b: PyReadonlyArray3<'py, u8>,
     window: &str,
     matrix: bool,
+    threads: usize,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
     similarities(
         py,
@@ -38,18 +44,21 @@ pub fn ssim<'py>(
         &a,
         &b,
         matrix,
+        threads,
     )
 }
 
-/// Normalised mutual information of slices, as `ssim`.
+/// Normalized mutual information of slices, uint8 of shape (n, rows, cols): row by row as (n, 1), or all to all as (n, m).
 #[pyfunction]
+#[pyo3(signature = (a, b, matrix, threads=0))]
 pub fn mutual_information<'py>(
     py: Python<'py>,
     a: PyReadonlyArray3<'py, u8>,
     b: PyReadonlyArray3<'py, u8>,
     matrix: bool,
+    threads: usize,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-    similarities(py, &MutualInformation, &a, &b, matrix)
+    similarities(py, &MutualInformation, &a, &b, matrix, threads)
 }
 
 fn similarities<'py, M: Measure>(
@@ -58,11 +67,12 @@ fn similarities<'py, M: Measure>(
     a: &PyReadonlyArray3<'py, u8>,
     b: &PyReadonlyArray3<'py, u8>,
     matrix: bool,
+    threads: usize,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
     let (first, second) = (Stack::new(a)?, Stack::new(b)?);
     let columns = if matrix { second.len() } else { 1 };
     let mut out = vec![0.0; first.len() * columns];
-    py.detach(|| {
+    pool::run(py, threads, || {
         if matrix {
             all_to_all(measure, &first, &second, &mut out)
         } else {
@@ -75,15 +85,20 @@ fn similarities<'py, M: Measure>(
                 (*a, *b) = (Some(prepared.0), Some(prepared.1));
                 Ok(())
             };
-            let lines = out.par_iter_mut().enumerate();
-            lines.try_for_each_init(|| (None, None), each)
+            let pairs = out.par_iter_mut().enumerate();
+            pairs.try_for_each_init(|| (None, None), each)
         }
-    })
-    .map_err(|error: String| value_error(error))?;
+    })?
+    .map_err(|error: PictureError| value_error(error))?;
     array_of_rows(py, out, first.len(), columns)
 }
 
-fn all_to_all<M: Measure>(measure: &M, a: &Stack<'_>, b: &Stack<'_>, out: &mut [f64]) -> Result<(), String> {
+fn all_to_all<M: Measure>(
+    measure: &M,
+    a: &Stack<'_>,
+    b: &Stack<'_>,
+    out: &mut [f64],
+) -> Result<(), PictureError> {
     let columns = b.len();
     let mut others = Vec::new();
     for row in (0..a.len()).step_by(HELD) {
@@ -101,8 +116,8 @@ fn all_to_all<M: Measure>(measure: &M, a: &Stack<'_>, b: &Stack<'_>, out: &mut [
             };
             let tiles = tiles.collect::<Vec<_>>().into_par_iter().map(compare);
             for (start, width, tile) in tiles.collect::<Vec<_>>() {
-                for (line, values) in tile.chunks(width).enumerate() {
-                    out[start + line * columns..][..width].copy_from_slice(values);
+                for (row, values) in tile.chunks(width).enumerate() {
+                    out[start + row * columns..][..width].copy_from_slice(values);
                 }
             }
         }
@@ -116,7 +131,7 @@ fn prepare<'a, M: Measure>(
     stack: &Stack<'a>,
     start: usize,
     spares: Vec<M::Prepared<'a>>,
-) -> Result<Vec<M::Prepared<'a>>, String> {
+) -> Result<Vec<M::Prepared<'a>>, PictureError> {
     let slices = start..stack.len().min(start + HELD);
     let mut spares: Vec<_> = spares.into_iter().map(Some).collect();
     spares.resize_with(slices.len(), || None);
@@ -162,20 +177,16 @@ impl<'a> Stack<'a> {
     }
 }
 
-/// A slice that another reader decoded: pixels, slope, intercept.
-type Decoded<'py> = (Bound<'py, PyAny>, f64, f64);
-
 /// Exemplar of each slice and similarity to it.
 type Exemplars<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<f32>>);
 
 /// The greedy rule by pixels at ascending thresholds, from one pass over volumes.
 #[pyclass]
 pub struct PixelSweep {
-    inner: core::PixelSweep,
-    settings: Settings,
-    pool: rayon::ThreadPool,
-    pairs: usize,
-    avoided: usize,
+    inner: core::PixelSweep<Box<dyn VolumeRule>>,
+    intensity: Intensity,
+    options: ReadOptions,
+    pool: Arc<rayon::ThreadPool>,
 }
 
 #[pymethods]
@@ -191,64 +202,58 @@ impl PixelSweep {
         max_slice_mb: u64,
         threads: usize,
     ) -> PyResult<Self> {
-        let measure = PixelMeasure::parse(method, window).map_err(value_error)?;
+        let rule = rule(method, window).map_err(value_error)?;
+        let thresholds = Thresholds::new(thresholds).map_err(value_error)?;
         Ok(Self {
-            inner: core::PixelSweep::new(measure, thresholds).map_err(value_error)?,
-            settings: settings(8, intensity, modality, max_slice_mb)?,
-            pool: rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .map_err(value_error)?,
-            pairs: 0,
-            avoided: 0,
+            inner: core::PixelSweep::new(rule, thresholds),
+            intensity: Intensity::parse(intensity).map_err(value_error)?,
+            options: read_options(modality, max_slice_mb),
+            pool: pool::pool(threads)?,
         })
     }
 
-    /// Read volumes, lists of (path, frame), and select from each; for each slice "" or why it was not compared.
+    /// Read volumes, lists of (path, frame, number of pixels, whether only another reader can decode it), and select
+    /// from each.
     ///
-    /// `decoded` holds slices that another reader read, by number among all slices of the call. `progress` is called
-    /// with the number of slices decided on; KeyboardInterrupt stops it, and nothing of the call is added.
+    /// `decode(path, frames)` is that other reader; `progress` is called with the number of slices of the call decided
+    /// on. KeyboardInterrupt stops it; then the sweep is not to be used.
     fn add(
         &mut self,
         py: Python<'_>,
-        volumes: Vec<Vec<(PathBuf, u32)>>,
-        decoded: HashMap<usize, Decoded<'_>>,
+        volumes: Vec<Vec<(PathBuf, u32, usize, bool)>>,
+        decode: &Bound<'_, PyAny>,
         progress: &Bound<'_, PyAny>,
-    ) -> PyResult<Vec<String>> {
-        let mut grey = HashMap::new();
-        for (number, (pixels, slope, intercept)) in &decoded {
-            grey.insert(*number, self.grey(pixels, *slope, *intercept)?);
-        }
-        let mut number = 0..;
-        let source = |(path, frame)| match number.next().and_then(|number: usize| grey.remove(&number)) {
-            Some(slice) => Source::Decoded(slice),
-            None => Source::File(path, frame),
+    ) -> PyResult<()> {
+        let file = |(path, frame, pixels, is_foreign)| SliceFile {
+            path,
+            frame,
+            pixels,
+            is_foreign,
         };
-        let mut source = source;
         let volumes = volumes
             .into_iter()
-            .map(|volume| volume.into_iter().map(&mut source).collect())
-            .collect();
+            .map(|volume| volume.into_iter().map(file).collect());
         let watch = Watch::default();
         let Self {
             inner,
-            settings,
+            intensity,
+            options,
             pool,
-            ..
         } = self;
-        let reasons = interruptible_while(
-            py,
-            &watch.stop,
-            || {
-                progress
-                    .call1((watch.decided.load(Ordering::Relaxed),))
-                    .map(|_| ())
-            },
-            || pool.install(|| inner.add(volumes, settings.intensity, &settings.read, &watch)),
-        )?;
-        self.pairs += watch.pairs.into_inner();
-        self.avoided += watch.avoided.into_inner();
-        reasons.map_err(value_error)
+        let added = decoding(py, *intensity, &watch, decode, progress, |decode| {
+            let reading = Reading {
+                intensity: *intensity,
+                options,
+                decode,
+            };
+            pool.install(|| inner.add(volumes, &reading, &watch))
+        })?;
+        added.map_err(value_error)
+    }
+
+    /// Slices that could not be compared, so are kept at every threshold, counted by reason.
+    fn left_out<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        counted(py, self.inner.left_out())
     }
 
     /// Number of slices kept at each threshold.
@@ -256,18 +261,18 @@ impl PixelSweep {
         py.detach(|| self.inner.kept())
     }
 
-    /// Whether each slice is kept at the threshold of this place.
-    fn kept<'py>(&self, py: Python<'py>, place: usize) -> PyResult<Bound<'py, PyArray1<bool>>> {
-        self.check(place)?;
-        let numbered = (0u32..).zip(self.inner.covers_at(place));
+    /// Whether each slice is kept at the threshold of this index.
+    fn kept<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyArray1<bool>>> {
+        self.check(index)?;
+        let numbered = (0u32..).zip(self.inner.covers_at(index));
         let kept: Vec<bool> = numbered.map(|(slice, cover)| cover.exemplar == slice).collect();
         Ok(array(py, &kept))
     }
 
-    /// Exemplar of each slice, itself where kept, and the similarity to it, at the threshold of this place.
-    fn exemplars<'py>(&self, py: Python<'py>, place: usize) -> PyResult<Exemplars<'py>> {
-        self.check(place)?;
-        let covers = self.inner.covers_at(place);
+    /// Exemplar of each slice, itself where kept, and the similarity to it, at the threshold of this index.
+    fn exemplars<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Exemplars<'py>> {
+        self.check(index)?;
+        let covers = self.inner.covers_at(index);
         let (exemplar, similarity): (Vec<u32>, Vec<f32>) =
             covers.map(|cover| (cover.exemplar, cover.similarity)).unzip();
         Ok((array(py, &exemplar), array(py, &similarity)))
@@ -275,29 +280,31 @@ impl PixelSweep {
 
     /// Pairs that the rule asked for, and those among them for which a bound was enough.
     fn pairs(&self) -> (usize, usize) {
-        (self.pairs, self.avoided)
+        self.inner.pairs()
     }
 }
 
 impl PixelSweep {
-    fn check(&self, place: usize) -> PyResult<()> {
-        if place < self.inner.thresholds() {
+    fn check(&self, index: usize) -> PyResult<()> {
+        if index < self.inner.thresholds() {
             return Ok(());
         }
         let thresholds = self.inner.thresholds();
         Err(value_error(format!(
-            "threshold {place} of {thresholds} is not there"
+            "expected the index of one of {thresholds} thresholds, found {index}"
         )))
     }
+}
 
-    fn grey(
-        &self,
-        pixels: &Bound<'_, PyAny>,
-        slope: f64,
-        intercept: f64,
-    ) -> PyResult<Result<GreySlice, String>> {
-        let image = Images::borrow(pixels)?;
-        let pixels = image.slice(slope, intercept)?;
-        Ok(GreySlice::new(&pixels, self.settings.intensity))
-    }
+/// The rule of a method that compares pixels.
+fn rule(method: &str, window: &str) -> Result<Box<dyn VolumeRule>, OptionError> {
+    let request = Request {
+        method: method.to_owned(),
+        threshold: None,
+        keep: None,
+        n: 1,
+        seed: 0,
+        window: window.to_owned(),
+    };
+    request.volume_rule()
 }

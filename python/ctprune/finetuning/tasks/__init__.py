@@ -1,4 +1,4 @@
-"""Labelled images of many layouts, each listed by a file of its own; `list_task` finds out which one it is."""
+"""Labeled images of many layouts, each listed by a file of its own; `list_task` finds out which one it is."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def list_task(
     Args:
         data: A folder per class (below `train`, `val`, `test` where there are these), a CSV or Parquet table with
             `path` and `label`, a MedMNIST `.npz`, or the run of `ctprune reduce`.
-        split: For folders, the folder of text files that list the names of a split and class each.
-        labels: For a run, the table of its labels.
+        split: For folders of images, the folder of text files that list the names of a split and class each.
+        labels: For a run of `ctprune reduce`, the table of labels.
         patient_pattern: Regular expression that takes the patient from a file's name.
 
     Raises:
@@ -44,7 +44,9 @@ def list_task(
     found = _list(path, split, labels, patient_pattern)
     if patient_pattern is not None and all(entry.patient is None for entry in found.entries):
         name = found.entries[0].name.rpartition("/")[2]
-        raise ConfigError(f"--patient-pattern {patient_pattern}: matches no file's name, such as {name}")
+        raise ConfigError(
+            f"patient_pattern {patient_pattern}: matches no file's name, such as {name}", field="patient_pattern"
+        )
     return found
 
 
@@ -52,11 +54,15 @@ def _list(path: Path, split: PathLike | None, labels: PathLike | None, patient_p
     is_run = path.name == FILE_NAME or (path.is_dir() and (path / FILE_NAME).is_file())
     if is_run:
         if labels is None:
-            raise ConfigError(f"{path} is a run of ctprune reduce: give its labels with --labels TABLE")
+            raise ConfigError(
+                f"{path} is a run of ctprune reduce: give the table of its labels as `labels`", field="labels"
+            )
         _refuse_split(split, "a run")
         return list_archive(path, Path(labels), patient_pattern)
     if labels is not None:
-        raise ConfigError(f"--labels belongs to a run of ctprune reduce, and {path} is none")
+        raise ConfigError(
+            f"labels {labels}: belongs to a run of ctprune reduce, and {path} is not one", field="labels"
+        )
     if path.is_dir():
         if split is not None:
             return list_named_images(path, Path(split), patient_pattern)
@@ -64,7 +70,10 @@ def _list(path: Path, split: PathLike | None, labels: PathLike | None, patient_p
     if path.suffix.lower() == ".npz":
         _refuse_split(split, "a MedMNIST file")
         if patient_pattern is not None:
-            raise ConfigError("--patient-pattern takes patients from file names, and a MedMNIST file has none")
+            raise ConfigError(
+                "patient_pattern takes patients from file names, and a MedMNIST file has none",
+                field="patient_pattern",
+            )
         return list_medmnist(path)
     if path.suffix.lower() in SUFFIXES:
         _refuse_split(split, "a table")
@@ -74,4 +83,6 @@ def _list(path: Path, split: PathLike | None, labels: PathLike | None, patient_p
 
 def _refuse_split(split: PathLike | None, kind: str) -> None:
     if split is not None:
-        raise ConfigError(f"--split belongs to folders of images; {kind} says itself what is in which split")
+        raise ConfigError(
+            f"split belongs to folders of images; {kind} says itself what is in which split", field="split"
+        )

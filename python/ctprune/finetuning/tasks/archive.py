@@ -13,9 +13,9 @@ from ctprune.errors import TaskError
 from ctprune.finetuning.tasks.label_table import classes_of, frame_of, read_table, split_of
 from ctprune.finetuning.tasks.listing import Entry, Listing, listing, patient_of
 from ctprune.manifest.manifest import Manifest
-from ctprune.reading.squares import path_of
+from ctprune.manifest.slices import path_of
 
-#: Columns of the table that can tell a slice, the narrowest first.
+#: Columns of the table that can identify a slice, the most specific first.
 KEYS = ("path", "sop_instance_uid", "series_instance_uid")
 
 _COLUMNS = ["source", "path", "frame", "status", "study_instance_uid", *KEYS[1:]]
@@ -48,7 +48,7 @@ def list_archive(run: Path, labels: Path, patient_pattern: str | None) -> Listin
 
 def _slices_by(manifest: Manifest, key: str) -> dict[str | None, list[dict[str, Any]]]:
     found: dict[str | None, list[dict[str, Any]]] = {}
-    for line in manifest.table.select(_COLUMNS).to_pylist():
+    for line in manifest.rows.select(list(_COLUMNS)).to_dicts():
         if line["status"] in ("kept", "dropped"):
             found.setdefault(line[key], []).append(line)
     return found

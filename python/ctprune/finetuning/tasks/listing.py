@@ -30,15 +30,15 @@ SPLIT_NAMES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One labelled file, or one frame of it.
+    """One labeled file, or one frame of it.
 
     Attributes:
-        name: What it is called in results: its path below the data, with `/`.
-        label: Name of its class.
+        name: Name of the image in results: its path below the data, with `/`.
+        label: Name of the image's class.
         split: `train`, `val`, `test`, or None where the data name none.
-        patient: What tells its patient from others, or None. It goes into no result.
-        file: Where it lies; None for arrays.
-        frame: The frame that is meant, None for all.
+        patient: A text that identifies the patient, or None. It goes into no result.
+        file: Path of the image's file; None for arrays.
+        frame: Number of the frame, from 0; None for all frames.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Listing:
     """A task before its images are read.
 
     Attributes:
-        source: Where it comes from.
-        kind: What it was read as, in words.
+        source: File or folder of the data.
+        kind: Layout of the data, in words.
         entries: The images.
         classes: Names of the classes, in order.
         arrays: Images that are in memory already, one for each entry: uint8 of shape (rows, cols), or with a last
-            axis of three colours.
+            axis of three colors.
         reading: How slices of a run were read; empty for others.
         notes: Sentences that the reader must know.
     """
@@ -84,7 +84,7 @@ def listing(source: Path, kind: str, entries: Iterable[Entry], classes: Iterable
     found = list(entries)
     names = tuple(classes)
     if not found:
-        raise SourceError(f"{source}: holds no labelled image ({kind})")
+        raise SourceError(f"{source}: holds no labeled image ({kind})")
     labels = {entry.label for entry in found}
     for name in names:
         if name not in labels:
@@ -119,7 +119,7 @@ def _refuse_contradictions(source: Path, entries: list[Entry]) -> None:
                 f"{source}: {entry.name} is in {other.split} and in {entry.split}: name it in one of them"
             )
         if other.label != entry.label:
-            raise TaskError(f"{source}: {entry.name} is labelled {other.label} and {entry.label}")
+            raise TaskError(f"{source}: {entry.name} is labeled {other.label} and {entry.label}")
         raise TaskError(f"{source}: {entry.name} is listed twice")
     without = [entry.name for entry in entries if entry.split is None]
     if without and len(without) < len(entries):

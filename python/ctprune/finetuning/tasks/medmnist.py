@@ -1,4 +1,4 @@
-"""MedMNIST's `.npz`: `train_images`, `train_labels`, `val_…`, `test_…`, grey or RGB.
+"""MedMNIST's `.npz`: `train_images`, `train_labels`, `val_…`, `test_…`, gray or RGB.
 
 Source: J. Yang et al., MedMNIST v2 (2023).
 """

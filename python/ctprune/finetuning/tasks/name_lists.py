@@ -21,10 +21,10 @@ def list_named_images(root: Path, split_folder: Path, patient_pattern: str | Non
         TaskError: A list of an unknown split or class, or a name without a file.
     """
     if not split_folder.is_dir():
-        raise SourceError(f"--split {split_folder}: expected a folder of text files, found none")
+        raise SourceError(f"`split` {split_folder}: expected a folder of text files, found none")
     lists = [file for file in files_below(split_folder) if file.suffix.lower() == ".txt"]
     if not lists:
-        raise SourceError(f"--split {split_folder}: holds no text file")
+        raise SourceError(f"`split` {split_folder}: holds no text file")
     folders = names(subfolders(root))
     named = [(file, *_split_and_class(file, folders, root)) for file in lists]
     entries = [

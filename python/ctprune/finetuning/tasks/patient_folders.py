@@ -20,7 +20,7 @@ _PREAMBLE = 128
 def check_no_patient_folders(root: Path, entries: list[Entry]) -> list[str]:
     """Refuse class folders of which most hold DICOM of one patient each; sentences about what is merely odd.
 
-    Patients are told apart by Patient ID, or where that is empty by Study Instance UID. Neither is kept or shown.
+    Patients are identified by Patient ID, or where that is empty by Study Instance UID. Neither is kept or shown.
 
     Raises:
         TaskError: The folders are patients.

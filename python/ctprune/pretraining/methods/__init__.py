@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from ctprune.environment.extras import extra
+import torch
+
 from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.methods.byol import Byol
+from ctprune.pretraining.methods.dino import Dino
+from ctprune.pretraining.methods.method import Method, Outcome, TrainingState
+from ctprune.pretraining.methods.mocov2 import MocoV2
+from ctprune.pretraining.methods.simclr import SimClr
+from ctprune.pretraining.methods.swav import Swav
 
-with extra("train", "pre-training"):
-    import torch
-
-    from ctprune.pretraining.methods.byol import Byol
-    from ctprune.pretraining.methods.dino import Dino
-    from ctprune.pretraining.methods.method import Method, Moment, Outcome
-    from ctprune.pretraining.methods.mocov2 import MocoV2
-    from ctprune.pretraining.methods.simclr import SimClr
-    from ctprune.pretraining.methods.swav import Swav
-
-__all__ = ["METHODS", "Method", "Moment", "Outcome", "create_method", "in_step"]
+__all__ = ["METHODS", "Method", "Outcome", "TrainingState", "create_method", "sync_batchnorm"]
 
 METHODS: dict[str, type[Method]] = {
     "swav": Swav,
@@ -31,12 +28,12 @@ def create_method(config: PretrainConfig, backbone: torch.nn.Module) -> Method:
     return METHODS[config.method](backbone, config)
 
 
-def in_step(method: Method) -> Method:
+def sync_batchnorm(method: Method) -> Method:
     """BatchNorm over the batches of all devices together, where the method's paper has it so; for GPUs only.
 
     MoCo shuffles slices among devices instead.
     """
-    if not method.synchronised:
+    if not method.syncs_batchnorm:
         return method
     converted: Method = torch.nn.SyncBatchNorm.convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]
     return converted

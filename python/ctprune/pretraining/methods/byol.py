@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ctprune.environment.extras import extra
-from ctprune.pretraining.config import PretrainConfig
-from ctprune.pretraining.methods.method import Method, Moment, Outcome, Teacher
-from ctprune.pretraining.settings import ByolSettings
+import torch
+from lightly.loss import NegativeCosineSimilarity
+from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead
+from torch import Tensor
 
-with extra("train", "pre-training"):
-    import torch
-    from lightly.loss import NegativeCosineSimilarity
-    from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead
-    from torch import Tensor
+from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.methods.method import Method, Outcome, Teacher, TrainingState
+from ctprune.pretraining.settings import ByolSettings
 
 
 class Byol(Method):
@@ -29,7 +27,7 @@ class Byol(Method):
         self.teacher = Teacher(self.backbone, self.head)
         self.loss = NegativeCosineSimilarity()
 
-    def forward(self, views: Sequence[Tensor], moment: Moment) -> Outcome:
+    def forward(self, views: Sequence[Tensor], state: TrainingState) -> Outcome:
         """2 - 2 cos of prediction and target, both ways round, halved: from 0 (alike) to 4."""
         # Each view by itself: BatchNorm must not see both.
         features = [self.embed(self.backbone, [view])[0] for view in views]
@@ -41,7 +39,7 @@ class Byol(Method):
             similarity = self.loss(predictions[0], targets[1]) + self.loss(predictions[1], targets[0])
         return Outcome(loss=2 + similarity, features=features[0].detach().float())
 
-    def after_step(self, moment: Moment) -> None:
+    def after_step(self, state: TrainingState) -> None:
         """Let the target follow."""
-        momentum = moment.rising(self._settings.teacher_momentum)
+        momentum = state.rising(self._settings.teacher_momentum)
         self.teacher.follow([self.backbone, self.head], momentum)

@@ -1,22 +1,20 @@
-"""DINO: match a slow teacher's centred, sharpened output (Caron et al. 2021, arXiv 2104.14294)."""
+"""DINO: match a slow teacher's centerd, sharpened output (Caron et al. 2021, arXiv 2104.14294)."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 
-from ctprune.environment.extras import extra
-from ctprune.pretraining.config import PretrainConfig
-from ctprune.pretraining.methods.method import Method, Moment, Outcome, Teacher
-from ctprune.pretraining.settings import DinoSettings
+import torch
+from lightly.loss import DINOLoss
+from lightly.models.modules import DINOProjectionHead
+from lightly.models.utils import update_momentum
+from lightly.utils import dist
+from torch import Tensor
 
-with extra("train", "pre-training"):
-    import torch
-    from lightly.loss import DINOLoss
-    from lightly.models.modules import DINOProjectionHead
-    from lightly.models.utils import update_momentum
-    from lightly.utils import dist
-    from torch import Tensor
+from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.methods.method import Method, Outcome, Teacher, TrainingState
+from ctprune.pretraining.settings import DinoSettings
 
 
 class Dino(Method):
@@ -32,7 +30,7 @@ class Dino(Method):
         self.momentum = _momentum(config)
         self.head = self._create_head()
         self.teacher = Teacher(self.backbone)
-        # Weight normalisation cannot be copied as a whole.
+        # Weight normalization cannot be copied as a whole.
         self.teacher_head = self._create_head().requires_grad_(False)
         self.teacher_head.load_state_dict(self.head.state_dict())
         self.loss = DINOLoss(
@@ -49,7 +47,7 @@ class Dino(Method):
     def _create_head(self) -> torch.nn.Module:
         settings = self._settings
         with warnings.catch_warnings():
-            # lightly uses torch's first weight normalisation, as the published code does.
+            # lightly uses torch's first weight normalization, as the published code does.
             warnings.simplefilter("ignore", FutureWarning)
             head: torch.nn.Module = DINOProjectionHead(
                 self.features,
@@ -62,8 +60,8 @@ class Dino(Method):
             )
         return head
 
-    def forward(self, views: Sequence[Tensor], moment: Moment) -> Outcome:
-        """Cross-entropy of the student's views against the teacher's; moves the centre."""
+    def forward(self, views: Sequence[Tensor], state: TrainingState) -> Outcome:
+        """Cross-entropy of the student's views against the teacher's; moves the center."""
         features = self.embed(self.backbone, views)
         with torch.no_grad():
             found = self.embed(self.teacher.networks[0], views[: self._large])
@@ -71,26 +69,26 @@ class Dino(Method):
             student = self.head(torch.cat(features).float()).chunk(len(views))
             with torch.no_grad():
                 teacher = self.teacher_head(torch.cat(found).float()).chunk(self._large)
-            loss = self.loss(list(teacher), list(student), teacher_temp=self._temperature(moment))
+            loss = self.loss(list(teacher), list(student), teacher_temp=self._temperature(state))
             assignments = torch.softmax(teacher[0] / self._settings.teacher_temperature, dim=1)
         return Outcome(loss=loss, features=found[0].float(), assignments=assignments)
 
-    def after_backward(self, moment: Moment) -> None:
+    def after_backward(self, state: TrainingState) -> None:
         """Leave the last layer alone at the beginning."""
-        self.head.cancel_last_layer_gradients(moment.epoch)  # type: ignore[operator]
+        self.head.cancel_last_layer_gradients(state.epoch)  # type: ignore[operator]
 
-    def after_step(self, moment: Moment) -> None:
+    def after_step(self, state: TrainingState) -> None:
         """Let the teacher follow."""
-        momentum = moment.rising(self.momentum)
+        momentum = state.rising(self.momentum)
         self.teacher.follow([self.backbone], momentum)
         update_momentum(self.head, self.teacher_head, m=momentum)
 
-    def _temperature(self, moment: Moment) -> float:
+    def _temperature(self, state: TrainingState) -> float:
         settings = self._settings
         start, end = settings.teacher_start_temperature, settings.teacher_temperature
-        if moment.epoch >= settings.teacher_warmup_epochs:
+        if state.epoch >= settings.teacher_warmup_epochs:
             return end
-        return start + (end - start) * moment.epoch / settings.teacher_warmup_epochs
+        return start + (end - start) * state.epoch / settings.teacher_warmup_epochs
 
 
 def _momentum(config: PretrainConfig) -> float:

@@ -1,4 +1,4 @@
-"""What all methods of pre-training have in common."""
+"""The interface of all methods of pre-training, and the parts they share."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ctprune.environment.extras import extra
+import torch
+from lightly.models.utils import update_momentum
+from torch import Tensor
+
+from ctprune.networks.gray_backbone import repeat_gray
 from ctprune.pretraining.config import PretrainConfig
 
-with extra("train", "pre-training"):
-    import torch
-    from lightly.models.utils import update_momentum
-    from torch import Tensor
 
-    from ctprune.networks.backbone import repeat_grey
-
-
-class Moment(NamedTuple):
-    """A point of the training.
+class TrainingState(NamedTuple):
+    """How far a training has come.
 
     Attributes:
-        epoch: From 0.
-        step: Optimizer steps done.
-        steps: Optimizer steps in all.
+        epoch: Number of the epoch, from 0.
+        step: Number of optimizer steps done.
+        steps: Number of optimizer steps in all.
     """
 
     epoch: int
@@ -35,20 +32,21 @@ class Moment(NamedTuple):
     def rising(self, start: float) -> float:
         """A share that rises from `start` to 1 along a cosine, as the momentum of BYOL and DINO does.
 
-        >>> Moment(epoch=0, step=0, steps=10).rising(0.996)
+        >>> TrainingState(epoch=0, step=0, steps=10).rising(0.996)
         0.996
         """
         return 1 - (1 - start) * (math.cos(math.pi * self.step / self.steps) + 1) / 2
 
 
 class Outcome(NamedTuple):
-    """What a method makes of a batch.
+    """Loss and features of a batch.
 
     Attributes:
         loss: A scalar with gradient, float32.
         features: The exported network's pooled features of each slice's first view, float32 of shape
             (n, num_features), without gradient.
-        assignments: For methods with prototypes, the share of each slice in each of them, (n, prototypes).
+        assignments: Share of each slice in each prototype, float32 of shape (n, prototypes); None for methods
+            without prototypes.
     """
 
     loss: Tensor
@@ -57,13 +55,13 @@ class Outcome(NamedTuple):
 
 
 class Method(torch.nn.Module, ABC):
-    """A backbone with what it is trained by.
+    """A backbone with the heads and the loss that train it.
 
     The training calls `before_step`, `forward`, `after_backward`, steps the optimizer, and calls `after_step`.
     """
 
     #: Whether BatchNorm sees the batches of all devices together.
-    synchronised = True
+    syncs_batchnorm = True
 
     #: Buffers that come out the same on all devices, so that none sends them to the others at each step.
     alike: tuple[str, ...] = ()
@@ -81,21 +79,21 @@ class Method(torch.nn.Module, ABC):
         return self.backbone
 
     @abstractmethod
-    def forward(self, views: Sequence[Tensor], moment: Moment) -> Outcome:
+    def forward(self, views: Sequence[Tensor], state: TrainingState) -> Outcome:
         """The loss of a batch.
 
         Args:
             views: One tensor of shape (n, 1, size, size) per view; views of one group of crops follow each other.
-            moment: Where the training is.
+            state: How far the training has come.
         """
 
-    def before_step(self, moment: Moment) -> None:
+    def before_step(self, state: TrainingState) -> None:
         """Called before a batch goes through."""
 
-    def after_backward(self, moment: Moment) -> None:
+    def after_backward(self, state: TrainingState) -> None:
         """Called when gradients are there, before the optimizer's step."""
 
-    def after_step(self, moment: Moment) -> None:
+    def after_step(self, state: TrainingState) -> None:
         """Called after the optimizer's step."""
 
     def compile_networks(self) -> None:
@@ -114,7 +112,7 @@ class Method(torch.nn.Module, ABC):
             stop = start + 1
             while stop < len(views) and views[stop].shape == views[start].shape:
                 stop += 1
-            images = repeat_grey(torch.cat(list(views[start:stop])))
+            images = repeat_gray(torch.cat(list(views[start:stop])))
             found = network(images.contiguous(memory_format=torch.channels_last))
             features += found.chunk(stop - start)
             start = stop
@@ -122,10 +120,10 @@ class Method(torch.nn.Module, ABC):
 
 
 class Teacher(torch.nn.Module):
-    """A copy of networks that follows them slowly and gets no gradient.
+    """A momentum encoder: a copy of networks that follows them slowly and gets no gradient.
 
-    Only parameters follow. The copy's own BatchNorm statistics come from what it sees: in training it normalises
-    with its batch, as in the published code of MoCo and BYOL.
+    Only parameters follow. Momentum encoders use their own batch statistics, as in the published code of MoCo and
+    BYOL.
     """
 
     def __init__(self, *networks: torch.nn.Module) -> None:
@@ -134,11 +132,11 @@ class Teacher(torch.nn.Module):
         self.requires_grad_(False)
 
     def follow(self, networks: Sequence[torch.nn.Module], momentum: float) -> None:
-        """Move towards the networks by 1 - momentum."""
+        """Move the copy's parameters toward the networks' by a share of 1 - `momentum`."""
         for own, other in zip(self.networks, networks, strict=True):
             update_momentum(other, own, m=momentum)
 
 
 def in_float32(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """For losses: exponentials of large numbers need float32."""
+    """Tensors in float32: a loss takes exponentials of large numbers."""
     return [tensor.float() for tensor in tensors]

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ctprune.environment.extras import extra
+import torch
+from lightly.loss import NTXentLoss
+from lightly.models.modules import MoCoProjectionHead
+from lightly.models.utils import batch_shuffle, batch_unshuffle, concat_all_gather
+from lightly.utils import dist
+from torch import Tensor
+
 from ctprune.pretraining.config import PretrainConfig
-from ctprune.pretraining.methods.method import Method, Moment, Outcome, Teacher
+from ctprune.pretraining.methods.method import Method, Outcome, Teacher, TrainingState
 from ctprune.pretraining.settings import MocoSettings
-
-with extra("train", "pre-training"):
-    import torch
-    from lightly.loss import NTXentLoss
-    from lightly.models.modules import MoCoProjectionHead
-    from lightly.models.utils import batch_shuffle, batch_unshuffle
-    from lightly.utils import dist
-    from torch import Tensor
-
-    from ctprune.pretraining.methods.key_queue import KeyQueue
 
 
 class MocoV2(Method):
     """Query encoder, its slow copy for keys, and a queue of keys."""
 
-    synchronised = False
+    syncs_batchnorm = False
     alike = ("loss.memory_bank.bank", "loss.memory_bank.bank_ptr")
 
     def __init__(self, backbone: torch.nn.Module, config: PretrainConfig) -> None:
@@ -40,7 +36,7 @@ class MocoV2(Method):
         self.loss = NTXentLoss(temperature=config.settings.temperature)
         self.loss.memory_bank = KeyQueue(config.settings.queue, projection)
 
-    def forward(self, views: Sequence[Tensor], moment: Moment) -> Outcome:
+    def forward(self, views: Sequence[Tensor], state: TrainingState) -> Outcome:
         """The InfoNCE loss; the keys join the queue."""
         (features,) = self.embed(self.backbone, views[:1])
         queries = self.head(features)
@@ -60,6 +56,45 @@ class MocoV2(Method):
         unshuffled: Tensor = batch_unshuffle(keys, order, distributed=True)
         return unshuffled
 
-    def before_step(self, moment: Moment) -> None:
+    def before_step(self, state: TrainingState) -> None:
         """Let the key encoder follow."""
         self.teacher.follow([self.backbone, self.head], self._settings.teacher_momentum)
+
+
+class KeyQueue(torch.nn.Module):
+    """A queue of keys of earlier batches, of which the oldest are replaced first.
+
+    Stands in for the memory bank of lightly's losses, which asks the device where the queue begins, and waits.
+
+    Args:
+        length: Number of keys, a multiple of the batches of all devices together.
+        features: Length of a key.
+
+    >>> queue = KeyQueue(4, 2)
+    >>> _, negatives = queue(torch.ones(2, 2), update=True)
+    >>> negatives.shape, queue.bank[:2].tolist()
+    (torch.Size([2, 4]), [[1.0, 1.0], [1.0, 1.0]])
+    """
+
+    def __init__(self, length: int, features: int) -> None:
+        super().__init__()
+        self.bank: Tensor
+        self.bank_ptr: Tensor
+        start = torch.nn.functional.normalize(torch.randn(length, features), dim=1)
+        self.register_buffer("bank", start, persistent=False)
+        self.register_buffer("bank_ptr", torch.zeros(1, dtype=torch.long), persistent=False)
+
+    def forward(self, keys: Tensor, update: bool = False) -> tuple[Tensor, Tensor]:
+        """The keys, and those of earlier batches as columns; with `update` the new ones replace the oldest."""
+        earlier = self.bank.clone().T
+        if update:
+            self._take_in(keys)
+        return keys, earlier
+
+    @torch.no_grad()
+    def _take_in(self, keys: Tensor) -> None:
+        if dist.world_size() > 1:
+            keys = concat_all_gather(keys)
+        places = (self.bank_ptr + torch.arange(len(keys), device=keys.device)) % len(self.bank)
+        self.bank.index_copy_(0, places, keys)
+        self.bank_ptr.add_(len(keys)).remainder_(len(self.bank))

@@ -1,20 +1,18 @@
-"""SimCLR: tell a slice's other view from those of all others in the batch (Chen et al. 2020, arXiv 2002.05709)."""
+"""SimCLR: find a slice's other view among the views of the batch (Chen et al. 2020, arXiv 2002.05709)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ctprune.environment.extras import extra
-from ctprune.pretraining.config import PretrainConfig
-from ctprune.pretraining.methods.method import Method, Moment, Outcome
-from ctprune.pretraining.settings import SimclrSettings
+import torch
+from lightly.models.modules import SimCLRProjectionHead
+from lightly.utils import dist
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
 
-with extra("train", "pre-training"):
-    import torch
-    from lightly.models.modules import SimCLRProjectionHead
-    from lightly.utils import dist
-    from torch import Tensor
-    from torch.nn.functional import cross_entropy, normalize
+from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.methods.method import Method, Outcome, TrainingState
+from ctprune.pretraining.settings import SimclrSettings
 
 
 class SimClr(Method):
@@ -26,7 +24,7 @@ class SimClr(Method):
         self.head = SimCLRProjectionHead(self.features, config.settings.hidden, config.settings.projection)
         self._temperature = config.settings.temperature
 
-    def forward(self, views: Sequence[Tensor], moment: Moment) -> Outcome:
+    def forward(self, views: Sequence[Tensor], state: TrainingState) -> Outcome:
         """The NT-Xent loss."""
         features = self.embed(self.backbone, views)
         with torch.autocast(views[0].device.type, enabled=False):
@@ -42,8 +40,8 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
     Args:
         first: Projections of one view of each slice, float32 of shape (n, d).
-        second: Of the other one.
-        temperature: Of the softmax.
+        second: Projections of the other view of each slice, float32 of shape (n, d).
+        temperature: Temperature of the softmax.
 
     >>> round(nt_xent(torch.eye(2), torch.eye(2), 1.0).item(), 4)
     0.5514

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ctprune.environment.extras import extra
-from ctprune.pretraining.config import PretrainConfig
-from ctprune.pretraining.methods.method import Method, Moment, Outcome, in_float32
-from ctprune.pretraining.settings import SwavSettings
+import torch
+from lightly.loss import SwaVLoss
+from lightly.models.modules import SwaVProjectionHead
+from lightly.models.utils import concat_all_gather
+from lightly.utils import dist
+from torch import Tensor
+from torch.nn.functional import normalize
 
-with extra("train", "pre-training"):
-    import torch
-    from lightly.loss import SwaVLoss
-    from lightly.models.modules import SwaVProjectionHead
-    from lightly.models.utils import concat_all_gather
-    from lightly.utils import dist
-    from torch import Tensor
-    from torch.nn.functional import normalize
+from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.methods.method import Method, Outcome, TrainingState, in_float32
+from ctprune.pretraining.settings import SwavSettings
 
 
 class Swav(Method):
@@ -42,7 +40,7 @@ class Swav(Method):
         shape = (self._large, config.settings.queue, config.settings.projection)
         self.register_buffer("queue", torch.zeros(shape) if config.settings.queue else None)
 
-    def forward(self, views: Sequence[Tensor], moment: Moment) -> Outcome:
+    def forward(self, views: Sequence[Tensor], state: TrainingState) -> Outcome:
         """The loss of swapped predictions."""
         features = self.embed(self.backbone, views)
         # Sinkhorn overflows in half precision, so similarities are in float32.
@@ -50,17 +48,17 @@ class Swav(Method):
             projections = normalize(self.head(torch.cat(in_float32(features))), dim=1)
             logits = self.prototypes(projections).chunk(len(views))
             large, small = list(logits[: self._large]), list(logits[self._large :])
-            loss = self.loss(large, small, self._queued(moment)).squeeze()
+            loss = self.loss(large, small, self._queued(state)).squeeze()
             self._enqueue(projections.detach().chunk(len(views))[: self._large])
             assignments = torch.softmax(logits[0].detach() / self._settings.temperature, dim=1)
         return Outcome(loss=loss, features=features[0].detach().float(), assignments=assignments)
 
     @torch.no_grad()
-    def _queued(self, moment: Moment) -> list[Tensor] | None:
+    def _queued(self, state: TrainingState) -> list[Tensor] | None:
         """Similarities of the queue's projections with the prototypes as they are now, for each large crop."""
         length, devices = self._settings.queue, dist.world_size()
-        full = moment.step * self._batch * devices >= length
-        if not length or moment.epoch < self._settings.queue_epochs or not full:
+        full = state.step * self._batch * devices >= length
+        if not length or state.epoch < self._settings.queue_epochs or not full:
             return None
         # All devices have the same queue. Each takes a part, as each has a part of the batch.
         part = length // devices
@@ -80,13 +78,13 @@ class Swav(Method):
         return self.queue
 
     @torch.no_grad()
-    def before_step(self, moment: Moment) -> None:
+    def before_step(self, state: TrainingState) -> None:
         """Put the prototypes back onto the unit sphere."""
         self.prototypes.weight.copy_(normalize(self.prototypes.weight, dim=1))
 
-    def after_backward(self, moment: Moment) -> None:
+    def after_backward(self, state: TrainingState) -> None:
         """Leave the prototypes alone at the beginning."""
         steps = self._settings.freeze_steps
-        frozen = moment.epoch < self._settings.freeze_epochs if steps is None else moment.step < steps
+        frozen = state.epoch < self._settings.freeze_epochs if steps is None else state.step < steps
         if frozen:
             self.prototypes.weight.grad = None

@@ -1,4 +1,4 @@
-//! dHashes against ImageHash 4.3.2.
+//! dHashes against ImageHash 4.3.2, and what the tests of all kinds share.
 
 use super::*;
 use crate::resample::PassOrder;
@@ -51,8 +51,21 @@ const TRUTH: &str = "
     noise 100 100 32 d958f2b22b34b652a8ad3664ca4b4da26aceac92908d4d7153d76755349a4a6c9acaae6ab1ab852d335a896d9f16493763b4b696ab128b1935b258af58a655464c7b33426edca14a34c72166b8c34ed2634948a3c4f1a5ae5551b59676992a279cab5e744dc34adaaaad2e5a7535479dc4de2dc5939245d992aec6a4892321cc
 ";
 
+/// Each line of `truth`: picture, rows, columns, hash size, and ImageHash's digits with Pillow 12.3, then with Pillow 13.0
+/// where that differs.
+pub(super) fn assert_equal_to_imagehash(kind: &'static Kind, truth: &str) {
+    for line in truth.trim().lines() {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [rows, columns, hash_size] = [1, 2, 3].map(|i| fields[i].parse().unwrap());
+        let grey = picture(fields[0], rows, columns);
+        let found = |order| digits(kind, order, &grey, rows, columns, hash_size);
+        assert_eq!(found(PassOrder::HorizontalFirst), fields[4], "{line}");
+        assert_eq!(found(PassOrder::ByShape), *fields.last().unwrap(), "{line}");
+    }
+}
+
 /// Grey values by formula, so that any program can draw the same pictures.
-fn picture(kind: &str, rows: usize, columns: usize) -> Vec<u8> {
+pub(super) fn picture(kind: &str, rows: usize, columns: usize) -> Vec<u8> {
     let pixel = |x: u32, y: u32| {
         let noise = noise(x, y);
         match kind {
@@ -65,8 +78,8 @@ fn picture(kind: &str, rows: usize, columns: usize) -> Vec<u8> {
             _ => 77,
         }
     };
-    let places = (0..rows * columns).map(|i| ((i % columns) as u32, (i / columns) as u32));
-    places.map(|(x, y)| pixel(x, y)).collect()
+    let positions = (0..rows * columns).map(|i| ((i % columns) as u32, (i / columns) as u32));
+    positions.map(|(x, y)| pixel(x, y)).collect()
 }
 
 fn noise(x: u32, y: u32) -> u8 {
@@ -80,7 +93,7 @@ fn noise(x: u32, y: u32) -> u8 {
 
 /// Inside a disc of 4/5 of the shorter side.
 fn in_disc(x: u32, y: u32, rows: usize, columns: usize) -> bool {
-    let square = |place: u32, length: usize| (2 * i64::from(place) - length as i64).pow(2);
+    let square = |position: u32, length: usize| (2 * i64::from(position) - length as i64).pow(2);
     25 * (square(x, columns) + square(y, rows)) < 16 * (rows.min(columns) as i64).pow(2)
 }
 
@@ -89,9 +102,16 @@ fn hex(words: &[u64], hash_size: usize) -> String {
     digits[..2 * bytes(hash_size)].to_string()
 }
 
-fn dhash(order: PassOrder, grey: &[u8], rows: usize, columns: usize, hash_size: usize) -> String {
+fn digits(
+    kind: &'static Kind,
+    order: PassOrder,
+    grey: &[u8],
+    rows: usize,
+    columns: usize,
+    hash_size: usize,
+) -> String {
     let mut out = vec![u64::MAX; words(hash_size)];
-    DhashEngine::new(hash_size, order)
+    Engine::new(kind, hash_size, order)
         .unwrap()
         .hash(grey, rows, columns, &mut out);
     hex(&out, hash_size)
@@ -99,34 +119,29 @@ fn dhash(order: PassOrder, grey: &[u8], rows: usize, columns: usize, hash_size: 
 
 #[test]
 fn dhashes_are_those_of_imagehash() {
-    for line in TRUTH.trim().lines() {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [rows, columns, hash_size] = [1, 2, 3].map(|i| fields[i].parse().unwrap());
-        let grey = picture(fields[0], rows, columns);
-        let found = |order| dhash(order, &grey, rows, columns, hash_size);
-        assert_eq!(found(PassOrder::HorizontalFirst), fields[4], "{line}");
-        assert_eq!(found(PassOrder::ByShape), *fields.last().unwrap(), "{line}");
-    }
+    assert_equal_to_imagehash(&DHASH, TRUTH);
 }
 
 #[test]
 fn one_engine_serves_many_sizes() {
-    let mut engine = DhashEngine::new(8, PassOrder::default()).unwrap();
-    for size in (1..150).chain(1..10) {
-        let grey = picture("noise", size, size + 3);
-        let mut out = [0];
-        engine.hash(&grey, size, size + 3, &mut out);
-        assert_eq!(
-            hex(&out, 8),
-            dhash(PassOrder::default(), &grey, size, size + 3, 8)
-        );
+    for kind in [&AHASH, &DHASH, &PHASH] {
+        let mut engine = Engine::new(kind, 8, PassOrder::default()).unwrap();
+        for size in (1..150).chain(1..10) {
+            let grey = picture("noise", size, size + 3);
+            let mut out = [0];
+            engine.hash(&grey, size, size + 3, &mut out);
+            assert_eq!(
+                hex(&out, 8),
+                digits(kind, PassOrder::default(), &grey, size, size + 3, 8)
+            );
+        }
     }
 }
 
 #[test]
 fn hash_sizes_that_make_no_sense_are_refused() {
     for size in [0, 1, 33, usize::MAX] {
-        let error = DhashEngine::new(size, PassOrder::default()).unwrap_err();
-        assert_eq!(error, format!("hash size {size} is not between 2 and 32"));
+        let error = Engine::new(&DHASH, size, PassOrder::default()).unwrap_err();
+        assert_eq!(error.to_string(), format!("hash_size {size}: expected 2 to 32"));
     }
 }

@@ -1,6 +1,6 @@
 //! Smallest and largest pixel.
 
-use crate::cpu::by_cpu;
+use ctprune_cpu::by_cpu;
 
 /// Comparisons that run side by side. Enough for the widest registers with the smallest type, and
 /// for floating point the compiler may not reorder comparisons by itself.

@@ -13,8 +13,8 @@ mod window;
 pub use error::GreyError;
 pub use window::Intensity;
 
-use crate::cpu::Cpu;
 use crate::pixels::{Scale, SlicePixels, Stored};
+use ctprune_cpu::Cpu;
 use extremes::{Sample, extremes};
 use stretch::{Line, Narrow, WholeLine, stretch_any, stretch_whole};
 

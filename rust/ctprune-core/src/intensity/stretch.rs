@@ -7,7 +7,7 @@
 
 use super::divider::{CHUNK, Divide, Divider};
 use super::extremes::Sample;
-use crate::cpu::{Cpu, by_cpu};
+use ctprune_cpu::{Cpu, by_cpu};
 
 /// `grey = (stored × slope + intercept − low) × 255 / width`, clipped and rounded.
 #[derive(Clone, Copy, Debug)]

@@ -251,13 +251,14 @@ fn intensity_names_are_read_and_written() {
     assert_eq!(text("lung").unwrap(), "hu:-1350,150");
     assert_eq!(text("window:40, 401").unwrap(), "hu:-160.5,240.5");
     assert_eq!(text("hu:-160.5,240.5").unwrap(), "hu:-160.5,240.5");
+    let refused = |wrong: &str| text(wrong).unwrap_err().to_string();
     assert_eq!(
-        text("hu:5,5").unwrap_err(),
-        "intensity 'hu:5,5': 5 is not below 5"
+        refused("hu:5,5"),
+        "intensity 'hu:5,5': expected LOW below HIGH; 5 is not below 5"
     );
     assert_eq!(
-        text("window:5,0").unwrap_err(),
-        "intensity 'window:5,0': the width 0 is not above 0"
+        refused("window:5,0"),
+        "intensity 'window:5,0': expected a WIDTH above 0; 0 is not above 0"
     );
     for wrong in [
         "",
@@ -269,6 +270,6 @@ fn intensity_names_are_read_and_written() {
         "window:1,2,3",
         "window:1;2",
     ] {
-        assert!(text(wrong).unwrap_err().starts_with("intensity '"), "{wrong}");
+        assert!(refused(wrong).starts_with("intensity '"), "{wrong}");
     }
 }

@@ -1,5 +1,6 @@
 //! The names of intensity maps: `minmax`, `lung`, `window:-600,1500`, `hu:-1350,150`.
 
+use crate::option::OptionError;
 use std::fmt;
 use std::str::FromStr;
 
@@ -40,7 +41,7 @@ impl Intensity {
     /// assert_eq!(lung, Intensity::parse("window:-600,1500").unwrap());
     /// assert_eq!(lung.to_string(), "hu:-1350,150");
     /// ```
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, OptionError> {
         if text == "minmax" {
             return Ok(Self::MinMax);
         }
@@ -54,9 +55,10 @@ impl Intensity {
             return Self::parse_range(text, numbers);
         }
         let names: Vec<&str> = WINDOWS.iter().map(|window| window.0).collect();
-        Err(format!(
-            "intensity '{text}' is not known: expected minmax, window:CENTER,WIDTH, hu:LOW,HIGH or one of {}",
-            names.join(", ")
+        let names = names.join(", ");
+        Err(refused(
+            text,
+            format_args!("minmax, window:CENTER,WIDTH, hu:LOW,HIGH or one of {names}"),
         ))
     }
 
@@ -68,23 +70,31 @@ impl Intensity {
         }
     }
 
-    fn parse_window(text: &str, numbers: &str) -> Result<Self, String> {
+    fn parse_window(text: &str, numbers: &str) -> Result<Self, OptionError> {
         match two_numbers(numbers) {
             Some((center, width)) if width > 0.0 => Ok(Self::from_window(center, width)),
-            Some((_, width)) => Err(format!("intensity '{text}': the width {width} is not above 0")),
-            None => Err(format!(
-                "intensity '{text}': expected two numbers, window:CENTER,WIDTH"
+            Some((_, width)) => Err(refused(
+                text,
+                format_args!("a WIDTH above 0; {width} is not above 0"),
             )),
+            None => Err(refused(text, "two numbers, window:CENTER,WIDTH")),
         }
     }
 
-    fn parse_range(text: &str, numbers: &str) -> Result<Self, String> {
+    fn parse_range(text: &str, numbers: &str) -> Result<Self, OptionError> {
         match two_numbers(numbers) {
             Some((low_hu, high_hu)) if low_hu < high_hu => Ok(Self::Range { low_hu, high_hu }),
-            Some((low, high)) => Err(format!("intensity '{text}': {low} is not below {high}")),
-            None => Err(format!("intensity '{text}': expected two numbers, hu:LOW,HIGH")),
+            Some((low, high)) => Err(refused(
+                text,
+                format_args!("LOW below HIGH; {low} is not below {high}"),
+            )),
+            None => Err(refused(text, "two numbers, hu:LOW,HIGH")),
         }
     }
+}
+
+fn refused(text: &str, expected: impl fmt::Display) -> OptionError {
+    OptionError::new("intensity", expected, format_args!("'{text}'"))
 }
 
 /// Two finite numbers with a comma between them.
@@ -95,9 +105,9 @@ fn two_numbers(text: &str) -> Option<(f64, f64)> {
 }
 
 impl FromStr for Intensity {
-    type Err = String;
+    type Err = OptionError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, OptionError> {
         Self::parse(text)
     }
 }

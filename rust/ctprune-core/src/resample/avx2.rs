@@ -1,10 +1,12 @@
 //! The multiplications by AVX2: `vpmaddwd` takes 16 products and 8 sums in one instruction.
 
 use std::arch::x86_64::{
-    __m256i, _MM_HINT_T0, _mm_add_epi32, _mm_cvtsi128_si32, _mm_prefetch, _mm_shuffle_epi32,
-    _mm256_add_epi32, _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_load_si256,
-    _mm256_madd_epi16, _mm256_permute2x128_si256, _mm256_setzero_si256,
+    __m256i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_shuffle_epi32, _mm256_add_epi32, _mm256_castsi256_si128,
+    _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_load_si256, _mm256_madd_epi16,
+    _mm256_permute2x128_si256, _mm256_setzero_si256,
 };
+
+use ctprune_cpu::prefetch;
 
 use super::blocked::{self, BLOCK, ChunkBlock, Kernel};
 use super::split::{Chunk, SplitWindow};
@@ -32,8 +34,7 @@ impl Kernel for Avx2 {
     #[inline(always)]
     fn prefetch(self, pixels: &[u8]) {
         for line in pixels.chunks(CACHE_LINE) {
-            // SAFETY: prefetching reads nothing, and SSE is part of x86-64.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+            prefetch(line, 0);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::Axis;
 use super::lanczos::{FloatWindow, float_windows};
-use crate::cpu::{Cpu, by_cpu};
+use ctprune_cpu::{Cpu, by_cpu};
 
 /// How to resample floating-point pictures of one size to another.
 #[derive(Debug)]

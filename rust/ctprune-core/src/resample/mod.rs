@@ -19,8 +19,8 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-use crate::cpu::Cpu;
 use blocked::ChunkBlock;
+use ctprune_cpu::Cpu;
 use split::SplitWindow;
 use std::ops::Range;
 

@@ -56,11 +56,11 @@ impl SplitWindow {
         let (mut major, mut minor) = (vec![Chunk::ZERO; chunks], vec![Chunk::ZERO; chunks]);
         let (mut sum, mut spread) = (0, 0);
         for (i, &weight) in window.weights.iter().enumerate() {
-            let (place, lane) = ((lead + i) / CHUNK, (lead + i) % CHUNK);
+            let (chunk, lane) = ((lead + i) / CHUNK, (lead + i) % CHUNK);
             let rounded = (weight + (1 << shift) / 2) >> shift;
             let rest = weight - (rounded << shift);
-            major[place].0[lane] = rounded as i16;
-            minor[place].0[lane] = rest as i16;
+            major[chunk].0[lane] = rounded as i16;
+            minor[chunk].0[lane] = rest as i16;
             sum += rest;
             spread += rest.abs();
         }

@@ -1,11 +1,11 @@
-//! Normalised mutual information `(H(X) + H(Y)) / H(X, Y)` (Studholme 1999) of 64 bins, from 1 to 2: what
+//! Normalized mutual information `(H(X) + H(Y)) / H(X, Y)` (Studholme 1999) of 64 bins, from 1 to 2: what
 //! `skimage.metrics.normalized_mutual_information(a, b, bins=64)` returns.
 //!
 //! Like numpy's histogram, each slice has 64 equal bins between its own smallest and largest value. Since
 //! `H(X, Y) ≥ max(H(X), H(Y))`, the value is at most `1 + min / max` of the two entropies, which are known of each slice.
 
-use super::{Measure, Picture, Verdict};
-use crate::cpu::{Cpu, by_cpu};
+use super::{Measure, Picture, PictureError, Verdict};
+use ctprune_cpu::{Cpu, by_cpu};
 use std::sync::LazyLock;
 
 /// Bits of a bin's number.
@@ -32,7 +32,7 @@ const TABLE: usize = 4096;
 
 type Counters = [[u16; CELLS + APART]; TURNS];
 
-/// Normalised mutual information.
+/// Normalized mutual information.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MutualInformation;
 
@@ -46,11 +46,11 @@ pub struct MiSlice {
 impl Measure for MutualInformation {
     type Prepared<'a> = MiSlice;
 
-    fn prepare<'a>(&self, picture: Picture<'a>, spare: Option<MiSlice>) -> Result<MiSlice, String> {
+    fn prepare<'a>(&self, picture: Picture<'a>, spare: Option<MiSlice>) -> Result<MiSlice, PictureError> {
         let greys = grey_counts(picture.pixels);
         let there = |&grey: &usize| greys[grey] > 0;
         let (Some(low), Some(high)) = ((0..256).find(there), (0..256).rfind(there)) else {
-            return Err("the slice has no pixel".into());
+            return Err(PictureError::Empty);
         };
         let scale = scale(high - low);
         let mut counts = [0u32; BINS];

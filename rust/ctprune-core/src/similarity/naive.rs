@@ -1,4 +1,4 @@
-//! SSIM, mutual information and the greedy rule word for word: slow, obvious, and what the fast ways are tested against.
+//! SSIM and mutual information word for word: slow, obvious, and what the fast ways are tested against.
 
 use super::Picture;
 
@@ -34,14 +34,14 @@ pub fn ssim(a: Picture<'_>, b: Picture<'_>, weights: &[f64], correction: f64) ->
     sum / windows
 }
 
-/// Normalised mutual information of 64 bins from the definition.
+/// Normalized mutual information of 64 bins from the definition.
 pub fn mutual_information(a: Picture<'_>, b: Picture<'_>) -> f64 {
     let bins = |pixels: &[u8]| -> Vec<usize> {
         let low = f64::from(pixels.iter().copied().min().unwrap_or(0));
         let high = f64::from(pixels.iter().copied().max().unwrap_or(0));
         let bin = |&pixel: &u8| match (f64::from(pixel) - low) * 64.0 / (high - low).max(1.0) {
-            place if place >= 64.0 => 63,
-            place => place as usize,
+            bin if bin >= 64.0 => 63,
+            bin => bin as usize,
         };
         pixels.iter().map(bin).collect()
     };
@@ -60,18 +60,4 @@ pub fn mutual_information(a: Picture<'_>, b: Picture<'_>) -> f64 {
         return 2.0;
     }
     (entropy(&mut x.iter().copied()) + entropy(&mut y.iter().copied())) / joint
-}
-
-/// Exemplar of each of `slices` slices, by the rule.
-pub fn exemplars(slices: usize, similar: impl Fn(usize, usize) -> bool) -> Vec<usize> {
-    let mut kept: Vec<usize> = Vec::new();
-    let mut exemplars = Vec::new();
-    for slice in 0..slices {
-        let exemplar = kept.iter().copied().find(|&earlier| similar(slice, earlier));
-        if exemplar.is_none() {
-            kept.push(slice);
-        }
-        exemplars.push(exemplar.unwrap_or(slice));
-    }
-    exemplars
 }

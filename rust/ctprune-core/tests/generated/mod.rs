@@ -1,7 +1,7 @@
 //! Fingerprints made from a seed, and pools of a given number of threads.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use ctprune_core::hamming::Fingerprints;
+use ctprune_core::similarity::hamming::Fingerprints;
 use std::ops::ControlFlow;
 
 /// A progress callback that goes on.

@@ -4,8 +4,9 @@
 //! pydicom forgives (PS3.5 section 7 says what it should have been): a missing or odd VR, odd lengths,
 //! explicit elements where implicit ones were announced, trailing padding.
 
-/// A tag as one number: group in the upper 16 bits, element in the lower.
-pub(crate) type Tag = u32;
+use dicom_core::Tag;
+
+use crate::error::DataSetError;
 
 /// The length field that says "until the delimiter".
 pub(crate) const UNDEFINED: u32 = u32::MAX;
@@ -13,9 +14,11 @@ pub(crate) const UNDEFINED: u32 = u32::MAX;
 /// Deepest nesting of sequences that is followed; real files stay below ten.
 const MAX_DEPTH: u32 = 64;
 
-const ITEM: Tag = 0xFFFE_E000;
-const ITEM_END: Tag = 0xFFFE_E00D;
-const SEQUENCE_END: Tag = 0xFFFE_E0DD;
+/// Group of items and delimiters (PS3.5 section 7.5), whose elements have no VR in any encoding.
+pub(crate) const DELIMITERS: u16 = 0xFFFE;
+pub(crate) const ITEM: Tag = Tag(DELIMITERS, 0xE000);
+const ITEM_DELIMITATION_ITEM: Tag = Tag(DELIMITERS, 0xE00D);
+const SEQUENCE_DELIMITATION_ITEM: Tag = Tag(DELIMITERS, 0xE0DD);
 
 /// How the elements of a data set are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,40 +46,9 @@ impl Encoding {
         }
     }
 
-    fn tag(self, bytes: [u8; 4]) -> Tag {
+    pub fn tag(self, bytes: [u8; 4]) -> Tag {
         let [a, b, c, d] = bytes;
-        Tag::from(self.u16([a, b])) << 16 | Tag::from(self.u16([c, d]))
-    }
-}
-
-/// Why a data set cannot be followed to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Broken {
-    /// The bytes end inside this element.
-    Ends(Tag),
-    /// Sequences are nested deeper than is followed.
-    TooDeep,
-    /// A sequence item was expected, this tag was found.
-    NoItem(Tag),
-}
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let split = |tag: Tag| (tag >> 16, tag & 0xFFFF);
-        match *self {
-            Broken::Ends(tag) => {
-                let (group, element) = split(tag);
-                write!(f, "the data set ends inside element ({group:04X},{element:04X})")
-            }
-            Broken::TooDeep => write!(f, "sequences are nested deeper than {MAX_DEPTH}"),
-            Broken::NoItem(tag) => {
-                let (group, element) = split(tag);
-                write!(
-                    f,
-                    "a sequence item was expected, ({group:04X},{element:04X}) was found"
-                )
-            }
-        }
+        Tag(self.u16([a, b]), self.u16([c, d]))
     }
 }
 
@@ -129,7 +101,7 @@ impl<'a> Reader<'a> {
         let vr = [l0, l1];
         // Delimiters have no VR in any encoding. A VR that is none means that this element was written
         // implicitly, which some writers mix in; pydicom reads it the same way.
-        let element = if tag >> 16 == 0xFFFE || !self.encoding.explicit || !is_vr(vr) {
+        let element = if tag.group() == DELIMITERS || !self.encoding.explicit || !is_vr(vr) {
             Element {
                 tag,
                 length: self.encoding.u32([l0, l1, l2, l3]),
@@ -154,19 +126,19 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of an element of defined length.
-    pub fn value(&self, element: &Element) -> Result<&'a [u8], Broken> {
+    pub fn value(&self, element: &Element) -> Result<&'a [u8], DataSetError> {
         let end = element.value.saturating_add(element.length as usize);
         self.bytes
             .get(element.value..end)
-            .ok_or(Broken::Ends(element.tag))
+            .ok_or(DataSetError::Ends(element.tag))
     }
 
     /// Steps over the value of `element`, which was just read, nested sequences included.
-    pub fn skip(&mut self, element: &Element) -> Result<(), Broken> {
+    pub fn skip(&mut self, element: &Element) -> Result<(), DataSetError> {
         self.skip_at(element, 0)
     }
 
-    fn skip_at(&mut self, element: &Element, depth: u32) -> Result<(), Broken> {
+    fn skip_at(&mut self, element: &Element, depth: u32) -> Result<(), DataSetError> {
         if element.length != UNDEFINED {
             self.pos = element.value + self.value(element)?.len();
             return Ok(());
@@ -178,15 +150,15 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over elements up to and including the item delimiter.
-    fn skip_item(&mut self, depth: u32) -> Result<(), Broken> {
+    fn skip_item(&mut self, depth: u32) -> Result<(), DataSetError> {
         loop {
             let Some(element) = self.element() else {
-                return Err(Broken::Ends(ITEM));
+                return Err(DataSetError::Ends(ITEM));
             };
             match element.tag {
-                ITEM_END => return Ok(()),
+                ITEM_DELIMITATION_ITEM => return Ok(()),
                 // The item delimiter was forgotten: leave the end of the sequence to the caller.
-                SEQUENCE_END => {
+                SEQUENCE_DELIMITATION_ITEM => {
                     self.pos -= 8;
                     return Ok(());
                 }
@@ -213,13 +185,13 @@ pub(crate) struct Items<'a> {
 
 impl<'a> Items<'a> {
     /// The items of `element`, whose header `reader` has just read.
-    pub fn of(reader: Reader<'a>, element: &Element) -> Result<Self, Broken> {
+    pub fn of(reader: Reader<'a>, element: &Element) -> Result<Self, DataSetError> {
         Self::new(reader, element, 0)
     }
 
-    fn new(mut reader: Reader<'a>, element: &Element, depth: u32) -> Result<Self, Broken> {
+    fn new(mut reader: Reader<'a>, element: &Element, depth: u32) -> Result<Self, DataSetError> {
         if depth >= MAX_DEPTH {
-            return Err(Broken::TooDeep);
+            return Err(DataSetError::TooDeep { most: MAX_DEPTH });
         }
         reader.pos = element.value;
         let end = match element.length {
@@ -231,24 +203,24 @@ impl<'a> Items<'a> {
 
     /// A reader over the elements of the next item (its bytes end where the item ends), or `None` after
     /// the last.
-    pub fn next_item(&mut self) -> Result<Option<Reader<'a>>, Broken> {
+    pub fn next_item(&mut self) -> Result<Option<Reader<'a>>, DataSetError> {
         let encoding = self.reader.encoding;
         loop {
             if self.end.is_some_and(|end| self.reader.pos + 8 > end) {
                 return Ok(None);
             }
-            let element = self.reader.element().ok_or(Broken::Ends(ITEM))?;
+            let element = self.reader.element().ok_or(DataSetError::Ends(ITEM))?;
             match element.tag {
                 ITEM => break self.item(&element, encoding).map(Some),
-                SEQUENCE_END => return Ok(None),
+                SEQUENCE_DELIMITATION_ITEM => return Ok(None),
                 // A stray delimiter of an item whose length was given.
-                ITEM_END => continue,
-                tag => return Err(Broken::NoItem(tag)),
+                ITEM_DELIMITATION_ITEM => continue,
+                tag => return Err(DataSetError::NoItem(tag)),
             }
         }
     }
 
-    fn item(&mut self, element: &Element, encoding: Encoding) -> Result<Reader<'a>, Broken> {
+    fn item(&mut self, element: &Element, encoding: Encoding) -> Result<Reader<'a>, DataSetError> {
         let mut inner = Reader::new(self.reader.bytes, element.value, encoding);
         inner.guess_encoding();
         let inner_encoding = inner.encoding;

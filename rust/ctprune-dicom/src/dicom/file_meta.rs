@@ -1,5 +1,7 @@
 //! Where the data set starts and how it is written: preamble, file meta information, transfer syntax.
 
+use dicom_dictionary_std::tags;
+
 use super::element::{Encoding, Reader, is_vr};
 use super::transfer_syntax::{self, TransferSyntax};
 use super::value::set_uid;
@@ -65,11 +67,11 @@ impl FileMeta {
         // The meta group is explicit little endian by definition; some writers made it implicit. Its group
         // length is often wrong, so it ends where the group number changes.
         let mut reader = Reader::new(bytes, start, LITTLE);
-        while let Some(element) = reader.element().filter(|e| e.tag >> 16 == 0x0002) {
+        while let Some(element) = reader.element().filter(|e| e.tag.group() == 0x0002) {
             let Ok(value) = reader.value(&element) else { break };
             match element.tag {
-                0x0002_0002 => set_uid(&mut self.media_storage_sop_class_uid, value),
-                0x0002_0010 => set_uid(&mut self.transfer_syntax_uid, value),
+                tags::MEDIA_STORAGE_SOP_CLASS_UID => set_uid(&mut self.media_storage_sop_class_uid, value),
+                tags::TRANSFER_SYNTAX_UID => set_uid(&mut self.transfer_syntax_uid, value),
                 _ => {}
             }
             reader.pos = element.value + value.len();

@@ -2,10 +2,11 @@
 
 use std::io;
 
-use super::element::Encoding;
+use super::element::{Encoding, ITEM};
 use super::header::{Header, PixelElement};
-use super::memory::AlignedBytes;
 use super::source::{Source, WHOLE_FILE_LIMIT};
+use crate::aligned::AlignedBytes;
+use crate::error::{ReadError, unexpected};
 
 /// More fragments than any object has: the index would take more memory than a slice may.
 const MAX_FRAGMENTS: usize = 1 << 22;
@@ -54,7 +55,7 @@ impl Frames {
         pixels: &PixelElement,
         dataset: &[u8],
         (wanted, frame_bytes): (u64, usize),
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ReadError> {
         let (offsets, fragments) = index(source, pixels)?;
         let extended = header
             .extended_offsets
@@ -96,11 +97,13 @@ impl Frames {
         n: u64,
         source: &'b mut Source<'_>,
         buffer: &'b mut AlignedBytes,
-    ) -> io::Result<&'b [u8]> {
+    ) -> Result<&'b [u8], ReadError> {
         match self {
             Frames::Native {
                 start, frame_bytes, ..
-            } => source.read_at(start + n * *frame_bytes as u64, *frame_bytes, buffer),
+            } => source
+                .read_at(start + n * *frame_bytes as u64, *frame_bytes, buffer)
+                .map_err(unreadable),
             Frames::Encapsulated {
                 fragments,
                 first,
@@ -114,28 +117,38 @@ impl Frames {
     }
 }
 
+fn unreadable(error: io::Error) -> ReadError {
+    ReadError::io("the pixel data cannot be read", &error)
+}
+
 /// The bytes of fragments that make one frame, which may be `limit` at most.
 fn joined<'b>(
     fragments: &[Fragment],
     limit: usize,
     source: &'b mut Source<'_>,
     buffer: &'b mut AlignedBytes,
-) -> io::Result<&'b [u8]> {
+) -> Result<&'b [u8], ReadError> {
     let total = fragments
         .iter()
         .fold(0, |sum: usize, f| sum.saturating_add(f.len as usize));
     if total > limit {
-        let text = format!("its {total} compressed bytes are more than the limit of {limit}");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        return Err(ReadError::TooLarge {
+            what: format!("{total} compressed bytes").into(),
+            limit: limit as u64,
+        });
     }
     if let [only] = fragments {
-        return source.read_at(only.start, only.len as usize, buffer);
+        return source
+            .read_at(only.start, only.len as usize, buffer)
+            .map_err(unreadable);
     }
     let mut piece = AlignedBytes::default();
     let target = buffer.take(total);
     let mut filled = 0;
     for fragment in fragments {
-        let bytes = source.read_at(fragment.start, fragment.len as usize, &mut piece)?;
+        let bytes = source
+            .read_at(fragment.start, fragment.len as usize, &mut piece)
+            .map_err(unreadable)?;
         target[filled..filled + bytes.len()].copy_from_slice(bytes);
         filled += bytes.len();
     }
@@ -143,7 +156,7 @@ fn joined<'b>(
 }
 
 /// Basic Offset Table and fragments. The last fragment of a truncated file is what is left of it.
-fn index(source: &mut Source<'_>, pixels: &PixelElement) -> Result<(Vec<u64>, Vec<Fragment>), String> {
+fn index(source: &mut Source<'_>, pixels: &PixelElement) -> Result<(Vec<u64>, Vec<Fragment>), ReadError> {
     const LITTLE: Encoding = Encoding {
         explicit: true,
         big_endian: false,
@@ -156,12 +169,11 @@ fn index(source: &mut Source<'_>, pixels: &PixelElement) -> Result<(Vec<u64>, Ve
     let mut table = None;
     let mut fragments = Vec::new();
     while at + 8 <= end {
-        let head = source.read_at(at, 8, &mut buffer).map_err(|e| e.to_string())?;
+        let head = source.read_at(at, 8, &mut buffer).map_err(unreadable)?;
         let Some(&[a, b, c, d, l0, l1, l2, l3]) = head.first_chunk::<8>() else {
             break;
         };
-        let tag = LITTLE.u32([c, d, a, b]);
-        if tag != 0xFFFE_E000 {
+        if LITTLE.tag([a, b, c, d]) != ITEM {
             break;
         }
         let start = at + 8;
@@ -170,14 +182,18 @@ fn index(source: &mut Source<'_>, pixels: &PixelElement) -> Result<(Vec<u64>, Ve
         match table {
             None => table = Some(Fragment { start, len }),
             Some(_) if fragments.len() == MAX_FRAGMENTS => {
-                return Err(format!("pixel data has more than {MAX_FRAGMENTS} fragments"));
+                return Err(unexpected(
+                    "the fragments of the pixel data",
+                    format!("{MAX_FRAGMENTS} at most"),
+                    "more",
+                ));
             }
             Some(_) => fragments.push(Fragment { start, len }),
         }
         at = start + u64::from(len);
     }
     let Some(table) = table else {
-        return Err("pixel data should be encapsulated in items, none is there".into());
+        return Err(unexpected("the compressed pixel data", "items", "none"));
     };
     // An offset table that is longer than a table of all fragments can be is none.
     let table = if table.len as usize <= 4 * MAX_FRAGMENTS {
@@ -187,7 +203,7 @@ fn index(source: &mut Source<'_>, pixels: &PixelElement) -> Result<(Vec<u64>, Ve
     };
     let bytes = source
         .read_at(table.start, table.len as usize, &mut buffer)
-        .map_err(|e| e.to_string())?;
+        .map_err(unreadable)?;
     let offsets = bytes
         .as_chunks::<4>()
         .0
@@ -218,14 +234,14 @@ fn first_fragments(fragments: &[Fragment], offsets: &[u64], wanted: u64) -> Opti
 }
 
 /// The first fragment of each frame, told by the markers that open a JPEG or JPEG 2000 stream.
-fn first_by_marker(source: &mut Source<'_>, fragments: &[Fragment]) -> Result<Vec<usize>, String> {
+fn first_by_marker(source: &mut Source<'_>, fragments: &[Fragment]) -> Result<Vec<usize>, ReadError> {
     let mut buffer = AlignedBytes::default();
     let mut first = Vec::new();
     for (n, fragment) in fragments.iter().enumerate() {
         let wanted = fragment.len.min(4) as usize;
         let head = source
             .read_at(fragment.start, wanted, &mut buffer)
-            .map_err(|e| e.to_string())?;
+            .map_err(unreadable)?;
         if n == 0 || matches!(head, [0xFF, 0xD8, 0xFF, _] | [0xFF, 0x4F, 0xFF, 0x51]) {
             first.push(n);
         }

@@ -1,20 +1,24 @@
 //! Functional groups of enhanced multi-frame objects (PS3.3 C.7.6.16): what holds for all frames, and what
 //! differs between them.
 
-use super::element::{Broken, Element, Encoding, Items, Reader, Tag, UNDEFINED};
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+
+use super::element::{DELIMITERS, Element, Encoding, Items, Reader, UNDEFINED};
 use super::header::{FrameAttributes, Header, take_frame_attribute};
 use super::value::unsigned;
+use crate::error::DataSetError;
 use crate::slice::SliceInfo;
 
 /// The groups whose content a slice needs; each is a sequence of one item.
 const WANTED: [Tag; 7] = [
-    0x0018_9314, // CT Reconstruction: Convolution Kernel
-    0x0018_9329, // CT Image Frame Type
-    0x0020_9111, // Frame Content: Frame Acquisition Number
-    0x0020_9113, // Plane Position
-    0x0020_9116, // Plane Orientation
-    0x0028_9110, // Pixel Measures
-    0x0028_9145, // Pixel Value Transformation
+    tags::CT_RECONSTRUCTION_SEQUENCE, // Convolution Kernel
+    tags::CT_IMAGE_FRAME_TYPE_SEQUENCE,
+    tags::FRAME_CONTENT_SEQUENCE, // Frame Acquisition Number
+    tags::PLANE_POSITION_SEQUENCE,
+    tags::PLANE_ORIENTATION_SEQUENCE,
+    tags::PIXEL_MEASURES_SEQUENCE,             // Pixel Spacing, Slice Thickness
+    tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE, // Rescale Slope and Intercept
 ];
 
 /// The per-frame groups of an object, taken frame after frame.
@@ -27,7 +31,7 @@ pub(crate) struct FrameGroups<'a> {
 
 impl<'a> FrameGroups<'a> {
     /// The groups of the object whose elements `bytes` holds.
-    pub fn new(header: &Header, bytes: &'a [u8], encoding: Encoding) -> Result<Self, Broken> {
+    pub fn new(header: &Header, bytes: &'a [u8], encoding: Encoding) -> Result<Self, DataSetError> {
         let reader = Reader::new(bytes, 0, encoding);
         let mut groups = Self {
             info: header.info.clone(),
@@ -47,7 +51,11 @@ impl<'a> FrameGroups<'a> {
 
     /// Description and attributes of the next frame. A frame without an item of its own has what holds for
     /// all.
-    pub fn next_frame(&mut self, info: &mut SliceInfo, frame: &mut FrameAttributes) -> Result<(), Broken> {
+    pub fn next_frame(
+        &mut self,
+        info: &mut SliceInfo,
+        frame: &mut FrameAttributes,
+    ) -> Result<(), DataSetError> {
         info.clone_from(&self.info);
         frame.clone_from(&self.frame);
         match self.items.as_mut().map(Items::next_item).transpose()?.flatten() {
@@ -61,7 +69,7 @@ fn take_groups(
     mut item: Reader<'_>,
     info: &mut SliceInfo,
     frame: &mut FrameAttributes,
-) -> Result<(), Broken> {
+) -> Result<(), DataSetError> {
     while let Some(element) = item.element() {
         if WANTED.contains(&element.tag)
             && let Some(group) = Items::of(item, &element)?.next_item()?
@@ -79,12 +87,14 @@ fn take_group(
     mut group: Reader<'_>,
     info: &mut SliceInfo,
     frame: &mut FrameAttributes,
-) -> Result<(), Broken> {
+) -> Result<(), DataSetError> {
     while let Some(element) = group.element() {
-        if element.length != UNDEFINED && element.tag >> 16 != 0xFFFE {
+        if element.length != UNDEFINED && element.tag.group() != DELIMITERS {
             let value = group.value(&element)?;
             match element.tag {
-                0x0020_9156 => info.acquisition_number = unsigned(value, group.encoding).map(i64::from),
+                tags::FRAME_ACQUISITION_NUMBER => {
+                    info.acquisition_number = unsigned(value, group.encoding).map(i64::from)
+                }
                 tag => take_frame_attribute(info, frame, tag, value),
             }
         }
@@ -96,8 +106,8 @@ fn take_group(
 }
 
 /// Steps over the element; whether it was the delimiter of the item.
-fn skip_or_end(reader: &mut Reader<'_>, element: &Element) -> Result<bool, Broken> {
-    if element.tag >> 16 == 0xFFFE {
+fn skip_or_end(reader: &mut Reader<'_>, element: &Element) -> Result<bool, DataSetError> {
+    if element.tag.group() == DELIMITERS {
         return Ok(true);
     }
     reader.skip(element)?;

@@ -2,8 +2,12 @@
 
 use std::ops::Range;
 
-use super::element::{Broken, Element, Encoding, Reader, Tag, UNDEFINED};
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+
+use super::element::{Element, Encoding, Reader, UNDEFINED};
 use super::value::{decimal, decimals, integer, set_text, set_uid, unsigned};
+use crate::error::DataSetError;
 use crate::slice::SliceInfo;
 
 /// Which element holds the pixels.
@@ -131,13 +135,13 @@ impl Header {
 
     /// Reads the elements from `reader`'s position up to the pixel data or the end. What was found before
     /// an error stays.
-    pub fn scan(&mut self, mut reader: Reader<'_>) -> Result<(), Broken> {
+    pub fn scan(&mut self, mut reader: Reader<'_>) -> Result<(), DataSetError> {
         let result = self.scan_elements(&mut reader);
         self.info.pixel_padding = self.pixel_padding();
         result
     }
 
-    fn scan_elements(&mut self, reader: &mut Reader<'_>) -> Result<(), Broken> {
+    fn scan_elements(&mut self, reader: &mut Reader<'_>) -> Result<(), DataSetError> {
         while let Some(element) = reader.element() {
             if let Some(kind) = pixel_kind(element.tag) {
                 let length = (element.length != UNDEFINED).then_some(element.length);
@@ -162,35 +166,37 @@ impl Header {
 
     fn take_sequence(&mut self, element: &Element) {
         match element.tag {
-            0x0004_1220 => self.is_directory = true,
-            0x0028_3000 => self.has_modality_lut = true,
-            0x5200_9229 => self.shared_groups = Some(*element),
-            0x5200_9230 => self.per_frame_groups = Some(*element),
+            tags::DIRECTORY_RECORD_SEQUENCE => self.is_directory = true,
+            tags::MODALITY_LUT_SEQUENCE => self.has_modality_lut = true,
+            tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE => self.shared_groups = Some(*element),
+            tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE => self.per_frame_groups = Some(*element),
             _ => {}
         }
     }
 
     fn take(&mut self, element: &Element, value: &[u8], encoding: Encoding) {
         match element.tag {
-            0x0008_0016 => set_uid(&mut self.sop_class_uid, value),
-            0x0008_0018 => set_uid(&mut self.info.sop_instance_uid, value),
-            0x0008_0060 => set_text(&mut self.info.modality, value),
-            0x0008_0070 => set_text(&mut self.info.manufacturer, value),
-            0x0008_1090 => set_text(&mut self.info.manufacturer_model_name, value),
-            0x0020_000D => set_uid(&mut self.info.study_instance_uid, value),
-            0x0020_000E => set_uid(&mut self.info.series_instance_uid, value),
-            0x0028_0002 => self.samples_per_pixel = unsigned(value, encoding),
-            0x0028_0004 => set_text(&mut self.photometric_interpretation, value),
-            0x0028_0008 => self.number_of_frames = integer(value),
-            0x0028_0010 => self.info.rows = unsigned(value, encoding).unwrap_or(0),
-            0x0028_0011 => self.info.columns = unsigned(value, encoding).unwrap_or(0),
-            0x0028_0100 => self.bits_allocated = unsigned(value, encoding),
-            0x0028_0101 => self.bits_stored = unsigned(value, encoding),
-            0x0028_0102 => self.high_bit = unsigned(value, encoding),
-            0x0028_0103 => self.pixel_representation = unsigned(value, encoding),
-            0x0028_0120 => self.padding_value = unsigned(value, encoding),
-            0x0028_0121 => self.padding_limit = unsigned(value, encoding),
-            0x7FE0_0001 => self.extended_offsets = Some(element.value..element.value + value.len()),
+            tags::SOP_CLASS_UID => set_uid(&mut self.sop_class_uid, value),
+            tags::SOP_INSTANCE_UID => set_uid(&mut self.info.sop_instance_uid, value),
+            tags::MODALITY => set_text(&mut self.info.modality, value),
+            tags::MANUFACTURER => set_text(&mut self.info.manufacturer, value),
+            tags::MANUFACTURER_MODEL_NAME => set_text(&mut self.info.manufacturer_model_name, value),
+            tags::STUDY_INSTANCE_UID => set_uid(&mut self.info.study_instance_uid, value),
+            tags::SERIES_INSTANCE_UID => set_uid(&mut self.info.series_instance_uid, value),
+            tags::SAMPLES_PER_PIXEL => self.samples_per_pixel = unsigned(value, encoding),
+            tags::PHOTOMETRIC_INTERPRETATION => set_text(&mut self.photometric_interpretation, value),
+            tags::NUMBER_OF_FRAMES => self.number_of_frames = integer(value),
+            tags::ROWS => self.info.rows = unsigned(value, encoding).unwrap_or(0),
+            tags::COLUMNS => self.info.columns = unsigned(value, encoding).unwrap_or(0),
+            tags::BITS_ALLOCATED => self.bits_allocated = unsigned(value, encoding),
+            tags::BITS_STORED => self.bits_stored = unsigned(value, encoding),
+            tags::HIGH_BIT => self.high_bit = unsigned(value, encoding),
+            tags::PIXEL_REPRESENTATION => self.pixel_representation = unsigned(value, encoding),
+            tags::PIXEL_PADDING_VALUE => self.padding_value = unsigned(value, encoding),
+            tags::PIXEL_PADDING_RANGE_LIMIT => self.padding_limit = unsigned(value, encoding),
+            tags::EXTENDED_OFFSET_TABLE => {
+                self.extended_offsets = Some(element.value..element.value + value.len())
+            }
             tag => take_frame_attribute(&mut self.info, &mut self.frame, tag, value),
         }
     }
@@ -220,32 +226,37 @@ pub(crate) fn take_frame_attribute(
     value: &[u8],
 ) {
     match tag {
-        // Image Type; Frame Type.
-        0x0008_0008 | 0x0008_9007 => set_text(&mut frame.image_type, value),
-        0x0018_0050 => info.slice_thickness_mm = decimal(value).filter(|v| v.is_finite()),
-        0x0018_1210 => set_text(&mut info.convolution_kernel, value),
+        tags::IMAGE_TYPE | tags::FRAME_TYPE => set_text(&mut frame.image_type, value),
+        tags::SLICE_THICKNESS => info.slice_thickness_mm = decimal(value).filter(|v| v.is_finite()),
+        tags::CONVOLUTION_KERNEL => set_text(&mut info.convolution_kernel, value),
         // Acquisition Number; Frame Acquisition Number is a binary number, read by its group.
-        0x0020_0012 => info.acquisition_number = integer(value),
-        0x0020_0013 => info.instance_number = integer(value),
-        0x0020_0032 => info.image_position_patient = decimals(value),
-        0x0020_0037 => info.image_orientation_patient = decimals(value),
-        0x0028_0030 => info.pixel_spacing_mm = decimals(value),
-        0x0028_1052 => frame.rescale_intercept = Number::of(value),
-        0x0028_1053 => frame.rescale_slope = Number::of(value),
+        tags::ACQUISITION_NUMBER => info.acquisition_number = integer(value),
+        tags::INSTANCE_NUMBER => info.instance_number = integer(value),
+        tags::IMAGE_POSITION_PATIENT => info.image_position_patient = decimals(value),
+        tags::IMAGE_ORIENTATION_PATIENT => info.image_orientation_patient = decimals(value),
+        tags::PIXEL_SPACING => info.pixel_spacing_mm = decimals(value),
+        tags::RESCALE_INTERCEPT => frame.rescale_intercept = Number::of(value),
+        tags::RESCALE_SLOPE => frame.rescale_slope = Number::of(value),
         _ => {}
     }
 }
 
 fn pixel_kind(tag: Tag) -> Option<PixelKind> {
     match tag {
-        0x7FE0_0010 => Some(PixelKind::Integer),
-        0x7FE0_0008 => Some(PixelKind::Float),
-        0x7FE0_0009 => Some(PixelKind::Double),
+        tags::PIXEL_DATA => Some(PixelKind::Integer),
+        tags::FLOAT_PIXEL_DATA => Some(PixelKind::Float),
+        tags::DOUBLE_FLOAT_PIXEL_DATA => Some(PixelKind::Double),
         _ => None,
     }
 }
 
 /// The sequences that are looked into or noticed, whatever VR the file gives them.
 fn is_sequence(tag: Tag) -> bool {
-    matches!(tag, 0x0004_1220 | 0x0028_3000 | 0x5200_9229 | 0x5200_9230)
+    matches!(
+        tag,
+        tags::DIRECTORY_RECORD_SEQUENCE
+            | tags::MODALITY_LUT_SEQUENCE
+            | tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE
+            | tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE
+    )
 }

@@ -4,14 +4,16 @@ use std::fs::File;
 use std::io::{self, Cursor};
 use std::path::Path;
 
-use super::element::{Broken, Reader};
+use super::element::Reader;
 use super::file_meta::{FileMeta, corrected};
 use super::header::Header;
 use super::inflate::inflate;
-use super::memory::{AlignedBytes, Buffers, FrameBuffers};
+use super::memory::{Buffers, FrameBuffers};
 use super::skip::refusal;
-use super::slices::{Dataset, Object, each_frame};
+use super::slices::{Dataset, SopInstance, each_frame};
 use super::source::{HEADER_PREFIX, Input, MAX_HEADER, Source, WHOLE_FILE_LIMIT};
+use crate::aligned::AlignedBytes;
+use crate::error::{DataSetError, ReadError, unexpected};
 use crate::slice::{Event, ReadOptions, Refusal, SliceInfo};
 
 /// Reads the DICOM file at `path` and reports each of its frames to `each`, or why there is none.
@@ -41,7 +43,7 @@ fn read_opened(
     match input {
         Ok(input) => read_input(input, options, buffers, each),
         Err(error) => {
-            let refusal = failed(format!("the file cannot be opened: {error}"));
+            let refusal = ReadError::io("the file cannot be opened", &error).into();
             each(Event::Refused { info: None, refusal });
         }
     }
@@ -95,7 +97,7 @@ fn read_object(
     let mut syntax = meta.transfer_syntax(bytes);
     let inflated;
     let dataset = if syntax.deflated {
-        inflated = inflate(input, meta.dataset, options).map_err(failed)?;
+        inflated = inflate(input, meta.dataset, options)?;
         syntax.encoding = corrected(syntax.encoding, &inflated);
         broken = header.scan(Reader::new(&inflated, 0, syntax.encoding)).err();
         Dataset {
@@ -131,7 +133,7 @@ fn read_pixels<'a>(
 ) -> Result<(), Refusal> {
     match header.pixels {
         Some(pixels) => each_frame(
-            &mut Object {
+            &mut SopInstance {
                 header,
                 dataset,
                 pixels,
@@ -140,7 +142,7 @@ fn read_pixels<'a>(
             frames,
             each,
         ),
-        None => Err(failed("pixel data is missing")),
+        None => Err(ReadError::Missing("the pixel data").into()),
     }
 }
 
@@ -152,7 +154,7 @@ fn scan_input(
     bytes: &mut AlignedBytes,
     meta: &mut FileMeta,
     header: &mut Header,
-) -> Result<(usize, Option<Broken>), Refusal> {
+) -> Result<(usize, Option<DataSetError>), ReadError> {
     let mut wanted = if input.len <= WHOLE_FILE_LIMIT as u64 {
         input.len
     } else {
@@ -160,8 +162,8 @@ fn scan_input(
     };
     loop {
         let read = input.read_at(0, wanted as usize, bytes);
-        let head = read.map_err(|e| failed(format!("the file cannot be read: {e}")))?;
-        meta.read(head).ok_or_else(|| failed("not a DICOM file"))?;
+        let head = read.map_err(|e| ReadError::io("the file cannot be read", &e))?;
+        meta.read(head).ok_or(ReadError::Invalid("not a DICOM file"))?;
         header.clear();
         header
             .info
@@ -176,18 +178,16 @@ fn scan_input(
             .err();
         // Without pixels and at the end of a prefix, the scan may end well and yet too early.
         let complete = header.pixels.is_some() || wanted == input.len || (head.len() as u64) < wanted;
-        if complete || !matches!(broken, None | Some(Broken::Ends(_))) {
+        if complete || !matches!(broken, None | Some(DataSetError::Ends(_))) {
             return Ok((head.len(), broken));
         }
         if wanted >= MAX_HEADER {
-            return Err(failed(format!(
-                "pixel data was expected in the first {wanted} bytes, it is not there"
-            )));
+            return Err(unexpected(
+                "the start of the pixel data",
+                format!("the first {wanted} bytes"),
+                "none there",
+            ));
         }
         wanted = (wanted * 4).min(input.len);
     }
-}
-
-fn failed(reason: impl Into<String>) -> Refusal {
-    Refusal::Failed(reason.into())
 }

@@ -2,6 +2,7 @@
 
 use super::header::{Header, PixelElement, PixelKind};
 use super::stored::Sample;
+use crate::error::{ReadError, unexpected};
 use crate::slice::{ReadOptions, Refusal};
 use crate::turns;
 
@@ -20,9 +21,8 @@ impl Shape {
     pub fn of(header: &Header, pixels: &PixelElement, options: &ReadOptions) -> Result<Self, Refusal> {
         let (rows, columns) = (header.info.rows, header.info.columns);
         if rows == 0 || columns == 0 {
-            return Err(Refusal::Failed(format!(
-                "Rows and Columns should be positive, they are {rows} and {columns}"
-            )));
+            let found = format!("{rows} and {columns}");
+            return Err(unexpected("Rows and Columns", "1 or more", found).into());
         }
         let sample = match pixels.kind {
             PixelKind::Integer => integer_sample(header)?,
@@ -45,9 +45,11 @@ impl Shape {
                 turns::wait_for(bytes as u64, options);
                 Ok(shape)
             }
-            None => Err(Refusal::Failed(format!(
-                "{shape} need more than the limit of {limit} bytes"
-            ))),
+            None => Err(ReadError::TooLarge {
+                what: shape.to_string().into(),
+                limit,
+            }
+            .into()),
         }
     }
 }
@@ -65,21 +67,18 @@ impl std::fmt::Display for Shape {
 }
 
 fn integer_sample(header: &Header) -> Result<Sample, Refusal> {
-    let allocated = header.bits_allocated.ok_or("Bits Allocated is missing")?;
+    let allocated = header
+        .bits_allocated
+        .ok_or(ReadError::Missing("Bits Allocated"))?;
     match allocated {
         8 | 16 | 32 => {}
         // PS3.5 section 8.1.1 allows them.
         1 | 24 | 64 => return Err(Refusal::Unsupported(format!("Bits Allocated {allocated}"))),
-        _ => {
-            let reason = format!("Bits Allocated should be 8, 16 or 32, it is {allocated}");
-            return Err(Refusal::Failed(reason));
-        }
+        _ => return Err(unexpected("Bits Allocated", "8, 16 or 32", allocated).into()),
     }
     let stored = header.bits_stored.unwrap_or(allocated);
     if stored == 0 || stored > allocated {
-        return Err(Refusal::Failed(format!(
-            "Bits Stored should be 1 to {allocated}, it is {stored}"
-        )));
+        return Err(unexpected("Bits Stored", format!("1 to {allocated}"), stored).into());
     }
     // A High Bit that leaves no room for the value cannot be meant; pydicom ignores High Bit altogether.
     let high_bit = header

@@ -1,13 +1,14 @@
 //! Which objects are no slices, and the short reasons that a run counts.
 
-use super::element::Broken;
+use dicom_dictionary_std::uids;
+
 use super::header::{Header, PixelKind};
+use crate::error::{DataSetError, ReadError};
 use crate::slice::{ReadOptions, Refusal, SliceInfo};
 use crate::text::code_string;
 
-const MEDIA_DIRECTORY: &str = "1.2.840.10008.1.3.10";
-/// Storage classes share this beginning (PS3.6 annex A).
-const STORAGE: &str = "1.2.840.10008.5.1.4.1.1.";
+/// The storage classes of structured reports share this beginning (PS3.6 annex A).
+const STRUCTURED_REPORTS: &str = "1.2.840.10008.5.1.4.1.1.88.";
 
 /// The reason why this object is no slice, if it is none. What says most about the file comes first: missing
 /// pixels, or a data set that is `broken` before them, matter only in what should be a slice.
@@ -15,23 +16,23 @@ pub(crate) fn refusal(
     header: &Header,
     media_storage_class: &str,
     options: &ReadOptions,
-    broken: Option<Broken>,
+    broken: Option<DataSetError>,
 ) -> Option<Refusal> {
     let class = class_of(header, media_storage_class);
     match (other_kind(header, class, options), broken) {
         // Of a data set that breaks off early, a missing modality says nothing.
-        (_, Some(broken)) if header.info.modality.is_empty() => Some(Refusal::Failed(broken.to_string())),
+        (_, Some(broken)) if header.info.modality.is_empty() => Some(Refusal::Failed(broken.into())),
         (Some(reason), _) => Some(Refusal::Skipped(reason)),
-        (None, Some(broken)) => Some(Refusal::Failed(broken.to_string())),
+        (None, Some(broken)) => Some(Refusal::Failed(broken.into())),
         (None, None) if header.pixels.is_none() => Some(without_pixels(header, class)),
-        (None, None) => is_colour(header).then(|| Refusal::Skipped("colour image".into())),
+        (None, None) => is_color(header).then(|| Refusal::Skipped("color image".into())),
     }
 }
 
 /// What this object is instead of a slice.
 fn other_kind(header: &Header, class: &str, options: &ReadOptions) -> Option<String> {
     let modality = header.info.modality.as_str();
-    if header.is_directory || class == MEDIA_DIRECTORY {
+    if header.is_directory || class == uids::MEDIA_STORAGE_DIRECTORY_STORAGE {
         return Some("DICOMDIR".into());
     }
     if options.modality != "any" && modality != options.modality {
@@ -43,12 +44,11 @@ fn other_kind(header: &Header, class: &str, options: &ReadOptions) -> Option<Str
 }
 
 fn class_of<'a>(header: &'a Header, media_storage_class: &'a str) -> &'a str {
-    let uid = if header.sop_class_uid.is_empty() {
+    if header.sop_class_uid.is_empty() {
         media_storage_class
     } else {
         &header.sop_class_uid
-    };
-    uid.strip_prefix(STORAGE).unwrap_or(uid)
+    }
 }
 
 /// The modality as a reason may show it: a Code String and nothing else, whatever the file holds there.
@@ -60,12 +60,17 @@ fn countable(modality: &str) -> &str {
     }
 }
 
-/// `class` is a storage class without the common beginning.
 fn class_reason(class: &str) -> Option<&'static str> {
     match class {
-        "7" | "7.1" | "7.2" | "7.3" | "7.4" => Some("secondary capture"),
-        "66.4" | "66.5" | "66.7" => Some("segmentation"),
-        _ if class.starts_with("88.") => Some("structured report"),
+        uids::SECONDARY_CAPTURE_IMAGE_STORAGE
+        | uids::MULTI_FRAME_SINGLE_BIT_SECONDARY_CAPTURE_IMAGE_STORAGE
+        | uids::MULTI_FRAME_GRAYSCALE_BYTE_SECONDARY_CAPTURE_IMAGE_STORAGE
+        | uids::MULTI_FRAME_GRAYSCALE_WORD_SECONDARY_CAPTURE_IMAGE_STORAGE
+        | uids::MULTI_FRAME_TRUE_COLOR_SECONDARY_CAPTURE_IMAGE_STORAGE => Some("secondary capture"),
+        uids::SEGMENTATION_STORAGE
+        | uids::SURFACE_SEGMENTATION_STORAGE
+        | uids::LABEL_MAP_SEGMENTATION_STORAGE => Some("segmentation"),
+        _ if class.starts_with(STRUCTURED_REPORTS) => Some("structured report"),
         _ => None,
     }
 }
@@ -100,26 +105,32 @@ pub(crate) fn image_type_reason(image_type: &str, has_geometry: bool) -> Option<
 
 /// Whether the object says where in the patient it lies, or leaves that to its functional groups.
 fn has_geometry(header: &Header) -> bool {
-    has_place(&header.info) || header.per_frame_groups.is_some()
+    has_position(&header.info) || header.per_frame_groups.is_some()
 }
 
 /// Whether a slice says where in the patient it lies. Of another modality than CT (`--modality any`) none has
 /// to: projections have no place.
-pub(crate) fn has_place(info: &SliceInfo) -> bool {
+pub(crate) fn has_position(info: &SliceInfo) -> bool {
     info.image_position_patient.is_some() || info.image_orientation_patient.is_some() || info.modality != "CT"
 }
 
 /// Objects without pixels: a plan, a waveform, a presentation state are none of ours; an image class
 /// without them is broken.
 fn without_pixels(header: &Header, class: &str) -> Refusal {
-    if matches!(class, "2" | "2.1" | "2.2") || header.info.rows > 0 {
-        Refusal::Failed("pixel data is missing".into())
+    let is_image = matches!(
+        class,
+        uids::CT_IMAGE_STORAGE
+            | uids::ENHANCED_CT_IMAGE_STORAGE
+            | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE
+    );
+    if is_image || header.info.rows > 0 {
+        Refusal::Failed(ReadError::Missing("the pixel data"))
     } else {
         Refusal::Skipped("no pixel data".into())
     }
 }
 
-fn is_colour(header: &Header) -> bool {
+fn is_color(header: &Header) -> bool {
     let photometric = header.photometric_interpretation.as_str();
     let is_integer = header.pixels.is_some_and(|p| p.kind == PixelKind::Integer);
     is_integer && header.samples_per_pixel.is_some_and(|samples| samples > 1)
@@ -134,17 +145,14 @@ mod tests {
 
     fn header(modality: &str, class: &str, image_type: &str) -> Header {
         let mut header = Header::default();
-        header.sop_class_uid = format!("{STORAGE}{class}");
+        header.sop_class_uid = format!("1.2.840.10008.5.1.4.1.1.{class}");
         header.info.modality = modality.into();
         header.frame.image_type = image_type.into();
         header
     }
 
     fn reason(header: &Header) -> Option<String> {
-        match refusal(header, "", &ReadOptions::default(), None) {
-            Some(Refusal::Skipped(text) | Refusal::Unsupported(text) | Refusal::Failed(text)) => Some(text),
-            None => None,
-        }
+        refusal(header, "", &ReadOptions::default(), None).map(|refusal| refusal.to_string())
     }
 
     #[test]
@@ -177,7 +185,7 @@ mod tests {
         );
         assert_eq!(
             reason(&header("CT", "2", "ORIGINAL\\PRIMARY\\AXIAL")).as_deref(),
-            Some("pixel data is missing")
+            Some("the pixel data is missing")
         );
     }
 
@@ -224,7 +232,7 @@ mod tests {
         cr.samples_per_pixel = Some(3);
         assert_eq!(
             refusal(&cr, "", &options, None),
-            Some(Refusal::Skipped("colour image".into()))
+            Some(Refusal::Skipped("color image".into()))
         );
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::memory::AlignedBytes;
+use crate::aligned::AlignedBytes;
 use crate::open::open_regular;
 
 /// Files up to this size are read in one go; of larger ones only the header and one frame at a time.

@@ -3,7 +3,7 @@
 use bytemuck::Pod;
 use ctprune_core::pixels::Stored;
 
-use super::memory::AlignedBytes;
+use crate::aligned::AlignedBytes;
 
 /// How one sample lies in its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! The transfer syntaxes (PS3.5 section 10, PS3.6 annex A) that can hold pixels.
 
+use dicom_dictionary_std::uids;
+
 use super::element::Encoding;
 
 /// How pixel data is compressed.
@@ -51,20 +53,33 @@ pub(crate) fn lookup(uid: &str) -> TransferSyntax {
         compression,
         ..plain(true, false)
     };
-    match uid.strip_prefix("1.2.840.10008.1.2") {
-        Some("") => implicit_little_endian(),
-        Some(".1") => plain(true, false),
-        Some(".2") => plain(true, true),
-        Some(".1.99") => TransferSyntax {
+    match uid {
+        uids::IMPLICIT_VR_LITTLE_ENDIAN => implicit_little_endian(),
+        uids::EXPLICIT_VR_LITTLE_ENDIAN => plain(true, false),
+        #[allow(deprecated, reason = "retired, still in archives")]
+        uids::EXPLICIT_VR_BIG_ENDIAN => plain(true, true),
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => TransferSyntax {
             deflated: true,
             ..plain(true, false)
         },
-        Some(".1.98") => compressed(Compression::Encapsulated),
-        Some(".5") => compressed(Compression::Rle),
-        Some(".4.50" | ".4.51" | ".4.53" | ".4.55" | ".4.57" | ".4.70") => compressed(Compression::Jpeg),
-        Some(".4.80" | ".4.81") => compressed(Compression::JpegLs),
-        Some(".4.90" | ".4.91" | ".4.201" | ".4.202" | ".4.203") => compressed(Compression::Jpeg2000),
-        Some(".4.110" | ".4.111" | ".4.112") => compressed(Compression::JpegXl),
+        uids::ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN => compressed(Compression::Encapsulated),
+        uids::RLE_LOSSLESS => compressed(Compression::Rle),
+        #[allow(deprecated, reason = "retired, still in archives")]
+        uids::JPEG_BASELINE8_BIT
+        | uids::JPEG_EXTENDED12_BIT
+        | uids::JPEG_SPECTRAL_SELECTION_NON_HIERARCHICAL68
+        | uids::JPEG_FULL_PROGRESSION_NON_HIERARCHICAL1012
+        | uids::JPEG_LOSSLESS
+        | uids::JPEG_LOSSLESS_SV1 => compressed(Compression::Jpeg),
+        uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => compressed(Compression::JpegLs),
+        uids::JPEG2000_LOSSLESS
+        | uids::JPEG2000
+        | uids::HTJ2K_LOSSLESS
+        | uids::HTJ2K_LOSSLESS_RPCL
+        | uids::HTJ2K => compressed(Compression::Jpeg2000),
+        uids::JPEGXL_LOSSLESS | uids::JPEGXLJPEG_RECOMPRESSION | uids::JPEGXL => {
+            compressed(Compression::JpegXl)
+        }
         _ => compressed(Compression::Unsupported),
     }
 }

@@ -1,6 +1,6 @@
 //! PNG, JPEG and TIFF: pictures to slices, with the pixel values that Pillow gives.
 //!
-//! Pictures of 8 bits (and fewer) become [`Scale::Grey8`], as `Image.open(path).convert("L")` does it; grey
+//! Pictures of 8 bits (and fewer) become [`Scale::Grey8`], as `Image.open(path).convert("L")` does it; gray
 //! pictures of 16 bits and more keep their stored values as [`Scale::Hounsfield`] with slope 1. Orientation tags
 //! are not applied, like in Pillow's `open`. Of an animated PNG the first image is read; a TIFF gives one slice
 //! a page.
@@ -8,11 +8,10 @@
 //! [`Scale::Grey8`]: ctprune_core::pixels::Scale::Grey8
 //! [`Scale::Hounsfield`]: ctprune_core::pixels::Scale::Hounsfield
 
-mod grey;
+mod gray;
 mod jpeg;
 mod png;
 mod tiff;
-mod tiff_pixels;
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
@@ -20,8 +19,10 @@ use std::path::Path;
 
 use ctprune_core::pixels::{Scale, SlicePixels, Stored};
 
+use crate::aligned::AlignedBytes;
+use crate::error::{ReadError, unexpected};
 use crate::open::open_regular;
-use crate::samples::{SampleBuffer, SampleType, failed};
+use crate::samples::{SampleType, stored};
 use crate::slice::{Event, ReadOptions, Refusal, SliceInfo};
 use crate::turns;
 
@@ -67,7 +68,7 @@ impl Buffers {
     /// Gives back what an unusually large picture needed.
     pub(crate) fn trim(&mut self) {
         self.decoded.samples.trim();
-        for bytes in [&mut self.file, &mut self.decoded.grey] {
+        for bytes in [&mut self.file, &mut self.decoded.gray] {
             if bytes.capacity() as u64 > turns::LARGE {
                 *bytes = Vec::new();
             }
@@ -78,22 +79,22 @@ impl Buffers {
 /// Where a decoder leaves one slice.
 #[derive(Debug, Default)]
 struct Decoded {
-    samples: SampleBuffer,
-    grey: Vec<u8>,
+    samples: AlignedBytes,
+    gray: Vec<u8>,
 }
 
 impl Decoded {
     /// The picture that a decoder has just left here.
     fn stored(&self, picture: &Picture) -> (Stored<'_>, Scale) {
         match picture.content {
-            Content::Grey => (Stored::U8(&self.grey), Scale::Grey8),
+            Content::Gray => (Stored::U8(&self.gray), Scale::Grey8),
             Content::Samples(sample) => {
                 let bytes = picture.rows * picture.columns * sample.size();
                 let scale = Scale::Hounsfield {
                     slope: 1.0,
                     intercept: 0.0,
                 };
-                (self.samples.stored(sample, 0..bytes), scale)
+                (stored(sample, self.samples.bytes(bytes)), scale)
             }
         }
     }
@@ -109,8 +110,8 @@ struct Picture {
 
 #[derive(Clone, Copy, Debug)]
 enum Content {
-    /// 8-bit grey in `Decoded::grey`.
-    Grey,
+    /// 8-bit gray in `Decoded::gray`.
+    Gray,
     /// Values as stored in `Decoded::samples`.
     Samples(SampleType),
 }
@@ -120,7 +121,7 @@ pub fn read_file(path: &Path, options: &ReadOptions, buffers: &mut Buffers, each
     match open_regular(path) {
         Ok(file) => read_open_file(file, options, buffers, each),
         Err(error) => {
-            let refusal = failed(format!("cannot be opened: {error}"));
+            let refusal = ReadError::io("the file cannot be opened", &error).into();
             each(Event::Refused { info: None, refusal });
         }
     }
@@ -163,7 +164,7 @@ fn read_opened(
     buffers: &mut Buffers,
     each: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), Refusal> {
-    let unreadable = |error| failed(format!("cannot be read: {error}"));
+    let unreadable = |error| ReadError::io("the file cannot be read", &error);
     // The file's bytes move out while they are decoded, so that the rest of the buffers can be written to.
     let mut bytes = std::mem::take(&mut buffers.file);
     bytes.clear();
@@ -184,35 +185,36 @@ fn read_opened(
 }
 
 /// Reads a compressed picture whole. One that is larger than its pixels may be is not decoded.
-fn read_rest(file: &mut File, bytes: &mut Vec<u8>, options: &ReadOptions) -> Result<(), Refusal> {
+fn read_rest(file: &mut File, bytes: &mut Vec<u8>, options: &ReadOptions) -> Result<(), ReadError> {
     let limit = options.max_slice_bytes;
     file.take(limit.saturating_add(1))
         .read_to_end(bytes)
-        .map_err(|error| failed(format!("cannot be read: {error}")))?;
+        .map_err(|error| ReadError::io("the file cannot be read", &error))?;
     if bytes.len() as u64 > limit {
-        return Err(failed(format!(
-            "the file exceeds the limit of {limit} bytes a slice"
-        )));
+        return Err(ReadError::TooLarge {
+            what: "the bytes of the file".into(),
+            limit,
+        });
     }
     Ok(())
 }
 
 fn hand_over(
-    picture: Result<Picture, Refusal>,
+    picture: Result<Picture, impl Into<Refusal>>,
     frame: u32,
     decoded: &Decoded,
     each: &mut dyn FnMut(Event<'_>),
 ) {
     let picture = match picture {
         Ok(picture) => picture,
-        Err(refusal) => {
+        Err(error) => {
             let info = SliceInfo {
                 frame,
                 ..SliceInfo::default()
             };
             return each(Event::Refused {
                 info: Some(&info),
-                refusal,
+                refusal: error.into(),
             });
         }
     };
@@ -237,5 +239,6 @@ fn hand_over(
 }
 
 fn not_an_image() -> Refusal {
-    failed("expected a PNG, JPEG or TIFF file, found other first bytes")
+    let expected = "those of a PNG, JPEG or TIFF file";
+    unexpected("the first bytes", expected, "others").into()
 }

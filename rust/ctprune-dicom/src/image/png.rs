@@ -1,21 +1,26 @@
-//! PNG of every colour type and depth.
+//! PNG of every color type and depth.
 
 use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Decoder, DecodingError, Info, Limits};
 
-use super::{Content, Decoded, Picture, grey};
-use crate::samples::{SampleType, failed, make_native, slice_bytes};
-use crate::slice::{ReadOptions, Refusal};
+use super::{Content, Decoded, Picture, gray};
+use crate::error::ReadError;
+use crate::samples::{SampleType, make_native, slice_bytes};
+use crate::slice::ReadOptions;
 
-pub(super) fn decode(bytes: &[u8], options: &ReadOptions, decoded: &mut Decoded) -> Result<Picture, Refusal> {
+pub(super) fn decode(
+    bytes: &[u8],
+    options: &ReadOptions,
+    decoded: &mut Decoded,
+) -> Result<Picture, ReadError> {
     let limits = Limits {
         bytes: usize::try_from(options.max_slice_bytes).unwrap_or(usize::MAX),
     };
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
-    let header = decoder.read_header_info().map_err(refusal)?;
+    let header = decoder.read_header_info().map_err(read_error)?;
     let (rows, columns) = (header.height, header.width);
     slice_bytes(
         rows.into(),
@@ -23,17 +28,17 @@ pub(super) fn decode(bytes: &[u8], options: &ReadOptions, decoded: &mut Decoded)
         header.bytes_per_pixel() as u64,
         options,
     )?;
-    let mut reader = decoder.read_info().map_err(refusal)?;
+    let mut reader = decoder.read_info().map_err(read_error)?;
     let length = reader
         .output_buffer_size()
-        .ok_or_else(|| failed("the PNG is larger than the address space"))?;
-    let pixels = decoded.samples.bytes_mut(length);
+        .ok_or(ReadError::Invalid("the PNG is larger than the address space"))?;
+    let pixels = decoded.samples.take(length);
     if reader.info().interlaced {
         // The decoder merges the passes of small samples bit by bit, so the bits must start as 0.
         pixels.fill(0);
     }
-    reader.next_frame(pixels).map_err(refusal)?;
-    let content = to_content(reader.info(), pixels, &mut decoded.grey)?;
+    reader.next_frame(pixels).map_err(read_error)?;
+    let content = to_content(reader.info(), pixels, &mut decoded.gray)?;
     Ok(Picture {
         rows: rows as usize,
         columns: columns as usize,
@@ -41,8 +46,8 @@ pub(super) fn decode(bytes: &[u8], options: &ReadOptions, decoded: &mut Decoded)
     })
 }
 
-/// Grey of 16 bits keeps its values (alpha is dropped); everything else becomes 8-bit grey.
-fn to_content(info: &Info<'_>, pixels: &mut [u8], grey: &mut Vec<u8>) -> Result<Content, Refusal> {
+/// Gray of 16 bits keeps its values (alpha is dropped); everything else becomes 8-bit gray.
+fn to_content(info: &Info<'_>, pixels: &mut [u8], gray: &mut Vec<u8>) -> Result<Content, ReadError> {
     let bits = info.bit_depth as u8;
     let columns = info.width as usize;
     match (info.color_type, info.bit_depth) {
@@ -55,50 +60,55 @@ fn to_content(info: &Info<'_>, pixels: &mut [u8], grey: &mut Vec<u8>) -> Result<
             make_native(&mut pixels[..], 2, true);
             return Ok(Content::Samples(SampleType::U16));
         }
-        (ColorType::Grayscale, BitDepth::Eight) => grey::from_grey(pixels, grey),
-        (ColorType::Grayscale, _) => grey::from_packed(pixels, bits, columns, &grey::ramp(bits), grey),
+        (ColorType::Grayscale, BitDepth::Eight) => gray::from_gray(pixels, gray),
+        (ColorType::Grayscale, _) => gray::from_packed(pixels, bits, columns, &gray::ramp(bits), gray),
         (ColorType::GrayscaleAlpha, _) => {
-            grey.clear();
-            grey.extend(pixels.iter().step_by(2));
+            gray.clear();
+            gray.extend(pixels.iter().step_by(2));
         }
         (ColorType::Indexed, _) => {
             let palette = info
                 .palette
                 .as_ref()
-                .ok_or_else(|| failed("the PNG has indices without a palette"))?;
-            grey::from_packed(pixels, bits, columns, &grey::palette_ramp(palette), grey);
+                .ok_or(ReadError::Missing("the palette of the PNG"))?;
+            gray::from_packed(pixels, bits, columns, &gray::palette_ramp(palette), gray);
         }
-        (ColorType::Rgb, BitDepth::Sixteen) => from_deep_colours::<6>(pixels, grey),
-        (ColorType::Rgba, BitDepth::Sixteen) => from_deep_colours::<8>(pixels, grey),
-        (ColorType::Rgb, _) => grey::from_colours::<3>(pixels, grey),
-        (ColorType::Rgba, _) => grey::from_colours::<4>(pixels, grey),
+        (ColorType::Rgb, BitDepth::Sixteen) => from_deep_colors::<6>(pixels, gray),
+        (ColorType::Rgba, BitDepth::Sixteen) => from_deep_colors::<8>(pixels, gray),
+        (ColorType::Rgb, _) => gray::from_colors::<3>(pixels, gray),
+        (ColorType::Rgba, _) => gray::from_colors::<4>(pixels, gray),
     }
-    Ok(Content::Grey)
+    Ok(Content::Gray)
 }
 
-/// Pillow reads colours of 16 bits by their high byte, which comes first. `N` is bytes a pixel.
-fn from_deep_colours<const N: usize>(pixels: &[u8], grey: &mut Vec<u8>) {
-    grey.clear();
-    grey.extend(
+/// Pillow reads colors of 16 bits by their high byte, which comes first. `N` is bytes a pixel.
+fn from_deep_colors<const N: usize>(pixels: &[u8], gray: &mut Vec<u8>) {
+    gray.clear();
+    gray.extend(
         pixels
             .chunks_exact(N)
-            .map(|pixel| grey::luma(pixel[0], pixel[2], pixel[4])),
+            .map(|pixel| gray::luma(pixel[0], pixel[2], pixel[4])),
     );
 }
 
-/// Moves the grey samples of 16-bit grey and alpha pairs to the front.
+/// Moves the gray samples of 16-bit gray and alpha pairs to the front.
 fn drop_alpha(pixels: &mut [u8]) {
     for pixel in 0..pixels.len() / 4 {
         pixels.copy_within(4 * pixel..4 * pixel + 2, 2 * pixel);
     }
 }
 
-fn refusal(error: DecodingError) -> Refusal {
+fn read_error(error: DecodingError) -> ReadError {
     match error {
         DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            failed("the PNG is truncated: its data end before its last pixel")
+            ReadError::Truncated("the PNG")
         }
-        DecodingError::LimitsExceeded => failed("the PNG needs more memory than the limit allows"),
-        other => failed(format!("the PNG is corrupt: {other}")),
+        DecodingError::LimitsExceeded => {
+            ReadError::Invalid("the PNG needs more memory than the limit allows")
+        }
+        other => ReadError::Corrupt {
+            what: "PNG",
+            reason: other.to_string(),
+        },
     }
 }

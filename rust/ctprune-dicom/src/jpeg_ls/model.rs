@@ -1,5 +1,5 @@
-//! The model of a scan of one component (annex A): samples are predicted from their neighbours, and what was
-//! seen in like neighbourhoods, the contexts, corrects the prediction and tells how long its error's code is.
+//! The model of a scan of one component (annex A): samples are predicted from their neighbors, and what was
+//! seen in like neighborhoods, the contexts, corrects the prediction and tells how long its error's code is.
 
 use super::parameters::Parameters;
 
@@ -12,11 +12,12 @@ const RUN_ORDER: [u32; 32] = [
 const CONTEXTS: usize = 365;
 
 /// What a scan has learned so far.
-pub(crate) struct Model<'a> {
+pub struct Model<'a> {
+    /// Of the scan.
     pub parameters: &'a Parameters,
     /// Contexts of the regular mode, by [`signed_context`] without its sign.
     pub contexts: [Context; CONTEXTS],
-    /// Contexts of the samples that end a run: left and upper neighbour differ, or are alike.
+    /// Contexts of the samples that end a run: left and upper neighbor differ, or are alike.
     pub run_contexts: [RunContext; 2],
     /// Region of a gradient, by the gradient clamped to ±T3, counted from −T3.
     regions: Vec<i8>,
@@ -24,6 +25,7 @@ pub(crate) struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
+    /// Nothing learned yet.
     pub fn new(parameters: &'a Parameters) -> Self {
         let magnitude = ((parameters.range + 32) / 64).max(2);
         let top = parameters.thresholds[2];
@@ -80,16 +82,16 @@ fn region(gradient: i32, parameters: &Parameters) -> i8 {
     if gradient < 0 { -magnitude } else { magnitude }
 }
 
-/// Number of a context (A.3.4) from the regions of d − b, b − c and c − a, where a, b, c, d are the neighbours
-/// left, above, above left, above right. A mirrored neighbourhood has the negative number; 0 begins a run.
+/// Number of a context (A.3.4) from the regions of d − b, b − c and c − a, where a, b, c, d are the neighbors
+/// left, above, above left, above right. A mirrored neighborhood has the negative number; 0 begins a run.
 #[inline]
-pub(crate) fn signed_context(right: i32, left: i32, below: i32) -> i32 {
+pub fn signed_context(right: i32, left: i32, below: i32) -> i32 {
     81 * right + 9 * left + below
 }
 
 /// Statistics of one context (A.2.1): A, B, C, N.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Context {
+pub struct Context {
     /// Sum of error magnitudes.
     magnitude: i32,
     /// Sum of errors, as far as the correction has not taken it in.
@@ -101,8 +103,8 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The corrected prediction (A.4.1, A.4.2) from the neighbours a, b, c; `sign` is −1 in a mirrored
-    /// neighbourhood, else 0.
+    /// The corrected prediction (A.4.1, A.4.2) from the neighbors a, b, c; `sign` is −1 in a mirrored
+    /// neighborhood, else 0.
     #[inline]
     pub fn predict(&self, sign: i32, [a, b, c]: [i32; 3], max: i32) -> i32 {
         (median(a, b, c) + signed(self.correction, sign)).clamp(0, max)
@@ -143,14 +145,14 @@ impl Context {
 
 /// Statistics of the samples that end a run: A, N, Nn.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RunContext {
+pub struct RunContext {
     magnitude: i32,
     count: i32,
     negative: i32,
 }
 
 impl RunContext {
-    /// The Golomb parameter (A.7.2.1); `alike` is 1 where the left and the upper neighbour are, else 0.
+    /// The Golomb parameter (A.7.2.1); `alike` is 1 where the left and the upper neighbor are, else 0.
     pub fn golomb(&self, alike: i32) -> u32 {
         golomb(self.count, self.magnitude + alike * (self.count >> 1))
     }
@@ -175,11 +177,11 @@ impl RunContext {
 
 /// `value` with its sign changed where `sign` is −1 and not 0.
 #[inline]
-pub(crate) fn signed(value: i32, sign: i32) -> i32 {
+pub fn signed(value: i32, sign: i32) -> i32 {
     (value ^ sign) - sign
 }
 
-/// The prediction (A.4.1): the median of left, above, and the plane through the three neighbours.
+/// The prediction (A.4.1): the median of left, above, and the plane through the three neighbors.
 #[inline]
 fn median(a: i32, b: i32, c: i32) -> i32 {
     let (low, high) = (a.min(b), a.max(b));

@@ -1,8 +1,10 @@
 //! The numbers that govern a JPEG-LS scan: given by the stream, by default, or derived (C.2.4.1.1, A.2.1).
 
+use crate::error::{ReadError, unexpected};
+
 /// Preset coding parameters (LSE segment of type 1); 0 stands for the default.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Preset {
+pub struct Preset {
     max: u32,
     thresholds: [u32; 3],
     reset: u32,
@@ -24,7 +26,7 @@ impl Preset {
 
 /// Parameters of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Parameters {
+pub struct Parameters {
     /// MAXVAL: the largest sample.
     pub max: i32,
     /// NEAR: the largest error; 0 for lossless.
@@ -42,26 +44,24 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
-    pub fn new(precision: u32, near: u32, preset: Preset) -> Result<Self, String> {
+    /// The parameters of a scan of samples of `precision` bits with errors up to `near`.
+    ///
+    /// # Errors
+    ///
+    /// A preset that the standard does not allow.
+    pub fn new(precision: u32, near: u32, preset: Preset) -> Result<Self, ReadError> {
         let highest = (1 << precision) - 1;
         let max = if preset.max == 0 { highest } else { preset.max };
         if max > highest {
-            return Err(format!(
-                "a JPEG-LS maximum of {highest} or less was expected, it is {max}"
-            ));
+            return Err(unexpected("JPEG-LS MAXVAL", format!("{highest} or less"), max));
         }
         if near > max / 2 {
-            return Err(format!(
-                "a JPEG-LS error bound of {} or less was expected, it is {near}",
-                max / 2
-            ));
+            return Err(unexpected("JPEG-LS NEAR", format!("{} or less", max / 2), near));
         }
         let thresholds = thresholds(max, near, preset.thresholds)?;
         let reset = if preset.reset == 0 { 64 } else { preset.reset };
         if reset < 3 {
-            return Err(format!(
-                "a JPEG-LS reset of 3 or more was expected, it is {reset}"
-            ));
+            return Err(unexpected("JPEG-LS RESET", "3 or more", reset));
         }
         let range = (max + 2 * near) / (2 * near + 1) + 1;
         let sample_bits = bits_for(max + 1).max(2);
@@ -89,7 +89,7 @@ fn bits_for(n: u32) -> u32 {
 }
 
 /// The thresholds given, with the default for each that is 0; they ascend from NEAR + 1 to MAXVAL.
-fn thresholds(max: u32, near: u32, given: [u32; 3]) -> Result<[u32; 3], String> {
+fn thresholds(max: u32, near: u32, given: [u32; 3]) -> Result<[u32; 3], ReadError> {
     // C.2.4.1.1.1: basic thresholds for 8 bits, scaled to MAXVAL.
     let basic = [(3, 2), (7, 3), (21, 4)];
     let mut thresholds = [0; 3];
@@ -109,10 +109,8 @@ fn thresholds(max: u32, near: u32, given: [u32; 3]) -> Result<[u32; 3], String> 
         };
         thresholds[n] = if given[n] == 0 { default } else { given[n] };
         if thresholds[n] < least || thresholds[n] > max {
-            return Err(format!(
-                "a JPEG-LS threshold of {least} to {max} was expected, it is {}",
-                thresholds[n]
-            ));
+            let what = format!("JPEG-LS T{}", n + 1);
+            return Err(unexpected(what, format!("{least} to {max}"), thresholds[n]));
         }
         least = thresholds[n];
     }

@@ -3,12 +3,13 @@
 //! NIfTI's axes point to the right, front and top (RAS), DICOM's to the left, back and top (LPS): the first two
 //! coordinates change their sign.
 
-use super::header::Fields;
+use super::fields::Fields;
 use crate::slice::SliceInfo;
 
 type Vector = [f64; 3];
 
-/// Patient coordinates in mm of voxel `(i, j, k)`: `origin + i × columns + j × rows + k × slices`, in DICOM's axes.
+/// Patient coordinates in mm of voxel `(i, j, k)`: `origin + i × columns + j × rows + k × slices`, in DICOM's
+/// axes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Geometry {
     /// Step from one column to the next.
@@ -36,13 +37,14 @@ impl Geometry {
         if !self.is_usable() {
             return;
         }
-        let [row, column] = [normalised(self.columns), normalised(self.rows)];
+        let [row, column] = [normalized(self.columns), normalized(self.rows)];
         let position = std::array::from_fn(|axis| self.origin[axis] + k as f64 * self.slices[axis]);
         info.image_position_patient = Some(position);
         info.image_orientation_patient = Some([row[0], row[1], row[2], column[0], column[1], column[2]]);
         info.pixel_spacing_mm = Some([norm(self.rows), norm(self.columns)]);
-        // The distance of the slice planes, which is less than the step where the volume is sheared (gantry tilt).
-        info.slice_thickness_mm = Some(dot(self.slices, normalised(cross(row, column))).abs());
+        // The distance of the slice planes, which is less than the step where the volume is sheared (gantry
+        // tilt).
+        info.slice_thickness_mm = Some(dot(self.slices, normalized(cross(row, column))).abs());
     }
 
     /// Finite, with three axes that span space.
@@ -89,8 +91,8 @@ fn sform(fields: &Fields<'_>) -> Option<Geometry> {
     })
 }
 
-/// Method 2 of the standard: a rotation as unit quaternion, with the voxel sizes; `pixdim[0]` is -1 where the third
-/// axis is mirrored.
+/// Method 2 of the standard: a rotation as unit quaternion, with the voxel sizes; `pixdim[0]` is -1 where the
+/// third axis is mirrored.
 fn qform(fields: &Fields<'_>) -> Option<Geometry> {
     if fields.code(252, 344) <= 0 {
         return None;
@@ -169,7 +171,7 @@ fn norm(vector: Vector) -> f64 {
     dot(vector, vector).sqrt()
 }
 
-fn normalised(vector: Vector) -> Vector {
+fn normalized(vector: Vector) -> Vector {
     let length = norm(vector);
     vector.map(|x| x / length)
 }

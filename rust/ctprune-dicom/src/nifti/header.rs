@@ -1,61 +1,12 @@
-//! The fields of a NIfTI-1 or NIfTI-2 header that a slice needs.
-//!
-//! Offsets from `nifti1.h` and `nifti2.h` (<https://nifti.nimh.nih.gov>).
+//! What a slice needs of a NIfTI header.
 
 use std::io::{ErrorKind, Read};
 
+use super::fields::{Fields, V1_BYTES, V2_BYTES, version};
 use super::geometry::Geometry;
-use crate::samples::{SampleType, failed};
+use crate::error::{ReadError, unexpected};
+use crate::samples::SampleType;
 use crate::slice::Refusal;
-
-/// Bytes of a NIfTI-1 header.
-const V1_BYTES: usize = 348;
-/// Bytes of a NIfTI-2 header.
-pub(super) const V2_BYTES: usize = 540;
-
-/// Header extensions lie between header and data; more than this many bytes of them is a broken file.
-const MAX_DATA_START: u64 = 1 << 28;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Version {
-    two: bool,
-    big_endian: bool,
-    /// Header and data in two files.
-    pair: bool,
-}
-
-/// What the size field and the magic of a header say; `None` when they are not NIfTI's.
-pub(super) fn version(head: &[u8]) -> Option<Version> {
-    let size: [u8; 4] = head.get(..4)?.try_into().ok()?;
-    let is = |size_of_header: usize| {
-        let expected = size_of_header as u32;
-        [
-            (false, u32::from_le_bytes(size)),
-            (true, u32::from_be_bytes(size)),
-        ]
-        .iter()
-        .find_map(|&(big_endian, found)| (found == expected).then_some(big_endian))
-    };
-    if let Some(big_endian) = is(V1_BYTES) {
-        let pair = is_pair(head.get(344..348)?, b"n+1\0", b"ni1\0")?;
-        return Some(Version {
-            two: false,
-            big_endian,
-            pair,
-        });
-    }
-    let big_endian = is(V2_BYTES)?;
-    let pair = is_pair(head.get(4..12)?, b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n")?;
-    Some(Version {
-        two: true,
-        big_endian,
-        pair,
-    })
-}
-
-fn is_pair(magic: &[u8], single: &[u8], pair: &[u8]) -> Option<bool> {
-    (magic == single || magic == pair).then_some(magic == pair)
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Header {
@@ -79,7 +30,7 @@ impl Header {
         let mut bytes = [0; V2_BYTES];
         read_header(source, &mut bytes[..V1_BYTES])?;
         let version = version(&bytes[..V1_BYTES])
-            .ok_or_else(|| failed("expected a NIfTI header of 348 or 540 bytes, found other first bytes"))?;
+            .ok_or_else(|| unexpected("the first bytes", "a NIfTI header of 348 or 540 bytes", "others"))?;
         if version.two {
             read_header(source, &mut bytes[V1_BYTES..])?;
         }
@@ -116,10 +67,10 @@ impl Header {
     }
 }
 
-fn read_header(source: &mut impl Read, bytes: &mut [u8]) -> Result<(), Refusal> {
+fn read_header(source: &mut impl Read, bytes: &mut [u8]) -> Result<(), ReadError> {
     source.read_exact(bytes).map_err(|error| match error.kind() {
-        ErrorKind::UnexpectedEof => failed("the NIfTI file is truncated within its header"),
-        _ => failed(format!("the NIfTI header cannot be read: {error}")),
+        ErrorKind::UnexpectedEof => ReadError::Truncated("the header of the NIfTI file"),
+        _ => ReadError::io("the NIfTI header cannot be read", &error),
     })
 }
 
@@ -127,20 +78,16 @@ fn read_header(source: &mut impl Read, bytes: &mut [u8]) -> Result<(), Refusal> 
 fn dimensions(fields: &Fields<'_>) -> Result<[u64; 4], Refusal> {
     let count = fields.dimension(0);
     if !(2..=7).contains(&count) {
-        return Err(failed(format!(
-            "expected a NIfTI file of 2 to 4 dimensions, found {count}"
-        )));
+        return Err(unexpected("the NIfTI dimensions", "2 to 4", count).into());
     }
     let mut sizes = [1; 4];
     for axis in 1..=count {
         let size = fields.dimension(axis as usize);
         if axis <= 4 {
-            sizes[axis as usize - 1] =
-                u64::try_from(size).ok().filter(|&size| size > 0).ok_or_else(|| {
-                    failed(format!(
-                        "expected a positive NIfTI dimension {axis}, found {size}"
-                    ))
-                })?;
+            sizes[axis as usize - 1] = u64::try_from(size)
+                .ok()
+                .filter(|&size| size > 0)
+                .ok_or_else(|| unexpected(format!("NIfTI dimension {axis}"), "a positive number", size))?;
         } else if size > 1 {
             return Err(Refusal::Skipped("NIfTI of more than four dimensions".into()));
         }
@@ -148,7 +95,7 @@ fn dimensions(fields: &Fields<'_>) -> Result<[u64; 4], Refusal> {
     Ok(sizes)
 }
 
-fn sample_type(datatype: i16) -> Result<SampleType, Refusal> {
+fn sample_type(datatype: i16) -> Result<SampleType, ReadError> {
     let unsupported = match datatype {
         2 => return Ok(SampleType::U8),
         256 => return Ok(SampleType::I8),
@@ -160,112 +107,12 @@ fn sample_type(datatype: i16) -> Result<SampleType, Refusal> {
         64 => return Ok(SampleType::F64),
         1 => "1-bit values",
         32 | 1792 | 2048 => "complex numbers",
-        128 | 2304 => "colours",
+        128 | 2304 => "colors",
         1024 | 1280 => "64-bit integers",
         1536 => "128-bit floating-point numbers",
         _ => "unknown values",
     };
-    Err(failed(format!(
-        "NIfTI of {unsupported} (datatype {datatype}) is not supported"
-    )))
-}
-
-/// A header's bytes with their byte order. Offsets are constants within the header's length.
-pub(super) struct Fields<'a> {
-    bytes: &'a [u8; V2_BYTES],
-    version: Version,
-}
-
-impl Fields<'_> {
-    /// A field that both versions hold in the same type, at different places.
-    pub(super) fn by_version<T>(&self, read: impl Fn(&Self, usize) -> T, one: usize, two: usize) -> T {
-        read(self, if self.version.two { two } else { one })
-    }
-
-    /// A real number: the `index`th of those at `one` (NIfTI-1, 32 bits) or `two` (NIfTI-2, 64 bits).
-    pub(super) fn real(&self, one: usize, two: usize, index: usize) -> f64 {
-        if self.version.two {
-            f64::from_bits(self.bits(two + 8 * index, 8))
-        } else {
-            f64::from(f32::from_bits(self.bits(one + 4 * index, 4) as u32))
-        }
-    }
-
-    /// An integer of 16 bits in NIfTI-1, of 32 in NIfTI-2.
-    pub(super) fn code(&self, one: usize, two: usize) -> i32 {
-        if self.version.two {
-            self.bits(two, 4) as i32
-        } else {
-            i32::from(self.i16(one))
-        }
-    }
-
-    /// The spatial and temporal units: one byte in NIfTI-1, four in NIfTI-2.
-    pub(super) fn units(&self) -> u8 {
-        if self.version.two {
-            self.bits(500, 4) as u8
-        } else {
-            self.bytes[123]
-        }
-    }
-
-    fn i16(&self, at: usize) -> i16 {
-        self.bits(at, 2) as i16
-    }
-
-    fn dimension(&self, index: usize) -> i64 {
-        if self.version.two {
-            self.bits(16 + 8 * index, 8) as i64
-        } else {
-            i64::from(self.i16(40 + 2 * index))
-        }
-    }
-
-    fn size(&self) -> u64 {
-        if self.version.two {
-            V2_BYTES as u64
-        } else {
-            V1_BYTES as u64
-        }
-    }
-
-    /// scl_slope and scl_inter; a slope of 0 means that there is no scaling.
-    fn scaling(&self) -> (f64, f64) {
-        let (slope, intercept) = (self.real(112, 176, 0), self.real(116, 184, 0));
-        if slope == 0.0 || !slope.is_finite() {
-            return (1.0, 0.0);
-        }
-        (slope, if intercept.is_finite() { intercept } else { 0.0 })
-    }
-
-    /// Bytes from the end of the header to the data: vox_offset less the header's size. An offset of 0 means the
-    /// smallest one, which leaves room for the four bytes that announce extensions.
-    fn gap(&self) -> Result<u64, Refusal> {
-        let offset = if self.version.two {
-            self.bits(168, 8) as i64 as f64
-        } else {
-            self.real(108, 0, 0)
-        };
-        let header = self.size();
-        if offset == 0.0 {
-            return Ok(4);
-        }
-        if offset >= header as f64 && offset <= MAX_DATA_START as f64 {
-            return Ok(offset as u64 - header);
-        }
-        Err(failed(format!(
-            "expected the NIfTI data to start after {header} bytes, found {offset}"
-        )))
-    }
-
-    /// `count` bytes from `at` as an integer, in the file's byte order.
-    fn bits(&self, at: usize, count: usize) -> u64 {
-        let bytes = &self.bytes[at..at + count];
-        let shift_in = |bits: u64, byte: &u8| bits << 8 | u64::from(*byte);
-        if self.version.big_endian {
-            bytes.iter().fold(0, shift_in)
-        } else {
-            bytes.iter().rev().fold(0, shift_in)
-        }
-    }
+    Err(ReadError::Unsupported(
+        format!("NIfTI of {unsupported} (datatype {datatype})").into(),
+    ))
 }

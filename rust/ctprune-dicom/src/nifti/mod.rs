@@ -5,6 +5,7 @@
 //! (a fourth dimension) gives all their slices, volume after volume; `frame` counts on, and the acquisition
 //! number is the volume's, from 1. One slice is in memory at a time, also when the file is gzipped.
 
+mod fields;
 mod geometry;
 mod header;
 mod volume;
@@ -15,8 +16,9 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
+use crate::aligned::AlignedBytes;
+use crate::error::ReadError;
 use crate::open::open_regular;
-use crate::samples::{SampleBuffer, failed};
 use crate::slice::{Event, ReadOptions, Refusal};
 use header::Header;
 
@@ -28,7 +30,7 @@ const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 /// Memory that is kept from file to file; one per thread.
 #[derive(Debug, Default)]
 pub struct Buffers {
-    samples: SampleBuffer,
+    samples: AlignedBytes,
 }
 
 impl Buffers {
@@ -41,7 +43,7 @@ impl Buffers {
 /// Whether the first [`HEAD_BYTES`] of a file are those of an uncompressed NIfTI file (or of the header file of
 /// a pair, which [`read_file`] skips with that reason).
 pub fn looks_like_nifti(head: &[u8]) -> bool {
-    header::version(head).is_some()
+    fields::version(head).is_some()
 }
 
 /// Whether the first [`HEAD_BYTES`] of a file are those of a gzipped NIfTI file.
@@ -50,7 +52,7 @@ pub fn looks_like_gzipped_nifti(head: &[u8]) -> bool {
     if head.starts_with(GZIP_MAGIC) {
         // The head is cut off somewhere, so an error after the first bytes is expected.
         let _ = MultiGzDecoder::new(head)
-            .take(header::V2_BYTES as u64)
+            .take(fields::V2_BYTES as u64)
             .read_to_end(&mut unpacked);
     }
     looks_like_nifti(&unpacked)
@@ -63,7 +65,7 @@ pub fn read_file(path: &Path, options: &ReadOptions, buffers: &mut Buffers, each
         Err(error) => {
             each(Event::Refused {
                 info: None,
-                refusal: failed(format!("cannot be opened: {error}")),
+                refusal: ReadError::io("the file cannot be opened", &error).into(),
             });
         }
     }
@@ -88,7 +90,7 @@ pub fn read_open_file(
         Err(error) => {
             each(Event::Refused {
                 info: None,
-                refusal: failed(format!("cannot be read: {error}")),
+                refusal: ReadError::io("the file cannot be read", &error).into(),
             });
         }
     }
@@ -131,5 +133,6 @@ fn read_plain(
     each: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), Refusal> {
     let header = Header::read(&mut source)?;
-    volume::read_slices(&header, source, length, options, &mut buffers.samples, each)
+    volume::read_slices(&header, source, length, options, &mut buffers.samples, each)?;
+    Ok(())
 }

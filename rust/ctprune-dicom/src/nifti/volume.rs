@@ -5,25 +5,27 @@ use std::io::{ErrorKind, Read, copy, sink};
 use ctprune_core::pixels::{Scale, SlicePixels};
 
 use super::header::Header;
-use crate::samples::{SampleBuffer, failed, make_native, slice_bytes};
-use crate::slice::{Event, ReadOptions, Refusal, SliceInfo};
+use crate::aligned::AlignedBytes;
+use crate::error::{ReadError, unexpected};
+use crate::samples::{make_native, slice_bytes, stored};
+use crate::slice::{Event, ReadOptions, SliceInfo};
 
-/// Hands over each slice as soon as it is read. Where `length`, the file's, is known, a file that is too short is
-/// refused before its first slice; a gzipped one is refused where it ends.
+/// Hands over each slice as soon as it is read. Where `length`, the file's, is known, a file that is too
+/// short is refused before its first slice; a gzipped one is refused where it ends.
 pub(super) fn read_slices(
     header: &Header,
     mut source: impl Read,
     length: Option<u64>,
     options: &ReadOptions,
-    samples: &mut SampleBuffer,
+    samples: &mut AlignedBytes,
     each: &mut dyn FnMut(Event<'_>),
-) -> Result<(), Refusal> {
+) -> Result<(), ReadError> {
     let slice_length = slice_bytes(header.rows, header.columns, header.sample.size() as u64, options)?;
     let frames = frame_count(header)?;
     check_length(header, slice_length, frames, length)?;
     skip(&mut source, header.gap)?;
     for frame in 0..frames {
-        let bytes = samples.bytes_mut(slice_length);
+        let bytes = samples.take(slice_length);
         source
             .read_exact(bytes)
             .map_err(|error| unreadable(frame, frames, &error))?;
@@ -33,7 +35,7 @@ pub(super) fn read_slices(
             pixels: SlicePixels {
                 rows: header.rows as usize,
                 columns: header.columns as usize,
-                stored: samples.stored(header.sample, 0..slice_length),
+                stored: stored(header.sample, samples.bytes(slice_length)),
                 scale: Scale::Hounsfield {
                     slope: header.slope,
                     intercept: header.intercept,
@@ -45,16 +47,17 @@ pub(super) fn read_slices(
 }
 
 /// Slices of all volumes.
-fn frame_count(header: &Header) -> Result<u32, Refusal> {
+fn frame_count(header: &Header) -> Result<u32, ReadError> {
     let frames = header
         .slices
         .checked_mul(header.volumes)
         .and_then(|frames| u32::try_from(frames).ok());
     frames.ok_or_else(|| {
-        failed(format!(
-            "{} × {} NIfTI slices are too many",
-            header.slices, header.volumes
-        ))
+        unexpected(
+            "the slices of the NIfTI file",
+            format!("{} at most", u32::MAX),
+            format!("{} × {}", header.slices, header.volumes),
+        )
     })
 }
 
@@ -63,33 +66,40 @@ fn check_length(
     slice_length: usize,
     frames: u32,
     length: Option<u64>,
-) -> Result<(), Refusal> {
+) -> Result<(), ReadError> {
     let Some(found) = length else { return Ok(()) };
     let expected = u128::from(header.data_start()) + slice_length as u128 * u128::from(frames);
     if u128::from(found) < expected {
-        return Err(failed(format!(
-            "the NIfTI file is truncated: expected {expected} bytes, found {found}"
-        )));
+        return Err(ReadError::TooFew {
+            what: "the NIfTI file".into(),
+            unit: "byte",
+            expected: u64::try_from(expected).unwrap_or(u64::MAX),
+            found,
+        });
     }
     Ok(())
 }
 
-fn skip(source: &mut impl Read, count: u64) -> Result<(), Refusal> {
+fn skip(source: &mut impl Read, count: u64) -> Result<(), ReadError> {
     match copy(&mut source.take(count), &mut sink()) {
         Ok(skipped) if skipped == count => Ok(()),
-        Ok(_) => Err(failed("the NIfTI file is truncated before its data")),
-        Err(error) => Err(failed(format!("the NIfTI file cannot be read: {error}"))),
+        Ok(_) => Err(ReadError::Truncated("the NIfTI file")),
+        Err(error) => Err(ReadError::io("the NIfTI file cannot be read", &error)),
     }
 }
 
-fn unreadable(frame: u32, frames: u32, error: &std::io::Error) -> Refusal {
+fn unreadable(frame: u32, frames: u32, error: &std::io::Error) -> ReadError {
     match error.kind() {
-        ErrorKind::UnexpectedEof => failed(format!(
-            "the NIfTI file is truncated: expected {frames} slices, found {frame}"
-        )),
-        _ => failed(format!(
-            "the NIfTI file cannot be read after {frame} of {frames} slices: {error}"
-        )),
+        ErrorKind::UnexpectedEof => ReadError::TooFew {
+            what: "the NIfTI file".into(),
+            unit: "slice",
+            expected: frames.into(),
+            found: frame.into(),
+        },
+        _ => ReadError::io(
+            format!("the NIfTI file cannot be read after {frame} of {frames} slices"),
+            error,
+        ),
     }
 }
 

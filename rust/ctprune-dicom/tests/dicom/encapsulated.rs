@@ -9,6 +9,7 @@ use super::build::{
     ENCAPSULATED, EXPLICIT, Image, JPEG_2000, JPEG_EXTENDED, JPEG_LOSSLESS, JPEG_LS, JPEG_XL, PIXELS, RLE,
     rle,
 };
+use super::charls::{STREAMS, decoded};
 use super::jpeg_encoder::{Lossless, lossless, twelve_bit_blocks};
 use super::{HU, hu, refusal};
 
@@ -189,6 +190,102 @@ fn eight_bit_jpeg_gives_the_pixels_of_libjpeg() {
 }
 
 #[test]
+fn progressive_jpeg_gives_the_pixels_of_libjpeg() {
+    // Stream and values are those of the pictures' tests.
+    let image = Image {
+        rows: 13,
+        columns: 21,
+        allocated: 8,
+        stored: 8,
+        signed: false,
+        ..Image::default()
+    };
+    let stream = include_bytes!("../plain_files/jpeg/grey_progressive.jpg");
+    let expected = include_bytes!("../plain_files/jpeg/grey_progressive.grey");
+    assert_eq!(
+        stored(image, JPEG_EXTENDED, stream),
+        expected.map(f64::from).to_vec()
+    );
+}
+
+#[test]
+fn sampling_factors_of_one_component_mean_nothing() {
+    // A.2.2: a scan of one component has its blocks row by row, whatever the factors.
+    let image = Image {
+        rows: 13,
+        columns: 21,
+        allocated: 8,
+        stored: 8,
+        signed: false,
+        ..Image::default()
+    };
+    let mut stream = include_bytes!("../plain_files/jpeg/grey.jpg").to_vec();
+    let expected = stored(image, JPEG_EXTENDED, &stream);
+    let frame = stream.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+    assert_eq!(std::mem::replace(&mut stream[frame + 11], 0x22), 0x11);
+    assert_eq!(stored(image, JPEG_EXTENDED, &stream), expected);
+    let twelve = Image {
+        rows: 9,
+        columns: 16,
+        allocated: 16,
+        stored: 12,
+        ..image
+    };
+    let mut stream = twelve_bit_blocks(9, 16, &[100, -250, 0, 50]);
+    let expected = stored(twelve, JPEG_EXTENDED, &stream);
+    let frame = stream.windows(2).position(|pair| pair == [0xFF, 0xC1]).unwrap();
+    assert_eq!(std::mem::replace(&mut stream[frame + 11], 0x22), 0x11);
+    assert_eq!(stored(twelve, JPEG_EXTENDED, &stream), expected);
+}
+
+#[test]
+fn jpeg_of_a_process_that_is_not_implemented_is_left_to_another_reader() {
+    let image = Image {
+        rows: 9,
+        columns: 16,
+        stored: 12,
+        signed: false,
+        ..Image::default()
+    };
+    let mut stream = twelve_bit_blocks(9, 16, &[100, -250, 0, 50]);
+    let frame = stream.windows(2).position(|pair| pair == [0xFF, 0xC1]).unwrap();
+    stream[frame + 1] = 0xC2;
+    let file = image
+        .ct(JPEG_EXTENDED)
+        .fragments(&[], &[&stream])
+        .file(JPEG_EXTENDED);
+    assert_eq!(
+        refusal(&file),
+        "unsupported: a JPEG stream of process SOF2 with 12 bits"
+    );
+}
+
+#[test]
+fn jpeg_2000_that_is_not_implemented_is_left_to_another_reader_and_broken_streams_are_not() {
+    let refused = |stream: &[u8]| {
+        refusal(
+            &JPEG_2000_IMAGE
+                .ct(JPEG_2000)
+                .fragments(&[], &[stream])
+                .file(JPEG_2000),
+        )
+    };
+    let stream = bytes_of(SIGNED_JPEG_2000);
+    let at = stream
+        .windows(2)
+        .position(|marker| marker == [0xFF, 0x52])
+        .unwrap();
+    let mut packed = stream.clone();
+    packed.splice(at..at, [0xFF, 0x60, 0, 3, 0]);
+    assert_eq!(
+        refused(&packed),
+        "unsupported: a JPEG 2000 stream with packed packet headers"
+    );
+    let half = &stream[..stream.len() / 4 * 2];
+    assert_eq!(refused(half), "failed: the codestream is truncated");
+}
+
+#[test]
 fn the_example_of_the_jpeg_ls_standard_is_read() {
     // ISO/IEC 14495-1 annex H.3.
     let stream = bytes_of(
@@ -324,7 +421,7 @@ fn compressed_pixels_in_a_plain_transfer_syntax_are_refused() {
         .ct(EXPLICIT)
         .fragments(&[], &[&rle(&PIXELS)])
         .file(EXPLICIT);
-    let reason = "failed: pixel data should have a length in this transfer syntax, it has none";
+    let reason = "failed: the length of the uncompressed pixel data: expected a number, found none";
     assert_eq!(refusal(&file), reason);
 }
 
@@ -336,6 +433,14 @@ fn uncompressed_frames_may_be_encapsulated() {
     let short = encapsulated(&bytes[..10]).file(ENCAPSULATED);
     assert_eq!(
         refusal(&short),
-        "failed: frame 0 is short: 2 × 3 × 16 bits need 12 bytes, 10 are there"
+        "failed: frame 0 of 2 × 3 × 16 bits is truncated: expected 12 bytes, found 10"
     );
+}
+
+#[test]
+fn jpeg_ls_streams_of_charls_are_decoded() {
+    for known in &STREAMS {
+        let values = decoded(known.stream, known.rows, known.columns, known.bits);
+        assert_eq!(values, known.values(), "{known:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! DICOM files from bytes to events. All files are synthetic and made here.
 
 mod build;
+mod charls;
 mod encapsulated;
 mod jpeg_encoder;
 mod malformed;

@@ -53,7 +53,7 @@ fn a_header_that_breaks_off() {
 #[test]
 fn short_pixel_data() {
     let file = slice(EXPLICIT);
-    let reason = "failed: pixel data is short: 2 × 3 × 16 bits need 12 bytes, 10 are there";
+    let reason = "failed: the pixel data of 2 × 3 × 16 bits is truncated: expected 12 bytes, found 10";
     assert_eq!(refusal(&file[..file.len() - 2]), reason);
     let declared = Image::default().ct(EXPLICIT).pixels(&PIXELS[..5]).file(EXPLICIT);
     assert_eq!(refusal(&declared), reason);
@@ -68,13 +68,13 @@ fn absurd_rows_and_columns() {
     };
     assert_eq!(
         refusal(&huge.ct(EXPLICIT).pixels(&PIXELS).file(EXPLICIT)),
-        "failed: 65535 × 65535 × 16 bits need more than the limit of 536870912 bytes"
+        "failed: 65535 × 65535 × 16 bits exceed the limit of 536870912 bytes"
     );
     let long = altered(|s| {
         s.put(0x0028_0010, "UL", &[0xFF; 4])
             .put(0x0028_0011, "UL", &[0xFF; 4])
     });
-    assert!(refusal(&long).contains("more than the limit"));
+    assert!(refusal(&long).contains("exceed the limit"));
 }
 
 #[test]
@@ -87,12 +87,12 @@ fn a_limit_of_the_users() {
     let [Seen::Refused(_, Refusal::Failed(reason))] = &seen[..] else {
         panic!("seen: {seen:?}")
     };
-    assert_eq!(reason, "2 × 3 × 16 bits need more than the limit of 11 bytes");
+    assert_eq!(reason.to_string(), "2 × 3 × 16 bits exceed the limit of 11 bytes");
 }
 
 #[test]
 fn rows_of_zero_or_none() {
-    let reason = "failed: Rows and Columns should be positive, they are 0 and 3";
+    let reason = "failed: Rows and Columns: expected 1 or more, found 0 and 3";
     assert_eq!(refusal(&altered(|s| s.short(0x0028_0010, 0))), reason);
     assert_eq!(refusal(&altered(|s| s.put(0x0028_0010, "US", &[]))), reason);
 }
@@ -102,15 +102,15 @@ fn impossible_bits() {
     let failed = |tag, value| refusal(&altered(|s| s.short(tag, value)));
     assert_eq!(
         failed(0x0028_0100, 12),
-        "failed: Bits Allocated should be 8, 16 or 32, it is 12"
+        "failed: Bits Allocated: expected 8, 16 or 32, found 12"
     );
     assert_eq!(
         failed(0x0028_0101, 17),
-        "failed: Bits Stored should be 1 to 16, it is 17"
+        "failed: Bits Stored: expected 1 to 16, found 17"
     );
     assert_eq!(
         failed(0x0028_0101, 0),
-        "failed: Bits Stored should be 1 to 16, it is 0"
+        "failed: Bits Stored: expected 1 to 16, found 0"
     );
     assert_eq!(
         refusal(&altered(|s| s.put(0x0028_0100, "US", &[]))),
@@ -122,14 +122,17 @@ fn impossible_bits() {
 fn a_slope_that_is_no_slope() {
     let failed = |slope| refusal(&altered(|s| s.text(0x0028_1053, "DS", slope)));
     assert_eq!(failed("0"), "failed: Rescale Slope is zero");
-    assert_eq!(failed("nan"), "failed: Rescale Slope should be finite, it is NaN");
+    assert_eq!(
+        failed("nan"),
+        "failed: Rescale Slope: expected a finite number, found NaN"
+    );
     assert_eq!(
         failed("1e999"),
-        "failed: Rescale Slope should be finite, it is inf"
+        "failed: Rescale Slope: expected a finite number, found inf"
     );
     assert_eq!(
         failed("one"),
-        "failed: Rescale Slope should be a number, it is none"
+        "failed: Rescale Slope: expected a number, found other text"
     );
 }
 
@@ -137,7 +140,7 @@ fn a_slope_that_is_no_slope() {
 fn missing_pixel_data() {
     assert_eq!(
         refusal(&Image::default().ct(EXPLICIT).file(EXPLICIT)),
-        "failed: pixel data is missing"
+        "failed: the pixel data is missing"
     );
 }
 
@@ -160,7 +163,7 @@ fn a_sequence_of_no_items() {
     let set = ct_head(EXPLICIT)
         .head(0x0040_A730, "SQ", u32::MAX)
         .text(0x0010_0010, "PN", "no item");
-    let reason = "failed: a sequence item was expected, (0010,0010) was found";
+    let reason = "failed: the sequence: expected an item, found element (0010,0010)";
     assert_eq!(
         refusal(&Image::default().describe(set).pixels(&PIXELS).file(EXPLICIT)),
         reason
@@ -199,8 +202,8 @@ fn a_deflate_bomb() {
         panic!("seen: {seen:?}")
     };
     assert_eq!(
-        reason,
-        "the deflated data set needs more than the limit of 67109864 bytes"
+        reason.to_string(),
+        "the bytes of the deflated data set exceed the limit of 67109864 bytes"
     );
 }
 
@@ -211,7 +214,7 @@ fn a_broken_deflate_stream() {
         ..DataSet::new(EXPLICIT)
     }
     .file(DEFLATED);
-    assert!(refusal(&broken).starts_with("failed: the deflated data set is broken"));
+    assert!(refusal(&broken).starts_with("failed: the deflated data set is corrupt: "));
 }
 
 #[test]
@@ -241,7 +244,7 @@ fn what_the_standard_allows_and_is_not_implemented_is_no_fault() {
     let file = altered(|s| s.sequence(0x0028_3000, std::slice::from_ref(&lut)));
     assert_eq!(
         refusal(&file),
-        "unsupported: Rescale Slope and Intercept were expected, a Modality LUT Sequence was found"
+        "unsupported: a Modality LUT Sequence in place of Rescale Slope and Intercept"
     );
     let file = altered(|s| s.short(0x0028_0100, 64));
     assert_eq!(refusal(&file), "unsupported: Bits Allocated 64");
@@ -266,7 +269,7 @@ fn encapsulated_pixels_without_items() {
     let file = Image::default().ct(RLE).put(PIXEL_DATA, "OB", &[1; 64]).file(RLE);
     assert_eq!(
         refusal(&file),
-        "failed: pixel data should be encapsulated in items, none is there"
+        "failed: the compressed pixel data: expected items, found none"
     );
 }
 
@@ -275,7 +278,7 @@ fn encapsulated_pixels_without_fragments() {
     let file = Image::default().ct(RLE).fragments(&[], &[]).file(RLE);
     assert_eq!(
         refusal(&file),
-        "failed: pixel data is short: 1 frames are announced, 0 are there"
+        "failed: the pixel data is truncated: expected 1 frame, found 0"
     );
 }
 
@@ -294,15 +297,22 @@ fn rle_that_is_none() {
     let failed = |stream: &[u8]| refusal(&Image::default().ct(RLE).fragments(&[], &[stream]).file(RLE));
     assert_eq!(
         failed(&[0; 10]),
-        "failed: an RLE frame begins with a header of 64 bytes, 10 are there"
+        "failed: the RLE header is truncated: expected 64 bytes, found 10"
     );
     assert_eq!(
         failed(&[0; 70]),
-        "failed: an RLE frame of 2 bytes per pixel has 2 segments, this has 0"
+        "failed: the RLE segments of 2-byte pixels: expected 2, found 0"
     );
     let mut stream = rle(&PIXELS);
     stream[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert_eq!(failed(&stream), "failed: RLE segment 0 lies outside the frame");
+    assert_eq!(
+        failed(&stream),
+        format!(
+            "failed: RLE segment 0: expected an offset within {} bytes, found {}",
+            stream.len(),
+            u32::MAX
+        )
+    );
 }
 
 #[test]
@@ -314,9 +324,10 @@ fn streams_of_another_size_are_not_decoded() {
     };
     let failed = |syntax, stream: &[u8]| refusal(&image.ct(syntax).fragments(&[], &[stream]).file(syntax));
     let jpeg = b"\xFF\xD8\xFF\xC3\x00\x0B\x10\xFF\xFF\xFF\xFF\x01\x01\x11\x00\xFF";
-    let reason = "stream should be 3 × 3 pixels, it is 65535 × 65535";
-    assert_eq!(failed(JPEG_LOSSLESS, jpeg), format!("failed: the JPEG {reason}"));
-    assert_eq!(failed(JPEG_LS, jpeg), format!("failed: the JPEG-LS {reason}"));
+    let reason = "stream: expected 3 × 3, found 65535 × 65535";
+    let size = "failed: the size of the";
+    assert_eq!(failed(JPEG_LOSSLESS, jpeg), format!("{size} JPEG {reason}"));
+    assert_eq!(failed(JPEG_LS, jpeg), format!("{size} JPEG-LS {reason}"));
     let mut jpeg_2000 = b"\xFF\x4F\xFF\x51\x00\x29\x00\x00".to_vec();
     jpeg_2000.extend(
         [65535u32, 65535, 0, 0, 65535, 65535, 0, 0]
@@ -326,7 +337,7 @@ fn streams_of_another_size_are_not_decoded() {
     jpeg_2000.extend([0, 1, 15, 1, 1, 0]);
     assert_eq!(
         failed(JPEG_2000, &jpeg_2000),
-        format!("failed: the JPEG 2000 {reason}")
+        format!("{size} JPEG 2000 {reason}")
     );
 }
 

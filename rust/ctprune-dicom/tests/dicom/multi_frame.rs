@@ -195,8 +195,8 @@ fn missing_frames_are_one_failure() {
     };
     assert_eq!(info.frame, 2);
     assert_eq!(
-        reason,
-        "pixel data is short: 4000000000 frames are announced, 2 are there"
+        reason.to_string(),
+        "the pixel data is truncated: expected 4000000000 frames, found 2"
     );
 }
 

@@ -112,18 +112,18 @@ fn objects_without_pixels_are_skipped_unless_they_should_have_some() {
     let ct = DataSet::new(EXPLICIT)
         .text(0x0008_0016, "UI", CT_IMAGE)
         .text(0x0008_0060, "CS", "CT");
-    assert_eq!(refusal(&ct.file(EXPLICIT)), "failed: pixel data is missing");
+    assert_eq!(refusal(&ct.file(EXPLICIT)), "failed: the pixel data is missing");
 }
 
 #[test]
-fn colour_is_skipped() {
+fn color_is_skipped() {
     assert_eq!(
         refusal(&altered(|s| s.short(0x0028_0002, 3))),
-        "skipped: colour image"
+        "skipped: color image"
     );
     assert_eq!(
         refusal(&altered(|s| s.text(0x0028_0004, "CS", "PALETTE COLOR"))),
-        "skipped: colour image"
+        "skipped: color image"
     );
 }
 

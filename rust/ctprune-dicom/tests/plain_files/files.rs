@@ -74,5 +74,5 @@ fn a_picture_file_beyond_the_limit_is_not_read() {
         max_slice_bytes: 20,
         ..ReadOptions::default()
     };
-    read_image_file(&path, &options)[0].assert_failed("the file exceeds the limit of 20 bytes a slice");
+    read_image_file(&path, &options)[0].assert_failed("the bytes of the file exceed the limit of 20 bytes");
 }

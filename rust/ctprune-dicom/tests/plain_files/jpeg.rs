@@ -9,7 +9,7 @@ macro_rules! equal_pillow {
         fn $name() {
             let slice = read_picture(include_bytes!(concat!("jpeg/", stringify!($name), ".jpg")));
             let expected = include_bytes!(concat!("jpeg/", stringify!($name), ".grey"));
-            assert_eq!(slice.grey(), ($rows, $columns, expected.to_vec()));
+            assert_eq!(slice.gray(), ($rows, $columns, expected.to_vec()));
         }
     )*};
 }
@@ -65,7 +65,7 @@ fn subsampled_inks_fail() {
     let mut file = INKS.to_vec();
     let first_component = height_field(&file) + 5;
     file[first_component + 1] = 0x22;
-    read_picture(&file).assert_failed("CMYK JPEG with subsampled colours is not supported");
+    read_picture(&file).assert_failed("CMYK JPEG with subsampled colors is not supported");
 }
 
 #[test]

@@ -266,7 +266,7 @@ fn short_data_fail_before_the_first_slice() {
     let seen = read_nifti(&bytes[..bytes.len() - 1]);
     assert_eq!(seen.len(), 1);
     seen[0].assert_failed("truncated: expected 376 bytes, found 375");
-    read_nifti(&bytes[..300])[0].assert_failed("truncated within its header");
+    read_nifti(&bytes[..300])[0].assert_failed("the header of the NIfTI file is truncated");
 }
 
 #[test]
@@ -294,8 +294,8 @@ fn absurd_dimensions_fail() {
         file.read()
     };
     failure(&[32767, 32767, 32767])[0].assert_failed("exceed the limit");
-    failure(&[3, 0, 2])[0].assert_failed("expected a positive NIfTI dimension 2, found 0");
-    failure(&[3, -2, 2])[0].assert_failed("expected a positive NIfTI dimension 2, found -2");
+    failure(&[3, 0, 2])[0].assert_failed("NIfTI dimension 2: expected a positive number, found 0");
+    failure(&[3, -2, 2])[0].assert_failed("NIfTI dimension 2: expected a positive number, found -2");
     failure(&[3])[0].assert_failed("found 1");
     failure(&[1, 1, 32767, 32767])[0].assert_failed("truncated");
 }
@@ -308,7 +308,7 @@ fn other_types_fail() {
         file.read().remove(0)
     };
     failure(32).assert_failed("complex numbers (datatype 32)");
-    failure(128).assert_failed("colours (datatype 128)");
+    failure(128).assert_failed("colors (datatype 128)");
     failure(1024).assert_failed("64-bit integers (datatype 1024)");
     failure(0).assert_failed("unknown values (datatype 0)");
 }
@@ -318,6 +318,6 @@ fn data_that_start_within_the_header_fail() {
     for offset in [100.0, -5.0, 1e30, f64::NAN] {
         let mut file = Nifti::new(false, false);
         file.set_real(108, 0, 0, offset);
-        file.read()[0].assert_failed("expected the NIfTI data to start after 348 bytes");
+        file.read()[0].assert_failed("the start of the NIfTI data: expected 348 bytes or more");
     }
 }

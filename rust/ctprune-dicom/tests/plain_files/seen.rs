@@ -18,8 +18,8 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// The values of an 8-bit grey slice with its rows and columns.
-    pub fn grey(&self) -> (u32, u32, Vec<u8>) {
+    /// The values of an 8-bit gray slice with its rows and columns.
+    pub fn gray(&self) -> (u32, u32, Vec<u8>) {
         match self {
             Seen::Slice {
                 info,
@@ -31,7 +31,7 @@ impl Seen {
                 info.columns,
                 values.iter().map(|&value| value as u8).collect(),
             ),
-            other => panic!("expected an 8-bit grey slice, found {other:?}"),
+            other => panic!("expected an 8-bit gray slice, found {other:?}"),
         }
     }
 
@@ -120,10 +120,7 @@ pub fn own(event: Event<'_>) -> Seen {
             refusal: Refusal::Skipped(why),
             ..
         } => Seen::Skipped(why),
-        Event::Refused {
-            refusal: Refusal::Unsupported(why) | Refusal::Failed(why),
-            ..
-        } => Seen::Failed(why),
+        Event::Refused { refusal, .. } => Seen::Failed(refusal.to_string()),
     }
 }
 

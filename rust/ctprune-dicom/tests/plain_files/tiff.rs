@@ -38,23 +38,23 @@ fn fill<T>(samples: u32, f: impl Fn(u32) -> T) -> Vec<T> {
 }
 
 #[test]
-fn grey_of_8_bits_in_every_compression() {
+fn gray_of_8_bits_in_every_compression() {
     let pixels = fill(1, |i| (i * 37) as u8);
     for compression in compressions() {
         let slice = read_picture(&file::<colortype::Gray8>(compression, &pixels));
-        assert_eq!(slice.grey(), (ROWS, COLUMNS, pixels.clone()));
+        assert_eq!(slice.gray(), (ROWS, COLUMNS, pixels.clone()));
     }
 }
 
 /// Asserts for each type that it keeps its values in every compression.
 macro_rules! keep_their_values {
-    ($($name:ident: $colour:ident, $stored:literal, $value:expr;)*) => {$(
+    ($($name:ident: $color:ident, $stored:literal, $value:expr;)*) => {$(
         #[test]
         fn $name() {
             let pixels = fill(1, $value);
             let expected: Vec<f64> = pixels.iter().map(|&value| value.into()).collect();
             for compression in compressions() {
-                let slice = read_picture(&file::<colortype::$colour>(compression, &pixels));
+                let slice = read_picture(&file::<colortype::$color>(compression, &pixels));
                 assert_eq!(slice.stored(), ($stored, &expected[..]));
             }
         }
@@ -72,24 +72,24 @@ keep_their_values! {
 }
 
 #[test]
-fn colours_become_pillows_luma() {
+fn colors_become_pillows_luma() {
     let pixels = fill(3, |i| (i * 37) as u8);
     let luma = |p: &[u8]| {
         ((19595 * u32::from(p[0]) + 38470 * u32::from(p[1]) + 7471 * u32::from(p[2]) + 32768) >> 16) as u8
     };
     let expected: Vec<u8> = pixels.chunks(3).map(luma).collect();
     let slice = read_picture(&file::<colortype::RGB8>(Compression::Lzw, &pixels));
-    assert_eq!(slice.grey(), (ROWS, COLUMNS, expected.clone()));
+    assert_eq!(slice.gray(), (ROWS, COLUMNS, expected.clone()));
     // The low byte does not count.
     let deep: Vec<u16> = pixels.iter().map(|&value| u16::from(value) << 8 | 0x5a).collect();
     let slice = read_picture(&file::<colortype::RGB16>(Compression::Lzw, &deep));
-    assert_eq!(slice.grey(), (ROWS, COLUMNS, expected.clone()));
+    assert_eq!(slice.gray(), (ROWS, COLUMNS, expected.clone()));
     let with_alpha: Vec<u8> = pixels.chunks(3).flat_map(|p| [p[0], p[1], p[2], 9]).collect();
     let slice = read_picture(&file::<colortype::RGBA8>(Compression::Lzw, &with_alpha));
-    assert_eq!(slice.grey(), (ROWS, COLUMNS, expected));
+    assert_eq!(slice.gray(), (ROWS, COLUMNS, expected));
 }
 
-/// A page of 8-bit and one of 16-bit grey.
+/// A page of 8-bit and one of 16-bit gray.
 pub fn two_pages() -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = TiffEncoder::new(Cursor::new(&mut bytes)).unwrap();
@@ -104,7 +104,7 @@ pub fn two_pages() -> Vec<u8> {
 fn each_page_is_a_slice() {
     let seen = read_image(&two_pages());
     assert_eq!(seen.len(), 2);
-    assert_eq!((seen[0].info().frame, seen[0].grey()), (0, (1, 2, vec![1, 2])));
+    assert_eq!((seen[0].info().frame, seen[0].gray()), (0, (1, 2, vec![1, 2])));
     assert_eq!(
         (seen[1].info().frame, seen[1].stored()),
         (1, ("u16", &[3.0, 4.0, 5.0][..]))
@@ -145,7 +145,7 @@ fn tags(width: u32, height: u32, bits: u32, photometric: u32, samples: u32) -> V
 #[test]
 fn white_is_zero_is_inverted_in_8_bits_only() {
     let slice = read_picture(&by_hand(&tags(2, 1, 8, 0, 1), &[0, 200]));
-    assert_eq!(slice.grey().2, [255, 55]);
+    assert_eq!(slice.gray().2, [255, 55]);
     let slice = read_picture(&by_hand(&tags(2, 1, 16, 0, 1), &[1, 2, 3, 4]));
     assert_eq!(slice.stored().1, [513.0, 1027.0]);
 }
@@ -153,21 +153,21 @@ fn white_is_zero_is_inverted_in_8_bits_only() {
 #[test]
 fn small_samples_are_unpacked() {
     let slice = read_picture(&by_hand(&tags(3, 2, 4, 1, 1), &[0x0f, 0x80, 0x12, 0x30]));
-    assert_eq!(slice.grey(), (2, 3, vec![0, 255, 136, 17, 34, 51]));
+    assert_eq!(slice.gray(), (2, 3, vec![0, 255, 136, 17, 34, 51]));
     let slice = read_picture(&by_hand(&tags(3, 1, 1, 1, 1), &[0b1010_0000]));
-    assert_eq!(slice.grey().2, [255, 0, 255]);
+    assert_eq!(slice.gray().2, [255, 0, 255]);
 }
 
 #[test]
 fn alpha_is_ignored_and_its_product_undone() {
     let two_samples = [tags(2, 1, 8, 1, 2), vec![(338, 3, 2)]].concat();
     assert_eq!(
-        read_picture(&by_hand(&two_samples, &[5, 0, 6, 9])).grey().2,
+        read_picture(&by_hand(&two_samples, &[5, 0, 6, 9])).gray().2,
         [5, 6]
     );
     let multiplied = [tags(3, 1, 8, 2, 4), vec![(338, 3, 1)]].concat();
     let pixels = [50, 50, 50, 100, 7, 7, 7, 0, 9, 9, 9, 255];
-    assert_eq!(read_picture(&by_hand(&multiplied, &pixels)).grey().2, [127, 0, 9]);
+    assert_eq!(read_picture(&by_hand(&multiplied, &pixels)).gray().2, [127, 0, 9]);
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 mod ht;
 mod mq;
-mod neighbours;
+mod neighbors;
 mod passes;
 mod raw;
 
 use self::mq::{Mq, UNIFORM, fresh_contexts};
-use self::neighbours::{Columns, SIGNIFICANCE_CONTEXTS};
+use self::neighbors::{Columns, SIGNIFICANCE_CONTEXTS};
 use self::passes::Plane;
 use self::raw::RawBits;
 use crate::Error;
@@ -59,6 +59,7 @@ impl Scratch {
         } else {
             self.decode_passes(tile, block, packets, style, planes);
         }
+        lower_region(&mut self.coefficients, tile.roi_shift);
         Ok(true)
     }
 
@@ -164,6 +165,20 @@ impl Scratch {
                     *target = column[row];
                 }
             }
+        }
+    }
+}
+
+/// Lowers the coefficients of a region of interest (H.1): all that are as large as only these can be. They
+/// come doubled.
+fn lower_region(coefficients: &mut [i32], shift: u32) {
+    if shift == 0 {
+        return;
+    }
+    for coefficient in coefficients {
+        if coefficient.unsigned_abs() >> shift >= 2 {
+            let magnitude = (coefficient.unsigned_abs() >> shift) as i32;
+            *coefficient = magnitude * coefficient.signum();
         }
     }
 }

@@ -167,11 +167,11 @@ impl<'a> Mq<'a> {
         if self.distance >= 0 {
             return state >> 15 & 1;
         }
-        self.renormalised(contexts, context, state, qe)
+        self.renormalized(contexts, context, state, qe)
     }
 
     #[inline(always)]
-    fn renormalised(&mut self, contexts: &mut Contexts, context: usize, state: State, qe: i64) -> u32 {
+    fn renormalized(&mut self, contexts: &mut Contexts, context: usize, state: State, qe: i64) -> u32 {
         let c = self.distance + self.c_beyond;
         let a = self.distance + self.a_beyond;
         // Below zero, C lies in the lower part of the interval, whose size is Qe. Whichever part is

@@ -4,7 +4,7 @@
 //! as they are scanned: stripe by stripe, column by column, four at a time.
 
 use super::mq::{Contexts, Mq, RUN_LENGTH, UNIFORM};
-use super::neighbours::{
+use super::neighbors::{
     AROUND, CODED, Column, Columns, FOUR, REFINED, SIGNIFICANCE, SignificanceContexts, Stripe, about_to_be,
     sign_context,
 };
@@ -39,7 +39,7 @@ impl Plane<'_> {
         (self.columns.stripe(index, self.causal), coefficients)
     }
 
-    /// Significance propagation: what has a significant neighbour.
+    /// Significance propagation: what has a significant neighbor.
     pub fn propagate(&mut self, contexts: &mut Contexts, coder: &mut Mq<'_>) {
         // A copy stays in registers.
         let mut mq = *coder;
@@ -72,7 +72,7 @@ impl Plane<'_> {
                         coefficients,
                         value,
                     );
-                    // Those below may have become its neighbours.
+                    // Those below may have become its neighbors.
                     todo = about_to_be(column) & rows & (Column::MAX << (shift + 3));
                 }
                 stripe.here[x + 1] = column;

@@ -1,6 +1,6 @@
 //! Passes without arithmetic coding, for the lower bit-planes (ISO/IEC 15444-1 D.6).
 
-use super::neighbours::{CODED, Column, REFINED, about_to_be};
+use super::neighbors::{CODED, Column, REFINED, about_to_be};
 use super::passes::{Plane, refined, row, rows};
 
 /// Bits from the most significant on; a zero bit is stuffed behind each 0xFF, ones follow the end.

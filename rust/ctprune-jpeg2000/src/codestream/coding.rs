@@ -1,10 +1,16 @@
 //! Coding style (COD and COC, ISO/IEC 15444-1 A.6.1 and A.6.2; HT in 15444-15).
 
+use std::ops::Range;
+
 use super::reader::Reader;
 use crate::Error;
 
 /// Most decomposition levels that the standard allows.
 pub(crate) const MOST_LEVELS: usize = 32;
+
+/// More changes of the progression order than this, and going through the packets would take too long;
+/// OpenJPEG allows as many.
+const MOST_CHANGES: usize = 32;
 
 /// The order of packets (A.6.1, table A.16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +20,50 @@ pub(crate) enum Progression {
     ResolutionPosition,
     /// By position, then by component, or the other way round: with one component it is the same.
     Position,
+}
+
+impl Progression {
+    fn of(number: u8) -> Result<Self, Error> {
+        match number {
+            0 => Ok(Progression::LayerResolution),
+            1 => Ok(Progression::ResolutionLayer),
+            2 => Ok(Progression::ResolutionPosition),
+            3 | 4 => Ok(Progression::Position),
+            _ => Err(Error::Malformed("an unknown progression order")),
+        }
+    }
+}
+
+/// Which packets come next, and in which order (POC, A.6.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProgressionChange {
+    pub resolutions: Range<usize>,
+    /// Up to this one.
+    pub layers: u16,
+    pub progression: Progression,
+}
+
+impl ProgressionChange {
+    /// Reads POC, and leaves out what concerns other components than the first.
+    pub fn read_all(mut segment: Reader<'_>, changes: &mut Vec<Self>) -> Result<(), Error> {
+        while !segment.0.is_empty() {
+            let (first_resolution, first_component) = (segment.u8()?, segment.u8()?);
+            let layers = segment.u16()?;
+            let (end_resolution, _end_component) = (segment.u8()?, segment.u8()?);
+            let progression = Progression::of(segment.u8()?)?;
+            if first_component == 0 {
+                changes.push(ProgressionChange {
+                    resolutions: first_resolution.into()..end_resolution.into(),
+                    layers,
+                    progression,
+                });
+            }
+            if changes.len() > MOST_CHANGES {
+                return Err(Error::Unsupported("very many changes of the progression order"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How code-blocks are coded (table A.19).
@@ -72,13 +122,7 @@ impl Coding {
     /// Reads COD.
     pub fn read(mut segment: Reader<'_>) -> Result<Self, Error> {
         let flags = segment.u8()?;
-        let progression = match segment.u8()? {
-            0 => Progression::LayerResolution,
-            1 => Progression::ResolutionLayer,
-            2 => Progression::ResolutionPosition,
-            3 | 4 => Progression::Position,
-            _ => return Err(Error::Malformed("an unknown progression order")),
-        };
+        let progression = Progression::of(segment.u8()?)?;
         let layers = segment.u16()?;
         // What mixes components says nothing where there is one.
         let _multiple_component_transform = segment.u8()?;

@@ -6,6 +6,6 @@ mod quantization;
 mod reader;
 mod size;
 
-pub(crate) use self::coding::{Coding, Progression, Style};
+pub(crate) use self::coding::{Coding, Progression, ProgressionChange, Style};
 pub(crate) use self::parts::{Codestream, TileStream};
 pub(crate) use self::size::{Rect, Size};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::coding::Coding;
+use super::coding::{Coding, ProgressionChange};
 use super::quantization::Quantization;
 use super::reader::Reader;
 use super::size::Size;
@@ -26,12 +26,17 @@ const EOC: u16 = 0xFFD9;
 const MOST_TILES: u64 = 1 << 14;
 
 /// What a header says; a tile's starts as a copy of the main one.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Header {
     cod: Option<Coding>,
     qcd: Option<Quantization>,
     /// A QCC was read in this header: its QCD says nothing more.
     qcc_read: bool,
+    /// Changes of the progression order, and whether they were read in this header.
+    changes: Vec<ProgressionChange>,
+    poc_read: bool,
+    /// Bit-planes by which a region of interest is raised (annex H).
+    roi_shift: u8,
 }
 
 /// All tile-parts of one tile.
@@ -39,6 +44,8 @@ struct Header {
 pub(crate) struct TileStream<'a> {
     pub coding: Coding,
     pub quantization: Quantization,
+    pub changes: Vec<ProgressionChange>,
+    pub roi_shift: u8,
     pub packets: Cow<'a, [u8]>,
 }
 
@@ -98,10 +105,18 @@ impl Header {
                 self.qcc_read = true;
             }
             SIZ => return Err(Error::Malformed("a second SIZ")),
-            RGN if segment.0.get(2).copied() != Some(0) => {
-                return Err(Error::Unsupported("a region of interest"));
+            RGN => match *segment.0 {
+                // The first component, maximum shift, by so much.
+                [0, 0, shift, ..] => self.roi_shift = shift,
+                _ => return Err(Error::Malformed("a region of interest of another kind")),
+            },
+            POC => {
+                // Over those of the main header; several of a tile add up.
+                if !std::mem::replace(&mut self.poc_read, true) {
+                    self.changes.clear();
+                }
+                ProgressionChange::read_all(segment, &mut self.changes)?;
             }
-            POC => return Err(Error::Unsupported("changes of the progression order")),
             PPM | PPT => return Err(Error::Unsupported("packed packet headers")),
             // Capabilities, lengths, comments.
             _ => {}
@@ -120,9 +135,9 @@ fn read_part<'a>(
     let part = Reader(reader.0);
     let mut sot = reader.segment()?;
     let (index, length) = (usize::from(sot.u16()?), sot.u32()? as usize);
-    let mut header = *main;
+    let mut header = main.clone();
     // What a tile says is over all that the main header says, for its components too.
-    header.qcc_read = false;
+    (header.qcc_read, header.poc_read) = (false, false);
     while header.read(reader, SOD)? {}
     let header_length = part.0.len() - reader.0.len();
     let packets = match length {
@@ -142,11 +157,18 @@ fn read_part<'a>(
         .get_mut(index)
         .ok_or(Error::Malformed("a tile outside the image"))?;
     match tile {
-        Some(tile) => tile.packets.to_mut().extend_from_slice(packets),
+        Some(tile) => {
+            tile.packets.to_mut().extend_from_slice(packets);
+            if header.poc_read {
+                tile.changes.append(&mut header.changes);
+            }
+        }
         None => {
             *tile = Some(TileStream {
                 coding: header.cod.ok_or(Error::Malformed("no COD"))?,
                 quantization: header.qcd.ok_or(Error::Malformed("no QCD"))?,
+                changes: header.changes,
+                roi_shift: header.roi_shift,
                 packets: Cow::Borrowed(packets),
             })
         }

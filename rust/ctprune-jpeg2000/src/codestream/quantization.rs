@@ -1,4 +1,4 @@
-//! Quantisation (QCD and QCC, ISO/IEC 15444-1 A.6.4 and A.6.5).
+//! Quantization (QCD and QCC, ISO/IEC 15444-1 A.6.4 and A.6.5).
 
 use super::coding::MOST_LEVELS;
 use super::reader::Reader;
@@ -45,7 +45,7 @@ impl Quantization {
                     *step = split(segment.u16()?);
                 }
             }
-            _ => return Err(Error::Malformed("an unknown quantisation style")),
+            _ => return Err(Error::Malformed("an unknown quantization style")),
         }
         Ok(quantization)
     }
@@ -61,7 +61,7 @@ impl Quantization {
     fn step(&self, band: usize) -> Result<(u8, u16), Error> {
         match band < self.given {
             true => Ok(self.steps[band]),
-            false => Err(Error::Malformed("no quantisation step for a band")),
+            false => Err(Error::Malformed("no quantization step for a band")),
         }
     }
 

@@ -1,6 +1,5 @@
 //! Where bands, precincts and code-blocks lie (ISO/IEC 15444-1 B.5 to B.9).
 
-use super::packet::Piece;
 use super::tag_tree::TagTree;
 use crate::Error;
 use crate::codestream::{Coding, Rect, TileStream};
@@ -22,9 +21,9 @@ pub(crate) enum Orientation {
 pub(crate) struct Band {
     pub orientation: Orientation,
     pub rect: Rect,
-    /// Bit-planes, without those that only guard bits could reach.
+    /// Bit-planes, without those that only guard bits could reach; with those of a region of interest.
     pub planes: u32,
-    /// Step of the quantisation; unused where the transform is reversible.
+    /// Step of the quantization; unused where the transform is reversible.
     pub step_size: f32,
     /// Where its coefficients start in the tile's.
     pub offset: usize,
@@ -75,6 +74,17 @@ pub(crate) struct Block {
     pub pieces: Option<(usize, usize)>,
 }
 
+/// Some bytes of a block's codeword segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    /// Within the tile's packets.
+    pub start: usize,
+    pub length: usize,
+    /// Passes that these bytes add.
+    pub passes: u32,
+    pub next: Option<usize>,
+}
+
 /// All of a tile but its coefficients.
 #[derive(Debug)]
 pub(crate) struct Tile {
@@ -83,6 +93,8 @@ pub(crate) struct Tile {
     pub bands: Vec<Band>,
     pub blocks: Vec<Block>,
     pub pieces: Vec<Piece>,
+    /// Bit-planes by which a region of interest is raised.
+    pub roi_shift: u32,
     /// Number of coefficients.
     pub coefficients: usize,
 }
@@ -95,6 +107,7 @@ impl Tile {
             bands: Vec::new(),
             blocks: Vec::new(),
             pieces: Vec::new(),
+            roi_shift: stream.roi_shift.into(),
             coefficients: 0,
         };
         let levels = u32::from(stream.coding.levels);
@@ -146,7 +159,7 @@ impl Tile {
         self.bands.push(Band {
             orientation,
             rect,
-            planes: stream.quantization.planes(index)?,
+            planes: stream.quantization.planes(index)? + u32::from(stream.roi_shift),
             step_size: stream.quantization.step_size(index, precision)?,
             offset: self.coefficients,
         });

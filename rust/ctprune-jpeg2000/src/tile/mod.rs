@@ -6,5 +6,5 @@ mod order;
 mod packet;
 mod tag_tree;
 
-pub(crate) use self::layout::{Block, Orientation, Resolution, Tile};
-pub(crate) use self::packet::{Piece, passes_left_in_segment};
+pub(crate) use self::layout::{Block, Orientation, Piece, Resolution, Tile};
+pub(crate) use self::packet::passes_left_in_segment;

@@ -1,32 +1,22 @@
 //! Packets: which blocks get which bytes (ISO/IEC 15444-1 B.9 and B.10).
 
 use super::bits::HeaderBits;
-use super::layout::Tile;
+use super::layout::{Piece, Tile};
 use super::order::Packet;
 use crate::Error;
-use crate::codestream::{Coding, Style};
+use crate::codestream::{Coding, Style, TileStream};
 
 /// Most passes of a block: three for each of 38 bit-planes and one less at the top would be 112; a packet's
 /// header can say up to 164.
 const MOST_PASSES: u32 = 164;
 
-/// Some bytes of a block's codeword segment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Piece {
-    /// Within the tile's packets.
-    pub start: usize,
-    pub length: usize,
-    /// Passes that these bytes add.
-    pub passes: u32,
-    pub next: Option<usize>,
-}
-
 impl Tile {
     /// Reads all packets of the tile.
-    pub fn read_packets(&mut self, packets: &[u8], coding: &Coding) -> Result<(), Error> {
+    pub fn read_packets(&mut self, stream: &TileStream<'_>) -> Result<(), Error> {
+        let (coding, packets) = (&stream.coding, &*stream.packets);
         let mut rest = packets;
         let mut fresh = Vec::new();
-        self.each_packet(coding.progression, coding.layers, |tile, packet| {
+        self.each_packet(coding, &stream.changes, |tile, packet| {
             let at = packets.len() - rest.len();
             rest = tile.read_packet(packet, rest, at, coding, &mut fresh)?;
             Ok(())

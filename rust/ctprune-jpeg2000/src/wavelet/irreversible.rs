@@ -13,7 +13,7 @@ const LOW_SCALE: f32 = 1.230_174_1;
 const HIGH_SCALE: f32 = 1.625_732_4;
 
 /// The rows of a level into `target`; `halves` is scratch.
-pub(crate) fn synthesise(
+pub(crate) fn synthesize(
     bands: &Bands<'_, f32>,
     across: Axis,
     down: Axis,
@@ -84,7 +84,7 @@ fn row((low, high): (&[f32], &[f32]), n: usize, axis: Axis, halves: &mut [f32], 
     interleave(even, odd, axis, target);
 }
 
-/// Adds to each sample `factor` times its two neighbours, sample n of the other half being behind sample n, or
+/// Adds to each sample `factor` times its two neighbors, sample n of the other half being behind sample n, or
 /// before it where the other half comes first.
 #[inline(always)]
 fn lift(samples: &mut [f32], others: &[f32], others_first: bool, factor: f32) {
@@ -129,16 +129,16 @@ fn columns(axis: Axis, width: usize, rows: &mut [f32]) {
     ];
     for (parity, factor) in steps {
         for y in (parity..height).step_by(2) {
-            // At both ends the neighbours are mirrored.
+            // At both ends the neighbors are mirrored.
             let before = if y == 0 { 1 } else { y - 1 };
             let after = if y + 1 == height { height - 2 } else { y + 1 };
             let (head, rest) = rows.split_at_mut(y * width);
             let (row, tail) = rest.split_at_mut(width);
-            let neighbour = |at: usize| match at < y {
+            let neighbor = |at: usize| match at < y {
                 true => &head[at * width..][..width],
                 false => &tail[(at - y - 1) * width..][..width],
             };
-            for ((sample, &before), &after) in row.iter_mut().zip(neighbour(before)).zip(neighbour(after)) {
+            for ((sample, &before), &after) in row.iter_mut().zip(neighbor(before)).zip(neighbor(after)) {
                 *sample += (before + after) * factor;
             }
         }
@@ -164,7 +164,7 @@ mod tests {
             high_high: &band(down.high, across.high),
         };
         let (mut fast, mut plain) = (Vec::new(), Vec::new());
-        synthesise(&bands, across, down, &mut Vec::new(), &mut fast);
+        synthesize(&bands, across, down, &mut Vec::new(), &mut fast);
         baseline(&bands, across, down, &mut Vec::new(), &mut plain);
         assert_eq!(plain.len(), across.len() * down.len());
         assert_eq!(fast, plain);

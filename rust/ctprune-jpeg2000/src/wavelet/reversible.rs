@@ -40,7 +40,7 @@ impl Rows {
 }
 
 /// Calls `sink` with the rows of a level, from top to bottom.
-pub(crate) fn synthesise<S: FnMut(&[i32])>(
+pub(crate) fn synthesize<S: FnMut(&[i32])>(
     bands: &Bands<'_, i32>,
     across: Axis,
     down: Axis,
@@ -126,7 +126,7 @@ fn baseline<S: FnMut(&[i32])>(
     }
 }
 
-/// Even samples: less a quarter of their neighbours.
+/// Even samples: less a quarter of their neighbors.
 #[inline(always)]
 fn update(low: &[i32], before: &[i32], after: &[i32], even: &mut [i32]) {
     for (((even, &low), &before), &after) in even.iter_mut().zip(low).zip(before).zip(after) {
@@ -134,7 +134,7 @@ fn update(low: &[i32], before: &[i32], after: &[i32], even: &mut [i32]) {
     }
 }
 
-/// Odd samples: plus half of their neighbours.
+/// Odd samples: plus half of their neighbors.
 #[inline(always)]
 fn predict(high: &[i32], before: &[i32], after: &[i32], odd: &mut [i32]) {
     for (((odd, &high), &before), &after) in odd.iter_mut().zip(high).zip(before).zip(after) {
@@ -233,7 +233,7 @@ mod tests {
                 high_high: &band(down.high, across.high),
             };
             let (mut fast, mut plain) = (Vec::new(), Vec::new());
-            synthesise(
+            synthesize(
                 &bands,
                 across,
                 down,

@@ -1,7 +1,7 @@
 //! Streams that someone has damaged: an error or a picture, nothing else.
 
 use crate::codec::{Picture, encode};
-use crate::{layered, precincts, tiles};
+use crate::{changes_of_order, layered, precincts, tiles};
 use ctprune_jpeg2000::{Decoder, Error};
 
 fn try_decode(codestream: &[u8], rows: usize, columns: usize) -> Result<(), Error> {
@@ -20,6 +20,11 @@ fn streams() -> Vec<Vec<u8>> {
             p.mode = 63;
         }),
         encode(&picture, (0, 0), |p| p.irreversible = 1),
+        encode(&picture, (0, 0), |p| {
+            changes_of_order(p);
+            precincts(p);
+        }),
+        encode(&Picture::new(43, 39, 8, false), (0, 0), |p| p.roi_shift = 12),
         include_bytes!("ht.j2c").to_vec(),
     ]
 }
@@ -62,12 +67,18 @@ fn another_size_than_announced_is_refused() {
     let stream = &streams()[0];
     assert_eq!(
         try_decode(stream, 39, 43),
-        Err(Error::Malformed("another size than expected"))
+        Err(Error::Size {
+            expected: (39, 43),
+            found: (43, 39)
+        })
     );
     let short = Decoder::default().decode(stream, (43, 39), &mut [0; 9]);
     assert_eq!(
         short,
-        Err(Error::Malformed("another number of bytes than expected"))
+        Err(Error::TargetBytes {
+            expected: 2 * 43 * 39,
+            found: 9
+        })
     );
 }
 
@@ -86,16 +97,16 @@ fn what_is_not_decoded_is_named() {
         try_decode(&deep, 43, 39),
         Err(Error::Unsupported("more than 16 bits per sample"))
     );
-    // The comment becomes a change of the progression order.
+    // The comment becomes packed packet headers.
     let at = stream
         .windows(2)
         .position(|marker| marker == [0xFF, 0x64])
         .unwrap();
     let mut changed = stream.clone();
-    changed[at + 1] = 0x5F;
+    changed[at + 1] = 0x60;
     assert_eq!(
         try_decode(&changed, 43, 39),
-        Err(Error::Unsupported("changes of the progression order"))
+        Err(Error::Unsupported("packed packet headers"))
     );
 }
 

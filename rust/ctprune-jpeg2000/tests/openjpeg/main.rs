@@ -58,6 +58,21 @@ fn layered(parameters: &mut opj_cparameters_t) {
     parameters.tcp_rates[..3].copy_from_slice(&[20.0, 6.0, 0.0]);
 }
 
+/// The first layer of the lower levels, then all layers of all but the highest, then the rest, each in another order.
+fn changes_of_order(parameters: &mut opj_cparameters_t) {
+    layered(parameters);
+    let changes = [
+        (0, 3, 1, PROG_ORDER::OPJ_LRCP),
+        (0, 5, 3, PROG_ORDER::OPJ_RPCL),
+        (2, 6, 3, PROG_ORDER::OPJ_PCRL),
+    ];
+    parameters.numpocs = changes.len() as u32;
+    for (poc, (start, end, layers, order)) in parameters.POC.iter_mut().zip(changes) {
+        (poc.resno0, poc.resno1, poc.layno1, poc.prg1) = (start, end, layers, order);
+        (poc.compno0, poc.compno1, poc.tile) = (0, 1, 1);
+    }
+}
+
 fn precincts(parameters: &mut opj_cparameters_t) {
     parameters.csty |= 1;
     parameters.res_spec = 2;
@@ -120,6 +135,35 @@ fn all_progressions_with_layers_precincts_and_tiles() {
                 p.csty |= 6;
             });
         }
+    }
+}
+
+#[test]
+fn changes_of_the_progression_order() {
+    for irreversible in [0, 1] {
+        let change = |p: &mut opj_cparameters_t| {
+            changes_of_order(p);
+            p.irreversible = irreversible;
+        };
+        check("three orders", &slice(), (0, 0), change);
+        check("three orders, precincts", &slice(), (5, 3), |p| {
+            change(p);
+            precincts(p);
+        });
+    }
+}
+
+#[test]
+fn regions_of_interest() {
+    for (precision, shift) in [(8, 12), (8, 15), (4, 8)] {
+        let picture = Picture::new(40, 37, precision, false);
+        let name = format!("{precision} bits raised by {shift}");
+        check_lossless(&name, &picture, (0, 0), |p| p.roi_shift = shift);
+        check(&name, &picture, (0, 0), |p| {
+            p.roi_shift = shift;
+            p.irreversible = 1;
+            layered(p);
+        });
     }
 }
 

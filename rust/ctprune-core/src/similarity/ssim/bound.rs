@@ -10,7 +10,7 @@
 //! So sums and ranges of 8 × 8 windows, 2 % of the slice's own maps, bound each block.
 
 use super::{C1, C2};
-use crate::cpu::{Cpu, by_cpu};
+use ctprune_cpu::{Cpu, by_cpu};
 
 /// Rows and columns of windows in a block.
 pub(super) const BLOCK: usize = 8;
@@ -28,7 +28,7 @@ pub(super) struct Coarse {
 #[derive(Debug, Default)]
 struct Statistics {
     means: Vec<f32>,
-    squares: Vec<f32>,
+    sum_sq: Vec<f32>,
     lowest: Vec<f32>,
     highest: Vec<f32>,
     deviations: Vec<f32>,
@@ -55,7 +55,7 @@ impl CoarseRows {
             rows: 0,
             columns: Statistics {
                 means: zeros(),
-                squares: zeros(),
+                sum_sq: zeros(),
                 lowest: vec![f32::INFINITY; size.1],
                 highest: zeros(),
                 deviations: zeros(),
@@ -88,7 +88,7 @@ impl CoarseRows {
             .extend(widths.map(|columns| (rows * columns) as f32));
         let (columns, blocks) = (&mut self.columns, &mut self.blocks.of);
         fold(&mut columns.means, &mut blocks.means, 0.0, |a, b| a + b);
-        fold(&mut columns.squares, &mut blocks.squares, 0.0, |a, b| a + b);
+        fold(&mut columns.sum_sq, &mut blocks.sum_sq, 0.0, |a, b| a + b);
         fold(&mut columns.lowest, &mut blocks.lowest, f32::INFINITY, f32::min);
         fold(&mut columns.highest, &mut blocks.highest, 0.0, f32::max);
         fold(&mut columns.deviations, &mut blocks.deviations, 0.0, |a, b| a + b);
@@ -112,13 +112,13 @@ by_cpu! {
     fn add_row[](columns: &mut Statistics, means: &[f32], variances: &[f32]) {
         let width = means.len();
         let variances = &variances[..width];
-        let (sums, squares) = (&mut columns.means[..width], &mut columns.squares[..width]);
+        let (sums, sum_sq) = (&mut columns.means[..width], &mut columns.sum_sq[..width]);
         let (lowest, highest) = (&mut columns.lowest[..width], &mut columns.highest[..width]);
         let (deviations, spreads) = (&mut columns.deviations[..width], &mut columns.variances[..width]);
         for at in 0..width {
             let (mean, variance) = (means[at], variances[at]);
             sums[at] += mean;
-            squares[at] += mean * mean;
+            sum_sq[at] += mean * mean;
             lowest[at] = if mean < lowest[at] { mean } else { lowest[at] };
             highest[at] = if mean > highest[at] { mean } else { highest[at] };
             deviations[at] += (if variance > 0.0 { variance } else { 0.0 }).sqrt();
@@ -144,7 +144,7 @@ impl Coarse {
         Row {
             windows: &self.windows[part.clone()],
             means: &self.of.means[part.clone()],
-            squares: &self.of.squares[part.clone()],
+            sum_sq: &self.of.sum_sq[part.clone()],
             lowest: &self.of.lowest[part.clone()],
             highest: &self.of.highest[part.clone()],
             deviations: &self.of.deviations[part.clone()],
@@ -158,7 +158,7 @@ impl Coarse {
 struct Row<'a> {
     windows: &'a [f32],
     means: &'a [f32],
-    squares: &'a [f32],
+    sum_sq: &'a [f32],
     lowest: &'a [f32],
     highest: &'a [f32],
     deviations: &'a [f32],
@@ -171,7 +171,7 @@ by_cpu! {
         for (at, out) in out.iter_mut().enumerate() {
             let windows = x.windows[at];
             let means = x.means[at] - y.means[at];
-            let a = means * means / (x.squares[at] + y.squares[at] + windows * c1);
+            let a = means * means / (x.sum_sq[at] + y.sum_sq[at] + windows * c1);
             let deviations = x.deviations[at] - y.deviations[at];
             let t = deviations * deviations / (x.variances[at] + y.variances[at] + windows * c2);
             let one = likeness(x.lowest[at], y.highest[at], c1);

@@ -2,8 +2,8 @@
 
 use super::bound::{BLOCK, Coarse, CoarseRows};
 use super::{C1, C2};
-use crate::cpu::{Cpu, by_cpu};
 use crate::similarity::Picture;
+use ctprune_cpu::{Cpu, by_cpu};
 use std::ops::Range;
 
 /// Rows and columns of a window.

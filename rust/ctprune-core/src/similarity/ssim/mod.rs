@@ -7,16 +7,12 @@
 
 mod bound;
 mod gaussian;
-mod products;
-#[cfg(target_arch = "x86_64")]
-mod registers;
-mod row;
-mod statistics;
 mod uniform;
 
-use super::{Measure, Picture, Verdict};
-use crate::cpu::Cpu;
+use super::{Measure, Picture, PictureError, Verdict};
+use crate::option::OptionError;
 use bound::{BLOCK, Coarse};
+use ctprune_cpu::Cpu;
 use std::ops::Range;
 
 /// `(K1 L)²`.
@@ -37,12 +33,12 @@ pub enum Window {
 }
 
 impl Window {
-    /// `uniform` or `gaussian`.
-    pub fn parse(name: &str) -> Result<Self, String> {
+    /// The window of this name: `uniform` or `gaussian`.
+    pub fn parse(name: &str) -> Result<Self, OptionError> {
         match name {
             "uniform" => Ok(Self::Uniform),
             "gaussian" => Ok(Self::Gaussian),
-            other => Err(format!("unknown window {other:?}: expected uniform or gaussian")),
+            other => Err(OptionError::new("window", "uniform or gaussian", other)),
         }
     }
 
@@ -102,12 +98,10 @@ impl Measure for Ssim {
         &self,
         picture: Picture<'a>,
         spare: Option<SsimSlice<'a>>,
-    ) -> Result<SsimSlice<'a>, String> {
+    ) -> Result<SsimSlice<'a>, PictureError> {
         let (rows, columns, side) = (picture.rows, picture.columns, self.window.side());
         if rows < side || columns < side {
-            return Err(format!(
-                "the slice, {rows} × {columns} pixels, is smaller than the window of SSIM, {side} × {side}"
-            ));
+            return Err(PictureError::SmallerThanWindow { rows, columns, side });
         }
         let (maps, coarse) = match (self.window, spare.map(|slice| slice.maps)) {
             (Window::Uniform, spare) => {

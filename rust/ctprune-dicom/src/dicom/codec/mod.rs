@@ -1,22 +1,23 @@
 //! One compressed frame → samples in this machine's byte order.
 //!
-//! RLE, JPEG (lossless, and sequential with 8 or 12 bits) and JPEG-LS are decoded here, JPEG 2000 and HTJ2K by
-//! [`ctprune_jpeg2000`]; what these refuse, and the other codecs, by dicom-rs. JPEG XL goes to the same decoder without its wrapper, which stretches 12-bit samples to 16 bits.
+//! RLE, lossless and 12-bit JPEG, and JPEG-LS are decoded here, JPEG 2000 and HTJ2K by [`ctprune_jpeg2000`],
+//! JPEG of 8 bits by libjpeg-turbo-rs, JPEG XL by jxl-oxide. (dicom-rs wraps the latter so that 12-bit
+//! samples are stretched to 16 bits.) All of it is Rust: no broken stream reaches C, and no C compiler is
+//! needed.
 
-mod bits;
+pub(crate) mod bits;
 mod jpeg;
 mod jpeg_2000;
-pub(crate) mod jpeg_ls;
 mod jpeg_xl;
-mod registry;
 mod rle;
 mod stream;
 
-use self::registry::Foreign;
-use super::memory::AlignedBytes;
+use self::jpeg::Fidelity;
 use super::stored::Sample;
 use super::transfer_syntax::Compression;
+use crate::aligned::AlignedBytes;
 use crate::contain::contained;
+use crate::error::ReadError;
 use crate::slice::Refusal;
 
 /// What the data set announces about a frame.
@@ -63,7 +64,7 @@ pub(crate) fn decode(
         Compression::Jpeg2000 => decode_jpeg_2000(frame, expected, target),
         Compression::JpegXl => decode_jpeg_xl(frame, expected, target),
         Compression::None | Compression::Encapsulated | Compression::Unsupported => {
-            Err("the frame is not compressed in a known way".into())
+            Err(ReadError::Invalid("the frame is not compressed in a known way").into())
         }
     })
 }
@@ -77,32 +78,26 @@ fn decode_rle(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> R
 }
 
 fn decode_jpeg(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, Refusal> {
-    let stream = stream::jpeg(frame).ok_or("a JPEG stream was expected, no frame header was found")?;
+    let (marker, stream) =
+        stream::jpeg(frame).ok_or(ReadError::Missing("the frame header of the JPEG stream"))?;
     let stream = stream.checked("JPEG", expected)?;
     let size = stream.sample_bytes();
-    match jpeg::decode(frame, target.take(expected.pixels() * size))? {
-        jpeg::Outcome::Lossless => return Ok(expected.signed_at_stored(size)),
-        jpeg::Outcome::Lossy => {}
-        jpeg::Outcome::OtherProcess if stream.is_progressive => {
-            decode_foreign(Foreign::Jpeg, frame, expected, size, target)?;
+    let target = target.take(expected.pixels() * size);
+    Ok(match jpeg::decode(frame, marker, stream.precision, target)? {
+        Fidelity::Lossy if !expected.signed() => {
+            // Lossy samples can exceed Bits Stored a little: to drop their highest bit would make white black.
+            Sample::low_bits(size, 8 * size as u32, false)
         }
-        jpeg::Outcome::OtherProcess => {
-            let reason = "JPEG of a hierarchical process, or with arithmetic coding";
-            return Err(Refusal::Unsupported(reason.into()));
-        }
-    }
-    // Lossy samples can exceed Bits Stored a little: to drop their highest bit would make white black.
-    match expected.signed() {
-        true => Ok(expected.signed_at_stored(size)),
-        false => Ok(Sample::low_bits(size, 8 * size as u32, false)),
-    }
+        _ => expected.signed_at_stored(size),
+    })
 }
 
 fn decode_jpeg_ls(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, Refusal> {
-    let stream = stream::jpeg(frame).ok_or("a JPEG-LS stream was expected, no frame header was found")?;
+    let (_, stream) =
+        stream::jpeg(frame).ok_or(ReadError::Missing("the frame header of the JPEG-LS stream"))?;
     let stream = stream.checked("JPEG-LS", expected)?;
     let size = stream.sample_bytes();
-    jpeg_ls::decode(
+    crate::jpeg_ls::decode(
         frame,
         expected.columns as usize,
         stream.precision,
@@ -119,15 +114,11 @@ fn decode_jpeg_ls(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) 
 
 fn decode_jpeg_2000(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) -> Result<Sample, Refusal> {
     let frame = stream::jpeg2000_codestream(frame).unwrap_or_default();
-    let stream = stream::jpeg2000(frame).ok_or("a JPEG 2000 stream was expected, no size was found")?;
+    let stream = stream::jpeg2000(frame).ok_or(ReadError::Missing("the size of the JPEG 2000 stream"))?;
     let stream = stream.checked("JPEG 2000", expected)?;
     let size = stream.sample_bytes();
     let shape = (expected.rows as usize, expected.columns as usize);
-    // Whatever is wrong with the stream, OpenJPEG has the last word: it decodes a little more, and it puts up
-    // with some streams that the standard does not allow.
-    if jpeg_2000::decode(frame, shape, target.take(expected.pixels() * size)).is_err() {
-        decode_foreign(Foreign::Jpeg2000, frame, expected, size, target)?;
-    }
+    jpeg_2000::decode(frame, shape, target.take(expected.pixels() * size))?;
     // Where stream and data set disagree on the sign, writers meant the data set's: the bits are the same.
     let bits = if stream.signed == expected.signed() {
         8 * size as u32
@@ -143,25 +134,4 @@ fn decode_jpeg_xl(frame: &[u8], expected: &Expected, target: &mut AlignedBytes) 
     let size = stream.sample_bytes();
     image.decode(target.take(expected.pixels() * size))?;
     Ok(expected.signed_at_stored(size))
-}
-
-/// Decodes by dicom-rs into `target`.
-fn decode_foreign(
-    codec: Foreign,
-    frame: &[u8],
-    expected: &Expected,
-    size: usize,
-    target: &mut AlignedBytes,
-) -> Result<(), String> {
-    let samples = registry::decode(codec, frame, (expected.rows, expected.columns), size)?;
-    let target = target.take(samples.len());
-    target.copy_from_slice(&samples);
-    if cfg!(target_endian = "big") && size == 2 {
-        target
-            .as_chunks_mut::<2>()
-            .0
-            .iter_mut()
-            .for_each(|sample| sample.reverse());
-    }
-    Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::error::{ReadError, unexpected};
+
 /// Bytes of the header: the number of segments and fifteen offsets.
 const HEADER: usize = 64;
 
@@ -16,18 +18,25 @@ pub(crate) fn scratch_bytes(pixels: usize, size: usize) -> usize {
 
 /// Decodes one frame of single-sample pixels of `size` bytes into `target`, in this machine's byte order;
 /// `scratch` has [`scratch_bytes`].
-pub(crate) fn decode(frame: &[u8], size: usize, target: &mut [u8], scratch: &mut [u8]) -> Result<(), String> {
-    let header = frame.get(..HEADER).ok_or_else(|| {
-        format!(
-            "an RLE frame begins with a header of {HEADER} bytes, {} are there",
-            frame.len()
-        )
+pub(crate) fn decode(
+    frame: &[u8],
+    size: usize,
+    target: &mut [u8],
+    scratch: &mut [u8],
+) -> Result<(), ReadError> {
+    let header = frame.get(..HEADER).ok_or(ReadError::TooFew {
+        what: "the RLE header".into(),
+        unit: "byte",
+        expected: HEADER as u64,
+        found: frame.len() as u64,
     })?;
     let numbers = header.as_chunks::<4>().0;
     let segments = u32::from_le_bytes(numbers[0]) as usize;
     if segments != size {
-        return Err(format!(
-            "an RLE frame of {size} bytes per pixel has {size} segments, this has {segments}"
+        return Err(unexpected(
+            format!("the RLE segments of {size}-byte pixels"),
+            size.to_string(),
+            segments,
         ));
     }
     let offset = |segment: usize| u32::from_le_bytes(numbers[1 + segment]) as usize;
@@ -39,20 +48,26 @@ pub(crate) fn decode(frame: &[u8], size: usize, target: &mut [u8], scratch: &mut
             frame.len()
         };
         let packed = frame.get(offset(segment)..end);
-        let packed = packed.ok_or_else(|| format!("RLE segment {segment} lies outside the frame"))?;
+        let packed = packed.ok_or_else(|| {
+            let expected = format!("an offset within {} bytes", frame.len());
+            unexpected(format!("RLE segment {segment}"), expected, offset(segment))
+        })?;
         let written = unpack(packed, plane, pixels);
         if written < pixels {
-            return Err(format!(
-                "RLE segment {segment} should give {pixels} bytes, it gives {written}"
-            ));
+            return Err(ReadError::TooFew {
+                what: format!("RLE segment {segment}").into(),
+                unit: "byte",
+                expected: pixels as u64,
+                found: written as u64,
+            });
         }
     }
     interleave(scratch, size, target);
     Ok(())
 }
 
-/// Unpacks up to `wanted` bytes into `plane`, which has room for [`LONGEST`] more; returns how many there were. What
-/// is too much is left out: segments are padded to even length.
+/// Unpacks up to `wanted` bytes into `plane`, which has room for [`LONGEST`] more; returns how many there
+/// were. What is too much is left out: segments are padded to even length.
 fn unpack(packed: &[u8], plane: &mut [u8], wanted: usize) -> usize {
     let (mut from, mut written) = (0, 0);
     while written < wanted {

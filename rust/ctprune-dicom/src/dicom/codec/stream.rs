@@ -1,7 +1,8 @@
-//! What a compressed stream says of itself, read before a foreign codec sees it.
+//! What a compressed stream says of itself, read before a codec sees it.
 
 use super::Expected;
 use crate::dicom::stored::Sample;
+use crate::error::unexpected;
 use crate::slice::Refusal;
 
 /// Size and sample format declared by a stream.
@@ -14,8 +15,6 @@ pub(crate) struct Stream {
     pub precision: u32,
     /// Samples are signed; only JPEG 2000 can say so.
     pub signed: bool,
-    /// JPEG of the progressive process.
-    pub is_progressive: bool,
 }
 
 impl Stream {
@@ -23,26 +22,30 @@ impl Stream {
     pub fn checked(self, name: &str, expected: &Expected) -> Result<Self, Refusal> {
         let (rows, columns) = (expected.rows, expected.columns);
         if (self.rows, self.columns) != (rows, columns) {
-            return Err(Refusal::Failed(format!(
-                "the {name} stream should be {rows} × {columns} pixels, it is {} × {}",
-                self.rows, self.columns
-            )));
+            return Err(unexpected(
+                format!("the size of the {name} stream"),
+                format!("{rows} × {columns}"),
+                format!("{} × {}", self.rows, self.columns),
+            )
+            .into());
         }
         if self.components != 1 {
-            return Err(Refusal::Failed(format!(
-                "the {name} stream should have one component, it has {}",
-                self.components
-            )));
+            let what = format!("the components of the {name} stream");
+            return Err(unexpected(what, "1", self.components).into());
         }
         if !(1..=16).contains(&self.precision) {
-            let reason = format!(
-                "the {name} stream should have 1 to 16 bits, it has {}",
-                self.precision
-            );
+            let precision = self.precision;
             // As many as the data set announces: the stream is right, and beyond what is decoded here.
             return Err(match expected.sample {
-                Sample::Integer { stored, .. } if stored == self.precision => Refusal::Unsupported(reason),
-                _ => Refusal::Failed(reason),
+                Sample::Integer { stored, .. } if stored == precision => {
+                    Refusal::Unsupported(format!("a {name} stream of {precision} bits"))
+                }
+                _ => unexpected(
+                    format!("the depth of the {name} stream"),
+                    "1 to 16 bits",
+                    precision,
+                )
+                .into(),
             });
         }
         Ok(self)
@@ -65,8 +68,8 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|&b| u32::from_be_bytes(b))
 }
 
-/// The frame header (SOF) of a JPEG or JPEG-LS stream.
-pub(crate) fn jpeg(bytes: &[u8]) -> Option<Stream> {
+/// The frame header of a JPEG or JPEG-LS stream: its marker (SOF), and what it says.
+pub(crate) fn jpeg(bytes: &[u8]) -> Option<(u8, Stream)> {
     let mut at = 2;
     while let &[0xFF, marker] = bytes.get(at..)?.first_chunk::<2>()? {
         match marker {
@@ -75,14 +78,14 @@ pub(crate) fn jpeg(bytes: &[u8]) -> Option<Stream> {
             0x01 | 0xD0..=0xD8 => at += 2,
             // Frame headers: of JPEG (without DHT, JPG and DAC, which lie between them) and of JPEG-LS.
             0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | 0xF7 => {
-                return Some(Stream {
+                let stream = Stream {
                     precision: u32::from(*bytes.get(at + 4)?),
                     rows: u16_at(bytes, at + 5)?,
                     columns: u16_at(bytes, at + 7)?,
                     components: u32::from(*bytes.get(at + 9)?),
                     signed: false,
-                    is_progressive: marker == 0xC2,
-                });
+                };
+                return Some((marker, stream));
             }
             _ => at += 2 + u16_at(bytes, at + 2)? as usize,
         }
@@ -94,7 +97,7 @@ pub(crate) fn jpeg(bytes: &[u8]) -> Option<Stream> {
 /// alone is given to the decoder, so that this is the one that [`jpeg2000`] has looked at.
 pub(crate) fn jpeg2000_codestream(bytes: &[u8]) -> Option<&[u8]> {
     const SOC_SIZ: [u8; 4] = [0xFF, 0x4F, 0xFF, 0x51];
-    /// JP2 boxes before the codestream take some hundred bytes, with a colour profile some thousand.
+    /// JP2 boxes before the codestream take some hundred bytes, with a color profile some thousand.
     const BOXES: usize = 1 << 16;
     let head = &bytes[..bytes.len().min(BOXES)];
     let start = head.windows(4).position(|w| w == SOC_SIZ)?;
@@ -118,7 +121,6 @@ pub(crate) fn jpeg2000(codestream: &[u8]) -> Option<Stream> {
         components,
         precision,
         signed: depth & 0x80 != 0,
-        is_progressive: false,
     })
 }
 
@@ -135,9 +137,8 @@ mod tests {
             components: 1,
             precision: 12,
             signed: false,
-            is_progressive: false,
         };
-        assert_eq!(jpeg(bytes), Some(stream));
+        assert_eq!(jpeg(bytes), Some((0xF7, stream)));
         assert_eq!(jpeg(&bytes[..16]), None);
         assert_eq!(jpeg(b""), None);
     }
@@ -155,7 +156,6 @@ mod tests {
             components: 1,
             precision: 12,
             signed: true,
-            is_progressive: false,
         };
         assert_eq!(jpeg2000(&bytes), Some(stream));
         assert_eq!(jpeg2000(&bytes[..bytes.len() - 1]), None);
@@ -169,7 +169,6 @@ mod tests {
             components: 1,
             precision: 12,
             signed: false,
-            is_progressive: false,
         };
         let expected = |rows, columns, stored| Expected {
             rows,

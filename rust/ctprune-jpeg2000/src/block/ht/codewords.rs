@@ -1,7 +1,8 @@
 //! The codewords of a quad's significance (ISO/IEC 15444-15 Annex C, tables C.1 and C.2).
 
-/// A codeword: context, length and bits (the first one lowest), then what it means, in hexadecimal digits of their
-/// own: whether an exponent follows (u_off), significant samples (ρ), and the two exponent patterns (ε_k, ε_1).
+/// A codeword: context, length and bits (the first one lowest), then what it means, in hexadecimal digits of
+/// their own: whether an exponent follows (u_off), significant samples (ρ), and the two exponent patterns
+/// (ε_k, ε_1).
 type Codeword = u32;
 
 const fn context(codeword: Codeword) -> u32 {
@@ -16,8 +17,9 @@ const fn bits(codeword: Codeword) -> u32 {
     codeword >> 15 & 127
 }
 
-/// What is known of a quad: u_off in bit 12, ρ from bit 8, ε_k from bit 4, ε_1 from bit 0. In a [`Table`] also the length
-/// of its codeword from bit 13, and from bit 23 what it adds to the context of the quad to the right.
+/// What is known of a quad: u_off in bit 12, ρ from bit 8, ε_k from bit 4, ε_1 from bit 0. In a [`Table`]
+/// also the length of its codeword from bit 13, and from bit 23 what it adds to the context of the quad to
+/// the right.
 pub(crate) type Quad = u32;
 
 /// The bits of a quad that belong to itself.
@@ -41,7 +43,7 @@ pub(crate) const fn codeword_length(quad: Quad) -> usize {
     (quad >> 13 & 7) as usize
 }
 
-/// What a quad adds to the context of its right neighbour, from bit 7.
+/// What a quad adds to the context of its right neighbor, from bit 7.
 pub(crate) const fn context_of_next(quad: Quad) -> u32 {
     quad >> 16 & 0x380
 }

@@ -23,7 +23,8 @@ const BYTES: [u32; 16] = {
 };
 
 impl Lengths {
-    /// Samples of up to so many bits can be taken out of sixteen bytes, wherever the first of them begins in its byte.
+    /// Samples of up to so many bits can be taken out of sixteen bytes, wherever the first of them begins in
+    /// its byte.
     #[cfg(target_arch = "x86_64")]
     pub const MOST_IN_BYTES: u32 = 15;
 
@@ -54,9 +55,11 @@ impl Lengths {
 /// The samples of a pair of quads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Samples {
-    /// Twice their values, with the half in the middle of what is not known: four in the upper row, four in the lower.
+    /// Twice their values, with the half in the middle of what is not known: four in the upper row, four in
+    /// the lower.
     pub doubled: [[i32; 4]; 2],
-    /// Magnitudes of the lower four, with a one in the place of the sign; zero where a sample is not significant.
+    /// Magnitudes of the lower four, with a one in the place of the sign; zero where a sample is not
+    /// significant.
     pub magnitudes: [u32; 4],
 }
 
@@ -101,8 +104,8 @@ pub(crate) fn avx2(bits: &Bits, at: usize, quads: [Quad; 2], lengths: Lengths, p
         0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7,
     );
     let starts = _mm256_shuffle_epi8(_mm256_set1_epi64x(starts as i64), order);
-    // The four bytes from the one where a sample begins. Behind the sixteenth it goes on with the first, but no sample
-    // does.
+    // The four bytes from the one where a sample begins. Behind the sixteenth it goes on with the first, but
+    // no sample does.
     let first = _mm256_and_si256(_mm256_srli_epi16::<3>(starts), _mm256_set1_epi8(0x1F));
     let places = _mm256_add_epi8(first, _mm256_set1_epi32(0x0302_0100));
     let bytes = bits.bytes(at);
@@ -123,8 +126,8 @@ pub(crate) fn avx2(bits: &Bits, at: usize, quads: [Quad; 2], lengths: Lengths, p
     let known = _mm256_and_si256(above, masks(quads.map(|quad| quad & 15)));
     let significant = masks(quads.map(significance));
     let magnitude = _mm256_or_si256(_mm256_or_si256(_mm256_and_si256(bits, mask), known), one);
-    let centred = _mm256_add_epi32(magnitude, _mm256_set1_epi32(2));
-    let shifted = _mm256_sll_epi32(centred, _mm_cvtsi32_si128(planes as i32 - 1));
+    let centered = _mm256_add_epi32(magnitude, _mm256_set1_epi32(2));
+    let shifted = _mm256_sll_epi32(centered, _mm_cvtsi32_si128(planes as i32 - 1));
     let doubled = _mm256_and_si256(shifted, _mm256_set1_epi32(0x7FFF_FFFF));
     let sign = _mm256_or_si256(_mm256_slli_epi32::<31>(bits), one);
     let doubled = _mm256_and_si256(_mm256_sign_epi32(doubled, sign), significant);

@@ -1,11 +1,11 @@
-//! Sequential DCT (annex F): blocks of 8 × 8 coefficients, one after the other.
+//! Sequential DCT (annex F) of 12 bits: blocks of 8 × 8 coefficients, one after the other.
 
 use super::super::bits::{BitReader, Interval};
-use super::Sample;
 use super::huffman::Table;
 use super::idct::inverse;
 use super::lossless::skip_restart;
 use super::segments::Segments;
+use crate::error::ReadError;
 
 /// Place in the block of each coefficient in the order of the stream (figure A.6).
 const ZIGZAG: [u8; 64] = [
@@ -15,17 +15,12 @@ const ZIGZAG: [u8; 64] = [
 ];
 
 /// Decodes the scan into `target`, which has `rows × columns` samples.
-pub(crate) fn decode<T: Sample>(segments: &Segments<'_>, target: &mut [T]) -> Result<(), String> {
-    let &Segments {
-        rows,
-        columns,
-        precision,
-        ..
-    } = segments;
-    let missing = "the JPEG scan has no Huffman table";
+pub(crate) fn decode(segments: &Segments<'_>, target: &mut [u16]) -> Result<(), ReadError> {
+    let &Segments { rows, columns, .. } = segments;
+    let missing = || ReadError::Missing("a Huffman table of the JPEG scan");
     let (dc, ac) = (
-        segments.dc.as_ref().ok_or(missing)?,
-        segments.ac.as_ref().ok_or(missing)?,
+        segments.dc.as_ref().ok_or_else(missing)?,
+        segments.ac.as_ref().ok_or_else(missing)?,
     );
     // A scan of one component has its blocks row by row, whatever the sampling factors (A.2.2).
     let (across, down) = (columns.div_ceil(8), rows.div_ceil(8));
@@ -43,13 +38,15 @@ pub(crate) fn decode<T: Sample>(segments: &Segments<'_>, target: &mut [T]) -> Re
         let mut last_dc = 0;
         for _ in 0..per_interval.min(across * down - block) {
             let coefficients = coefficients(&mut reader, dc, ac, &mut last_dc, &segments.quantization);
-            let coefficients = coefficients.ok_or("the JPEG data holds a code that its table lacks")?;
+            let coefficients = coefficients.ok_or(ReadError::Invalid(
+                "the JPEG data holds a code that its table lacks",
+            ))?;
             let place = (8 * (block / across), 8 * (block % across));
-            put(&inverse(&coefficients, precision), place, target, columns);
+            put(&inverse(&coefficients), place, target, columns);
             block += 1;
         }
         if reader.is_exhausted() {
-            return Err("the JPEG data ends early".into());
+            return Err(ReadError::Truncated("the JPEG data"));
         }
     }
     Ok(())
@@ -86,12 +83,12 @@ fn coefficients(
 }
 
 /// Writes a block at row and column, leaving out what lies beyond the right and lower edge.
-fn put<T: Sample>(samples: &[u16; 64], (row, column): (usize, usize), target: &mut [T], columns: usize) {
+fn put(samples: &[u16; 64], (row, column): (usize, usize), target: &mut [u16], columns: usize) {
     let lines = target.chunks_exact_mut(columns).skip(row);
     for (line, samples) in lines.zip(samples.as_chunks::<8>().0) {
         line[column..]
             .iter_mut()
             .zip(samples)
-            .for_each(|(out, &sample)| *out = T::low_bits(u32::from(sample)));
+            .for_each(|(out, &sample)| *out = sample);
     }
 }

@@ -1,6 +1,7 @@
 //! Huffman tables (annex C), as look-up tables.
 
 use super::super::bits::{BitReader, extend};
+use crate::error::ReadError;
 
 /// Bits that the first look-up sees. Most codes of CT, with the bits of their value, are not longer.
 const LOOKUP_BITS: u32 = 12;
@@ -31,7 +32,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// A table of `counts[n]` codes of `n + 1` bits for the values in order.
-    pub fn new(counts: &[u8; 16], values: &[u8]) -> Result<Self, String> {
+    pub fn new(counts: &[u8; 16], values: &[u8]) -> Result<Self, ReadError> {
         let mut table = Table {
             lookup: vec![Entry::default(); 1 << LOOKUP_BITS],
             limit: [0; 17],
@@ -44,10 +45,12 @@ impl Table {
             table.offset[length as usize] = place as i32 - code as i32;
             for &symbol in values
                 .get(place..place + count)
-                .ok_or("a Huffman table has fewer values than codes")?
+                .ok_or(ReadError::Invalid("a Huffman table has fewer values than codes"))?
             {
                 if code >> length != 0 {
-                    return Err("a Huffman table has more codes than fit in their length".into());
+                    return Err(ReadError::Invalid(
+                        "a Huffman table has more codes than fit in their length",
+                    ));
                 }
                 table.enter(code, length, symbol);
                 code += 1;

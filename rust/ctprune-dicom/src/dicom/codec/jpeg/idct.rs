@@ -1,5 +1,5 @@
-//! The inverse DCT, in the integer arithmetic of libjpeg's default ("islow": Loeffler, Ligtenberg and
-//! Moschytz, ICASSP 1989), so that decoded pixels equal those of the tools built on it.
+//! The inverse DCT of 12-bit samples, in the integer arithmetic of libjpeg's default ("islow": Loeffler,
+//! Ligtenberg and Moschytz, ICASSP 1989), so that decoded pixels equal those of the tools built on it.
 
 /// Fractional bits of the constants.
 const CONST_BITS: u32 = 13;
@@ -18,26 +18,29 @@ const FIX_2_053119869: i64 = 16819;
 const FIX_2_562915447: i64 = 20995;
 const FIX_3_072711026: i64 = 25172;
 
-/// Samples of a block from its dequantized coefficients, both in rows, clamped to `precision` bits (8 or 12).
-pub(crate) fn inverse(coefficients: &[i32; 64], precision: u32) -> [u16; 64] {
-    // libjpeg keeps this many fractional bits between the passes; 12-bit data leaves room for one only.
-    let extra = if precision == 8 { 2 } else { 1 };
+/// Fractional bits between the passes: 12-bit data leaves room for one.
+const PASS_BITS: u32 = 1;
+/// Half of the range of samples, and the largest one.
+const CENTER: i64 = 1 << 11;
+const MAX: i64 = (1 << 12) - 1;
+
+/// Samples of a block from its dequantized coefficients, both in rows, clamped to 12 bits.
+pub(crate) fn inverse(coefficients: &[i32; 64]) -> [u16; 64] {
     let mut work = [0i64; 64];
     for column in 0..8 {
         let input = std::array::from_fn(|row| i64::from(coefficients[8 * row + column]));
-        let output = pass(input, CONST_BITS - extra);
+        let output = pass(input, CONST_BITS - PASS_BITS);
         (0..8).for_each(|row| work[8 * row + column] = output[row]);
     }
     let mut samples = [0; 64];
-    let (centre, max) = (1i64 << (precision - 1), (1i64 << precision) - 1);
     for (out, row) in samples
         .as_chunks_mut::<8>()
         .0
         .iter_mut()
         .zip(work.as_chunks::<8>().0)
     {
-        let output = pass(*row, CONST_BITS + extra + 3);
-        (0..8).for_each(|n| out[n] = (output[n] + centre).clamp(0, max) as u16);
+        let output = pass(*row, CONST_BITS + PASS_BITS + 3);
+        (0..8).for_each(|n| out[n] = (output[n] + CENTER).clamp(0, MAX) as u16);
     }
     samples
 }
@@ -84,7 +87,7 @@ mod tests {
     use super::*;
 
     /// A.3.3, as it is written.
-    fn by_definition(coefficients: &[i32; 64], precision: u32) -> [f64; 64] {
+    fn by_definition(coefficients: &[i32; 64]) -> [f64; 64] {
         use std::f64::consts::{FRAC_1_SQRT_2, PI};
         let weight = |n: usize| if n == 0 { FRAC_1_SQRT_2 } else { 1.0 };
         let cosine = |x: usize, u: usize| ((2 * x + 1) as f64 * u as f64 * PI / 16.0).cos();
@@ -94,35 +97,32 @@ mod tests {
                 let (v, u) = (k / 8, k % 8);
                 weight(u) * weight(v) * f64::from(coefficients[k]) * cosine(x, u) * cosine(y, v)
             });
-            let value = terms.sum::<f64>() / 4.0 + f64::from(1 << (precision - 1));
-            value.clamp(0.0, f64::from((1 << precision) - 1))
+            (terms.sum::<f64>() / 4.0 + 2048.0).clamp(0.0, 4095.0)
         })
     }
 
     #[test]
     fn the_integer_transform_is_near_the_definition() {
         let mut seed = 1u32;
-        for precision in [8, 12] {
-            for _ in 0..200 {
-                let coefficients = std::array::from_fn(|k| {
-                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    (seed >> 20) as i32 % (1 << (precision - 1)) / (1 + k as i32)
-                });
-                let expected = by_definition(&coefficients, precision);
-                let found = inverse(&coefficients, precision);
-                assert!(
-                    found
-                        .iter()
-                        .zip(expected)
-                        .all(|(&f, e)| (f64::from(f) - e).abs() <= 1.0)
-                );
-            }
+        for _ in 0..200 {
+            let coefficients = std::array::from_fn(|k| {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (seed >> 20) as i32 % (1 << 11) / (1 + k as i32)
+            });
+            let expected = by_definition(&coefficients);
+            let found = inverse(&coefficients);
+            assert!(
+                found
+                    .iter()
+                    .zip(expected)
+                    .all(|(&f, e)| (f64::from(f) - e).abs() <= 1.0)
+            );
         }
     }
 
     #[test]
     fn extreme_coefficients_are_clamped() {
-        assert_eq!(inverse(&[i32::MAX >> 1; 64], 12)[0], 4095);
-        assert_eq!(inverse(&[i32::MIN >> 1; 64], 8)[0], 0);
+        assert_eq!(inverse(&[i32::MAX >> 1; 64])[0], 4095);
+        assert_eq!(inverse(&[i32::MIN >> 1; 64])[63], 0);
     }
 }

@@ -1,12 +1,13 @@
-//! Lossless JPEG (annex H): differences to a prediction from the neighbours.
+//! Lossless JPEG (annex H): differences to a prediction from the neighbors.
 
 use super::super::bits::{BitReader, Interval};
 use super::Sample;
 use super::huffman::Table;
 use super::segments::Segments;
+use crate::error::{ReadError, unexpected};
 
 /// Decodes the scan into `target`, which has `rows × columns` samples.
-pub(crate) fn decode<T: Sample>(segments: &Segments<'_>, target: &mut [T]) -> Result<(), String> {
+pub(crate) fn decode<T: Sample>(segments: &Segments<'_>, target: &mut [T]) -> Result<(), ReadError> {
     let &Segments {
         columns,
         restart_interval,
@@ -18,10 +19,13 @@ pub(crate) fn decode<T: Sample>(segments: &Segments<'_>, target: &mut [T]) -> Re
     let table = segments
         .dc
         .as_ref()
-        .ok_or("the lossless JPEG scan has no Huffman table")?;
+        .ok_or(ReadError::Missing("the Huffman table of the lossless JPEG scan"))?;
     if point_transform >= precision {
-        return Err(format!(
-            "a point transform below {precision} was expected, it is {point_transform}"
+        let expected = format!("less than {precision}");
+        return Err(unexpected(
+            "the point transform of the JPEG scan",
+            expected,
+            point_transform,
         ));
     }
     // H.1.1: restarts are at the ends of rows.
@@ -29,9 +33,8 @@ pub(crate) fn decode<T: Sample>(segments: &Segments<'_>, target: &mut [T]) -> Re
         0 => segments.rows,
         n if n % columns == 0 => n / columns,
         n => {
-            return Err(format!(
-                "a restart interval of whole rows was expected, it is {n} samples"
-            ));
+            let expected = format!("a multiple of {columns} columns");
+            return Err(unexpected("the JPEG restart interval", expected, n));
         }
     };
     let mut coded = segments.coded;
@@ -59,7 +62,7 @@ pub(crate) fn skip_restart(coded: &[u8]) -> &[u8] {
 }
 
 /// Decodes the rows between two restarts. H.1.2.1: the first sample is predicted by `start`, the rest of its
-/// row by the left neighbour, the first sample of each further row by the one above.
+/// row by the left neighbor, the first sample of each further row by the one above.
 fn decode_interval<T: Sample>(
     rows: &mut [T],
     columns: usize,
@@ -67,7 +70,7 @@ fn decode_interval<T: Sample>(
     predictor: u8,
     table: &Table,
     reader: &mut BitReader<'_>,
-) -> Result<(), String> {
+) -> Result<(), ReadError> {
     let (first, others) = rows.split_at_mut(columns);
     decode_row(first, &[], start, |left, _, _| left, table, reader)?;
     let mut above: &[T] = first;
@@ -103,7 +106,7 @@ fn decode_interval<T: Sample>(
                 reader,
             )?,
             7 => decode_row(row, above, start, |a, b, _| (a + b) / 2, table, reader)?,
-            other => return Err(format!("a predictor of 1 to 7 was expected, it is {other}")),
+            other => return Err(unexpected("the JPEG predictor", "1 to 7", other)),
         }
         above = row;
     }
@@ -123,8 +126,8 @@ fn decode_row<T: Sample>(
     predict: impl Fn(u32, u32, u32) -> u32,
     table: &Table,
     reader: &mut BitReader<'_>,
-) -> Result<(), String> {
-    let broken = || String::from("the lossless JPEG data holds a code that its table lacks");
+) -> Result<(), ReadError> {
+    let broken = || ReadError::Invalid("the lossless JPEG data holds a code that its table lacks");
     let (mut left, mut above_left) = (start, start);
     let mut prediction = start;
     for (n, sample) in row.iter_mut().enumerate() {
@@ -140,7 +143,7 @@ fn decode_row<T: Sample>(
         above_left = over;
     }
     if reader.is_exhausted() {
-        return Err("the lossless JPEG data ends early".into());
+        return Err(ReadError::Truncated("the lossless JPEG data"));
     }
     Ok(())
 }

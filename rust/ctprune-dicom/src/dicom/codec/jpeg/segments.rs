@@ -1,22 +1,11 @@
 //! The marker segments of a JPEG stream (annex B) up to its first scan.
 
 use super::huffman::Table;
-
-/// How the samples are coded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Process {
-    /// SOF0, SOF1: sequential DCT with Huffman coding.
-    Sequential,
-    /// SOF3: lossless with Huffman coding.
-    Lossless,
-    /// Anything else.
-    Other,
-}
+use crate::error::{ReadError, unexpected};
 
 /// All that the one scan of the one component needs.
 #[derive(Debug)]
 pub(crate) struct Segments<'a> {
-    pub process: Process,
     pub precision: u32,
     pub rows: usize,
     pub columns: usize,
@@ -45,7 +34,6 @@ struct Tables {
 
 /// The frame header.
 struct Frame {
-    process: Process,
     precision: u32,
     rows: usize,
     columns: usize,
@@ -53,7 +41,7 @@ struct Frame {
 }
 
 impl<'a> Segments<'a> {
-    pub fn read(stream: &'a [u8]) -> Result<Self, String> {
+    pub fn read(stream: &'a [u8]) -> Result<Self, ReadError> {
         let mut tables = Tables {
             quantization: [[0; 64]; 4],
             dc: Default::default(),
@@ -70,13 +58,13 @@ impl<'a> Segments<'a> {
                 0xDB => tables.define_quantization(body)?,
                 0xDD => tables.restart_interval = usize::from(u16_at(body, 0)?),
                 0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF if frame.is_none() => {
-                    frame = Some(Frame::read(marker, body)?);
+                    frame = Some(Frame::read(body)?);
                 }
                 0xDA => {
-                    let frame = frame.ok_or("the JPEG stream has a scan before its frame header")?;
+                    let frame = frame.ok_or(ReadError::Missing("the frame header of the JPEG stream"))?;
                     return scan(frame, tables, body, &stream[at..]);
                 }
-                0xD9 => return Err("the JPEG stream ends without a scan".into()),
+                0xD9 => return Err(ReadError::Missing("the scan of the JPEG stream")),
                 _ => {}
             }
         }
@@ -84,7 +72,7 @@ impl<'a> Segments<'a> {
 }
 
 /// The marker at `at`, the body of its segment, and where the next marker is.
-fn segment(stream: &[u8], mut at: usize) -> Result<(u8, &[u8], usize), String> {
+fn segment(stream: &[u8], mut at: usize) -> Result<(u8, &[u8], usize), ReadError> {
     while let (Some(0xFF), Some(0xFF)) = (stream.get(at), stream.get(at + 1)) {
         at += 1;
     }
@@ -95,38 +83,31 @@ fn segment(stream: &[u8], mut at: usize) -> Result<(u8, &[u8], usize), String> {
             let body = stream.get(at + 4..at + 2 + len).ok_or_else(ends_early)?;
             Ok((marker, body, at + 2 + len))
         }
-        Some(other) => Err(format!(
-            "a JPEG marker was expected, {:02X}{:02X} was found",
-            other[0], other[1]
-        )),
+        Some(other) => {
+            let found = format!("{:02X}{:02X}", other[0], other[1]);
+            Err(unexpected("the JPEG stream", "a marker", found))
+        }
         None => Err(ends_early()),
     }
 }
 
-fn ends_early() -> String {
-    "the JPEG stream ends inside its header".into()
+fn ends_early() -> ReadError {
+    ReadError::Truncated("the header of the JPEG stream")
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Result<u16, String> {
+fn u16_at(bytes: &[u8], at: usize) -> Result<u16, ReadError> {
     let pair = bytes.get(at..).and_then(|rest| rest.first_chunk());
     pair.map(|&pair| u16::from_be_bytes(pair)).ok_or_else(ends_early)
 }
 
-fn u8_at(bytes: &[u8], at: usize) -> Result<u8, String> {
+fn u8_at(bytes: &[u8], at: usize) -> Result<u8, ReadError> {
     bytes.get(at).copied().ok_or_else(ends_early)
 }
 
 impl Frame {
-    fn read(marker: u8, body: &[u8]) -> Result<Self, String> {
-        let precision = u32::from(u8_at(body, 0)?);
-        let process = match (marker, precision) {
-            (0xC0 | 0xC1, 8 | 12) => Process::Sequential,
-            (0xC3, 2..=16) => Process::Lossless,
-            _ => Process::Other,
-        };
+    fn read(body: &[u8]) -> Result<Self, ReadError> {
         Ok(Self {
-            process,
-            precision,
+            precision: u32::from(u8_at(body, 0)?),
             rows: usize::from(u16_at(body, 1)?),
             columns: usize::from(u16_at(body, 3)?),
             quantization: usize::from(u8_at(body, 8)? & 3),
@@ -136,7 +117,7 @@ impl Frame {
 
 impl Tables {
     /// B.2.4.2: a class and destination, 16 counts, then the values, repeated.
-    fn define_huffman(&mut self, mut body: &[u8]) -> Result<(), String> {
+    fn define_huffman(&mut self, mut body: &[u8]) -> Result<(), ReadError> {
         while let Some((&[place, ref counts @ ..], rest)) = body.split_first_chunk::<17>() {
             let total = counts.iter().map(|&n| usize::from(n)).sum();
             let (values, rest) = rest.split_at_checked(total).ok_or_else(ends_early)?;
@@ -153,7 +134,7 @@ impl Tables {
     }
 
     /// B.2.4.1: a precision and destination, then 64 values of one or two bytes, repeated.
-    fn define_quantization(&mut self, mut body: &[u8]) -> Result<(), String> {
+    fn define_quantization(&mut self, mut body: &[u8]) -> Result<(), ReadError> {
         while let Some((&place, rest)) = body.split_first() {
             let size = if place >> 4 == 0 { 1 } else { 2 };
             let (values, rest) = rest.split_at_checked(64 * size).ok_or_else(ends_early)?;
@@ -170,19 +151,19 @@ impl Tables {
 }
 
 /// B.2.3: the scan header of the one component.
-fn scan<'a>(frame: Frame, tables: Tables, body: &[u8], coded: &'a [u8]) -> Result<Segments<'a>, String> {
+fn scan<'a>(frame: Frame, tables: Tables, body: &[u8], coded: &'a [u8]) -> Result<Segments<'a>, ReadError> {
     let Tables {
         quantization,
         mut dc,
         mut ac,
         restart_interval,
     } = tables;
-    if u8_at(body, 0)? != 1 {
-        return Err("a JPEG scan of one component was expected".into());
+    let components = u8_at(body, 0)?;
+    if components != 1 {
+        return Err(unexpected("the components of the JPEG scan", "1", components));
     }
     let destinations = u8_at(body, 2)?;
     Ok(Segments {
-        process: frame.process,
         precision: frame.precision,
         rows: frame.rows,
         columns: frame.columns,

@@ -1,0 +1,85 @@
+"""Write the tables of reduction methods into the pages: `python -m docs.methods`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ctprune.selection.methods import METHODS, Method, comparing
+
+PAGES = {name: Path(__file__).parent / f"{name}.md" for name in ("concepts", "sweep")}
+
+
+def concepts() -> str:
+    """When each method drops a slice, and its defaults."""
+    rows = [
+        f"| `{name}` | {method.drops} | {_defaults(method)} | {method.source} |"
+        for name, method in METHODS.items()
+    ]
+    return "\n".join(["| `--method` | similar, so dropped, when | default | source |", "|---|---|---|---|", *rows])
+
+
+def sweep() -> str:
+    """What a sweep of each method costs, and the thresholds that it tries."""
+    fingerprints, pixels, embeddings = (
+        comparing("fingerprints"),
+        comparing("pixels"),
+        comparing("embeddings"),
+    )
+    rows = [
+        (
+            fingerprints,
+            "nothing is read: the fingerprints are in the manifest, of the reduction's kind",
+            "every radius, 0 to all bits",
+        ),
+        (
+            pixels,
+            "one pass over the pixels, within volumes only; strict thresholds compare nearly all pairs of a "
+            "volume",
+            f"those of `--keep`: {_grids(pixels)}",
+        ),
+        (
+            embeddings,
+            "one pass of the network over the slices, unless `reduction/embeddings/` already holds them",
+            "the cosines of `--keep`",
+        ),
+    ]
+    lines = [f"| {', '.join(f'`{name}`' for name in names)} | {cost} | {tried} |" for names, cost, tried in rows]
+    return "\n".join(["| `--method` | what it costs | thresholds it tries |", "|---|---|---|", *lines])
+
+
+def _defaults(method: Method) -> str:
+    if method.role == "sizes":
+        return "as many of each volume as `hash` keeps"
+    given = {name: value for name, value in method.options.items() if value is not None}
+    if method.decides and "threshold" not in given:
+        return "give `--threshold` or `--keep`"
+    bits = f" of 64 {method.measure.unit}" if method.measure else ""
+    return ", ".join(f"{name} {value}{bits if name == 'threshold' else ''}" for name, value in given.items())
+
+
+def _grids(names: list[str]) -> str:
+    found = []
+    for name in names:
+        measure = METHODS[name].measure
+        if measure is not None:
+            low, second, *_, high = measure.grid
+            found.append(f"{low:g} to {high:g} in steps of {second - low:.3g} (`{name}`)")
+    return ", ".join(found)
+
+
+def inserted(page: str, table: str) -> str:
+    """A page with the table between its marks."""
+    marked = re.compile(r"(<!-- table of methods -->\n).*?(\n<!-- end of table -->)", re.DOTALL)
+    found, count = marked.subn(lambda marks: marks[1] + table + marks[2], page)
+    if count != 1:
+        raise ValueError(f"expected one place for the table of methods, found {count}")
+    return found
+
+
+TABLES = {"concepts": concepts, "sweep": sweep}
+
+
+if __name__ == "__main__":
+    for name, table in TABLES.items():
+        PAGES[name].write_text(inserted(PAGES[name].read_text(), table()))

@@ -1,0 +1,170 @@
+"""The slices of a run: what report, sweep, store and export are made from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.errors import SourceError
+
+if TYPE_CHECKING:
+    from ctprune import _core
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
+
+#: The columns that say where a slice is.
+WHERE = ("source", "path", "frame", "reader")
+
+#: The columns that tell whether a file is the one that was read.
+STAMP = ("file_size", "file_mtime_ns")
+
+#: Why a slice cannot be used any more.
+GONE = "the file is gone"
+CHANGED = "the file has changed since the reduction read it"
+
+_ROWS_TOGETHER = 1 << 14
+
+
+class Slices:
+    """Slices of a manifest, kept and dropped, in order: the index of a slice is its row in the manifest.
+
+    Args:
+        rows: The manifest's rows of the n slices.
+        config: The reduction's configuration.
+    """
+
+    def __init__(self, rows: _core.Rows, config: dict[str, Any]) -> None:
+        self.rows = rows
+        self.config = config
+
+    def __len__(self) -> int:
+        """Number of slices."""
+        return len(self.rows)
+
+    @cached_property
+    def kept(self) -> Booleans:
+        """Whether each slice is kept, shape (n,)."""
+        return has_status(self.rows, "kept")
+
+    @cached_property
+    def volume(self) -> Integers:
+        """Number of each slice's volume, shape (n,); the slices of a volume follow each other."""
+        return self._integers("volume")
+
+    @cached_property
+    def slice_index(self) -> Integers:
+        """Index of each slice within its volume, shape (n,)."""
+        return self._integers("slice_index")
+
+    @cached_property
+    def position_mm(self) -> Floats:
+        """Position of each slice along its volume's normal, in mm, shape (n,); NaN where the files give none."""
+        return np.asarray(self.rows["position_mm"], np.float64)
+
+    @cached_property
+    def exemplar(self) -> Integers:
+        """Row of the kept slice that covers each slice, shape (n,); -1 where none does."""
+        return self._integers("exemplar")
+
+    @cached_property
+    def similarity(self) -> Floats:
+        """Similarity or distance of each slice to its exemplar, shape (n,); NaN where it was not measured."""
+        return np.asarray(self.rows["similarity"], np.float64)
+
+    @cached_property
+    def min_hu(self) -> npt.NDArray[np.float32]:
+        """Smallest value of each slice in HU, shape (n,)."""
+        return np.asarray(self.rows["min_hu"], np.float32)
+
+    @cached_property
+    def max_hu(self) -> npt.NDArray[np.float32]:
+        """Largest value of each slice in HU, shape (n,)."""
+        return np.asarray(self.rows["max_hu"], np.float32)
+
+    @cached_property
+    def fingerprints(self) -> npt.NDArray[np.uint8]:
+        """Fingerprints, uint8 of shape (n, bytes)."""
+        return np.asarray(self.rows["fingerprint"], np.uint8)
+
+    @cached_property
+    def starts(self) -> Integers:
+        """First slice of each of the v volumes, and n; shape (v + 1,)."""
+        firsts = np.flatnonzero(np.diff(self.volume, prepend=-1))
+        return np.append(firsts, len(self)).astype(np.int64)
+
+    @property
+    def volumes(self) -> int:
+        """Number of volumes."""
+        return len(self.starts) - 1
+
+    def labels(self, column: str) -> tuple[list[str], Integers]:
+        """A column of texts as its different values and, for each slice, the index of its own; null is empty."""
+        return self.rows.labels(column)
+
+    def dicts(self, columns: Sequence[str], size: int) -> Iterator[list[dict[str, Any]]]:
+        """These columns of all slices as a dict for each slice, at most `size` slices at a time."""
+        return batches_of_dicts(self.rows.select(list(columns)), size)
+
+    def take(self, indices: Integers, columns: Sequence[str]) -> list[dict[str, Any]]:
+        """These columns of the slices with these indices, as a dict for each slice."""
+        return self.rows.select(list(columns)).take(np.asarray(indices, np.int64)).to_dicts()
+
+    def check_files(self) -> None:
+        """See that every slice's file is as it was when the run read it.
+
+        Raises:
+            SourceError: A file is gone or has changed.
+        """
+        looked_at = None
+        for dicts in self.dicts(["source", "path", *STAMP], _ROWS_TOGETHER):
+            for row in dicts:
+                file = path_of(row)
+                if file == looked_at:
+                    continue
+                looked_at = file
+                reason = why_unusable(row)
+                if reason:
+                    raise SourceError(f"{file}: {reason}: run 'ctprune reduce' again")
+
+    def _integers(self, name: str) -> Integers:
+        return np.asarray(self.rows[name], np.int64)
+
+
+def has_status(rows: _core.Rows, *statuses: str) -> Booleans:
+    """Whether each row has one of these statuses, shape (n,)."""
+    names, of = rows.labels("status")
+    return np.array([name in statuses for name in names], np.bool_)[of]
+
+
+def with_status(rows: _core.Rows, *statuses: str) -> _core.Rows:
+    """The rows with one of these statuses."""
+    return rows.filter(has_status(rows, *statuses))
+
+
+def batches_of_dicts(rows: _core.Rows, size: int) -> Iterator[list[dict[str, Any]]]:
+    """Rows as dicts, at most `size` at a time."""
+    return (rows.slice(start, start + size).to_dicts() for start in range(0, len(rows), size))
+
+
+def path_of(row: dict[str, Any]) -> str:
+    """The file of a row with the columns `source` and `path`."""
+    return os.path.join(str(row["source"]), str(row["path"]))
+
+
+def why_unusable(row: dict[str, Any]) -> str:
+    """Why a row's file is not the one that the run read; empty when it is. Needs `source`, `path` and `STAMP`."""
+    try:
+        found = os.stat(path_of(row))
+    except FileNotFoundError:
+        return GONE
+    except OSError as error:
+        return f"the file cannot be examined: {error.strerror}"
+    is_same = (found.st_size, found.st_mtime_ns) == (row["file_size"], row["file_mtime_ns"])
+    return "" if is_same else CHANGED

@@ -1,0 +1,139 @@
+"""A backbone on 8-bit gray squares: they become three equal channels, normalized as the backbone was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ctprune.networks.device import autocast
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Mean and standard deviation that a network's input is normalized with.
+
+    Attributes:
+        mean: Means as fractions of 255, one for all channels or one for each of three.
+        std: Standard deviations as fractions of 255, as many as means.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of_weights(cls, metadata: Mapping[str, Any]) -> Normalization:
+        """The normalization that a file's weights were trained with: what ctprune wrote into it, else ImageNet's.
+
+        Args:
+            metadata: Metadata of the file, from `ctprune.networks.backbone.backbone_metadata`.
+
+        >>> Normalization.of_weights({"mean": 0.2, "std": 0.3})
+        Normalization(mean=(0.2,), std=(0.3,))
+        """
+        if "mean" in metadata and "std" in metadata:
+            return cls(_channels(metadata["mean"]), _channels(metadata["std"]))
+        return IMAGENET_NORMALIZATION
+
+    @classmethod
+    def of_pixels(cls, pixels: Pixels) -> Normalization:
+        """Mean and standard deviation of the population of all pixels, uint8 of any shape.
+
+        >>> Normalization.of_pixels(np.array([0, 255], np.uint8))
+        Normalization(mean=(0.5,), std=(0.5,))
+        """
+        shares = np.bincount(pixels.reshape(-1), minlength=256) / pixels.size
+        gray = np.arange(256) / 255
+        mean = float(shares @ gray)
+        std = float(np.sqrt(shares @ (gray - mean) ** 2))
+        # Images of a single value have nothing to scale.
+        return cls((mean,), (std or 1.0,))
+
+
+#: Of the red, green and blue of ImageNet's pictures (torchvision's documentation of its weights).
+IMAGENET_NORMALIZATION = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class GrayBackbone(torch.nn.Module):
+    """A backbone that takes gray squares, uint8 of shape (n, side, side), and gives features (n, num_features).
+
+    Args:
+        backbone: A network from `ctprune.networks.backbone`.
+        normalization: Mean and standard deviation of its input.
+        transposed: Whether it sees the squares' rows as columns.
+    """
+
+    def __init__(
+        self, backbone: torch.nn.Module, normalization: Normalization, *, transposed: bool = False
+    ) -> None:
+        super().__init__()
+        self._transposed = transposed
+        self.backbone = backbone.to(memory_format=torch.channels_last)
+        self.num_features = int(backbone.num_features)  # type: ignore[arg-type]
+        for name, values in (("mean", normalization.mean), ("std", normalization.std)):
+            self.register_buffer(name, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
+
+    def forward(self, squares: torch.Tensor) -> torch.Tensor:
+        """Pooled features of squares, float of shape (n, num_features)."""
+        upright = squares.mT if self._transposed else squares
+        gray = repeat_gray(upright.unsqueeze(1)).float() / 255
+        images = (gray - self.get_buffer("mean")) / self.get_buffer("std")
+        features: torch.Tensor = self.backbone(images.contiguous(memory_format=torch.channels_last))
+        return features
+
+
+def repeat_gray(images: torch.Tensor) -> torch.Tensor:
+    """One-channel images, shape (n, 1, rows, columns), as three equal channels, without a copy.
+
+    Images of three channels are returned as they are.
+
+    >>> repeat_gray(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 3, 8, 8])
+    """
+    return images.expand(-1, 3, -1, -1)
+
+
+def on_device(pixels: Pixels, device: torch.device) -> torch.Tensor:
+    """Squares, uint8 of shape (n, side, side), as a tensor on a device."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).to(device, non_blocking=True)
+
+
+def features_of(
+    network: GrayBackbone,
+    pixels: Pixels,
+    rows: npt.NDArray[np.int64],
+    *,
+    batch: int,
+    device: torch.device,
+    precision: str,
+) -> npt.NDArray[np.float32]:
+    """Features of some squares by the network in evaluation mode.
+
+    Args:
+        network: The network, which is on `device`.
+        pixels: Squares, uint8 of shape (n, side, side).
+        rows: Which of them, int64 of shape (m,).
+        batch: Squares that go through the network together.
+        device: Where the network runs.
+        precision: A precision from `ctprune.networks.device.choose_precision`.
+
+    Returns:
+        float32 of shape (m, num_features).
+    """
+    network.eval()
+    found = [np.zeros((0, network.num_features), np.float32)]
+    with torch.inference_mode(), autocast(device, precision):
+        for start in range(0, len(rows), batch):
+            features = network(on_device(pixels[rows[start : start + batch]], device))
+            found.append(features.float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def _channels(value: Any) -> tuple[float, ...]:
+    return tuple(float(one) for one in np.atleast_1d(value))

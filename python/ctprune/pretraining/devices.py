@@ -1,0 +1,108 @@
+"""Devices of a pre-training: how many there are, how they train together, and settings that speed them up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+
+from ctprune.errors import ConfigError
+from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.launch import SRUN, Launch, started_together
+
+#: Names of Fabric for the precisions of ctprune.
+_PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+def device_count(config: PretrainConfig) -> int:
+    """Number of processes that train on this machine, each with a device of its own.
+
+    Raises:
+        ConfigError: There are fewer GPUs than `devices`.
+    """
+    gpus = torch.cuda.device_count()
+    if gpus and config.devices > gpus:
+        by_task = started_together()[0] == SRUN
+        hint = ": give srun --gpus-per-node, so that each task sees all of them" if by_task else ""
+        raise ConfigError(
+            f"devices {config.devices}: expected up to {gpus}, the number of GPUs here{hint}", field="devices"
+        )
+    return config.devices or max(gpus, 1)
+
+
+def check_queue(config: PretrainConfig, processes: int) -> None:
+    """Refuse a queue that the batches of all processes together do not fill evenly.
+
+    Raises:
+        ConfigError: The length of the queue is not a multiple of these batches.
+    """
+    together, queue = config.batch_size * processes, getattr(config.settings, "queue", 0)
+    if queue % together:
+        raise ConfigError(
+            f"settings.queue {queue}: expected a multiple of {together}, the batch of all devices together: else "
+            "some would be lost where the queue begins again",
+            field="settings.queue",
+        )
+
+
+def create_fabric(launch: Launch, precision: str, environment: ClusterEnvironment) -> Fabric:
+    """Lightning's Fabric for the processes of a launch.
+
+    Args:
+        launch: How the processes are started.
+        precision: A precision from `ctprune.networks.device.choose_precision`.
+        environment: How the processes find each other.
+    """
+    # It announces every process on stderr.
+    for name in ("rank_zero", "distributed"):
+        logging.getLogger(f"lightning_fabric.utilities.{name}").setLevel(logging.WARNING)
+    return Fabric(
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        devices=launch.devices,
+        num_nodes=launch.nodes,
+        strategy="ddp" if launch.processes > 1 else "auto",
+        plugins=[environment],
+        precision=_PRECISIONS[precision],  # type: ignore[arg-type]
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """The name of a GPU, such as `NVIDIA H100`, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+@contextmanager
+def quick_gpu(device: torch.device, *, mixed: bool) -> Iterator[None]:
+    """On a GPU let cuDNN try which algorithm is the quickest, as all batches have the same few shapes.
+
+    Args:
+        device: Device of the training; nothing changes on a CPU.
+        mixed: Whether precision is mixed. Then products that stay in float32 (heads, losses) are computed in TF32,
+            which keeps more digits than their half-precision inputs have.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    benchmark = torch.backends.cudnn.benchmark
+    precision = _products_set() if mixed else None
+    torch.backends.cudnn.benchmark = True
+    if precision is not None:
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = benchmark
+        if precision is not None:
+            torch.set_float32_matmul_precision(precision)
+
+
+def _products_set() -> str | None:
+    """How products are set; None where the user has set them by torch's newer switches, which do not mix."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None

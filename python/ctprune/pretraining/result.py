@@ -1,0 +1,159 @@
+"""The result of a pre-training: its summary, and the facts that travel with the weights."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from lightning_fabric import Fabric
+
+from ctprune.errors import ManifestError
+from ctprune.manifest.manifest import Manifest
+from ctprune.pretraining.config import RATE_BATCH, PretrainConfig
+from ctprune.pretraining.devices import device_name
+from ctprune.pretraining.settings import MocoSettings
+from ctprune.pretraining.training import TrainingLoop
+from ctprune.reading.modalities import modalities
+from ctprune.store.store import SliceStore
+
+SUMMARY_NAME = "summary.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainResult:
+    """A finished pre-training.
+
+    Attributes:
+        folder: Folder of the pre-training.
+        backbone: File of the backbone's weights, for `ctprune.load_backbone`.
+        summary: Content of `summary.json`.
+    """
+
+    folder: Path
+    backbone: Path
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def facts_of(
+    config: PretrainConfig,
+    manifest: Manifest,
+    store: SliceStore,
+    training: TrainingLoop,
+    fabric: Fabric,
+    positions: npt.NDArray[np.int64] | None,
+    excluded: dict[str, Any],
+    mean: float,
+    std: float,
+) -> dict[str, Any]:
+    """What `summary.json` says of a pre-training.
+
+    Args:
+        config: Options of the pre-training.
+        manifest: Manifest of the run.
+        store: Packed slices.
+        training: The training, which is done.
+        fabric: Devices and precision of the training.
+        positions: Positions in the store of the slices in use; None for all.
+        excluded: What was excluded, for the summary.
+        mean: Mean that views are normalized with.
+        std: Standard deviation that views are normalized with.
+    """
+    losses = [line["loss"] for line in training.lines if "loss" in line]
+    images = training.step * config.batch_size * config.accumulate * fabric.world_size
+    last = {name: value for line in training.lines for name, value in line.items()}
+    return {
+        "method": config.method,
+        "backbone": config.backbone,
+        "mean": mean,
+        "std": std,
+        "intensity": config.views.window.intensity if config.views.window else store.intensity,
+        "side": config.side,
+        "use": config.use,
+        "slices": len(store) if positions is None else len(positions),
+        "epochs": training.epochs,
+        "steps": training.step,
+        "slices_per_step": config.batch_size * config.accumulate * fabric.world_size,
+        "learning_rate": training.rate_factor * config.learning_rate,
+        "teacher_momentum": getattr(training.method, "momentum", None),
+        "seconds": round(training.seconds, 3),
+        "manifest_digest": store.manifest_digest,
+        "reduction": manifest.config,
+        "modalities": modalities(manifest.rows),
+        "left_out": store.left_out,
+        "excluded": excluded,
+        "settings": config.to_dict(),
+        "images_per_second": round(images / training.seconds, 2),
+        "final_loss": losses[-1],
+        "rankme": last.get("rankme"),
+        "knn_accuracy": last.get("knn_accuracy"),
+        "alarms": training.alarms,
+        "seed": config.seed,
+        "device": device_name(fabric.device),
+        "devices": fabric.world_size,
+        "precision": fabric.strategy.precision.precision,
+    }
+
+
+def load_pretrain_summary(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The summary of a finished pre-training's folder.
+
+    Raises:
+        ManifestError: The folder holds none.
+    """
+    try:
+        return dict(json.loads((Path(folder) / SUMMARY_NAME).read_text()))
+    except (OSError, ValueError):
+        raise ManifestError(
+            f"{folder}: expected the folder of a pre-training with {SUMMARY_NAME}, found none"
+        ) from None
+
+
+def notes_on(config: PretrainConfig, slices: int) -> list[str]:
+    """Sentences about a configuration that works, but may not be intended.
+
+    Args:
+        config: Options of the pre-training.
+        slices: Number of slices in use.
+    """
+    if not isinstance(config.settings, MocoSettings) or config.settings.queue <= slices:
+        return []
+    queue = config.settings.queue
+    return [
+        f"the queue of {queue:,} keys is longer than an epoch of {slices:,} slices: it holds each slice's own "
+        f"earlier keys, as negatives, about {queue / slices:.1f} times; a shorter one is set in a file: "
+        "settings: {queue: …}"
+    ]
+
+
+def rates_sentence(config: PretrainConfig, factor: float, devices: int) -> str:
+    """The learning rate that is used, and how it follows from the options, in words.
+
+    Args:
+        config: Options of the pre-training.
+        factor: Factor of the learning rates, from `ctprune.pretraining.optimizers.rate_factor`.
+        devices: Number of devices that train together.
+    """
+    rate = f"learning rate {factor * config.learning_rate:.6g}"
+    if config.rate_scaling == "none":
+        return f"{rate}, whatever the batch"
+    slices = config.batch_size * config.accumulate * devices
+    how = "times" if config.rate_scaling == "linear" else "times the square root of"
+    return f"{rate}: {config.learning_rate:g} {how} {slices:,} / {RATE_BATCH} slices per optimizer step"
+
+
+def portable(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts for the file of weights, which travels: no paths of this machine."""
+    left_out = ("backbone", "reduction", "left_out")
+    found = {name: value for name, value in facts.items() if name not in left_out}
+    return {**found, "settings": without_paths(facts["settings"])}
+
+
+def without_paths(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options without the paths of this machine, which may hold names."""
+    return {**options, "exclude": [], "probe": None, "weights": None}

@@ -1,0 +1,203 @@
+"""The reduction methods: what options, help, errors, sweeps, reports and the documentation's tables say of them.
+
+Each is described once, in Rust beside what it does (`rust/ctprune-archive/src/methods/`); this is Python's view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ctprune import _core
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """How two slices are compared.
+
+    Attributes:
+        name: The quantity, in the field's words.
+        unit: The unit after a figure; empty for a pure number.
+        larger_is_closer: True for similarities, False for distances.
+        low: Smallest value.
+        high: Largest value; None stands for the bits of a fingerprint.
+        example: A threshold, to show what one looks like.
+        grid: The thresholds that are tried for a fraction to keep, ascending; none stand for every whole number.
+        strictest_drops: What the strictest threshold drops nevertheless.
+    """
+
+    name: str
+    unit: str
+    larger_is_closer: bool
+    low: float
+    high: float | None
+    example: float
+    grid: tuple[float, ...]
+    strictest_drops: str
+
+    def text(self, value: float) -> str:
+        """One value as a reader wants to see it.
+
+        >>> METHODS["hash"].measure.text(6.0), METHODS["deep"].measure.text(0.98765)
+        ('6 bits', '0.98765')
+        """
+        if self.unit == "bits":
+            return f"{value:.0f} {'bit' if value == 1 else 'bits'}"
+        return f"{value:.6g}"
+
+    def condition(self, threshold: float) -> str:
+        """When two slices are near-duplicates.
+
+        >>> METHODS["hash"].measure.condition(6)
+        'Hamming distance ≤ 6 bits'
+        """
+        return f"{self.name} {'≥' if self.larger_is_closer else '≤'} {self.text(threshold)}"
+
+    @property
+    def bound(self) -> str:
+        """What a threshold is.
+
+        >>> METHODS["hash"].measure.bound, METHODS["ssim"].measure.bound
+        ('largest Hamming distance (bits)', 'smallest mean SSIM')
+        """
+        unit = f" ({self.unit})" if self.unit else ""
+        return f"{'smallest' if self.larger_is_closer else 'largest'} {self.name}{unit}"
+
+    def wrong(self, threshold: float, bits: int) -> str | None:
+        """None when a threshold can be used with fingerprints of so many bits, else what is expected instead.
+
+        >>> METHODS["hash"].measure.wrong(6.5, bits=64)
+        'a whole number of bits, 0 to 64'
+        """
+        high = bits if self.high is None else self.high
+        if self.low <= threshold <= high and (self.high is not None or threshold == int(threshold)):
+            return None
+        what = f"a whole number of {self.unit}" if self.high is None else f"a {self.name}"
+        return f"{what}, {self.low:g} to {high:g}"
+
+    def plain(self, threshold: float) -> float:
+        """A threshold as JSON shows it best: whole numbers of bits are integers."""
+        return int(threshold) if self.high is None else threshold
+
+    def thresholds(self, bits: int) -> list[float]:
+        """The thresholds that are tried for a fraction to keep, with fingerprints of so many bits, ascending."""
+        return list(self.grid) or [float(distance) for distance in range(bits + 1)]
+
+    @property
+    def strictest(self) -> float:
+        """The threshold that drops least."""
+        return self.low if self.high is None else self.high
+
+    @property
+    def loosest(self) -> float | None:
+        """Of the thresholds in the grid, the one that drops most; None where there is no grid."""
+        if not self.grid:
+            return None
+        return self.grid[0] if self.larger_is_closer else self.grid[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A reduction method.
+
+    Attributes:
+        name: The name, as in `ctprune.ReduceConfig`.
+        drops: When a slice is dropped, in a few words.
+        citation: The reduction in a paper's methods section; `{bits}`, `{n}`, `{seed}` stand for a run's values.
+        source: Where the method comes from; empty for the controls.
+        fingerprint: The kind of fingerprint that the method compares; None when it does with any, or with none.
+        measure: What its threshold is compared with, if it takes one, or what the manifest's `similarity` holds.
+        role: What the measure is for: `decides`, `recorded` (only stands in the manifest), `sizes` (only sets the
+            number of slices), or empty.
+        options: The options of selection that belong to it, with their defaults.
+        compares: `fingerprints`, `pixels`, `embeddings`, or nothing.
+    """
+
+    name: str
+    drops: str
+    citation: str
+    source: str
+    fingerprint: str | None
+    measure: Measure | None
+    role: str
+    options: dict[str, Any]
+    compares: str
+
+    @property
+    def decides(self) -> bool:
+        """Whether slices are dropped by the measure."""
+        return self.role == "decides"
+
+    @property
+    def recorded(self) -> Measure | None:
+        """What the manifest's column `similarity` holds; None where slices are not compared."""
+        return self.measure if self.role in ("decides", "recorded") else None
+
+    def default_threshold(self, bits: int) -> int | None:
+        """The threshold when nothing is given, with fingerprints of so many bits; None when one must be given.
+
+        The same share of the bits as of 64.
+
+        >>> METHODS["hash"].default_threshold(256), METHODS["ssim"].default_threshold(64)
+        (24, None)
+        """
+        default = self.options.get("threshold")
+        return None if default is None else round(default * bits / 64)
+
+
+def _method(facts: dict[str, Any]) -> Method:
+    measure = facts["measure"]
+    if measure is not None:
+        measure = Measure(**(measure | {"grid": tuple(measure["grid"])}))
+    return Method(**(facts | {"measure": measure}))
+
+
+#: All methods by name, in the order in which they are listed.
+METHODS: dict[str, Method] = {facts["name"]: _method(facts) for facts in _core.methods()}
+
+#: Kinds of fingerprints.
+FINGERPRINTS: tuple[str, ...] = tuple(method.fingerprint for method in METHODS.values() if method.fingerprint)
+
+
+def taking(option: str) -> list[str]:
+    """Names of the methods that take an option.
+
+    >>> taking("window")
+    ['ssim']
+    """
+    return [name for name, method in METHODS.items() if option in method.options]
+
+
+def deciding() -> list[str]:
+    """Names of the methods that drop slices by a measure, so that their thresholds can be swept."""
+    return [name for name, method in METHODS.items() if method.decides]
+
+
+def comparing(*what: str) -> list[str]:
+    """Names of the methods that decide by comparing one of these.
+
+    >>> comparing("pixels")
+    ['ssim', 'mi']
+    """
+    return [name for name in deciding() if METHODS[name].compares in what]
+
+
+def threshold_help() -> str:
+    """What a threshold is, for each method that has one."""
+    distances, similarities = comparing("fingerprints"), comparing("pixels", "embeddings")
+    defaults = [(name, METHODS[name].default_threshold(64)) for name in distances]
+    known = ", ".join(f"{name} {default} of 64" for name, default in defaults if default is not None)
+    return (
+        f"{', '.join(distances)}: largest Hamming distance of near-duplicates in bits (default: {known}); "
+        f"{', '.join(similarities)}: smallest similarity."
+    )
+
+
+def choices(names: Iterable[str]) -> str:
+    """Names as help shows them.
+
+    >>> choices(["volume", "dataset"])
+    '[volume|dataset]'
+    """
+    return f"[{'|'.join(names)}]"

@@ -1,0 +1,93 @@
+"""The configuration of a packed store: a frozen dataclass that checks itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from ctprune.options.check import check
+from ctprune.options.described import described
+from ctprune.options.option import option
+from ctprune.options.shared import threads_option
+
+USES = ("kept", "all", "random")
+
+
+def use_option(*, panel: str | None = None) -> str:
+    """A field for the slices that are used."""
+    return option(
+        "kept",
+        choices=USES,
+        panel=panel,
+        help="The kept slices, all, or a random sample of as many as were kept.",
+    )
+
+
+def side_option(*, panel: str | None = None) -> int:
+    """A field for the size of packed slices."""
+    return option(
+        256,
+        low=8,
+        high=4096,
+        unit="pixels",
+        panel=panel,
+        help="Rows and columns of the packed slices.",
+        more="The shorter side of a slice becomes this, the longer one is cropped in the middle.",
+    )
+
+
+def depth_option(*, panel: str | None = None) -> int:
+    """A field for the bits of packed slices."""
+    return option(
+        8,
+        choices=(8, 16),
+        unit="bits",
+        panel=panel,
+        help="Bits per pixel: gray (8) or Hounsfield units (16).",
+        more="Gray is as it was fingerprinted. With 16 bits a pixel is HU + 32768, of 8-bit pictures gray × 257.",
+    )
+
+
+@described
+@dataclass(frozen=True, kw_only=True)
+class StoreConfig:
+    """What a packed store holds.
+
+    Raises:
+        ConfigError: An option that is out of range.
+    """
+
+    use: str = use_option()
+    side: int = side_option()
+    depth: int = depth_option()
+    seed: int = option(0, low=0, high=2**64 - 1, help="Seed of the random sample.", more="0 for the others.")
+    without: str = option(
+        "",
+        help="Digest of the slices that the random sample is not drawn from.",
+        more="Empty for the others.",
+    )
+    threads: int = threads_option()
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.use != "random":
+            # No store is built again for what it does not use.
+            object.__setattr__(self, "seed", 0)
+            object.__setattr__(self, "without", "")
+
+    @property
+    def folder_name(self) -> str:
+        """Where such a store lies in the folder of a reduction."""
+        sample = f"random-{self.seed}-{self.without}".rstrip("-")
+        use = sample if self.use == "random" else self.use
+        return f"store-{use}-{self.side}-{self.depth}"
+
+
+class StoreOptions(TypedDict, total=False):
+    """The options of `StoreConfig` as arguments of a function, for type checkers and editors."""
+
+    use: str
+    side: int
+    depth: int
+    seed: int
+    threads: int

@@ -1,0 +1,215 @@
+//! The files of an archive: one folder name for all its files, one text for all names, so that ten million
+//! files cost some fifty bytes each.
+
+use crate::discover::texts::Texts;
+use hashbrown::HashTable;
+use indexmap::{Equivalent, IndexSet};
+use rustc_hash::FxBuildHasher;
+use std::hash::{BuildHasher, Hash};
+use std::path::PathBuf;
+
+/// Number of a file in [`Files`].
+pub type FileId = u32;
+
+/// Size and time of last change: when both are the same, the file is taken as unchanged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time in nanoseconds since 1970.
+    pub mtime_ns: i64,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Folder {
+    source: u32,
+    /// Relative to the source, `/` on every system, empty for the source itself.
+    path: Box<str>,
+}
+
+/// A folder to look for, without memory of its own.
+#[derive(Hash)]
+struct FolderKey<'a> {
+    source: u32,
+    path: &'a str,
+}
+
+impl Equivalent<Folder> for FolderKey<'_> {
+    fn equivalent(&self, folder: &Folder) -> bool {
+        self.source == folder.source && *self.path == *folder.path
+    }
+}
+
+/// All files, in the order in which they were found.
+#[derive(Default)]
+pub struct Files {
+    sources: Vec<PathBuf>,
+    folders: IndexSet<Folder, FxBuildHasher>,
+    folder_of: Vec<u32>,
+    names: Texts,
+    stamps: Vec<Stamp>,
+    by_path: HashTable<FileId>,
+}
+
+impl Files {
+    /// Number of files.
+    pub fn len(&self) -> usize {
+        self.folder_of.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.folder_of.is_empty()
+    }
+
+    /// Number of the source folder with this absolute path.
+    pub fn source(&mut self, root: PathBuf) -> u32 {
+        let known = self.sources.iter().position(|s| *s == root);
+        let number = known.unwrap_or_else(|| {
+            self.sources.push(root);
+            self.sources.len() - 1
+        });
+        number as u32
+    }
+
+    /// Number of a folder below a source.
+    pub fn folder(&mut self, source: u32, path: &str) -> u32 {
+        let known = self.folders.get_index_of(&FolderKey { source, path });
+        let number = known.unwrap_or_else(|| {
+            let path = Box::from(path);
+            self.folders.insert_full(Folder { source, path }).0
+        });
+        number as u32
+    }
+
+    /// Add a file; the caller knows that it is not there yet.
+    pub fn push(&mut self, folder: u32, name: &str, stamp: Stamp) -> FileId {
+        let id = self.folder_of.len() as FileId;
+        self.folder_of.push(folder);
+        self.names.push(name);
+        self.stamps.push(stamp);
+        id
+    }
+
+    /// Make a file findable by [`Files::find`].
+    pub fn index(&mut self, id: FileId) {
+        let (folder_of, names) = (&self.folder_of, &self.names);
+        let hash = |&id: &FileId| path_hash(folder_of[id as usize], names.get(id as usize));
+        self.by_path.insert_unique(hash(&id), id, hash);
+    }
+
+    /// The indexed file of this folder and name.
+    pub fn find(&self, folder: u32, name: &str) -> Option<FileId> {
+        let same = |&id: &FileId| self.folder_of[id as usize] == folder && self.name(id) == name;
+        self.by_path.find(path_hash(folder, name), same).copied()
+    }
+
+    /// Forget what [`Files::index`] made: nothing is looked for any more.
+    pub fn drop_index(&mut self) {
+        self.by_path = HashTable::new();
+    }
+
+    /// Size and time of a file.
+    pub fn stamp(&self, id: FileId) -> Stamp {
+        self.stamps[id as usize]
+    }
+
+    /// Note a file's new size and time.
+    pub fn set_stamp(&mut self, id: FileId, stamp: Stamp) {
+        self.stamps[id as usize] = stamp;
+    }
+
+    /// Name without its folder.
+    pub fn name(&self, id: FileId) -> &str {
+        self.names.get(id as usize)
+    }
+
+    /// Number of the folder that holds the file.
+    pub fn folder_of(&self, id: FileId) -> u32 {
+        self.folder_of[id as usize]
+    }
+
+    /// Number of the source that the file was found under.
+    pub fn source_of(&self, id: FileId) -> u32 {
+        self.folders[self.folder_of(id) as usize].source
+    }
+
+    /// Absolute path of a source.
+    pub fn source_path(&self, source: u32) -> &PathBuf {
+        &self.sources[source as usize]
+    }
+
+    /// Bytes that the path takes in a manifest: of its source and of what is relative to it.
+    pub fn path_bytes(&self, id: FileId) -> usize {
+        let folder = &self.folders[self.folder_of(id) as usize];
+        let source = self.sources[folder.source as usize].as_os_str().len();
+        // What is not Unicode takes up to three bytes for one.
+        3 * source + folder.path.len() + 1 + self.name(id).len()
+    }
+
+    /// Append the path relative to the source, `/` on every system.
+    pub fn push_relative(&self, id: FileId, out: &mut String) {
+        let folder = &self.folders[self.folder_of(id) as usize].path;
+        if !folder.is_empty() {
+            out.push_str(folder);
+            out.push('/');
+        }
+        out.push_str(self.name(id));
+    }
+
+    /// Path relative to the source, `/` on every system.
+    pub fn relative(&self, id: FileId) -> String {
+        let mut out = String::new();
+        self.push_relative(id, &mut out);
+        out
+    }
+
+    /// Where to open the file.
+    pub fn absolute(&self, id: FileId) -> PathBuf {
+        let folder = &self.folders[self.folder_of(id) as usize];
+        let mut path = self.sources[folder.source as usize].clone();
+        // Component by component, so that Windows gets its own separator.
+        path.extend(folder.path.split('/').filter(|part| !part.is_empty()));
+        path.push(self.name(id));
+        path
+    }
+}
+
+impl AsMut<Files> for Files {
+    fn as_mut(&mut self) -> &mut Files {
+        self
+    }
+}
+
+fn path_hash(folder: u32, name: &str) -> u64 {
+    FxBuildHasher.hash_one((folder, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_found_again_by_folder_and_name() {
+        let mut files = Files::default();
+        let source = files.source(PathBuf::from("root"));
+        let (a, b) = (files.folder(source, "a"), files.folder(source, "a/b"));
+        let ids: Vec<_> = [(a, "x"), (b, "x"), (b, "xy")]
+            .into_iter()
+            .map(|(folder, name)| files.push(folder, name, Stamp { size: 1, mtime_ns: 2 }))
+            .collect();
+        ids.iter().for_each(|&id| files.index(id));
+        assert_eq!(files.find(a, "x"), Some(ids[0]));
+        assert_eq!(files.find(b, "x"), Some(ids[1]));
+        assert_eq!(files.find(b, "xy"), Some(ids[2]));
+        assert_eq!(files.find(a, "xy"), None);
+        assert_eq!(files.relative(ids[2]), "a/b/xy");
+        assert_eq!(
+            files.absolute(ids[1]),
+            PathBuf::from("root").join("a").join("b").join("x")
+        );
+        assert_eq!(files.folder(source, "a/b"), b);
+        files.drop_index();
+        assert_eq!(files.find(a, "x"), None);
+    }
+}

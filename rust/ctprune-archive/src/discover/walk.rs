@@ -1,0 +1,308 @@
+//! Find every file below the sources, in an order that depends on names alone.
+
+use crate::discover::files::{Files, Stamp};
+use ctprune_dicom::error::ReadError;
+use ctprune_dicom::slice::Refusal;
+use rustc_hash::FxHashSet;
+use std::collections::VecDeque;
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// One thing that the walk came across.
+pub enum Found<'a> {
+    /// A regular file.
+    File {
+        /// Number of its folder in [`Files`].
+        folder: u32,
+        /// Its name.
+        name: &'a str,
+        /// Size and time.
+        stamp: Stamp,
+    },
+    /// A folder, link or special file that is not read, with the reason.
+    Problem {
+        /// Number of its folder in [`Files`].
+        folder: u32,
+        /// Its name.
+        name: &'a str,
+        /// Why it is not read.
+        refusal: Refusal,
+    },
+}
+
+struct Pending {
+    path: PathBuf,
+    source: u32,
+    relative: String,
+}
+
+/// What tells a folder from every other, whatever path leads to it.
+#[cfg(unix)]
+type Identity = (u64, u64);
+#[cfg(not(unix))]
+type Identity = PathBuf;
+
+fn identity(path: &Path) -> std::io::Result<Identity> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        fs::metadata(path).map(|meta| (meta.dev(), meta.ino()))
+    }
+    #[cfg(not(unix))]
+    fs::canonicalize(path)
+}
+
+/// Walks folders depth first, a few at a time, so that the caller can draw progress and stop.
+///
+/// `walkdir` cannot take its place: it lists a folder again for every link to it (only loops end), follows links where
+/// they stand, and opens no folder that is only linked to after all others.
+///
+/// Each folder is listed once, whatever links lead to it. Links are followed after all folders: one that is both in
+/// the sources and linked to is listed where it is.
+#[derive(Default)]
+pub struct Walker {
+    stack: Vec<Pending>,
+    links: VecDeque<Pending>,
+    listed: FxHashSet<Identity>,
+}
+
+impl Walker {
+    /// Walk this folder too; `root` is absolute.
+    pub fn add(&mut self, files: &mut Files, root: &Path) {
+        let pending = Pending {
+            path: root.to_path_buf(),
+            source: files.source(root.to_path_buf()),
+            relative: String::new(),
+        };
+        // The stack is taken from its end: the first source must come out first.
+        self.stack.insert(0, pending);
+    }
+
+    /// List one folder; `false` when there is none left. `to` has the files and is given to `found` with each thing.
+    pub fn step<T: AsMut<Files>>(&mut self, to: &mut T, found: &mut dyn FnMut(&mut T, Found<'_>)) -> bool {
+        if self.stack.is_empty() {
+            // In the order in which they were found: what they hold is walked before the next one.
+            self.stack.extend(self.links.pop_front());
+        }
+        let Some(here) = self.stack.pop() else {
+            return false;
+        };
+        let folder = to.as_mut().folder(here.source, &here.relative);
+        match identity(&here.path) {
+            Ok(identity) if self.listed.insert(identity) => {}
+            Ok(_) => {
+                let reason = "link to a folder that is read elsewhere";
+                found(to, Found::skipped(folder, "", reason));
+                return true;
+            }
+            Err(error) => {
+                found(
+                    to,
+                    Found::failed(folder, "", format!("folder cannot be listed: {error}")),
+                );
+                return true;
+            }
+        }
+        let entries = match fs::read_dir(&here.path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(entries) => entries,
+            Err(error) => {
+                found(
+                    to,
+                    Found::failed(folder, "", format!("folder cannot be listed: {error}")),
+                );
+                return true;
+            }
+        };
+        let mut names: Vec<_> = entries.iter().map(|entry| (entry.file_name(), entry)).collect();
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut below = Vec::new();
+        for (name, entry) in names {
+            let Some(text) = name.to_str() else {
+                let reason = "file name is not valid Unicode: rename the file";
+                found(to, Found::failed(folder, &name.to_string_lossy(), reason));
+                continue;
+            };
+            let path = entry.path();
+            match fs::metadata(&path) {
+                Ok(meta) if meta.is_file() => {
+                    let stamp = stamp(&meta);
+                    found(
+                        to,
+                        Found::File {
+                            folder,
+                            name: text,
+                            stamp,
+                        },
+                    );
+                }
+                Ok(meta) if meta.is_dir() => {
+                    let linked = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+                    let pending = here.enter(path, text);
+                    if linked {
+                        self.links.push_back(pending);
+                    } else {
+                        below.push(pending);
+                    }
+                }
+                Ok(_) => found(to, Found::failed(folder, text, "not a regular file")),
+                Err(error) => {
+                    let reason = format!("file cannot be examined: {error}");
+                    found(to, Found::failed(folder, text, reason));
+                }
+            }
+        }
+        self.stack.extend(below.into_iter().rev());
+        true
+    }
+}
+
+impl<'a> Found<'a> {
+    fn failed(folder: u32, name: &'a str, reason: impl Into<ReadError>) -> Self {
+        let refusal = Refusal::Failed(reason.into());
+        Found::Problem {
+            folder,
+            name,
+            refusal,
+        }
+    }
+
+    fn skipped(folder: u32, name: &'a str, reason: &str) -> Self {
+        let refusal = Refusal::Skipped(reason.into());
+        Found::Problem {
+            folder,
+            name,
+            refusal,
+        }
+    }
+}
+
+impl Pending {
+    fn enter(&self, path: PathBuf, name: &str) -> Pending {
+        let relative = if self.relative.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}/{name}", self.relative)
+        };
+        Pending {
+            path,
+            source: self.source,
+            relative,
+        }
+    }
+}
+
+/// Size and time of last change.
+pub fn stamp(meta: &Metadata) -> Stamp {
+    let mtime_ns = match meta.modified().map(|time| time.duration_since(UNIX_EPOCH)) {
+        Ok(Ok(after)) => after.as_nanos() as i64,
+        Ok(Err(before)) => -(before.duration().as_nanos() as i64),
+        Err(_) => 0,
+    };
+    Stamp {
+        size: meta.len(),
+        mtime_ns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(root: &Path) -> (Vec<String>, Vec<String>) {
+        let (mut files, mut walker) = (Files::default(), Walker::default());
+        walker.add(&mut files, root);
+        let (mut paths, mut problems) = (Vec::new(), Vec::new());
+        while walker.step(&mut files, &mut |files: &mut Files, found| match found {
+            Found::File { folder, name, stamp } => {
+                let id = files.push(folder, name, stamp);
+                paths.push(files.relative(id));
+            }
+            Found::Problem {
+                folder,
+                name,
+                refusal,
+            } => {
+                let id = files.push(folder, name, Stamp::default());
+                problems.push(format!("{}: {refusal:?}", files.relative(id)));
+            }
+        }) {}
+        (paths, problems)
+    }
+
+    fn fresh_folder(name: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("ctprune-walk-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        fs::create_dir_all(root.join("b/c")).unwrap();
+        for path in ["z", "a", "b/2", "b/c/1"] {
+            fs::write(root.join(path), "x").unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn files_come_in_the_order_of_their_names() {
+        let root = fresh_folder("order");
+        assert_eq!(walk(&root).0, ["a", "z", "b/2", "b/c/1"]);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_each_folder_is_listed_once() {
+        use std::os::unix::fs::symlink;
+        let (root, outside) = (fresh_folder("links"), fresh_folder("linked-to"));
+        symlink(&root, root.join("b/up")).unwrap();
+        symlink(root.join("b/c"), root.join("a-link-to-c")).unwrap();
+        symlink(outside.join("b"), root.join("b/out")).unwrap();
+        symlink(outside.join("b/c"), root.join("b/out-again")).unwrap();
+        symlink(root.join("a"), root.join("linked")).unwrap();
+        symlink(root.join("nothing"), root.join("broken")).unwrap();
+        let (paths, problems) = walk(&root);
+        let expected = [
+            "a",
+            "linked",
+            "z",
+            "b/2",
+            "b/c/1", // What is there
+            "b/out/2",
+            "b/out/c/1", // and what is linked to
+        ];
+        assert_eq!(paths, expected);
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert!(problems[0].starts_with("broken: Failed("), "{problems:?}");
+        assert!(
+            problems[0].contains("\"file cannot be examined: "),
+            "{problems:?}"
+        );
+        let again = "Skipped(\"link to a folder that is read elsewhere\")";
+        assert_eq!(problems[1], format!("a-link-to-c/: {again}"));
+        assert_eq!(problems[2], format!("b/out-again/: {again}"));
+        assert_eq!(problems[3], format!("b/up/: {again}"));
+        fs::remove_dir_all(root).unwrap();
+        fs::remove_dir_all(outside).unwrap();
+    }
+
+    /// Ten folders, each with links to all others: every simple path through them would be some ten million folders.
+    #[cfg(unix)]
+    #[test]
+    fn folders_that_link_to_each_other_are_listed_once() {
+        use std::os::unix::fs::symlink;
+        let root = fresh_folder("farm");
+        let folder = |n| root.join(format!("farm-{n}"));
+        (0..10).for_each(|n| fs::create_dir(folder(n)).unwrap());
+        for (from, to) in (0..10).flat_map(|from| (0..10).map(move |to| (from, to))) {
+            symlink(folder(to), folder(from).join(format!("to-{to}"))).unwrap();
+        }
+        let (paths, problems) = walk(&root);
+        assert_eq!((paths.len(), problems.len()), (4, 100));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_a_problem_not_a_crash() {
+        let (paths, problems) = walk(Path::new("/nonexistent-ctprune"));
+        assert!(paths.is_empty());
+        assert_eq!(problems.len(), 1);
+    }
+}

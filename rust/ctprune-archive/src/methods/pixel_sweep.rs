@@ -1,0 +1,383 @@
+//! Selection by the slices' own pixels: volumes are read, selected from at all thresholds, and let go.
+
+use super::{Choice, Comparisons, Measured, Method, Slices};
+use crate::pixels::PixelError;
+use crate::pixels::visit::{Job, visit_slices};
+use ctprune_core::intensity::{GreyError, Intensity, to_grey};
+use ctprune_core::option::OptionError;
+use ctprune_core::pixels::SlicePixels;
+use ctprune_core::selection::pixels::{Candidate, PixelCover, PixelSelection, cover_at, exemplars};
+use ctprune_core::selection::{SelectError, nearest_kept};
+use ctprune_core::similarity::{Measure, Picture};
+use ctprune_core::watch::Watch;
+use ctprune_dicom::slice::ReadOptions;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+/// Pixels of volumes that are read together: what is in flight is that much, or one volume.
+const PIXELS_TOGETHER: usize = 1 << 26;
+
+/// 8-bit pixels of a slice, as they are fingerprinted.
+#[derive(Clone, Debug)]
+pub struct GreySlice {
+    rows: usize,
+    columns: usize,
+    pixels: Vec<u8>,
+}
+
+impl GreySlice {
+    /// From stored pixels.
+    pub fn new(pixels: &SlicePixels<'_>, intensity: Intensity) -> Result<Self, GreyError> {
+        let mut buffer = Vec::new();
+        let grey = to_grey(pixels, intensity, &mut buffer)?;
+        Ok(Self {
+            rows: pixels.rows,
+            columns: pixels.columns,
+            pixels: grey.pixels.to_vec(),
+        })
+    }
+
+    fn picture(&self) -> Picture<'_> {
+        Picture {
+            rows: self.rows,
+            columns: self.columns,
+            pixels: &self.pixels,
+        }
+    }
+}
+
+/// The greedy rule on one volume by some similarity of pixels, which it knows.
+pub trait VolumeRule: Send + Sync + std::fmt::Debug {
+    /// What covers each slice at ascending thresholds, and which slices cannot be compared.
+    fn exemplars(
+        &self,
+        slices: &[Candidate<'_>],
+        thresholds: &[f64],
+        watch: &Watch,
+    ) -> Result<PixelSelection, SelectError>;
+}
+
+/// The rule by a measure.
+#[derive(Debug)]
+pub struct Similarity<M> {
+    /// The measure.
+    pub measure: M,
+    /// Similarity of a slice with itself.
+    pub own: f32,
+}
+
+impl<M: Measure + Send + std::fmt::Debug> VolumeRule for Similarity<M> {
+    fn exemplars(
+        &self,
+        slices: &[Candidate<'_>],
+        thresholds: &[f64],
+        watch: &Watch,
+    ) -> Result<PixelSelection, SelectError> {
+        exemplars(&self.measure, slices, thresholds, self.own, watch)
+    }
+}
+
+/// Where the pixels of a slice are.
+#[derive(Clone, Debug)]
+pub struct SliceFile {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its frame.
+    pub frame: u32,
+    /// Number of its pixels.
+    pub pixels: usize,
+    /// Whether only another reader (pydicom) can decode it.
+    pub is_foreign: bool,
+}
+
+/// Decodes frames of a file, ascending, that only another reader can; fewer when it cannot go on.
+pub type Decode<'a> = dyn Fn(&Path, &[u32]) -> Result<Vec<GreyResult>, SelectError> + Sync + 'a;
+
+/// A slice's grey pixels, or why there are none.
+pub type GreyResult = Result<GreySlice, PixelError>;
+
+/// How pixels are read.
+pub struct Reading<'a> {
+    /// Way from Hounsfield units to 8-bit grey.
+    pub intensity: Intensity,
+    /// Limits and wishes for the readers.
+    pub options: &'a ReadOptions,
+    /// The other reader.
+    pub decode: &'a Decode<'a>,
+}
+
+/// A slice of a volume: where it is, or what another reader decoded.
+enum Source {
+    File(PathBuf, u32),
+    Decoded(GreyResult),
+}
+
+/// Ascending thresholds, at least one.
+#[derive(Clone, Debug)]
+pub struct Thresholds(Vec<f64>);
+
+impl Thresholds {
+    /// Checks them.
+    pub fn new(thresholds: Vec<f64>) -> Result<Self, OptionError> {
+        let finite = thresholds.iter().all(|threshold| threshold.is_finite());
+        let counts = 1..=usize::from(u16::MAX);
+        if !finite || !thresholds.is_sorted() || !counts.contains(&thresholds.len()) {
+            let expected = "ascending thresholds, at least one and at most 65535";
+            let found = format!("{} of them", thresholds.len());
+            return Err(OptionError::new("thresholds", expected, found));
+        }
+        Ok(Self(thresholds))
+    }
+}
+
+/// One selection by pixels, at a threshold or at the one that keeps nearest to a fraction.
+#[derive(Debug)]
+pub(super) struct ByPixels {
+    pub rule: Box<dyn VolumeRule>,
+    pub thresholds: Thresholds,
+    pub keep: Option<f64>,
+}
+
+impl Method for ByPixels {
+    fn select(&self, slices: Slices<'_>, watch: &Watch) -> Result<Choice, SelectError> {
+        let mut sweep = PixelSweep::new(&*self.rule, self.thresholds.clone());
+        let volumes = slices.groups.windows(2);
+        let files = volumes.map(|group| (group[0]..group[1]).map(slices.file_of).collect());
+        sweep.add(files, slices.reading, watch)?;
+        let index = match self.keep {
+            None => 0,
+            Some(fraction) => {
+                // From the strictest on, to which ties go.
+                let kept = sweep.kept();
+                let wanted = fraction * sweep.len() as f64;
+                let from_last = nearest_kept(kept.iter().rev().copied(), wanted);
+                kept.len() - 1 - from_last.unwrap_or(0)
+            }
+        };
+        let covers = sweep.covers_at(index);
+        let (exemplar, similarity) = covers.map(|cover| (cover.exemplar, cover.similarity)).unzip();
+        Ok(Choice {
+            exemplar,
+            measured: Measured::Similarities(similarity),
+            threshold: Some(self.thresholds.0[index]),
+            comparisons: Some(Comparisons {
+                pairs: sweep.pairs,
+                bounded: sweep.bounded_pairs,
+                left_out: sweep.left_out,
+            }),
+        })
+    }
+}
+
+/// Selections at ascending thresholds, growing by volumes.
+#[derive(Debug)]
+pub struct PixelSweep<R> {
+    rule: R,
+    thresholds: Vec<f64>,
+    covers: Vec<PixelCover>,
+    /// Where the covers of each slice start, and one past the end.
+    starts: Vec<usize>,
+    /// Pairs that the rule asked for.
+    pairs: usize,
+    /// Pairs among them for which a bound was enough.
+    bounded_pairs: usize,
+    left_out: Vec<(String, usize)>,
+}
+
+/// What became of a volume, and why slices of it were not compared.
+type Selected = Result<(PixelSelection, Vec<String>), SelectError>;
+
+impl<R: Deref<Target = dyn VolumeRule> + Sync> PixelSweep<R> {
+    /// Nothing yet.
+    pub fn new(rule: R, thresholds: Thresholds) -> Self {
+        Self {
+            rule,
+            thresholds: thresholds.0,
+            covers: Vec::new(),
+            starts: vec![0],
+            pairs: 0,
+            bounded_pairs: 0,
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Reads these volumes, many small ones or one large one at a time, selects from each, and lets its pixels go.
+    ///
+    /// When it was stopped, what it holds is not to be used.
+    pub fn add(
+        &mut self,
+        volumes: impl Iterator<Item = Vec<SliceFile>>,
+        reading: &Reading<'_>,
+        watch: &Watch,
+    ) -> Result<(), SelectError> {
+        let mut volumes = volumes.peekable();
+        while let Some(first) = volumes.next() {
+            let size = |volume: &[SliceFile]| volume.iter().map(|slice| slice.pixels).sum::<usize>();
+            let mut pixels = size(&first);
+            let mut together = vec![first];
+            while let Some(volume) =
+                volumes.next_if(|volume| pixels.saturating_add(size(volume)) <= PIXELS_TOGETHER)
+            {
+                pixels += size(&volume);
+                together.push(volume);
+            }
+            self.add_together(sources(together, reading.decode)?, reading, watch)?;
+        }
+        Ok(())
+    }
+
+    fn add_together(
+        &mut self,
+        volumes: Vec<Vec<Source>>,
+        reading: &Reading<'_>,
+        watch: &Watch,
+    ) -> Result<(), SelectError> {
+        let select = |volume: Vec<Source>| self.select(&read(volume, reading, watch), watch);
+        let selected: Vec<Selected> = volumes.into_par_iter().with_max_len(1).map(select).collect();
+        let selected = selected.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for (selection, reasons) in selected {
+            let first = (self.starts.len() - 1) as u32;
+            self.pairs += selection.pairs;
+            self.bounded_pairs += selection.bounded_pairs;
+            for mut covers in selection.covers {
+                covers.iter_mut().for_each(|cover| cover.exemplar += first);
+                self.covers.append(&mut covers);
+                self.starts.push(self.covers.len());
+            }
+            for reason in reasons {
+                self.leave_out(reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn leave_out(&mut self, reason: String) {
+        match self.left_out.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => self.left_out.push((reason, 1)),
+        }
+    }
+
+    fn select(&self, slices: &[GreyResult], watch: &Watch) -> Selected {
+        let candidates: Vec<_> = slices
+            .iter()
+            .map(|slice| slice.as_ref().ok().map(GreySlice::picture))
+            .collect();
+        let selection = self.rule.exemplars(&candidates, &self.thresholds, watch)?;
+        let unread = slices
+            .iter()
+            .filter_map(|slice| slice.as_ref().err().map(PixelError::to_string));
+        let refused = selection.refused.iter().map(|(_, error)| error.to_string());
+        let reasons = unread.chain(refused).collect();
+        Ok((selection, reasons))
+    }
+
+    /// Pairs that the rule asked for, and those among them for which a bound was enough.
+    pub fn pairs(&self) -> (usize, usize) {
+        (self.pairs, self.bounded_pairs)
+    }
+
+    /// Number of slices so far.
+    pub fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Whether there is no slice.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Slices that could not be compared, so are kept, counted by reason.
+    pub fn left_out(&self) -> &[(String, usize)] {
+        &self.left_out
+    }
+
+    /// Number of thresholds.
+    pub fn thresholds(&self) -> usize {
+        self.thresholds.len()
+    }
+
+    /// What covers each slice at a threshold.
+    pub fn covers_at(&self, threshold: usize) -> impl Iterator<Item = PixelCover> {
+        self.starts
+            .windows(2)
+            .map(move |part| cover_at(&self.covers[part[0]..part[1]], threshold))
+    }
+
+    /// Number of slices kept at each threshold.
+    pub fn kept(&self) -> Vec<usize> {
+        (0..self.thresholds.len())
+            .map(|index| {
+                let numbered = (0u32..).zip(self.covers_at(index));
+                numbered.filter(|(slice, cover)| *slice == cover.exemplar).count()
+            })
+            .collect()
+    }
+}
+
+/// Where each slice of these volumes comes from; decodes what only another reader can.
+fn sources(volumes: Vec<Vec<SliceFile>>, decode: &Decode<'_>) -> Result<Vec<Vec<Source>>, SelectError> {
+    /// Frame, volume and slice within it.
+    type Wanted = (u32, (usize, usize));
+    let mut foreign: BTreeMap<&Path, Vec<Wanted>> = BTreeMap::new();
+    for (volume, slices) in volumes.iter().enumerate() {
+        for (slice, file) in slices.iter().enumerate().filter(|(_, file)| file.is_foreign) {
+            let of_file = foreign.entry(&file.path).or_default();
+            of_file.push((file.frame, (volume, slice)));
+        }
+    }
+    let mut decoded: HashMap<(usize, usize), GreyResult> = HashMap::new();
+    for (path, mut slices) in foreign {
+        slices.sort_unstable();
+        let (frames, slices): (Vec<u32>, Vec<(usize, usize)>) = slices.into_iter().unzip();
+        // One that is missing gets its reason from our own reader.
+        decoded.extend(slices.into_iter().zip(decode(path, &frames)?));
+    }
+    let numbered = volumes.into_iter().enumerate();
+    let of_volume = |(volume, slices): (usize, Vec<SliceFile>)| {
+        let slices = slices.into_iter().enumerate();
+        let source = |(slice, file): (usize, SliceFile)| match decoded.remove(&(volume, slice)) {
+            Some(grey) => Source::Decoded(grey),
+            None => Source::File(file.path, file.frame),
+        };
+        slices.map(source).collect()
+    };
+    Ok(numbered.map(of_volume).collect())
+}
+
+/// Grey pixels of a volume's slices, or why there are none.
+fn read(volume: Vec<Source>, reading: &Reading<'_>, watch: &Watch) -> Vec<GreyResult> {
+    let mut slices: Vec<GreyResult> = Vec::with_capacity(volume.len());
+    let mut files = Vec::new();
+    for (index, source) in volume.into_iter().enumerate() {
+        match source {
+            Source::Decoded(slice) => slices.push(slice),
+            Source::File(path, frame) => {
+                slices.push(Err(PixelError::Gone));
+                files.push((index, path, frame));
+            }
+        }
+    }
+    let mut found: Vec<Option<GreySlice>> = vec![None; files.len()];
+    let numbers: Vec<usize> = files.iter().map(|(index, ..)| *index).collect();
+    let jobs = files
+        .into_iter()
+        .zip(&mut found)
+        .map(|((_, path, frame), target)| Job { path, frame, target })
+        .collect();
+    let act = |pixels: SlicePixels<'_>, target: &mut Option<GreySlice>| {
+        *target = Some(GreySlice::new(&pixels, reading.intensity)?);
+        Ok(())
+    };
+    let failures = visit_slices(watch, jobs, reading.options, act);
+    for ((index, slice), failure) in numbers.into_iter().zip(found).zip(failures) {
+        slices[index] = match (slice, failure) {
+            (Some(slice), None) => Ok(slice),
+            (_, Some(error)) => Err(error),
+            (None, None) => Err(PixelError::Gone),
+        };
+    }
+    slices
+}

@@ -1,0 +1,5 @@
+//! Slices to volumes, each in order.
+
+pub mod geometry;
+pub mod group;
+pub mod order;

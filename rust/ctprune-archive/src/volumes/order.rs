@@ -1,0 +1,136 @@
+//! The slices of one volume in order: along their normal, or by path.
+
+use crate::discover::files::Files;
+use crate::discover::natural;
+use crate::rows::row::Reader;
+use crate::rows::table::Table;
+use crate::volumes::geometry::{self, GeometryFlags};
+use std::cmp::Ordering;
+
+/// How slices are put in order within their volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Along the volume's mean normal.
+    Position,
+    /// By path as text.
+    Path,
+}
+
+/// One volume on its way: its rows, then their order and places.
+pub(super) struct Volume {
+    pub rows: Vec<u32>,
+    pub position_mm: Vec<f64>,
+    pub geometry_flags: GeometryFlags,
+    pub source: u32,
+    pub first_path: String,
+}
+
+/// Put the slices of one volume in order.
+pub(super) fn arrange(table: &Table, files: &Files, order: Order, mut rows: Vec<u32>) -> Volume {
+    let row = |number: u32| &table.rows()[number as usize];
+    let path = |number: u32| files.relative(row(number).file);
+    let normal = mean_normal(table, &rows);
+    let place = |number: u32| -> f64 {
+        match (normal, row(number).position()) {
+            (Some(normal), Some(position)) => geometry::dot(normal, position),
+            _ => f64::NAN,
+        }
+    };
+    let placed = rows.iter().all(|&number| !place(number).is_nan());
+    match order {
+        Order::Path => rows.sort_by_cached_key(|&number| (path(number), row(number).frame)),
+        Order::Position => rows.sort_by(|&a, &b| {
+            let along = if placed {
+                micrometres(place(a)).cmp(&micrometres(place(b)))
+            } else {
+                Ordering::Equal
+            };
+            let acquisition = |n| {
+                if placed {
+                    last_if_missing(row(n).acquisition_number())
+                } else {
+                    0
+                }
+            };
+            along
+                .then_with(|| acquisition(a).cmp(&acquisition(b)))
+                .then_with(|| {
+                    let instance = |n| last_if_missing(row(n).instance_number());
+                    instance(a).cmp(&instance(b))
+                })
+                .then_with(|| natural::compare(&path(a), &path(b)))
+                .then_with(|| row(a).frame.cmp(&row(b).frame))
+        }),
+    }
+    let position_mm: Vec<f64> = if placed {
+        rows.iter().map(|&number| place(number)).collect()
+    } else {
+        vec![f64::NAN; rows.len()]
+    };
+    let first_path = rows
+        .iter()
+        .map(|&n| path(n))
+        .min_by(|a, b| compare_paths(order, a, b));
+    Volume {
+        geometry_flags: flags_of(table, &rows, &position_mm, normal.filter(|_| placed)),
+        position_mm,
+        source: files.source_of(row(rows[0]).file),
+        first_path: first_path.unwrap_or_default(),
+        rows,
+    }
+}
+
+/// Compare paths: in natural order, or as text.
+pub(super) fn compare_paths(order: Order, a: &str, b: &str) -> Ordering {
+    match order {
+        Order::Position => natural::compare(a, b),
+        Order::Path => a.cmp(b),
+    }
+}
+
+/// Places are compared in whole micrometres: sums of rounded cosines differ in their last digits.
+fn micrometres(mm: f64) -> i64 {
+    (mm * 1e3).round() as i64
+}
+
+fn last_if_missing(number: Option<i32>) -> i64 {
+    number.map_or(i64::MAX, i64::from)
+}
+
+/// Mean of the slices' unit normals; the first slice's if they cancel out.
+fn mean_normal(table: &Table, rows: &[u32]) -> Option<[f64; 3]> {
+    let mut sum = [0.0; 3];
+    let mut first = None;
+    for &number in rows {
+        let shape = table.shape(&table.rows()[number as usize]);
+        let normal = shape.image_orientation_patient.and_then(geometry::normal)?;
+        first = first.or(Some(normal));
+        for axis in 0..3 {
+            sum[axis] += normal[axis];
+        }
+    }
+    geometry::unit(sum).or(first)
+}
+
+fn flags_of(table: &Table, rows: &[u32], position_mm: &[f64], normal: Option<[f64; 3]>) -> GeometryFlags {
+    let Some(normal) = normal else {
+        // Pictures have no positions: nothing unusual about that.
+        let dicom = matches!(
+            table.rows()[rows[0] as usize].reader,
+            Reader::Dicom | Reader::Pydicom
+        );
+        return GeometryFlags {
+            no_positions: dicom,
+            ..GeometryFlags::default()
+        };
+    };
+    let mut places: Vec<(f64, [f64; 3])> = rows
+        .iter()
+        .zip(position_mm)
+        .filter_map(|(&n, &mm)| Some((mm, table.rows()[n as usize].position()?)))
+        .collect();
+    // By path they may stand in any order; what is unusual does not depend on that.
+    places.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (along, positions): (Vec<f64>, Vec<[f64; 3]>) = places.into_iter().unzip();
+    GeometryFlags::of(&along, &positions, normal)
+}
