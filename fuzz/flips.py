@@ -75,7 +75,7 @@ def kinds(folder: Path) -> list[Kind]:
 
 
 def _rows(run: Path) -> list[dict[str, Any]]:
-    return list(ctprune.Manifest.load(run).table.to_pylist())
+    return ctprune.Manifest.load(run).rows.to_dicts()
 
 
 def _opened(store: Path) -> tuple[Any, ...]:

@@ -64,7 +64,7 @@ def attack(folder: Path, files: int, reasons: Counter[str], readers: Counter[str
         return f"more than {SECONDS} s"
     if done.returncode not in (0, 3):
         return f"exit code {done.returncode}: {done.stderr.strip()[-200:]}"
-    rows = ctprune.Manifest.load(folder / "out").table.select(["path", "reason", "reader"]).to_pylist()
+    rows = ctprune.Manifest.load(folder / "out").rows.select(["path", "reason", "reader"]).to_dicts()
     reasons.update(row["reason"] for row in rows if row["reason"])
     readers.update(row["reader"] or "none" for row in rows)
     found = len({row["path"] for row in rows})
