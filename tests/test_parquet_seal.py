@@ -67,6 +67,7 @@ def test_reduce_does_not_go_on_from_a_damaged_manifest(run: Path, archive: Path,
     result = cli("reduce", archive, "--out", "run")
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("Error: run/manifest.parquet: expected a Parquet manifest")
+    assert result.stderr.endswith("delete it and run 'ctprune reduce' again\n")
 
 
 def test_a_table_without_checksum_is_no_manifest(run: Path) -> None:

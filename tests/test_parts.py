@@ -80,7 +80,7 @@ def test_a_signal_to_end_saves_all_and_says_so(archive: Path, tmp_path: Path, na
     assert done.returncode == 128 + number
     said = done.stderr.splitlines()[-1]
     assert said.startswith("Error: interrupted after")
-    assert said.endswith("the same command goes on from there")
+    assert said.endswith("rerun to resume")
     read = int(said.split()[3])
     assert read_again(archive, tmp_path / "run") == files_of(archive) - read
 

@@ -133,7 +133,7 @@ def test_a_callers_stop_keeps_what_a_reduction_has_read(archive: Path, tmp_path:
         if now.stage == "selecting":
             now.stop()
 
-    with pytest.raises(ctprune.Interrupted, match="the same command goes on"):
+    with pytest.raises(ctprune.Interrupted, match="rerun to resume"):
         ctprune.reduce(archive, out=tmp_path / "run", progress=stop)
     reports: list[ctprune.Progress] = []
     ctprune.reduce(archive, out=tmp_path / "run", progress=reports.append)

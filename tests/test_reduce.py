@@ -252,7 +252,7 @@ def test_interrupted_run_goes_on_where_it_stopped(copy: Path, tmp_path: Path) ->
         if progress.stage == "selecting":
             raise KeyboardInterrupt
 
-    with pytest.raises(ctprune.Interrupted, match="the same command goes on"):
+    with pytest.raises(ctprune.Interrupted, match="rerun to resume"):
         ctprune.reduce(copy, out=out, progress=stop)
     assert not (out / "manifest.parquet").exists()
     again = ctprune.reduce(copy, out=out, progress=reads)

@@ -87,7 +87,7 @@ def run_experiment(
     """Carry out an experiment's grid of reductions, pre-trainings and fine-tunings, then compare.
 
     Each step has a folder of its own under `out`, named by what it is and by the digest of its configuration and
-    inputs. A step whose result is there is not carried out again, so that the same call goes on after an
+    inputs. A step whose result is there is not carried out again, so that the same call resumes after an
     interruption, and a changed file repeats only what the change concerns.
 
     Args:
@@ -102,7 +102,7 @@ def run_experiment(
         ConfigError: The file is not as it should be; nothing was started.
         SourceError: A source or a task's data are not there.
         CtpruneError: A step failed; the sentence names it, and what was finished stays.
-        Interrupted: Ctrl-C; the same call goes on from there.
+        Interrupted: Ctrl-C; the same call resumes there.
     """
     return Run(load_experiment(file, variables=variables), out, changed=changed, progress=progress).carry_out()
 
@@ -137,9 +137,7 @@ class Run:
         except KeyboardInterrupt:
             if remember:
                 self._contents.save()
-            raise Interrupted(
-                "interrupted while the inputs were read; the same command goes on from there"
-            ) from None
+            raise Interrupted("interrupted while the inputs were read; rerun to resume") from None
         self._changed = changed or (lambda _: None)
         self._statuses = {step: StepStatus(step=step, state=WAITING) for step in self.grid.steps}
 
@@ -239,8 +237,8 @@ class Run:
         except (Interrupted, KeyboardInterrupt):
             done = sum(status.state in (DONE, FOUND) for status in self.statuses())
             raise Interrupted(
-                f"interrupted in {step.kind} {step.name}, after {done} of {len(self._statuses)} steps; the same "
-                "command goes on from there"
+                f"interrupted in {step.kind} {step.name}, after {done} of {len(self._statuses)} steps; "
+                "rerun to resume"
             ) from None
         except CtpruneError as error:
             self._set(step, FAILED, seconds=time.perf_counter() - started)

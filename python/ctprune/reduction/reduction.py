@@ -281,7 +281,7 @@ class Reduction:
         done = f"interrupted after {progress['files_read']} of {progress['files_to_read']} files"
         if self.out is None or not progress["files_read"]:
             return f"{done}; nothing was written"
-        return f"{done}; the same command goes on from there"
+        return f"{done}; rerun to resume"
 
     def _counter(self, stage: str) -> Count:
         slices = self._archive.volume_starts()[-1] if self._archive.volumes() else 0

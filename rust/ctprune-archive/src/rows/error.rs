@@ -6,8 +6,19 @@ use std::path::{Path, PathBuf};
 /// Why a manifest cannot be read or written. Each is one sentence with the file, what was expected, what was found.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// The file cannot be opened or read, or is no Parquet file.
-    #[error("{}: expected a Parquet manifest: {found}", file.display())]
+    /// The file cannot be opened or read.
+    #[error("{}: cannot be read: {found}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        found: String,
+    },
+    /// The file is not a Parquet file, or a damaged one.
+    #[error(
+        "{}: expected a Parquet manifest: {found}: delete it and run 'ctprune reduce' again",
+        file.display()
+    )]
     NotParquet {
         /// The file.
         file: PathBuf,

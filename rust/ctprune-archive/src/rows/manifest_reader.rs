@@ -13,6 +13,7 @@ use parquet::arrow::arrow_reader::{
 };
 use serde_json::Value;
 use std::fs::File;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,9 +29,12 @@ pub struct ManifestReader {
 impl ManifestReader {
     /// Open a file and compare its checksum, version and columns.
     pub fn open(file: &Path) -> Result<Self, ManifestError> {
-        let not_parquet = |found: &dyn ToString| ManifestError::not_parquet(file, found.to_string());
-        let opened = File::open(file).map_err(|error| not_parquet(&error))?;
-        let seal = seal::check(&opened).map_err(|error| not_parquet(&error))?;
+        let unreadable = |error: io::Error| ManifestError::Unreadable {
+            file: file.to_path_buf(),
+            found: error.to_string(),
+        };
+        let opened = File::open(file).map_err(unreadable)?;
+        let seal = seal::check(&opened).map_err(unreadable)?;
         let damaged = || ManifestError::Damaged {
             file: file.to_path_buf(),
         };
@@ -38,7 +42,7 @@ impl ManifestReader {
             return Err(damaged());
         }
         let load = || ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new());
-        let metadata = contained(load).map_err(|found| not_parquet(&found))?;
+        let metadata = contained(load).map_err(|found| ManifestError::not_parquet(file, found))?;
         let foreign = || ManifestError::Foreign {
             file: file.to_path_buf(),
         };
