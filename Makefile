@@ -7,9 +7,11 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONPATH
 
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
-PACKAGE := $(VENV)/.package
 TOOLS := $(VENV)/.tools
-TRAIN := $(VENV)/.train
+# The package for use, and for its tests: with assertions and checks for overflow in the Rust core.
+PACKAGE := $(VENV)/.package-release
+TRAIN := $(VENV)/.train-release
+TRAIN_CHECKED := $(VENV)/.train-checked
 RIVALS := $(VENV)/.rivals
 ZIG := $(VENV)/.zig
 
@@ -28,13 +30,15 @@ $(TOOLS): $(VENV)/.created pyproject.toml requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	touch $@
 
-$(PACKAGE): $(TOOLS) $(RUST_SOURCES) pyproject.toml
-	maturin develop --release --quiet
+# Both are one extension module: to build one undoes the other.
+$(VENV)/.package-release $(VENV)/.package-checked: $(VENV)/.package-%: $(TOOLS) $(RUST_SOURCES) pyproject.toml
+	rm -f $(VENV)/.package-* $(VENV)/.train-*
+	maturin develop --profile $* --quiet
 	touch $@
 
 # Only checks and benchmarks need torch: the demo does not wait for it.
-$(TRAIN): $(PACKAGE)
-	maturin develop --release --quiet --extras train,timm
+$(TRAIN) $(TRAIN_CHECKED): $(VENV)/.train-%: $(VENV)/.package-%
+	maturin develop --profile $* --quiet --extras train,timm
 	touch $@
 
 demo: $(PACKAGE) ## make a small synthetic archive, reduce it, write the report
@@ -48,7 +52,7 @@ demo: $(PACKAGE) ## make a small synthetic archive, reduce it, write the report
 
 test: lint test-rust test-python ## run all checks
 
-lint: $(TRAIN)
+lint: $(TRAIN_CHECKED)
 	cargo fmt --check
 	cargo clippy --profile checked --workspace --all-targets --quiet -- --deny warnings
 	ruff check .
@@ -65,8 +69,8 @@ test-aarch64: ## run the Rust tests on emulated aarch64 (needs qemu-user and gcc
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
 	cargo test --profile checked --target aarch64-unknown-linux-gnu --workspace --exclude ctprune-py --quiet
 
-test-python: $(TRAIN)
-	python -m pytest
+test-python: $(TRAIN_CHECKED)
+	python -m pytest --numprocesses auto
 
 $(RIVALS): $(TRAIN) benches/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
@@ -88,7 +92,7 @@ fmt: $(TOOLS) ## format all code
 	ruff check --fix --quiet . || true
 	ruff format .
 
-docs: $(TRAIN) ## run every snippet of README and docs
+docs: $(TRAIN_CHECKED) ## run every snippet of README and docs
 	python -m pytest tests/test_docs.py
 
 screenshot: demo ## renew the README's picture of the report (needs Chromium)

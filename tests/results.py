@@ -40,10 +40,12 @@ def write_result(
             "image": pa.array(names * seeds),
             "patient": pa.array(known * seeds, pa.string()),
             "label": pa.array([classes[label] for label in labels] * seeds),
-            "probabilities": pa.array(probabilities.reshape(-1, len(classes)).tolist(), pa.list_(pa.float64())),
+            "probabilities": pa.array(
+                probabilities.reshape(-1, len(classes)).tolist(), pa.list_(pa.float64(), len(classes))
+            ),
         }
     )
-    metadata = {"predictions_version": 1, "classes": list(classes), "config": config or {}}
+    metadata = {"predictions_version": 2, "classes": list(classes), "config": config or {}}
     pq.write_table(
         table.replace_schema_metadata({"ctprune": json.dumps(metadata)}), folder / "predictions.parquet"
     )

@@ -58,7 +58,7 @@ def test_choices_are_those_that_are_taken() -> None:
             "scope": config.SCOPES,
             "order": config.ORDERS,
             "window": config.WINDOWS,
-            "fingerprint": methods.FINGERPRINTS,
+            "fingerprint": ("auto", *methods.FINGERPRINTS),
             "mode": export_config.MODES,
         },
         "sweep": {"methods": tuple(methods.deciding()), "scope": config.SCOPES},

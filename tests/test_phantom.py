@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from ctprune import _core
 from ctprune.cli import phantom as cli
+from ctprune.cli.generate import generated
 from ctprune.errors import CtpruneError
 from ctprune.phantom import ArchiveSummary, images, write_archive
 from ctprune.phantom.patient import Lesion, Patient
@@ -235,7 +236,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     ("argument", "value"), [("patients", 0), ("seed", -1), ("size", 8), ("slices", 0), ("slices", 100_000)]
 )
 def test_arguments_out_of_range_are_named(tmp_path, argument, value):
-    with pytest.raises(CtpruneError, match=f"{argument} must be .* not {value}"):
+    with pytest.raises(CtpruneError, match=f"{argument} {value}: expected .* to "):
         write_archive(tmp_path / "out", **{argument: value})
 
 
@@ -251,7 +252,7 @@ def test_encode_frame_refuses_what_it_cannot_encode():
 
 def test_the_command_says_what_to_do_next(tmp_path):
     app = typer.Typer()
-    app.command()(cli.command)
+    app.command()(generated(cli.command))
     out = tmp_path / "demo"
     result = CliRunner().invoke(app, [str(out), "--patients", "1", "--size", "64", "--slices", "2"])
     assert result.exit_code == 0, result.output

@@ -24,7 +24,6 @@ PROVIDED = frozenset(
         "torch",
         "torchvision",
         "numpy",
-        "pyarrow",
         "pillow",
         "scipy",
         "scikit-learn",

@@ -1,6 +1,6 @@
 """Rust core of ctprune."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -98,7 +98,7 @@ class Archive:
 
 @final
 class Rows:
-    """Rows of a manifest, immutable; the columns are described in docs/manifest.md.
+    """Rows of a table, immutable; the columns of a manifest are described in docs/manifest.md.
 
     `rows[name]` is one column. Texts are a list of str, "" for null. Integers are int32 or int64 of shape (n,), -1
     for null. Floats are float32 or float64 of shape (n,), NaN for null; vectors are float64 of shape (n, 2),
@@ -114,6 +114,24 @@ class Rows:
     @staticmethod
     def from_arrow(table: object, hash_size: int) -> Rows:
         """The rows of any table with the manifest's columns that has Arrow's PyCapsule interface."""
+
+    @staticmethod
+    def from_columns(columns: Mapping[str, npt.NDArray[Any] | Sequence[str | None]]) -> Rows:
+        """A table of columns by name: list of str or None, int64 or float64 (n,), or float64 (n, k).
+
+        ValueError: a column is of another kind, or their lengths differ.
+        """
+
+    @staticmethod
+    def read(file: _Path, columns: Sequence[str] | None = None) -> tuple[Rows, str | None]:
+        """The table of any Parquet file, or some of its columns, and what its metadata say under ctprune's key.
+
+        Integers come as int64, floats as float64, truth values as the texts `True` and `False`. OSError: the file
+        cannot be read. ValueError: it is no Parquet file, it is damaged, or a column holds something else.
+        """
+
+    def write(self, /, file: _Path, about: str | None = None) -> None:
+        """Write the rows as a Parquet file, `about` under ctprune's key into its metadata; OSError on failure."""
 
     @property
     def columns(self) -> list[str]:

@@ -38,7 +38,7 @@ def test_deep_keeps_the_very_slices_that_reduce_keeps(
 
 def test_targets_are_those_of_keep(run: Path) -> None:
     found = ctprune.sweep(run, methods=["deep"])
-    counts = found.table["kept"].to_pylist()
+    counts = found.table["kept"].tolist()
     for target in found.targets:
         wanted = target["keep"] * found.about["slices"]
         assert abs(target["kept"] - wanted) == min(abs(count - wanted) for count in counts)

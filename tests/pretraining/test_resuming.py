@@ -52,7 +52,7 @@ def test_resumed_equals_uninterrupted(
     assert all(torch.equal(full[name], other_full[name]) for name in full)
     names, *lines = (tmp_path / "whole/logs/metrics.csv").read_text().splitlines()
     _, *other_lines = (tmp_path / "parts/logs/metrics.csv").read_text().splitlines()
-    speed = names.split(",").index("images_per_second")
+    speed = names.split(",").index("slices_per_second")
     assert [without(line, speed) for line in lines] == [without(line, speed) for line in other_lines]
     # What is finished is not done again, and not with other options.
     assert PretrainingRun(run, tmp_path / "parts", config, resume=True).carry_out().summary == parts.summary
@@ -108,7 +108,7 @@ def test_a_kill_at_the_end_of_an_epoch_loses_nothing_of_it(
     assert parts.summary["rankme"] == whole.summary["rankme"]
     names, *lines = (tmp_path / "whole/logs/metrics.csv").read_text().splitlines()
     _, *other_lines = (tmp_path / "parts/logs/metrics.csv").read_text().splitlines()
-    speed = names.split(",").index("images_per_second")
+    speed = names.split(",").index("slices_per_second")
     assert [without(line, speed) for line in other_lines] == [without(line, speed) for line in lines]
     assert len(checkpoint_files(tmp_path / "parts/checkpoints")) == 2
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ctprune.cli.generate import OptionsOf
 
 if TYPE_CHECKING:
     from ctprune.phantom import ArchiveSummary
@@ -16,10 +18,8 @@ EXAMPLE = "ctprune phantom dicoms/ --patients 4 --seed 1"
 
 def command(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to; new or empty.")],
-    patients: Annotated[int, typer.Option(min=1, max=9999, help="Number of patients.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
-    size: Annotated[int, typer.Option(min=64, max=2048, help="Rows and columns of a slice.")] = 256,
-    slices: Annotated[int, typer.Option(min=1, max=440, help="Most slices in a series.")] = 40,
+    *,
+    options: Annotated[dict[str, Any], OptionsOf(config="ctprune.phantom.config:PhantomConfig")],
 ) -> None:
     """Write a small synthetic CT archive in DICOM: no data needed, no patient harmed.
 
@@ -28,7 +28,7 @@ def command(
     """
     from ctprune.phantom import write_archive
 
-    typer.echo(_report(write_archive(out, patients=patients, seed=seed, size=size, slices=slices)))
+    typer.echo(_report(write_archive(out, **options)))
 
 
 def _report(summary: ArchiveSummary) -> str:

@@ -47,7 +47,7 @@ def command(
     with ProgressDisplay(hidden=quiet) as display:
         found = predict(model, images, out=out, progress=display.update, **options)
     if as_json:
-        rows = found.to_table().to_pylist()
+        rows = found.to_table().to_dicts()
         typer.echo(
             json.dumps(
                 {

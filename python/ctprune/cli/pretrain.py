@@ -143,7 +143,7 @@ def _print_result(result: PretrainResult, *, as_json: bool, quiet: bool) -> None
         for name, value in (("RankMe", facts["rankme"]), ("kNN accuracy", facts["knn_accuracy"])):
             if value is not None:
                 table.add_row(name, f"{value:.3f}")
-        table.add_row("time", f"{facts['seconds']:,.1f} s, {facts['images_per_second']:,.1f} slices/s")
+        table.add_row("time", f"{facts['seconds']:,.1f} s, {facts['slices_per_second']:,.1f} slices/s")
         Console(highlight=False).print(table)
         typer.echo(f"backbone: {result.backbone}")
     if not quiet:

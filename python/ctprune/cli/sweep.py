@@ -70,7 +70,7 @@ def _print_result(result: Sweep, folder: Path) -> None:
 
 def _curve_table(result: Sweep, method: dict[str, Any]) -> Table:
     table = _table(f"Method {method['name']}", method["measure"], "kept", "of all")
-    curve = [row for row in result.table.to_pylist() if row["method"] == method["name"]]
+    curve = [row for row in result.table.to_dicts() if row["method"] == method["name"]]
     shown: int | None = None
     for place, row in enumerate(curve):
         kept = row["kept"]

@@ -11,19 +11,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from ctprune import _core
 from ctprune.errors import EvaluationError, SourceError
 from ctprune.evaluation.predictions import positive_class
-from ctprune.files import parquet_file
 
 METRICS_NAME = "metrics.json"
 PREDICTIONS_NAME = "predictions.parquet"
 
 #: Versions of the two files that are read.
 METRICS_VERSIONS = (1, 2)
-PREDICTIONS_VERSION = 1
+PREDICTIONS_VERSION = 2
 
 _COLUMNS = ("seed", "split", "image", "patient", "label", "probabilities")
 
@@ -102,8 +100,8 @@ def load_result(folder: str | os.PathLike[str], *, name: str | None = None) -> R
     metrics = _read_metrics(path / METRICS_NAME)
     table, classes = _read_predictions(path / PREDICTIONS_NAME)
     split = str(metrics.get("evaluated_split", "test"))
-    table = table.filter(pc.equal(table["split"], split))
-    if not table.num_rows:
+    table = table.filter(np.array([name == split for name in table["split"]], np.bool_))
+    if not len(table):
         raise EvaluationError(
             f"{path / PREDICTIONS_NAME}: expected predictions of the split {split!r}, found none"
         )
@@ -146,47 +144,49 @@ def _read_metrics(file: Path) -> dict[str, Any]:
     return found
 
 
-def _read_predictions(file: Path) -> tuple[pa.Table, tuple[str, ...]]:
+def _read_predictions(file: Path) -> tuple[_core.Rows, tuple[str, ...]]:
     try:
-        table = parquet_file.read_table(file)
-        metadata = json.loads((table.schema.metadata or {})[b"ctprune"])
+        table, found = _core.Rows.read(file)
+        metadata = json.loads(found or "{}")
         version, classes = metadata["predictions_version"], tuple(metadata["classes"])
     except FileNotFoundError:
         raise EvaluationError(f"{file}: expected predictions, found no such file") from None
-    except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         raise EvaluationError(
             f"{file}: expected predictions written by 'ctprune finetune', found others"
         ) from None
     if version != PREDICTIONS_VERSION:
         raise EvaluationError(f"{file}: expected predictions of version {PREDICTIONS_VERSION}, found {version}")
-    missing = [column for column in _COLUMNS if column not in table.column_names]
+    missing = [column for column in _COLUMNS if column not in table.columns]
     if missing:
         raise EvaluationError(f"{file}: expected a column {missing[0]!r}, found none")
     return table, classes
 
 
-def _by_seed(file: Path, table: pa.Table, classes: tuple[str, ...]) -> dict[str, Any]:
+def _by_seed(file: Path, table: _core.Rows, classes: tuple[str, ...]) -> dict[str, Any]:
     """Sort the rows by seed and image, and check that every seed has the same images."""
-    table = table.sort_by([("seed", "ascending"), ("image", "ascending")])
-    seeds = sorted(set(table["seed"].to_pylist()))
-    count = table.num_rows // len(seeds)
-    images, labels = table["image"].to_pylist(), table["label"].to_pylist()
+    seed_of, name_of = table["seed"], table["image"]
+    order = sorted(range(len(table)), key=lambda row: (seed_of[row], name_of[row]))
+    table = table.take(np.array(order, np.int64))
+    seeds = sorted(set(seed_of.tolist()))
+    count = len(table) // len(seeds)
+    images, labels = table["image"], table["label"]
     first = images[:count]
     if images != first * len(seeds) or len(set(first)) != count or labels != labels[:count] * len(seeds):
         raise EvaluationError(f"{file}: expected the same images once for each seed, found others")
     unknown = set(labels) - set(classes)
     if unknown:
         raise EvaluationError(f"{file}: label {sorted(unknown)[0]!r} is none of the classes {', '.join(classes)}")
-    flat = table["probabilities"].combine_chunks().flatten().to_numpy()
-    if flat.size != table.num_rows * len(classes):
+    probabilities = table["probabilities"]
+    if probabilities.shape != (len(table), len(classes)):
         raise EvaluationError(f"{file}: expected {len(classes)} probabilities for each image, found others")
     index = {name: number for number, name in enumerate(classes)}
     return {
         "seeds": tuple(seeds),
         "images": tuple(first),
         "labels": np.array([index[label] for label in labels[:count]]),
-        "probabilities": flat.astype(np.float64).reshape(len(seeds), count, len(classes)),
-        "patients": tuple(table["patient"].to_pylist()[:count]),
+        "probabilities": probabilities.reshape(len(seeds), count, len(classes)),
+        "patients": tuple(patient or None for patient in table["patient"][:count]),
     }
 
 

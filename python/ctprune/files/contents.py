@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 
+from ctprune import _core
 from ctprune.environment.progress import Count
 from ctprune.errors import SourceError
 from ctprune.files.atomic import replace_file
@@ -24,7 +24,7 @@ from ctprune.files.atomic import replace_file
 Stamp = tuple[int, int, int, int]
 
 #: Version of the remembered digests' file; others are read anew.
-_VERSION = b"1"
+_VERSION = "2"
 
 #: Clocks of file systems tick slowly: what changed this short a time ago may change again and keep its stamp.
 _SETTLED_NS = 2_000_000_000
@@ -32,7 +32,7 @@ _SETTLED_NS = 2_000_000_000
 #: Bytes that are read at a time, and files whose reading is planned at a time.
 _PORTION, _TOGETHER = 1 << 20, 1024
 
-_STAMP = (("size", pa.int64()), ("mtime_ns", pa.int64()), ("ctime_ns", pa.int64()), ("inode", pa.uint64()))
+_STAMP = ("size", "mtime_ns", "ctime_ns", "inode")
 
 
 class Contents:
@@ -124,38 +124,37 @@ class Contents:
         if self._file is None or not self._new:
             return
         paths = sorted(self._known)
-        stamps = [self._known[path][0] for path in paths]
-        columns: dict[str, pa.Array] = {
-            "path": pa.array([os.fsencode(path) for path in paths], pa.binary()),
-            **{
-                name: pa.array([stamp[place] for stamp in stamps], kind)
-                for place, (name, kind) in enumerate(_STAMP)
-            },
-            "digest": pa.array([self._known[path][1] for path in paths], pa.string()),
-        }
-        table = pa.table(columns).replace_schema_metadata({b"contents_version": _VERSION})
-        # A path with a colon would be taken for an address.
-        with replace_file(self._file) as beside, beside.open("wb") as opened:
-            pq.write_table(table, opened, compression="zstd")
+        stamps = np.array([self._known[path][0] for path in paths], np.int64)
+        table = _core.Rows.from_columns(
+            {
+                # A path may hold any bytes; each is a letter of its own here.
+                "path": [os.fsencode(path).decode("latin-1") for path in paths],
+                **dict(zip(_STAMP, stamps.T, strict=True)),
+                "digest": [self._known[path][1] for path in paths],
+            }
+        )
+        with replace_file(self._file) as beside:
+            table.write(beside, _VERSION)
         self._new = False
 
 
 def _load(file: Path) -> dict[str, tuple[Stamp, str]]:
     """What was remembered; nothing where that is missing, damaged or of another version: it only saves time."""
     try:
-        with file.open("rb") as opened:
-            table = pq.read_table(opened)
-        if (table.schema.metadata or {}).get(b"contents_version") != _VERSION:
+        table, version = _core.Rows.read(file)
+        if version != _VERSION:
             return {}
-        columns = [table[name].to_pylist() for name in ("path", *dict(_STAMP), "digest")]
-    except (OSError, pa.ArrowException, KeyError):
+        stamps = np.stack([table[name] for name in _STAMP], axis=1).tolist()
+        paths = [os.fsdecode(path.encode("latin-1")) for path in table["path"]]
+        known = zip(paths, stamps, table["digest"], strict=True)
+    except (OSError, ValueError, KeyError):
         return {}
-    return {os.fsdecode(path): (tuple(stamp), digest) for path, *stamp, digest in zip(*columns, strict=True)}
+    return {path: (tuple(stamp), digest) for path, stamp, digest in known}
 
 
 def _stamp(path: str) -> Stamp:
     about = os.stat(path)
-    return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino & (2**64 - 1)
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino & (2**63 - 1)
 
 
 def _digest(path: str) -> str:

@@ -9,30 +9,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from ctprune import _core
-from ctprune.files import parquet_file
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.sampling import numbers_of
 from ctprune.finetuning.splits import Splits
 
 #: Version of the table's layout.
-PREDICTIONS_VERSION = 1
+PREDICTIONS_VERSION = 2
 
 PREDICTIONS_NAME = "predictions.parquet"
-
-_SCHEMA = pa.schema(
-    [
-        pa.field("seed", pa.int64()),
-        pa.field("split", pa.string()),
-        pa.field("image", pa.string()),
-        pa.field("patient", pa.string()),
-        pa.field("label", pa.string()),
-        pa.field("probabilities", pa.list_(pa.float64())),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -114,18 +101,15 @@ def write_predictions(
         "positive": config["positive"],
         "config": config,
     }
-    lines = [
+    table = _core.Rows.from_columns(
         {
-            "seed": seed,
-            "split": str(splits.names[row]),
-            "image": images.entries[row].name,
-            "patient": patients[row],
-            "label": images.entries[row].label,
-            "probabilities": found[row].tolist(),
+            "seed": np.repeat(np.array(list(probabilities), np.int64), len(rows)),
+            "split": [str(splits.names[row]) for row in rows] * len(probabilities),
+            "image": [images.entries[row].name for row in rows] * len(probabilities),
+            "patient": [patients[row] for row in rows] * len(probabilities),
+            "label": [images.entries[row].label for row in rows] * len(probabilities),
+            "probabilities": np.concatenate([found[rows] for found in probabilities.values()]),
         }
-        for seed, found in probabilities.items()
-        for row in rows
-    ]
-    table = pa.Table.from_pylist(lines, _SCHEMA.with_metadata({"ctprune": json.dumps(metadata, sort_keys=True)}))
+    )
     with replace_file(file) as beside:
-        parquet_file.write_table(table, beside)
+        table.write(beside, json.dumps(metadata, sort_keys=True))

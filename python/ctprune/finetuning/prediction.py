@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 import torch
 
+from ctprune import _core
 from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, Interrupted, SourceError
 from ctprune.evaluation.temperature import scale_by_temperature
-from ctprune.files import parquet_file
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.fitting import read_fitted
 from ctprune.finetuning.heads import Head, load_head
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 #: A cell that begins with one of these is a formula to a spreadsheet.
-_FORMULA = r"^([=+\-@\t\r])"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 #: Images that are decoded at a time.
 _BATCH = 256
@@ -70,13 +68,16 @@ class Predictions:
         """The most probable class of each image."""
         return [self.classes[place] for place in self.probabilities.argmax(1)]
 
-    def to_table(self) -> pa.Table:
+    def to_table(self) -> _core.Rows:
         """A row for each image: `image`, `frame`, `label` and a column for each class's probability."""
-        columns = {"image": pa.array(self.images, pa.string()), "frame": pa.array(self.frames, pa.int64())}
-        columns["label"] = pa.array(self.labels, pa.string())
-        for place, name in enumerate(self.classes):
-            columns[f"probability_{name}"] = pa.array(self.probabilities[:, place])
-        return pa.table(columns)
+        return _core.Rows.from_columns(
+            {
+                "image": self.images,
+                "frame": np.array(self.frames, np.int64),
+                "label": self.labels,
+                **{f"probability_{name}": self.probabilities[:, place] for place, name in enumerate(self.classes)},
+            }
+        )
 
 
 def predict(
@@ -209,21 +210,20 @@ def _target(out: Path) -> Path:
     return out
 
 
-def _write(table: pa.Table, file: Path) -> None:
+def _write(table: _core.Rows, file: Path) -> None:
     with replace_file(file) as beside:
         if file.suffix.lower() == ".csv":
-            pyarrow.csv.write_csv(_without_formulas(table), beside)
+            with beside.open("w", newline="", encoding="utf-8") as opened:
+                rows = csv.writer(opened, lineterminator="\n")
+                rows.writerow([_no_formula(name) for name in table.columns])
+                rows.writerows([_no_formula(value) for value in row.values()] for row in table.to_dicts())
         else:
-            parquet_file.write_table(table, beside)
+            table.write(beside)
 
 
-def _without_formulas(table: pa.Table) -> pa.Table:
-    """The same with an apostrophe before every text that a spreadsheet would compute, as OWASP advises."""
-    columns = [
-        pc.replace_substring_regex(column, _FORMULA, r"'\1") if pa.types.is_string(column.type) else column
-        for column in table.columns
-    ]
-    return pa.table(columns, names=table.column_names)
+def _no_formula(value: Any) -> Any:
+    """A text that a spreadsheet would compute with an apostrophe before it, as OWASP advises."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _shown(path: str) -> str:

@@ -25,8 +25,6 @@ REPORT_CONFIG_NAME, SWEEP_CONFIG_NAME = f"{REPORT_NAME}.yaml", "sweep.yaml"
 #: Says that a page is a report of ctprune's; stands in its first bytes.
 REPORT_MARK = '<meta name="generator" content="ctprune report">'
 
-METADATA_KEY = b"ctprune"
-
 _HEAD = 1 << 10
 
 _SWEPT = ["path", "frame", "volume", "fingerprint", "file_size", "file_mtime_ns", "status"]

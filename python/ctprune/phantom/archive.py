@@ -6,10 +6,15 @@ import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ctprune.errors import ConfigError
 from ctprune.files.atomic import new_folder
+from ctprune.options.configure import configure
 from ctprune.phantom.case import Case, Label
+from ctprune.phantom.config import PhantomConfig, PhantomOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 LABELS = "labels.csv"
 LABEL_COLUMNS = ("path", "patient", "label", "lesion", "frame")
@@ -30,44 +35,42 @@ class ArchiveSummary:
 
 
 def write_archive(
-    out: str | os.PathLike[str], *, patients: int = 4, seed: int = 1, size: int = 256, slices: int = 40
+    out: str | os.PathLike[str], config: PhantomConfig | None = None, /, **options: Unpack[PhantomOptions]
 ) -> ArchiveSummary:
-    """Write a synthetic CT archive in DICOM to the folder `out`, which must not exist or be empty.
+    """Write a synthetic CT archive in DICOM.
 
     Each patient has one study: a scout, one or two series of at most `slices` axial slices of `size` × `size`
-    pixels, and a dose report. Four scanners take turns; together they cover six transfer syntaxes, two
-    kernels, slice distances of 1 to 8 mm, a tilted gantry and an enhanced multi-frame object.
+    pixels, and a dose report. Four scanners take turns; together they cover six transfer syntaxes, two kernels,
+    slice distances of 1 to 8 mm, a tilted gantry and an enhanced multi-frame object.
 
     Half of the patients have lesions in the lung or the liver. `labels.csv` has a row per slice: path
-    (relative to `out`, with `/`), patient, label (1 where a lesion is visible, else 0), lesion (`lung
-    nodule`, `liver lesion` or empty) and frame (from 0; only the enhanced object has more than one).
+    (relative to `out`, with `/`), patient, label (1 where a lesion is visible, else 0), lesion (`lung nodule`,
+    `liver lesion` or empty) and frame (from 0; only the enhanced object has more than one).
 
-    The same arguments give the same bytes, and patient 1 is the same whatever the number of patients.
-    Raises ConfigError if an argument is out of range, OutputError if `out` holds something or cannot be written.
+    Args:
+        out: Folder of the archive; new or empty.
+        config: What is in it; excludes single options.
+        options: Options of `ctprune.phantom.PhantomConfig`, such as `patients=4`.
+
+    Raises:
+        ConfigError: An option cannot be used.
+        OutputError: The folder holds something or cannot be written.
+
+    >>> import ctprune, tempfile
+    >>> ctprune.phantom.write_archive(tempfile.mkdtemp(), patients=1, size=64).patients
+    1
     """
-    _check_arguments(patients=patients, seed=seed, size=size, slices=slices)
+    config = configure(PhantomConfig, config, options)
     target = Path(out)
     with new_folder(target) as folder:
-        return _write_all(folder, target, patients=patients, seed=seed, size=size, slices=slices)
+        return _write_all(folder, target, config)
 
 
-def _check_arguments(*, patients: int, seed: int, size: int, slices: int) -> None:
-    ranges = {
-        "patients": (patients, 1, 9999),
-        "seed": (seed, 0, 2**63 - 1),
-        "size": (size, 64, 2048),
-        "slices": (slices, 1, 440),
-    }
-    for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            raise ConfigError(f"{name} must be {low} to {high}, not {value}")
-
-
-def _write_all(folder: Path, target: Path, *, patients: int, seed: int, size: int, slices: int) -> ArchiveSummary:
+def _write_all(folder: Path, target: Path, config: PhantomConfig) -> ArchiveSummary:
     labels: list[Label] = []
     series = files = 0
-    for number in range(1, patients + 1):
-        case = Case(number, seed=seed, size=size, slices=slices)
+    for number in range(1, config.patients + 1):
+        case = Case(number, seed=config.seed, size=config.size, slices=config.slices)
         for path, ds in case.objects():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             ds.save_as(folder / path, enforce_file_format=True)
@@ -81,7 +84,7 @@ def _write_all(folder: Path, target: Path, *, patients: int, seed: int, size: in
     ill = [label for label in labels if label.lesion]
     return ArchiveSummary(
         path=target,
-        patients=patients,
+        patients=config.patients,
         patients_with_lesion=len({label.patient for label in ill}),
         series=series,
         slices=len(labels),

@@ -70,7 +70,7 @@ def _card(facts: dict[str, Any]) -> str:
                 ),
                 "precision, device": f"{facts['precision']}, {facts['device']}",
                 "seed": facts["seed"],
-                "time": f"{facts['seconds']:,.0f} s, {facts['images_per_second']:,.1f} slices/s",
+                "time": f"{facts['seconds']:,.0f} s, {facts['slices_per_second']:,.1f} slices/s",
             }
         ),
         "All settings are in `config.yaml`; `ctprune pretrain RUN --config config.yaml --out NEW` repeats it.",

@@ -23,7 +23,7 @@ COLUMNS = (
     "epoch",
     "loss",
     "learning_rate",
-    "images_per_second",
+    "slices_per_second",
     "feature_std",
     "assignment_entropy",
     "rankme",

@@ -88,7 +88,7 @@ def facts_of(
         "left_out": store.left_out,
         "excluded": excluded,
         "settings": config.to_dict(),
-        "images_per_second": round(images / training.seconds, 2),
+        "slices_per_second": round(images / training.seconds, 2),
         "final_loss": losses[-1],
         "rankme": last.get("rankme"),
         "knn_accuracy": last.get("knn_accuracy"),

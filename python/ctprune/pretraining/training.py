@@ -308,7 +308,7 @@ class TrainingLoop:
             "epoch": epoch,
             "loss": loss,
             "learning_rate": self._optimizer.param_groups[0]["lr"],
-            "images_per_second": round(self._last_rate, 2),
+            "slices_per_second": round(self._last_rate, 2),
             "feature_std": feature_std(self._outcome.features),
         }
         if self._outcome.assignments is not None:

@@ -75,10 +75,11 @@ class ReduceConfig:
         8, low=2, high=32, panel=_SELECTION, help="Rows N of the fingerprint, which has N² bits."
     )
     fingerprint: str = option(
-        _core.DEFAULT_FINGERPRINT,
-        choices=FINGERPRINTS,
+        "auto",
+        belongs_to="method",
+        choices=("auto", *FINGERPRINTS),
         panel=_SELECTION,
-        help="Kind of fingerprint in the manifest; a method that compares one takes its own.",
+        help=f"Kind of fingerprint in the manifest; auto is the method's own, else {_core.DEFAULT_FINGERPRINT}.",
     )
     n: int | None = option(
         None,
@@ -176,8 +177,8 @@ class ReduceConfig:
 
     def _check_fingerprint(self) -> None:
         own = METHODS[self.method].fingerprint
-        if own is not None and self.fingerprint == _core.DEFAULT_FINGERPRINT:
-            object.__setattr__(self, "fingerprint", own)
+        if self.fingerprint == "auto":
+            object.__setattr__(self, "fingerprint", own or _core.DEFAULT_FINGERPRINT)
         if own not in (None, self.fingerprint):
             raise ConfigError(
                 f"fingerprint {self.fingerprint}: `method` {self.method} compares {own}", field="fingerprint"

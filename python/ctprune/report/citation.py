@@ -7,9 +7,11 @@ from dataclasses import MISSING, fields
 from pathlib import PurePath
 from typing import Any
 
+from ctprune._core import DEFAULT_FINGERPRINT
 from ctprune.reading.modalities import modalities, slices_of
 from ctprune.reduction.config import ReduceConfig
 from ctprune.report.run_slices import RunSlices
+from ctprune.selection.methods import METHODS
 
 PAPER = {
     "authors": "Wolf, Payer, Lisson, Lisson, Beer, Götz, Ropinski",
@@ -51,6 +53,7 @@ def command_line(config: dict[str, Any]) -> str:
     'ctprune reduce SOURCE --method hash --keep 0.1 --out run/'
     """
     defaults = {field.name: field.default for field in fields(ReduceConfig)}
+    defaults["fingerprint"] = METHODS[config["method"]].fingerprint or DEFAULT_FINGERPRINT
     parts = ["ctprune", "reduce", "SOURCE", "--method", config["method"]]
     for name, value in shown_config(config).items():
         if name == "exclude":

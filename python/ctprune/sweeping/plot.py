@@ -71,7 +71,7 @@ def _draw_method(panel: Axes, result: Sweep, method: dict[str, Any]) -> None:
     panel.set_yscale("log")
     # Room for what is written beside the curve.
     panel.margins(x=0.2 if thresholds[0] > thresholds[-1] else 0.05)
-    lowest = min(0.04, float(result.table["kept_fraction"].to_numpy().min()))
+    lowest = min(0.04, float(result.table["kept_fraction"].min()))
     panel.set_ylim(100 * lowest * 0.8, 130)
     panel.set_yticks([tick for tick in (0.01, 0.1, 1, 5, 10, 25, 50, 100) if tick >= 80 * lowest])
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

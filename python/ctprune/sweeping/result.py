@@ -10,26 +10,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from ctprune import _core
 from ctprune.errors import ManifestError
-from ctprune.files import parquet_file
 from ctprune.files.atomic import replace_file
-from ctprune.manifest.derived import METADATA_KEY, SWEEP_NAME
+from ctprune.manifest.derived import SWEEP_NAME
 
 #: Version of the table's layout; other versions are refused.
 SWEEP_VERSION = 2
 
-_SCHEMA = pa.schema(
-    [
-        pa.field("method", pa.string()),
-        pa.field("threshold", pa.float64()),
-        pa.field("kept", pa.int64()),
-        pa.field("kept_fraction", pa.float64()),
-    ]
-)
+_COLUMNS = ["method", "threshold", "kept", "kept_fraction"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,7 @@ class Sweep:
             `agreement`.
     """
 
-    table: pa.Table
+    table: _core.Rows
     about: dict[str, Any]
 
     @property
@@ -68,12 +58,12 @@ class Sweep:
 
     def curve(self, method: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Thresholds and kept fractions of a method, each float64 of shape (thresholds,)."""
-        rows = self.table.filter(pc.equal(self.table["method"], method))
-        return rows["threshold"].to_numpy(), rows["kept_fraction"].to_numpy()
+        rows = self.table.filter(np.array([name == method for name in self.table["method"]], np.bool_))
+        return rows["threshold"], rows["kept_fraction"]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it for JSON."""
-        return self.about | {"curve": self.table.to_pylist()}
+        return self.about | {"curve": self.table.to_dicts()}
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write `sweep.parquet` into a folder and return its path.
@@ -81,9 +71,8 @@ class Sweep:
         Raises:
             OutputError: It cannot be written.
         """
-        described = self.table.replace_schema_metadata({METADATA_KEY: json.dumps(self.about, sort_keys=True)})
         with replace_file(Path(folder, SWEEP_NAME)) as beside:
-            parquet_file.write_table(described, beside)
+            self.table.write(beside, json.dumps(self.about, sort_keys=True))
         return Path(folder, SWEEP_NAME)
 
     @classmethod
@@ -97,24 +86,27 @@ class Sweep:
         if not file.is_file():
             raise ManifestError(f"{path}: expected a folder with {SWEEP_NAME} or that file, found none")
         try:
-            table = parquet_file.read_table(file)
-            about = json.loads((table.schema.metadata or {})[METADATA_KEY])
+            table, found = _core.Rows.read(file)
+            about = json.loads(found or "{}")
             version = about["sweep_version"]
-        except (pa.ArrowInvalid, OSError, KeyError, ValueError):
+        except (OSError, KeyError, TypeError, ValueError):
             raise ManifestError(f"{file}: expected a sweep of ctprune, found another kind of file") from None
-        if version != SWEEP_VERSION or not table.schema.remove_metadata().equals(_SCHEMA):
+        if version != SWEEP_VERSION or not table.columns == _COLUMNS:
             raise ManifestError(
                 f"{file}: sweep version {version}, but ctprune {_core.__version__} reads version {SWEEP_VERSION}: "
                 "run 'ctprune sweep' again"
             )
-        return cls(table.replace_schema_metadata(None), about)
+        return cls(table, about)
 
 
-def curve_table(curves: dict[str, tuple[list[float], npt.NDArray[np.int64]]], slices: int) -> pa.Table:
+def curve_table(curves: dict[str, tuple[list[float], npt.NDArray[np.int64]]], slices: int) -> _core.Rows:
     """The table of a sweep from each method's thresholds and numbers of kept slices."""
-    rows = [
-        {"method": method, "threshold": threshold, "kept": int(kept), "kept_fraction": int(kept) / slices}
-        for method, (thresholds, counts) in curves.items()
-        for threshold, kept in zip(thresholds, counts, strict=True)
-    ]
-    return pa.Table.from_pylist(rows, schema=_SCHEMA)
+    kept = np.concatenate([np.asarray(counts, np.int64) for _, counts in curves.values()])
+    return _core.Rows.from_columns(
+        {
+            "method": [method for method, (thresholds, _) in curves.items() for _ in thresholds],
+            "threshold": np.concatenate([np.asarray(of, np.float64) for of, _ in curves.values()]),
+            "kept": kept,
+            "kept_fraction": kept / slices,
+        }
+    )

@@ -1,19 +1,22 @@
 //! Rows of a manifest as Python sees them: numpy columns, dicts, and Arrow's PyCapsule interface.
 
+use crate::manifest::manifest_error;
 use crate::settings::value_error;
 use arrow_array::ffi::FFI_ArrowSchema;
 use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
 use arrow_array::{BooleanArray, RecordBatch, RecordBatchIterator, RecordBatchReader};
 use arrow_schema::SchemaRef;
 use ctprune_archive::rows::batch::Cells;
-use ctprune_archive::rows::schema::{Kind, column, schema};
+use ctprune_archive::rows::plain_table::{self, NewColumn, TableError};
+use ctprune_archive::rows::schema::{Kind, schema};
 use ctprune_archive::rows::value::Value;
 use ctprune_core::fingerprint;
-use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::{PyIndexError, PyKeyError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyDict, PyList};
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 /// Rows that are made together where rows are taken from many batches.
 const TAKEN_TOGETHER: usize = 1 << 16;
@@ -44,8 +47,8 @@ impl Rows {
 
     fn cells(&self, name: &str) -> PyResult<(Kind, Vec<(usize, Cells<'_>)>)> {
         let missing = || PyKeyError::new_err(format!("{name}: no such column"));
-        let kind = column(name).ok_or_else(missing)?.kind;
         let place = self.schema.index_of(name).map_err(|_| missing())?;
+        let kind = Kind::of(self.schema.field(place).data_type()).ok_or_else(missing)?;
         let mut all = Vec::with_capacity(self.batches.len());
         for batch in &self.batches {
             let cells = Cells::new(kind, batch.column(place).as_ref()).ok_or_else(missing)?;
@@ -98,6 +101,40 @@ impl Rows {
             RecordBatch::try_new(wanted.clone(), columns).map_err(value_error)
         });
         Ok(Self::new(wanted.clone(), batches.collect::<PyResult<_>>()?))
+    }
+
+    /// A table of columns by name: lists of texts, arrays of integers, of floats, or of vectors of floats.
+    #[staticmethod]
+    fn from_columns(columns: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let built = columns.iter().map(|(name, values)| {
+            let name: String = name.extract()?;
+            let column = new_column(&values)
+                .map_err(|_| value_error(format!("{name}: expected texts or numbers, found another kind")))?;
+            Ok(column.build(&name))
+        });
+        let (fields, arrays): (Vec<_>, Vec<_>) = built.collect::<PyResult<Vec<_>>>()?.into_iter().unzip();
+        let schema: SchemaRef = arrow_schema::Schema::new(fields).into();
+        let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(value_error)?;
+        Ok(Self::new(schema, vec![batch]))
+    }
+
+    /// The table of a Parquet file, or some of its columns, and what stands under ctprune's key in its metadata.
+    #[staticmethod]
+    #[pyo3(signature = (file, columns=None))]
+    fn read(py: Python<'_>, file: PathBuf, columns: Option<Vec<String>>) -> PyResult<(Self, Option<String>)> {
+        let table = py.detach(|| plain_table::read(&file, columns.as_deref()));
+        let table = table.map_err(|error| match error {
+            TableError::Io(error) => PyErr::from(error),
+            _ => value_error(error),
+        })?;
+        Ok((Self::new(table.schema, table.batches), table.about))
+    }
+
+    /// Write the rows as a Parquet file, `about` under ctprune's key into its metadata.
+    #[pyo3(signature = (file, about=None))]
+    fn write(&self, py: Python<'_>, file: PathBuf, about: Option<&str>) -> PyResult<()> {
+        py.detach(|| plain_table::write(&file, &self.schema, &self.batches, about))
+            .map_err(manifest_error)
     }
 
     fn __len__(&self) -> usize {
@@ -326,6 +363,23 @@ impl Rows {
             _ => 0,
         }
     }
+}
+
+fn new_column(values: &Bound<'_, PyAny>) -> PyResult<NewColumn> {
+    if let Ok(integers) = values.extract::<PyReadonlyArray1<'_, i64>>() {
+        return Ok(NewColumn::Integers(integers.as_array().to_vec()));
+    }
+    if let Ok(floats) = values.extract::<PyReadonlyArray1<'_, f64>>() {
+        return Ok(NewColumn::Floats(floats.as_array().to_vec()));
+    }
+    if let Ok(vectors) = values.extract::<PyReadonlyArray2<'_, f64>>() {
+        let vectors = vectors.as_array();
+        return Ok(NewColumn::Vectors(
+            vectors.iter().copied().collect(),
+            vectors.ncols(),
+        ));
+    }
+    Ok(NewColumn::Texts(values.extract()?))
 }
 
 /// One value as Python's own.

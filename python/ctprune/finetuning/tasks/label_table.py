@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.csv
-
+from ctprune import _core
 from ctprune.errors import SourceError, TaskError
-from ctprune.files import parquet_file
 from ctprune.finetuning.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
 
 SUFFIXES = (".csv", ".parquet")
+
+#: What tables may say of an image; other columns may hold dates, lists, anything, and are not read from Parquet.
+_KNOWN = ("path", "label", "split", "patient", "frame", "sop_instance_uid", "series_instance_uid")
 
 
 def list_label_table(file: Path, patient_pattern: str | None) -> Listing:
@@ -52,13 +53,14 @@ def read_table(file: Path, *, required: tuple[str, ...]) -> list[dict[str, Any]]
     if not file.is_file():
         raise SourceError(f"{file}: no such file")
     try:
-        table = parquet_file.read_table(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise TaskError(f"{file}: expected a CSV or Parquet table: {str(error).splitlines()[0]}") from None
-    missing = [name for name in required if name not in table.column_names]
+        is_parquet = file.suffix.lower() == ".parquet"
+        columns, rows = _read_parquet(file) if is_parquet else _read_csv(file)
+    except (OSError, ValueError, csv.Error) as error:
+        raise TaskError(f"{file}: expected a CSV or Parquet table: {error}") from None
+    missing = [name for name in required if name not in columns]
     if missing:
-        raise TaskError(f"{file}: expected a column {missing[0]}, found {', '.join(table.column_names)}")
-    rows = [{name: _text(value) for name, value in row.items()} for row in table.to_pylist()]
+        raise TaskError(f"{file}: expected a column {missing[0]}, found {', '.join(columns)}")
+    rows = [{name: _text(value) for name, value in row.items()} for row in rows]
     if not rows:
         raise SourceError(f"{file}: the table has no row")
     for number, row in enumerate(rows, 1):
@@ -108,11 +110,26 @@ def frame_of(file: Path, row: dict[str, Any]) -> int | None:
     return int(value)
 
 
-def _read_csv(file: Path) -> pa.Table:
-    names = pa.csv.open_csv(file).schema.names
-    # Labels such as 01 or 1.0 stay what they are.
-    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
-    return pa.csv.read_csv(file, convert_options=convert)
+def _read_parquet(file: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    table, _ = _core.Rows.read(file, _KNOWN)
+    return table.columns, table.to_dicts()
+
+
+def _read_csv(file: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    # Spreadsheets put a mark before UTF-8. Labels such as 01 or 1.0 stay what they are.
+    with file.open(newline="", encoding="utf-8-sig") as opened:
+        lines = csv.reader(opened, strict=True)
+        columns = next(lines, [])
+        if not columns:
+            raise ValueError("it is empty")
+        rows = []
+        for cells in lines:
+            if not cells:
+                continue
+            if len(cells) != len(columns):
+                raise ValueError(f"line {lines.line_num}: expected {len(columns)} cells, found {len(cells)}")
+            rows.append(dict(zip(columns, cells, strict=True)))
+    return columns, rows
 
 
 def _text(value: Any) -> str | None:

@@ -1,70 +1,29 @@
 //! Writes a manifest's file, batch by batch.
 
 use crate::rows::error::ManifestError;
-use crate::rows::schema::{METADATA_KEY, schema};
-use crate::rows::seal::SealingWriter;
+use crate::rows::parquet_writer::ParquetWriter;
+use crate::rows::schema::schema;
 use arrow_array::RecordBatch;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use std::collections::HashMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-/// Rows that are compressed together: what is in memory while a manifest is written.
-pub const ROWS_PER_GROUP: usize = 1 << 16;
+pub use crate::rows::parquet_writer::ROWS_PER_GROUP;
 
-/// A manifest on its way to disk. Its rows go out in groups, so that memory does not grow with their number.
-pub struct ManifestWriter {
-    file: PathBuf,
-    rows: ArrowWriter<SealingWriter>,
-}
+/// A manifest on its way to disk.
+pub struct ManifestWriter(ParquetWriter);
 
 impl ManifestWriter {
     /// Begin a file. `about` is its version and configuration as JSON.
     pub fn create(file: &Path, fingerprint_bytes: usize, about: &str) -> Result<Self, ManifestError> {
-        let sink = File::create(file).map_err(|error| ManifestError::unwritable(file, &error))?;
-        // Some readers look for it with the file, others with Arrow's schema.
-        let entry = HashMap::from([(METADATA_KEY.to_owned(), about.to_owned())]);
-        let schema = schema(fingerprint_bytes).with_metadata(entry);
-        let about = KeyValue::new(METADATA_KEY.to_owned(), about.to_owned());
-        let properties = WriterProperties::builder()
-            // All Rust, unlike Zstandard, whose crate compiles C.
-            .set_compression(Compression::LZ4_RAW)
-            .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
-            .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_offset_index_disabled(true)
-            .set_created_by(format!("ctprune {}", env!("CARGO_PKG_VERSION")))
-            .set_key_value_metadata(Some(vec![about]))
-            .build();
-        let rows = ArrowWriter::try_new(SealingWriter::new(sink), Arc::new(schema), Some(properties));
-        Ok(Self {
-            rows: rows.map_err(|error| ManifestError::unwritable(file, &error))?,
-            file: file.to_path_buf(),
-        })
+        ParquetWriter::create(file, &schema(fingerprint_bytes), Some(about)).map(Self)
     }
 
     /// Add these rows.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ManifestError> {
-        self.rows
-            .write(batch)
-            .map_err(|error| ManifestError::unwritable(&self.file, &error))
+        self.0.write(batch)
     }
 
     /// Write what is left, the seal and the footer.
-    pub fn finish(mut self) -> Result<(), ManifestError> {
-        let file = &self.file;
-        self.rows
-            .flush()
-            .map_err(|error| ManifestError::unwritable(file, &error))?;
-        self.rows.inner_mut().begin_tail();
-        let sink = self
-            .rows
-            .into_inner()
-            .map_err(|error| ManifestError::unwritable(file, &error))?;
-        sink.seal()
-            .map_err(|error| ManifestError::unwritable(file, &error))
+    pub fn finish(self) -> Result<(), ManifestError> {
+        self.0.finish()
     }
 }

@@ -8,6 +8,8 @@ pub mod error;
 pub mod intern;
 pub mod manifest_reader;
 pub mod manifest_writer;
+pub mod parquet_writer;
+pub mod plain_table;
 pub mod row;
 pub mod schema;
 pub mod seal;

@@ -51,6 +51,20 @@ impl Kind {
         }
     }
 
+    /// The kind of values of Arrow's type, if any has it.
+    pub fn of(data_type: &DataType) -> Option<Self> {
+        Some(match data_type {
+            DataType::Utf8 => Kind::Text,
+            DataType::Int32 => Kind::Int32,
+            DataType::Int64 => Kind::Int64,
+            DataType::Float32 => Kind::Float32,
+            DataType::Float64 => Kind::Float64,
+            DataType::FixedSizeList(_, count) => Kind::Floats(usize::try_from(*count).ok()?),
+            DataType::FixedSizeBinary(_) => Kind::Fingerprint,
+            _ => return None,
+        })
+    }
+
     /// The type as the documentation names it.
     pub fn name(self) -> String {
         match self {
