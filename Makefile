@@ -8,10 +8,8 @@ unexport PYTHONPATH
 
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 TOOLS := $(VENV)/.tools
-# The package for use, and for its tests: with assertions and checks for overflow in the Rust core.
-PACKAGE := $(VENV)/.package-release
-TRAIN := $(VENV)/.train-release
-TRAIN_CHECKED := $(VENV)/.train-checked
+PACKAGE := $(VENV)/.package
+TRAIN := $(VENV)/.train
 RIVALS := $(VENV)/.rivals
 ZIG := $(VENV)/.zig
 
@@ -30,15 +28,13 @@ $(TOOLS): $(VENV)/.created pyproject.toml requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	touch $@
 
-# Both are one extension module: to build one undoes the other.
-$(VENV)/.package-release $(VENV)/.package-checked: $(VENV)/.package-%: $(TOOLS) $(RUST_SOURCES) pyproject.toml
-	rm -f $(VENV)/.package-* $(VENV)/.train-*
-	maturin develop --profile $* --quiet
+$(PACKAGE): $(TOOLS) $(RUST_SOURCES) pyproject.toml
+	maturin develop --release --quiet
 	touch $@
 
 # Only checks and benchmarks need torch: the demo does not wait for it.
-$(TRAIN) $(TRAIN_CHECKED): $(VENV)/.train-%: $(VENV)/.package-%
-	maturin develop --profile $* --quiet --extras train,timm
+$(TRAIN): $(PACKAGE)
+	maturin develop --release --quiet --extras train,timm,cloud,dicomweb,ray
 	touch $@
 
 demo: $(PACKAGE) ## make a small synthetic archive, reduce it, write the report
@@ -52,7 +48,7 @@ demo: $(PACKAGE) ## make a small synthetic archive, reduce it, write the report
 
 test: lint test-rust test-python ## run all checks
 
-lint: $(TRAIN_CHECKED)
+lint: $(TRAIN)
 	cargo fmt --check
 	cargo clippy --profile checked --workspace --all-targets --quiet -- --deny warnings
 	ruff check .
@@ -69,7 +65,7 @@ test-aarch64: ## run the Rust tests on emulated aarch64 (needs qemu-user and gcc
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
 	cargo test --profile checked --target aarch64-unknown-linux-gnu --workspace --exclude ctprune-py --quiet
 
-test-python: $(TRAIN_CHECKED)
+test-python: $(TRAIN)
 	python -m pytest --numprocesses auto
 
 $(RIVALS): $(TRAIN) benches/requirements.txt
@@ -92,7 +88,7 @@ fmt: $(TOOLS) ## format all code
 	ruff check --fix --quiet . || true
 	ruff format .
 
-docs: $(TRAIN_CHECKED) ## run every snippet of README and docs
+docs: $(TRAIN) ## run every snippet of README and docs
 	python -m pytest tests/test_docs.py
 
 screenshot: demo ## renew the README's picture of the report (needs Chromium)

@@ -25,7 +25,9 @@ BENCHMARKS = {
     "deep": (2,),
     "throughput": (2,),
     "reuse": (2,),
+    "scale": (2,),
     "calibration": (1,),
+    "objects": (2,),
 }
 
 

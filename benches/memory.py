@@ -62,9 +62,9 @@ def _add(table: Table, count: int, work: Path) -> None:
     table.rows.append([f"{count:,}", number(peak / (1 << 20)), beyond])
 
 
-def write_archive(folder: Path, count: int) -> None:
+def write_archive(folder: Path, count: int, side: int = _SIDE) -> None:
     """So many slices as files of their own, in a folder per series."""
-    template, places = _template()
+    template, places = _template(side)
     for series in range(-(-count // _SLICES)):
         inside = folder / f"patient-{series:06}" / "1.3.6.1.4.1.14519.5.2.1.6279.6001.series-1"
         inside.mkdir(parents=True)
@@ -81,7 +81,7 @@ def write_archive(folder: Path, count: int) -> None:
             (inside / f"1-{slice_ + 1:03}.dcm").write_bytes(template)
 
 
-def _template() -> tuple[bytearray, dict[str, list[int]]]:
+def _template(side: int) -> tuple[bytearray, dict[str, list[int]]]:
     """A file, and where the digits of its UIDs and of its position stand."""
     kinds = {"study": 1, "series": 2, "instance": 3}
     uids = {name: f"1.3.6.1.4.1.14519.5.2.1.6279.6001.{kind}.1{_NUMBER}" for name, kind in kinds.items()}
@@ -94,13 +94,13 @@ def _template() -> tuple[bytearray, dict[str, list[int]]]:
     ds.Modality, ds.Manufacturer, ds.ConvolutionKernel = "CT", "Manufacturer", "STANDARD"
     ds.SliceThickness = 1.25
     ds.ImagePositionPatient, ds.ImageOrientationPatient = [-180, -170, _POSITION], [1, 0, 0, 0, 1, 0]
-    ds.Rows = ds.Columns = _SIDE
+    ds.Rows = ds.Columns = side
     ds.PixelSpacing = [0.7, 0.7]
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.BitsAllocated = ds.BitsStored = 16
     ds.HighBit, ds.PixelRepresentation = 15, 0
     ds.RescaleSlope, ds.RescaleIntercept = 1, -1024
-    ds.PixelData = b"".join(value.to_bytes(2, "little") for value in range(_SIDE * _SIDE))
+    ds.PixelData = b"".join(value.to_bytes(2, "little") for value in range(side * side))
     file = io.BytesIO()
     ds.save_as(file, enforce_file_format=True)
     written = file.getvalue()

@@ -27,6 +27,7 @@ def schema(hash_size: int) -> pa.Schema:
             pa.field("max_hu", pa.float32()),
             pa.field("status", pa.string(), nullable=False),
             pa.field("reason", pa.string()),
+            pa.field("code", pa.string()),
             pa.field("fingerprint", pa.binary(hash_size**2 // 8)),
             pa.field("exemplar", pa.int64()),
             pa.field("similarity", pa.float32()),
@@ -41,6 +42,6 @@ def schema(hash_size: int) -> pa.Schema:
             pa.field("acquisition_number", pa.int32()),
             pa.field("instance_number", pa.int32()),
             pa.field("file_size", pa.int64(), nullable=False),
-            pa.field("file_mtime_ns", pa.int64(), nullable=False),
+            pa.field("file_version", pa.int64(), nullable=False),
         ]
     )

@@ -101,7 +101,7 @@ def test_mistakes_are_one_sentence(archive: Path) -> None:
         ({"method": "ahash"}, "method ahash needs `threshold` .* or `keep`"),
         ({"method": "ahash", "threshold": 65}, "expected a whole number of bits, 0 to 64"),
         ({"method": "hash", "fingerprint": "ahash"}, "fingerprint ahash: `method` hash compares dhash"),
-        ({"fingerprint": "whash"}, "expected one of dhash, ahash, phash"),
+        ({"fingerprint": "whash"}, "expected one of auto, dhash, ahash, phash"),
     ):
         with pytest.raises(ctprune.ConfigError, match=sentence):
             ctprune.reduce(archive, **options)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import ctprune
+from ctprune.manifest.refused import total
 from tests.conftest import Cli
 
 
@@ -27,7 +28,7 @@ def test_help_names_every_command_and_imports_nothing_heavy(cli: Cli) -> None:
 def test_help_lists_options_in_sections(cli: Cli) -> None:
     shown = cli("reduce", "--help").stdout
     titles = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert titles == ["Arguments:", "Options:", "Selection:", "Reading:", "Export:", "Output:"]
+    assert titles == ["Arguments:", "Options:", "Selection:", "Reading:", "Many machines:", "Export:", "Output:"]
     assert shown.index("Selection:") < shown.index("--threshold") < shown.index("Reading:")
     assert "Example: ctprune reduce ./dicoms" in shown
 
@@ -80,7 +81,7 @@ def test_unreadable_files_give_exit_code_3_and_a_row(cli: Cli, ct_file: Path, tm
     assert result.returncode == 3
     assert "Traceback" not in result.stderr
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert (summary["kept"], sum(summary["failed"].values())) == (1, 2)
+    assert (summary["kept"], total(summary["failed"])) == (1, 2)
     stopped = cli("reduce", source, "--out", "other", "--fail-first", "--quiet")
     assert stopped.returncode == 1
     assert stopped.stderr.startswith(f"Error: {source / 'empty.dcm'}: ")
@@ -99,7 +100,7 @@ def test_unreadable_files_give_exit_code_3_and_a_row(cli: Cli, ct_file: Path, tm
             ["in", "--out", "run", "--method", "all", "--threshold", "3"],
             "--threshold belongs to --method hash",
         ),
-        (["s3://bucket/x", "--out", "run"], "s3://bucket/x: expected a folder or file of this machine"),
+        (["ftp://host/x", "--out", "run"], "ftp://: addresses of this kind are not read: expected s3://"),
         (["in", "--out", "run", "--keep", "0"], "expected a fraction above 0"),
         (["in", "--out", "run", "--keep", "10"], "--keep 10: expected a fraction above 0 and up to 1"),
         (["in", "--out", "run", "--keep", "ten"], "--keep ten: expected a fraction, such as 0.1 or 10%"),

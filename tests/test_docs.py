@@ -43,11 +43,14 @@ PAGES: dict[str, Callable[[Path], None]] = {
     "docs/tutorial.md": lambda folder: None,
     "docs/sweep.md": lambda folder: None,
     "docs/report.md": lambda folder: None,
+    "docs/codes.md": lambda folder: None,
+    "docs/privacy.md": lambda folder: None,
     "docs/pretrain.md": lambda folder: None,
     "docs/views.md": lambda folder: None,
     "docs/finetune.md": lambda folder: None,
     "docs/compare.md": three_fine_tunings,
     "docs/experiment.md": experiments_of_the_project,
+    "docs/large-archives.md": lambda folder: None,
 }
 
 
@@ -77,10 +80,10 @@ def test_blocks_run_in_order(page: str, tmp_path: Path) -> None:
 def test_job_scripts_are_bash() -> None:
     scripts = [
         script
-        for page in ("docs/pretrain.md", "docs/experiment.md")
+        for page in ("docs/pretrain.md", "docs/experiment.md", "docs/large-archives.md")
         for script in re.findall(r"^```bash\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
     ]
-    assert len(scripts) == 4
+    assert len(scripts) == 6
     for script in scripts:
         checked = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True)
         assert (checked.returncode, checked.stderr) == (0, ""), script

@@ -89,7 +89,7 @@ def test_excluded_files_are_not_read_and_have_a_row(cli: Cli, source: Path, tmp_
         "labels/deep/b.dcm": reason,
     }
     found = summary(tmp_path / "run")
-    assert (found["files"], found["files_read"], found["skipped"]) == (5, 2, {reason: 3})
+    assert (found["files"], found["files_read"], found["skipped"]) == (5, 2, {"S-EXCLUDED": {reason: 3}})
     assert found["config"]["exclude"] == ["labels/*", "nothing/*"]
     assert reason in result.stdout
     assert "--exclude nothing/*: no file matches" in result.stderr

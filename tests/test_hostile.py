@@ -97,13 +97,15 @@ def test_whatever_happens_in_pydicoms_process_is_that_files_row(
     assert (rows["a.dcm"]["reader"], rows["c.dcm"]["reader"]) == ("pydicom", "pydicom")
     assert rows["bad.dcm"]["status"] == "failed"
     expected = {
-        "crash": "pydicom's process crashed (signal 6)",
-        "memory": "pydicom needs more memory than it may have",
-        "time": "pydicom took longer than 8 s",
-        "panic": "pydicom cannot read it either",
-        "noise": "pydicom's process gave no sound answer",
+        "crash": ("pydicom's process crashed (signal 6)", "E-PYDICOM-CRASH"),
+        "memory": ("pydicom needs more memory than it may have", "E-PYDICOM-MEMORY"),
+        "time": ("pydicom took longer than 8 s", "E-PYDICOM-TIME"),
+        "panic": ("pydicom cannot read it either", "E-UNSUPPORTED"),
+        "noise": ("pydicom's process gave no sound answer", "E-PYDICOM-CRASH"),
     }
-    assert str(rows["bad.dcm"]["reason"]).endswith(expected[what])
+    reason, code = expected[what]
+    assert str(rows["bad.dcm"]["reason"]).endswith(reason)
+    assert rows["bad.dcm"]["code"] == code
 
 
 def test_what_is_broken_never_goes_to_pydicom(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ctprune
-from ctprune.files import parquet_file
+from ctprune._core import Rows
 from tests.labelled import write
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
@@ -54,6 +54,6 @@ def test_fine_tuning_its_comparison_and_predictions(tmp_path: Path, monkeypatch:
     found = ctprune.predict("ft:1", "d:1", out=table)
     assert table.exists()
     # A table of labels by such a name is read, too.
-    labels = found.to_table().select(["image", "label"]).rename_columns(["path", "label"])
-    parquet_file.write_table(labels, Path("labels:1.parquet"))
+    labels = Rows.from_columns({"path": found.images, "label": found.labels})
+    labels.write(Path("labels:1.parquet"))
     assert ctprune.finetune("labels:1.parquet", out="ft:3", seeds=1, val_fraction=0.5, **small).out == Path("ft:3")

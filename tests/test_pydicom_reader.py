@@ -20,7 +20,7 @@ from ctprune.reading.resized import read_resized
 from tests.mutations import with_modality_lut
 
 LIMITS = {"modality": "CT", "max_slice_mb": 512}
-DIFFERENT = {"reader", "path", "source", "file_size", "file_mtime_ns", "pixel_padding"}
+DIFFERENT = {"reader", "path", "source", "file_size", "file_version", "pixel_padding"}
 
 
 def refused(path: Path, **limits: object) -> str:
@@ -53,7 +53,10 @@ def row_of(archive: _core.Archive) -> dict[str, object]:
         seed=None,
         window=None,
         whole_archive=False,
+        stable=False,
+        volumes=None,
         decode=lambda path, frames: [],
+        fetch=None,
         progress=lambda done: None,
     )
     (batch,) = batches(archive, archive.manifest_rows(), size=10)
@@ -81,8 +84,11 @@ def test_a_refusal_is_added_to_the_reason(ct_file: Path, tmp_path: Path) -> None
     archive, number = unsupported(ct_file, tmp_path / "slice.dcm")
     for slice_ in read_slices(tmp_path / "slice.dcm", **LIMITS):  # type: ignore[arg-type]
         archive.add_foreign(number, *slice_)
-    archive.end_foreign(number, "pydicom took longer than 60 s")
+    with pytest.raises(ValueError, match="unknown code"):
+        archive.end_foreign(number, "too slow", "E-SLOW")
+    archive.end_foreign(number, "pydicom took longer than 60 s", "E-PYDICOM-TIME")
     row = row_of(archive)
+    assert row["code"] == "E-PYDICOM-TIME"
     assert (row["status"], row["reader"]) == ("failed", "dicom")
     assert str(row["reason"]).endswith("Rescale Slope and Intercept; pydicom took longer than 60 s")
 

@@ -26,6 +26,7 @@ from ctprune import _core
 from ctprune.environment.progress import Operation
 from ctprune.files.checksums import seal, unseal
 from ctprune.manifest.manifest import write_manifest
+from ctprune.manifest.refused import lines
 from ctprune.report.borderline import dropped_pairs, kept_pairs
 from ctprune.report.citation import BIBTEX, PAPER, method_sentence
 from ctprune.report.groups import choose_groups
@@ -97,7 +98,8 @@ def test_the_page_holds_every_section_and_figure(run: Path, page: Page) -> None:
     summary = json.loads((run / "summary.json").read_text())
     for figure in (summary["slices"], summary["kept"], summary["dropped"]):
         assert str(figure) in page.text
-    assert all(reason in page.text for reason in summary["skipped"])
+    assert all(code in page.text and reason in page.text for code, reason, _ in lines(summary["skipped"]))
+    assert summary["skipped"]
     for name in ("convolution_kernel", "manufacturer_model_name"):
         kinds = set(ctprune.Manifest.load(run).kept()[name])
         assert all(kind in page.text for kind in kinds)
@@ -404,8 +406,8 @@ def thousand_volumes(folder: Path) -> Path:
         "files_reused": 0,
         "kept": kept_count,
         "dropped": count - kept_count,
-        "skipped": {f"reason {i}": i for i in range(1, 200)},
-        "failed": {f"failure {i}": i for i in range(1, 200)},
+        "skipped": {"S-MODALITY": {f"reason {i}": i for i in range(1, 200)}},
+        "failed": {"E-IO": {f"failure {i}": i for i in range(1, 200)}},
         "volumes_with": {"gantry_tilt": 3},
         "seconds": 1234.5,
         "slices_per_second": 243.0,
@@ -503,8 +505,10 @@ def test_no_header_is_quoted_by_warnings_or_reasons(archive: Path, tmp_path: Pat
     assert reported.returncode == 0
     found = json.loads((tmp_path / "run" / "summary.json").read_text())["failed"]
     assert found == {
-        "the Transfer Syntax UID is not a UID": 1,
-        "transfer syntax MPEG2 Main Profile / Main Level cannot be decoded; pydicom cannot read it either": 1,
+        "E-INVALID": {"the Transfer Syntax UID is not a UID": 1},
+        "E-UNSUPPORTED-SYNTAX": {
+            "transfer syntax MPEG2 Main Profile / Main Level cannot be decoded; pydicom cannot read it either": 1
+        },
     }
     page = (tmp_path / "run" / "report.html").read_text()
     assert "the Transfer Syntax UID is not a UID" in page

@@ -14,7 +14,10 @@ thread_local! {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let options = ReadOptions { max_slice_bytes: 1 << 22, ..ReadOptions::default() };
+    let options = ReadOptions {
+        max_slice_bytes: 1 << 22,
+        ..ReadOptions::default()
+    };
     BUFFERS.with_borrow_mut(|buffers| {
         image::read_bytes(bytes, &options, buffers, &mut |event| {
             if let Event::Slice { pixels, .. } = event {

@@ -14,7 +14,10 @@ thread_local! {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let options = ReadOptions { max_slice_bytes: 1 << 22, ..ReadOptions::default() };
+    let options = ReadOptions {
+        max_slice_bytes: 1 << 22,
+        ..ReadOptions::default()
+    };
     let head = &bytes[..bytes.len().min(nifti::HEAD_BYTES)];
     nifti::looks_like_gzipped_nifti(head);
     BUFFERS.with_borrow_mut(|buffers| {

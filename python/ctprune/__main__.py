@@ -15,6 +15,12 @@ def main() -> None:
         # Plain, since what draws may be half loaded.
         sys.stderr.write("Error: interrupted\n")
         sys.exit(130)
+    except (MemoryError, ImportError) as error:
+        # What a loader says of a library for which there is no room.
+        if isinstance(error, ImportError) and "failed to map segment" not in str(error):
+            raise
+        sys.stderr.write("Error: not enough memory to load ctprune's libraries: allow more\n")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -3,24 +3,29 @@
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, Protocol, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
     "DEFAULT_FINGERPRINT",
+    "KERNELS_VERSION",
     "MANIFEST_VERSION",
     "PNG_HU_OFFSET",
     "Archive",
     "ManifestReader",
     "ManifestWriter",
+    "Names",
     "PixelSweep",
     "RowBatches",
     "Rows",
     "__version__",
     "canonical_intensity",
     "check_pattern",
+    "codes",
+    "codes_documentation",
+    "container_of",
     "cosine_exemplars",
     "describe",
     "encode_frame",
@@ -28,19 +33,27 @@ __all__ = [
     "fingerprint",
     "fingerprint_bytes",
     "hamming",
+    "header_decides",
+    "is_packed",
+    "key_fingerprint",
+    "kind_of_container",
     "manifest_columns",
     "methods",
     "mutual_information",
     "nearest_kept",
     "parquet_metadata",
+    "pseudonym",
     "read_hu",
     "read_resized",
     "resize_decoded",
+    "sealed_digest",
     "select_exemplars",
     "ssim",
+    "visit_bytes",
 ]
 __version__: str
 MANIFEST_VERSION: int
+KERNELS_VERSION: int
 DEFAULT_FINGERPRINT: str
 PNG_HU_OFFSET: int
 
@@ -49,6 +62,12 @@ _Path: TypeAlias = str | PathLike[str]
 #: From a file and numbers of its frames to pixels, slope and intercept of each.
 _Decode: TypeAlias = Callable[[str, list[int]], list[tuple[npt.NDArray[Any], float, float]]]
 
+class _Fetch(Protocol):
+    """Gives the bytes of what is on other machines, see `ctprune.sources.ahead.FetchAhead`."""
+
+    def soon(self, addresses: list[str], /) -> None: ...
+    def take(self, address: str, seconds: float, /) -> bytes | str | None: ...
+
 @final
 class Archive:
     """An archive on its way to a manifest; each step works for a portion of time without the GIL."""
@@ -56,19 +75,29 @@ class Archive:
     def __new__(
         cls, *, fingerprint: str, hash_size: int, intensity: str, modality: str, max_slice_mb: int, threads: int
     ) -> Archive: ...
+    def declare_source(self, /, root: _Path) -> None: ...
+    def set_shard(self, /, number: int, of: int) -> None: ...
+    def take_whole(self, /) -> None: ...
+    def finish_without_discovery(self, /) -> None: ...
     def begin_earlier(self, /) -> None: ...
     def add_earlier(self, /, rows: Rows) -> None: ...
     def exclude(self, /, pattern: str, glob: str) -> None: ...
+    def pseudonymize(self, /, key: bytes, sources: list[str], keep_originals: bool) -> None: ...
+    def pseudonym_lines(self, /, start: int, stop: int) -> list[tuple[str, str, str]]: ...
     def add_source(self, /, root: _Path) -> None: ...
     def add_file(self, /, path: _Path) -> None: ...
     def discover(self, /, seconds: float) -> bool: ...
     def read(self, /, seconds: float) -> bool: ...
+    def add_found(self, /, source: str, found: list[tuple[str, int, int]]) -> None: ...
+    def remote(self, /, start: int, stop: int) -> list[tuple[int, str, int, int]]: ...
+    def read_remote(self, /, found: list[tuple[int, bytes | str]]) -> None: ...
     def unsupported(self, /) -> list[tuple[int, Path]]: ...
     def add_foreign(
         self, /, file: int, info: dict[str, Any], pixels: npt.NDArray[Any], slope: float, intercept: float
     ) -> None: ...
-    def end_foreign(self, /, file: int, refused: str | None) -> None: ...
-    def first_failure(self, /) -> tuple[Path, str] | None: ...
+    def end_foreign(self, /, file: int, refused: str | None, code: str | None = None) -> None: ...
+    def failures(self, /) -> tuple[int, int, list[tuple[str, int]]]: ...
+    def first_failure(self, /) -> tuple[Path, str, str] | None: ...
     def group(self, /, order: str, volume_pattern: str | None) -> None: ...
     def select(
         self,
@@ -81,9 +110,21 @@ class Archive:
         seed: int | None,
         window: str | None,
         whole_archive: bool,
+        stable: bool,
+        volumes: Sequence[int] | None,
         decode: _Decode,
+        fetch: _Fetch | None,
         progress: Callable[[int], None],
     ) -> None: ...
+    def adopt(self, /, reader: ManifestReader) -> None: ...
+    def finish_adoption(self, /) -> list[int]: ...
+    def volumes_of(self, /, number: int, of: int) -> list[int]: ...
+    def volume_rows(self, /, volumes: Sequence[int], row: int, first_volume: int) -> tuple[int, Rows]: ...
+    def has_decisions(self, /) -> bool: ...
+    def kept_before(self, /) -> npt.NDArray[np.bool_]: ...
+    def changes(
+        self, /
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_], npt.NDArray[np.uint8], list[str]]: ...
     def comparisons(self, /) -> dict[str, Any] | None: ...
     def set_selection(self, /, exemplar: npt.NDArray[np.uint32], similarity: npt.NDArray[np.float32]) -> None: ...
     def volume_starts(self, /) -> list[int]: ...
@@ -186,12 +227,32 @@ class RowBatches:
     def __next__(self) -> Rows: ...
 
 @final
+class Names:
+    """The files behind pseudonyms of a key (32 bytes or more): lists the sources."""
+
+    def __new__(cls, key: bytes, sources: list[str]) -> Names: ...
+    def find(self, /, source: str, path: str) -> tuple[str, str] | None: ...
+    def has_source(self, /, source: str) -> bool: ...
+
+def key_fingerprint(key: bytes) -> str:
+    """What tells a key from others, in hexadecimal; it says nothing of the key."""
+
+def pseudonym(key: bytes, kind: str, name: str) -> str:
+    """The pseudonym of a name of this kind: `source`, `path`, or a UID's column."""
+
+@final
 class ManifestWriter:
     """A manifest's file on its way to disk, for rows of fingerprints of `hash_size²` bits; OSError on failure."""
 
     def __new__(cls, file: _Path, hash_size: int, about: str) -> ManifestWriter: ...
     def write(self, /, rows: Rows) -> None: ...
     def finish(self, /) -> None: ...
+
+def codes() -> list[tuple[str, str, str]]:
+    """Name, meaning and action of every stable code of a refusal, failures first."""
+
+def codes_documentation() -> str:
+    """The same as the tables in Markdown that the documentation shows."""
 
 def manifest_columns() -> str:
     """The manifest's columns as the table in Markdown that the documentation shows."""
@@ -235,6 +296,7 @@ class PixelSweep:
         volumes: list[list[tuple[str, int, int, bool]]],
         decode: _Decode,
         progress: Callable[[int], None],
+        fetch: _Fetch | None = None,
     ) -> None:
         """Read whole volumes, select at every threshold, and let the pixels go.
 
@@ -243,6 +305,7 @@ class PixelSweep:
                 reader can decode it).
             decode: That other reader: it gives pixels, slope and intercept of frames of a file.
             progress: Called with the number of slices of the call that are decided on.
+            fetch: What gives the bytes of what is on other machines.
 
         Raises:
             KeyboardInterrupt: The user stopped it; then the sweep is not to be used.
@@ -274,6 +337,9 @@ class PixelSweep:
 
     def pairs(self, /) -> tuple[int, int]:
         """Number of pairs that the rule asked for, and of those for which a bound was enough."""
+
+def sealed_digest(file: _Path) -> str | None:
+    """The SHA-256 in the seal of a manifest's file, in hexadecimal, not compared; None where there is none."""
 
 def canonical_intensity(text: str) -> str:
     """The form of an intensity that stands in the manifest: `lung` becomes `hu:-1350,150`.
@@ -357,8 +423,35 @@ def select_exemplars(
     """
 
 def describe(
-    path: _Path, fingerprint: str, hash_size: int, intensity: str, modality: str, max_slice_mb: int
+    path: _Path,
+    fingerprint: str,
+    hash_size: int,
+    intensity: str,
+    modality: str,
+    max_slice_mb: int,
+    fetch: _Fetch | None = None,
 ) -> list[dict[str, Any]]: ...
+def header_decides(head: bytes, modality: str) -> bool:
+    """Whether the first bytes of a file are enough to refuse it, and to say all that its row says."""
+
+def container_of(address: _Path) -> str | None:
+    """The file of the container that an address leads into; None for an address of a file."""
+
+def is_packed(address: _Path) -> bool:
+    """Whether an address leads into a container that is read from its start: many are better read together."""
+
+def kind_of_container(path: _Path) -> str | None:
+    """What kind of container a file is, in words; None when it is none, or broken."""
+
+def visit_bytes(addresses: list[str], max_slice_mb: int, take: Callable[[int, bytes | str], object]) -> None:
+    """Call `take(index, bytes)` for the file at each address, `take(index, reason)` where it cannot be read.
+
+    A container that can only be read from its start is read once, so files do not come in their order.
+
+    Raises:
+        KeyboardInterrupt: The user stopped it.
+    """
+
 def read_hu(
     slices: list[tuple[str, int]],
     rows: int,
@@ -366,6 +459,7 @@ def read_hu(
     modality: str,
     max_slice_mb: int,
     threads: int = 0,
+    fetch: _Fetch | None = None,
 ) -> npt.NDArray[np.float32]:
     """Hounsfield units of slices given as (path, frame), float32 of shape (n, rows, columns).
 
@@ -383,6 +477,7 @@ def export_png(
     modality: str,
     max_slice_mb: int,
     threads: int,
+    fetch: _Fetch | None = None,
 ) -> list[str]:
     """Write slices given as (path, frame, target) as grey PNG.
 
@@ -393,6 +488,7 @@ def export_png(
         modality: DICOM Modality to read.
         max_slice_mb: Limit for one decoded slice in MiB.
         threads: Number of threads, 0 for one per core.
+        fetch: What gives the bytes of what is on other machines.
 
     Returns:
         For each slice "", or what is wrong with it.
@@ -459,6 +555,7 @@ def read_resized(
     max_slice_mb: int,
     threads: int,
     progress: Callable[[int], None],
+    fetch: _Fetch | None = None,
 ) -> list[tuple[int, int, str]]:
     """Read slices given as (path, frame) into `out`, resized to (side, side).
 
@@ -470,6 +567,7 @@ def read_resized(
         max_slice_mb: Limit for one decoded slice in MiB.
         threads: Number of threads, 0 for one per core.
         progress: Called with the number of slices done.
+        fetch: What gives the bytes of what is on other machines.
 
     Returns:
         For each slice sum and sum of squares of its values and "", or 0, 0 and what is wrong with it.

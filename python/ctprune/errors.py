@@ -32,6 +32,10 @@ class SourceError(CtpruneError, FileNotFoundError):
     """A source that is not there or holds nothing to read."""
 
 
+class NetworkError(CtpruneError, RuntimeError):
+    """A server that answers nobody any more, after many tries: the network is away, or the server."""
+
+
 class ManifestError(CtpruneError, ValueError):
     """A manifest that cannot be read by this version."""
 
@@ -74,3 +78,7 @@ class Interrupted(CtpruneError):
 
 class TrainingError(CtpruneError, RuntimeError):
     """A training that cannot go on, such as one whose loss is not a number any more."""
+
+
+class EngineError(CtpruneError, RuntimeError):
+    """A cluster that cannot be reached, or that loses its tasks."""

@@ -34,7 +34,7 @@ def test_command_and_config_file_repeat_a_run(run: Path, tmp_path: Path, cli: Cl
         (["RUN", "--out", "pre", "--preset", "smoke", "--backbone", "vgg"], 2, "--backbone vgg"),
         (["RUN", "--out", "pre", "--preset", "smoke", "--batch-size", "5000"], 2, "take a smaller batch"),
         (["RUN", "--out", "RUN", "--preset", "smoke"], 1, "is not empty"),
-        (["RUN", "--out", "pre", "--preset", "smoke", "--exclude", "none"], 1, "found neither"),
+        (["RUN", "--out", "pre", "--preset", "smoke", "--exclude", "none"], 1, "found none of them"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -17,6 +17,8 @@ from ctprune.environment.ending import ending_like_ctrl_c, exit_code
 #: Each is a module of this folder, and imported when it is used: it has its function `command` and an `EXAMPLE`.
 COMMANDS = (
     "reduce",
+    "merge",
+    "verify",
     "sweep",
     "pretrain",
     "finetune",
@@ -26,6 +28,7 @@ COMMANDS = (
     "info",
     "report",
     "phantom",
+    "key",
 )
 
 
@@ -127,4 +130,7 @@ def main() -> None:
             sys.exit(exit_code(INTERRUPTED))
         except CtpruneError as error:
             print_error(error)
+            sys.exit(FAILED)
+        except MemoryError:
+            print_error("not enough memory: take fewer `threads`, or allow more")
             sys.exit(FAILED)

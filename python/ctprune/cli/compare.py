@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.generate import OptionsOf
+from ctprune.cli.output import say
 
 if TYPE_CHECKING:
     from ctprune.comparison.comparison import Comparison
@@ -63,7 +64,7 @@ def _print(found: Comparison, page: Path) -> None:
         table.add_row(escape(result.name), count_text(result.slices), str(levels), *shown)
     Console(highlight=False).print(table)
     for pair in found.pairs:
-        typer.echo(pair.sentence)
+        say(pair.sentence)
     for note in found.notes:
-        typer.echo(f"Note: {note}")
-    typer.echo(f"page: {page}")
+        say(f"Note: {note}")
+    say(f"page: {page}")

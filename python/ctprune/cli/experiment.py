@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ctprune.cli.output import say
 from ctprune.cli.progress import Lines, counts, duration, write_line
 
 if TYPE_CHECKING:
@@ -41,6 +42,17 @@ def command(
     step: Annotated[
         int | None, typer.Option(metavar="N", help="Carry out step N of the list alone, as in a job array.")
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="[local|ray]",
+            help="Who carries out the steps: this process, or tasks of a Ray cluster.  [default: local]",
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Ray cluster to use, such as auto; without it this machine."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print steps and comparisons as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -53,9 +65,14 @@ def command(
     from ctprune.errors import ConfigError
     from ctprune.experiment.file import load_experiment
     from ctprune.experiment.run import Run
+    from ctprune.reduction.config import ENGINES
 
     if dry_run + list_steps + (step is not None) > 1:
         raise ConfigError("`dry_run`, `list_steps` and `step` exclude each other: give one of them")
+    if engine not in ENGINES:
+        raise ConfigError(f"engine {engine}: expected one of {', '.join(ENGINES)}", field="engine")
+    if address is not None and engine != "ray":
+        raise ConfigError("address belongs to `engine` ray", field="address")
     experiment = load_experiment(file, variables=_variables(variables or []))
     with _Display(hidden=quiet, steps=not (dry_run or list_steps)) as display:
         run = Run(
@@ -70,7 +87,7 @@ def command(
         elif dry_run or list_steps:
             statuses = run.find()
         else:
-            result = run.carry_out()
+            result = run.carry_out(engine=engine, address=address)
             statuses = result.statuses
     if list_steps:
         # The jobs of an array shall not all read the inputs at once.
@@ -91,15 +108,15 @@ def command(
     Console(highlight=False).print(_table(statuses, run if list_steps or step is not None else None))
     if dry_run:
         waiting = sum(status.state == "waiting" for status in statuses)
-        typer.echo(f"dry run: {len(statuses)} steps, {waiting} to carry out; nothing was written")
+        say(f"dry run: {len(statuses)} steps, {waiting} to carry out; nothing was written")
     if list_steps:
-        typer.echo(f"job arrays, one after the other: {' '.join(arrays)}")
+        say(f"job arrays, one after the other: {' '.join(arrays)}")
     if dry_run or list_steps or step is not None:
         return
     for task, comparison in result.comparisons.items():
         for pair in comparison.pairs:
-            typer.echo(f"{task}: {pair.sentence}")
-    typer.echo(f"page: {result.page}")
+            say(f"{task}: {pair.sentence}")
+    say(f"page: {result.page}")
 
 
 def _variables(settings: list[str]) -> dict[str, str]:

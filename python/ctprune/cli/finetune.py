@@ -10,7 +10,7 @@ import typer
 
 from ctprune.cli.flags import in_flags
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import DONE_WITH_FAILURES, print_hint
+from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def command(
         ),
     ] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.finetuning.config:FinetuneConfig", file=True)],
+    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json.", rich_help_panel=_OUTPUT)] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)
@@ -55,7 +56,9 @@ def command(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images could not be read.
     """
     from ctprune.finetuning.run import finetune
+    from ctprune.manifest.reveal_config import reveal_given
 
+    reveal_given(names)
     with ProgressDisplay(hidden=quiet) as display:
         result = finetune(data, out=out, split=split, labels=labels, progress=display.update, **options)
     if as_json:
@@ -80,8 +83,8 @@ def _print_result(result: FinetuneResult) -> None:
     ):
         if pooled:
             values = ", ".join(f"{metric_name(name)} {number(one['mean'])}" for name, one in pooled.items())
-            typer.echo(f"{what}: {values}")
-    typer.echo(f"{in_flags(result.evaluation)}\nmodel card: {result.out / 'README.md'}")
+            say(f"{what}: {values}")
+    say(f"{in_flags(result.evaluation)}\nmodel card: {result.out / 'README.md'}")
 
 
 def _table(result: FinetuneResult) -> Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctprune.files.globs import EXCLUDED
 from ctprune.manifest.derived import REPORT_NAME
+from ctprune.manifest.refused import total
 from ctprune.selection.methods import METHODS
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ def _counted(summary: dict[str, Any]) -> list[str]:
 
 def _failed(summary: dict[str, Any], findings: Findings) -> list[str]:
     """The first files that could not be read: the table has only reasons."""
-    count = sum(summary["failed"].values())
+    count = total(summary["failed"])
     if not count:
         return []
     from ctprune.reading.reasons import shown_reason
 
-    named = [f"{path}: {shown_reason(reason)}" for path, reason in findings.failed]
+    named = [f"{path}: {shown_reason(reason)} ({code})" for path, code, reason in findings.failed]
     if count > len(named):
         named.append(f"… and {count - len(named):,} more: rows of status 'failed' in the manifest")
     return [f"not read: {sentence}" for sentence in named]
@@ -98,7 +99,7 @@ def _exclusions(summary: dict[str, Any]) -> list[str]:
     return [
         f"--exclude {glob}: no file matches, or only such as a pattern before it excludes"
         for glob in summary["config"]["exclude"]
-        if f"{EXCLUDED}{glob}" not in summary["skipped"]
+        if f"{EXCLUDED}{glob}" not in summary["skipped"].get("S-EXCLUDED", {})
     ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import summary_table
+from ctprune.cli.output import neutral, say, summary_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,7 +23,11 @@ EXAMPLE = "ctprune info run/"
 
 def command(
     path: Annotated[
-        Path, typer.Argument(metavar="FILE|REDUCTION", help="A file of an archive, or the folder of a reduction.")
+        Path,
+        typer.Argument(
+            metavar="FILE|REDUCTION",
+            help="A file of an archive, also as download.zip!/1.dcm, or the folder of a reduction.",
+        ),
     ],
     options: Annotated[
         dict[str, Any],
@@ -57,7 +61,7 @@ def command(
     for table in shown:
         console.print(table)
     if not path.is_dir() and len(found) > _SHOWN:
-        typer.echo(f"… and {len(found) - _SHOWN:,} more slices in this file; --json shows them all")
+        say(f"… and {len(found) - _SHOWN:,} more slices in this file; --json shows them all")
 
 
 def _slice_table(row: dict[str, Any]) -> Table:
@@ -70,5 +74,5 @@ def _slice_table(row: dict[str, Any]) -> Table:
     table.add_column(overflow="fold")
     for name, value in row.items():
         if value not in ("", None, 0) or name == "frame":
-            table.add_row(name.replace("_", " "), escape(str(value)))
+            table.add_row(name.replace("_", " "), escape(neutral(value)))
     return table

@@ -6,20 +6,20 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ctprune.manifest.refused import Refused, lines, total
 from ctprune.reading.modalities import IMAGING
+from ctprune.sources.addresses import as_address
 
 if TYPE_CHECKING:
     from ctprune.manifest.findings import Findings
 
-#: How files of archives begin, and where.
+#: How packed files that are not read begin, and where.
 _ARCHIVES = (
-    ("a zip archive", 0, b"PK\x03\x04"),
     ("a gzip archive", 0, b"\x1f\x8b"),
     ("a bzip2 archive", 0, b"BZh"),
     ("an xz archive", 0, b"\xfd7zXZ\x00"),
     ("a 7z archive", 0, b"7z\xbc\xaf\x27\x1c"),
     ("a rar archive", 0, b"Rar!\x1a\x07"),
-    ("a tar archive", 257, b"ustar"),
 )
 
 #: Reasons that are named; all are in the table.
@@ -32,13 +32,15 @@ def why_no_slices(summary: dict[str, Any], findings: Findings) -> str:
     skipped = summary["skipped"]
     found = [*sources, *_archives(findings, sources), *_indices(skipped), *_modalities(skipped), *_failed(summary)]
     if not found:
-        reasons = list(skipped.items())[:_REASONS]
-        found = [f"{_files(count)}: {reason}" for reason, count in reasons]
+        reasons = lines(skipped)[:_REASONS]
+        found = [f"{_files(count)}: {reason} ({code})" for code, reason, count in reasons]
         found.append("'ctprune info FILE' says what ctprune sees in one file")
     return f"no slice was found: {'; '.join(found)}"
 
 
 def _of_source(source: Path) -> list[str]:
+    if as_address(source) is not None:
+        return []
     if source.is_dir():
         if not any(file.is_file() for file in source.rglob("*")):
             return [f"{source}: no file is there"]
@@ -69,15 +71,16 @@ def _archive(file: Path) -> str | None:
     return next((kind for kind, place, mark in _ARCHIVES if head[place:].startswith(mark)), None)
 
 
-def _indices(skipped: dict[str, int]) -> list[str]:
-    count = skipped.get("DICOMDIR", 0)
+def _indices(skipped: Refused) -> list[str]:
+    count = total(skipped, "S-DICOMDIR")
     is_index = "is a DICOMDIR, an index" if count == 1 else "are DICOMDIRs, indices"
     return [f"{_files(count)} {is_index} of other files: name the folder that holds those"] if count else []
 
 
-def _modalities(skipped: dict[str, int]) -> list[str]:
+def _modalities(skipped: Refused) -> list[str]:
     pattern = re.compile(r"modality (.+)")
-    found = {match[1]: count for reason, count in skipped.items() if (match := pattern.fullmatch(reason))}
+    reasons = skipped.get("S-MODALITY", {})
+    found = {match[1]: count for reason, count in reasons.items() if (match := pattern.fullmatch(reason))}
     sentences = []
     for modality, count in list(found.items())[:_REASONS]:
         has = "has" if count == 1 else "have"
@@ -91,7 +94,7 @@ def _modalities(skipped: dict[str, int]) -> list[str]:
 
 
 def _failed(summary: dict[str, Any]) -> list[str]:
-    count = sum(summary["failed"].values())
+    count = total(summary["failed"])
     return [f"{_files(count)} could not be read"] if count else []
 
 

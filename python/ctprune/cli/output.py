@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from ctprune.cli.flags import in_flags
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
 #: Reasons are sorted by number; a broken archive can have a different one for each file.
@@ -39,13 +42,49 @@ def _print(markup: str) -> None:
 def _plain(message: object) -> str:
     from rich.markup import escape
 
-    return escape(str(message))
+    return escape(neutral(message))
+
+
+def say(message: str) -> None:
+    """A line of text on stdout."""
+    import typer
+
+    typer.echo("\n".join(map(neutral, message.split("\n"))))
+
+
+def neutral(message: object) -> str:
+    r"""A text without what a terminal obeys: names of files may hold line breaks and escape codes.
+
+    >>> print(neutral("two\nlines \x1b[31m"))
+    two\nlines \x1b[31m
+    """
+    return "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for character in str(message)
+    )
+
+
+def print_reduction(summary: dict[str, Any], out: Path | None, *, as_json: bool, quiet: bool) -> None:
+    """The summary of a reduction on stdout, and where its manifest is."""
+    from rich.console import Console
+
+    if as_json:
+        say(json.dumps(summary, indent=2))
+    elif not quiet:
+        Console(highlight=False).print(summary_table(summary))
+        say(f"manifest: {out / 'manifest.parquet' if out else ''}")
+        if "exported" in summary:
+            exported = summary["exported"]
+            say(f"exported: {exported['written']:,} kept slices to {exported['folder']}")
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
     """The summary of a reduction as a table of two columns."""
     from rich.table import Table
 
+    from ctprune.manifest.refused import lines, total
     from ctprune.selection.methods import METHODS
 
     config = summary["config"]
@@ -67,6 +106,10 @@ def summary_table(summary: dict[str, Any]) -> Table:
     row("volumes", f"{summary['volumes']:,}")
     row("kept", f"{summary['kept']:,}{share}")
     row("dropped", f"{summary['dropped']:,}")
+    for became, reasons in summary.get("changes", {}).items():
+        row(f"{became} now, unlike the last time", f"{sum(reasons.values()):,}")
+        for reason, count in reasons.items():
+            row(f"  {reason}", f"{count:,}")
     if summary["threshold"] is not None:
         measure = METHODS[config["method"]].measure
         row(f"threshold ({measure.name if measure else ''})", f"{summary['threshold']:.6g}")
@@ -80,12 +123,12 @@ def summary_table(summary: dict[str, Any]) -> Table:
         comparisons = summary["comparisons"]
         row("pairs compared / settled by a bound", f"{comparisons['pairs']:,} / {comparisons['pairs_bounded']:,}")
     for status in ("skipped", "failed"):
-        row(status, f"{sum(summary[status].values()):,}")
-        reasons = list(summary[status].items())
-        for reason, count in reasons[:_REASONS_SHOWN]:
-            row(f"  {reason}", f"{count:,}")
+        row(status, f"{total(summary[status]):,}")
+        reasons = lines(summary[status])
+        for code, reason, count in reasons[:_REASONS_SHOWN]:
+            row(f"  {code}: {reason}", f"{count:,}")
         if len(reasons) > _REASONS_SHOWN:
-            others = sum(count for _, count in reasons[_REASONS_SHOWN:])
+            others = sum(count for *_, count in reasons[_REASONS_SHOWN:])
             row("  other reasons, see the manifest", f"{others:,}")
     for oddity, count in summary["volumes_with"].items():
         if count:

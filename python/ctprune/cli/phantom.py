@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.generate import OptionsOf
+from ctprune.cli.output import say
 
 if TYPE_CHECKING:
     from ctprune.phantom import ArchiveSummary
@@ -28,7 +29,7 @@ def command(
     """
     from ctprune.phantom import write_archive
 
-    typer.echo(_report(write_archive(out, **options)))
+    say(_report(write_archive(out, **options)))
 
 
 def _report(summary: ArchiveSummary) -> str:

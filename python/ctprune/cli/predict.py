@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import DONE_WITH_FAILURES, print_hint
+from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def command(
         found = predict(model, images, out=out, progress=display.update, **options)
     if as_json:
         rows = found.to_table().to_dicts()
-        typer.echo(
+        say(
             json.dumps(
                 {
                     "positive": found.positive,
@@ -64,7 +64,7 @@ def command(
 
         Console(highlight=False).print(_table(found))
     elif not quiet:
-        typer.echo(f"{len(found.images):,} images: {out}")
+        say(f"{len(found.images):,} images: {out}")
     if not quiet:
         for name, reason in list(found.unreadable.items())[:_REASONS_SHOWN]:
             print_hint(f"{name}: {reason}")

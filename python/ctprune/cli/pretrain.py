@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.generate import CONFIG_HELP, OptionsOf, said
-from ctprune.cli.output import print_hint
+from ctprune.cli.output import print_hint, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def command(
         dict[str, Any],
         OptionsOf(config="ctprune.pretraining.config:PretrainConfig", defaults="ctprune.cli.pretrain:default_of"),
     ],
+    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
     show_views: Annotated[
         Path | None,
         typer.Option(help="Write a picture of slices and their views, then stop.", rich_help_panel=_DATA),
@@ -83,8 +84,10 @@ def command(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (continue with --resume).
     """
     from ctprune.errors import ConfigError
+    from ctprune.manifest.reveal_config import reveal_given
     from ctprune.pretraining.config import PretrainConfig
 
+    reveal_given(names)
     if out is None and show_views is None:
         raise ConfigError("out is missing: name a folder for the backbone, such as `out` pre/", field="out")
     resolved = PretrainConfig.resolve(options, preset_name=preset, file=config)
@@ -121,7 +124,7 @@ def _show_views(reduction: Path, config: Any, file: Path, *, quiet: bool) -> Non
     )
     write_views(store, config.views, file, seed=config.seed)
     if not quiet:
-        typer.echo(f"views: {file}")
+        say(f"views: {file}")
 
 
 def _print_result(result: PretrainResult, *, as_json: bool, quiet: bool) -> None:
@@ -145,7 +148,7 @@ def _print_result(result: PretrainResult, *, as_json: bool, quiet: bool) -> None
                 table.add_row(name, f"{value:.3f}")
         table.add_row("time", f"{facts['seconds']:,.1f} s, {facts['slices_per_second']:,.1f} slices/s")
         Console(highlight=False).print(table)
-        typer.echo(f"backbone: {result.backbone}")
+        say(f"backbone: {result.backbone}")
     if not quiet:
         for alarm in facts["alarms"]:
             print_hint(f"alarm: {alarm}")

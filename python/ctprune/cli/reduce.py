@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import DONE_WITH_FAILURES, NO_SLICES, print_error, print_hint, summary_table
+from ctprune.cli.output import DONE_WITH_FAILURES, NO_SLICES, print_error, print_hint, print_reduction, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ctprune.reduction.config import ReduceConfig
     from ctprune.reduction.export_config import ExportConfig
-    from ctprune.reduction.reduction import Reduction
 
 EXAMPLE = "ctprune reduce ./dicoms --method hash --out run/"
 
@@ -24,12 +25,20 @@ _OUTPUT = "Output"
 
 def command(
     source: Annotated[
-        list[Path],
+        list[str] | None,
         typer.Argument(
-            metavar="SOURCE", help="Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, mixed as they are."
+            metavar="SOURCE",
+            help="Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, zip, tar, mixed as they are; or a DICOMDIR; or "
+            "addresses: s3://, gs://, az://, https://, dicomweb+https://.",
         ),
-    ],
+    ] = None,
     *,
+    from_list: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="LIST", help="File that lists sources, one a line, or a table with a column of them."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for manifest.parquet and summary.json; an earlier reduction there is reused."),
@@ -39,6 +48,14 @@ def command(
         dict[str, Any],
         OptionsOf(config="ctprune.reduction.export_config:ExportConfig", only=("mode", "folder", "png_depth")),
     ],
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Read only share I of N of the files, such as 3/8, for many machines; the last call joins all.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="List what would be read; write nothing.", rich_help_panel=_OUTPUT),
@@ -52,28 +69,53 @@ def command(
 ) -> None:
     """Select the slices worth pre-training on and write a manifest.
 
+    With --shard, 0 also means: this shard is done, others are still to be called.
+
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files could not be read or exported,
     4 no slice was found, 130 interrupted (rerun to resume).
     """
     from ctprune.cli.hints import hints
     from ctprune.cli.no_slices import why_no_slices
-    from ctprune.errors import ConfigError
+    from ctprune.errors import ConfigError, InUseError
     from ctprune.reduction.config import ReduceConfig
     from ctprune.reduction.export import check_destination, export_kept
+    from ctprune.reduction.reduce import prepared
     from ctprune.reduction.reduction import Reduction
 
+    if shard is not None and dry_run:
+        raise ConfigError("shard and `dry_run` exclude each other: a dry run lists all files", field="shard")
     if out is None and not dry_run:
         raise ConfigError("out is missing: name a folder for the manifest, such as `out` run/", field="out")
     config = ReduceConfig(**options)
+    if shard is not None and config.engine != "local":
+        raise ConfigError(f"engine {config.engine} calls all shards itself: leave out `shard`", field="engine")
     wanted = _export_config(export, config)
     with ProgressDisplay(hidden=quiet) as display:
-        run = Reduction(source, config, out=out, progress=display.update)
+
+        def note(sentence: str) -> None:
+            if not quiet:
+                display.wipe()
+                print_hint(sentence)
+
+        if shard is not None and not _read_shard(
+            source or [], from_list, config, out, shard, display, note, as_json=as_json
+        ):
+            return
+        make = Reduction if dry_run else prepared
+        run = make(source or [], config, from_list=from_list, out=out, progress=display.update, note=note)
         if wanted is not None:
             check_destination(wanted, run.sources)
         if dry_run:
             found = run.find()
         else:
-            run.write()
+            try:
+                run.write()
+            except InUseError:
+                if shard is None:
+                    raise
+                # Two calls were the last at the same time.
+                note("another call joins the shards")
+                return
     if dry_run:
         _print_plan(found, config.to_dict(), as_json=as_json, quiet=quiet)
         return
@@ -81,28 +123,41 @@ def command(
         with ProgressDisplay(hidden=quiet) as display:
             exported = export_kept(run.out, wanted, progress=display.update)
         run.summary["exported"] = exported.to_dict()
-    _print_result(run, as_json=as_json, quiet=quiet)
+    print_reduction(run.summary, run.out, as_json=as_json, quiet=quiet)
     if not run.summary["slices"]:
         print_error(why_no_slices(run.summary, run.findings))
         raise typer.Exit(NO_SLICES)
     if not quiet:
-        for sentence in hints(run.summary, run.findings, removed=run.removed):
+        for sentence in [*run.server_notes(), *hints(run.summary, run.findings, removed=run.removed)]:
             print_hint(sentence)
     if run.summary["failed"] or run.summary.get("exported", {}).get("left_out"):
         raise typer.Exit(DONE_WITH_FAILURES)
 
 
-def _print_result(run: Reduction, *, as_json: bool, quiet: bool) -> None:
-    from rich.console import Console
+def _read_shard(
+    source: list[str],
+    from_list: Path | None,
+    config: ReduceConfig,
+    out: Path | None,
+    shard: str,
+    display: ProgressDisplay,
+    note: Callable[[str], None],
+    *,
+    as_json: bool,
+) -> bool:
+    """Read one shard and say so; whether all that belongs together can be joined now."""
+    from ctprune.manifest.shards import Shard
+    from ctprune.reduction.reduction import Reduction
+    from ctprune.reduction.shards import carry_out_shard
 
-    if as_json:
-        typer.echo(json.dumps(run.summary, indent=2))
-    elif not quiet:
-        Console(highlight=False).print(summary_table(run.summary))
-        typer.echo(f"manifest: {run.out / 'manifest.parquet' if run.out else ''}")
-        if "exported" in run.summary:
-            exported = run.summary["exported"]
-            typer.echo(f"exported: {exported['written']:,} kept slices to {exported['folder']}")
+    run = Reduction(
+        source, config, from_list=from_list, out=out, progress=display.update, note=note, shard=Shard.parse(shard)
+    )
+    done = carry_out_shard(run)
+    note(done.sentence())
+    if done.missing and as_json:
+        say(json.dumps(done.to_dict(), indent=2))
+    return done.can_be_joined
 
 
 def _export_config(given: dict[str, Any], config: ReduceConfig) -> ExportConfig | None:
@@ -129,9 +184,9 @@ def _print_plan(found: dict[str, int], config: dict[str, object], *, as_json: bo
         "config": config,
     }
     if as_json:
-        typer.echo(json.dumps(plan, indent=2))
+        say(json.dumps(plan, indent=2))
     elif not quiet:
-        typer.echo(
+        say(
             f"dry run: {found['files_found']:,} files found, {found['files_to_read']:,} to read "
             f"({found['bytes_to_read'] / 1e6:,.1f} MB), {found['files_reused']:,} unchanged, "
             f"{found['files_vanished']:,} vanished; nothing was written"

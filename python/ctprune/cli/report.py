@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import print_hint
+from ctprune.cli.output import print_hint, say
 from ctprune.cli.progress import ProgressDisplay
 
 EXAMPLE = "ctprune report run/"
@@ -20,6 +20,7 @@ def command(
     *,
     out: Annotated[Path | None, typer.Option(help="File to write; default REDUCTION/report.html.")] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.report.config:ReportConfig", file=True)],
+    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -27,8 +28,10 @@ def command(
 
     The page needs no network and holds no patient's name, id or date.
     """
+    from ctprune.manifest.reveal_config import reveal_given
     from ctprune.report.report import write_report
 
+    reveal_given(names)
     with ProgressDisplay(hidden=quiet) as display:
         report = write_report(reduction, out=out, progress=display.update, **options)
     if as_json:
@@ -40,6 +43,6 @@ def command(
         }
         typer.echo(json.dumps(found, indent=2))
     elif not quiet:
-        typer.echo(f"report: {report.path} ({report.bytes / 1e6:.1f} MB)")
+        say(f"report: {report.path} ({report.bytes / 1e6:.1f} MB)")
         for reason, count in report.pictures_missing.items():
             print_hint(f"without a picture: {count:,} slices: {reason}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import DONE_WITH_FAILURES, print_hint
+from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def command(
         Path | None, typer.Option(help="Folder for sweep.parquet, .png and .svg; default REDUCTION.")
     ] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.sweeping.config:SweepConfig", file=True)],
+    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -39,8 +40,10 @@ def command(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some slices could not be read.
     """
     from ctprune.manifest.manifest import manifest_path
+    from ctprune.manifest.reveal_config import reveal_given
     from ctprune.sweeping.curves import sweep
 
+    reveal_given(names)
     folder = out or manifest_path(reduction).parent
     with ProgressDisplay(hidden=quiet) as display:
         result = sweep(reduction, out=folder, progress=display.update, **options)
@@ -65,7 +68,7 @@ def _print_result(result: Sweep, folder: Path) -> None:
         console.print(_curve_table(result, method))
     console.print(_targets_table(result))
     console.print(_agreement_table(result))
-    typer.echo(f"all thresholds: {folder / 'sweep.parquet'}; plot: {folder / 'sweep.png'}, {folder / 'sweep.svg'}")
+    say(f"all thresholds: {folder / 'sweep.parquet'}; plot: {folder / 'sweep.png'}, {folder / 'sweep.svg'}")
 
 
 def _curve_table(result: Sweep, method: dict[str, Any]) -> Table:

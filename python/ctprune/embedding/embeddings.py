@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ctprune import _core
 from ctprune.embedding.saved import (
     FOLDER_NAME,
     Batch,
@@ -27,7 +28,7 @@ from ctprune.embedding.saved import (
     write_embeddings,
 )
 from ctprune.environment.progress import Count
-from ctprune.manifest.slices import STAMP, WHERE
+from ctprune.manifest.slices import STAMP, WHERE, path_of
 from ctprune.reading.resized import read_resized
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ COLUMNS = (*WHERE, *STAMP)
 
 #: Earlier embeddings that are copied at a time.
 _COPIED = 256
+
+#: Batches of the network that are read at a time from a tar file that is packed: each time costs a pass over it.
+_TOGETHER = 128
 
 #: Stands for "not embedded".
 _NO_KEY = 0
@@ -87,13 +91,14 @@ def embed_slices(
         StoreError: Embeddings of an earlier run are damaged.
     """
     pass_ = _Pass(embedder, config, out, threads, progress)
+    size = embedder.batch * (_TOGETHER if _is_packed(batches) else 1)
     if out is None:
-        found = list(pass_.embeddings(batches(embedder.batch)))
+        found = list(pass_.embeddings(batches(size)))
         none = np.zeros((0, embedder.features), np.float16)
         return pass_.done(np.concatenate([none, *(embeddings for _, embeddings in found)]))
     about = about_embeddings(embedder, config)
     parts = EmbeddingParts(out, about)
-    write_embeddings(out / FOLDER_NAME, parts.kept(pass_.embeddings(batches(embedder.batch))), about)
+    write_embeddings(out / FOLDER_NAME, parts.kept(pass_.embeddings(batches(size))), about)
     parts.remove()
     return pass_.done(open_embeddings(out / FOLDER_NAME))
 
@@ -121,6 +126,11 @@ def kept_embeddings(
     in_order = len(indices) == len(earlier.keys) and bool((indices == np.arange(len(indices))).all())
     embeddings = earlier.embeddings.arrays[0] if in_order else earlier.embeddings.take(indices)
     return Embedded(embeddings, reused=len(indices)), weights
+
+
+def _is_packed(batches: Callable[[int], Iterator[Lines]]) -> bool:
+    first = next(batches(1), [])
+    return bool(first) and _core.is_packed(path_of(first[0]))
 
 
 class _Pass:
@@ -200,6 +210,6 @@ class _Decoded:
 
 def _key(line: dict[str, Any]) -> int:
     """64 bits that identify a slice: its file, that file's size and time of change, and its frame."""
-    identity = [line[name] for name in ("source", "path", "frame", "file_size", "file_mtime_ns")]
+    identity = [line[name] for name in ("source", "path", "frame", "file_size", "file_version")]
     digest = hashlib.blake2b(json.dumps(identity).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") or 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from ctprune.files.atomic import replace_folder
 from ctprune.files.checksums import fits, seal, unseal
 from ctprune.files.pace import Pace
 from ctprune.files.rows_file import RowsFile
-from ctprune.manifest.parts import FOLDER_NAME as PARTS_NAME
+from ctprune.manifest.shards import PARTS_NAME, shard_folders
 
 if TYPE_CHECKING:
     from ctprune.embedding.embedder import Embedder
@@ -176,8 +176,23 @@ def write_embeddings(folder: Path, batches: Iterator[Batch], about: dict[str, An
 
 
 def part_folders(out: Path) -> list[Path]:
-    """Folders of embeddings that a run which did not end has left, in the order of their making."""
-    return sorted((out / PARTS_NAME).glob("embeddings-*"))
+    """Folders of embeddings that a run which did not end has left, and those of its shards, in order."""
+    shards = shard_folders(out).values()
+    whole = [folder / FOLDER_NAME for folder in shards if (folder / FOLDER_NAME).is_dir()]
+    parts = [part for folder in (out, *shards) for part in sorted((folder / PARTS_NAME).glob("embeddings-*"))]
+    return [*whole, *parts]
+
+
+def take_embeddings(runs: Sequence[Path], out: Path) -> None:
+    """Put the embeddings of runs where those of an interrupted run would be: they are taken from there.
+
+    Raises:
+        OutputError: They cannot be copied.
+    """
+    for number, run in enumerate(runs, 1):
+        if (run / FOLDER_NAME).is_dir():
+            with replace_folder(out / PARTS_NAME / f"embeddings-{number:06d}") as beside:
+                shutil.copytree(run / FOLDER_NAME, beside, dirs_exist_ok=True)
 
 
 class EmbeddingParts:
@@ -202,13 +217,16 @@ class EmbeddingParts:
             raise
 
     def remove(self) -> None:
-        """Remove all parts: the whole is there."""
-        for folder in part_folders(self._out):
+        """Remove all parts: the whole is there. Those of shards go with their shard."""
+        for folder in self._own():
             shutil.rmtree(folder, ignore_errors=True)
 
     def _save(self) -> None:
         since, self._since = self._since, []
         self._pace.saved()
         if since:
-            last = max((int(folder.name[-6:]) for folder in part_folders(self._out)), default=0)
+            last = max((int(folder.name[-6:]) for folder in self._own()), default=0)
             write_embeddings(self._out / PARTS_NAME / f"embeddings-{last + 1:06d}", iter(since), self._about)
+
+    def _own(self) -> list[Path]:
+        return sorted((self._out / PARTS_NAME).glob("embeddings-*"))

@@ -16,7 +16,10 @@ _MODULES = {
     "train": frozenset(
         {"torch", "torchvision", "safetensors", "lightly", "pytorch_lightning"}
         | {"sklearn", "scipy", "lightning_fabric", "tensorboard"}
-    )
+    ),
+    "ray": frozenset({"ray"}),
+    "cloud": frozenset({"obstore", "tenacity"}),
+    "dicomweb": frozenset({"requests", "tenacity"}),
 }
 
 

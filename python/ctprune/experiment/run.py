@@ -19,6 +19,7 @@ from ctprune.experiment.file import ExperimentFile, load_experiment
 from ctprune.experiment.grid import Grid, Step, build_grid
 from ctprune.experiment.inputs import Inputs
 from ctprune.experiment.outcome import compare_tasks, write_outcome
+from ctprune.experiment.ray_steps import carry_out_with_ray
 from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.contents import Contents
 from ctprune.files.run_lock import sole_writer
@@ -83,6 +84,8 @@ def run_experiment(
     variables: Mapping[str, str] | None = None,
     changed: StatusCallback | None = None,
     progress: ProgressCallback | None = None,
+    engine: str = "local",
+    address: str | None = None,
 ) -> ExperimentResult:
     """Carry out an experiment's grid of reductions, pre-trainings and fine-tunings, then compare.
 
@@ -96,7 +99,10 @@ def run_experiment(
         variables: Values for the file's variables.
         changed: Called with all statuses whenever one changes.
         progress: Called a few times a second with a `ctprune.Progress`. Stages: `reading inputs` (files), then
-            those of the steps; the part is the step, such as `reduce hash`.
+            those of the steps; the part is the step, such as `reduce hash`. With `engine="ray"`: `steps`.
+        engine: Who carries out the steps: `local`, this process, or `ray`, tasks of a Ray cluster, with a GPU each
+            where it has any.
+        address: The Ray cluster's, such as `auto`; None for one of this machine.
 
     Raises:
         ConfigError: The file is not as it should be; nothing was started.
@@ -104,7 +110,8 @@ def run_experiment(
         CtpruneError: A step failed; the sentence names it, and what was finished stays.
         Interrupted: Ctrl-C; the same call resumes there.
     """
-    return Run(load_experiment(file, variables=variables), out, changed=changed, progress=progress).carry_out()
+    run = Run(load_experiment(file, variables=variables), out, changed=changed, progress=progress)
+    return run.carry_out(engine=engine, address=address)
 
 
 class Run:
@@ -161,11 +168,16 @@ class Run:
         self._contents.save()
         self._save_plan()
 
-    def carry_out(self) -> ExperimentResult:
+    def carry_out(self, *, engine: str = "local", address: str | None = None) -> ExperimentResult:
         """Carry out what is not there yet, then compare.
+
+        Args:
+            engine: Who carries out the steps: this process, or with `ray` tasks of a cluster.
+            address: The Ray cluster's; None for one of this machine.
 
         Raises:
             ConfigError: Several processes of this were started together.
+            EngineError: The cluster cannot be reached, or loses its tasks.
             InUseError: Another call carries out an experiment in this folder.
         """
         refuse_several("an experiment")
@@ -173,8 +185,11 @@ class Run:
         with sole_writer(self.out):
             self.remember()
             self.find()
-            for step in self.grid.steps:
-                if self._statuses[step].state != FOUND:
+            waiting = [step for step in self.grid.steps if self._statuses[step].state != FOUND]
+            if engine == "ray" and waiting:
+                self._carry_out_with_ray(waiting, address)
+            else:
+                for step in waiting:
                     self._carry_out(step)
             comparisons = compare_tasks(self.experiment, self.grid, self.out)
             rows = [status.row() for status in self.statuses()]
@@ -245,6 +260,30 @@ class Run:
             raise type(error)(f"{step.kind} {step.name}: {error}") from None
         found = facts(step, self.out)
         self._set(step, DONE, seconds=found.seconds, text=found.text)
+
+    def _carry_out_with_ray(self, waiting: list[Step], address: str | None) -> None:
+        began: dict[Step, float] = {}
+        experiment, out = self.experiment, self.out
+
+        def work(number: int) -> None:
+            Run(experiment, out).carry_out_step(number)
+
+        def told(step: Step, is_done: bool) -> None:
+            if is_done:
+                found = facts(step, self.out)
+                self._set(step, DONE, seconds=found.seconds, text=found.text)
+            else:
+                began[step] = time.perf_counter()
+                self._set(step, RUNNING, seconds=0.0)
+
+        def look() -> None:
+            for step, start in began.items():
+                if self._statuses[step].state == RUNNING:
+                    self._set(step, RUNNING, seconds=time.perf_counter() - start)
+            done = sum(status.state in (DONE, FOUND) for status in self.statuses())
+            self._operation.report("steps", done, len(self._statuses), "steps")
+
+        carry_out_with_ray(self.grid, waiting, work, told, look, address=address)
 
     def _set(self, step: Step, state: str, **about: Any) -> None:
         self._statuses[step] = StepStatus(step=step, state=state, **about)

@@ -43,7 +43,7 @@ def replace_file(file: Path) -> Iterator[Path]:
         OutputError: The folder cannot be written, or the disk is full.
     """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         with _beside(file) as beside:
             yield beside
             _flush(beside)
@@ -78,7 +78,7 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     # What lies below is named by where it would have gone.
     beside = folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         with _beside(folder) as beside:
             beside.mkdir()
             yield beside
@@ -108,11 +108,25 @@ def check_free(folder: Path) -> None:
 def check_writable(folder: Path) -> None:
     """Make a folder if it is missing and try to write to it: better now than after hours of work."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those around it that are missing, on the disk: what is put there later needs their names.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _flush(folder.parent)
 
 
 @contextmanager

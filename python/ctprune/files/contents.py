@@ -19,6 +19,7 @@ from ctprune import _core
 from ctprune.environment.progress import Count
 from ctprune.errors import SourceError
 from ctprune.files.atomic import replace_file
+from ctprune.files.members import container_of, visit_bytes
 
 #: Size, time of change, time of change of the inode, inode.
 Stamp = tuple[int, int, int, int]
@@ -53,6 +54,7 @@ class Contents:
         self._file = file
         self._earlier = {} if file is None else _load(file)
         self._known: dict[str, tuple[Stamp, str]] = {}
+        self._members: dict[str, str] = {}
         self._new = False
 
     def digest(self, file: str | os.PathLike[str]) -> str:
@@ -62,6 +64,12 @@ class Contents:
             SourceError: It cannot be read.
         """
         path = os.path.abspath(file)
+        if container_of(path) is not None:
+            if path not in self._members:
+                self._take_members([path])
+            if path not in self._members:
+                raise SourceError(f"{file}: the archive has no such member that can be read")
+            return self._members[path]
         try:
             stamp = _stamp(path)
             known = self._known.get(path) or self._earlier.get(path)
@@ -104,6 +112,8 @@ class Contents:
                     raise
                 return unreadable
 
+        members = [path for path in paths if container_of(path) is not None]
+        self._take_members(members)
         with ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4)) as threads:
             # In parts: a file that waits for its thread takes a kilobyte of memory.
             for start in range(0, len(paths), _TOGETHER):
@@ -114,6 +124,17 @@ class Contents:
                     raise
                 progress(len(found))
         return found
+
+    def _take_members(self, addresses: list[str | os.PathLike[str]]) -> None:
+        """Know the digests of members of containers, each container read once."""
+
+        def take(index: int, content: bytes | str) -> None:
+            if isinstance(content, bytes):
+                path = os.path.abspath(addresses[index])
+                self._members[path] = hashlib.sha256(content).hexdigest()[:32]
+
+        if addresses:
+            visit_bytes(addresses, take)
 
     def save(self) -> None:
         """Remember what was asked for, and nothing else, if any of it is new.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,10 @@ from PIL import Image
 
 from ctprune import _core
 from ctprune.environment.progress import Count
+from ctprune.files.members import opens, read_bytes
 from ctprune.manifest.slices import path_of
 from ctprune.reading.resized import read_resized
+from ctprune.sources.ahead import FetchAhead
 
 #: What a row needs besides `ctprune.reading.resized.WHERE`.
 SHAPE = ("rows", "columns")
@@ -134,7 +137,8 @@ def _read(lines: list[dict[str, Any]], reading: dict[str, Any]) -> list[_Gray | 
         return [_read_with_pydicom(line, reading) for line in lines]
     slices = [(path_of(line), line["frame"]) for line in lines]
     limits = {"modality": reading["modality"], "max_slice_mb": reading["max_slice_mb"]}
-    values = _core.read_hu(slices, first["rows"], first["columns"], **limits)
+    with FetchAhead() as fetch:
+        values = _core.read_hu(slices, first["rows"], first["columns"], fetch=fetch, **limits)
     if first["reader"] == "image" and not _is_deep(path_of(first), values):
         return list(values.astype(np.uint8))
     return [_gray_of(one, 1.0, 0.0, reading["intensity"]) for one in values]
@@ -145,7 +149,8 @@ def _is_deep(path: str, values: npt.NDArray[np.float32]) -> bool:
     if values.min() < 0 or values.max() > 255:
         return True
     try:
-        with Image.open(path) as opened:
+        file = path if opens(path) else io.BytesIO(read_bytes(path))
+        with Image.open(file) as opened:
             return opened.mode.startswith(("I", "F"))
     except Image.DecompressionBombError:
         # The reader has its own limit, which the picture has passed.

@@ -16,12 +16,14 @@ import numpy.typing as npt
 from ctprune.environment.progress import Operation, Progress, ProgressCallback
 from ctprune.errors import Interrupted, SourceError, TaskError
 from ctprune.files.contents import Contents
+from ctprune.files.members import each_content, opens
 from ctprune.finetuning.fitting import SHAPE, fit_gray, read_fitted
 from ctprune.finetuning.tasks.listing import Entry, Listing
 from ctprune.manifest.slices import WHERE
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
 from ctprune.selection.fingerprint import dhash
+from ctprune.sources.addresses import as_address
 
 #: Squares beyond this many bytes lie in a file without a name instead of in memory.
 _IN_MEMORY = 2 << 30
@@ -170,7 +172,7 @@ def find_slices(
 def _from_files(
     listing: Listing, side: int, fit: str, intensity: str, modality: str, threads: int, operation: Operation
 ) -> LabeledImages:
-    places = {entry: Path(os.path.abspath(entry.file or "")) for entry in listing.entries}
+    places = {entry: _absolute(entry.file or Path()) for entry in listing.entries}
     files = list(dict.fromkeys(places.values()))
     reading: dict[str, Any] = {"intensity": intensity, "modality": modality, "max_slice_mb": 512}
     if listing.reading is not None:
@@ -199,14 +201,14 @@ def _from_files(
     unreadable = {entry.name: failed[file] for entry, file in places.items() if file in failed}
     unreadable |= {chosen[place][0].name: reason for place, reason in enumerate(reasons) if reason}
     kept = [chosen[place] for place in good]
-    contents = dict(zip(files, Contents().digests(files, unreadable=""), strict=True))
+    contents = dict(zip(files, _contents(files), strict=True))
     return LabeledImages(
         entries=[entry for entry, _ in kept],
         labels=_numbers([entry for entry, _ in kept], listing.classes),
         classes=listing.classes,
         pixels=pixels if len(good) == len(pixels) else pixels[good],
         fingerprints=np.array([list(found.fingerprint) for _, found in kept], np.uint8).reshape(len(kept), -1),
-        contents=[contents[Path(os.path.abspath(entry.file or ""))] for entry, _ in kept],
+        contents=[contents[_absolute(entry.file or Path())] for entry, _ in kept],
         intensity=intensity,
         modality=modality,
         unreadable=unreadable,
@@ -214,6 +216,23 @@ def _from_files(
             entry.name: skipped[file] for entry, file in places.items() if file in skipped and file not in slices
         },
     )
+
+
+def _absolute(file: Path) -> Path:
+    return file if as_address(file) else Path(os.path.abspath(file))
+
+
+def _contents(files: list[Path]) -> list[str]:
+    """Digests of what files, members of containers and objects hold; empty where one cannot be read."""
+    here = iter(Contents().digests([file for file in files if opens(file)], unreadable=""))
+    found = [""] * len(files)
+
+    def take(index: int, content: bytes | None) -> None:
+        elsewhere = hashlib.sha256(content).hexdigest()[:32] if content else ""
+        found[index] = next(here) if content is None else elsewhere
+
+    each_content([as_address(file) or str(file) for file in files], take)
+    return found
 
 
 def _frames(entry: Entry, found: list[FoundSlice], source: Path) -> list[tuple[Entry, FoundSlice]]:

@@ -27,7 +27,7 @@ REPORT_MARK = '<meta name="generator" content="ctprune report">'
 
 _HEAD = 1 << 10
 
-_SWEPT = ["path", "frame", "volume", "fingerprint", "file_size", "file_mtime_ns", "status"]
+_SWEPT = ["path", "frame", "volume", "fingerprint", "file_size", "file_version", "status"]
 
 
 def remove_report(folder: Path) -> Path | None:

@@ -15,14 +15,14 @@ _EXAMPLES = 3
 #: Files of no known format that are remembered, to see what they are instead.
 _UNKNOWN = 100
 
-#: The reason that such files have in the manifest.
-_NO_FORMAT = "not DICOM, NIfTI, PNG, JPEG or TIFF"
+#: The code that such files have in the manifest.
+_NO_FORMAT = "S-NOT-AN-IMAGE"
 
 #: Largest label: that of a signed byte. A volume of CT has negative values, or larger ones.
 _MOST_LABEL = 127
 
 
-_COLUMNS = ["source", "path", "volume", "min_hu", "max_hu", "status", "reason", "reader"]
+_COLUMNS = ["source", "path", "volume", "min_hu", "max_hu", "status", "code", "reason", "reader"]
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,21 @@ class Findings:
     """Files and volumes to be named.
 
     Attributes:
-        failed: Paths of the first files that could not be read, and why.
+        failed: Paths of the first files that could not be read, with the code and why.
         unknown: Source and path of the first files of no known format.
     """
 
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    unknown: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, ...]] = field(default_factory=list)
+    unknown: list[tuple[str, ...]] = field(default_factory=list)
     _nifti: dict[tuple[int, str], tuple[bool, float]] = field(default_factory=dict)
 
     def add(self, rows: _core.Rows) -> None:
         """Look at these rows of the manifest."""
         rows = rows.select(_COLUMNS)
         if len(self.failed) < _EXAMPLES:
-            self.failed += _pairs(rows, _is(rows, "status", "failed"), "path", "reason", _EXAMPLES)
+            self.failed += _some(rows, _is(rows, "status", "failed"), ["path", "code", "reason"], _EXAMPLES)
         if len(self.unknown) < _UNKNOWN:
-            self.unknown += _pairs(rows, _is(rows, "reason", _NO_FORMAT), "source", "path", _UNKNOWN)
+            self.unknown += _some(rows, _is(rows, "code", _NO_FORMAT), ["source", "path"], _UNKNOWN)
         self._add_nifti(rows)
 
     def label_volumes(self) -> list[LabelVolume]:
@@ -93,8 +93,6 @@ def _is(rows: _core.Rows, column: str, value: str) -> npt.NDArray[np.bool_]:
     return np.array([name == value for name in names], np.bool_)[of]
 
 
-def _pairs(
-    rows: _core.Rows, chosen: npt.NDArray[np.bool_], first: str, second: str, most: int
-) -> list[tuple[str, str]]:
+def _some(rows: _core.Rows, chosen: npt.NDArray[np.bool_], columns: list[str], most: int) -> list[tuple[str, ...]]:
     some = rows.take(np.flatnonzero(chosen)[:most])
-    return list(zip(some[first], some[second], strict=True))
+    return list(zip(*(some[column] for column in columns), strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -219,11 +219,17 @@ def batches(archive: _core.Archive, stop: int, *, size: int) -> Iterator[_core.R
             return
 
 
-def write_manifest(file: Path, batches: Iterable[_core.Rows], config: dict[str, Any]) -> None:
-    """Write batches of rows beside `file` and rename them into place."""
+def write_manifest(
+    file: Path,
+    batches: Iterable[_core.Rows],
+    config: dict[str, Any],
+    before: Callable[[], None] = lambda: None,
+) -> None:
+    """Write batches of rows beside `file`, call `before`, and rename them into place."""
     about = {
         "manifest_version": MANIFEST_VERSION,
         "ctprune_version": _core.__version__,
+        "kernels_version": _core.KERNELS_VERSION,
         "config": config,
     }
     with replace_file(file) as beside:
@@ -231,6 +237,7 @@ def write_manifest(file: Path, batches: Iterable[_core.Rows], config: dict[str, 
         for batch in batches:
             writer.write(batch)
         writer.finish()
+        before()
 
 
 def _little_endian(values: np.ndarray[Any, Any]) -> bytes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +15,75 @@ from ctprune import _core
 from ctprune.errors import ManifestError
 from ctprune.files.pace import Pace
 from ctprune.manifest.manifest import FILE_NAME, write_manifest
+from ctprune.manifest.shards import PARTS_NAME, Shard, is_shard, remove_shard, shard_folders
 
-FOLDER_NAME = "parts"
+#: A part is due after so many slices, however fast they are read.
+SLICES_PER_PART = 20_000
 
 _ROWS_PER_BATCH = 1 << 16
+
+_ROWS, _SELECTION = "part", "selection"
 
 
 class Parts:
     """The parts of one run: files of rows in the order of reading, in the manifest's layout, later ones newer.
 
-    Rows of slices have the status `read`. A part is used by a run of the same version with the same options of
-    reading. Each is checked like a manifest; the files of a damaged one are read again.
+    Rows of slices have the status `read`. A part can be used by a run with the same options of reading, if
+    fingerprints are still made as they were. Each is sealed with the SHA-256 of what it says; the files of a
+    damaged one are read again.
+
+    A run that compares pixels keeps the volumes that it has selected in as parts, too: whole volumes, with
+    exemplars.
 
     Args:
         out: The run's folder.
         archive: The reduction on its way.
         config: Its configuration.
         reading: The options that decide how files are read.
+        shard: The share of the files that is read; its parts are in a folder of their own.
+        note: Called with a sentence when something that was read before cannot be used.
     """
 
-    def __init__(self, out: Path, archive: _core.Archive, config: dict[str, Any], reading: dict[str, Any]) -> None:
-        self._folder = out / FOLDER_NAME
-        self._manifest = out / FILE_NAME
+    def __init__(
+        self,
+        out: Path,
+        archive: _core.Archive,
+        config: dict[str, Any],
+        reading: dict[str, Any],
+        *,
+        shard: Shard | None = None,
+        note: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self._out = out
+        self._shard = shard
+        self._folder = out / PARTS_NAME if shard is None else shard.folder(out)
         self._archive = archive
         self._config = config
         self._reading = reading
+        self._note = note
+        self._unusable: list[Path] = []
         self._next_row = 0
-        self._next_number = 1
+        self._slices_saved = 0
         self._pace = Pace()
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
+        self.digests: dict[str, str] = {}
+        #: Manifests that may have selections within volumes, beside the parts.
+        self.selected: list[Path] = []
+        #: What the manifest that was there says of itself; None where there was none that can be used.
+        self.earlier: dict[str, Any] | None = None
 
-    def take_over(self) -> None:
+    def take_over(self, *, all_shards: bool = True) -> None:
         """Give the archive what earlier runs knew, the newest first.
+
+        Args:
+            all_shards: Whether to take what other shards have read, too.
 
         Raises:
             ManifestError: The manifest is damaged, or of another version.
         """
-        for file in (*reversed(self._files()), self._manifest):
+        self._unusable.clear()
+        for file in (*self._earlier(all_shards=all_shards), self._out / FILE_NAME):
             reader = self._fitting(file) if file.exists() else None
             if reader is not None:
                 self._archive.begin_earlier()
@@ -59,20 +91,19 @@ class Parts:
                     self._archive.add_earlier(rows)
         self._next_row = self._archive.table_rows()
 
-    def sweep(self) -> None:
-        """Remove parts that cannot be used, so that none is ever taken for one of this run."""
-        for file in self._files():
-            self._next_number = max(self._next_number, _number(file) + 1)
-            if self._fitting(file) is None:
-                file.unlink(missing_ok=True)
+    def remove_unusable(self) -> None:
+        """Remove parts that could not be taken over, so that none is ever taken for one of this run."""
+        for file in self._unusable:
+            file.unlink(missing_ok=True)
 
     def save_now_and_then(self) -> None:
-        """Save what has been read since the last part if that was some seconds ago, while reading goes on.
+        """Save what was read since the last part, if that is some seconds or many slices, while reading goes on.
 
         Raises:
             OutputError: The last part could not be written.
         """
-        if self._pace.is_due() and (self._writing is None or self._writing.done()):
+        many = self._archive.progress()["slices_read"] - self._slices_saved >= SLICES_PER_PART
+        if (many or self._pace.is_due()) and (self._writing is None or self._writing.done()):
             self._finish_writing()
             self._begin_writing()
 
@@ -86,20 +117,55 @@ class Parts:
         self._begin_writing()
         self._finish_writing()
 
-    def close(self, *, remove: bool) -> None:
-        """End the writing; with `remove` the manifest has it all."""
+    def selections(self) -> Iterator[_core.ManifestReader]:
+        """Selections within volumes that were made with the same configuration, by this run or by shards of it."""
+        parts = [file for folder in self._folders(all_shards=True) for file in _files(folder, _SELECTION)]
+        for file in (*self.selected, *parts):
+            try:
+                reader = _core.ManifestReader(str(file))
+            except ManifestError:
+                self._note(f"{file} is damaged: the slices of its volumes are compared again")
+                continue
+            about = json.loads(reader.about)
+            if (about["config"], about.get("kernels_version")) == (self._config, _core.KERNELS_VERSION):
+                yield reader
+
+    def save_selection(self, volumes: list[int]) -> None:
+        """Save what was selected in these volumes, a few.
+
+        Raises:
+            OutputError: It could not be written.
+        """
+        _, rows = self._archive.volume_rows(volumes, 0, 0)
+        write_manifest(self._new_file(_SELECTION), [rows], self._config)
+
+    def close(self) -> None:
+        """End the writing."""
         self._writer.shutdown()
-        if remove:
-            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def remove(self, shards: list[Path]) -> None:
+        """Remove all parts, and those of these shards: the manifest has it all. Other shards have just begun."""
+        for folder in shards:
+            remove_shard(folder)
+        with suppress(OSError):
+            for entry in list(self._folder.iterdir()):
+                if entry.is_dir() and not is_shard(entry):
+                    shutil.rmtree(entry, ignore_errors=True)
+                elif not entry.is_dir():
+                    entry.unlink(missing_ok=True)
+            self._folder.rmdir()
 
     def _begin_writing(self) -> None:
         # Taken now, since the table grows while the part is written.
         batches = list(self._batches())
         self._pace.saved()
+        self._slices_saved = self._archive.progress()["slices_read"]
         if batches:
-            file = self._folder / f"part-{self._next_number:06d}.parquet"
-            self._next_number += 1
-            self._writing = self._writer.submit(write_manifest, file, batches, self._config)
+            self._writing = self._writer.submit(self._write, self._new_file(_ROWS), batches)
+
+    def _write(self, file: Path, batches: list[_core.Rows]) -> None:
+        write_manifest(file, batches, self._config)
+        self.digests[file.name] = _core.sealed_digest(str(file)) or ""
 
     def _finish_writing(self) -> None:
         writing, self._writing = self._writing, None
@@ -114,28 +180,70 @@ class Parts:
             if len(rows):
                 yield rows
 
-    def _files(self) -> list[Path]:
-        """All parts in the order of their writing."""
-        found = [file for file in self._folder.glob("part-*.parquet") if _NAME.fullmatch(file.name)]
-        return sorted(found, key=_number)
+    def _new_file(self, kind: str) -> Path:
+        last = max((_number(file) for file in _files(self._folder, kind)), default=0)
+        return self._folder / f"{kind}-{last + 1:06d}.parquet"
+
+    def _folders(self, *, all_shards: bool) -> list[Path]:
+        others = shard_folders(self._out).values() if all_shards else ()
+        folders = [self._folder, self._out / PARTS_NAME, *others]
+        return list(dict.fromkeys(folders))
+
+    def _earlier(self, *, all_shards: bool) -> list[Path]:
+        """All parts, the newest first of each folder."""
+        folders = self._folders(all_shards=all_shards)
+        return [file for folder in folders for file in reversed(_files(folder, _ROWS))]
 
     def _fitting(self, file: Path) -> _core.ManifestReader | None:
         """A part or the manifest, opened, if this run can use its rows."""
+        is_manifest = file.name == FILE_NAME
         try:
             reader = _core.ManifestReader(str(file))
         except ManifestError:
-            if file == self._manifest:
+            if is_manifest:
                 raise
+            self._note(f"{file} is damaged: what it held is read again")
+            self._unusable.append(file)
             return None
         about = json.loads(reader.about)
-        reading = {option: about["config"].get(option) for option in self._reading}
-        fits = about["ctprune_version"] == _core.__version__ and reading == self._reading
-        return reader if fits else None
+        difference = self._difference(about)
+        if difference:
+            self._note(f"{self._out} was read with {difference}: all files are read again")
+            if not is_manifest:
+                self._unusable.append(file)
+            return None
+        if is_manifest:
+            self.earlier = about
+        elif file.parent == self._folder:
+            self.digests[file.name] = _core.sealed_digest(str(file)) or ""
+        return reader
+
+    def _difference(self, about: dict[str, Any]) -> str:
+        """What keeps this run from using what was read; empty where nothing does."""
+        if about.get("kernels_version") != _core.KERNELS_VERSION:
+            return f"other readers than those of ctprune {_core.__version__}"
+        for option, value in self._reading.items():
+            found = about["config"].get(option)
+            if found != value:
+                return f"`{option}` {found}, not {value}"
+        return ""
 
 
-_NAME = re.compile(r"part-(\d+)\.parquet")
+def part_files(out: Path) -> list[Path]:
+    """All parts in a run's folder: of rows and of selections, those of shards too."""
+    folders = [out / PARTS_NAME, *shard_folders(out).values()]
+    return [file for folder in folders for kind in (_ROWS, _SELECTION) for file in _files(folder, kind)]
+
+
+_NAME = re.compile(r"(part|selection)-(\d+)\.parquet")
+
+
+def _files(folder: Path, kind: str) -> list[Path]:
+    """Parts of a kind in a folder, in the order of their writing."""
+    found = [file for file in folder.glob(f"{kind}-*.parquet") if _NAME.fullmatch(file.name)]
+    return sorted(found, key=_number)
 
 
 def _number(file: Path) -> int:
     match = _NAME.fullmatch(file.name)
-    return int(match[1]) if match else 0
+    return int(match[2]) if match else 0

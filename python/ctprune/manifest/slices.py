@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -11,9 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune.errors import SourceError
+from ctprune.files.members import container_of
+from ctprune.manifest.pseudonyms import original
+from ctprune.sources.addresses import is_address
+from ctprune.sources.look import look
 
 if TYPE_CHECKING:
     from ctprune import _core
+    from ctprune.sources.found import Stamp
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -23,7 +29,7 @@ Booleans = npt.NDArray[np.bool_]
 WHERE = ("source", "path", "frame", "reader")
 
 #: The columns that tell whether a file is the one that was read.
-STAMP = ("file_size", "file_mtime_ns")
+STAMP = ("file_size", "file_version")
 
 #: Why a slice cannot be used any more.
 GONE = "the file is gone"
@@ -121,17 +127,14 @@ class Slices:
 
         Raises:
             SourceError: A file is gone or has changed.
+            NetworkError: A server does not answer any more.
         """
-        looked_at = None
         for dicts in self.dicts(["source", "path", *STAMP], _ROWS_TOGETHER):
-            for row in dicts:
-                file = path_of(row)
-                if file == looked_at:
-                    continue
-                looked_at = file
-                reason = why_unusable(row)
+            # Slices of a file follow each other.
+            rows = [next(of_file) for _, of_file in itertools.groupby(dicts, path_of)]
+            for row, reason in zip(rows, why_unusable(rows), strict=True):
                 if reason:
-                    raise SourceError(f"{file}: {reason}: run 'ctprune reduce' again")
+                    raise SourceError(f"{path_of(row)}: {reason}: run 'ctprune reduce' again")
 
     def _integers(self, name: str) -> Integers:
         return np.asarray(self.rows[name], np.int64)
@@ -154,17 +157,42 @@ def batches_of_dicts(rows: _core.Rows, size: int) -> Iterator[list[dict[str, Any
 
 
 def path_of(row: dict[str, Any]) -> str:
-    """The file of a row with the columns `source` and `path`."""
-    return os.path.join(str(row["source"]), str(row["path"]))
+    """Where to open the file of a row with the columns `source` and `path`; not to be shown, see `pseudonyms`."""
+    return os.path.join(*original(str(row["source"]), str(row["path"])))
 
 
-def why_unusable(row: dict[str, Any]) -> str:
-    """Why a row's file is not the one that the run read; empty when it is. Needs `source`, `path` and `STAMP`."""
+def why_unusable(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Why each row's file is not the one that the run read; empty where it is. Needs `source`, `path` and `STAMP`.
+
+    Servers are asked about many objects at a time.
+
+    Raises:
+        NetworkError: A server does not answer any more.
+    """
+    elsewhere = look([path_of(row) for row in rows if is_address(row["source"])])
+    return [_of_object(row, elsewhere) if is_address(row["source"]) else _of_file(row) for row in rows]
+
+
+def _of_object(row: dict[str, Any], found: dict[str, Stamp | str | None]) -> str:
+    stamp = found[path_of(row)]
+    if stamp is None:
+        return GONE
+    if isinstance(stamp, str):
+        return f"the file cannot be examined: {stamp}"
+    return "" if stamp == (row["file_size"], row["file_version"]) else CHANGED
+
+
+def _of_file(row: dict[str, Any]) -> str:
+    """A member of a container is taken as unchanged when the container has not changed."""
+    address = path_of(row)
+    container = container_of(address)
     try:
-        found = os.stat(path_of(row))
+        found = os.stat(address if container is None else container)
     except FileNotFoundError:
         return GONE
     except OSError as error:
         return f"the file cannot be examined: {error.strerror}"
-    is_same = (found.st_size, found.st_mtime_ns) == (row["file_size"], row["file_mtime_ns"])
+    is_same = found.st_mtime_ns == row["file_version"]
+    if container is None:
+        is_same &= found.st_size == row["file_size"]
     return "" if is_same else CHANGED

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ctprune.manifest.refused import Refused, by_code
+
 if TYPE_CHECKING:
     from ctprune import _core
 
@@ -18,25 +20,26 @@ class Tally:
 
     Attributes:
         rows: Number of rows by status.
-        reasons: Number of rows by reason, for each status that has one.
+        reasons: Number of rows by code and reason, for each status that has them.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
-    reasons: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    reasons: dict[str, Counter[tuple[str, str]]] = field(default_factory=lambda: defaultdict(Counter))
 
     def add(self, batch: _core.Rows) -> None:
         """Count the rows of a batch."""
         if not len(batch):
             return
         statuses, status = batch.labels("status")
+        codes, code = batch.labels("code")
         reasons, reason = batch.labels("reason")
-        pairs, counts = np.unique(status * len(reasons) + reason, return_counts=True)
-        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
-            name, why = statuses[pair // len(reasons)], reasons[pair % len(reasons)]
+        kinds, counts = np.unique(np.stack([status, code, reason]), axis=1, return_counts=True)
+        for (of_status, of_code, of_reason), count in zip(kinds.T.tolist(), counts.tolist(), strict=True):
+            name = statuses[of_status]
             self.rows[name] += count
-            if why:
-                self.reasons[name][why] += count
+            if codes[of_code]:
+                self.reasons[name][codes[of_code], reasons[of_reason]] += count
 
-    def by_reason(self, status: str) -> dict[str, int]:
-        """The reasons of a status, the most frequent first."""
-        return dict(sorted(self.reasons[status].items(), key=lambda item: (-item[1], item[0])))
+    def refused(self, status: str) -> Refused:
+        """The codes and reasons of a status, the most frequent first."""
+        return by_code((code, reason, count) for (code, reason), count in self.reasons[status].items())

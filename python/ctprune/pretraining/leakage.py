@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ctprune import _core
 from ctprune.errors import ConfigError, ManifestError, SourceError
 from ctprune.manifest.manifest import FILE_NAME, Manifest
-from ctprune.reduction.reduction import reduce
+from ctprune.reduction.reduce import reduce
 from ctprune.selection.fingerprint import hamming
 from ctprune.selection.methods import METHODS
 
@@ -49,8 +50,8 @@ def excluded_rows(
 
     Args:
         manifest: Manifest of the run.
-        others: For each set its folder of images, its MedMNIST file (.npz), the folder of its run, or its manifest
-            file.
+        others: For each set its folder, zip or tar file of images, its MedMNIST file (.npz), a
+            run's folder, or its manifest file.
         threshold: Largest Hamming distance that counts as close; None takes the run's, or 6 of 64 bits.
 
     Raises:
@@ -96,7 +97,8 @@ def _manifest_of(other: Path, like: Manifest) -> Manifest:
         with tempfile.TemporaryDirectory(prefix="ctprune-exclude-") as folder:
             _write_pictures(other, Path(folder))
             return _manifest_of(Path(folder), like)
-    if other.is_file() or (other / FILE_NAME).is_file():
+    is_container = other.is_file() and _core.kind_of_container(str(other)) is not None
+    if not is_container and (other.is_file() or (other / FILE_NAME).is_file()):
         manifest = Manifest.load(other)
         for name in names:
             if manifest.config[name] != like.config[name]:
@@ -105,13 +107,11 @@ def _manifest_of(other: Path, like: Manifest) -> Manifest:
                     f"expected {like.config[name]} as in the run: name the folder of images instead"
                 )
         found = manifest
-    elif other.is_dir():
+    elif is_container or other.is_dir():
         options = {name: like.config[name] for name in names}
         found = reduce(other, method="all", modality="any", **options)
     else:
-        raise SourceError(
-            f"`exclude` {other}: expected a folder of images, a MedMNIST file or a manifest, found neither"
-        )
+        raise SourceError(f"`exclude` {other}: expected images, a MedMNIST file or a manifest, found none of them")
     if not found.counts()["kept"]:
         raise SourceError(f"`exclude` {other}: expected slices to compare with, found none")
     return found

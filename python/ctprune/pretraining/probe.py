@@ -16,7 +16,7 @@ from ctprune.networks.gray_backbone import repeat_gray
 from ctprune.pretraining.health import knn_accuracy
 from ctprune.pretraining.view_config import WindowConfig
 from ctprune.reading.resized import read_resized
-from ctprune.reduction.reduction import reduce
+from ctprune.reduction.reduce import reduce
 from ctprune.store.store import SliceStore
 
 #: Images that go through the network together.

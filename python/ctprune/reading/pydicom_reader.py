@@ -22,6 +22,8 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.errors import SourceError
+from ctprune.files.members import opens, read_bytes
 from ctprune.manifest.boundary import ForeignSlice
 
 _COMMAND = [sys.executable, "-m", "ctprune.reading.pydicom_worker"]
@@ -35,11 +37,13 @@ _MAX_LINE = 1 << 24
 #: Seconds between looks at whether the user wants to stop.
 _LOOK = 0.2
 
-_REASONS = {
-    "pydicom": "pydicom cannot read it either",
-    "memory": "pydicom needs more memory than it may have",
-}
+_CRASHED, _TOO_SLOW = "E-PYDICOM-CRASH", "E-PYDICOM-TIME"
 
+#: Sentence and code for what the process says; where it adds nothing, the code of the Rust reader stays.
+_REASONS: dict[str, tuple[str, str | None]] = {
+    "pydicom": ("pydicom cannot read it either", None),
+    "memory": ("pydicom needs more memory than it may have", "E-PYDICOM-MEMORY"),
+}
 
 _NO_SOUND_ANSWER = "pydicom's process gave no sound answer"
 
@@ -54,7 +58,15 @@ Pixels: TypeAlias = tuple[npt.NDArray[Any], float, float]
 
 
 class PydicomRefusal(Exception):
-    """Why pydicom gave no slices, in a few words that are the same for many files."""
+    """Why pydicom gave no slices, in a few words that are the same for many files.
+
+    Attributes:
+        code: Its code, in place of the Rust reader's; None where that one says more.
+    """
+
+    def __init__(self, reason: str, code: str | None = None) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 def read_slices(
@@ -63,14 +75,16 @@ def read_slices(
     modality: str,
     max_slice_mb: int,
     frames: Sequence[int] | None = None,
+    content: bytes | None = None,
 ) -> Iterator[ForeignSlice]:
     """Slices of one file in the form that `_core.Archive.add_foreign` takes.
 
     Args:
-        path: The file.
+        path: The file, or the address of a member of a container or of an object elsewhere.
         modality: DICOM Modality to read; `any` reads all.
         max_slice_mb: Limit for one decoded slice in MiB; the process may have three times as much.
         frames: Only these, from 0; None reads all.
+        content: The file's bytes, where they are in memory already.
 
     Raises:
         PydicomRefusal: pydicom cannot read the file, or the process that tried has been ended.
@@ -82,8 +96,9 @@ def read_slices(
         "frames": None if frames is None else [int(frame) for frame in frames],
     }
     limit = max_slice_mb << 20
+    content = _content_of(path, content, max_slice_mb)
     with _LOCK:
-        for header, pixels in _SHARED.ask(request, _seconds_for(path)):
+        for header, pixels in _SHARED.ask(request, _seconds_for(path, content), content):
             yield _slice(header, pixels, limit)
 
 
@@ -100,26 +115,40 @@ def read_slice(path: str | os.PathLike[str], frame: int, *, modality: str, max_s
     return slices[0][1:]
 
 
-def read_attributes(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, str]:
+def read_attributes(
+    path: str | os.PathLike[str], names: Sequence[str], *, content: bytes | None = None
+) -> dict[str, str]:
     """Attributes of a DICOM file's header as text, by keyword; empty where the file has none.
 
     A file that is not DICOM has none of them. No value may be printed: names and ids of patients are among them.
+    With `content` the file's bytes are in memory already.
 
     Raises:
         PydicomRefusal: pydicom cannot read the file, or the process that tried has been ended.
     """
     request = {"path": os.fspath(path), "attributes": list(names), "max_slice_mb": _HEADER_MB}
+    content = _content_of(path, content, _HEADER_MB)
     with _LOCK:
-        answers = list(_SHARED.ask(request, _seconds_for(path)))
+        answers = list(_SHARED.ask(request, _seconds_for(path, content), content))
     try:
         return {name: str(answers[0][0]["attributes"][name]) for name in names}
     except (KeyError, TypeError, IndexError):
-        raise PydicomRefusal(_NO_SOUND_ANSWER) from None
+        raise PydicomRefusal(_NO_SOUND_ANSWER, _CRASHED) from None
 
 
-def _seconds_for(path: str | os.PathLike[str]) -> float:
+def _content_of(path: str | os.PathLike[str], content: bytes | None, max_slice_mb: int) -> bytes | None:
+    """The bytes of what the process cannot open: a member of a container, an object elsewhere; None for a file."""
+    if content is not None or opens(path):
+        return content
     try:
-        size = os.path.getsize(path)
+        return read_bytes(path, max_slice_mb=max_slice_mb)
+    except SourceError:
+        raise PydicomRefusal("the file cannot be read again") from None
+
+
+def _seconds_for(path: str | os.PathLike[str], content: bytes | None) -> float:
+    try:
+        size = os.path.getsize(path) if content is None else len(content)
     except OSError:
         size = 0
     return min(_SECONDS + _SECONDS_PER_MIB * size / (1 << 20), _LONGEST)
@@ -133,8 +162,10 @@ class _Worker:
         self._pump: threading.Thread | None = None
         self._answers: queue.Queue[Answer | None] = queue.Queue(1)
 
-    def ask(self, request: dict[str, Any], seconds: float) -> Iterator[Answer]:
-        """What it answers, each part as soon as it is there."""
+    def ask(self, request: dict[str, Any], seconds: float, content: bytes | None) -> Iterator[Answer]:
+        """What it answers, each part as soon as it is there; `content` is the file where that is in memory."""
+        if content is not None:
+            request = request | {"bytes": len(content)}
         process = self._running()
         end = time.monotonic() + seconds
         answered = False
@@ -142,6 +173,7 @@ class _Worker:
             with contextlib.suppress(OSError):
                 # Where the process is gone, the answer says so.
                 self._input(process).write(json.dumps(request).encode() + b"\n")
+                self._input(process).write(content or b"")
                 self._input(process).flush()
             while True:
                 header, pixels = self._next(process, end, seconds)
@@ -149,13 +181,13 @@ class _Worker:
                     answered = True
                     break
                 if not header:
-                    raise PydicomRefusal(_NO_SOUND_ANSWER)
+                    raise PydicomRefusal(_NO_SOUND_ANSWER, _CRASHED)
                 yield header, pixels
         finally:
             if not answered:
                 self.end()
         if header["refused"] is not None:
-            raise PydicomRefusal(_REASONS.get(header["refused"], _REASONS["pydicom"]))
+            raise PydicomRefusal(*_REASONS.get(header["refused"], _REASONS["pydicom"]))
 
     def is_running(self) -> bool:
         """Whether there is a process."""
@@ -188,7 +220,7 @@ class _Worker:
                     env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
                 )
             except OSError:
-                raise PydicomRefusal("pydicom's process cannot be started") from None
+                raise PydicomRefusal("pydicom's process cannot be started", _CRASHED) from None
             output = self._process.stdout
             self._pump = threading.Thread(target=_pump, args=(output, self._answers), daemon=True)
             self._pump.start()
@@ -205,14 +237,14 @@ class _Worker:
                 answer = self._answers.get(timeout=_LOOK)
             except queue.Empty:
                 if time.monotonic() > end:
-                    raise PydicomRefusal(f"pydicom took longer than {seconds:.0f} s") from None
+                    raise PydicomRefusal(f"pydicom took longer than {seconds:.0f} s", _TOO_SLOW) from None
                 continue
             if answer is None:
                 code = process.wait()
                 how = f"signal {-code}" if code < 0 else f"exit code {code}"
-                raise PydicomRefusal(f"pydicom's process crashed ({how})")
+                raise PydicomRefusal(f"pydicom's process crashed ({how})", _CRASHED)
             if time.monotonic() > end:
-                raise PydicomRefusal(f"pydicom took longer than {seconds:.0f} s")
+                raise PydicomRefusal(f"pydicom took longer than {seconds:.0f} s", _TOO_SLOW)
             return answer
 
 
@@ -239,12 +271,12 @@ def _slice(header: dict[str, Any], pixels: bytes, max_slice_bytes: int) -> Forei
         rows, columns = header["shape"]
         # 64-bit values where a table or the file had fewer: eight times a slice of bytes at the most.
         if not 0 < rows * columns <= max_slice_bytes or len(pixels) > 8 * max_slice_bytes:
-            raise PydicomRefusal(_NO_SOUND_ANSWER)
+            raise PydicomRefusal(_NO_SOUND_ANSWER, _CRASHED)
         array = np.frombuffer(pixels, np.dtype(header["dtype"])).reshape(rows, columns)
         native = array.astype(array.dtype.newbyteorder("="), copy=False)
         return header["slice"], native, float(header["slope"]), float(header["intercept"])
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise PydicomRefusal(_NO_SOUND_ANSWER) from None
+        raise PydicomRefusal(_NO_SOUND_ANSWER, _CRASHED) from None
 
 
 _LOCK = threading.Lock()

@@ -1,13 +1,15 @@
 """The process that runs pydicom: `python -m ctprune.reading.pydicom_worker`, one request after the other.
 
 The decoders behind pydicom may be C: a hostile file may take any time and memory, or crash them. Here it does so
-alone. A request for slices, or for attributes of the header, is a line of JSON. The answer is a line for each
+alone. A request for slices, or for attributes of the header, is a line of JSON; behind it come the bytes of a file
+that is a member of a container. The answer is a line for each
 slice with the bytes of its pixels behind it, or a line with the attributes, and a last line. Nothing that a file
 holds is printed, and no message of an exception.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -48,7 +50,8 @@ def main() -> None:
     for line in sys.stdin.buffer:
         request = json.loads(line)
         _limit_memory(baseline, request["max_slice_mb"])
-        for header, pixels in _answer(request):
+        content = sys.stdin.buffer.read(request.get("bytes", 0))
+        for header, pixels in _answer(request, content):
             answers.write(json.dumps(header).encode() + b"\n")
             answers.write(pixels)
             answers.flush()
@@ -95,12 +98,12 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
-def _answer(request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
+def _answer(request: dict[str, Any], content: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
     try:
         if "attributes" in request:
-            yield {"attributes": _attributes(request)}, b""
+            yield {"attributes": _attributes(request, content)}, b""
         else:
-            yield from _slices(request)
+            yield from _slices(request, content)
     except MemoryError:
         yield {"refused": "memory"}, b""
     except BaseException:
@@ -110,8 +113,12 @@ def _answer(request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
         yield {"refused": None}, b""
 
 
-def _slices(request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
-    with open(request["path"], "rb") as file:
+def _open(request: dict[str, Any], content: bytes) -> BinaryIO:
+    return io.BytesIO(content) if "bytes" in request else open(request["path"], "rb")
+
+
+def _slices(request: dict[str, Any], content: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
+    with _open(request, content) as file:
         dataset = read_partial(file, stop_when=_behind_pixels(), force=True)
     if not _is_wanted(dataset, request["modality"], request["max_slice_mb"] << 20):
         raise ValueError("not a slice that was asked for")
@@ -129,10 +136,10 @@ def _slices(request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
         yield header, values.tobytes()
 
 
-def _attributes(request: dict[str, Any]) -> dict[str, str]:
+def _attributes(request: dict[str, Any], content: bytes) -> dict[str, str]:
     """Attributes before the pixels by keyword; empty where there is none."""
     names = request["attributes"]
-    with open(request["path"], "rb") as file:
+    with _open(request, content) as file:
         dataset = read_partial(
             file,
             stop_when=lambda tag, *_: tag >= _PIXEL_DATA,

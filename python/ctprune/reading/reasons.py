@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+
+from ctprune.manifest.refused import Refused, by_code, lines
 
 #: Where a reason quotes a transfer syntax from the file; a broken header can hold anything there, a name too.
 _TRANSFER_SYNTAX = re.compile(r"\btransfer syntax (?P<quoted>.*?)(?P<rest> cannot be decoded|\Z)", re.DOTALL)
@@ -22,13 +23,9 @@ def shown_reason(reason: str) -> str:
     return _TRANSFER_SYNTAX.sub(lambda found: _named(found["quoted"]) + found["rest"], reason)
 
 
-def shown_reasons(counts: Mapping[str, int]) -> dict[str, int]:
-    """The same for numbers of files by reason, the most frequent first."""
-    shown: dict[str, int] = {}
-    for reason, count in counts.items():
-        reason = shown_reason(reason)
-        shown[reason] = shown.get(reason, 0) + count
-    return dict(sorted(shown.items(), key=lambda item: (-item[1], item[0])))
+def shown_reasons(refused: Refused) -> Refused:
+    """The same for numbers of files by code and reason, the most frequent first."""
+    return by_code((code, shown_reason(reason), count) for code, reason, count in lines(refused))
 
 
 def transfer_syntax(uid: str) -> str | None:

@@ -15,6 +15,7 @@ from ctprune.options.described import described
 from ctprune.options.option import deciding, option
 from ctprune.options.parse import keep_fraction
 from ctprune.options.shared import threads_option
+from ctprune.reduction.failing import check_max_failed, max_failed
 from ctprune.selection.methods import FINGERPRINTS, METHODS, comparing, taking, threshold_help
 from ctprune.selection.methods import deciding as deciding_methods
 
@@ -25,7 +26,10 @@ SCOPES: tuple[Scope, ...] = ("volume", "dataset")
 WINDOWS = ("uniform", "gaussian")
 ORDERS: tuple[Order, ...] = ("position", "path")
 
-_SELECTION, _READING = "Selection", "Reading"
+_SELECTION, _READING, _ENGINE = "Selection", "Reading", "Many machines"
+
+#: Who reads the files: this process, or the tasks of a Ray cluster.
+ENGINES = ("local", "ray")
 
 
 @described
@@ -125,6 +129,13 @@ class ReduceConfig:
     order: str = option(
         "position", choices=ORDERS, panel=_SELECTION, help="Order of slices: along the volume, or paths as text."
     )
+    stable: bool = option(
+        False,
+        panel=_SELECTION,
+        help="On an archive that has grown, keep what is kept already and compare new slices with that first.",
+        more="Belongs to methods that compare slices, with a `threshold`. The earlier reduction in `out` must "
+        "have the same options.",
+    )
     intensity: str = option(
         "minmax",
         panel=_READING,
@@ -149,8 +160,72 @@ class ReduceConfig:
     max_slice_mb: int = option(
         512, low=1, high=2**20, panel=_READING, help="Refuse decoded slices larger than this many MiB."
     )
+    pseudonymize: str | None = option(
+        None,
+        decides=False,
+        is_path=True,
+        metavar="KEYFILE",
+        panel=_READING,
+        help="Put keyed hashes in place of UIDs and paths in the manifest; 'ctprune key' makes a key.",
+        more="The same key gives the same pseudonyms in every run. Later commands find the files with the key and "
+        "the sources.",
+    )
+    pseudonyms_to: str | None = option(
+        None,
+        decides=False,
+        belongs_to="pseudonymize",
+        is_path=True,
+        metavar="FILE",
+        panel=_READING,
+        help="With `pseudonymize`: also write a CSV table of pseudonyms and names, outside of the run's folder.",
+    )
     threads: int = threads_option(panel=_READING)
+    io: int = option(
+        0,
+        decides=False,
+        low=0,
+        high=4096,
+        expected="0 (by the kind of source) to 4096",
+        panel=_READING,
+        help="Reads in flight; 0 chooses by itself.",
+        more="Object stores get 128 requests at a time, DICOMweb 16. The result does not depend on it.",
+    )
     fail_first: bool = option(False, decides=False, panel=_READING, help="Stop at the first unreadable file.")
+    engine: str = option(
+        "local",
+        decides=False,
+        choices=ENGINES,
+        panel=_ENGINE,
+        help="Who reads: this process, or tasks of a Ray cluster (extra ray).",
+        more="The result does not depend on it.",
+    )
+    address: str | None = option(
+        None,
+        decides=False,
+        panel=_ENGINE,
+        metavar="HOST:PORT",
+        help="Ray cluster to use, such as auto; without it Ray starts on this machine.",
+    )
+    task_memory_gb: float = option(
+        2.0,
+        decides=False,
+        above=0,
+        high=4096,
+        panel=_ENGINE,
+        unit="GiB",
+        help="Memory that Ray sets aside for each task.",
+    )
+    max_failed: float | None = option(
+        None,
+        decides=False,
+        parse=max_failed,
+        low=0,
+        expected="a share of the files, such as 1% or 0.01, or a whole number of files",
+        metavar="SHARE|N",
+        panel=_READING,
+        help="Stop when more files cannot be read than this share (1%) or number of those read so far.",
+        more="A share is looked at from 100 files on, and at the end. What was read is kept for another run.",
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -168,12 +243,18 @@ class ReduceConfig:
                 "the dataset",
                 field="scope",
             )
+        self._check_stable()
         object.__setattr__(self, "intensity", canonical_intensity("intensity", self.intensity))
         object.__setattr__(self, "modality", canonical_modality(self.modality))
         object.__setattr__(self, "exclude", tuple(dict.fromkeys(self.exclude)))
         for glob in self.exclude:
             glob_pattern(glob)
         self._check_volume_pattern()
+        if self.address is not None and self.engine != "ray":
+            raise ConfigError("address belongs to `engine` ray", field="address")
+        check_max_failed(self.max_failed)
+        if self.pseudonyms_to is not None and self.pseudonymize is None:
+            raise ConfigError("pseudonyms_to needs `pseudonymize`: name the key", field="pseudonyms_to")
 
     def _check_fingerprint(self) -> None:
         own = METHODS[self.method].fingerprint
@@ -216,6 +297,18 @@ class ReduceConfig:
         if self.threshold is not None and self.keep is not None:
             raise ConfigError("`threshold` and `keep` exclude each other: give one of them")
 
+    def _check_stable(self) -> None:
+        if self.stable and not METHODS[self.method].decides:
+            raise ConfigError(
+                f"stable belongs to `method` {_either(deciding_methods())}, not to {self.method}", field="stable"
+            )
+        if self.stable and self.keep is not None:
+            raise ConfigError(
+                "stable needs `threshold` in place of `keep`: a fraction to keep asks for another threshold each "
+                "time the archive grows",
+                field="stable",
+            )
+
     def _check_volume_pattern(self) -> None:
         check_one_group("volume_pattern", self.volume_pattern)
         if self.volume_pattern is None:
@@ -251,13 +344,21 @@ class ReduceOptions(TypedDict, total=False):
     download: bool
     scope: str
     order: str
+    stable: bool
     intensity: str
     modality: str
     volume_pattern: str | None
     exclude: Sequence[str]
     max_slice_mb: int
+    pseudonymize: str | os.PathLike[str] | None
+    pseudonyms_to: str | os.PathLike[str] | None
     threads: int
+    io: int
     fail_first: bool
+    engine: str
+    address: str | None
+    task_memory_gb: float
+    max_failed: float | None
 
 
 def canonical_modality(modality: str) -> str:

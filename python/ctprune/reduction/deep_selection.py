@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ctprune import _core
 from ctprune.embedding.embedder import Embedder
@@ -12,7 +15,7 @@ from ctprune.embedding.embeddings import COLUMNS, Embedded, Lines, embed_slices
 from ctprune.environment.progress import Count
 from ctprune.manifest.manifest import batches as manifest_batches
 from ctprune.reduction.config import ReduceConfig
-from ctprune.selection.cosine import cosine_exemplars
+from ctprune.selection.cosine import CosineSelection, cosine_exemplars
 
 
 class DeepSelection:
@@ -29,32 +32,62 @@ class DeepSelection:
         self._embedder = Embedder(config.weights, download=download)
         self._done: Embedded | None = None
 
-    def select(self, archive: _core.Archive, out: Path | None, progress: Count) -> None:
-        """Choose among the grouped slices of `archive`; embeddings are kept in `out`."""
-        starts = archive.volume_starts()
-        slices = starts[-1] if starts else 0
+    def embed(
+        self, batches: Callable[[int], Iterator[_core.Rows]], out: Path | None, progress: Count = lambda done: None
+    ) -> Embedded:
+        """Embed slices, given in batches of so many rows; embeddings are kept in `out`."""
 
-        def batches(size: int) -> Iterator[Lines]:
-            for rows in manifest_batches(archive, slices, size=size):
-                yield rows.select(list(COLUMNS)).to_dicts()
+        def lines(size: int) -> Iterator[Lines]:
+            return (rows.select(list(COLUMNS)).to_dicts() for rows in batches(size))
 
         self._done = embed_slices(
-            batches,
+            lines,
             self._embedder,
             self._config.to_dict(),
             out=out,
             threads=self._threads,
             progress=progress,
         )
-        selection = cosine_exemplars(
-            self._done.embeddings,
-            threshold=self._config.threshold,
-            keep=self._config.keep,
-            starts=starts if self._config.scope == "volume" and slices else [0, slices],
-            threads=self._threads,
-        )
+        return self._done
+
+    def select(self, archive: _core.Archive, out: Path | None, progress: Count) -> None:
+        """Choose among the grouped slices of `archive`; embeddings are kept in `out`."""
+        starts = archive.volume_starts()
+        slices = starts[-1] if starts else 0
+        done = self.embed(lambda size: manifest_batches(archive, slices, size=size), out, progress)
+        groups = starts if self._config.scope == "volume" and slices else [0, slices]
+        ahead = archive.kept_before() if self._config.stable else None
+        selection = self._exemplars(done.embeddings, groups, ahead)
+        if ahead is not None and not np.array_equal(selection.kept, ahead):
+            # New slices are kept, too: the exemplar is the first in order among all.
+            selection = self._exemplars(done.embeddings, groups, selection.kept)
         self.threshold = selection.threshold
         archive.set_selection(selection.exemplar, selection.similarity)
+
+    def _exemplars(
+        self,
+        embeddings: npt.NDArray[np.float16],
+        groups: list[int],
+        ahead: npt.NDArray[np.bool_] | None,
+    ) -> CosineSelection:
+        """The selection where slices that are `ahead`, if any, come first in their groups."""
+        walk = None
+        if ahead is not None:
+            group = np.repeat(np.arange(len(groups) - 1), np.diff(groups))
+            walk = np.lexsort((~ahead, group)).astype(np.uint32)
+            embeddings = embeddings[walk]
+        found = cosine_exemplars(
+            embeddings,
+            threshold=self._config.threshold,
+            keep=self._config.keep,
+            starts=groups,
+            threads=self._threads,
+        )
+        if walk is None:
+            return found
+        exemplar, similarity = np.empty_like(found.exemplar), np.empty_like(found.similarity)
+        exemplar[walk], similarity[walk] = walk[found.exemplar], found.similarity
+        return CosineSelection(exemplar, similarity, found.threshold)
 
     def summary(self) -> dict[str, Any]:
         """What is known of the embeddings, for the run's summary."""

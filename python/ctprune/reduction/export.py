@@ -19,10 +19,13 @@ from ctprune import _core
 from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, OutputError
 from ctprune.files.atomic import check_free, new_folder
+from ctprune.files.members import opens, visit_bytes
 from ctprune.manifest.manifest import Manifest, manifest_path
-from ctprune.manifest.slices import batches_of_dicts, with_status
+from ctprune.manifest.slices import batches_of_dicts, path_of, with_status
 from ctprune.options.configure import configure
 from ctprune.reduction.export_config import ExportConfig, ExportOptions
+from ctprune.sources.addresses import as_address
+from ctprune.sources.ahead import FetchAhead
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -80,7 +83,7 @@ def export_kept(
             if config.mode == "png":
                 written += _write_png(rows, folder, rows_of.config, config, left_out)
             else:
-                written += sum(_place(row, folder, config.mode, left_out) for row in rows)
+                written += _place_all(rows, folder, config.mode, left_out)
             operation.report("exporting", written + left_out.total(), unit="slices")
     return Exported(folder=config.folder, mode=config.mode, written=written, left_out=dict(left_out))
 
@@ -144,12 +147,46 @@ def _suffix(reader: str, name: str) -> str:
     return next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), "")
 
 
+def _place_all(rows: list[dict[str, Any]], folder: Path, mode: str, left_out: Counter[str]) -> int:
+    """Link or copy these rows' files; copies of members of one container are made in one pass over it."""
+    written = 0
+    members = []
+    for row in rows:
+        if not row["is_one_of_several"] and not opens(path_of(row)):
+            members.append(row)
+        else:
+            written += _place(row, folder, mode, left_out)
+    if members and mode == "link":
+        for row in members:
+            what = "a member of an archive" if as_address(path_of(row)) is None else "an object on another machine"
+            left_out[f"{what} cannot be linked: use `mode` copy or png"] += 1
+        return written
+
+    def take(index: int, content: bytes | str) -> None:
+        nonlocal written
+        if isinstance(content, str):
+            left_out[content] += 1
+            return
+        row = members[index]
+        target = _target(folder, row, _suffix(row["reader"], str(row["path"]).lower()))
+        try:
+            with target.open("xb") as file:
+                file.write(content)
+        except OSError as error:
+            raise OutputError(f"{target}: cannot be written: {error.strerror}") from None
+        written += 1
+
+    if members:
+        visit_bytes([path_of(row) for row in members], take)
+    return written
+
+
 def _place(row: dict[str, Any], folder: Path, mode: str, left_out: Counter[str]) -> bool:
     if row["is_one_of_several"]:
         left_out["a frame of a file with several cannot be linked or copied alone: use `mode` png"] += 1
         return False
-    origin = Path(row["source"], row["path"])
-    target = _target(folder, row, _suffix(row["reader"], origin.name.lower()))
+    origin = path_of(row)
+    target = _target(folder, row, _suffix(row["reader"], origin.lower()))
     try:
         if mode == "link":
             os.symlink(origin, target)
@@ -171,12 +208,12 @@ def _write_png(
     config: ExportConfig,
     left_out: Counter[str],
 ) -> int:
-    jobs = [
-        (os.path.join(row["source"], row["path"]), row["frame"], str(_target(folder, row, ".png"))) for row in rows
-    ]
+    jobs = [(path_of(row), row["frame"], str(_target(folder, row, ".png"))) for row in rows]
     reading = {name: reduction[name] for name in ("intensity", "modality", "max_slice_mb")}
     try:
-        reasons = _core.export_png(jobs, depth=config.png_depth or 8, threads=config.threads, **reading)
+        with FetchAhead() as fetch:
+            depth = config.png_depth or 8
+            reasons = _core.export_png(jobs, depth=depth, threads=config.threads, fetch=fetch, **reading)
     except OSError as error:
         raise OutputError(str(error)) from None
     left_out.update(reason for reason in reasons if reason)

@@ -8,12 +8,17 @@ from typing import Any
 
 from ctprune import _core
 from ctprune.errors import SourceError
+from ctprune.files.members import container_of
 from ctprune.reading.reasons import shown_reason, transfer_syntax
 from ctprune.reduction.config import ReduceConfig
+from ctprune.sources.addresses import as_address, parse_address
+from ctprune.sources.ahead import FetchAhead
 
 
 def describe(path: str | os.PathLike[str], *, config: ReduceConfig | None = None) -> list[dict[str, Any]]:
     """Describe each slice of a file, or why it is none: geometry, transfer syntax, range, fingerprint.
+
+    The file may be a member of a container: `download.zip!/series/1.dcm`.
 
     Raises:
         SourceError: There is no such file.
@@ -26,10 +31,14 @@ def describe(path: str | os.PathLike[str], *, config: ReduceConfig | None = None
     >>> describe(file)[0]["modality"]
     'CT'
     """
-    if not Path(path).is_file():
+    address = as_address(path)
+    if address is not None:
+        address = str(parse_address(address))
+    elif not Path(path).is_file() and container_of(path) is None:
         raise SourceError(f"{path}: no such file")
     config = config or ReduceConfig()
-    rows = _core.describe(str(path), **config.reading())
+    with FetchAhead() as fetch:
+        rows = _core.describe(address or str(path), fetch=fetch, **config.reading())
     for row in rows:
         if "fingerprint" in row:
             row["fingerprint"] = row["fingerprint"].hex()

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from ctprune import _core
 from ctprune.errors import ConfigError, SourceError
-from ctprune.reduction.reduction import reduce
+from ctprune.reduction.reduce import reduce
+from ctprune.sources.ahead import FetchAhead
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,9 @@ def read_volume(
     paths = [os.path.join(source, file) for source, file in zip(rows["source"], rows["path"], strict=True)]
     frames = rows["frame"].tolist()
     try:
-        hu = _core.read_hu(list(zip(paths, frames, strict=True)), height, width, modality, max_slice_mb, threads)
+        with FetchAhead() as fetch:
+            where = list(zip(paths, frames, strict=True))
+            hu = _core.read_hu(where, height, width, modality, max_slice_mb, threads, fetch)
     except ValueError as error:
         raise SourceError(str(error)) from None
     first = rows.slice(0, 1).to_dicts()[0]

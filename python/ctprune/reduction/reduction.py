@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import platform
-import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctprune import _core
+from ctprune.embedding.saved import take_embeddings
 from ctprune.environment.extras import extra
 from ctprune.environment.progress import Count, Operation, ProgressCallback
-from ctprune.errors import ConfigError, Interrupted, ManifestError, OutputError, SourceError, UnreadableError
+from ctprune.errors import ConfigError, Interrupted, ManifestError, OutputError, UnreadableError
 from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.globs import glob_pattern
+from ctprune.files.members import each_content
 from ctprune.files.run_lock import sole_writer
 from ctprune.manifest.derived import remove_report, remove_sweep
 from ctprune.manifest.findings import Findings
-from ctprune.manifest.manifest import FILE_NAME, MANIFEST_VERSION, Manifest, batches, write_manifest
+from ctprune.manifest.manifest import (
+    FILE_NAME,
+    MANIFEST_VERSION,
+    Manifest,
+    batches,
+    manifest_path,
+    write_manifest,
+)
 from ctprune.manifest.parts import Parts
+from ctprune.manifest.shards import Shard, check_claims, idle_shards
 from ctprune.manifest.tally import Tally
-from ctprune.options.configure import configure
 from ctprune.options.file import save_options
 from ctprune.reading.decoding import decode_foreign
 from ctprune.reading.reasons import shown_reason, shown_reasons
-from ctprune.reduction.config import ReduceConfig, ReduceOptions
+from ctprune.reduction.changes import Changes, find_changes
+from ctprune.reduction.config import ReduceConfig
+from ctprune.reduction.failing import stop_if_too_many_failed
+from ctprune.reduction.pseudonymizing import Pseudonymizing
+from ctprune.reduction.selecting import select_in_parts
 from ctprune.selection.methods import METHODS
+from ctprune.sources.addresses import as_address
+from ctprune.sources.ahead import FetchAhead
+from ctprune.sources.plan import Plan, Sources, listed, plan
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
     from ctprune.reduction.deep_selection import DeepSelection
+    from ctprune.reduction.elsewhere import Fetching
+    from ctprune.sources.plan import Elsewhere
 
 SUMMARY_NAME, CONFIG_NAME = "summary.json", "config.yaml"
 
@@ -45,73 +59,36 @@ _PORTION = 0.2
 
 _ROWS_PER_BATCH = 1 << 16
 
-Sources = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-
-
-def reduce(
-    sources: Sources,
-    config: ReduceConfig | None = None,
-    /,
-    *,
-    out: str | os.PathLike[str] | None = None,
-    progress: ProgressCallback | None = None,
-    **options: Unpack[ReduceOptions],
-) -> Manifest:
-    """Select the slices worth pre-training on from folders or files of CT.
-
-    Args:
-        sources: Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, mixed as they are.
-        config: How slices are selected; excludes single options that decide that.
-        out: Folder for `manifest.parquet`, `summary.json` and `config.yaml`, the options; a manifest that is there
-            already is reused where files are unchanged. None writes nothing.
-        progress: Called a few times a second with a `ctprune.Progress`. Stages: `finding` (files), `reading`
-            (bytes), `selecting`, with some methods `embedding` or `comparing` (slices), `writing`. Facts:
-            `files_found`, `files_to_read`, `files_read`, `files_reused`, `files_vanished`, `bytes_to_read`,
-            `bytes_read`, `slices_read`.
-        options: Those of `ctprune.ReduceConfig`, such as `method="hash"` and `threshold=6`.
-
-    Returns:
-        The manifest, one row per slice or refused file.
-
-    Raises:
-        ConfigError: An option cannot be used.
-        SourceError: A source is not there.
-        UnreadableError: With `fail_first`, a file cannot be read.
-        OutputError: `out` cannot be written.
-        InUseError: Another reduction is writing to `out`.
-        WeightsError: With `deep`, the weights are not there or cannot be used.
-        MissingExtraError: With `deep`, the extra `train` is not installed.
-
-    >>> import ctprune, tempfile
-    >>> from pathlib import Path
-    >>> archive = Path(tempfile.mkdtemp()) / "dicoms"
-    >>> _ = ctprune.phantom.write_archive(archive, patients=1, size=64)
-    >>> manifest = ctprune.reduce(archive)
-    >>> 0 < manifest.counts()["kept"] < manifest.counts()["dropped"]
-    True
-    """
-    config = configure(ReduceConfig, config, options)
-    return Reduction(sources, config, out=out, progress=progress).carry_out()
-
 
 class Reduction:
-    """One reduction on its way. `reduce` is the short form."""
+    """One reduction on its way. `ctprune.reduce` is the short form."""
 
     def __init__(
         self,
         sources: Sources,
         config: ReduceConfig,
         *,
+        from_list: str | os.PathLike[str] | None = None,
         out: str | os.PathLike[str] | None = None,
         progress: ProgressCallback | None = None,
+        note: Callable[[str], None] | None = None,
+        shard: Shard | None = None,
+        runs: Sequence[Path] = (),
     ) -> None:
         self.config = config
-        self.sources = _resolve(sources)
+        self.runs = runs
+        # Those of runs that are merged need not be there.
+        found = Plan((), ()) if runs else plan(sources, from_list)
+        self.sources = list(found.paths)
+        self._names = [os.fspath(source) for source in listed(sources)] if runs else found.names()
         self.out = None if out is None else Path(out)
         self._deep: DeepSelection | None = None
         self.summary: dict[str, Any] = {}
         self.findings = Findings()
         self.removed: list[Path] = []
+        self.notes: list[str] = []
+        self.shard = shard
+        self._say = note
         self._operation = Operation(progress)
         try:
             self._archive = _core.Archive(**config.reading(), threads=config.threads)
@@ -119,26 +96,86 @@ class Reduction:
             raise ConfigError(str(error)) from None
         for glob in config.exclude:
             self._archive.exclude(glob_pattern(glob), glob)
+        self._pseudonyms: Pseudonymizing | None = None
+        if config.pseudonymize is not None and found.elsewhere:
+            raise ConfigError(
+                "pseudonymize works for folders and files of this machine: later commands walk them",
+                field="pseudonymize",
+            )
+        if config.pseudonymize is not None:
+            self._pseudonyms = Pseudonymizing(config, self.out, self.sources)
+            self._pseudonyms.begin(self._archive)
         self._threads = config.threads or os.cpu_count() or 1
+        self._fetching: Fetching | None = None
+        if found.elsewhere:
+            self._fetching = self._fetching_from(found.elsewhere)
         self._started = time.perf_counter()
         self._parts: Parts | None = None
+        self._changes: Changes | None = None
         if self.out is not None:
             _check_out(self.out, self.sources)
-            self._parts = Parts(self.out, self._archive, config.to_dict(), config.reading())
+            self._parts = Parts(
+                self.out, self._archive, config.to_dict(), config.reading(), shard=shard, note=self.note
+            )
 
-    def find(self) -> dict[str, int]:
-        """Take over what an earlier run knew and list all files; reads no pixel. Returns counts by name."""
+    @property
+    def archive(self) -> _core.Archive:
+        """The archive on its way to a manifest."""
+        return self._archive
+
+    @property
+    def parts(self) -> Parts | None:
+        """What was read so far, where there is a folder to keep it in."""
+        return self._parts
+
+    def note(self, sentence: str) -> None:
+        """Take in a sentence that the user should hear; each is said once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+            if self._say is not None:
+                self._say(sentence)
+
+    def find(self, *, read_here: bool = True) -> dict[str, int]:
+        """Take over what an earlier run knew and list all files; reads no pixel. Returns counts by name.
+
+        Args:
+            read_here: Whether only the files of the shard are looked at, if this is one.
+        """
         self._report("finding")
+        if self.runs:
+            return self._find_in_runs()
+        for source in self.sources:
+            # They come in this order, whatever earlier runs hold.
+            self._archive.declare_source(str(source if source.is_dir() else source.parent))
+        if self.shard is not None and read_here:
+            self._archive.set_shard(self.shard.number, self.shard.of)
         if self._parts is not None:
-            self._parts.take_over()
+            self._parts.take_over(all_shards=self.shard is None or not read_here)
         for source in self.sources:
             if source.is_dir():
                 self._archive.add_source(str(source))
             else:
                 self._archive.add_file(str(source))
+        # The walk comes last: with its end all is found.
+        if self._fetching is not None:
+            for _ in self._fetching.find():
+                self._report("finding")
         while self._archive.discover(_PORTION):
             self._report("finding")
         self._report("finding")
+        return self._archive.progress()
+
+    def _find_in_runs(self) -> dict[str, int]:
+        """Take all that other runs know; of two that know a file equally well the last one holds."""
+        for source in self._names:
+            self._archive.declare_source(source)
+        self._archive.take_whole()
+        for run in reversed(self.runs):
+            self._archive.begin_earlier()
+            for rows in _core.ManifestReader(str(manifest_path(run))).batches():
+                self._archive.add_earlier(rows)
+                self._report("finding")
+        self._archive.finish_without_discovery()
         return self._archive.progress()
 
     def carry_out(self) -> Manifest:
@@ -160,73 +197,168 @@ class Reduction:
         if self.out is None or self._parts is None:
             raise ConfigError("out is missing: name a folder for the manifest", field="out")
         check_writable(self.out)
-        done = False
-        with sole_writer(self.out):
-            try:
-                self._parts.sweep()
-                reading_seconds = self._find_read_and_select()
-                tally = Tally()
-                outdated = [remove_report(self.out)]
-                write_manifest(self.out / FILE_NAME, self._counted(tally), self.config.to_dict())
-                outdated.append(remove_sweep(self.out, self.out / FILE_NAME))
-                self.removed = [file for file in outdated if file is not None]
+        with sole_writer(self.out), idle_shards(self.out) as shards, self.keeping_parts():
+            check_claims(self.out, self.claim(), names=("kernels_version", "reading", "sources"))
+            reading_seconds = self._find_read_and_select()
+            tally = Tally()
+            outdated = [remove_report(self.out)]
+
+            def write_beside() -> None:
+                # The manifest comes last: where it is, all else is.
                 self.summary = self._summarise(tally, reading_seconds)
-                save_options(self.config, self.out / CONFIG_NAME)
-                with replace_file(self.out / SUMMARY_NAME) as beside:
-                    beside.write_text(json.dumps(self.summary, indent=2) + "\n")
-                done = True
-            except KeyboardInterrupt:
+                self._write_summary()
+                if self._pseudonyms is not None:
+                    self._pseudonyms.write_table(self._archive)
+
+            write_manifest(self.out / FILE_NAME, self._counted(tally), self.config.to_dict(), write_beside)
+            outdated.append(remove_sweep(self.out, self.out / FILE_NAME))
+            self.removed = [file for file in outdated if file is not None]
+            self._parts.remove(shards)
+
+    def claim(self) -> dict[str, Any]:
+        """What shards of one run must agree on."""
+        return {
+            "kernels_version": _core.KERNELS_VERSION,
+            "reading": self.config.reading(),
+            "config": self.config.to_dict(),
+            "sources": self._shown_sources(),
+        }
+
+    def _shown_sources(self) -> list[str]:
+        """The sources as outputs name them."""
+        if self._pseudonyms is not None:
+            return self._pseudonyms.shown_sources()
+        return self._names
+
+    def read_files(self) -> None:
+        """Read what was found and is not known from before."""
+        self._read()
+        self._retry_with_pydicom()
+
+    @contextmanager
+    def keeping_parts(self) -> Iterator[None]:
+        """Whatever ends the block, what was read is saved."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._save_parts()
+            raise Interrupted(self._how_far()) from None
+        except BaseException:
+            # What ended it is what the user must know, not that a full disk takes no part either.
+            with suppress(OutputError):
                 self._save_parts()
-                raise Interrupted(self._how_far()) from None
-            except BaseException:
-                # What ended it is what the user must know, not that a full disk takes no part either.
-                with suppress(OutputError):
-                    self._save_parts()
-                raise
-            finally:
-                self._parts.close(remove=done)
+            raise
+        finally:
+            if self._parts is not None:
+                self._parts.close()
+
+    def _write_summary(self) -> None:
+        assert self.out is not None
+        with replace_file(self.out / SUMMARY_NAME) as beside:
+            beside.write_text(json.dumps(self.summary, indent=2) + "\n")
+        save_options(self.config, self.out / CONFIG_NAME)
+        if self._changes is not None:
+            self._changes.write(self.out)
+
+    def load_network(self) -> DeepSelection | None:
+        """The network of the method, if it needs one.
+
+        Raises:
+            WeightsError: The weights are not there or cannot be used.
+            MissingExtraError: The extra `train` is not installed.
+        """
+        if METHODS[self.config.method].compares != "embeddings":
+            return None
+        with extra("train", "the method deep"):
+            from ctprune.reduction.deep_selection import DeepSelection
+        found = DeepSelection(self.config, download=self.config.download, threads=self._threads)
+        # Loading a network is not reading.
+        self._started = time.perf_counter()
+        return found
+
+    def progress(self) -> dict[str, int]:
+        """How far it has come, by name."""
+        return self._archive.progress()
 
     def _find_read_and_select(self) -> float:
         """All steps before writing; returns the seconds until the last file was read."""
-        if METHODS[self.config.method].compares == "embeddings":
-            # Before hours of reading, since it may fail.
-            with extra("train", "the method deep"):
-                from ctprune.reduction.deep_selection import DeepSelection
-            self._deep = DeepSelection(self.config, download=self.config.download, threads=self._threads)
-            # Loading a network is not reading.
-            self._started = time.perf_counter()
+        # Before hours of reading, since it may fail.
+        self._deep = self.load_network()
         try:
             self.find()
-            self._read()
-            self._retry_with_pydicom()
+            if self._parts is not None and self.out is not None:
+                self._check_stable()
+                self._parts.selected = self._selected_before()
+                self._parts.remove_unusable()
+            if not self.runs:
+                self.read_files()
+                self._stop_if_too_many_failed(at_end=True)
             reading_seconds = time.perf_counter() - self._started
-            self._report("selecting")
-            self._archive.group(self.config.order, self.config.volume_pattern)
+            self.group()
             self._select()
+            if self._parts is not None and self._parts.earlier is not None:
+                self._changes = find_changes(self._archive, self._parts.earlier["config"], self.config.to_dict())
         except KeyboardInterrupt:
             self._save_parts()
             raise Interrupted(self._how_far()) from None
         self._report("writing")
         return reading_seconds
 
+    def _selected_before(self) -> list[Path]:
+        """Manifests with the same configuration whose selections within whole volumes still hold."""
+        before = [*self.runs, *([self.out] if self.out is not None and not self.runs else [])]
+        return [run / FILE_NAME for run in before if _compared_all(run)]
+
+    def group(self) -> None:
+        """Group all slices into volumes, in order."""
+        self._report("selecting")
+        self._archive.group(self.config.order, self.config.volume_pattern)
+
+    def _check_stable(self) -> None:
+        """See that what was kept before was kept in the same way."""
+        earlier = None if self._parts is None else self._parts.earlier
+        if not self.config.stable or self.out is None or not (self.out / FILE_NAME).exists():
+            return
+        if earlier is None:
+            raise ConfigError(f"stable: {self.out} was read in another way: leave `stable` out", field="stable")
+        mine = self.config.to_dict()
+        for name in mine.keys() - {"stable", "exclude"}:
+            if earlier["config"].get(name) != mine[name]:
+                raise ConfigError(
+                    f"stable: {self.out} was made with `{name}` {earlier['config'].get(name)}, not {mine[name]}: "
+                    "give the same options or leave `stable` out",
+                    field="stable",
+                )
+
     def _read(self) -> None:
         if self._archive.progress()["files_to_read"]:
             self._report("reading")
-        more = True
-        while more:
-            more = self._archive.read(_PORTION)
-            if self._parts is not None:
-                self._parts.save_now_and_then()
-            if self._archive.progress()["files_to_read"]:
-                self._report("reading")
-            if self.config.fail_first and self._archive.first_failure() is not None:
-                self._retry_with_pydicom()
-                self._stop_at_failure()
+        while self._archive.read(_PORTION):
+            self._after_portion()
+        self._after_portion()
+        if self._fetching is not None:
+            for _ in self._fetching.read():
+                self._after_portion()
+
+    def _after_portion(self) -> None:
+        if self._parts is not None:
+            self._parts.save_now_and_then()
+        if self._archive.progress()["files_to_read"]:
+            self._report("reading")
+        if self.config.fail_first and self._archive.first_failure() is not None:
+            self._retry_with_pydicom()
+            self._stop_at_failure()
+        self._stop_if_too_many_failed(at_end=False)
 
     def _stop_at_failure(self) -> None:
         failure = self._archive.first_failure()
         if failure is not None:
-            raise UnreadableError(f"{failure[0]}: {shown_reason(failure[1])}")
+            path, code, reason = failure
+            raise UnreadableError(f"{as_address(path) or path}: {shown_reason(reason)} ({code})")
+
+    def _stop_if_too_many_failed(self, *, at_end: bool) -> None:
+        saved = self._parts is not None
+        stop_if_too_many_failed(self._archive, self.config.max_failed, at_end=at_end, saved=saved)
 
     def _retry_with_pydicom(self) -> None:
         """What Rust does not know may be known to one of pydicom's decoders, if any is installed."""
@@ -236,35 +368,66 @@ class Reduction:
         from ctprune.reading.pydicom_reader import PydicomRefusal, read_slices
 
         config = self.config
-        for file, path in unsupported:
-            refused = None
+        limits: dict[str, Any] = {"modality": config.modality, "max_slice_mb": config.max_slice_mb}
+
+        def retry(number: int, content: bytes | None) -> None:
+            file, path = unsupported[number]
+            refused = code = None
             try:
-                for slice_ in read_slices(path, modality=config.modality, max_slice_mb=config.max_slice_mb):
+                for slice_ in read_slices(path, content=content, **limits):
                     self._archive.add_foreign(file, *slice_)
             except PydicomRefusal as refusal:
-                refused = str(refusal)
-            self._archive.end_foreign(file, refused)
+                refused, code = str(refusal), refusal.code
+            self._archive.end_foreign(file, refused, code)
             if self._parts is not None:
                 self._parts.save_now_and_then()
             self._report("reading")
 
+        paths = [as_address(path) or str(path) for _, path in unsupported]
+        each_content(paths, retry, max_slice_mb=config.max_slice_mb)
+
+    def _fetching_from(self, elsewhere: Sequence[Elsewhere]) -> Fetching:
+        # Not before there is an address: it needs what an extra brings.
+        from ctprune.reduction.elsewhere import Fetching
+
+        config = self.config
+        return Fetching(self._archive, elsewhere, modality=config.modality, io=config.io, threads=self._threads)
+
+    def server_notes(self) -> list[str]:
+        """Sentences on how servers were read that the user should know."""
+        return [] if self._fetching is None else self._fetching.notes()
+
     def _select(self) -> None:
         config = self.config
         if self._deep is not None:
-            self._deep.select(self._archive, self.out, self._counter("embedding"))
+            if self.out is not None:
+                take_embeddings(self.runs, self.out)
+            self._deep.select(self._archive, self.out, self.counter("embedding"))
             return
         reads_pixels = METHODS[config.method].compares == "pixels"
-        self._archive.select(
-            method=config.method,
-            threshold=config.threshold,
-            keep=config.keep,
-            n=config.n,
-            seed=config.seed,
-            window=config.window,
-            whole_archive=config.scope == "dataset",
-            decode=partial(decode_foreign, modality=config.modality, max_slice_mb=config.max_slice_mb),
-            progress=self._counter("comparing") if reads_pixels else _no_count,
-        )
+        if reads_pixels and self._parts is not None and config.keep is None:
+            select_in_parts(self._archive, self._parts, self.select_in, self.counter("comparing"))
+            return
+        self.select_in(None, self.counter("comparing") if reads_pixels else _no_count)
+
+    def select_in(self, volumes: list[int] | None, progress: Count) -> None:
+        """Select by fingerprints or pixels in these volumes, or in all."""
+        config = self.config
+        with FetchAhead() as fetch:
+            self._archive.select(
+                method=config.method,
+                threshold=config.threshold,
+                keep=config.keep,
+                n=config.n,
+                seed=config.seed,
+                window=config.window,
+                whole_archive=config.scope == "dataset",
+                stable=config.stable,
+                volumes=volumes,
+                decode=partial(decode_foreign, modality=config.modality, max_slice_mb=config.max_slice_mb),
+                fetch=fetch,
+                progress=progress,
+            )
 
     def _counted(self, tally: Tally) -> Iterator[_core.Rows]:
         for batch in batches(self._archive, self._archive.manifest_rows(), size=_ROWS_PER_BATCH):
@@ -283,8 +446,10 @@ class Reduction:
             return f"{done}; nothing was written"
         return f"{done}; rerun to resume"
 
-    def _counter(self, stage: str) -> Count:
-        slices = self._archive.volume_starts()[-1] if self._archive.volumes() else 0
+    def counter(self, stage: str, volumes: list[int] | None = None) -> Count:
+        """Begin a stage that counts slices: those of these volumes, or all."""
+        starts = self._archive.volume_starts() or [0]
+        slices = starts[-1] if volumes is None else sum(starts[at + 1] - starts[at] for at in volumes)
         return self._operation.counter(stage, slices, "slices", **self._archive.progress())
 
     def _report(self, stage: str) -> None:
@@ -314,7 +479,7 @@ class Reduction:
             "manifest_version": MANIFEST_VERSION,
             "ctprune_version": _core.__version__,
             "config": self.config.to_dict(),
-            "sources": [str(source) for source in self.sources],
+            "sources": self._shown_sources(),
             "threshold": self._threshold(),
             "files": progress["files_found"],
             "files_read": progress["files_read"],
@@ -324,10 +489,11 @@ class Reduction:
             "volumes": self._archive.volumes(),
             "kept": tally.rows["kept"],
             "dropped": tally.rows["dropped"],
-            "skipped": shown_reasons(tally.by_reason("skipped")),
-            "failed": shown_reasons(tally.by_reason("failed")),
+            "skipped": shown_reasons(tally.refused("skipped")),
+            "failed": shown_reasons(tally.refused("failed")),
             "volumes_with": self._archive.geometry_flags(),
             "label_volumes": self._label_volumes(),
+            "changes": {} if self._changes is None else self._changes.counts(),
             "bytes_read": progress["bytes_read"],
             "seconds": round(seconds, 3),
             "reading_seconds": round(reading_seconds, 3),
@@ -337,47 +503,13 @@ class Reduction:
             "threads": self._threads,
             "machine": f"{platform.system()} {platform.machine()}",
             **({} if self._deep is None else {"embeddings": self._deep.summary()}),
+            **({} if self._fetching is None else {"network": self._fetching.facts()}),
             **({} if comparisons is None else {"comparisons": comparisons}),
         }
 
 
 def _no_count(done: int) -> None:
     """Count nothing: the stage is short."""
-
-
-def _resolve(sources: Sources) -> list[Path]:
-    """Absolute paths of the sources, each there and none inside another."""
-    given = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
-    if not given:
-        raise ConfigError("no source: name at least one folder or file")
-    paths = []
-    for source in given:
-        path = Path(os.path.abspath(source))
-        if not path.exists():
-            raise SourceError(_not_there(os.fspath(source)))
-        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
-            raise SourceError(f"{source}: the folder may not be read: check its permissions")
-        paths.append(path)
-    # A folder stands right before what lies in it: so many files can be named, each of them a source.
-    ordered = sorted((path.resolve().parts, place) for place, path in enumerate(paths))
-    for (outer, place), (inner, other) in itertools.pairwise(ordered):
-        if inner[: len(outer)] == outer:
-            first, second = paths[min(place, other)], paths[max(place, other)]
-            raise ConfigError(f"sources {first} and {second} overlap: name the outer one only")
-    return paths
-
-
-def _not_there(source: str) -> str:
-    """What is wrong with a source that is no path of a file or folder."""
-    address = re.match(r"([a-z][a-z0-9+.-]+):/+(.*)", source, re.IGNORECASE)
-    if address is None:
-        return f"{source}: no such file or folder"
-    scheme, rest = address.groups()
-    # A path has lost one of the slashes by now.
-    return (
-        f"{scheme}://{rest}: expected a folder or file of this machine; addresses ({scheme}://) are not read: "
-        "download the data or mount them as a folder, and name that"
-    )
 
 
 def _within(inner: Path, outer: Path) -> bool:
@@ -396,6 +528,14 @@ def _check_out(out: Path, sources: list[Path]) -> None:
             raise ConfigError(
                 f"out {out} lies inside the source {source}: name a folder outside of it", field="out"
             )
+
+
+def _compared_all(run: Path) -> bool:
+    """Whether a run could compare every slice: one that could not be read may be readable now."""
+    try:
+        return not load_summary(run)["comparisons"]["not_compared_so_kept"]
+    except (ManifestError, KeyError):
+        return False
 
 
 def load_summary(reduction: str | os.PathLike[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune.environment.progress import Operation
+from ctprune.files.members import each_content
 from ctprune.manifest.slices import STAMP, WHERE, path_of, why_unusable
 from ctprune.reading.modalities import IMAGING
 from ctprune.reading.pydicom_reader import PydicomRefusal, read_attributes
@@ -75,7 +76,7 @@ def make_pictures(
     """
     wanted = list(dict.fromkeys(rows))
     lines = slices.take(np.array(wanted, np.int64), _COLUMNS)
-    missing = dict(zip(wanted, map(_refusal, lines), strict=True))
+    missing = dict(zip(wanted, _refusals(lines), strict=True))
     readable = [(row, line) for row, line in zip(wanted, lines, strict=True) if not missing[row]]
     squares = np.empty((len(readable), SIDE, SIDE), np.uint8)
     in_hu = np.array([line["modality"] in ("CT", "", None) for _, line in readable], np.bool_)
@@ -102,9 +103,25 @@ def make_pictures(
     return Pictures(found, dict(Counter(picture.missing for picture in found.values() if picture.missing)))
 
 
-def _refusal(line: dict[str, Any]) -> str:
-    """Why there can be no picture of a slice, before its pixels are read."""
-    unusable = why_unusable(line)
+def _refusals(lines: list[dict[str, Any]]) -> list[str]:
+    """Why there can be no picture of each slice, before its pixels are read; empty where there can be one."""
+    refusals = [_refusal(line, unusable) for line, unusable in zip(lines, why_unusable(lines), strict=True)]
+    in_doubt = [
+        place
+        for place, (line, refusal) in enumerate(zip(lines, refusals, strict=True))
+        if not refusal and line["reader"] in _DICOM_READERS
+    ]
+    paths = [path_of(lines[place]) for place in in_doubt]
+
+    def look(number: int, content: bytes | None) -> None:
+        refusals[in_doubt[number]] = _burned_in(paths[number], content)
+
+    each_content(paths, look)
+    return refusals
+
+
+def _refusal(line: dict[str, Any], unusable: str) -> str:
+    """What the manifest and the place of the file say against a picture."""
     if unusable:
         return unusable
     if line["reader"] not in _DICOM_READERS:
@@ -113,10 +130,10 @@ def _refusal(line: dict[str, Any]) -> str:
         # What else the file holds there is nobody's business.
         named = line["modality"] if line["modality"] in IMAGING else "unknown" if line["modality"] else "missing"
         return f"modality {named}: text could be burned into it"
-    return _burned_in(path_of(line))
+    return ""
 
 
-def _burned_in(path: str) -> str:
+def _burned_in(path: str, content: bytes | None) -> str:
     """Whether an object may have text in its pixels: secondary captures, and what says so of itself.
 
     The reader skips secondary captures. This looks once more, with another reader, since a picture that is shown
@@ -124,7 +141,7 @@ def _burned_in(path: str) -> str:
     """
     names = ["SOPClassUID", "MediaStorageSOPClassUID", "BurnedInAnnotation", "ConversionType"]
     try:
-        found = read_attributes(path, names)
+        found = read_attributes(path, names, content=content)
     except PydicomRefusal:
         return "its header cannot be checked for burned-in text"
     sop_class = found["SOPClassUID"] or found["MediaStorageSOPClassUID"]

@@ -16,6 +16,7 @@ from ctprune.files.atomic import replace_file
 from ctprune.files.globs import EXCLUDED
 from ctprune.manifest.derived import REPORT_MARK, REPORT_NAME
 from ctprune.manifest.findings import Findings
+from ctprune.manifest.refused import Refused, by_code, lines, total
 from ctprune.options.configure import configure
 from ctprune.options.file import save_options
 from ctprune.pages import environment_of, style_of
@@ -218,6 +219,7 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
         losses=losses(slices),
         label_volumes=_label_volumes(slices),
         reasons={status: _without_patterns(summary[status]) for status in ("failed", "skipped")},
+        refused={status: total(summary[status]) for status in ("failed", "skipped")},
         place=_Places(slices).text,
         pictures=pictures,
         as_compared=as_compared,
@@ -228,13 +230,13 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
     )
 
 
-def _without_patterns(counts: dict[str, int]) -> dict[str, int]:
-    """Numbers of files by reason; patterns of paths are not shown, since paths often hold names of patients."""
-    shown: dict[str, int] = {}
-    for reason, count in counts.items():
-        name = EXCLUDED.strip() if reason.startswith(EXCLUDED) else reason
-        shown[name] = shown.get(name, 0) + count
-    return shown
+def _without_patterns(refused: Refused) -> list[tuple[str, str, int]]:
+    """Codes, reasons and numbers; patterns of paths are not shown, since paths often hold names of patients."""
+    shown = (
+        (code, EXCLUDED.strip() if reason.startswith(EXCLUDED) else reason, count)
+        for code, reason, count in lines(refused)
+    )
+    return lines(by_code(shown))
 
 
 def _label_volumes(slices: RunSlices) -> list[int]:

@@ -28,7 +28,7 @@ from ctprune.files.checksums import fits, seal, unseal
 from ctprune.files.rows_file import RowsFile
 from ctprune.files.run_lock import sole_writer
 from ctprune.manifest.manifest import Manifest, manifest_path
-from ctprune.manifest.slices import CHANGED, STAMP, WHERE, path_of, why_unusable
+from ctprune.manifest.slices import CHANGED, STAMP, WHERE, why_unusable
 from ctprune.options.configure import configure
 from ctprune.options.option import deciding
 from ctprune.reading.resized import Outcome, read_resized
@@ -206,7 +206,7 @@ def build_store(
         folder = manifest_path(manifest).parent / config.folder_name
     if not isinstance(manifest, Manifest):
         manifest = Manifest.load(manifest)
-    digests = manifest.digest(), _digest_of(manifest.rows["file_mtime_ns"])
+    digests = manifest.digest(), _digest_of(manifest.rows["file_version"])
     there = _fitting_store(folder, config, digests, verify=verify, note=note)
     if there is not None:
         return there
@@ -274,7 +274,6 @@ class _Builder:
         self._left_out: Counter[str] = Counter()
         self._sum = self._sum_of_squares = 0
         self._histogram = np.zeros(2**config.depth, np.int64)
-        self._looked_at: tuple[str, str] | None = None
 
     def write(self, rows: npt.NDArray[np.int64], folder: Path, digests: tuple[str, str]) -> None:
         """Fill the folder with these rows of the manifest."""
@@ -321,7 +320,9 @@ class _Builder:
             threads=self._config.threads,
             progress=self._operation.counter("packing", total, "slices", before=done),
         )
-        good = np.fromiter((self._take(*pair) for pair in zip(lines, outcomes, strict=True)), np.bool_)
+        # What is gone by now has changed as well.
+        changed = [CHANGED if reason else "" for reason in why_unusable(lines)]
+        good = np.fromiter(map(self._take, outcomes, changed), np.bool_, len(lines))
         self._operation.report("packing", done + len(batch), total, "slices")
         return squares, good
 
@@ -331,24 +332,16 @@ class _Builder:
             values = squares[start : start + _COUNTED].ravel()
             self._histogram += np.bincount(values, minlength=len(self._histogram))
 
-    def _take(self, line: dict[str, Any], outcome: Outcome) -> bool:
+    def _take(self, outcome: Outcome, changed: str) -> bool:
         """Count a slice in, or out."""
         total, total_of_squares, reason = outcome
-        reason = reason or self._changed(line)
+        reason = reason or changed
         if reason:
             self._left_out[reason] += 1
             return False
         self._sum += total
         self._sum_of_squares += total_of_squares
         return True
-
-    def _changed(self, line: dict[str, Any]) -> str:
-        """Why a slice that was read is not that of the run; what is gone by now has changed as well."""
-        file = path_of(line)
-        if self._looked_at is None or self._looked_at[0] != file:
-            # Slices of a file follow each other, so that the last one's is enough.
-            self._looked_at = file, CHANGED if why_unusable(line) else ""
-        return self._looked_at[1]
 
     def _about(self, slices: int, digests: tuple[str, str]) -> dict[str, Any]:
         count = slices * self._config.side**2

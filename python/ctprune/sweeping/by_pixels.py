@@ -16,6 +16,7 @@ from ctprune.errors import ConfigError
 from ctprune.manifest.slices import WHERE, path_of
 from ctprune.reading.decoding import decode_foreign
 from ctprune.selection.methods import METHODS
+from ctprune.sources.ahead import FetchAhead
 from ctprune.sweeping.method import KeptSets, SweptMethod
 from ctprune.sweeping.slices import SweptSlices
 
@@ -110,9 +111,9 @@ def sweep_pixels(
     decode = partial(decode_foreign, modality=config["modality"], max_slice_mb=config["max_slice_mb"])
     done = 0
     for volumes in _volumes(lines):
-        sweep.add(
-            [[_where(line) for line in volume] for volume in volumes], decode, partial(_forward, progress, done)
-        )
+        where = [[_where(line) for line in volume] for volume in volumes]
+        with FetchAhead() as fetch:
+            sweep.add(where, decode, partial(_forward, progress, done), fetch)
         done += sum(map(len, volumes))
         progress(done)
     return PixelsSwept(sweep, chosen, Counter(sweep.left_out()))

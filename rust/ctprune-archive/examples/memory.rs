@@ -9,7 +9,7 @@
 //! `again` is the next run: it reads that manifest, finds every file unchanged, groups, selects and writes. Both print
 //! the peak of the process in bytes per slice. Needs Linux for the peak.
 
-use ctprune_archive::archive::Archive;
+use ctprune_archive::archive::{Archive, Wish};
 use ctprune_archive::discover::files::Stamp;
 use ctprune_archive::discover::walk::Found;
 use ctprune_archive::fingerprint_file::Settings;
@@ -60,8 +60,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         seed: 0,
         window: String::new(),
     };
-    let choice = archive.choose(&request, false, &|_, _| Ok(Vec::new()), &Watch::default())?;
-    archive.set_choice(choice);
+    let choice = archive.choose(
+        &request,
+        Wish::default(),
+        &|_, _| Ok(Vec::new()),
+        None,
+        &Watch::default(),
+    )?;
+    archive.set_choice(choice, false);
     println!("{:.1} s to the selection", start.elapsed().as_secs_f64());
     write(&archive, &file.with_extension(format!("{step}.parquet")))?;
     if step == "write" {
@@ -146,7 +152,7 @@ fn name_of(slice: usize) -> String {
 fn stamp_of(slice: usize) -> Stamp {
     Stamp {
         size: 526_000,
-        mtime_ns: slice as i64,
+        version: slice as i64,
     }
 }
 

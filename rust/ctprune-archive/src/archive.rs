@@ -1,30 +1,45 @@
 //! The steps from sources to a manifest, each in portions, so that the caller can draw progress and stop.
 
+mod adoption;
+mod changes;
+mod choosing;
 mod discovery;
 mod earlier;
+mod failures;
+mod members;
 mod output;
+mod pseudonymizing;
 mod reading;
+mod remote;
+
+pub use adoption::Adoption;
+pub use changes::{Change, Reason};
+pub use choosing::Wish;
 
 use crate::archive::earlier::Earlier;
+use crate::archive::failures::Failures;
+use crate::archive::members::OpenPass;
+use crate::archive::pseudonymizing::Pseudonymizing;
+use crate::discover::dicomdir::Listed;
 use crate::discover::exclusions::Exclusions;
 use crate::discover::files::{FileId, Files};
+use crate::discover::shard::Shard;
 use crate::discover::walk::Walker;
 use crate::error::ArchiveError;
 use crate::fingerprint_file::{Hasher, Settings};
-use crate::methods::pixel_sweep::{Decode, Reading, SliceFile};
-use crate::methods::{Choice, Measured, Request, Slices};
+use crate::methods::pixel_sweep::SliceFile;
+use crate::methods::{Choice, Measured};
 use crate::rows::row::{NewRow, Reader};
 use crate::rows::table::Table;
 use crate::volumes::group::{self, Volumes};
 use crate::volumes::order::Order;
 use ctprune_core::fingerprint;
-use ctprune_core::selection::{NO_DISTANCE, NO_EXEMPLAR, SelectError};
-use ctprune_core::similarity::hamming::Fingerprints;
-use ctprune_core::watch::Watch;
-use ctprune_dicom::slice::ReadOptions;
+use ctprune_core::selection::{NO_DISTANCE, NO_EXEMPLAR};
 use regex::Regex;
 use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// How far reading has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,16 +70,36 @@ pub struct Archive {
     files: Files,
     table: Table,
     walker: Walker,
+    /// DICOMDIRs whose files are looked for.
+    listed: VecDeque<Listed>,
     earlier: Earlier,
+    /// Files to read.
     queue: Vec<FileId>,
+    /// The first of them that was not yet read.
+    next: usize,
+    /// Files to read that by their names are containers, and whether they were looked for.
+    promised: VecDeque<FileId>,
+    has_looked: bool,
+    /// Whether all is read.
+    is_read: bool,
+    /// Passes over containers, those within others last.
+    passes: Vec<OpenPass>,
+    /// Members of each container, with those of the containers in it.
+    members: FxHashMap<PathBuf, usize>,
+    /// Files of other machines to read.
+    remote: Vec<FileId>,
     /// Rows of the files that another reader may try.
     unsupported: FxHashMap<FileId, Range<usize>>,
     /// What another reader has found in a file so far.
     foreign: Vec<NewRow>,
     progress: Progress,
+    failures: Failures,
+    pseudonyms: Option<Pseudonymizing>,
     volumes: Volumes,
     refusals: Vec<u32>,
     choice: Option<Choice>,
+    /// The share of the files that is read here; `None` reads all.
+    shard: Option<Shard>,
 }
 
 impl Archive {
@@ -88,14 +123,25 @@ impl Archive {
             pool,
             files: Files::default(),
             walker: Walker::default(),
+            listed: VecDeque::new(),
             earlier: Earlier::default(),
             queue: Vec::new(),
+            next: 0,
+            promised: VecDeque::new(),
+            has_looked: false,
+            is_read: false,
+            passes: Vec::new(),
+            members: FxHashMap::default(),
+            remote: Vec::new(),
             unsupported: FxHashMap::default(),
             foreign: Vec::new(),
             progress: Progress::default(),
+            failures: Failures::default(),
+            pseudonyms: None,
             volumes: Volumes::default(),
             refusals: Vec::new(),
             choice: None,
+            shard: None,
         })
     }
 
@@ -109,58 +155,12 @@ impl Archive {
         self.choice = None;
     }
 
-    /// Choose among the grouped slices, within volumes or in the whole archive; `decode` reads what only another reader
-    /// can.
-    pub fn choose(
-        &self,
-        request: &Request,
-        whole_archive: bool,
-        decode: &Decode<'_>,
-        watch: &Watch,
-    ) -> Result<Choice, SelectError> {
-        let method = request.method()?;
-        let fingerprints: Vec<u64> = self
-            .volumes
-            .order
-            .iter()
-            .flat_map(|&row| self.table.fingerprint(row))
-            .copied()
-            .collect();
-        let whole = [0, self.volumes.order.len()];
-        // A slice that is read for its pixels may wait, unlike one that is fingerprinted.
-        let options = ReadOptions {
-            take_turns: false,
-            ..self.settings.read.clone()
-        };
-        let slices = Slices {
-            fingerprints: Fingerprints::new(self.table.words(), &fingerprints)
-                .expect("the table holds whole fingerprints of a length that was checked"),
-            groups: if whole_archive {
-                &whole
-            } else {
-                &self.volumes.starts
-            },
-            file_of: &|slice| self.slice_file(slice),
-            reading: &Reading {
-                intensity: self.settings.intensity,
-                options: &options,
-                decode,
-            },
-        };
-        self.pool.install(|| method.select(slices, watch))
-    }
-
-    /// Take a choice of [`Archive::choose`] among the grouped slices.
-    pub fn set_choice(&mut self, choice: Choice) {
-        self.choice = Some(choice);
-    }
-
     /// Where the pixels of an ordered slice are.
     fn slice_file(&self, slice: usize) -> SliceFile {
         let row = &self.table.rows()[self.volumes.order[slice] as usize];
         let shape = self.table.shape(row);
         SliceFile {
-            path: self.files.absolute(row.file),
+            location: self.files.locate(row.file),
             frame: row.frame,
             pixels: shape.rows as usize * shape.columns as usize,
             is_foreign: row.reader == Reader::Pydicom,
@@ -225,6 +225,11 @@ impl Archive {
     /// How far it has come.
     pub fn progress(&self) -> Progress {
         self.progress
+    }
+
+    /// How many files could not be read so far.
+    pub fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// The files.

@@ -17,7 +17,7 @@ thread_local! {
 ///
 /// State that `work` changes must be fit for use after a panic: a codec's output buffers, which are written anew
 /// for every frame, or buffers that the caller throws away then.
-pub(crate) fn contained<T, E: From<ReadError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+pub fn contained<T, E: From<ReadError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     static HOOK: Once = Once::new();
     HOOK.call_once(silence_contained_panics);
     DEPTH.set(DEPTH.get() + 1);
@@ -48,14 +48,14 @@ fn silence_contained_panics() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::Code;
 
     #[test]
     fn a_panic_becomes_an_error() {
         let result: Result<(), ReadError> = contained(|| panic!("index 3 of {}", 2));
-        assert_eq!(
-            result.unwrap_err().to_string(),
-            "the decoder gave up: index 3 of 2"
-        );
+        let error = result.unwrap_err();
+        assert_eq!(error.to_string(), "the decoder gave up: index 3 of 2");
+        assert_eq!(error.code(), Code::Decoder);
         assert_eq!(contained(|| Ok::<_, ReadError>(5)), Ok(5));
         assert_eq!(DEPTH.get(), 0);
     }

@@ -6,6 +6,8 @@ use std::io;
 
 use dicom_core::Tag;
 
+use crate::code::{Code, Reason};
+
 /// Why a file or a frame could not be read: what was expected, what was found.
 ///
 /// `Display` gives one sentence. The file's name is not in it: who reads many files adds it.
@@ -17,6 +19,10 @@ pub enum ReadError {
         failed: Cow<'static, str>,
         /// The system's reason.
         reason: String,
+        /// What kind of reason that is.
+        kind: io::ErrorKind,
+        /// How often to try again, since it may be gone in a moment.
+        tries: u8,
     },
     /// Something that has to be there is not.
     Missing(&'static str),
@@ -66,8 +72,10 @@ pub enum ReadError {
     Invalid(&'static str),
     /// A decoder panicked, with this message.
     Panicked(String),
-    /// The sentence of another reader.
-    Other(String),
+    /// The file has no bytes.
+    Empty,
+    /// Whatever else: a code and its sentence.
+    Other(Reason),
 }
 
 /// Why a data set cannot be followed to its end.
@@ -85,13 +93,76 @@ pub enum DataSetError {
 }
 
 impl ReadError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Io { kind, .. } => match kind {
+                io::ErrorKind::PermissionDenied => Code::Permission,
+                io::ErrorKind::NotFound => Code::Vanished,
+                // What `open_regular` says of all that is no file.
+                io::ErrorKind::InvalidInput => Code::NotRegular,
+                _ => Code::Io,
+            },
+            Self::Missing(_) => Code::Missing,
+            Self::Unexpected { .. } | Self::Invalid(_) => Code::Invalid,
+            Self::Truncated(_) | Self::TooFew { .. } => Code::Truncated,
+            Self::TooLarge { .. } => Code::TooLarge,
+            Self::Unsupported(_) => Code::Unsupported,
+            Self::Corrupt { .. } => Code::Corrupt,
+            Self::DataSet(DataSetError::Ends(_)) => Code::Truncated,
+            Self::DataSet(_) => Code::Corrupt,
+            Self::Jpeg2000(ctprune_jpeg2000::Error::Truncated) => Code::Truncated,
+            Self::Jpeg2000(ctprune_jpeg2000::Error::Unsupported(_)) => Code::Unsupported,
+            Self::Jpeg2000(_) => Code::Corrupt,
+            Self::Panicked(_) => Code::Decoder,
+            Self::Empty => Code::Empty,
+            Self::Other(reason) => reason.code,
+        }
+    }
+
+    /// A sentence with its code.
+    pub fn other(code: Code, sentence: impl Into<Cow<'static, str>>) -> Self {
+        ReadError::Other(Reason::new(code, sentence))
+    }
+
     /// What could not be done, and the system's reason.
-    pub(crate) fn io(failed: impl Into<Cow<'static, str>>, error: &io::Error) -> Self {
+    pub fn io(failed: impl Into<Cow<'static, str>>, error: &io::Error) -> Self {
         ReadError::Io {
             failed: failed.into(),
             reason: error.to_string(),
+            kind: error.kind(),
+            tries: tries(error),
         }
     }
+
+    /// How often to try again: the file may be as it was, and only the way to it was gone for a moment.
+    pub fn tries(&self) -> u8 {
+        match self {
+            ReadError::Io { tries, .. } => *tries,
+            _ => 0,
+        }
+    }
+}
+
+/// Several tries for what network file systems say while a server is moved or a connection renewed; one for an error of
+/// the device, which mostly stays.
+fn tries(error: &io::Error) -> u8 {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, NotConnected, StaleNetworkFileHandle, TimedOut, WouldBlock,
+    };
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(libc::EIO) {
+        return 1;
+    }
+    let passing = [
+        ConnectionAborted,
+        ConnectionReset,
+        NotConnected,
+        StaleNetworkFileHandle,
+        TimedOut,
+        WouldBlock,
+    ];
+    if passing.contains(&error.kind()) { 3 } else { 0 }
 }
 
 /// A value that is another one than it has to be.
@@ -110,7 +181,7 @@ pub(crate) fn unexpected(
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { failed, reason } => write!(f, "{failed}: {reason}"),
+            Self::Io { failed, reason, .. } => write!(f, "{failed}: {reason}"),
             Self::Missing(what) => write!(f, "{what} is missing"),
             Self::Unexpected {
                 what,
@@ -137,24 +208,13 @@ impl fmt::Display for ReadError {
             Self::Jpeg2000(error) => error.fmt(f),
             Self::Invalid(sentence) => f.write_str(sentence),
             Self::Panicked(message) => write!(f, "the decoder gave up: {message}"),
-            Self::Other(sentence) => f.write_str(sentence),
+            Self::Empty => f.write_str("the file is empty"),
+            Self::Other(reason) => reason.fmt(f),
         }
     }
 }
 
 impl std::error::Error for ReadError {}
-
-impl From<String> for ReadError {
-    fn from(sentence: String) -> Self {
-        ReadError::Other(sentence)
-    }
-}
-
-impl From<&'static str> for ReadError {
-    fn from(sentence: &'static str) -> Self {
-        ReadError::Invalid(sentence)
-    }
-}
 
 impl From<DataSetError> for ReadError {
     fn from(error: DataSetError) -> Self {
@@ -165,18 +225,38 @@ impl From<DataSetError> for ReadError {
 impl fmt::Display for DataSetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ends(tag) => write!(f, "the data set ends inside element {tag}"),
+            Self::Ends(tag) => write!(f, "the data set ends inside {}", shown(*tag)),
             Self::TooDeep { most } => write!(f, "sequences are nested deeper than {most}"),
-            Self::NoItem(tag) => write!(f, "the sequence: expected an item, found element {tag}"),
+            Self::NoItem(tag) => write!(f, "the sequence: expected an item, found {}", shown(*tag)),
         }
     }
 }
 
 impl std::error::Error for DataSetError {}
 
+/// An element by its tag, unless that may be a piece of text: in a broken data set, four letters of a name can stand
+/// where a tag is expected. Letters make no group below 0100.
+fn shown(tag: Tag) -> String {
+    match tag.group() {
+        0..=0x00ff | 0x7fe0 | 0xfffe => format!("element {tag}"),
+        _ => "an unknown element".into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_in_the_place_of_a_tag_are_not_shown() {
+        let name = DataSetError::Ends(Tag(0x6f44, 0x5e65));
+        assert_eq!(name.to_string(), "the data set ends inside an unknown element");
+        let known = DataSetError::NoItem(Tag(0x0008, 0x1140));
+        assert_eq!(
+            known.to_string(),
+            "the sequence: expected an item, found element (0008,1140)"
+        );
+    }
 
     #[test]
     fn sentences_say_what_was_expected_and_found() {

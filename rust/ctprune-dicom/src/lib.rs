@@ -3,17 +3,18 @@
 //! [`slice`] holds the shared types; each format is one module.
 
 mod aligned;
-mod contain;
+pub mod code;
+pub mod contain;
 pub mod dicom;
 pub mod error;
 pub mod image;
 pub mod jpeg_ls;
 mod libjpeg;
 pub mod nifti;
-mod open;
+pub mod open;
 pub mod png_writer;
 pub mod read;
 mod samples;
 pub mod slice;
 pub mod text;
-mod turns;
+pub mod turns;

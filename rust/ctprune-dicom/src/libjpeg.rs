@@ -2,6 +2,7 @@
 
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
 
+use crate::code::Code;
 use crate::error::ReadError;
 use crate::slice::Refusal;
 
@@ -33,7 +34,9 @@ pub(crate) fn decode_gray(stream: &[u8], target: &mut [u8]) -> Result<(), Refusa
         decoder.decode_image_into(target)
     });
     decoded.map(|_| ()).map_err(|error| match error {
-        JpegError::Unsupported(what) => Refusal::Unsupported(format!("a JPEG stream with {what}")),
+        JpegError::Unsupported(what) => {
+            Refusal::unsupported(Code::Unsupported, format!("a JPEG stream with {what}"))
+        }
         other => read_error(other).into(),
     })
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 /// Opens a regular file for reading; anything else is an error, at once.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+pub fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]

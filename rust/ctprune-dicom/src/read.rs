@@ -1,5 +1,6 @@
 //! One file of any kind to slices: looks at its first bytes and calls the reader of that format.
 
+use crate::code::Code;
 use crate::contain::contained;
 use crate::error::ReadError;
 use crate::open::open_regular;
@@ -7,7 +8,7 @@ use crate::slice::{Event, ReadOptions, Refusal};
 use crate::turns;
 use crate::{dicom, image, nifti};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::Path;
 
 /// The formats that can be read.
@@ -38,18 +39,123 @@ pub fn read_file(
     buffers: &mut Buffers,
     each: &mut dyn FnMut(Event<'_>),
 ) -> Option<Format> {
+    match open_file(path) {
+        Ok((file, head)) => read_open_file(path, file, &head, options, buffers, each),
+        Err(error) => {
+            let refusal = error.into();
+            each(Event::Refused { info: None, refusal });
+            None
+        }
+    }
+}
+
+/// How many of a file's first bytes tell its format.
+pub const HEAD_BYTES: usize = nifti::HEAD_BYTES;
+
+/// The first bytes of a file.
+pub struct Head {
+    bytes: [u8; HEAD_BYTES],
+    length: usize,
+}
+
+impl Head {
+    /// The bytes, fewer than [`HEAD_BYTES`] only if the file is shorter.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// Opens a regular file and reads its first bytes: names of archives' files tell nothing.
+pub fn open_file(path: &Path) -> Result<(File, Head), ReadError> {
+    let mut head = Head {
+        bytes: [0; HEAD_BYTES],
+        length: 0,
+    };
+    let file = open_regular(path)
+        .and_then(|mut file| {
+            head.length = read_head(&mut file, &mut head.bytes)?;
+            Ok(file)
+        })
+        .map_err(|error| ReadError::io("the file cannot be read", &error))?;
+    Ok((file, head))
+}
+
+/// The same as [`read_file`] for a file that [`open_file`] has opened.
+pub fn read_open_file(
+    name: &Path,
+    file: File,
+    head: &Head,
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) -> Option<Format> {
+    read_contained(buffers, each, |format, buffers, each| {
+        let found = identify(name, head.bytes())?;
+        *format = Some(found);
+        match found {
+            Format::Dicom => dicom::read_open_file(file, options, &mut buffers.dicom, each),
+            Format::Nifti => nifti::read_open_file(file, options, &mut buffers.nifti, each),
+            Format::Image => image::read_open_file(file, options, &mut buffers.image, each),
+        }
+        Ok(())
+    })
+}
+
+/// The same for `len` bytes that a reader gives, such as a large member of a container.
+pub fn read_part(
+    name: &Path,
+    mut reader: impl Read + Seek,
+    len: u64,
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) -> Option<Format> {
+    read_contained(buffers, each, |format, buffers, each| {
+        let mut head = [0; HEAD_BYTES];
+        let length = read_head(&mut reader, &mut head)
+            .and_then(|length| reader.rewind().map(|()| length))
+            .map_err(|error| ReadError::io("the file cannot be read", &error))?;
+        let found = identify(name, &head[..length])?;
+        *format = Some(found);
+        match found {
+            Format::Dicom => dicom::read_part(reader, len, options, &mut buffers.dicom, each),
+            Format::Nifti => nifti::read_part(reader, len, options, &mut buffers.nifti, each),
+            Format::Image => image::read_part(reader, options, &mut buffers.image, each),
+        }
+        Ok(())
+    })
+}
+
+/// The same for a file whose bytes are in memory, such as a member of a container; `name` is what it is called there.
+pub fn read_bytes(
+    name: &Path,
+    bytes: &[u8],
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) -> Option<Format> {
+    read_contained(buffers, each, |format, buffers, each| {
+        let found = identify(name, &bytes[..bytes.len().min(HEAD_BYTES)])?;
+        *format = Some(found);
+        match found {
+            Format::Dicom => dicom::read_bytes(bytes, options, &mut buffers.dicom, each),
+            Format::Nifti => nifti::read_bytes(bytes, options, &mut buffers.nifti, each),
+            Format::Image => image::read_bytes(bytes, options, &mut buffers.image, each),
+        }
+        Ok(())
+    })
+}
+
+/// Calls `read`, which notes the format that it finds; whatever ends it becomes a refusal.
+fn read_contained<'e>(
+    buffers: &mut Buffers,
+    each: &mut (dyn FnMut(Event<'_>) + 'e),
+    read: impl FnOnce(&mut Option<Format>, &mut Buffers, &mut (dyn FnMut(Event<'_>) + 'e)) -> Result<(), Refusal>,
+) -> Option<Format> {
     let mut format = None;
     let worked = contained(|| {
-        match open(path) {
-            Ok((file, found)) => {
-                format = Some(found);
-                match found {
-                    Format::Dicom => dicom::read_open_file(file, options, &mut buffers.dicom, each),
-                    Format::Nifti => nifti::read_open_file(file, options, &mut buffers.nifti, each),
-                    Format::Image => image::read_open_file(file, options, &mut buffers.image, each),
-                }
-            }
-            Err(refusal) => each(Event::Refused { info: None, refusal }),
+        if let Err(refusal) = read(&mut format, buffers, each) {
+            each(Event::Refused { info: None, refusal });
         }
         Ok(())
     });
@@ -67,26 +173,38 @@ pub fn read_file(
     format
 }
 
-/// Open a file and look at its first bytes: names of archives' files tell nothing.
-fn open(path: &Path) -> Result<(File, Format), Refusal> {
-    let mut head = [0; nifti::HEAD_BYTES];
-    let (file, length) = open_regular(path)
-        .and_then(|mut file| read_head(&mut file, &mut head).map(|length| (file, length)))
-        .map_err(|error| ReadError::io("the file cannot be read", &error))?;
-    let head = &head[..length];
+/// The format of a file by its first [`HEAD_BYTES`], or why it is not read.
+pub fn identify(name: &Path, head: &[u8]) -> Result<Format, Refusal> {
     if head.is_empty() {
-        return Err(ReadError::Invalid("the file is empty").into());
+        return Err(ReadError::Empty.into());
     }
     match format_of(head) {
-        Some(format) => Ok((file, format)),
-        None if promises_slices(path) => {
-            Err(ReadError::Invalid("image extension, unrecognized content").into())
+        Some(format) => Ok(format),
+        None if promises_slices(name) => {
+            Err(ReadError::other(Code::Unrecognized, "image extension, unrecognized content").into())
         }
-        None => Err(Refusal::Skipped("not DICOM, NIfTI, PNG, JPEG or TIFF".into())),
+        None => Err(Refusal::skipped(
+            Code::NotAnImage,
+            "not DICOM, NIfTI, PNG, JPEG or TIFF",
+        )),
     }
 }
 
-fn format_of(head: &[u8]) -> Option<Format> {
+/// Whether the first bytes of a file are enough to refuse it: [`read_bytes`] of them alone says the same as of all.
+pub fn header_decides(head: &[u8], options: &ReadOptions) -> bool {
+    let decided = contained(|| {
+        let decides = match format_of(head) {
+            None => head.len() >= HEAD_BYTES,
+            Some(Format::Dicom) => dicom::header_decides(head, options),
+            Some(_) => false,
+        };
+        Ok::<_, ReadError>(decides)
+    });
+    decided.unwrap_or(false)
+}
+
+/// The format of a file by its first [`HEAD_BYTES`].
+pub fn format_of(head: &[u8]) -> Option<Format> {
     // Some writers put a TIFF header into DICOM's preamble, for software that reads either.
     if head.get(128..132) == Some(b"DICM") {
         Some(Format::Dicom)
@@ -106,7 +224,7 @@ fn promises_slices(path: &Path) -> bool {
     ending.is_some_and(|ending| known.contains(&ending.to_ascii_lowercase().as_str()))
 }
 
-fn read_head(file: &mut File, head: &mut [u8]) -> std::io::Result<usize> {
+fn read_head(file: &mut impl Read, head: &mut [u8]) -> std::io::Result<usize> {
     let mut length = 0;
     while length < head.len() {
         match file.read(&mut head[length..]) {

@@ -1,9 +1,11 @@
 //! What every reader hands over: a slice with its description, or the reason why there is none.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use ctprune_core::pixels::SlicePixels;
 
+use crate::code::{Code, Reason};
 use crate::error::ReadError;
 
 /// Limits and wishes that hold for every file of a run.
@@ -72,20 +74,39 @@ pub struct SliceInfo {
 /// Why a file or a frame gives no slice.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refusal {
-    /// Read and understood, but not a slice that was asked for. The text is a short, countable
-    /// reason without names of files or patients, e.g. `localizer` or `modality MR`.
-    Skipped(String),
+    /// Read and understood, but not a slice that was asked for.
+    Skipped(Reason),
     /// Well-formed as far as it was read, but of a kind that is not implemented here, which the text names:
     /// another reader may try.
-    Unsupported(String),
+    Unsupported(Reason),
     /// Could not be read. No other reader may guess at it.
     Failed(ReadError),
+}
+
+impl Refusal {
+    /// Something that was left out, in a few words.
+    pub fn skipped(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
+        Refusal::Skipped(Reason::new(code, text))
+    }
+
+    /// A kind that is not implemented here, in a few words.
+    pub fn unsupported(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
+        Refusal::Unsupported(Reason::new(code, text))
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Refusal::Skipped(reason) | Refusal::Unsupported(reason) => reason.code,
+            Refusal::Failed(error) => error.code(),
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Skipped(text) | Refusal::Unsupported(text) => f.write_str(text),
+            Refusal::Skipped(reason) | Refusal::Unsupported(reason) => reason.fmt(f),
             Refusal::Failed(error) => error.fmt(f),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::slice::ReadOptions;
 
 /// Slices up to this many bytes are read without waiting: CT has half a megabyte.
-pub(crate) const LARGE: u64 = 64 << 20;
+pub const LARGE: u64 = 64 << 20;
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -16,7 +16,7 @@ thread_local! {
 }
 
 /// Waits for this thread's turn where so many bytes are large; it lasts until [`end`].
-pub(crate) fn wait_for(bytes: u64, options: &ReadOptions) {
+pub fn wait_for(bytes: u64, options: &ReadOptions) {
     if options.take_turns && bytes > LARGE {
         // A panic elsewhere has left nothing behind that could be wrong.
         HELD.with_borrow_mut(|held| {
@@ -26,7 +26,7 @@ pub(crate) fn wait_for(bytes: u64, options: &ReadOptions) {
 }
 
 /// Ends this thread's turn, if it has one.
-pub(crate) fn end() {
+pub fn end() {
     HELD.take();
 }
 

@@ -1,26 +1,43 @@
 //! `Archive`: the steps from sources to a manifest.
 
+use crate::codes::known_code;
+use crate::fetch::{fetching, not_given};
 use crate::foreign::decoding;
 use crate::images::Images;
 use crate::info::slice_info;
+use crate::manifest::{ManifestReader, manifest_error};
+use crate::pseudonyms::secret;
 use crate::rows::Rows;
 use crate::settings::{compile, settings, value_error};
-use ctprune_archive::archive as core;
+use ctprune_archive::archive::{self as core, Reason};
+use ctprune_archive::discover::files::Stamp;
+use ctprune_archive::discover::shard::Shard;
 use ctprune_archive::methods::Request;
+use ctprune_archive::rows::manifest_writer::ROWS_PER_GROUP;
 use ctprune_archive::volumes::geometry::GeometryFlags;
 use ctprune_archive::volumes::order::Order;
 use ctprune_core::watch::Watch;
-use numpy::PyReadonlyArray1;
+use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyDict};
 use regex::Regex;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Rows, whether each is kept now, the index of its reason, and the reasons.
+type Changes<'py> = (
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray1<bool>>,
+    Bound<'py, PyArray1<u8>>,
+    Vec<&'static str>,
+);
 
 /// An archive on its way to a manifest; each step works for a portion of time without the GIL.
 #[pyclass]
 pub struct Archive {
     inner: core::Archive,
+    adoption: Option<core::Adoption>,
 }
 
 #[pymethods]
@@ -38,7 +55,29 @@ impl Archive {
         let settings = settings(fingerprint, hash_size, intensity, modality, max_slice_mb)?;
         Ok(Self {
             inner: core::Archive::new(settings, threads).map_err(value_error)?,
+            adoption: None,
         })
+    }
+
+    /// Give a source its place among all, before anything is taken over; a file's source is its folder.
+    fn declare_source(&mut self, root: PathBuf) {
+        self.inner.declare_source(&root);
+    }
+
+    /// Leave all files to others but those of share `number`, from 1, of `of`; before anything is taken over.
+    fn set_shard(&mut self, number: u32, of: u32) -> PyResult<()> {
+        self.inner.set_shard(shard(number, of)?);
+        Ok(())
+    }
+
+    /// Take earlier tables as they are, refusals too; `finish_without_discovery` ends it.
+    fn take_whole(&mut self) {
+        self.inner.take_whole();
+    }
+
+    /// Take all that earlier tables know for what there is: no source is walked.
+    fn finish_without_discovery(&mut self) {
+        self.inner.finish_without_discovery();
     }
 
     /// Go on to another earlier table, older than those before.
@@ -64,6 +103,20 @@ impl Archive {
         Ok(())
     }
 
+    /// Give pseudonyms with this key, at least 32 bytes, and take over only rows that have them; before all else.
+    /// With `keep_originals` there are lines of a table.
+    fn pseudonymize(&mut self, key: &[u8], sources: Vec<PathBuf>, keep_originals: bool) -> PyResult<()> {
+        self.inner.pseudonymize(secret(key)?, sources, keep_originals);
+        Ok(())
+    }
+
+    /// Kind, pseudonym and original of some lines of the table; none after the last one.
+    fn pseudonym_lines(&self, start: usize, stop: usize) -> Vec<(&'static str, String, String)> {
+        (start..stop)
+            .map_while(|number| self.inner.pseudonym_line(number))
+            .collect()
+    }
+
     /// Walk this folder too.
     fn add_source(&mut self, root: PathBuf) {
         self.inner.add_source(&root);
@@ -86,12 +139,46 @@ impl Archive {
             .map_err(value_error)
     }
 
-    /// Numbers and paths of DICOM files of a kind that is not known here: another reader may try.
+    /// Take in files of another machine: path relative to the source, which is an address; size; version.
+    fn add_found(&mut self, source: &str, found: Vec<(String, u64, i64)>) -> PyResult<()> {
+        found
+            .iter()
+            .try_for_each(|(path, size, version)| {
+                let stamp = Stamp {
+                    size: *size,
+                    version: *version,
+                };
+                self.inner.add_found(source, path, stamp)
+            })
+            .map_err(value_error)
+    }
+
+    /// Number, address, size and version of some files of other machines that are to be read; fewer at the end.
+    fn remote(&self, start: usize, stop: usize) -> Vec<(u32, String, u64, i64)> {
+        let found = self.inner.remote(start..stop);
+        found
+            .map(|(file, location, stamp)| (file, location.to_string(), stamp.size, stamp.version))
+            .collect()
+    }
+
+    /// Read files of other machines: for each its number, and its bytes or a text that says why there are none.
+    fn read_remote(&mut self, py: Python<'_>, found: Vec<(u32, Bound<'_, PyAny>)>) -> PyResult<()> {
+        let found = found
+            .into_iter()
+            .map(|(file, content)| match content.cast::<PyBytes>() {
+                Ok(bytes) => Ok((file, Ok(PyBackedBytes::from(bytes.clone())))),
+                Err(_) => Ok((file, Err(not_given(content.extract()?)))),
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        py.detach(|| self.inner.read_remote(found)).map_err(value_error)
+    }
+
+    /// Numbers and addresses of DICOM files of a kind that is not known here: another reader may try.
     fn unsupported(&mut self) -> Vec<(u32, PathBuf)> {
         let files = self.inner.unsupported();
         files
             .into_iter()
-            .map(|file| (file, self.inner.files().absolute(file)))
+            .map(|file| (file, self.inner.files().locate(file).address()))
             .collect()
     }
 
@@ -112,14 +199,26 @@ impl Archive {
     }
 
     /// End one of these files: its rows give way to the slices that were found, or stay with this reason added.
-    #[pyo3(signature = (file, refused))]
-    fn end_foreign(&mut self, file: u32, refused: Option<&str>) -> PyResult<()> {
+    /// With a code in place of Rust's where that says more.
+    #[pyo3(signature = (file, refused, code=None))]
+    fn end_foreign(&mut self, file: u32, refused: Option<&str>, code: Option<&str>) -> PyResult<()> {
+        let code = code.map(known_code).transpose()?;
+        let refused = refused.map(|reason| (reason, code));
         self.inner.end_foreign(file, refused).map_err(value_error)
     }
 
-    /// Path and reason of the first file that could not be read.
-    fn first_failure(&self) -> Option<(PathBuf, String)> {
-        self.inner.first_failure()
+    /// Files that could not be read, files that were tried, and numbers by code, the most frequent first.
+    fn failures(&self) -> (u64, u64, Vec<(&'static str, u64)>) {
+        let failures = self.inner.failures();
+        let codes = failures.by_code();
+        let named = codes.iter().map(|(code, count)| (code.name(), *count)).collect();
+        (failures.files(), failures.tried, named)
+    }
+
+    /// Address, code and reason of the first file that could not be read.
+    fn first_failure(&self) -> Option<(PathBuf, &'static str, String)> {
+        let (path, reason) = self.inner.first_failure()?;
+        Some((path, reason.code.name(), reason.text.clone().into_owned()))
     }
 
     /// Group into volumes, in order.
@@ -137,9 +236,10 @@ impl Archive {
 
     /// Choose among the grouped slices; KeyboardInterrupt stops it.
     ///
-    /// `decode(path, frames)` reads slices that only another reader can; `progress` is called with the number of slices
-    /// decided on by methods that read pixels.
-    #[pyo3(signature = (*, method, threshold, keep, n, seed, window, whole_archive, decode, progress))]
+    /// `decode(path, frames)` reads slices that only another reader can; `fetch` gives what is on other machines;
+    /// `progress` is called with the number of slices decided on by methods that read pixels. `stable` keeps what was
+    /// kept before; `volumes` are those to choose in.
+    #[pyo3(signature = (*, method, threshold, keep, n, seed, window, whole_archive, stable, volumes, decode, fetch, progress))]
     #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn select(
         slf: &Bound<'_, Self>,
@@ -150,7 +250,10 @@ impl Archive {
         seed: Option<u64>,
         window: Option<String>,
         whole_archive: bool,
+        stable: bool,
+        volumes: Option<Vec<u32>>,
         decode: &Bound<'_, PyAny>,
+        fetch: Option<&Bound<'_, PyAny>>,
         progress: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let request = Request {
@@ -161,18 +264,82 @@ impl Archive {
             seed: seed.unwrap_or(0),
             window: window.unwrap_or_default(),
         };
+        let wish = core::Wish {
+            whole_archive,
+            stable,
+            volumes: volumes.as_deref(),
+        };
         let watch = Watch::default();
         // Only read from until there is a choice, so that `progress` may ask how far it has come.
         let shared = slf.borrow();
         let inner = &shared.inner;
         let intensity = inner.settings().intensity;
-        let choice = decoding(slf.py(), intensity, &watch, decode, progress, |decode| {
-            inner.choose(&request, whole_archive, decode, &watch)
-        })?
-        .map_err(value_error)?;
+        let choice = fetching(fetch, &watch, |fetch| {
+            decoding(slf.py(), intensity, &watch, decode, progress, |decode| {
+                inner.choose(&request, wish, decode, fetch, &watch)
+            })?
+            .map_err(value_error)
+        })?;
         drop(shared);
-        slf.borrow_mut().inner.set_choice(choice);
+        slf.borrow_mut().inner.set_choice(choice, volumes.is_some());
         Ok(())
+    }
+
+    /// Take over the selections of a file, volume by volume, where a volume has the same slices here.
+    fn adopt(&mut self, py: Python<'_>, reader: &ManifestReader) -> PyResult<()> {
+        let Self { inner, adoption } = self;
+        let adoption = adoption.get_or_insert_with(|| core::Adoption::new(inner));
+        py.detach(|| {
+            adoption.begin();
+            for batch in reader.inner().batches(None, ROWS_PER_GROUP)? {
+                adoption.add(inner, &batch?);
+            }
+            adoption.settle(inner);
+            Ok(())
+        })
+        .map_err(manifest_error)
+    }
+
+    /// End the taking over; returns the volumes that are still to be chosen in.
+    fn finish_adoption(&mut self) -> Vec<u32> {
+        let adoption = self.adoption.take();
+        let adoption = adoption.unwrap_or_else(|| core::Adoption::new(&self.inner));
+        self.inner.adopt(adoption)
+    }
+
+    /// Numbers of the volumes that belong to share `number`, from 1, of `of`.
+    fn volumes_of(&self, number: u32, of: u32) -> PyResult<Vec<u32>> {
+        Ok(self.inner.volumes_of(shard(number, of)?))
+    }
+
+    /// The slices of these volumes as a manifest of their own, whose rows and volumes go on from these numbers. First
+    /// goes the number of the next row.
+    fn volume_rows(&self, py: Python<'_>, volumes: Vec<u32>, row: u32, first_volume: u32) -> (u32, Rows) {
+        let (next, batch) = py.detach(|| self.inner.volumes_batch(&volumes, row, first_volume));
+        (next, Rows::new(batch.schema(), vec![batch]))
+    }
+
+    /// Whether an earlier selection is known.
+    fn has_decisions(&self) -> bool {
+        self.inner.has_decisions()
+    }
+
+    /// Whether each grouped slice was kept by the earlier selection, and its file is the same; shape (n,).
+    fn kept_before<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<bool>> {
+        PyArray1::from_vec(py, self.inner.kept_before())
+    }
+
+    /// The slices that are decided on otherwise than before: their manifest rows, whether they are kept now, and the
+    /// index of the reason of each; then the reasons.
+    fn changes<'py>(&self, py: Python<'py>) -> Changes<'py> {
+        let changes = py.detach(|| self.inner.changes());
+        let reasons = changes.iter().map(|change| change.reason.index()).collect();
+        (
+            PyArray1::from_iter(py, changes.iter().map(|change| change.row)),
+            PyArray1::from_iter(py, changes.iter().map(|change| change.is_kept)),
+            PyArray1::from_vec(py, reasons),
+            Reason::ALL.map(Reason::sentence).to_vec(),
+        )
     }
 
     /// What is known of the comparisons of pixels, by name; None where none were made.
@@ -264,6 +431,11 @@ impl Archive {
         dict.set_item("files_vanished", progress.files_vanished)?;
         Ok(dict)
     }
+}
+
+fn shard(number: u32, of: u32) -> PyResult<Shard> {
+    Shard::new(number, of)
+        .ok_or_else(|| value_error(format!("shard {number}/{of}: expected 1/{of} to {of}/{of}")))
 }
 
 /// Numbers by reason, in their order.

@@ -1,17 +1,22 @@
 //! The Python extension module `ctprune._core`: arguments in, core called without the GIL, errors mapped once.
 
 mod archive;
+mod codes;
 mod cosine;
 mod encode;
+mod fetch;
 mod fingerprint;
 mod foreign;
 mod images;
 mod info;
 mod interrupt;
 mod manifest;
+mod members;
+mod memory;
 mod methods;
 mod pixels;
 mod pool;
+mod pseudonyms;
 mod resize;
 mod rows;
 mod selection;
@@ -19,6 +24,9 @@ mod settings;
 mod similarity;
 
 use pyo3::prelude::*;
+
+#[global_allocator]
+static MEMORY: memory::SystemOrSentence = memory::SystemOrSentence;
 
 /// Rust core of ctprune.
 #[pymodule]
@@ -32,23 +40,35 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "MANIFEST_VERSION",
         ctprune_archive::rows::schema::MANIFEST_VERSION,
     )?;
+    module.add("KERNELS_VERSION", ctprune_archive::kernels::KERNELS_VERSION)?;
     module.add("DEFAULT_FINGERPRINT", methods::default_fingerprint())?;
     module.add_function(wrap_pyfunction!(methods::methods, module)?)?;
     module.add_function(wrap_pyfunction!(methods::nearest_kept, module)?)?;
     module.add_class::<archive::Archive>()?;
     module.add_class::<rows::Rows>()?;
+    module.add_class::<pseudonyms::Names>()?;
+    module.add_function(wrap_pyfunction!(pseudonyms::key_fingerprint, module)?)?;
+    module.add_function(wrap_pyfunction!(pseudonyms::pseudonym, module)?)?;
     module.add_class::<manifest::ManifestReader>()?;
     module.add_class::<manifest::RowBatches>()?;
     module.add_class::<manifest::ManifestWriter>()?;
     module.add_function(wrap_pyfunction!(manifest::manifest_columns, module)?)?;
     module.add_function(wrap_pyfunction!(manifest::parquet_metadata, module)?)?;
+    module.add_function(wrap_pyfunction!(manifest::sealed_digest, module)?)?;
     module.add_function(wrap_pyfunction!(settings::canonical_intensity, module)?)?;
+    module.add_function(wrap_pyfunction!(codes::codes, module)?)?;
+    module.add_function(wrap_pyfunction!(codes::codes_documentation, module)?)?;
     module.add_function(wrap_pyfunction!(settings::check_pattern, module)?)?;
     module.add_function(wrap_pyfunction!(fingerprint::fingerprint_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(fingerprint::fingerprint, module)?)?;
     module.add_function(wrap_pyfunction!(fingerprint::hamming, module)?)?;
     module.add_function(wrap_pyfunction!(selection::select_exemplars, module)?)?;
     module.add_function(wrap_pyfunction!(info::describe, module)?)?;
+    module.add_function(wrap_pyfunction!(info::header_decides, module)?)?;
+    module.add_function(wrap_pyfunction!(members::container_of, module)?)?;
+    module.add_function(wrap_pyfunction!(members::is_packed, module)?)?;
+    module.add_function(wrap_pyfunction!(members::kind_of_container, module)?)?;
+    module.add_function(wrap_pyfunction!(members::visit_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(pixels::read_hu, module)?)?;
     module.add_function(wrap_pyfunction!(pixels::export_png, module)?)?;
     module.add_function(wrap_pyfunction!(cosine::cosine_exemplars, module)?)?;

@@ -4,11 +4,12 @@ use crate::rows::Rows;
 use ctprune_archive::rows::error::ManifestError as Error;
 use ctprune_archive::rows::manifest_reader::{self, Batches};
 use ctprune_archive::rows::manifest_writer;
-use ctprune_archive::rows::schema;
+use ctprune_archive::rows::{schema, seal};
 use ctprune_core::fingerprint;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::{PyErr, import_exception};
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -35,10 +36,23 @@ pub fn parquet_metadata(file: PathBuf) -> Option<String> {
     manifest_reader::metadata_of(&file)
 }
 
+/// The SHA-256 in the seal of a manifest's file, in hexadecimal; None where there is none. Nothing is compared.
+#[pyfunction]
+pub fn sealed_digest(file: PathBuf) -> PyResult<Option<String>> {
+    Ok(seal::digest(&File::open(file)?)?)
+}
+
 /// A manifest's file that was found to be sound.
 #[pyclass(frozen)]
 pub struct ManifestReader {
     inner: manifest_reader::ManifestReader,
+}
+
+impl ManifestReader {
+    /// The reader without Python.
+    pub fn inner(&self) -> &manifest_reader::ManifestReader {
+        &self.inner
+    }
 }
 
 #[pymethods]

@@ -1,8 +1,10 @@
 //! `read_hu` and `export_png`: pixels of chosen slices.
 
+use crate::fetch::fetching;
 use crate::interrupt::interruptible;
 use crate::pool;
 use crate::settings::{pixel_settings, read_options, value_error};
+use ctprune_archive::discover::location::Location;
 use ctprune_archive::pixels::visit::Job;
 use ctprune_archive::pixels::{PixelError, hu, png};
 use ctprune_core::watch::Watch;
@@ -13,7 +15,8 @@ use std::path::PathBuf;
 
 /// Hounsfield units of the given (path, frame) as float32 of shape (n, rows, cols). KeyboardInterrupt stops it.
 #[pyfunction]
-#[pyo3(signature = (slices, rows, columns, modality, max_slice_mb, threads=0))]
+#[pyo3(signature = (slices, rows, columns, modality, max_slice_mb, threads=0, fetch=None))]
+#[allow(clippy::too_many_arguments, reason = "called from two places")]
 pub fn read_hu<'py>(
     py: Python<'py>,
     slices: Vec<(PathBuf, u32)>,
@@ -22,14 +25,18 @@ pub fn read_hu<'py>(
     modality: &str,
     max_slice_mb: u64,
     threads: usize,
+    fetch: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Bound<'py, PyArray3<f32>>> {
     let count = slices.len();
     let names: Vec<PathBuf> = slices.iter().map(|(path, _)| path.clone()).collect();
+    let slices = located(slices);
     let mut values = vec![0.0; count * rows * columns];
     let options = read_options(modality, max_slice_mb);
     let (pool, watch) = (pool::pool(threads)?, Watch::default());
-    let work = || hu::read_hu(slices, rows * columns, &options, &watch, &mut values);
-    let results = interruptible(py, &watch, |_| Ok(()), || pool.install(work))?;
+    let results = fetching(fetch, &watch, |fetch| {
+        let work = || hu::read_hu(slices, rows * columns, &options, fetch, &watch, &mut values);
+        interruptible(py, &watch, |_| Ok(()), || pool.install(work))
+    })?;
     for (name, result) in names.iter().zip(results) {
         if let Some(error) = result {
             return Err(value_error(format!("{}: {error}", name.display())));
@@ -42,6 +49,7 @@ pub fn read_hu<'py>(
 ///
 /// OSError when a picture cannot be written. KeyboardInterrupt stops it.
 #[pyfunction]
+#[pyo3(signature = (jobs, depth, intensity, modality, max_slice_mb, threads, fetch=None))]
 #[allow(clippy::too_many_arguments, reason = "called from one place")]
 pub fn export_png(
     py: Python<'_>,
@@ -51,15 +59,23 @@ pub fn export_png(
     modality: &str,
     max_slice_mb: u64,
     threads: usize,
+    fetch: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Vec<String>> {
     let settings = pixel_settings(intensity, modality, max_slice_mb)?;
     let (pool, watch) = (pool::pool(threads)?, Watch::default());
     let jobs = jobs
         .into_iter()
-        .map(|(path, frame, target)| Job { path, frame, target })
+        .map(|(path, frame, target)| Job {
+            location: Location::parse(path),
+            frame,
+            target,
+        })
         .collect();
-    let work = || png::write_pngs(jobs, depth == 16, settings.intensity, &settings.read, &watch);
-    let results = interruptible(py, &watch, |_| Ok(()), || pool.install(work))?;
+    let results = fetching(fetch, &watch, |fetch| {
+        let (intensity, options) = (settings.intensity, &settings.read);
+        let work = || png::write_pngs(jobs, depth == 16, intensity, options, fetch, &watch);
+        interruptible(py, &watch, |_| Ok(()), || pool.install(work))
+    })?;
     results
         .into_iter()
         .map(|result| match result {
@@ -68,4 +84,10 @@ pub fn export_png(
             Some(error) => Ok(error.to_string()),
         })
         .collect()
+}
+
+/// Where these slices are.
+pub fn located(slices: Vec<(PathBuf, u32)>) -> Vec<(Location, u32)> {
+    let locate = |(address, frame)| (Location::parse::<PathBuf>(address), frame);
+    slices.into_iter().map(locate).collect()
 }

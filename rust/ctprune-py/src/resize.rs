@@ -1,7 +1,9 @@
 //! `read_resized` and `resize_decoded`: chosen slices resized to one size.
 
+use crate::fetch::fetching;
 use crate::images::Images;
 use crate::interrupt::interruptible;
+use crate::pixels::located;
 use crate::pool;
 use crate::settings::{pixel_settings, value_error};
 use ctprune_archive::fingerprint_file::Settings;
@@ -20,6 +22,7 @@ type Outcome = (u64, u64, String);
 ///
 /// `progress` is called with the number of slices done; KeyboardInterrupt stops it.
 #[pyfunction]
+#[pyo3(signature = (slices, out, intensity, modality, max_slice_mb, threads, progress, fetch=None))]
 #[allow(clippy::too_many_arguments, reason = "called from one place")]
 pub fn read_resized(
     py: Python<'_>,
@@ -30,13 +33,30 @@ pub fn read_resized(
     max_slice_mb: u64,
     threads: usize,
     progress: &Bound<'_, PyAny>,
+    fetch: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Vec<Outcome>> {
     let settings = pixel_settings(intensity, modality, max_slice_mb)?;
     if let Ok(out) = out.cast::<PyArray3<u8>>() {
-        return read_into(py, slices, out.try_readwrite()?, &settings, threads, progress);
+        return read_into(
+            py,
+            slices,
+            out.try_readwrite()?,
+            &settings,
+            threads,
+            progress,
+            fetch,
+        );
     }
     let out = out.cast::<PyArray3<u16>>()?;
-    read_into(py, slices, out.try_readwrite()?, &settings, threads, progress)
+    read_into(
+        py,
+        slices,
+        out.try_readwrite()?,
+        &settings,
+        threads,
+        progress,
+        fetch,
+    )
 }
 
 fn read_into<T: ResizedValue + Element>(
@@ -46,17 +66,18 @@ fn read_into<T: ResizedValue + Element>(
     settings: &Settings,
     threads: usize,
     progress: &Bound<'_, PyAny>,
+    fetch: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Vec<Outcome>> {
     let side = checked_side(out.shape(), slices.len())?;
     let out = out.as_slice_mut()?;
+    let slices = located(slices);
     let (pool, watch) = (pool::pool(threads)?, Watch::default());
-    let work = || resize::read_resized(slices, side, settings.intensity, &settings.read, &watch, out);
-    let outcomes = interruptible(
-        py,
-        &watch,
-        |done| progress.call1((done,)).map(|_| ()),
-        || pool.install(work),
-    )?;
+    let outcomes = fetching(fetch, &watch, |fetch| {
+        let (intensity, options) = (settings.intensity, &settings.read);
+        let work = || resize::read_resized(slices, side, intensity, options, fetch, &watch, out);
+        let show = |done| progress.call1((done,)).map(|_| ());
+        interruptible(py, &watch, show, || pool.install(work))
+    })?;
     Ok(outcomes.into_iter().map(outcome).collect())
 }
 

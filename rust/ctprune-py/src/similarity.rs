@@ -1,10 +1,12 @@
 //! `ssim`, `mutual_information` and `PixelSweep`.
 
 use crate::archive::counted;
+use crate::fetch::fetching;
 use crate::fingerprint::{array, array_of_rows};
 use crate::foreign::decoding;
 use crate::pool;
 use crate::settings::{read_options, value_error};
+use ctprune_archive::discover::location::Location;
 use ctprune_archive::methods::Request;
 use ctprune_archive::methods::pixel_sweep::{self as core, Reading, SliceFile, Thresholds, VolumeRule};
 use ctprune_core::intensity::Intensity;
@@ -217,15 +219,17 @@ impl PixelSweep {
     ///
     /// `decode(path, frames)` is that other reader; `progress` is called with the number of slices of the call decided
     /// on. KeyboardInterrupt stops it; then the sweep is not to be used.
+    #[pyo3(signature = (volumes, decode, progress, fetch=None))]
     fn add(
         &mut self,
         py: Python<'_>,
         volumes: Vec<Vec<(PathBuf, u32, usize, bool)>>,
         decode: &Bound<'_, PyAny>,
         progress: &Bound<'_, PyAny>,
+        fetch: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let file = |(path, frame, pixels, is_foreign)| SliceFile {
-            path,
+            location: Location::parse::<PathBuf>(path),
             frame,
             pixels,
             is_foreign,
@@ -240,15 +244,18 @@ impl PixelSweep {
             options,
             pool,
         } = self;
-        let added = decoding(py, *intensity, &watch, decode, progress, |decode| {
-            let reading = Reading {
-                intensity: *intensity,
-                options,
-                decode,
-            };
-            pool.install(|| inner.add(volumes, &reading, &watch))
-        })?;
-        added.map_err(value_error)
+        fetching(fetch, &watch, |fetch| {
+            decoding(py, *intensity, &watch, decode, progress, |decode| {
+                let reading = Reading {
+                    intensity: *intensity,
+                    options,
+                    fetch,
+                    decode,
+                };
+                pool.install(|| inner.add(volumes, &reading, &watch))
+            })?
+            .map_err(value_error)
+        })
     }
 
     /// Slices that could not be compared, so are kept at every threshold, counted by reason.

@@ -13,6 +13,7 @@ from ctprune.errors import TaskError
 from ctprune.finetuning.tasks.label_table import classes_of, frame_of, read_table, split_of
 from ctprune.finetuning.tasks.listing import Entry, Listing, listing, patient_of
 from ctprune.manifest.manifest import Manifest
+from ctprune.manifest.pseudonyms import hidden, is_pseudonym, original
 from ctprune.manifest.slices import path_of
 
 #: Columns of the table that can identify a slice, the most specific first.
@@ -38,7 +39,8 @@ def list_archive(run: Path, labels: Path, patient_pattern: str | None) -> Listin
     entries = []
     for number, row in enumerate(rows, 1):
         frame = frame_of(labels, row)
-        found = [line for line in slices.get(row[key], []) if frame is None or line["frame"] == frame]
+        of_row = slices.get(row[key]) or slices.get(hidden(key, str(row[key]))) or []
+        found = [line for line in of_row if frame is None or line["frame"] == frame]
         if not found:
             raise TaskError(f"{labels}: row {number} ({key} {row[key]}) belongs to no slice of {run}")
         entries += [_entry(line, row, labels, patient_pattern) for line in found]
@@ -55,7 +57,7 @@ def _slices_by(manifest: Manifest, key: str) -> dict[str | None, list[dict[str, 
 
 
 def _entry(line: dict[str, Any], row: dict[str, Any], labels: Path, pattern: str | None) -> Entry:
-    patient = row.get("patient") or patient_of(line["path"], pattern) or line["study_instance_uid"] or None
+    patient = row.get("patient") or _patient_in_path(line, pattern) or line["study_instance_uid"] or None
     return Entry(
         name=line["path"],
         label=row["label"],
@@ -64,3 +66,11 @@ def _entry(line: dict[str, Any], row: dict[str, Any], labels: Path, pattern: str
         file=Path(path_of(line)),
         frame=line["frame"],
     )
+
+
+def _patient_in_path(line: dict[str, Any], pattern: str | None) -> str | None:
+    """What the pattern takes from the source's own path; of a pseudonym's, hidden again."""
+    if pattern is None or not is_pseudonym(line["source"]):
+        return patient_of(line["path"], pattern)
+    patient = patient_of(original(line["source"], line["path"])[1], pattern)
+    return patient and hidden("path", patient)

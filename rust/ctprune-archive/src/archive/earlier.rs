@@ -1,26 +1,46 @@
 //! What earlier tables knew of files, so that unchanged ones need not be read again.
 
 use super::Archive;
-use crate::discover::exclusions::EXCLUDED;
+use super::changes::Decisions;
 use crate::discover::files::{FileId, Files, Stamp};
+use crate::discover::location::is_remote;
 use crate::error::ArchiveError;
 use crate::rows::batch::for_each_row;
 use crate::rows::row::NewRow;
 use crate::rows::view::{Status, StoredRow};
 use arrow_array::RecordBatch;
+use ctprune_dicom::code::{Code, Reason};
+use ctprune_dicom::error::ReadError;
 use ctprune_dicom::slice::Refusal;
-use std::path::PathBuf;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::path::{Path, PathBuf};
+
+/// Why a container that one pass has read has a row: with it the next run knows that nothing more is in it.
+pub(super) const READ_TO_END: &str = "archive whose files have rows of their own";
 
 /// The files of earlier tables come first in [`Files`].
 #[derive(Default)]
 pub(super) struct Earlier {
     pub rows: usize,
-    /// Number of the table that rows are taken from now.
+    /// What the earlier selection decided.
+    pub decisions: Decisions,
+    /// Whether rows are taken as they are: refusals too, and of two tables what the later file has.
+    is_whole: bool,
+    /// Number of the table that rows are taken from now, and its first row.
     table: u32,
+    table_start: usize,
     /// For each file the first table that knew it: later ones are older.
     table_of: Vec<u32>,
     seen: Vec<bool>,
     reusable: Vec<bool>,
+    /// Whether size and time are still those that the first table knew.
+    same: Vec<bool>,
+    /// Rows of these files before this one are not to be used: a table after had the file as it was later.
+    outdated: FxHashMap<FileId, usize>,
+    /// By the source in a table the one that it belongs to now, and what to put before paths.
+    homes: FxHashMap<String, (u32, String)>,
+    /// Containers that one pass has read to the end.
+    read_to_end: FxHashSet<FileId>,
 }
 
 impl Earlier {
@@ -31,6 +51,7 @@ impl Earlier {
         self.table_of.push(self.table);
         self.seen.push(false);
         self.reusable.push(true);
+        self.same.push(true);
         let file = files.push(folder, name, stamp);
         files.index(file);
         file
@@ -40,8 +61,42 @@ impl Earlier {
     pub fn see(&mut self, file: FileId, unchanged: bool) -> bool {
         let file = file as usize;
         self.seen[file] = true;
+        self.same[file] &= unchanged;
         self.reusable[file] &= unchanged;
         self.reusable[file]
+    }
+
+    /// Whether a file, known or not, is as the first table knew it.
+    pub fn is_same(&self, file: FileId) -> bool {
+        self.same.get(file as usize).is_some_and(|&same| same)
+    }
+
+    /// All known files are there, and as they were.
+    pub fn see_all(&mut self) {
+        self.seen.fill(true);
+        self.reusable.fill(true);
+    }
+
+    /// Take nothing over of this file.
+    pub fn forget(&mut self, file: FileId) {
+        if let Some(reusable) = self.reusable.get_mut(file as usize) {
+            *reusable = false;
+        }
+    }
+
+    /// Whether the file is a container of which all members are known.
+    pub fn is_read_to_end(&self, file: FileId) -> bool {
+        self.read_to_end.contains(&file)
+    }
+
+    /// Number of files known.
+    pub fn files(&self) -> FileId {
+        self.seen.len() as FileId
+    }
+
+    /// Whether the rows of a file could be taken over if it is found again.
+    pub fn is_reusable(&self, file: FileId) -> bool {
+        self.reusable[file as usize]
     }
 
     /// Whether the rows of a file are taken over.
@@ -49,9 +104,27 @@ impl Earlier {
         self.seen[file as usize] && self.reusable[file as usize]
     }
 
-    /// Number of files that were not found again.
-    pub fn vanished(&self) -> usize {
-        self.seen.iter().filter(|seen| !**seen).count()
+    /// Number of files that were not found again, but for those that may still be.
+    pub fn vanished(&self, waits: impl Fn(FileId) -> bool) -> usize {
+        let files = (0..).zip(&self.seen);
+        files.filter(|&(file, &seen)| !seen && !waits(file)).count()
+    }
+
+    /// The source that a table's source belongs to now, and what to put before paths: it may lie in one of this run's.
+    fn home(&mut self, files: &mut Files, source: &str) -> (u32, String) {
+        if let Some(home) = self.homes.get(source) {
+            return home.clone();
+        }
+        let root = Path::new(source);
+        let outer = (0u32..).zip(files.sources()).find_map(|(number, outer)| {
+            let inner = root.strip_prefix(outer).ok()?;
+            let parts = inner.components().map(|part| part.as_os_str().to_str());
+            let prefix = parts.collect::<Option<Vec<&str>>>()?;
+            Some((number, prefix.iter().map(|part| format!("{part}/")).collect()))
+        });
+        let home = outer.unwrap_or_else(|| (files.source(PathBuf::from(source)), String::new()));
+        self.homes.insert(source.to_owned(), home.clone());
+        home
     }
 }
 
@@ -59,6 +132,13 @@ impl Archive {
     /// Go on to another earlier table, older than those before; what those knew of a file holds.
     pub fn begin_earlier(&mut self) {
         self.earlier.table += 1;
+        self.earlier.table_start = self.table.rows().len();
+    }
+
+    /// Take earlier tables as they are, refusals too; where two know a file, the later state of it holds. Before any is
+    /// taken over; [`Archive::finish_without_discovery`] ends it.
+    pub fn take_whole(&mut self) {
+        self.earlier.is_whole = true;
     }
 
     /// Take over rows of an earlier table; before any source is walked.
@@ -68,18 +148,54 @@ impl Archive {
         Ok(())
     }
 
-    fn add_earlier_row(&mut self, row: StoredRow) -> Result<(), ArchiveError> {
-        let source = self.files.source(PathBuf::from(&row.source));
-        let (folder, name) = row.path.rsplit_once('/').unwrap_or(("", &row.path));
-        let folder = self.files.folder(source, folder);
-        let file = self.earlier.file(&mut self.files, folder, name, row.stamp);
-        if self.earlier.table_of[file as usize] != self.earlier.table {
+    fn add_earlier_row(&mut self, mut row: StoredRow) -> Result<(), ArchiveError> {
+        if !self.own_names(&mut row) {
             return Ok(());
         }
+        let (source, prefix) = self.earlier.home(&mut self.files, &row.source);
+        let path = match prefix.as_str() {
+            "" => row.path,
+            prefix => format!("{prefix}{}", row.path),
+        };
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+        let folder = self.files.folder(source, folder);
+        if self
+            .shard
+            .is_some_and(|shard| !shard.holds(&self.files.address(folder, name)))
+        {
+            return Ok(());
+        }
+        let file = self.earlier.file(&mut self.files, folder, name, row.stamp);
+        let is_decided = matches!(row.status, Some(Status::Kept | Status::Dropped)) && !self.earlier.is_whole;
+        let decision = is_decided.then(|| self.earlier.decisions.push(row.exemplar));
+        if self.earlier.table_of[file as usize] != self.earlier.table {
+            let known = self.files.stamp(file);
+            if let Some(decision) = decision {
+                let unchanged = known == row.stamp;
+                let frame = row.info.frame;
+                self.earlier.decisions.lend((file, frame), decision, unchanged);
+            }
+            // The version of an object says which one it is, not how old: what was given last holds.
+            let is_later = row.stamp.version > known.version && !is_remote(&row.source);
+            if !self.earlier.is_whole || !is_later {
+                return Ok(());
+            }
+            self.files.set_stamp(file, row.stamp);
+            self.earlier.table_of[file as usize] = self.earlier.table;
+            self.earlier.outdated.insert(file, self.earlier.table_start);
+        }
         let reader = row.reader;
-        let content = match row.status {
-            Some(Status::Skipped) if !row.reason.starts_with(EXCLUDED) => Err(Refusal::Skipped(row.reason)),
-            Some(status)
+        if row.code == Some(Code::Archive) {
+            self.earlier.read_to_end.insert(file);
+        }
+        let content = match (row.status, row.code) {
+            (Some(Status::Skipped), Some(code)) if self.earlier.is_whole || code != Code::Excluded => {
+                Err(Refusal::skipped(code, row.reason))
+            }
+            (Some(Status::Failed), Some(code)) if self.earlier.is_whole => {
+                Err(Refusal::Failed(ReadError::Other(Reason::new(code, row.reason))))
+            }
+            (Some(status), _)
                 if status.is_slice() && row.fingerprinted.fingerprint.len() == self.table.words() =>
             {
                 Ok(row.fingerprinted)
@@ -90,11 +206,29 @@ impl Archive {
                 return Ok(());
             }
         };
+        if let Some(decision) = decision {
+            self.earlier
+                .decisions
+                .belongs_to(self.table.rows().len(), decision);
+        }
         self.table.push(NewRow {
             file,
             reader,
             info: row.info,
             content,
         })
+    }
+
+    /// Drop the rows of files that a table after had as they were later.
+    pub(super) fn retire_outdated(&mut self) {
+        if self.earlier.outdated.is_empty() {
+            return;
+        }
+        for row in 0..self.earlier.rows {
+            let file = self.table.rows()[row].file;
+            if self.earlier.outdated.get(&file).is_some_and(|&end| row < end) {
+                self.table.retire(row);
+            }
+        }
     }
 }

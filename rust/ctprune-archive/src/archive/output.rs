@@ -34,6 +34,28 @@ impl Archive {
         batch.columns()
     }
 
+    /// The slices of these volumes as a manifest of their own, whose rows and volumes go on from these numbers; with the
+    /// numbers that the next batch begins with.
+    pub fn volumes_batch(&self, volumes: &[u32], mut row: u32, first_volume: u32) -> (u32, RecordBatch) {
+        let mut batch = Batch::new(self);
+        for (&volume, number) in volumes.iter().zip(first_volume..) {
+            let start = self.volumes.starts[volume as usize];
+            let end = self.volumes.starts[volume as usize + 1];
+            for slice in start..end {
+                let selected = self.selected(slice).map(|selected| Selected {
+                    row: row + selected.slice_index,
+                    volume: number,
+                    exemplar: selected.exemplar.map(|exemplar| exemplar - start as u32 + row),
+                    ..selected
+                });
+                // Volumes are few at a time: their paths fit.
+                batch.add(self.volumes.order[slice], selected);
+            }
+            row += (end - start) as u32;
+        }
+        (row, batch.columns())
+    }
+
     /// These rows of the table in the order of reading, before there is a selection: slices have the status `read`.
     /// With them goes the row of the table that the next batch begins with.
     pub fn part(&self, rows: Range<usize>) -> (usize, RecordBatch) {
@@ -82,13 +104,16 @@ impl<'a> Batch<'a> {
     /// Add a row of the table; `false` when it does not fit any more.
     fn add(&mut self, number: u32, selected: Option<Selected>) -> bool {
         let Archive { table, files, .. } = self.archive;
-        self.path_bytes += files.path_bytes(table.rows()[number as usize].file);
+        let bytes = self.archive.fingerprint_bytes();
+        let mut row = RowView::new(table, files, number, bytes, selected);
+        if let Some(pseudonyms) = &self.archive.pseudonyms {
+            pseudonyms.hide_path(&mut row);
+        }
+        self.path_bytes += row.source.len() + row.path.len();
         if self.path_bytes > MAX_PATH_BYTES && !self.rows.is_empty() {
             return false;
         }
-        let bytes = self.archive.fingerprint_bytes();
-        self.rows
-            .push(RowView::new(table, files, number, bytes, selected));
+        self.rows.push(row);
         true
     }
 

@@ -3,9 +3,10 @@
 use super::Archive;
 use crate::discover::files::FileId;
 use crate::error::ArchiveError;
-use crate::fingerprint_file::{self, Hasher};
+use crate::fingerprint_file::{FileRows, Hasher, rows_of_file, without_pixels};
 use crate::rows::row::{NewRow, Reader, Row, State};
 use ctprune_core::pixels::SlicePixels;
+use ctprune_dicom::code::{Code, Reason};
 use ctprune_dicom::slice::{Refusal, SliceInfo};
 use rayon::prelude::*;
 use std::path::PathBuf;
@@ -17,32 +18,57 @@ impl Archive {
         let start = Instant::now();
         let mut portion = 8 * self.pool.current_num_threads();
         while start.elapsed() < time {
-            let done = self.progress.files_read as usize;
-            let batch = &self.queue[done..(done + portion).min(self.queue.len())];
+            let batch = self.next..(self.next + portion).min(self.queue.len());
             if batch.is_empty() {
-                return Ok(false);
+                if self.passes.is_empty() {
+                    self.finish_reading();
+                    return Ok(false);
+                }
+                self.step_pass(time.saturating_sub(start.elapsed()))?;
+                continue;
             }
+            let batch = self.queue[batch].to_vec();
             let (files, settings) = (&self.files, &self.settings);
             let before = Instant::now();
-            let results: Vec<Vec<NewRow>> = self.pool.install(|| {
-                let read =
-                    |&file: &FileId| fingerprint_file::rows_of_file(&files.absolute(file), file, settings);
+            let results: Vec<FileRows> = self.pool.install(|| {
+                let read = |&file: &FileId| rows_of_file(&files.locate(file), file, settings, None);
                 batch.par_iter().with_max_len(1).map(read).collect()
             });
-            self.progress.files_read += batch.len() as u64;
-            self.progress.bytes_read += batch.iter().map(|&file| files.stamp(file).size).sum::<u64>();
-            for row in results.into_iter().flatten() {
-                self.push(row)?;
+            self.next += batch.len();
+            for (file, found) in batch.into_iter().zip(results) {
+                match found {
+                    FileRows::Rows(rows) => self.push_rows(file, rows)?,
+                    FileRows::Container(container) => self.open_container(file, container)?,
+                }
             }
             // Long enough that waiting for the slowest file costs little, short enough to stop quickly.
             if before.elapsed() < time / 8 {
                 portion *= 2;
             }
         }
-        Ok((self.progress.files_read as usize) < self.queue.len())
+        Ok(true)
     }
 
-    fn push(&mut self, row: NewRow) -> Result<(), ArchiveError> {
+    /// Take in what was read of a file.
+    fn push_rows(&mut self, file: FileId, rows: Vec<NewRow>) -> Result<(), ArchiveError> {
+        self.progress.bytes_read += self.files.stamp(file).size;
+        self.take_rows(rows)
+    }
+
+    /// Take in the rows of a file whose bytes are counted elsewhere.
+    pub(super) fn take_rows(&mut self, rows: Vec<NewRow>) -> Result<(), ArchiveError> {
+        self.progress.files_read += 1;
+        self.failures.tried += 1;
+        if let Some(code) = rows.iter().find_map(failure) {
+            self.failures.add(code);
+        }
+        rows.into_iter().try_for_each(|row| self.push(row))
+    }
+
+    pub(super) fn push(&mut self, mut row: NewRow) -> Result<(), ArchiveError> {
+        if let Some(pseudonyms) = &mut self.pseudonyms {
+            pseudonyms.hide(&mut row);
+        }
         self.progress.slices_read += u64::from(row.content.is_ok());
         self.table.push(row)
     }
@@ -75,7 +101,7 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let content = Hasher::new(&self.settings)?
             .fingerprinted(pixels)
-            .map_err(|error| Refusal::Failed(error.to_string().into()));
+            .map_err(without_pixels);
         self.foreign.push(NewRow {
             file,
             reader: Reader::Pydicom,
@@ -86,8 +112,12 @@ impl Archive {
     }
 
     /// End a file of [`Archive::unsupported`]: its rows give way to what the other reader found in it; or they stay,
-    /// with what that reader `refused` it for.
-    pub fn end_foreign(&mut self, file: FileId, refused: Option<&str>) -> Result<(), ArchiveError> {
+    /// with what that reader `refused` it for, and a code where that says more.
+    pub fn end_foreign(
+        &mut self,
+        file: FileId,
+        refused: Option<(&str, Option<Code>)>,
+    ) -> Result<(), ArchiveError> {
         let rows = self.unsupported.remove(&file);
         let found = std::mem::take(&mut self.foreign);
         let stray = found.iter().map(|row| row.file).find(|&other| other != file);
@@ -95,25 +125,44 @@ impl Archive {
             let file = stray.unwrap_or(file);
             return Err(ArchiveError::NotUnsupported { file });
         };
-        if let Some(reason) = refused {
+        if let Some((reason, code)) = refused {
+            let mut failed = None;
             for row in rows {
                 if self.table.rows()[row].state == State::Unsupported {
-                    self.table.refuse(row, reason);
+                    self.table.refuse(row, reason, code);
+                    failed = self
+                        .table
+                        .reason(&self.table.rows()[row])
+                        .map(|reason| reason.code);
                 }
             }
+            if let Some(code) = failed {
+                self.failures.add(code);
+            }
             return Ok(());
+        }
+        if let Some(code) = found.iter().find_map(failure) {
+            self.failures.add(code);
         }
         rows.for_each(|row| self.table.retire(row));
         found.into_iter().try_for_each(|row| self.push(row))
     }
 
-    /// First failure in the order of reading: where the file is, and the reason.
-    pub fn first_failure(&self) -> Option<(PathBuf, String)> {
+    /// First failure in the order of reading: the file's address, and the reason.
+    pub fn first_failure(&self) -> Option<(PathBuf, &Reason)> {
         let row = self
             .table
             .rows()
             .iter()
             .find(|row| matches!(row.state, State::Failed | State::Unsupported))?;
-        Some((self.files.absolute(row.file), self.table.reason(row).to_owned()))
+        Some((self.shown_path(row.file), self.table.reason(row)?))
+    }
+}
+
+/// The code of a row of a file that could not be read.
+fn failure(row: &NewRow) -> Option<Code> {
+    match &row.content {
+        Err(Refusal::Failed(error)) => Some(error.code()),
+        _ => None,
     }
 }

@@ -6,7 +6,7 @@ use regex::Regex;
 pub const EXCLUDED: &str = "excluded by --exclude ";
 
 /// Patterns of paths, each with the reason that goes into the rows.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Exclusions(Vec<(Regex, String)>);
 
 impl Exclusions {

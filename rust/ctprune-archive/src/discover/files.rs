@@ -1,6 +1,7 @@
 //! The files of an archive: one folder name for all its files, one text for all names, so that ten million
 //! files cost some fifty bytes each.
 
+use crate::discover::location::{CONTAINER_MARK, Location, is_remote};
 use crate::discover::texts::Texts;
 use hashbrown::HashTable;
 use indexmap::{Equivalent, IndexSet};
@@ -11,13 +12,13 @@ use std::path::PathBuf;
 /// Number of a file in [`Files`].
 pub type FileId = u32;
 
-/// Size and time of last change: when both are the same, the file is taken as unchanged.
+/// Size and version: when both are the same, the file is taken as unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// Size in bytes.
     pub size: u64,
-    /// Modification time in nanoseconds since 1970.
-    pub mtime_ns: i64,
+    /// Modification time in nanoseconds since 1970; of an object in a store, 63 bits of its ETag's hash.
+    pub version: i64,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -70,6 +71,19 @@ impl Files {
             self.sources.len() - 1
         });
         number as u32
+    }
+
+    /// All source folders, by number.
+    pub fn sources(&self) -> &[PathBuf] {
+        &self.sources
+    }
+
+    /// Address of a file: its source, `/`, its path relative to that.
+    pub fn address(&self, folder: u32, name: &str) -> String {
+        let Folder { source, path } = &self.folders[folder as usize];
+        let source = self.sources[*source as usize].to_string_lossy();
+        let between = if path.is_empty() { "" } else { "/" };
+        format!("{source}/{path}{between}{name}")
     }
 
     /// Number of a folder below a source.
@@ -129,22 +143,34 @@ impl Files {
         self.folder_of[id as usize]
     }
 
+    /// Number of the source that a folder is in.
+    pub fn source_of_folder(&self, folder: u32) -> u32 {
+        self.folders[folder as usize].source
+    }
+
     /// Number of the source that the file was found under.
     pub fn source_of(&self, id: FileId) -> u32 {
         self.folders[self.folder_of(id) as usize].source
     }
 
+    /// Whether the file is a member of a container, or in a folder that is named like one.
+    pub fn is_member(&self, id: FileId) -> bool {
+        let folder = &self.folders[self.folder_of(id) as usize].path;
+        folder.ends_with(CONTAINER_MARK) || folder.contains("!/")
+    }
+
+    /// Which folders are this one of a source, or within it.
+    pub fn folders_below(&self, source: u32, path: &str) -> Vec<bool> {
+        let is_below = |folder: &Folder| {
+            let rest = folder.path.strip_prefix(path);
+            folder.source == source && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.folders.iter().map(is_below).collect()
+    }
+
     /// Absolute path of a source.
     pub fn source_path(&self, source: u32) -> &PathBuf {
         &self.sources[source as usize]
-    }
-
-    /// Bytes that the path takes in a manifest: of its source and of what is relative to it.
-    pub fn path_bytes(&self, id: FileId) -> usize {
-        let folder = &self.folders[self.folder_of(id) as usize];
-        let source = self.sources[folder.source as usize].as_os_str().len();
-        // What is not Unicode takes up to three bytes for one.
-        3 * source + folder.path.len() + 1 + self.name(id).len()
     }
 
     /// Append the path relative to the source, `/` on every system.
@@ -164,8 +190,23 @@ impl Files {
         out
     }
 
-    /// Where to open the file.
-    pub fn absolute(&self, id: FileId) -> PathBuf {
+    /// Whether the file is on another machine.
+    pub fn is_remote(&self, id: FileId) -> bool {
+        let source = &self.sources[self.source_of(id) as usize];
+        source.to_str().is_some_and(is_remote)
+    }
+
+    /// Where to read the file.
+    pub fn locate(&self, id: FileId) -> Location {
+        let source = &self.sources[self.source_of(id) as usize];
+        match source.to_str().filter(|source| is_remote(source)) {
+            // Keys are texts: what would be an empty component of a path stays.
+            Some(source) => Location::Remote(format!("{source}/{}", self.relative(id))),
+            None => Location::parse(self.absolute(id)),
+        }
+    }
+
+    fn absolute(&self, id: FileId) -> PathBuf {
         let folder = &self.folders[self.folder_of(id) as usize];
         let mut path = self.sources[folder.source as usize].clone();
         // Component by component, so that Windows gets its own separator.
@@ -196,7 +237,7 @@ mod tests {
         let (a, b) = (files.folder(source, "a"), files.folder(source, "a/b"));
         let ids: Vec<_> = [(a, "x"), (b, "x"), (b, "xy")]
             .into_iter()
-            .map(|(folder, name)| files.push(folder, name, Stamp { size: 1, mtime_ns: 2 }))
+            .map(|(folder, name)| files.push(folder, name, Stamp { size: 1, version: 2 }))
             .collect();
         ids.iter().for_each(|&id| files.index(id));
         assert_eq!(files.find(a, "x"), Some(ids[0]));
@@ -205,11 +246,18 @@ mod tests {
         assert_eq!(files.find(a, "xy"), None);
         assert_eq!(files.relative(ids[2]), "a/b/xy");
         assert_eq!(
-            files.absolute(ids[1]),
-            PathBuf::from("root").join("a").join("b").join("x")
+            files.locate(ids[1]),
+            Location::File(PathBuf::from("root").join("a").join("b").join("x"))
         );
         assert_eq!(files.folder(source, "a/b"), b);
         files.drop_index();
         assert_eq!(files.find(a, "x"), None);
+        let bucket = files.source(PathBuf::from("s3://bucket"));
+        let folder = files.folder(bucket, "a//b");
+        let object = files.push(folder, "x", Stamp::default());
+        assert_eq!(
+            files.locate(object),
+            Location::Remote("s3://bucket/a//b/x".into())
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Find every file below the sources, in an order that depends on names alone.
 
 use crate::discover::files::{Files, Stamp};
+use ctprune_dicom::code::Code;
 use ctprune_dicom::error::ReadError;
 use ctprune_dicom::slice::Refusal;
 use rustc_hash::FxHashSet;
@@ -92,14 +93,13 @@ impl Walker {
         match identity(&here.path) {
             Ok(identity) if self.listed.insert(identity) => {}
             Ok(_) => {
-                let reason = "link to a folder that is read elsewhere";
-                found(to, Found::skipped(folder, "", reason));
+                found(to, Found::linked(folder));
                 return true;
             }
             Err(error) => {
                 found(
                     to,
-                    Found::failed(folder, "", format!("folder cannot be listed: {error}")),
+                    Found::failed(folder, "", ReadError::io("folder cannot be listed", &error)),
                 );
                 return true;
             }
@@ -109,7 +109,7 @@ impl Walker {
             Err(error) => {
                 found(
                     to,
-                    Found::failed(folder, "", format!("folder cannot be listed: {error}")),
+                    Found::failed(folder, "", ReadError::io("folder cannot be listed", &error)),
                 );
                 return true;
             }
@@ -119,7 +119,7 @@ impl Walker {
         let mut below = Vec::new();
         for (name, entry) in names {
             let Some(text) = name.to_str() else {
-                let reason = "file name is not valid Unicode: rename the file";
+                let reason = ReadError::other(Code::Name, "file name is not valid Unicode: rename the file");
                 found(to, Found::failed(folder, &name.to_string_lossy(), reason));
                 continue;
             };
@@ -145,9 +145,12 @@ impl Walker {
                         below.push(pending);
                     }
                 }
-                Ok(_) => found(to, Found::failed(folder, text, "not a regular file")),
+                Ok(_) => {
+                    let reason = ReadError::other(Code::NotRegular, "not a regular file");
+                    found(to, Found::failed(folder, text, reason));
+                }
                 Err(error) => {
-                    let reason = format!("file cannot be examined: {error}");
+                    let reason = ReadError::io("file cannot be examined", &error);
                     found(to, Found::failed(folder, text, reason));
                 }
             }
@@ -158,8 +161,8 @@ impl Walker {
 }
 
 impl<'a> Found<'a> {
-    fn failed(folder: u32, name: &'a str, reason: impl Into<ReadError>) -> Self {
-        let refusal = Refusal::Failed(reason.into());
+    fn failed(folder: u32, name: &'a str, reason: ReadError) -> Self {
+        let refusal = Refusal::Failed(reason);
         Found::Problem {
             folder,
             name,
@@ -167,11 +170,11 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn skipped(folder: u32, name: &'a str, reason: &str) -> Self {
-        let refusal = Refusal::Skipped(reason.into());
+    fn linked(folder: u32) -> Self {
+        let refusal = Refusal::skipped(Code::Linked, "link to a folder that is read elsewhere");
         Found::Problem {
             folder,
-            name,
+            name: "",
             refusal,
         }
     }
@@ -192,16 +195,16 @@ impl Pending {
     }
 }
 
-/// Size and time of last change.
+/// Size, and time of last change as the version.
 pub fn stamp(meta: &Metadata) -> Stamp {
-    let mtime_ns = match meta.modified().map(|time| time.duration_since(UNIX_EPOCH)) {
+    let version = match meta.modified().map(|time| time.duration_since(UNIX_EPOCH)) {
         Ok(Ok(after)) => after.as_nanos() as i64,
         Ok(Err(before)) => -(before.duration().as_nanos() as i64),
         Err(_) => 0,
     };
     Stamp {
         size: meta.len(),
-        mtime_ns,
+        version,
     }
 }
 
@@ -224,7 +227,11 @@ mod tests {
                 refusal,
             } => {
                 let id = files.push(folder, name, Stamp::default());
-                problems.push(format!("{}: {refusal:?}", files.relative(id)));
+                problems.push(format!(
+                    "{}: {} {refusal}",
+                    files.relative(id),
+                    refusal.code().name()
+                ));
             }
         }) {}
         (paths, problems)
@@ -270,12 +277,9 @@ mod tests {
         ];
         assert_eq!(paths, expected);
         assert_eq!(problems.len(), 4, "{problems:?}");
-        assert!(problems[0].starts_with("broken: Failed("), "{problems:?}");
-        assert!(
-            problems[0].contains("\"file cannot be examined: "),
-            "{problems:?}"
-        );
-        let again = "Skipped(\"link to a folder that is read elsewhere\")";
+        assert!(problems[0].starts_with("broken: E-VANISHED "), "{problems:?}");
+        assert!(problems[0].contains(" file cannot be examined: "), "{problems:?}");
+        let again = "S-LINKED link to a folder that is read elsewhere";
         assert_eq!(problems[1], format!("a-link-to-c/: {again}"));
         assert_eq!(problems[2], format!("b/out-again/: {again}"));
         assert_eq!(problems[3], format!("b/up/: {again}"));

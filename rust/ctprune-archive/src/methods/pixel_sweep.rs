@@ -1,6 +1,8 @@
 //! Selection by the slices' own pixels: volumes are read, selected from at all thresholds, and let go.
 
 use super::{Choice, Comparisons, Measured, Method, Slices};
+use crate::discover::location::Location;
+use crate::open::{Fetch, is_packed};
 use crate::pixels::PixelError;
 use crate::pixels::visit::{Job, visit_slices};
 use ctprune_core::intensity::{GreyError, Intensity, to_grey};
@@ -14,10 +16,13 @@ use ctprune_dicom::slice::ReadOptions;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Pixels of volumes that are read together: what is in flight is that much, or one volume.
 const PIXELS_TOGETHER: usize = 1 << 26;
+
+/// The same for volumes in a container that is read from its start, each time that slices of it are read.
+const PACKED_PIXELS_TOGETHER: usize = 1 << 30;
 
 /// 8-bit pixels of a slice, as they are fingerprinted.
 #[derive(Clone, Debug)]
@@ -82,8 +87,8 @@ impl<M: Measure + Send + std::fmt::Debug> VolumeRule for Similarity<M> {
 /// Where the pixels of a slice are.
 #[derive(Clone, Debug)]
 pub struct SliceFile {
-    /// Its file.
-    pub path: PathBuf,
+    /// Where its file is.
+    pub location: Location,
     /// Its frame.
     pub frame: u32,
     /// Number of its pixels.
@@ -92,7 +97,7 @@ pub struct SliceFile {
     pub is_foreign: bool,
 }
 
-/// Decodes frames of a file, ascending, that only another reader can; fewer when it cannot go on.
+/// Decodes frames of the file at an address, ascending, that only another reader can; fewer when it cannot go on.
 pub type Decode<'a> = dyn Fn(&Path, &[u32]) -> Result<Vec<GreyResult>, SelectError> + Sync + 'a;
 
 /// A slice's grey pixels, or why there are none.
@@ -104,13 +109,15 @@ pub struct Reading<'a> {
     pub intensity: Intensity,
     /// Limits and wishes for the readers.
     pub options: &'a ReadOptions,
+    /// Gives what is not on this machine.
+    pub fetch: Option<&'a dyn Fetch>,
     /// The other reader.
     pub decode: &'a Decode<'a>,
 }
 
 /// A slice of a volume: where it is, or what another reader decoded.
 enum Source {
-    File(PathBuf, u32),
+    File(Location, u32),
     Decoded(GreyResult),
 }
 
@@ -216,14 +223,18 @@ impl<R: Deref<Target = dyn VolumeRule> + Sync> PixelSweep<R> {
         while let Some(first) = volumes.next() {
             let size = |volume: &[SliceFile]| volume.iter().map(|slice| slice.pixels).sum::<usize>();
             let mut pixels = size(&first);
+            let is_packed = first.first().is_some_and(|slice| is_packed(&slice.location));
+            let most = if is_packed {
+                PACKED_PIXELS_TOGETHER
+            } else {
+                PIXELS_TOGETHER
+            };
             let mut together = vec![first];
-            while let Some(volume) =
-                volumes.next_if(|volume| pixels.saturating_add(size(volume)) <= PIXELS_TOGETHER)
-            {
+            while let Some(volume) = volumes.next_if(|volume| pixels.saturating_add(size(volume)) <= most) {
                 pixels += size(&volume);
                 together.push(volume);
             }
-            self.add_together(sources(together, reading.decode)?, reading, watch)?;
+            self.add_together(sources(together, reading.decode)?, is_packed, reading, watch)?;
         }
         Ok(())
     }
@@ -231,11 +242,18 @@ impl<R: Deref<Target = dyn VolumeRule> + Sync> PixelSweep<R> {
     fn add_together(
         &mut self,
         volumes: Vec<Vec<Source>>,
+        is_packed: bool,
         reading: &Reading<'_>,
         watch: &Watch,
     ) -> Result<(), SelectError> {
-        let select = |volume: Vec<Source>| self.select(&read(volume, reading, watch), watch);
-        let selected: Vec<Selected> = volumes.into_par_iter().with_max_len(1).map(select).collect();
+        let selected: Vec<Selected> = if is_packed {
+            let volumes = read_at_once(volumes, reading, watch);
+            let select = |volume: &Vec<GreyResult>| self.select(volume, watch);
+            volumes.par_iter().with_max_len(1).map(select).collect()
+        } else {
+            let select = |volume: Vec<Source>| self.select(&read(volume, reading, watch), watch);
+            volumes.into_par_iter().with_max_len(1).map(select).collect()
+        };
         let selected = selected.into_iter().collect::<Result<Vec<_>, _>>()?;
         for (selection, reasons) in selected {
             let first = (self.starts.len() - 1) as u32;
@@ -321,30 +339,38 @@ impl<R: Deref<Target = dyn VolumeRule> + Sync> PixelSweep<R> {
 fn sources(volumes: Vec<Vec<SliceFile>>, decode: &Decode<'_>) -> Result<Vec<Vec<Source>>, SelectError> {
     /// Frame, volume and slice within it.
     type Wanted = (u32, (usize, usize));
-    let mut foreign: BTreeMap<&Path, Vec<Wanted>> = BTreeMap::new();
+    let mut foreign: BTreeMap<&Location, Vec<Wanted>> = BTreeMap::new();
     for (volume, slices) in volumes.iter().enumerate() {
         for (slice, file) in slices.iter().enumerate().filter(|(_, file)| file.is_foreign) {
-            let of_file = foreign.entry(&file.path).or_default();
+            let of_file = foreign.entry(&file.location).or_default();
             of_file.push((file.frame, (volume, slice)));
         }
     }
     let mut decoded: HashMap<(usize, usize), GreyResult> = HashMap::new();
-    for (path, mut slices) in foreign {
+    for (location, mut slices) in foreign {
         slices.sort_unstable();
         let (frames, slices): (Vec<u32>, Vec<(usize, usize)>) = slices.into_iter().unzip();
         // One that is missing gets its reason from our own reader.
-        decoded.extend(slices.into_iter().zip(decode(path, &frames)?));
+        decoded.extend(slices.into_iter().zip(decode(&location.address(), &frames)?));
     }
     let numbered = volumes.into_iter().enumerate();
     let of_volume = |(volume, slices): (usize, Vec<SliceFile>)| {
         let slices = slices.into_iter().enumerate();
         let source = |(slice, file): (usize, SliceFile)| match decoded.remove(&(volume, slice)) {
             Some(grey) => Source::Decoded(grey),
-            None => Source::File(file.path, file.frame),
+            None => Source::File(file.location, file.frame),
         };
         slices.map(source).collect()
     };
     Ok(numbered.map(of_volume).collect())
+}
+
+/// The same as [`read`] for several volumes, so that a container that is read from its start is read once for all.
+fn read_at_once(volumes: Vec<Vec<Source>>, reading: &Reading<'_>, watch: &Watch) -> Vec<Vec<GreyResult>> {
+    let lengths: Vec<usize> = volumes.iter().map(Vec::len).collect();
+    let mut slices = read(volumes.into_iter().flatten().collect(), reading, watch).into_iter();
+    let take = |length| slices.by_ref().take(length).collect();
+    lengths.into_iter().map(take).collect()
 }
 
 /// Grey pixels of a volume's slices, or why there are none.
@@ -354,9 +380,9 @@ fn read(volume: Vec<Source>, reading: &Reading<'_>, watch: &Watch) -> Vec<GreyRe
     for (index, source) in volume.into_iter().enumerate() {
         match source {
             Source::Decoded(slice) => slices.push(slice),
-            Source::File(path, frame) => {
+            Source::File(location, frame) => {
                 slices.push(Err(PixelError::Gone));
-                files.push((index, path, frame));
+                files.push((index, location, frame));
             }
         }
     }
@@ -365,13 +391,17 @@ fn read(volume: Vec<Source>, reading: &Reading<'_>, watch: &Watch) -> Vec<GreyRe
     let jobs = files
         .into_iter()
         .zip(&mut found)
-        .map(|((_, path, frame), target)| Job { path, frame, target })
+        .map(|((_, location, frame), target)| Job {
+            location,
+            frame,
+            target,
+        })
         .collect();
     let act = |pixels: SlicePixels<'_>, target: &mut Option<GreySlice>| {
         *target = Some(GreySlice::new(&pixels, reading.intensity)?);
         Ok(())
     };
-    let failures = visit_slices(watch, jobs, reading.options, act);
+    let failures = visit_slices(watch, jobs, reading.options, reading.fetch, act);
     for ((index, slice), failure) in numbers.into_iter().zip(found).zip(failures) {
         slices[index] = match (slice, failure) {
             (Some(slice), None) => Ok(slice),

@@ -2,26 +2,32 @@
 
 use super::PixelError;
 use super::visit::{Job, visit_slices};
+use crate::discover::location::Location;
+use crate::open::Fetch;
 use ctprune_core::pixels::{Scale, SlicePixels, Stored};
 use ctprune_core::watch::Watch;
 use ctprune_dicom::slice::ReadOptions;
-use std::path::PathBuf;
 
 /// Read slices as Hounsfield units (grey values for 8-bit pictures) into `out`, one after the other; for each `None`, or
 /// why it failed.
 pub fn read_hu(
-    slices: Vec<(PathBuf, u32)>,
+    slices: Vec<(Location, u32)>,
     pixels_per_slice: usize,
     options: &ReadOptions,
+    fetch: Option<&dyn Fetch>,
     watch: &Watch,
     out: &mut [f32],
 ) -> Vec<Option<PixelError>> {
     let jobs = slices
         .into_iter()
         .zip(out.chunks_exact_mut(pixels_per_slice))
-        .map(|((path, frame), target)| Job { path, frame, target })
+        .map(|((location, frame), target)| Job {
+            location,
+            frame,
+            target,
+        })
         .collect();
-    visit_slices(watch, jobs, options, |pixels, target: &mut [f32]| {
+    visit_slices(watch, jobs, options, fetch, |pixels, target: &mut [f32]| {
         let (expected, found) = (target.len(), pixels.stored.len());
         if expected != found {
             return Err(PixelError::PixelCount { expected, found });

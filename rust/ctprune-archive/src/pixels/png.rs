@@ -3,6 +3,7 @@
 use super::PixelError;
 use super::hu::convert_hu;
 use super::visit::{Job, visit_slices};
+use crate::open::Fetch;
 use ctprune_core::intensity::{Intensity, to_grey};
 use ctprune_core::pixels::Scale;
 use ctprune_core::watch::Watch;
@@ -23,9 +24,10 @@ pub fn write_pngs(
     sixteen_bits: bool,
     intensity: Intensity,
     options: &ReadOptions,
+    fetch: Option<&dyn Fetch>,
     watch: &Watch,
 ) -> Vec<Option<PixelError>> {
-    visit_slices(watch, jobs, options, |pixels, target| {
+    visit_slices(watch, jobs, options, fetch, |pixels, target| {
         if sixteen_bits {
             if pixels.scale == Scale::Grey8 {
                 return Err(PixelError::NoHounsfieldUnits);

@@ -2,13 +2,14 @@
 
 use super::PixelError;
 use super::visit::{Job, visit_slices};
+use crate::discover::location::Location;
+use crate::open::Fetch;
 use ctprune_core::intensity::{GreyError, Intensity};
 use ctprune_core::pixels::SlicePixels;
 use ctprune_core::resize::Resizer;
 use ctprune_core::watch::Watch;
 use ctprune_dicom::slice::ReadOptions;
 use std::cell::RefCell;
-use std::path::PathBuf;
 
 /// Sum and sum of squares of a resized slice's values: exact, from which exact statistics of all slices are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,10 +62,11 @@ thread_local! {
 ///
 /// `watch` counts the slices done; once it is stopped, no further file is begun.
 pub fn read_resized<T: ResizedValue>(
-    slices: Vec<(PathBuf, u32)>,
+    slices: Vec<(Location, u32)>,
     side: usize,
     intensity: Intensity,
     options: &ReadOptions,
+    fetch: Option<&dyn Fetch>,
     watch: &Watch,
     out: &mut [T],
 ) -> Vec<Result<Sums, PixelError>> {
@@ -73,14 +75,18 @@ pub fn read_resized<T: ResizedValue>(
     let jobs = slices
         .into_iter()
         .zip(targets)
-        .map(|((path, frame), target)| Job { path, frame, target })
+        .map(|((location, frame), target)| Job {
+            location,
+            frame,
+            target,
+        })
         .collect();
     let act = |pixels: SlicePixels<'_>, (out, sums): (&mut [T], &mut Sums)| {
         watch.advance(1);
         *sums = resize_slice(&pixels, side, intensity, out)?;
         Ok(())
     };
-    let failures = visit_slices(watch, jobs, options, act);
+    let failures = visit_slices(watch, jobs, options, fetch, act);
     let outcome = |(sums, failure): (Sums, Option<PixelError>)| failure.map_or(Ok(sums), Err);
     sums.into_iter().zip(failures).map(outcome).collect()
 }

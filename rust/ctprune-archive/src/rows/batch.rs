@@ -163,6 +163,8 @@ mod tests {
     use crate::rows::row::{Fingerprinted, NewRow, Reader};
     use crate::rows::table::Table;
     use crate::rows::view::{Selected, Status};
+    use ctprune_dicom::code::Code;
+    use ctprune_dicom::error::ReadError;
     use ctprune_dicom::slice::{Refusal, SliceInfo};
     use std::convert::Infallible;
 
@@ -197,7 +199,7 @@ mod tests {
         let folder = files.folder(source, "a/b");
         let stamp = Stamp {
             size: 1 << 40,
-            mtime_ns: -5,
+            version: -5,
         };
         let file = files.push(folder, "c.dcm", stamp);
         let fingerprinted = Fingerprinted {
@@ -210,7 +212,7 @@ mod tests {
             (
                 Reader::None,
                 SliceInfo::default(),
-                Err(Refusal::Failed("broken".into())),
+                Err(Refusal::Failed(ReadError::Empty)),
             ),
         ];
         for (reader, info, content) in contents {
@@ -248,13 +250,17 @@ mod tests {
             reader: Reader::Dicom,
             info: full_info(),
             status: Some(Status::Kept),
+            code: None,
             reason: String::new(),
             fingerprinted,
+            volume: Some(0),
+            exemplar: Some(0),
+            similarity: 0.0,
         };
         assert_eq!(format!("{:?}", back[0]), format!("{first:?}"));
         assert_eq!(
-            (back[1].status, back[1].reason.as_str()),
-            (Some(Status::Failed), "broken")
+            (back[1].status, back[1].code, back[1].reason.as_str()),
+            (Some(Status::Failed), Some(Code::Empty), "the file is empty")
         );
         assert_eq!(back[1].info, SliceInfo::default());
         assert_eq!(batch["exemplar"].null_count(), 1);

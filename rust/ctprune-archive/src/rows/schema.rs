@@ -6,11 +6,12 @@ use crate::rows::value::Value;
 use crate::rows::view::Status;
 use crate::rows::view::{RowView, StoredRow};
 use arrow_schema::{DataType, Field, Schema};
+use ctprune_dicom::code::Code;
 use ctprune_dicom::text::{limit_text, limit_uid};
 use std::sync::Arc;
 
 /// Version of the layout; other versions are refused.
-pub const MANIFEST_VERSION: u64 = 3;
+pub const MANIFEST_VERSION: u64 = 4;
 
 /// Key of the Parquet metadata under which a manifest's version and configuration stand.
 pub const METADATA_KEY: &str = "ctprune";
@@ -147,10 +148,10 @@ use Origin::{File, Header, Pixels, Run};
 
 /// All columns, in the manifest's order.
 #[rustfmt::skip]
-pub static COLUMNS: [Column; 32] = [
+pub static COLUMNS: [Column; 33] = [
     Column::new("path", Text, File, "File, relative to its source, `/` on every system.",
         |row| row.path.as_str().into(), |row, value| row.path = value.text()).required(),
-    Column::new("source", Text, File, "Absolute path of the source.",
+    Column::new("source", Text, File, "Absolute path of the source, or its address without what a server was asked for.",
         |row| row.source.as_ref().into(), |row, value| row.source = value.text()).required(),
     Column::new("frame", Int32, Header, "Frame of a multi-frame object, slice of a NIfTI file or page of a TIFF, from 0.",
         |row| row.row.frame.into(), |row, value| row.info.frame = value.unsigned()).required(),
@@ -161,7 +162,7 @@ pub static COLUMNS: [Column; 32] = [
     Column::new("sop_instance_uid", Text, Header, "SOP Instance UID; one of more than 64 bytes ends in a hash of the whole.",
         |row| row.sop_instance_uid.as_str().into(), |row, value| row.info.sop_instance_uid = uid(value)),
     Column::new("volume", Int32, Run, "Number of the volume, from 0; null for refused files.",
-        |row| row.selected.map(|s| s.volume).into(), NEW),
+        |row| row.selected.map(|s| s.volume).into(), |row, value| row.volume = value.integer()),
     Column::new("slice_index", Int32, Run, "Index of the slice within its volume, from 0; null for refused files.",
         |row| row.selected.map(|s| s.slice_index).into(), NEW),
     Column::new("position_mm", Float64, Run, "Position along the volume's mean normal, in mm; null where the files give none.",
@@ -181,14 +182,16 @@ pub static COLUMNS: [Column; 32] = [
     Column::new("status", Text, Run, "`kept`, `dropped`, `skipped` or `failed`.",
         |row| row.status().name().into(), |row, value| row.status = Status::from_name(&value.text())).required(),
     Column::new("reason", Text, Run, "Why a file was skipped or failed; `excluded by --exclude GLOB` where it was left out on purpose.",
-        |row| row.reason.into(), |row, value| row.reason = value.text()),
+        |row| row.reason.map_or("", |reason| &reason.text).into(), |row, value| row.reason = value.text()),
+    Column::new("code", Text, Run, "Stable code of the reason, such as `E-TRUNCATED` or `S-LOCALIZER`; null for slices.",
+        |row| row.reason.map_or("", |reason| reason.code.name()).into(), |row, value| row.code = Code::from_name(&value.text())),
     Column::new("fingerprint", Fingerprint, Pixels, "The dHash; its hex equals `str(imagehash.dhash(image))`.",
         |row| row.fingerprint.as_slice().into(), |row, value| row.fingerprinted.fingerprint = value.words()),
     Column::new("exemplar", Int64, Run, "Row of the kept slice that covers this one; its own row for a kept slice; null when none does.",
-        |row| row.selected.and_then(|s| s.exemplar).into(), NEW),
+        |row| row.selected.and_then(|s| s.exemplar).into(), |row, value| row.exemplar = value.integer()),
     Column::new("similarity", Float32, Run, "Hamming distance to the exemplar; with `--method ssim`, `mi` or `deep` the mean SSIM, \
         normalized mutual information (2 when kept) or cosine similarity.",
-        |row| row.selected.and_then(|s| s.similarity).into(), NEW),
+        |row| row.selected.and_then(|s| s.similarity).into(), |row, value| row.similarity = value.float32()),
     Column::new("reader", Text, Header, "What read the file: `dicom`, `pydicom`, `nifti` or `image`.",
         |row| row.row.reader.name().into(), |row, value| row.reader = Reader::from_name(&value.text()).unwrap_or_default()),
     Column::new("modality", Text, Header, "Modality; empty where the file holds no code there.",
@@ -209,10 +212,10 @@ pub static COLUMNS: [Column; 32] = [
         |row| row.row.acquisition_number().into(), |row, value| row.info.acquisition_number = value.integer()),
     Column::new("instance_number", Int32, Header, "Instance Number.",
         |row| row.row.instance_number().into(), |row, value| row.info.instance_number = value.integer()),
-    Column::new("file_size", Int64, File, "Size of the file in bytes, to see whether it has changed.",
+    Column::new("file_size", Int64, File, "Size of the file in bytes, to see whether it has changed; 0 of DICOMweb, which does not say.",
         |row| (row.stamp.size as i64).into(), |row, value| row.stamp.size = value.integer().unwrap_or(0) as u64).required(),
-    Column::new("file_mtime_ns", Int64, File, "Time of the file's last change in nanoseconds since 1970, to see whether it has changed.",
-        |row| row.stamp.mtime_ns.into(), |row, value| row.stamp.mtime_ns = value.integer().unwrap_or(0)).required(),
+    Column::new("file_version", Int64, File, "Time of the file's last change in nanoseconds since 1970; of an object in a store, 63 bits of its ETag's hash.",
+        |row| row.stamp.version.into(), |row, value| row.stamp.version = value.integer().unwrap_or(0)).required(),
 ];
 
 /// The column with this name.

@@ -84,6 +84,23 @@ pub enum Seal {
     Broken,
 }
 
+/// The SHA-256 that a file's seal has, in hexadecimal; `None` where there is no seal. Nothing is compared.
+pub fn digest(file: &File) -> io::Result<Option<String>> {
+    let mut file = BufReader::new(file);
+    let size = file.seek(SeekFrom::End(0))?;
+    let Some(tail_start) = size.checked_sub(TAIL_BYTES) else {
+        return Ok(None);
+    };
+    let tail: [u8; TAIL_BYTES as usize] = read_at(&mut file, tail_start)?;
+    let start = footer_bytes(&tail).and_then(|footer| size.checked_sub(footer + SEAL_BYTES));
+    let Some(start) = start else {
+        return Ok(None);
+    };
+    let seal: [u8; SEAL_BYTES as usize] = read_at(&mut file, start)?;
+    let (mark, digest) = seal.split_at(MARK.len());
+    Ok((mark == MARK).then(|| digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
 /// Reads a whole file and compares its seal.
 pub fn check(file: &File) -> io::Result<Seal> {
     let mut file = BufReader::with_capacity(BLOCK, file);

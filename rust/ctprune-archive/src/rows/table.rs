@@ -7,6 +7,7 @@ use crate::error::ArchiveError;
 use crate::rows::intern::{Bits, Interner};
 use crate::rows::row::{NO_NUMBER, NewRow, Row, State};
 use crate::rows::uids::Uids;
+use ctprune_dicom::code::{Code, Reason};
 use ctprune_dicom::slice::{Refusal, SliceInfo};
 use ctprune_dicom::text::{code_string, uid};
 
@@ -76,7 +77,7 @@ pub struct Table {
     sops: Uids,
     series: Interner<SeriesAttributes>,
     shapes: Interner<Shape<Bits>>,
-    reasons: Interner<String>,
+    reasons: Interner<Reason>,
 }
 
 impl Table {
@@ -108,9 +109,12 @@ impl Table {
         self.rows[row].state = State::Stale;
     }
 
-    /// Add to the reason why a row could not be read: no other reader will try any more.
-    pub fn refuse(&mut self, row: usize, addition: &str) {
-        let reason = format!("{}; {addition}", self.reason(&self.rows[row]));
+    /// Add to the reason why a row could not be read, with another code where there is one: no other reader will try
+    /// any more.
+    pub fn refuse(&mut self, row: usize, addition: &str, code: Option<Code>) {
+        let before = self.reasons.value(self.rows[row].reason);
+        let text = format!("{}; {addition}", before.text);
+        let reason = Reason::new(code.unwrap_or(before.code), text);
         self.rows[row].reason = self.reasons.number(&reason);
         self.rows[row].state = State::Failed;
     }
@@ -145,7 +149,7 @@ impl Table {
                 let (state, reason) = match refusal {
                     Refusal::Skipped(reason) => (State::Skipped, reason),
                     Refusal::Unsupported(reason) => (State::Unsupported, reason),
-                    Refusal::Failed(error) => (State::Failed, error.to_string()),
+                    Refusal::Failed(error) => (State::Failed, Reason::new(error.code(), error.to_string())),
                 };
                 (row.state, row.reason) = (state, self.reasons.number(&reason));
                 self.fingerprints.extend(std::iter::repeat_n(0, self.words));
@@ -177,11 +181,11 @@ impl Table {
         self.shapes.value(row.shape).map(f64::from)
     }
 
-    /// Why a row is no slice; empty for a slice.
-    pub fn reason(&self, row: &Row) -> &str {
+    /// Why a row is no slice; `None` for a slice.
+    pub fn reason(&self, row: &Row) -> Option<&Reason> {
         match row.state {
-            State::Skipped | State::Unsupported | State::Failed => self.reasons.value(row.reason),
-            State::Slice | State::Stale => "",
+            State::Skipped | State::Unsupported | State::Failed => Some(self.reasons.value(row.reason)),
+            State::Slice | State::Stale => None,
         }
     }
 }
@@ -209,6 +213,7 @@ impl SeriesAttributes {
 mod tests {
     use super::*;
     use crate::rows::row::{Fingerprinted, Reader};
+    use ctprune_dicom::error::ReadError;
 
     #[test]
     fn a_row_costs_what_the_memory_budget_allows() {
@@ -240,7 +245,7 @@ mod tests {
                 content: Ok(content),
             })
             .unwrap();
-        let refusal = Refusal::Failed("broken".into());
+        let refusal = Refusal::Failed(ReadError::Truncated("the file"));
         table
             .push(NewRow {
                 file: 1,
@@ -259,7 +264,9 @@ mod tests {
         );
         assert_eq!(table.sop_instance_uid(0), "1.2.3");
         assert_eq!(table.sop_instance_uid(1), "");
-        assert_eq!(table.reason(&table.rows()[1]), "broken");
+        let reason = Reason::new(Code::Truncated, "the file is truncated");
+        assert_eq!(table.reason(&table.rows()[1]), Some(&reason));
+        assert_eq!(table.reason(&table.rows()[0]), None);
         assert_eq!(table.rows()[1].position(), None);
     }
 }

@@ -7,6 +7,7 @@ use crate::rows::schema::column;
 use crate::rows::value::Value;
 use crate::rows::view::Status;
 use arrow_array::RecordBatch;
+use ctprune_dicom::code::Code;
 use std::path::{Path, PathBuf};
 
 /// Checks one batch of a file after the other, as far as it has the columns.
@@ -35,7 +36,7 @@ impl Validator {
 
     /// Check the next rows.
     pub fn check(&mut self, batch: &RecordBatch) -> Result<(), ManifestError> {
-        let [status, volume, index, exemplar, frame, reader, size] = [
+        let [status, volume, index, exemplar, frame, reader, size, code] = [
             "status",
             "volume",
             "slice_index",
@@ -43,6 +44,7 @@ impl Validator {
             "frame",
             "reader",
             "file_size",
+            "code",
         ]
         .map(|name| cells(batch, name));
         for row in 0..batch.num_rows() {
@@ -53,7 +55,8 @@ impl Validator {
                     value(&index, row),
                     value(&exemplar, row),
                 )
-                .and_then(|()| check_file(value(&frame, row), value(&reader, row), value(&size, row)));
+                .and_then(|()| check_file(value(&frame, row), value(&reader, row), value(&size, row)))
+                .and_then(|()| check_code(value(&status, row), value(&code, row)));
             checks.map_err(|(column, expected, found)| ManifestError::Value {
                 file: self.file.clone(),
                 row: self.checked,
@@ -127,6 +130,23 @@ fn cells<'a>(batch: &'a RecordBatch, name: &str) -> Option<Cells<'a>> {
 
 fn value<'a>(cells: &Option<Cells<'a>>, row: usize) -> Option<Value<'a>> {
     cells.as_ref().map(|cells| cells.value(row))
+}
+
+/// A slice has no code, and every other row one that is known.
+fn check_code(status: Option<Value<'_>>, code: Option<Value<'_>>) -> Result<(), Wrong> {
+    let (Some(status), Some(code)) = (status.map(Value::text), code) else {
+        return Ok(());
+    };
+    let wrong = |expected| Err(("code", expected, format!("{:?}", code.text())));
+    match (status.as_str(), code) {
+        ("skipped" | "failed", Value::Text(name)) => match Code::from_name(name) {
+            Some(code) if code.is_failure() == (status == "failed") => Ok(()),
+            _ => wrong("a code of the row's status"),
+        },
+        ("skipped" | "failed", _) => wrong("a code of the row's status"),
+        (_, Value::Null) => Ok(()),
+        _ => wrong("no code for a slice"),
+    }
 }
 
 fn check_file(

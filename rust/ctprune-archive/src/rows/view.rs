@@ -4,6 +4,7 @@ use crate::discover::files::{Files, Stamp};
 use crate::rows::row::{Fingerprinted, Reader, Row, State};
 use crate::rows::table::{SeriesAttributes, Shape, Table};
 use ctprune_core::selection::NO_EXEMPLAR;
+use ctprune_dicom::code::{Code, Reason};
 use ctprune_dicom::slice::SliceInfo;
 use std::borrow::Cow;
 
@@ -87,7 +88,7 @@ pub struct RowView<'a> {
     /// SOP Instance UID.
     pub sop_instance_uid: String,
     /// Why it is no slice.
-    pub reason: &'a str,
+    pub reason: Option<&'a Reason>,
     /// The fingerprint's bytes, the most significant first; empty for a refusal.
     pub fingerprint: Vec<u8>,
     /// What the selection says; `None` for refusals, and before there is one.
@@ -161,8 +162,16 @@ pub struct StoredRow {
     pub info: SliceInfo,
     /// What became of it.
     pub status: Option<Status>,
+    /// The code of why it is no slice.
+    pub code: Option<Code>,
     /// Why it is no slice.
     pub reason: String,
     /// Fingerprint and range; without words where there are none.
     pub fingerprinted: Fingerprinted,
+    /// Number of its volume.
+    pub volume: Option<i64>,
+    /// Row of the slice that covered it.
+    pub exemplar: Option<i64>,
+    /// Similarity to that one, NaN when there is none.
+    pub similarity: f32,
 }

@@ -79,11 +79,11 @@ pub fn group(table: &Table, files: &Files, order: Order, pattern: Option<&Regex>
         .map(|rows| arrange(table, files, order, rows))
         .collect();
     volumes.par_sort_by(|a, b| {
-        let paths = compare_paths(order, &a.first_path, &b.first_path);
+        let paths = compare_paths(order, &a.first.0, &b.first.0);
         a.source
             .cmp(&b.source)
             .then(paths)
-            .then_with(|| a.rows.cmp(&b.rows))
+            .then_with(|| a.first.1.cmp(&b.first.1))
     });
     join(volumes)
 }

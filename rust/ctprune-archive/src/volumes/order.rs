@@ -22,13 +22,16 @@ pub(super) struct Volume {
     pub position_mm: Vec<f64>,
     pub geometry_flags: GeometryFlags,
     pub source: u32,
-    pub first_path: String,
+    /// The first path, with its frame and source: no other volume has the same.
+    pub first: (String, (u32, u32)),
 }
 
 /// Put the slices of one volume in order.
 pub(super) fn arrange(table: &Table, files: &Files, order: Order, mut rows: Vec<u32>) -> Volume {
     let row = |number: u32| &table.rows()[number as usize];
     let path = |number: u32| files.relative(row(number).file);
+    // Sources may hold copies of one series: nothing may depend on which of them was read first.
+    let frame = |number: u32| (row(number).frame, files.source_of(row(number).file));
     let normal = mean_normal(table, &rows);
     let place = |number: u32| -> f64 {
         match (normal, row(number).position()) {
@@ -38,7 +41,7 @@ pub(super) fn arrange(table: &Table, files: &Files, order: Order, mut rows: Vec<
     };
     let placed = rows.iter().all(|&number| !place(number).is_nan());
     match order {
-        Order::Path => rows.sort_by_cached_key(|&number| (path(number), row(number).frame)),
+        Order::Path => rows.sort_by_cached_key(|&number| (path(number), frame(number))),
         Order::Position => rows.sort_by(|&a, &b| {
             let along = if placed {
                 micrometres(place(a)).cmp(&micrometres(place(b)))
@@ -59,7 +62,7 @@ pub(super) fn arrange(table: &Table, files: &Files, order: Order, mut rows: Vec<
                     instance(a).cmp(&instance(b))
                 })
                 .then_with(|| natural::compare(&path(a), &path(b)))
-                .then_with(|| row(a).frame.cmp(&row(b).frame))
+                .then_with(|| frame(a).cmp(&frame(b)))
         }),
     }
     let position_mm: Vec<f64> = if placed {
@@ -67,15 +70,15 @@ pub(super) fn arrange(table: &Table, files: &Files, order: Order, mut rows: Vec<
     } else {
         vec![f64::NAN; rows.len()]
     };
-    let first_path = rows
+    let first = rows
         .iter()
-        .map(|&n| path(n))
-        .min_by(|a, b| compare_paths(order, a, b));
+        .map(|&n| (path(n), frame(n)))
+        .min_by(|a, b| compare_paths(order, &a.0, &b.0).then_with(|| a.1.cmp(&b.1)));
     Volume {
         geometry_flags: flags_of(table, &rows, &position_mm, normal.filter(|_| placed)),
         position_mm,
         source: files.source_of(row(rows[0]).file),
-        first_path: first_path.unwrap_or_default(),
+        first: first.unwrap_or_default(),
         rows,
     }
 }
@@ -97,19 +100,25 @@ fn last_if_missing(number: Option<i32>) -> i64 {
     number.map_or(i64::MAX, i64::from)
 }
 
-/// Mean of the slices' unit normals; the first slice's if they cancel out.
+/// Mean of the slices' unit normals; the largest of them if they cancel out. They are added in the order of their values:
+/// rows come in another order where several processes have read them, and a sum of floats depends on it.
 fn mean_normal(table: &Table, rows: &[u32]) -> Option<[f64; 3]> {
-    let mut sum = [0.0; 3];
-    let mut first = None;
-    for &number in rows {
+    let normal = |&number: &u32| {
         let shape = table.shape(&table.rows()[number as usize]);
-        let normal = shape.image_orientation_patient.and_then(geometry::normal)?;
-        first = first.or(Some(normal));
+        shape.image_orientation_patient.and_then(geometry::normal)
+    };
+    let mut normals = rows.iter().map(normal).collect::<Option<Vec<[f64; 3]>>>()?;
+    normals.sort_unstable_by(|a, b| {
+        let axes = a.iter().zip(b).map(|(a, b)| a.total_cmp(b));
+        axes.fold(Ordering::Equal, Ordering::then)
+    });
+    let mut sum = [0.0; 3];
+    for normal in &normals {
         for axis in 0..3 {
             sum[axis] += normal[axis];
         }
     }
-    geometry::unit(sum).or(first)
+    geometry::unit(sum).or(normals.last().copied())
 }
 
 fn flags_of(table: &Table, rows: &[u32], position_mm: &[f64], normal: Option<[f64; 3]>) -> GeometryFlags {

@@ -5,6 +5,7 @@
 //! inverted. Text that could identify a patient is never read.
 
 pub(crate) mod codec;
+mod directory;
 mod element;
 mod file_meta;
 mod frames;
@@ -21,6 +22,7 @@ mod stored;
 mod transfer_syntax;
 mod value;
 
+pub use self::directory::{listed_files, listed_in};
 pub use self::file_meta::looks_like_dicom;
 pub use self::memory::Buffers;
-pub use self::read::{read_bytes, read_file, read_open_file};
+pub use self::read::{header_decides, read_bytes, read_file, read_open_file, read_part};

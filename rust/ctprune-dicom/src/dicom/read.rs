@@ -1,7 +1,7 @@
 //! The way of one file: read, scan, skip or hand over its frames.
 
 use std::fs::File;
-use std::io::{self, Cursor};
+use std::io::{self, Cursor, Read, Seek};
 use std::path::Path;
 
 use super::element::Reader;
@@ -62,6 +62,34 @@ pub fn read_bytes(
         buffers,
         each,
     );
+}
+
+/// Whether the first bytes of a DICOM file reach up to its pixels and are enough to refuse it: whoever reads them alone
+/// is told the same as by the whole file.
+pub fn header_decides(head: &[u8], options: &ReadOptions) -> bool {
+    let (mut bytes, mut meta, mut header) = (AlignedBytes::default(), FileMeta::default(), Header::default());
+    let mut input = Input::new(Cursor::new(head), head.len() as u64);
+    match scan_input(&mut input, &mut bytes, &mut meta, &mut header) {
+        Ok((_, broken)) if header.pixels.is_some() => {
+            let class = &meta.media_storage_sop_class_uid;
+            matches!(
+                refusal(&header, class, options, broken),
+                Some(Refusal::Skipped(_))
+            )
+        }
+        _ => false,
+    }
+}
+
+/// The same for `len` bytes that a reader gives.
+pub fn read_part(
+    reader: impl Read + Seek,
+    len: u64,
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) {
+    read_input(Input::new(reader, len), options, buffers, each);
 }
 
 fn read_input(

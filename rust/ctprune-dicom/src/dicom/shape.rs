@@ -2,6 +2,7 @@
 
 use super::header::{Header, PixelElement, PixelKind};
 use super::stored::Sample;
+use crate::code::Code;
 use crate::error::{ReadError, unexpected};
 use crate::slice::{ReadOptions, Refusal};
 use crate::turns;
@@ -73,7 +74,12 @@ fn integer_sample(header: &Header) -> Result<Sample, Refusal> {
     match allocated {
         8 | 16 | 32 => {}
         // PS3.5 section 8.1.1 allows them.
-        1 | 24 | 64 => return Err(Refusal::Unsupported(format!("Bits Allocated {allocated}"))),
+        1 | 24 | 64 => {
+            return Err(Refusal::unsupported(
+                Code::Unsupported,
+                format!("Bits Allocated {allocated}"),
+            ));
+        }
         _ => return Err(unexpected("Bits Allocated", "8, 16 or 32", allocated).into()),
     }
     let stored = header.bits_stored.unwrap_or(allocated);

@@ -3,6 +3,7 @@
 use dicom_dictionary_std::uids;
 
 use super::header::{Header, PixelKind};
+use crate::code::{Code, Reason};
 use crate::error::{DataSetError, ReadError};
 use crate::slice::{ReadOptions, Refusal, SliceInfo};
 use crate::text::code_string;
@@ -25,22 +26,21 @@ pub(crate) fn refusal(
         (Some(reason), _) => Some(Refusal::Skipped(reason)),
         (None, Some(broken)) => Some(Refusal::Failed(broken.into())),
         (None, None) if header.pixels.is_none() => Some(without_pixels(header, class)),
-        (None, None) => is_color(header).then(|| Refusal::Skipped("color image".into())),
+        (None, None) => is_color(header).then(|| Refusal::skipped(Code::Color, "color image")),
     }
 }
 
 /// What this object is instead of a slice.
-fn other_kind(header: &Header, class: &str, options: &ReadOptions) -> Option<String> {
+fn other_kind(header: &Header, class: &str, options: &ReadOptions) -> Option<Reason> {
     let modality = header.info.modality.as_str();
     if header.is_directory || class == uids::MEDIA_STORAGE_DIRECTORY_STORAGE {
-        return Some("DICOMDIR".into());
+        return Some(Reason::new(Code::Dicomdir, "DICOMDIR"));
     }
     if options.modality != "any" && modality != options.modality {
-        return Some(format!("modality {}", countable(modality)));
+        let text = format!("modality {}", countable(modality));
+        return Some(Reason::new(Code::Modality, text));
     }
-    let reason =
-        class_reason(class).or_else(|| image_type_reason(&header.frame.image_type, has_geometry(header)));
-    reason.map(str::to_owned)
+    class_reason(class).or_else(|| image_type_reason(&header.frame.image_type, has_geometry(header)))
 }
 
 fn class_of<'a>(header: &'a Header, media_storage_class: &'a str) -> &'a str {
@@ -60,19 +60,22 @@ fn countable(modality: &str) -> &str {
     }
 }
 
-fn class_reason(class: &str) -> Option<&'static str> {
-    match class {
+fn class_reason(class: &str) -> Option<Reason> {
+    let (code, text) = match class {
         uids::SECONDARY_CAPTURE_IMAGE_STORAGE
         | uids::MULTI_FRAME_SINGLE_BIT_SECONDARY_CAPTURE_IMAGE_STORAGE
         | uids::MULTI_FRAME_GRAYSCALE_BYTE_SECONDARY_CAPTURE_IMAGE_STORAGE
         | uids::MULTI_FRAME_GRAYSCALE_WORD_SECONDARY_CAPTURE_IMAGE_STORAGE
-        | uids::MULTI_FRAME_TRUE_COLOR_SECONDARY_CAPTURE_IMAGE_STORAGE => Some("secondary capture"),
+        | uids::MULTI_FRAME_TRUE_COLOR_SECONDARY_CAPTURE_IMAGE_STORAGE => {
+            (Code::SecondaryCapture, "secondary capture")
+        }
         uids::SEGMENTATION_STORAGE
         | uids::SURFACE_SEGMENTATION_STORAGE
-        | uids::LABEL_MAP_SEGMENTATION_STORAGE => Some("segmentation"),
-        _ if class.starts_with(STRUCTURED_REPORTS) => Some("structured report"),
-        _ => None,
-    }
+        | uids::LABEL_MAP_SEGMENTATION_STORAGE => (Code::Segmentation, "segmentation"),
+        _ if class.starts_with(STRUCTURED_REPORTS) => (Code::StructuredReport, "structured report"),
+        _ => return None,
+    };
+    Some(Reason::new(code, text))
 }
 
 /// What Image Type (PS3.3 C.7.6.1.1.2), or the Frame Type of one frame, says against a slice.
@@ -81,7 +84,7 @@ fn class_reason(class: &str) -> Option<&'static str> {
 /// that carry modality CT say so in a later value: `SCREEN SAVE` (GE), `CT_SOM5 PROT` (Siemens), `DOSE_INFO`
 /// (Philips). `DERIVED\SECONDARY` alone says nothing, reformats are that too; but with no place in the
 /// patient it is a page.
-pub(crate) fn image_type_reason(image_type: &str, has_geometry: bool) -> Option<&'static str> {
+pub(crate) fn image_type_reason(image_type: &str, has_geometry: bool) -> Option<Reason> {
     let mut values = image_type.split('\\').map(str::trim);
     let is_primary = values.clone().nth(1) == Some("PRIMARY");
     if values.clone().any(|v| {
@@ -89,7 +92,7 @@ pub(crate) fn image_type_reason(image_type: &str, has_geometry: bool) -> Option<
             .iter()
             .any(|s| v.contains(s))
     }) {
-        return Some("localizer");
+        return Some(Reason::new(Code::Localizer, "localizer"));
     }
     let is_page = |word: &str| {
         matches!(
@@ -100,7 +103,8 @@ pub(crate) fn image_type_reason(image_type: &str, has_geometry: bool) -> Option<
     let says_page = values.any(|v| v.split([' ', '_']).any(is_page));
     let is_derived_page = image_type.starts_with("DERIVED\\SECONDARY") && !has_geometry;
     // A low-dose scan may say DOSE in its name, too: primary images in a known place are slices.
-    ((says_page && !(is_primary && has_geometry)) || is_derived_page).then_some("dose report or screen save")
+    let is_page = (says_page && !(is_primary && has_geometry)) || is_derived_page;
+    is_page.then(|| Reason::new(Code::Page, "dose report or screen save"))
 }
 
 /// Whether the object says where in the patient it lies, or leaves that to its functional groups.
@@ -126,7 +130,7 @@ fn without_pixels(header: &Header, class: &str) -> Refusal {
     if is_image || header.info.rows > 0 {
         Refusal::Failed(ReadError::Missing("the pixel data"))
     } else {
-        Refusal::Skipped("no pixel data".into())
+        Refusal::skipped(Code::NoPixels, "no pixel data")
     }
 }
 
@@ -191,18 +195,19 @@ mod tests {
 
     #[test]
     fn scouts_and_pages_are_told_from_slices_and_reformats() {
-        let page = Some("dose report or screen save");
-        assert_eq!(
-            image_type_reason("ORIGINAL\\PRIMARY\\LOCALIZER", true),
-            Some("localizer")
-        );
+        let image_type_reason = |image_type, has_geometry| {
+            image_type_reason(image_type, has_geometry).map(|reason| (reason.code, reason.text.into_owned()))
+        };
+        let page = Some((Code::Page, "dose report or screen save".to_owned()));
+        let localizer = Some((Code::Localizer, "localizer".to_owned()));
+        assert_eq!(image_type_reason("ORIGINAL\\PRIMARY\\LOCALIZER", true), localizer);
         assert_eq!(
             image_type_reason("DERIVED\\SECONDARY\\REF_SURVIEW", true),
-            Some("localizer")
+            localizer
         );
         assert_eq!(
             image_type_reason("DERIVED\\SECONDARY\\OTHER\\CT_SOM5 PROT", true),
-            page
+            page.clone()
         );
         assert_eq!(image_type_reason("DERIVED\\SECONDARY\\SCREEN SAVE", false), page);
         assert_eq!(image_type_reason("DERIVED\\SECONDARY\\DOSE_INFO", false), page);
@@ -232,7 +237,7 @@ mod tests {
         cr.samples_per_pixel = Some(3);
         assert_eq!(
             refusal(&cr, "", &options, None),
-            Some(Refusal::Skipped("color image".into()))
+            Some(Refusal::skipped(Code::Color, "color image"))
         );
     }
 }

@@ -13,6 +13,7 @@ use super::source::Source;
 use super::stored::{Layout, stored};
 use super::transfer_syntax::{Compression, TransferSyntax};
 use crate::aligned::AlignedBytes;
+use crate::code::Code;
 use crate::error::{ReadError, unexpected};
 use crate::slice::{Event, ReadOptions, Refusal};
 use crate::text::uid;
@@ -74,7 +75,10 @@ fn frames_of(instance: &mut SopInstance<'_>, shape: &Shape, wanted: u64) -> Resu
     match (syntax.compression, pixels.length) {
         (Compression::Unsupported, _) => Err(match uid(&header.info.transfer_syntax_uid) {
             "" => ReadError::Invalid("the Transfer Syntax UID is not a UID").into(),
-            uid => Refusal::Unsupported(format!("transfer syntax {uid} cannot be decoded")),
+            uid => Refusal::unsupported(
+                Code::UnsupportedSyntax,
+                format!("transfer syntax {uid} cannot be decoded"),
+            ),
         }),
         (Compression::None, None) => {
             Err(unexpected("the length of the uncompressed pixel data", "a number", "none").into())
@@ -181,7 +185,7 @@ fn take_groups(header: &mut Header, groups: &mut FrameGroups<'_>) -> Result<(), 
     header.info.frame = n;
     result.map_err(ReadError::from)?;
     match image_type_reason(&header.frame.image_type, has_position(&header.info)) {
-        Some(reason) => Err(Refusal::Skipped(reason.into())),
+        Some(reason) => Err(Refusal::Skipped(reason)),
         None => Ok(()),
     }
 }
@@ -233,7 +237,7 @@ fn decode<'a>(
 fn scale_of(frame: &FrameAttributes, has_modality_lut: bool) -> Result<Scale, Refusal> {
     if has_modality_lut {
         let reason = "a Modality LUT Sequence in place of Rescale Slope and Intercept";
-        return Err(Refusal::Unsupported(reason.into()));
+        return Err(Refusal::unsupported(Code::Unsupported, reason));
     }
     let finite = |number: Number, absent: f64, name: &'static str| match number {
         Number::Absent => Ok(absent),

@@ -134,7 +134,17 @@ pub fn read_open_file(
     buffers: &mut Buffers,
     each: &mut dyn FnMut(Event<'_>),
 ) {
-    if let Err(refusal) = read_opened(file, options, buffers, each) {
+    read_part(file, options, buffers, each);
+}
+
+/// The same for bytes that a reader gives.
+pub fn read_part(
+    reader: impl Read + Seek,
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) {
+    if let Err(refusal) = read_opened(reader, options, buffers, each) {
         each(Event::Refused { info: None, refusal });
     }
 }
@@ -159,7 +169,7 @@ pub fn read_bytes(
 }
 
 fn read_opened(
-    mut file: File,
+    mut file: impl Read + Seek,
     options: &ReadOptions,
     buffers: &mut Buffers,
     each: &mut dyn FnMut(Event<'_>),
@@ -185,7 +195,7 @@ fn read_opened(
 }
 
 /// Reads a compressed picture whole. One that is larger than its pixels may be is not decoded.
-fn read_rest(file: &mut File, bytes: &mut Vec<u8>, options: &ReadOptions) -> Result<(), ReadError> {
+fn read_rest(file: &mut impl Read, bytes: &mut Vec<u8>, options: &ReadOptions) -> Result<(), ReadError> {
     let limit = options.max_slice_bytes;
     file.take(limit.saturating_add(1))
         .read_to_end(bytes)

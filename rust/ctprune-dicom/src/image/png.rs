@@ -5,6 +5,7 @@ use std::io::Cursor;
 use png::{BitDepth, ColorType, Decoder, DecodingError, Info, Limits};
 
 use super::{Content, Decoded, Picture, gray};
+use crate::code::Code;
 use crate::error::ReadError;
 use crate::samples::{SampleType, make_native, slice_bytes};
 use crate::slice::ReadOptions;
@@ -29,9 +30,10 @@ pub(super) fn decode(
         options,
     )?;
     let mut reader = decoder.read_info().map_err(read_error)?;
-    let length = reader
-        .output_buffer_size()
-        .ok_or(ReadError::Invalid("the PNG is larger than the address space"))?;
+    let length = reader.output_buffer_size().ok_or(ReadError::other(
+        Code::TooLarge,
+        "the PNG is larger than the address space",
+    ))?;
     let pixels = decoded.samples.take(length);
     if reader.info().interlaced {
         // The decoder merges the passes of small samples bit by bit, so the bits must start as 0.
@@ -104,7 +106,7 @@ fn read_error(error: DecodingError) -> ReadError {
             ReadError::Truncated("the PNG")
         }
         DecodingError::LimitsExceeded => {
-            ReadError::Invalid("the PNG needs more memory than the limit allows")
+            ReadError::other(Code::TooLarge, "the PNG needs more memory than the limit allows")
         }
         other => ReadError::Corrupt {
             what: "PNG",

@@ -2,6 +2,7 @@
 
 use super::parameters::{Parameters, Preset};
 use super::scan;
+use crate::code::Code;
 use crate::error::{ReadError, unexpected};
 use crate::slice::Refusal;
 
@@ -54,7 +55,10 @@ fn read_header(stream: &[u8], precision: u32) -> Result<(Parameters, &[u8]), Ref
                 match marker {
                     0xF8 => preset.read(body),
                     0xDD if body.iter().any(|&b| b != 0) => {
-                        return Err(Refusal::Unsupported("JPEG-LS with restart intervals".into()));
+                        return Err(Refusal::unsupported(
+                            Code::Unsupported,
+                            "JPEG-LS with restart intervals",
+                        ));
                     }
                     0xDA => {
                         return Ok((
@@ -81,7 +85,10 @@ fn scan_near(body: &[u8]) -> Result<u32, Refusal> {
         [1, _, 0, _, _, transform] => {
             Err(unexpected("the point transform of the JPEG-LS scan", "0", transform).into())
         }
-        [1, _, _, ..] => Err(Refusal::Unsupported("JPEG-LS with a mapping table".into())),
+        [1, _, _, ..] => Err(Refusal::unsupported(
+            Code::Unsupported,
+            "JPEG-LS with a mapping table",
+        )),
         _ => {
             let components = body.first().copied().unwrap_or(0);
             Err(unexpected("the components of the JPEG-LS scan", "1", components).into())

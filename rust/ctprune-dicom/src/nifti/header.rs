@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read};
 
 use super::fields::{Fields, V1_BYTES, V2_BYTES, version};
 use super::geometry::Geometry;
+use crate::code::Code;
 use crate::error::{ReadError, unexpected};
 use crate::samples::SampleType;
 use crate::slice::Refusal;
@@ -35,7 +36,10 @@ impl Header {
             read_header(source, &mut bytes[V1_BYTES..])?;
         }
         if version.pair {
-            return Err(Refusal::Skipped("NIfTI header of an .hdr/.img pair".into()));
+            return Err(Refusal::skipped(
+                Code::NiftiPair,
+                "NIfTI header of an .hdr/.img pair",
+            ));
         }
         Header::parse(&Fields {
             bytes: &bytes,
@@ -89,7 +93,10 @@ fn dimensions(fields: &Fields<'_>) -> Result<[u64; 4], Refusal> {
                 .filter(|&size| size > 0)
                 .ok_or_else(|| unexpected(format!("NIfTI dimension {axis}"), "a positive number", size))?;
         } else if size > 1 {
-            return Err(Refusal::Skipped("NIfTI of more than four dimensions".into()));
+            return Err(Refusal::skipped(
+                Code::Dimensions,
+                "NIfTI of more than four dimensions",
+            ));
         }
     }
     Ok(sizes)

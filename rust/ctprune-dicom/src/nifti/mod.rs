@@ -96,6 +96,18 @@ pub fn read_open_file(
     }
 }
 
+/// The same for `length` bytes that a reader gives.
+pub fn read_part(
+    reader: impl Read,
+    length: u64,
+    options: &ReadOptions,
+    buffers: &mut Buffers,
+    each: &mut dyn FnMut(Event<'_>),
+) {
+    let source = BufReader::with_capacity(1 << 16, reader);
+    read(source, length, options, buffers, each);
+}
+
 /// Reads a NIfTI file from memory; calls `each` once per slice, or with the refusal that ends the reading.
 pub fn read_bytes(
     bytes: &[u8],

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use ctprune_dicom::code::Code;
 use ctprune_dicom::dicom::{Buffers, read_file};
 use ctprune_dicom::slice::{ReadOptions, Refusal, SliceInfo};
 
@@ -113,7 +114,10 @@ fn enhanced_ct_has_geometry_and_rescale_by_frame() {
         let Seen::Refused(Some(info), reason) = &seen[2] else {
             panic!("the localizer was read")
         };
-        assert_eq!((info.frame, reason), (2, &Refusal::Skipped("localizer".into())));
+        assert_eq!(
+            (info.frame, reason),
+            (2, &Refusal::skipped(Code::Localizer, "localizer"))
+        );
     }
 }
 

@@ -119,7 +119,7 @@ pub fn own(event: Event<'_>) -> Seen {
         Event::Refused {
             refusal: Refusal::Skipped(why),
             ..
-        } => Seen::Skipped(why),
+        } => Seen::Skipped(why.to_string()),
         Event::Refused { refusal, .. } => Seen::Failed(refusal.to_string()),
     }
 }

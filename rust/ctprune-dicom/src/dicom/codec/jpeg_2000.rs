@@ -5,6 +5,7 @@ use std::cell::RefCell;
 
 use ctprune_jpeg2000::{Decoder, Error};
 
+use crate::code::Code;
 use crate::error::ReadError;
 use crate::slice::Refusal;
 
@@ -21,7 +22,9 @@ pub(crate) fn decode(
 ) -> Result<(), Refusal> {
     let decoded = DECODER.with_borrow_mut(|decoder| decoder.decode(codestream, rows_and_columns, target));
     decoded.map_err(|error| match error {
-        Error::Unsupported(what) => Refusal::Unsupported(format!("a JPEG 2000 stream with {what}")),
+        Error::Unsupported(what) => {
+            Refusal::unsupported(Code::Unsupported, format!("a JPEG 2000 stream with {what}"))
+        }
         broken => ReadError::Jpeg2000(broken).into(),
     })
 }

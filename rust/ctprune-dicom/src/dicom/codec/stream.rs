@@ -1,6 +1,7 @@
 //! What a compressed stream says of itself, read before a codec sees it.
 
 use super::Expected;
+use crate::code::Code;
 use crate::dicom::stored::Sample;
 use crate::error::unexpected;
 use crate::slice::Refusal;
@@ -38,7 +39,7 @@ impl Stream {
             // As many as the data set announces: the stream is right, and beyond what is decoded here.
             return Err(match expected.sample {
                 Sample::Integer { stored, .. } if stored == precision => {
-                    Refusal::Unsupported(format!("a {name} stream of {precision} bits"))
+                    Refusal::unsupported(Code::Unsupported, format!("a {name} stream of {precision} bits"))
                 }
                 _ => unexpected(
                     format!("the depth of the {name} stream"),

@@ -6,6 +6,7 @@ use tiff::decoder::{ChunkType, Decoder};
 use tiff::tags::{PhotometricInterpretation, PlanarConfiguration, Tag};
 use tiff::{ColorType, TiffError};
 
+use crate::code::Code;
 use crate::error::ReadError;
 use crate::samples::{SampleType, slice_bytes};
 use crate::slice::ReadOptions;
@@ -141,7 +142,9 @@ pub(crate) fn read_error(error: TiffError) -> ReadError {
         TiffError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             ReadError::Truncated("the TIFF")
         }
-        TiffError::LimitsExceeded => ReadError::Invalid("the TIFF needs more memory than the limit allows"),
+        TiffError::LimitsExceeded => {
+            ReadError::other(Code::TooLarge, "the TIFF needs more memory than the limit allows")
+        }
         TiffError::UnsupportedError(what) => ReadError::Unsupported(format!("TIFF with {what}").into()),
         other => ReadError::Corrupt {
             what: "TIFF",

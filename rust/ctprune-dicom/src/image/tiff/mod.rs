@@ -10,6 +10,7 @@ use tiff::tags::Tag;
 
 use self::layout::{Layout, read_error, tag};
 use super::{Decoded, Picture, hand_over};
+use crate::code::Code;
 use crate::slice::{Event, ReadOptions, Refusal, SliceInfo};
 
 /// NewSubfileType bits: a smaller version of another page, a transparency mask.
@@ -61,7 +62,7 @@ fn decode_page<R: Read + Seek>(
 ) -> Result<Picture, Refusal> {
     let subfile: u32 = tag(decoder, Tag::NewSubfileType, 0)?;
     if subfile & REDUCED_OR_MASK != 0 {
-        return Err(Refusal::Skipped("thumbnail or mask in a TIFF".into()));
+        return Err(Refusal::skipped(Code::Thumbnail, "thumbnail or mask in a TIFF"));
     }
     let layout = Layout::of(decoder)?;
     let length = layout.check_size(decoder, options)?;

@@ -20,6 +20,7 @@ mod lossless;
 mod segments;
 
 use self::segments::Segments;
+use crate::code::Code;
 use crate::libjpeg;
 use crate::slice::Refusal;
 
@@ -52,7 +53,7 @@ pub(crate) fn decode(
         _ => {
             let process = marker - 0xC0;
             let reason = format!("a JPEG stream of process SOF{process} with {precision} bits");
-            return Err(Refusal::Unsupported(reason));
+            return Err(Refusal::unsupported(Code::UnsupportedSyntax, reason));
         }
     }
     Ok(match marker {

@@ -1,0 +1,195 @@
+"""Archives from small to large, wherever they lie: time and memory must grow with the number of slices, no faster.
+
+The files are small (64 × 64), so that what is measured is what each file costs, not its pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benches.measure import Table, number
+from benches.memory import write_archive
+from benches.settings import Settings
+
+_SIDE = 64
+
+_COUNTS, _LARGE = (10_000, 30_000, 100_000), (1_000_000,)
+
+#: Files of a zip.
+_PER_ZIP = 4_000
+
+#: Zips, and objects in an S3 server on the same cores, are measured up to so many.
+_MOST_ZIPPED, _MOST_OBJECTS = 100_000, 30_000
+
+#: Slices that one process, several shards and a cluster read.
+_ENGINES_READ = 100_000
+
+#: Rows of a shard, and shards, that are joined.
+_ROWS, _SHARDS = 10_000, 100
+
+_READ_SHARD = """
+import sys
+import ctprune
+ctprune.read_shard(sys.argv[1], shard=sys.argv[2], out=sys.argv[3])
+"""
+
+_Reduced = tuple[float, int, bytes]
+
+
+def run(settings: Settings, threads: int) -> dict[str, Any]:
+    work = Path(settings.work)
+    counts = _COUNTS + (_LARGE if settings.large else ())
+    tables = [
+        _growth("Files in folders", work, counts, lambda folder: _here(folder)),
+        _growth("The same in zips", work, [n for n in counts if n <= _MOST_ZIPPED], _zipped),
+        _growth("… and in an S3 server", work, [n for n in counts if n <= _MOST_OBJECTS], _stored),
+        _engines(work, threads),
+        _join(work, settings),
+    ]
+    return {
+        "input": f"generated DICOM files of {_SIDE} × {_SIDE} pixels, one slice each, in the page cache",
+        "about": f"Hash method, {threads} threads. Goals: the same number of slices per second and of bytes per "
+        "slice at every size; two workers of a cluster at 0.9 of two processes or better.",
+        "tables": tables,
+    }
+
+
+@contextmanager
+def _here(folder: Path) -> Iterator[str]:
+    yield str(folder)
+
+
+@contextmanager
+def _zipped(folder: Path) -> Iterator[str]:
+    zips = folder.with_name("zips")
+    zips.mkdir()
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    for start in range(0, len(files), _PER_ZIP):
+        with zipfile.ZipFile(
+            zips / f"{start // _PER_ZIP:04}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1
+        ) as one:
+            for file in files[start : start + _PER_ZIP]:
+                one.write(file, file.relative_to(folder))
+    yield str(zips)
+    shutil.rmtree(zips)
+
+
+@contextmanager
+def _stored(folder: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "benches.slow_store", str(folder), "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        os.environ.update(AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}", AWS_ALLOW_HTTP="true")
+        yield "s3://bucket"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _growth(title: str, work: Path, counts: list[int] | tuple[int, ...], place: Callable[[Path], Any]) -> Table:
+    table = Table(title, ["slices", "seconds", "slices/s", "MiB", "bytes per slice beyond the first line"])
+    for count in counts:
+        folder = work / "scale"
+        write_archive(folder, count, _SIDE)
+        os.sync()
+        with place(folder) as source:
+            seconds, peak, _ = _reduce(work, source)
+        shutil.rmtree(folder)
+        table.raw.append({"slices": count, "seconds": seconds, "peak_bytes": peak})
+        first = table.raw[0]
+        beyond = ""
+        if count > first["slices"]:
+            beyond = number((peak - first["peak_bytes"]) / (count - first["slices"]))
+        table.rows.append(
+            [f"{count:,}", number(seconds), number(count / seconds), number(peak / (1 << 20)), beyond]
+        )
+    return table
+
+
+def _reduce(work: Path, source: str, *options: str) -> _Reduced:
+    """Seconds, the peak memory in bytes, and the manifest."""
+    out = work / "scale-run"
+    shutil.rmtree(out, ignore_errors=True)
+    command = [sys.executable, "-m", "benches.memory", "reduce", source, "--out", str(out), "--quiet", *options]
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds = time.perf_counter() - start
+    return seconds, 1024 * int(done.stdout.splitlines()[-1]), (out / "manifest.parquet").read_bytes()
+
+
+def _engines(work: Path, threads: int) -> Table:
+    """One process with some threads, as many processes with a shard each, a cluster with as many workers."""
+    folder, out = work / "scale", work / "scale-run"
+    write_archive(folder, _ENGINES_READ, _SIDE)
+    os.sync()
+    table = Table(f"{_ENGINES_READ:,} slices by {threads} threads, shards, workers", ["who reads", "seconds"])
+    expected = _reduce(work, str(folder))[2]
+
+    def shards() -> bytes:
+        shutil.rmtree(out, ignore_errors=True)
+        base = [sys.executable, "-m", "ctprune", "reduce", str(folder), "--out", str(out), "--quiet"]
+        each = [[*base, "--threads", "1", "--shard", f"{number}/{threads}"] for number in range(1, threads + 1)]
+        for process in [subprocess.Popen(command) for command in each]:
+            process.wait()
+        if not (out / "manifest.parquet").exists():
+            # Both found the other one unfinished.
+            subprocess.run(base, check=True)
+        return (out / "manifest.parquet").read_bytes()
+
+    ways: dict[str, Callable[[], bytes]] = {
+        f"one process, {threads} threads": lambda: _reduce(work, str(folder))[2],
+        f"{threads} processes with a shard each, and the join": shards,
+        f"a Ray cluster of {threads} workers, its start included": lambda: _reduce(
+            work, str(folder), "--engine", "ray", "--task-memory-gb", "0.5"
+        )[2],
+    }
+    for name, way in ways.items():
+        start = time.perf_counter()
+        if way() != expected:
+            raise AssertionError(f"{name}: another manifest")
+        seconds = time.perf_counter() - start
+        table.raw.append({"who": name, "seconds": seconds})
+        table.rows.append([name, number(seconds)])
+    shutil.rmtree(folder)
+    return table
+
+
+def _join(work: Path, settings: Settings) -> Table:
+    """What the last call costs once all shards are read: listing, taking parts over, selecting, writing."""
+    count = _ROWS * _SHARDS if settings.large else _ROWS * _SHARDS // 10
+    folder, out = work / "scale", work / "scale-run"
+    shutil.rmtree(out, ignore_errors=True)
+    write_archive(folder, count, 8)
+    for shard in range(1, _SHARDS + 1):
+        # Not the command line, whose last call would join.
+        command = [sys.executable, "-c", _READ_SHARD, str(folder), f"{shard}/{_SHARDS}", str(out)]
+        subprocess.run(command, check=True)
+    table = Table(f"The join of {_SHARDS} shards", ["slices", "seconds", "MiB"])
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "benches.memory", "reduce", str(folder), "--out", str(out), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds = time.perf_counter() - start
+    *lines, peak = done.stdout.splitlines()
+    summary = json.loads("\n".join(lines))
+    if summary["files_read"]:
+        raise AssertionError("the join read files that shards had read")
+    table.raw.append({"slices": count, "seconds": seconds, "peak_bytes": 1024 * int(peak)})
+    table.rows.append([f"{count:,}", number(seconds), number(int(peak) / 1024)])
+    shutil.rmtree(folder)
+    return table

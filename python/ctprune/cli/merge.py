@@ -1,0 +1,42 @@
+"""`ctprune merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_reduction
+from ctprune.cli.progress import ProgressDisplay
+
+EXAMPLE = "ctprune merge january/ february/ --out both/"
+
+
+def command(
+    runs: Annotated[list[Path], typer.Argument(metavar="REDUCTION", help="Folders of reductions, two or more.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of the new reduction.")],
+    threads: Annotated[int, typer.Option(min=0, help="Threads, 0 for one per core.  [default: 0]")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Join reductions of the same options into one, as if their sources had been reduced together.
+
+    No source need be there; methods that compare pixels read those files that they must compare anew. Exit codes
+    are those of ctprune reduce.
+    """
+    from ctprune.reduction.merge import prepare_merge
+
+    with ProgressDisplay(hidden=quiet) as display:
+
+        def note(sentence: str) -> None:
+            if not quiet:
+                display.wipe()
+                print_hint(sentence)
+
+        run = prepare_merge(runs, out=out, threads=threads, progress=display.update, note=note)
+        run.write()
+    print_reduction(run.summary, out, as_json=as_json, quiet=quiet)
+    if run.summary["failed"]:
+        raise typer.Exit(DONE_WITH_FAILURES)

@@ -1,0 +1,104 @@
+"""The files behind a manifest's pseudonyms, for who has the key and the sources.
+
+Rows keep their pseudonyms in every stage, so that nothing that a stage writes can hold a name. Only where a file
+is opened, its pseudonym is looked up. The key and the sources are named by the environment, so that the processes
+that a command starts have them, too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ctprune import _core
+from ctprune.errors import ConfigError, ManifestError
+from ctprune.files.key_file import read_key
+
+#: How the source of a row with pseudonyms begins; the key's fingerprint follows.
+PREFIX = "pseudonym:"
+
+#: Variables of the environment: the key's file, and folders or files separated as in PATH.
+KEY, SOURCES = "CTPRUNE_KEY", "CTPRUNE_SOURCES"
+
+PathLike = str | os.PathLike[str]
+
+_FINGERPRINT = slice(len(PREFIX), len(PREFIX) + 16)
+
+
+def reveal(key: PathLike, sources: PathLike | Sequence[PathLike]) -> None:
+    """From now on, find the files behind pseudonyms of this key in these sources, as `ctprune reduce` got them.
+
+    Args:
+        key: The key's file.
+        sources: Folders or files.
+
+    Raises:
+        ConfigError: The key cannot be used.
+    """
+    read_key(key)
+    given = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
+    os.environ[KEY] = os.path.abspath(key)
+    os.environ[SOURCES] = os.pathsep.join(os.path.abspath(source) for source in given)
+
+
+def is_pseudonym(source: str) -> bool:
+    """Whether the source of a row is a pseudonym, so that its path and UIDs are, too."""
+    return source.startswith(PREFIX)
+
+
+def original(source: str, path: str) -> tuple[str, str]:
+    """Source and path of a row's file; as they are where they are no pseudonyms.
+
+    A file that is not there any more keeps its pseudonym, and is found to be gone by whoever opens it.
+
+    Raises:
+        ManifestError: The key is not named, it is another one, or the source is not among those named.
+    """
+    if not is_pseudonym(source):
+        return source, path
+    key_file, named = os.environ.get(KEY), os.environ.get(SOURCES)
+    if not key_file or not named:
+        raise ManifestError(
+            "the manifest has pseudonyms in place of names: give its key and its source with `key` and `source` "
+            "(in Python: ctprune.reveal)"
+        )
+    key, names = _names(key_file, named)
+    fingerprint = _core.key_fingerprint(key)
+    if source[_FINGERPRINT] != fingerprint:
+        raise ConfigError(
+            f"key {key_file}: its fingerprint is {fingerprint}, but the manifest's pseudonyms were made with the "
+            f"key {source[_FINGERPRINT]}",
+            field="key",
+        )
+    if not names.has_source(source):
+        raise ConfigError(
+            f"source {named.replace(os.pathsep, ', ')}: not the source of the manifest's pseudonyms: name the "
+            "folders or files that 'ctprune reduce' got, where they lay then",
+            field="source",
+        )
+    return names.find(source, path) or (source, path)
+
+
+def hidden(kind: str, name: str) -> str | None:
+    """The pseudonym of a name with the key that is named; None where none is.
+
+    Args:
+        kind: `path`, `study_instance_uid`, `series_instance_uid` or `sop_instance_uid`.
+        name: As the source has it.
+    """
+    key_file = os.environ.get(KEY)
+    return _core.pseudonym(read_key(key_file), kind, name) if key_file else None
+
+
+_known: dict[tuple[str, str], tuple[bytes, _core.Names]] = {}
+
+
+def _names(key_file: str, named: str) -> tuple[bytes, _core.Names]:
+    """The key and the listing of the sources, made once in a process."""
+    if (key_file, named) not in _known:
+        key = read_key(key_file)
+        sources = [str(Path(source)) for source in named.split(os.pathsep)]
+        _known.clear()
+        _known[key_file, named] = key, _core.Names(key, sources)
+    return _known[key_file, named]

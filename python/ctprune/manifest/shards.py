@@ -1,0 +1,188 @@
+"""Shards of a run: each a share of the files that some machine reads, in a folder with a lock of its own.
+
+A shard says in its folder what it is reading and how far it is, so that others with other options are refused and
+the last one knows that it is the last. Nothing else is shared: no two shards wait for each other.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctprune.errors import ConfigError, InUseError
+from ctprune.files.atomic import replace_file
+from ctprune.files.checksums import seal, unseal
+from ctprune.files.run_lock import sole_writer
+
+#: The folder in a run's folder that holds what was read so far.
+PARTS_NAME = "parts"
+
+_CLAIM = "shard.json"
+
+#: How far a shard is.
+READING, READ, SELECTED = "reading", "read", "selected"
+
+_FOLDER = re.compile(r"shard-(\d+)-of-(\d+)")
+
+
+@dataclass(frozen=True, order=True)
+class Shard:
+    """A share of an archive's files, such as the third of eight.
+
+    Attributes:
+        number: From 1.
+        of: How many there are.
+
+    Raises:
+        ConfigError: There is no such share.
+
+    >>> Shard.parse("3/8"), str(Shard(3, 8))
+    (Shard(number=3, of=8), '3/8')
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of <= _MOST:
+            raise ConfigError(f"shard {self}: expected i/n with i from 1 to n, such as 3/8", field="shard")
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """From text such as `3/8`.
+
+        Raises:
+            ConfigError: The text is something else.
+        """
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
+        if found is None:
+            raise ConfigError(f"shard {text}: expected i/n with i from 1 to n, such as 3/8", field="shard")
+        return cls(int(found[1]), int(found[2]))
+
+    def folder(self, out: Path) -> Path:
+        """Where its parts are in a run's folder."""
+        return out / PARTS_NAME / f"shard-{self.number:05d}-of-{self.of:05d}"
+
+    def __str__(self) -> str:
+        """As on the command line."""
+        return f"{self.number}/{self.of}"
+
+
+#: Shards that a run can have: names of folders are sorted as text.
+_MOST = 99_999
+
+
+def shard_folders(out: Path) -> dict[Shard, Path]:
+    """The shards that a run's folder has, in order."""
+    found = {}
+    for folder in (out / PARTS_NAME).glob("shard-*-of-*"):
+        match = _FOLDER.fullmatch(folder.name)
+        if match and folder.is_dir():
+            found[Shard(int(match[1]), int(match[2]))] = folder
+    return dict(sorted(found.items()))
+
+
+def is_shard(folder: Path) -> bool:
+    """Whether a folder among the parts is that of a shard."""
+    return _FOLDER.fullmatch(folder.name) is not None
+
+
+def remove_shard(folder: Path) -> None:
+    """Remove what a shard has read, its claim first: a shard without one has yet to be read."""
+    with suppress(OSError):
+        (folder / _CLAIM).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_claim(folder: Path) -> dict[str, Any] | None:
+    """What a shard says of itself; None where that is missing or damaged: the shard is read again then."""
+    try:
+        return unseal((folder / _CLAIM).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def write_claim(folder: Path, claim: dict[str, Any]) -> None:
+    """Say of a shard what it reads and how far it is.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    with replace_file(folder / _CLAIM) as beside:
+        beside.write_text(seal(claim), encoding="utf-8")
+
+
+def check_claims(out: Path, claim: dict[str, Any], *, names: tuple[str, ...]) -> None:
+    """See that all shards of a run agree with this one.
+
+    Args:
+        out: The run's folder.
+        claim: What this shard, or the join, says.
+        names: What of it must be the same.
+
+    Raises:
+        ConfigError: Another shard reads something else, in another way, or is one of another number.
+    """
+    for shard, folder in shard_folders(out).items():
+        if "of" in names and shard.of != claim["of"]:
+            raise ConfigError(
+                f"shard {claim['shard']}/{claim['of']}: {out} has shard {shard}: take the same number of shards, "
+                f"or delete {out / PARTS_NAME} to begin anew",
+                field="shard",
+            )
+        other = read_claim(folder)
+        if other is None:
+            continue
+        for name in names:
+            difference = _difference(name, other[name], claim[name])
+            if difference:
+                raise ConfigError(
+                    f"shard {shard} in {out} was read with {difference}: all shards need the same; or delete "
+                    f"{out / PARTS_NAME} to begin anew"
+                )
+
+
+def _difference(name: str, other: Any, mine: Any) -> str:
+    if other == mine:
+        return ""
+    if isinstance(other, dict):
+        names = [key for key in sorted({*other, *mine}) if other.get(key) != mine.get(key)]
+        return f"`{names[0]}` {_said(other.get(names[0]))}, not {_said(mine.get(names[0]))}"
+    return f"{name.replace('_', ' ')} {_said(other)}, not {_said(mine)}"
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def stages(out: Path) -> dict[int, str]:
+    """How far each shard of a run is that has begun, by its number."""
+    claims = {shard.number: read_claim(folder) for shard, folder in shard_folders(out).items()}
+    return {number: claim["stage"] for number, claim in claims.items() if claim is not None}
+
+
+@contextmanager
+def idle_shards(out: Path) -> Iterator[list[Path]]:
+    """Hold all shards of a run while the block runs, and yield their folders.
+
+    Raises:
+        InUseError: Some are being read.
+    """
+    with ExitStack() as held:
+        busy = []
+        folders = shard_folders(out)
+        for shard, folder in folders.items():
+            try:
+                held.enter_context(sole_writer(folder))
+            except InUseError:
+                busy.append(str(shard))
+        if busy:
+            are = f"shard {busy[0]} is" if len(busy) == 1 else f"shards {', '.join(busy)} are"
+            raise InUseError(f"{out}: {are} being read: wait until that is done, or end it, and run this again")
+        yield list(folders.values())

@@ -1,0 +1,149 @@
+"""Join reductions of different archives, or of parts of one, without reading a file again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ctprune import _core
+from ctprune.environment.progress import ProgressCallback
+from ctprune.errors import ConfigError, ManifestError
+from ctprune.manifest.manifest import Manifest, manifest_path
+from ctprune.manifest.pseudonyms import is_pseudonym
+from ctprune.reduction.config import ReduceConfig
+from ctprune.reduction.reduction import Reduction, load_summary
+
+
+def merge(
+    runs: Sequence[str | os.PathLike[str]],
+    *,
+    out: str | os.PathLike[str],
+    threads: int = 0,
+    progress: ProgressCallback | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Manifest:
+    """Join reductions of the same configuration into one, as if all their sources had been reduced together.
+
+    Selection is made anew, among all slices; fingerprints, refusals and embeddings are taken as they are, so no
+    source need be there. Only methods that compare pixels read the files of volumes of which several runs have
+    slices.
+
+    Where two runs know a file, what was read of its later state holds. A source that lies in another one becomes
+    part of that.
+
+    Args:
+        runs: Folders of reductions, two or more; their sources follow in this order.
+        out: Folder of the new reduction, another one than those of `runs`.
+        threads: Number of threads, 0 for one per core.
+        progress: As for `ctprune.reduce`.
+        note: Called with a sentence when something that was kept before cannot be used.
+
+    Returns:
+        The manifest of all.
+
+    Raises:
+        ConfigError: Options differ, or a selection depends on an earlier one (`stable`).
+        ManifestError: A folder holds no manifest, or it is damaged.
+        OutputError: `out` cannot be written.
+        InUseError: Another process writes to `out`.
+
+    >>> import ctprune, tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("a", "b"):
+    ...     _ = ctprune.phantom.write_archive(folder / name, patients=1, size=64, seed=ord(name))
+    ...     _ = ctprune.reduce(folder / name, out=folder / f"run-{name}")
+    >>> merged = merge([folder / "run-a", folder / "run-b"], out=folder / "both")
+    >>> merged == ctprune.reduce([folder / "a", folder / "b"])
+    True
+    """
+    return prepare_merge(runs, out=out, threads=threads, progress=progress, note=note).carry_out()
+
+
+def prepare_merge(
+    runs: Sequence[str | os.PathLike[str]],
+    *,
+    out: str | os.PathLike[str],
+    threads: int = 0,
+    progress: ProgressCallback | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Reduction:
+    """See that reductions can be joined, and prepare the one that does it; raises as `merge` does."""
+    folders = [Path(run) for run in runs]
+    if len(folders) < 2:
+        raise ConfigError("expected two or more reductions to merge", field="runs")
+    for folder in folders:
+        if folder.resolve() == Path(out).resolve():
+            raise ConfigError(f"out {out} is one of the reductions to merge: name another folder", field="out")
+    readers = [_core.ManifestReader(str(manifest_path(folder))) for folder in folders]
+    abouts = [json.loads(reader.about) for reader in readers]
+    _check_same(folders, abouts)
+    config = ReduceConfig(
+        **{**abouts[0]["config"], "exclude": tuple(abouts[0]["config"]["exclude"])}, threads=threads
+    )
+    _refuse_pseudonyms(folders, readers)
+    sources = _outermost([source for run in zip(folders, readers, strict=True) for source in _sources(*run)])
+    return Reduction(sources, config, out=out, progress=progress, note=note, runs=folders)
+
+
+def _check_same(folders: list[Path], abouts: list[dict[str, Any]]) -> None:
+    first, config = folders[0], abouts[0]["config"]
+    if config.get("stable"):
+        raise ConfigError(
+            f"{first}: a selection with `stable` depends on the one before: it cannot be merged; reduce both "
+            "sources together"
+        )
+    for folder, about in zip(folders, abouts, strict=True):
+        if about.get("kernels_version") != _core.KERNELS_VERSION:
+            raise ConfigError(
+                f"{folder} was read with other readers than those of ctprune {_core.__version__}: reduce its "
+                "source again"
+            )
+        for name in sorted({*config, *about["config"]}):
+            if about["config"].get(name) != config.get(name):
+                raise ConfigError(
+                    f"{folder} has `{name}` {about['config'].get(name)}, {first} has {config.get(name)}: reduce "
+                    "one of them again with the options of the other"
+                )
+
+
+def _refuse_pseudonyms(folders: list[Path], readers: list[_core.ManifestReader]) -> None:
+    for folder, reader in zip(folders, readers, strict=True):
+        for rows in reader.batches(["source"]):
+            if any(map(is_pseudonym, rows.labels("source")[0])):
+                raise ConfigError(
+                    f"{folder} holds pseudonyms, which do not say where its files are: reduce the sources "
+                    "together, with `pseudonymize`"
+                )
+
+
+def _sources(folder: Path, reader: _core.ManifestReader) -> list[str]:
+    """The sources of a run in their order: what it was given, as far as rows say which folder that is."""
+    there: dict[str, None] = {}
+    for rows in reader.batches(["source"]):
+        there |= dict.fromkeys(rows.labels("source")[0])
+    given: list[str] = []
+    with suppress(ManifestError):
+        given = [str(source) for source in load_summary(folder).get("sources", [])]
+    named = [source if source in there else str(Path(source).parent) for source in given]
+    return list(dict.fromkeys([*(source for source in named if source in there), *there]))
+
+
+def _outermost(sources: list[str]) -> list[str]:
+    """Each source once, without those that lie in another.
+
+    >>> _outermost(["/a/b", "/c", "/a", "/c", "/ab"])
+    ['/c', '/a', '/ab']
+    """
+    each = list(dict.fromkeys(sources))
+    # A folder stands right before what lies in it.
+    inner, outer = set(), None
+    for source in sorted(each, key=lambda source: Path(source).parts):
+        if outer is not None and Path(source).is_relative_to(outer):
+            inner.add(source)
+        else:
+            outer = source
+    return [source for source in each if source not in inner]

@@ -1,0 +1,108 @@
+"""A reduction whose manifest holds pseudonyms: its key, and the table of what they stand for."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ctprune import _core
+from ctprune.errors import ConfigError
+from ctprune.files.atomic import replace_file
+from ctprune.files.key_file import read_key
+from ctprune.manifest.pseudonyms import reveal
+from ctprune.reduction.config import ReduceConfig
+
+COLUMNS = ("kind", "pseudonym", "original")
+
+_LINES = 1 << 14
+
+
+class Pseudonymizing:
+    """Key and table of one run.
+
+    Args:
+        config: The run's, with `pseudonymize`.
+        out: The run's folder, if there is one.
+        sources: Absolute paths of its sources.
+
+    Raises:
+        ConfigError: The key or the table cannot be used, or lies where it is not kept apart.
+    """
+
+    def __init__(self, config: ReduceConfig, out: Path | None, sources: Sequence[Path]) -> None:
+        self._key_file = str(config.pseudonymize)
+        self._key = read_key(self._key_file, field="pseudonymize")
+        self._sources = [str(source) for source in sources]
+        self._table = None if config.pseudonyms_to is None else Path(config.pseudonyms_to)
+        for field, file in (("pseudonymize", Path(self._key_file)), ("pseudonyms_to", self._table)):
+            if file is not None:
+                _check_apart(field, file, out, sources)
+        if self._table is not None and self._table.exists() and not _is_table(self._table):
+            raise ConfigError(
+                f"pseudonyms_to {self._table}: not a table of pseudonyms, and would be replaced: choose another",
+                field="pseudonyms_to",
+            )
+
+    def begin(self, archive: _core.Archive) -> None:
+        """Have the archive give pseudonyms, and what follows find the files behind them."""
+        archive.pseudonymize(self._key, self._sources, self._table is not None)
+        reveal(self._key_file, self._sources)
+
+    def shown_sources(self) -> list[str]:
+        """The pseudonyms of the sources."""
+        return [_core.pseudonym(self._key, "source", source) for source in self._sources]
+
+    def write_table(self, archive: _core.Archive) -> None:
+        """Write what the pseudonyms stand for, if that was asked for, for the owner's eyes only.
+
+        Lines of a table that is there stay: files that were not read again are named there alone.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if self._table is None:
+            return
+        with replace_file(self._table) as beside:
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as opened:
+                writer = csv.writer(opened)
+                writer.writerow(COLUMNS)
+                written: set[str] = set()
+                for line in _lines(archive):
+                    if line[1] not in written:
+                        written.add(line[1])
+                        writer.writerow(line)
+                if self._table.exists():
+                    writer.writerows(line for line in _read(self._table) if line[1] not in written)
+
+
+def _lines(archive: _core.Archive) -> Iterator[tuple[str, str, str]]:
+    start = 0
+    while lines := archive.pseudonym_lines(start, start + _LINES):
+        yield from lines
+        start += len(lines)
+
+
+def _read(table: Path) -> Iterator[list[str]]:
+    with table.open(encoding="utf-8", newline="") as opened:
+        lines = csv.reader(opened)
+        next(lines)
+        yield from lines
+
+
+def _is_table(table: Path) -> bool:
+    try:
+        with table.open(encoding="utf-8", newline="") as opened:
+            return tuple(next(csv.reader(opened), ())) == COLUMNS
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+
+
+def _check_apart(field: str, file: Path, out: Path | None, sources: Sequence[Path]) -> None:
+    """Refuse a file in the run's folder, which is handed on, or in a source, which nothing is written to."""
+    place = file.resolve()
+    for folder, what in ((out, "the folder of the run"), *((source, "a source") for source in sources)):
+        if folder is not None and not folder.is_file() and place.is_relative_to(folder.resolve()):
+            raise ConfigError(f"{field} {file}: lies in {what}: keep it apart", field=field)

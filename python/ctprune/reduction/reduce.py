@@ -1,0 +1,98 @@
+"""`ctprune.reduce`: a reduction on this machine, or with many that read for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ctprune.environment.progress import ProgressCallback
+from ctprune.errors import ConfigError
+from ctprune.manifest.manifest import Manifest
+from ctprune.options.configure import configure
+from ctprune.reduction.config import ReduceConfig, ReduceOptions
+from ctprune.reduction.ray_tasks import read_with_ray
+from ctprune.reduction.reduction import Reduction
+from ctprune.sources.plan import Sources
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+def reduce(
+    sources: Sources = (),
+    config: ReduceConfig | None = None,
+    /,
+    *,
+    from_list: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: ProgressCallback | None = None,
+    note: Callable[[str], None] | None = None,
+    **options: Unpack[ReduceOptions],
+) -> Manifest:
+    """Select the slices worth pre-training on from folders or files of CT.
+
+    Args:
+        sources: Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, mixed as they are. Addresses of object stores
+            (`s3://`, `gs://`, `az://`), of files of a web server (`https://`) and of DICOMweb (`dicomweb+https://`).
+        config: How slices are selected; excludes single options that decide that.
+        from_list: File that lists more sources, one a line, or a `.csv` or `.parquet` with a column of them.
+        out: Folder for `manifest.parquet`, `summary.json` and `config.yaml`, the options; a manifest that is there
+            already is reused where files are unchanged. None writes nothing.
+        progress: Called a few times a second with a `ctprune.Progress`. Stages: `finding` (files), `reading`
+            (bytes), `selecting`, with some methods `embedding` or `comparing` (slices), `writing`. Facts:
+            `files_found`, `files_to_read`, `files_read`, `files_reused`, `files_vanished`, `bytes_to_read`,
+            `bytes_read`, `slices_read`.
+        note: Called with a sentence when something that an earlier run has read cannot be used.
+        options: Those of `ctprune.ReduceConfig`, such as `method="hash"` and `threshold=6`.
+
+    Returns:
+        The manifest, one row per slice or refused file.
+
+    Raises:
+        ConfigError: An option cannot be used.
+        SourceError: A source is not there.
+        NetworkError: A server does not answer any more; what was read is kept.
+        UnreadableError: With `fail_first`, a file cannot be read; with `max_failed`, more than that.
+        OutputError: `out` cannot be written.
+        InUseError: Another reduction is writing to `out`.
+        WeightsError: With `deep`, the weights are not there or cannot be used.
+        MissingExtraError: With `deep`, the extra `train` is not installed; with addresses, `cloud` or `dicomweb`;
+            with `engine="ray"`, `ray`.
+        EngineError: With `engine="ray"`, the cluster cannot be reached, or tasks were lost too often.
+
+    >>> import ctprune, tempfile
+    >>> from pathlib import Path
+    >>> archive = Path(tempfile.mkdtemp()) / "dicoms"
+    >>> _ = ctprune.phantom.write_archive(archive, patients=1, size=64)
+    >>> manifest = ctprune.reduce(archive)
+    >>> 0 < manifest.counts()["kept"] < manifest.counts()["dropped"]
+    True
+    """
+    config = configure(ReduceConfig, config, options)
+    return prepared(sources, config, from_list=from_list, out=out, progress=progress, note=note).carry_out()
+
+
+def prepared(
+    sources: Sources,
+    config: ReduceConfig,
+    *,
+    from_list: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: ProgressCallback | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Reduction:
+    """A reduction whose files other machines have read already, where the engine has some; it then joins.
+
+    Raises:
+        ConfigError: The engine needs `out`, where its machines leave what they read.
+        EngineError: The engine's machines cannot be reached, or were lost too often.
+    """
+    reduction = Reduction(sources, config, from_list=from_list, out=out, progress=progress, note=note)
+    if config.engine == "ray":
+        if reduction.out is None:
+            raise ConfigError(
+                "engine ray needs `out`: name a folder that all machines see, for what they read", field="engine"
+            )
+        read_with_ray(sources, config, reduction.out, from_list=from_list, progress=progress, note=reduction.note)
+    return reduction

@@ -1,0 +1,266 @@
+"""Reading an archive with many processes or machines: each reads a shard, the last call joins what they have read.
+
+Any engine can be put on top: `read_shard` is a task that returns less than a kilobyte, `missing_shards` says
+which tasks are to be run again, and `ctprune.reduce` joins the parts and selects. Tasks share nothing but the
+run's folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctprune import _core
+from ctprune.environment.progress import ProgressCallback
+from ctprune.errors import ConfigError
+from ctprune.files.atomic import check_writable
+from ctprune.files.run_lock import sole_writer
+from ctprune.manifest.shards import (
+    READ,
+    READING,
+    SELECTED,
+    Shard,
+    check_claims,
+    read_claim,
+    remove_shard,
+    shard_folders,
+    stages,
+    write_claim,
+)
+from ctprune.options.configure import configure
+from ctprune.reduction.config import ReduceConfig, ReduceOptions
+from ctprune.reduction.reduction import Reduction
+from ctprune.reduction.selecting import select_in_parts
+from ctprune.selection.methods import METHODS
+from ctprune.sources.plan import Sources
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+#: Shards that a sentence names.
+_NAMED = 10
+
+_SAME = ("of", "kernels_version", "config", "sources")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardRead:
+    """What a call for one shard did.
+
+    Attributes:
+        shard: The shard, such as `3/8`.
+        stage: `read`; or `selected` where the method compares pixels or embeddings and the shard's volumes are
+        done. files: Number of files of the shard, known from before or read now. files_read: Number of files that
+        were read now. slices_read: Number of slices that were read now. digest: SHA-256 of the digests of the
+        shard's parts, in hexadecimal. missing: Numbers of the shards that are still to be called. begins_next:
+        Whether they are to be called for the next stage: all are read, and their volumes are to be
+            compared.
+    """
+
+    shard: str
+    stage: str
+    files: int
+    files_read: int
+    slices_read: int
+    digest: str
+    missing: tuple[int, ...]
+    begins_next: bool = False
+
+    @property
+    def can_be_joined(self) -> bool:
+        """Whether this was the last call: `ctprune.reduce` now joins what all have done."""
+        return not self.missing
+
+    def sentence(self) -> str:
+        """What was done and what is still to be done."""
+        done = "read" if self.stage == READ else "compared"
+        count = len(self.missing)
+        if not count:
+            return f"shard {self.shard} is {done}, and so are all others: they are joined now"
+        if not self.begins_next:
+            are = "is" if count == 1 else "are"
+            return f"shard {self.shard} is {done}; {count} {are} still to be {done}: {_listed(self.missing)}"
+        return (
+            f"shard {self.shard} is read, and so are all others: call each once more to compare its volumes, or "
+            "run 'ctprune reduce' without `shard` to do that here"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self) | {"missing": list(self.missing)}
+
+
+def read_shard(
+    sources: Sources,
+    config: ReduceConfig | None = None,
+    /,
+    *,
+    shard: Shard | str,
+    from_list: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str],
+    progress: ProgressCallback | None = None,
+    note: Callable[[str], None] | None = None,
+    **options: Unpack[ReduceOptions],
+) -> ShardRead:
+    """Read one share of an archive's files into a run's folder; any order, any machine, again after a failure.
+
+    Which files belong to a shard is told by their addresses alone, so all machines must see the sources and `out`
+    under the same paths. Once all shards are read, `ctprune.reduce` with the same arguments joins them and
+    selects.
+
+    Methods that compare pixels (with a threshold) or embeddings take a second call for each shard, which compares
+    whole volumes; it does so when all shards are read. Without it the join compares by itself.
+
+    Args:
+        sources: As for `ctprune.reduce`.
+        config: As for `ctprune.reduce`; the same for all shards.
+        shard: Which share, such as `"3/8"`.
+        from_list: As for `ctprune.reduce`.
+        out: The run's folder, the same for all shards.
+        progress: As for `ctprune.reduce`.
+        note: Called with a sentence when something that was read before cannot be used.
+        options: Those of `ctprune.ReduceConfig`.
+
+    Raises:
+        ConfigError: An option cannot be used, or other shards were read with others.
+        InUseError: Another process reads this shard.
+        SourceError: A source is not there.
+        OutputError: `out` cannot be written.
+        Interrupted: Ctrl-C; what was read is kept.
+
+    >>> import ctprune, tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = ctprune.phantom.write_archive(folder / "dicoms", patients=1, size=64)
+    >>> read_shard(folder / "dicoms", shard="1/2", out=folder / "run").missing
+    (2,)
+    >>> read_shard(folder / "dicoms", shard="2/2", out=folder / "run").can_be_joined
+    True
+    >>> ctprune.reduce(folder / "dicoms", out=folder / "run") == ctprune.reduce(folder / "dicoms")
+    True
+    """
+    config = configure(ReduceConfig, config, options)
+    shard = Shard.parse(shard) if isinstance(shard, str) else shard
+    run = Reduction(sources, config, from_list=from_list, out=out, progress=progress, note=note, shard=shard)
+    return carry_out_shard(run)
+
+
+def carry_out_shard(run: Reduction) -> ShardRead:
+    """Read the shard of a reduction, or compare its volumes once all shards are read."""
+    if run.out is None or run.shard is None or run.parts is None:
+        raise ConfigError("out is missing: name a folder for the manifest", field="out")
+    folder = run.shard.folder(run.out)
+    claim = run.claim() | {"shard": run.shard.number, "of": run.shard.of}
+    check_claims(run.out, claim, names=_SAME)
+    check_writable(folder)
+    with sole_writer(folder), run.keeping_parts():
+        known = read_claim(folder)
+        if known is None:
+            write_claim(folder, claim | {"stage": READING})
+            _withdraw_unless_agreed(run.out, folder, claim)
+        if _compares(run.config) and known is not None and _all_read(run.out, run.shard):
+            if known["stage"] != SELECTED:
+                _compare(run)
+            stage, done = SELECTED, run.progress()
+        else:
+            found = run.find()
+            run.parts.remove_unusable()
+            run.read_files()
+            run.parts.save()
+            stage, done = READ, run.progress() | {"files_found": found["files_to_read"] + found["files_reused"]}
+        digest = hashlib.sha256("".join(sorted(run.parts.digests.values())).encode()).hexdigest()
+        about: dict[str, Any] = {"stage": stage, "files": done["files_found"], "digest": digest}
+        if stage == SELECTED:
+            about = {**(known or {}), "stage": stage}
+        write_claim(folder, claim | about)
+    missing = calls_missing(run.out, run.shard.of, run.config)
+    return ShardRead(
+        begins_next=stage == READ and bool(missing) and _all_read(run.out, run.shard),
+        shard=str(run.shard),
+        stage=stage,
+        files=int(about.get("files", 0)),
+        files_read=done["files_read"],
+        slices_read=done["slices_read"],
+        digest=str(about["digest"]),
+        missing=missing,
+    )
+
+
+def missing_shards(out: str | os.PathLike[str]) -> tuple[int, ...]:
+    """Numbers of the shards of a run that have not been read yet; none where no shard has begun.
+
+    >>> missing_shards("/nonexistent")
+    ()
+    """
+    folder = Path(out)
+    found = stages(folder)
+    of = max((shard.of for shard in _known(folder)), default=0)
+    return tuple(number for number in range(1, of + 1) if found.get(number, READING) == READING)
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    shown = ", ".join(map(str, numbers[:_NAMED]))
+    return f"{shown}, …" if len(numbers) > _NAMED else shown
+
+
+def _known(out: Path) -> Iterator[Shard]:
+    yield from shard_folders(out)
+
+
+def calls_missing(out: Path, of: int, config: ReduceConfig) -> tuple[int, ...]:
+    """Numbers of the shards that are still to be called, to read or then to compare, before the join."""
+    found = stages(out)
+    unread = [number for number in range(1, of + 1) if found.get(number, READING) == READING]
+    if unread or not _compares(config):
+        return tuple(unread)
+    return tuple(number for number in range(1, of + 1) if found[number] != SELECTED)
+
+
+def _compares(config: ReduceConfig) -> bool:
+    """Whether shards compare whole volumes in a second call."""
+    compares = METHODS[config.method].compares
+    # A fraction to keep needs the similarities of all volumes before the threshold is known.
+    return compares == "embeddings" or (compares == "pixels" and config.keep is None)
+
+
+def _all_read(out: Path, shard: Shard) -> bool:
+    found = stages(out)
+    return all(found.get(number, READING) != READING for number in range(1, shard.of + 1))
+
+
+def _withdraw_unless_agreed(out: Path, folder: Path, claim: dict[str, Any]) -> None:
+    """Look again: another shard may have begun at the same time, with other options."""
+    try:
+        check_claims(out, claim, names=_SAME)
+    except ConfigError:
+        remove_shard(folder)
+        raise
+
+
+def _compare(run: Reduction) -> None:
+    """Compare the slices of the shard's volumes, and keep what was found for the join."""
+    assert run.shard is not None
+    assert run.out is not None
+    assert run.parts is not None
+    deep = run.load_network()
+    run.find(read_here=False)
+    # What has changed since it was read, and members of containers that are read in one pass.
+    run.read_files()
+    run.group()
+    archive = run.archive
+    volumes = archive.volumes_of(run.shard.number, run.shard.of)
+    if deep is None:
+        count = run.counter("comparing", volumes)
+        select_in_parts(archive, run.parts, run.select_in, count, only=volumes, save_all=True)
+        return
+
+    def batches(size: int) -> Iterator[_core.Rows]:
+        for volume in volumes:
+            _, rows = archive.volume_rows([volume], 0, 0)
+            for start in range(0, len(rows), size):
+                yield rows.slice(start, min(start + size, len(rows)))
+
+    deep.embed(batches, run.shard.folder(run.out), run.counter("embedding", volumes))

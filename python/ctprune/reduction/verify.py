@@ -1,0 +1,331 @@
+"""See that a reduction is what it says: its files are whole, its numbers agree, its sources are as they were."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune import _core
+from ctprune.embedding.saved import FOLDER_NAME as EMBEDDINGS_NAME
+from ctprune.environment.progress import Operation, ProgressCallback
+from ctprune.errors import ConfigError, CtpruneError, ManifestError
+from ctprune.files.checksums import fits, unseal
+from ctprune.manifest.manifest import FILE_NAME, Manifest, manifest_path
+from ctprune.manifest.parts import part_files
+from ctprune.manifest.slices import STAMP, Slices, batches_of_dicts, path_of, why_unusable
+from ctprune.manifest.tally import Tally
+from ctprune.reduction.reduce import reduce
+from ctprune.reduction.reduction import SUMMARY_NAME, load_summary
+from ctprune.selection.exemplars import select_exemplars
+from ctprune.selection.methods import METHODS
+
+#: Files and rows that a finding names.
+_NAMED = 3
+
+#: Rows that are looked at together, and files that are read again together.
+_ROWS, _FILES = 1 << 14, 1 << 10
+
+#: Places along a volume are compared in whole micrometers.
+_SAME_MM = 1e-3
+
+#: JSON beside arrays that has their checksums.
+_SEALED = ("embeddings.json", "store.json")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Attributes:
+        check: What was looked at: `manifest`, `summary`, `exemplars`, `volumes`, `files`, `pixels`, `parts`,
+            `embeddings` or `store`.
+        sentence: What was found, and where.
+        count: Number of files or rows that it is about.
+    """
+
+    check: str
+    sentence: str
+    count: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self)
+
+
+def verify(
+    run: str | os.PathLike[str],
+    *,
+    pixels: float = 0.0,
+    seed: int = 0,
+    threads: int = 0,
+    progress: ProgressCallback | None = None,
+) -> list[Finding]:
+    """Check a reduction: checksums, counts, selection, volumes, and whether the files are as they were.
+
+    Where fingerprints are compared, every distance is computed anew and the selection is repeated; it must be the
+    same. Parts, embeddings and packed stores in the folder have checksums, too, and these are compared.
+
+    Args:
+        run: Folder of a reduction.
+        pixels: Fraction of the slices, 0 to 1, that are read again from a sample of the files; their fingerprints
+        and
+            ranges must be the same.
+        seed: Seed of that sample.
+        threads: Number of threads, 0 for one per core.
+        progress: Called with a `ctprune.Progress`. Stages: `checking` (files), with `pixels` also `reading`
+        (files).
+
+    Returns:
+        What was found; nothing where all is as it should be.
+
+    Raises:
+        ConfigError: `pixels` is no fraction.
+        ManifestError: The folder is not that of a reduction.
+
+    >>> import ctprune, tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = ctprune.phantom.write_archive(folder / "dicoms", patients=1, size=64)
+    >>> _ = ctprune.reduce(folder / "dicoms", out=folder / "run")
+    >>> verify(folder / "run", pixels=0.1)
+    []
+    >>> next((folder / "dicoms").rglob("*.dcm")).unlink()
+    >>> [finding.check for finding in verify(folder / "run")]
+    ['files']
+    """
+    if not 0 <= pixels <= 1:
+        raise ConfigError(f"pixels {pixels:g}: expected a fraction, 0 to 1", field="pixels")
+    folder = Path(run)
+    parts = part_files(folder)
+    if not parts:
+        manifest_path(folder)
+    operation = Operation(progress)
+    findings = [*_damaged_parts(parts), *_damaged_arrays(folder)]
+    if not (folder / FILE_NAME).is_file():
+        return findings
+    try:
+        manifest = Manifest.load(folder)
+    except ManifestError as error:
+        return [*findings, Finding("manifest", str(error))]
+    slices = manifest.slices()
+    summary, findings_of_summary = _summary(folder, manifest, slices)
+    findings += findings_of_summary
+    findings += _wrong_exemplars(slices, summary, threads)
+    findings += _wrong_volumes(slices)
+    findings += _wrong_files(manifest, operation)
+    if pixels:
+        findings += _wrong_pixels(slices, pixels, seed, threads, operation)
+    return findings
+
+
+def _damaged_parts(parts: list[Path]) -> Iterator[Finding]:
+    for file in parts:
+        try:
+            for _ in _core.ManifestReader(str(file)).batches():
+                pass
+        except ManifestError as error:
+            yield Finding("parts", f"{error}; the next 'ctprune reduce' reads again what it held")
+
+
+def _damaged_arrays(folder: Path) -> Iterator[Finding]:
+    """Embeddings and packed stores whose files do not have their checksums."""
+    for file in sorted(file for name in _SEALED for file in folder.glob(f"*/{name}")):
+        check = "embeddings" if file.parent.name == EMBEDDINGS_NAME else "store"
+        try:
+            checksums = unseal(file.read_text(encoding="utf-8"))["checksums"]
+            wrong = [name for name, expected in checksums.items() if not fits(file.parent / name, expected)]
+        except (OSError, ValueError, KeyError):
+            wrong = [file.name]
+        for name in wrong:
+            yield Finding(
+                check,
+                f"{file.parent / name} is damaged (its checksum does not fit): delete the folder {file.parent}; "
+                "it is made again when it is needed",
+            )
+
+
+def _summary(folder: Path, manifest: Manifest, slices: Slices) -> tuple[dict[str, Any], list[Finding]]:
+    """The summary, and where it tells of other rows than there are."""
+    try:
+        summary = load_summary(folder)
+    except ManifestError as error:
+        return {}, [Finding("summary", f"{error}: run 'ctprune reduce' again")]
+    tally = Tally()
+    tally.add(manifest.rows)
+    rows = tally.rows
+    expected = {
+        "slices": rows["kept"] + rows["dropped"],
+        "kept": rows["kept"],
+        "dropped": rows["dropped"],
+        "volumes": slices.volumes,
+        "skipped": rows["skipped"],
+        "failed": rows["failed"],
+    }
+    found = {name: _total(summary.get(name)) for name in expected}
+    file = folder / SUMMARY_NAME
+    findings = [
+        Finding("summary", f"{file}: {name}: expected {count}, as in the manifest, found {found[name]}")
+        for name, count in expected.items()
+        if found[name] != count
+    ]
+    if summary.get("config") != manifest.config:
+        findings.append(Finding("summary", f"{file}: its configuration is not that of the manifest"))
+    return summary, findings
+
+
+def _total(value: Any) -> Any:
+    return sum(_total(part) for part in value.values()) if isinstance(value, dict) else value
+
+
+def _wrong_exemplars(slices: Slices, summary: dict[str, Any], threads: int) -> list[Finding]:
+    """Dropped slices without a kept one within reach, and, where fingerprints say so, any other selection."""
+    config = slices.config
+    method = METHODS[config["method"]]
+    exemplar, kept = slices.exemplar, slices.kept
+    covered = exemplar >= 0
+    checks = {
+        "are dropped, and no kept slice covers them": ~kept & ~covered if method.decides else np.zeros_like(kept),
+        "have an exemplar that is not kept": covered & ~kept[np.where(covered, exemplar, 0)]
+        if len(kept)
+        else np.zeros_like(kept),
+    }
+    inside = covered & (exemplar < len(slices))
+    target = np.where(inside, exemplar, 0)
+    if len(slices) and config["scope"] == "volume":
+        checks["have an exemplar in another volume"] = inside & (slices.volume[target] != slices.volume)
+    threshold = config["threshold"] if config["threshold"] is not None else summary.get("threshold")
+    if len(slices) and method.compares == "fingerprints" and method.recorded:
+        distance = _distances(slices.fingerprints, target)
+        checks["have another distance to their exemplar than their fingerprints"] = inside & (
+            distance != slices.similarity
+        )
+        if method.decides and threshold is not None:
+            checks[f"lie farther than {threshold:g} bits from their exemplar"] = inside & (distance > threshold)
+    elif len(slices) and method.decides and threshold is not None:
+        checks[f"are less similar to their exemplar than {threshold:g}"] = (
+            inside & ~kept & ~(slices.similarity.astype(np.float64) >= threshold)
+        )
+    findings = [_rows_finding("exemplars", what, wrong) for what, wrong in checks.items() if wrong.any()]
+    repeats = method.compares == "fingerprints" and method.decides and not config.get("stable")
+    if not findings and repeats and threshold is not None:
+        groups = slices.volume if config["scope"] == "volume" else None
+        again = select_exemplars(slices.fingerprints, threshold=int(threshold), groups=groups, threads=threads)
+        differs = again.exemplar != exemplar
+        if differs.any():
+            findings.append(
+                _rows_finding("exemplars", "have another exemplar than their fingerprints give", differs)
+            )
+    return findings
+
+
+def _distances(fingerprints: npt.NDArray[np.uint8], to: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Hamming distance of each fingerprint to another one, int64 of shape (n,)."""
+    found = np.empty(len(fingerprints), np.int64)
+    for start in range(0, len(found), _ROWS):
+        some = slice(start, start + _ROWS)
+        found[some] = np.unpackbits(fingerprints[some] ^ fingerprints[to[some]], axis=1).sum(axis=1)
+    return found
+
+
+def _wrong_volumes(slices: Slices) -> list[Finding]:
+    """Volumes whose slices are not numbered in order, or do not lie in order."""
+    if not len(slices):
+        return []
+    first = np.diff(slices.volume, prepend=-1) != 0
+    start = np.flatnonzero(first)[np.cumsum(first) - 1]
+    checks = {
+        "are not numbered in order within their volume": slices.slice_index != np.arange(len(slices)) - start
+    }
+    if slices.config["order"] == "position":
+        step = np.diff(slices.position_mm, prepend=np.nan)
+        checks["lie before the slice that they follow"] = ~first & (step < -_SAME_MM)
+    return [_rows_finding("volumes", what, wrong) for what, wrong in checks.items() if wrong.any()]
+
+
+def _rows_finding(check: str, what: str, wrong: npt.NDArray[np.bool_]) -> Finding:
+    rows = np.flatnonzero(wrong)
+    named = ", ".join(str(row) for row in rows[:_NAMED].tolist())
+    more = ", …" if len(rows) > _NAMED else ""
+    return Finding(check, f"{len(rows):,} slices {what}: rows {named}{more}", len(rows))
+
+
+def _wrong_files(manifest: Manifest, operation: Operation) -> list[Finding]:
+    """Files that are gone, or not what was read."""
+    found: dict[str, list[str]] = {}
+    count = operation.counter("checking", len(manifest), "files")
+    looked_at, done = None, 0
+    columns = ["source", "path", *STAMP]
+    for dicts in batches_of_dicts(manifest.rows.select(columns), _ROWS):
+        rows = []
+        for row in dicts:
+            file = path_of(row)
+            # A folder that could not be listed, say, has no size and time.
+            if file != looked_at and any(row[name] for name in STAMP):
+                rows.append(row)
+            looked_at = file
+        for row, reason in zip(rows, why_unusable(rows), strict=True):
+            if reason:
+                found.setdefault(reason, []).append(path_of(row))
+        done += len(dicts)
+        count(done)
+    return [_files_finding("files", reason, files) for reason, files in found.items()]
+
+
+def _files_finding(check: str, reason: str, files: list[str]) -> Finding:
+    more = f" and {len(files) - _NAMED:,} more" if len(files) > _NAMED else ""
+    return Finding(check, f"{', '.join(files[:_NAMED])}{more}: {reason}", len(files))
+
+
+def _wrong_pixels(slices: Slices, share: float, seed: int, threads: int, operation: Operation) -> list[Finding]:
+    """Slices of a sample that are not what they were when they are read again."""
+    count = max(1, round(share * len(slices))) if len(slices) else 0
+    sample = np.sort(np.random.default_rng(seed).choice(len(slices), count, replace=False))
+    columns = ["source", "path", "frame", "fingerprint", "min_hu", "max_hu"]
+    files: dict[str, list[dict[str, Any]]] = {}
+    for row in slices.take(sample, columns):
+        files.setdefault(path_of(row), []).append(row)
+    config = slices.config
+    reading = ("fingerprint", "hash_size", "intensity", "modality", "max_slice_mb")
+    options = {name: config[name] for name in reading}
+    advance = operation.counter("reading", len(files), "files")
+    found: dict[str, list[str]] = {}
+    names = list(files)
+    for start in range(0, len(names), _FILES):
+        some = [name for name in names[start : start + _FILES] if Path(name).exists()]
+        again = _read_again(some, options, threads) if some else {}
+        for name in some:
+            for row in files[name]:
+                reason = _difference(row, again.get((name, row["frame"])))
+                if reason:
+                    found.setdefault(reason, []).append(f"{name} frame {row['frame']}")
+        advance(min(start + _FILES, len(names)))
+    return [_files_finding("pixels", reason, slices_) for reason, slices_ in found.items()]
+
+
+def _read_again(files: list[str], options: dict[str, Any], threads: int) -> dict[tuple[str, int], dict[str, Any]]:
+    try:
+        manifest = reduce(files, method="all", threads=threads, **options)
+    except CtpruneError:
+        # One is gone since: the others are read for themselves.
+        if len(files) == 1:
+            return {}
+        half = len(files) // 2
+        return _read_again(files[:half], options, threads) | _read_again(files[half:], options, threads)
+    columns = ["source", "path", "frame", "fingerprint", "min_hu", "max_hu"]
+    return {(path_of(row), row["frame"]): row for row in manifest.kept().select(columns).to_dicts()}
+
+
+def _difference(row: dict[str, Any], again: dict[str, Any] | None) -> str:
+    if again is None:
+        return "the slice cannot be read any more"
+    if row["fingerprint"] != again["fingerprint"]:
+        return "the fingerprint is another one when the slice is read again"
+    if json.dumps([row["min_hu"], row["max_hu"]]) != json.dumps([again["min_hu"], again["max_hu"]]):
+        return "the range of values is another one when the slice is read again"
+    return ""

@@ -1,0 +1,97 @@
+"""Objects' bytes for the Rust core, which asks for one after the other, fetched ahead within a budget of bytes.
+
+So many requests are on their way where the core's threads would each wait for one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
+
+from ctprune.sources.addresses import locate
+from ctprune.sources.connections import OBJECTS_IN_FLIGHT, connection_of
+from ctprune.sources.crew import crew, finished
+from ctprune.sources.failures import Refused
+
+#: Bytes of objects that are in memory or on their way at a time.
+MOST_BYTES = 512 << 20
+
+#: What an object is taken for until some are known.
+_FIRST_GUESS = 1 << 20
+
+
+class FetchAhead:
+    """What the core calls for objects: `soon` with all that it will take, `take` with each.
+
+    The core's threads take them in about the order of `soon`.
+
+    Args:
+        most_bytes: Bytes that may be in memory or on their way, but for what the core waits for.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most = most_bytes
+        self._lock = threading.Lock()
+        self._later: deque[str] = deque()
+        self._started: dict[str, Future[bytes]] = {}
+        self._guess = float(_FIRST_GUESS)
+
+    def soon(self, addresses: Sequence[str]) -> None:
+        """Begin to fetch these, in their order."""
+        with self._lock:
+            self._later.extend(addresses)
+            self._fill()
+
+    def take(self, address: str, seconds: float) -> bytes | str | None:
+        """An object's bytes, or why there are none; None if they are not there within so many seconds.
+
+        Raises:
+            NetworkError: The server does not answer any more.
+        """
+        with self._lock:
+            future = self._started.get(address) or self._begin(address)
+        if not finished(future, seconds):
+            return None
+        with self._lock:
+            self._started.pop(address, None)
+            self._fill()
+        try:
+            data = future.result()
+        except Refused as refusal:
+            return str(refusal)
+        self._guess += (len(data) - self._guess) / 16
+        return data
+
+    def __enter__(self) -> FetchAhead:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Fetch nothing more."""
+        with self._lock:
+            self._later.clear()
+            for future in self._started.values():
+                future.cancel()
+            self._started.clear()
+
+    def _fill(self) -> None:
+        while self._later and self._weight() < self._most:
+            address = self._later.popleft()
+            if address not in self._started:
+                self._begin(address)
+
+    def _weight(self) -> float:
+        return len(self._started) * self._guess
+
+    def _begin(self, address: str) -> Future[bytes]:
+        server, path = locate(address)
+        future = crew(OBJECTS_IN_FLIGHT).submit(partial(_read, server, path))
+        self._started[address] = future
+        return future
+
+
+def _read(server: str, path: str) -> bytes:
+    return connection_of(server).read(path, None)

@@ -1,0 +1,174 @@
+"""Threads that wait for servers, and work whose results come in order while many pieces of it are on their way."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, TimeoutError
+from functools import partial
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Seconds between looks at whether the user wants to stop.
+LOOK = 0.2
+
+#: Results that wait for those before them, and work that waits for a thread.
+_MOST_WAITING = 4096
+
+#: Set when the process ends: nothing is tried again.
+stopping = threading.Event()
+
+#: Seconds that the end of the process waits for requests on their way.
+_LAST_WAIT = 35.0
+
+
+class Crew:
+    """Threads that are kept; as many as were ever needed at a time.
+
+    A pool of `concurrent.futures` cannot take its place: the end of the process waits for its threads for ever.
+    """
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._busy = 0
+        self._lock = threading.Condition()
+
+    def grow(self, threads: int) -> None:
+        """Have at least so many threads."""
+        with self._lock:
+            while len(self._threads) < threads:
+                thread = threading.Thread(target=self._serve, name="ctprune-fetch", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
+    def submit(self, work: Callable[[], R]) -> Future[R]:
+        """Have something done by the next thread that is free."""
+        future: Future[R] = Future()
+        self._work.put((future, work))
+        return future
+
+    def wait(self, seconds: float) -> None:
+        """Wait until nothing is being done, so long at most: a request on its way cannot be ended."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._busy == 0, timeout=seconds)
+
+    def _serve(self) -> None:
+        while True:
+            future, work = self._work.get()
+            if not future.set_running_or_notify_cancel():
+                continue
+            with self._lock:
+                self._busy += 1
+            try:
+                future.set_result(work())
+            except BaseException as error:
+                future.set_exception(error)
+            finally:
+                del future, work
+                with self._lock:
+                    self._busy -= 1
+                    self._lock.notify_all()
+
+
+_CREW = Crew()
+
+
+def crew(threads: int) -> Crew:
+    """The process's crew, of at least so many threads."""
+    _CREW.grow(threads)
+    return _CREW
+
+
+def in_order(
+    work: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    in_flight: int,
+    weigh: Callable[[T], int] = lambda item: 0,
+    most: int = 1,
+) -> Iterator[tuple[T, R] | None]:
+    """Do something with each item, many at a time; each item with its result, in the order of the items.
+
+    None comes a few times a second while there is no result, so that the caller can draw progress and stop.
+
+    Args:
+        work: Called with an item in another thread. What it raises is raised here when it is the item's turn.
+        items: Taken from one by one.
+        in_flight: Items that are worked on at a time.
+        weigh: Bytes that an item's result takes.
+        most: Bytes that results may take, those on their way too. One item is always worked on.
+
+    >>> from time import sleep
+    >>> found = in_order(lambda n: sleep(0.01 * (3 - n)) or n * n, range(3), in_flight=3)
+    >>> [result for result in found if result is not None]
+    [(0, 0), (1, 1), (2, 4)]
+    """
+    threads = crew(in_flight)
+    pending: deque[tuple[T, Future[R], int]] = deque()
+    rest = iter(items)
+    following: T | None = next(rest, None)
+    weight = 0
+    slots = threading.Semaphore(in_flight)
+
+    def limited(item: T) -> R:
+        with slots:
+            return work(item)
+
+    most_pending = max(in_flight, min(_MOST_WAITING, 16 * in_flight))
+    try:
+        while following is not None or pending:
+            while following is not None and len(pending) < most_pending:
+                more = weigh(following)
+                if pending and weight + more > most:
+                    break
+                weight += more
+                pending.append((following, threads.submit(partial(limited, following)), more))
+                following = next(rest, None)
+            item, future, more = pending[0]
+            try:
+                result = future.result(LOOK)
+            except TimeoutError:
+                if future.done():
+                    raise
+                yield None
+                continue
+            pending.popleft()
+            # The caller takes the result's memory over.
+            weight -= more
+            del future
+            yield item, result
+    finally:
+        for _, future, _ in pending:
+            future.cancel()
+
+
+def finished(future: Future[R], seconds: float) -> bool:
+    """Whether a result, or a failure, is there within so many seconds."""
+    try:
+        future.exception(seconds)
+    except (TimeoutError, CancelledError):
+        return future.done()
+    return True
+
+
+def _begin_anew() -> None:
+    """After a fork, the threads are the parent's."""
+    global _CREW
+    _CREW = Crew()
+
+
+def _end() -> None:
+    stopping.set()
+    _CREW.wait(_LAST_WAIT)
+
+
+atexit.register(_end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -1,0 +1,40 @@
+"""What a listing finds, and what tells whether it is still the same."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+
+class Stamp(NamedTuple):
+    """Size and version of an object, as they stand in the manifest.
+
+    Attributes:
+        size: Bytes; 0 where the server does not say.
+        version: What changes when the object does, of 63 bits.
+    """
+
+    size: int
+    version: int
+
+
+class Found(NamedTuple):
+    """One object of a listing.
+
+    Attributes:
+        path: Relative to the source.
+        stamp: Its size and version.
+    """
+
+    path: str
+    stamp: Stamp
+
+
+def version_of(*marks: str) -> int:
+    """63 bits that tell one state of an object from others, from its ETag or what a server gives in its place.
+
+    >>> version_of('"abc"') == version_of('"abc"') != version_of('"abd"')
+    True
+    """
+    digest = hashlib.blake2b("\0".join(marks).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1

@@ -1,0 +1,108 @@
+"""Try again what may be gone in a moment, with growing pauses; tell an object's trouble from a lost network."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from ctprune.errors import NetworkError
+from ctprune.sources.crew import stopping
+from ctprune.sources.failures import Refused, Transient
+
+T = TypeVar("T")
+
+#: Pauses grow from the first to the longest, each a random part of that: servers are not hit by all at once.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
+
+#: After so many tries, or so many seconds, a failure is final.
+MOST_TRIES, MOST_SECONDS = 8, 120.0
+
+#: A server may ask for a longer pause, within reason.
+_LONGEST_WISH = 60.0
+
+
+class Server:
+    """A bucket or server: its health, from all requests to it, and how many it gets at a time.
+
+    Attributes:
+        name: As it is shown.
+        retries: How often something was tried again.
+
+    Args:
+        name: As it is shown.
+        in_flight: Requests at a time.
+    """
+
+    def __init__(self, name: str, in_flight: int) -> None:
+        self.name = name
+        self.retries = 0
+        #: When it last answered, in seconds of `time.monotonic`.
+        self._answered = 0.0
+        self.limit(in_flight)
+
+    def limit(self, in_flight: int) -> None:
+        """Make so many requests at a time, of those that begin from now on."""
+        self.in_flight = in_flight
+        self._slots = threading.Semaphore(in_flight)
+
+    def is_alive(self) -> None:
+        """Note that it answered."""
+        self._answered = time.monotonic()
+
+    def ask(self, work: Callable[[], T]) -> T:
+        """Do something that needs the server, again and again while it fails for a moment.
+
+        Raises:
+            Refused: It fails for good.
+            NetworkError: The server has answered nobody since the first try.
+        """
+        began = time.monotonic()
+        retrying = Retrying(
+            retry=retry_if_exception_type(Transient),
+            stop=stop_after_attempt(MOST_TRIES) | stop_after_delay(MOST_SECONDS),
+            wait=_pause,
+            sleep=sleep_using_event(stopping),
+            before_sleep=self._count,
+            reraise=True,
+        )
+        try:
+            found: T = retrying(self._once, work)
+        except Refused:
+            # It has answered.
+            self.is_alive()
+            raise
+        except Transient as failure:
+            if failure.alive or self._answered > began:
+                raise Refused(f"{failure}, tried again and again") from None
+            raise NetworkError(f"{self.name}: {failure}: check the network and rerun to resume") from None
+        self.is_alive()
+        return found
+
+    def _once(self, work: Callable[[], T]) -> T:
+        if stopping.is_set():
+            raise Refused("the run was stopped")
+        # Not held while it pauses: others may go on.
+        with self._slots:
+            return work()
+
+    def _count(self, _: RetryCallState) -> None:
+        self.retries += 1
+
+
+def _pause(state: RetryCallState) -> float:
+    grown = float(wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE)(state))
+    failure = state.outcome.exception() if state.outcome is not None else None
+    wish = failure.wait if isinstance(failure, Transient) else None
+    return grown if wish is None else max(grown, min(wish, _LONGEST_WISH))

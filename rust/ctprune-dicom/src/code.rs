@@ -1,0 +1,244 @@
+//! Stable codes of refusals: what programs and people look up, whatever a sentence says this year.
+//!
+//! A code is described once, here: its name, what happened, and what to do. `docs/codes.md` is made from it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+macro_rules! codes {
+    ($($variant:ident, $name:literal, $meaning:literal, $action:literal;)+) => {
+        /// Why a file or a frame gives no slice, as a code that stays the same between versions.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $(#[doc = $meaning] $variant,)+
+        }
+
+        /// All codes, failures first.
+        pub const CODES: [About; [$($name),+].len()] = [$(About {
+            code: Code::$variant,
+            name: $name,
+            meaning: $meaning,
+            action: $action,
+        },)+];
+    };
+}
+
+/// What is known of a code.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// The code.
+    pub code: Code,
+    /// Its name: `E-…` for what could not be read, `S-…` for what was left out.
+    pub name: &'static str,
+    /// What happened, in one sentence.
+    pub meaning: &'static str,
+    /// What to do about it, in one sentence.
+    pub action: &'static str,
+}
+
+codes! {
+    Io, "E-IO",
+        "The system could not read the file or list the folder.",
+        "Check the disk, the mount or the network, then reduce again: failed files are tried again.";
+    Network, "E-NETWORK",
+        "The server did not give the object, or gave something else; the reason says what it answered.",
+        "See to the address, the credentials or the server, then reduce again: failed files are tried again.";
+    Permission, "E-PERMISSION",
+        "The system does not allow the file or folder to be read.",
+        "Let the user who runs ctprune read it, then reduce again.";
+    Vanished, "E-VANISHED",
+        "The file was there when its folder was listed, and gone when it was to be read; or a link leads nowhere.",
+        "Reduce again once nothing moves or deletes files there any more.";
+    NotRegular, "E-NOT-REGULAR",
+        "There is a FIFO, a socket or a device in place of a file.",
+        "Nothing, if it belongs there; `--exclude` leaves it out.";
+    Name, "E-NAME",
+        "The name of the file or folder is not valid Unicode, so that no manifest can hold it.",
+        "Rename it.";
+    Empty, "E-EMPTY",
+        "The file has no bytes: usually a copy that was cut off.",
+        "Copy it again from where it came.";
+    Unrecognized, "E-UNRECOGNIZED",
+        "The name says that it is an image, the content is of no known format.",
+        "Copy it again from where it came, or leave it out with `--exclude`.";
+    Missing, "E-MISSING",
+        "An element that an image needs is not there, such as its pixels.",
+        "Ask for the file anew, or leave it out with `--exclude`.";
+    Invalid, "E-INVALID",
+        "A value is one that the standard forbids, or that contradicts another.",
+        "Ask for the file anew; ctprune does not guess.";
+    Truncated, "E-TRUNCATED",
+        "The file ends before all of its content is there.",
+        "Copy it again from where it came.";
+    Corrupt, "E-CORRUPT",
+        "The content breaks the rules of its format: bytes were changed.",
+        "Copy it again from where it came.";
+    TooLarge, "E-TOO-LARGE",
+        "A slice would need more memory than `--max-slice-mb` allows, or the file says so.",
+        "Raise `--max-slice-mb` if the file is sound.";
+    UnsupportedSyntax, "E-UNSUPPORTED-SYNTAX",
+        "The transfer syntax is one that neither ctprune nor pydicom decodes.",
+        "Install a decoder for pydicom that knows it, or convert the file.";
+    Unsupported, "E-UNSUPPORTED",
+        "The image is of a sound kind that is not read.",
+        "Convert it to a common kind.";
+    Decoder, "E-DECODER",
+        "The decoder gave up in a way that nobody foresaw.",
+        "Copy the file again; if it is sound, report it.";
+    Pixels, "E-PIXELS",
+        "The pixels cannot become gray values: none is finite, or the rescaling is impossible.",
+        "Ask for the file anew, or leave it out with `--exclude`.";
+    Container, "E-ARCHIVE",
+        "A zip or tar file, or a member of it, cannot be read as it is; the reason says why.",
+        "Do what the reason says; to unpack the archive and name the folder mostly helps.";
+    Encrypted, "E-ENCRYPTED",
+        "A member of a zip file is encrypted.",
+        "Unpack it with its password, and name the folder.";
+    PydicomMemory, "E-PYDICOM-MEMORY",
+        "pydicom, which was asked because ctprune has no decoder, needs more memory than it may have.",
+        "Raise `--max-slice-mb` if the file is sound.";
+    PydicomTime, "E-PYDICOM-TIME",
+        "pydicom, which was asked because ctprune has no decoder, took too long.",
+        "Convert the file to a common transfer syntax.";
+    PydicomCrash, "E-PYDICOM-CRASH",
+        "The process that runs pydicom and its decoders died or gave no sound answer.",
+        "Convert the file to a common transfer syntax, or install another decoder.";
+    NotAnImage, "S-NOT-AN-IMAGE",
+        "The file is of no format that holds slices, and its name promises none.",
+        "Nothing.";
+    Excluded, "S-EXCLUDED",
+        "A pattern of `--exclude` matches the path.",
+        "Nothing; reduce without the pattern to read it.";
+    Linked, "S-LINKED",
+        "A link leads to a folder that is read where it lies, or lies in a zip or tar file, whose links are not followed.",
+        "Nothing.";
+    Archive, "S-ARCHIVE",
+        "The file is a zip or tar file, whose files have rows of their own.",
+        "Nothing.";
+    NoMembers, "S-NO-MEMBERS",
+        "The zip or tar file has no files in it.",
+        "Nothing.";
+    Modality, "S-MODALITY",
+        "The object is of another modality than `--modality`.",
+        "Name its modality with `--modality`, or `any`, if it is wanted.";
+    Dicomdir, "S-DICOMDIR",
+        "The file is a DICOMDIR, an index of other files.",
+        "Nothing.";
+    Localizer, "S-LOCALIZER",
+        "The image is a localizer (scout, topogram), not a slice.",
+        "Nothing.";
+    Page, "S-PAGE",
+        "The image is a dose report or a screen save.",
+        "Nothing.";
+    SecondaryCapture, "S-SECONDARY-CAPTURE",
+        "The object is a secondary capture.",
+        "Nothing.";
+    Segmentation, "S-SEGMENTATION",
+        "The object is a segmentation.",
+        "Nothing.";
+    StructuredReport, "S-STRUCTURED-REPORT",
+        "The object is a structured report.",
+        "Nothing.";
+    NoPixels, "S-NO-PIXELS",
+        "The object has no pixels and should have none, such as a plan.",
+        "Nothing.";
+    Color, "S-COLOR",
+        "The DICOM image has colors: CT has none.",
+        "Nothing.";
+    Thumbnail, "S-THUMBNAIL",
+        "The page of a TIFF is a thumbnail or a mask.",
+        "Nothing.";
+    NiftiPair, "S-NIFTI-PAIR",
+        "The file is the header of a NIfTI pair, whose pixels lie in another file.",
+        "Convert the pair to one `.nii` or `.nii.gz` file.";
+    Dimensions, "S-DIMENSIONS",
+        "The NIfTI file has more than four dimensions.",
+        "Split it into volumes.";
+}
+
+impl Code {
+    /// The name: `E-…` for what could not be read, `S-…` for what was left out.
+    pub fn name(self) -> &'static str {
+        CODES[self as usize].name
+    }
+
+    /// The code with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        CODES
+            .iter()
+            .find(|about| about.name == name)
+            .map(|about| about.code)
+    }
+
+    /// Whether something could not be read, rather than being left out.
+    pub fn is_failure(self) -> bool {
+        self.name().starts_with("E-")
+    }
+}
+
+/// The codes as two tables in Markdown: what the documentation shows.
+pub fn documentation() -> String {
+    let table = |failures: bool| {
+        let rows = CODES.iter().filter(|about| about.code.is_failure() == failures);
+        let rows = rows.map(|about| format!("| `{}` | {} | {} |\n", about.name, about.meaning, about.action));
+        format!(
+            "| code | what happened | what to do |\n|---|---|---|\n{}",
+            rows.collect::<String>()
+        )
+    };
+    format!(
+        "## Failed: what could not be read\n\n{}\n## Skipped: what was left out\n\n{}",
+        table(true),
+        table(false)
+    )
+}
+
+/// A code with the words for one case of it. The words are few, the same for many files, and without names of files
+/// or patients: a run counts them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reason {
+    /// The code.
+    pub code: Code,
+    /// The words, such as `localizer` or `modality MR`.
+    pub text: Cow<'static, str>,
+}
+
+impl Reason {
+    /// These words for this code.
+    pub fn new(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_names_of_their_own_and_come_back() {
+        for (number, about) in CODES.iter().enumerate() {
+            assert_eq!(about.code as usize, number);
+            assert_eq!(Code::from_name(about.name), Some(about.code));
+            let (kind, rest) = about.name.split_at(2);
+            assert!(kind == "E-" || kind == "S-", "{}", about.name);
+            assert!(!rest.is_empty() && rest.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'));
+            assert!(
+                about.meaning.ends_with('.') && about.action.ends_with('.'),
+                "{}",
+                about.name
+            );
+        }
+        assert_eq!(Code::from_name("E-NOTHING"), None);
+        let failures = CODES.iter().take_while(|about| about.code.is_failure()).count();
+        assert!(!CODES[failures..].iter().any(|about| about.code.is_failure()));
+    }
+}

@@ -1,0 +1,125 @@
+"""Runs commands of ctprune in forked processes whose k-th change of the disk fails; the shim must be preloaded.
+
+Reads one request as JSON from stdin, writes what happened as JSON to stdout. Forked, since to start Python for
+each of some hundred calls would take most of the time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ctprune import cli
+from ctprune.cli import generate, merge, output, progress, reduce  # noqa: F401
+from ctprune.files import pace
+from ctprune.reduction import reduction, selecting
+
+#: Savings at every occasion, portions of a few files: many calls, as in a long run.
+pace.SHORTEST = pace.LONGEST = 0.0
+reduction._PORTION = 1e-6
+selecting._SLICES = 1
+
+SHIM = ctypes.CDLL(os.environ["CTPRUNE_SHIM"])
+
+
+def run(arguments: list[str], folder: Path, k: int, mode: str, log: Path) -> tuple[int, int]:
+    """Run a command in a forked process; its exit code, or minus the signal, and how many calls it had made."""
+    counted, count = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            os.dup2(descriptor, 1)
+            os.dup2(descriptor, 2)
+            os.chdir(folder)
+            sys.argv = ["ctprune", *arguments]
+            error = 0 if mode == "kill" else getattr(errno, mode, 0)
+            back = 400 * 86400 if mode == "clock" else 0
+            SHIM.fault_arm(
+                str(folder).encode(), ctypes.c_long(k), error, int(mode == "ENOSPC"), ctypes.c_long(back)
+            )
+            code = 0
+            cli.main()
+        except SystemExit as ending:
+            code = int(ending.code or 0)
+        except BaseException:
+            traceback.print_exc()
+            code = 71
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.write(count, str(ctypes.c_long(SHIM.fault_calls()).value).encode())
+            os._exit(code)
+    os.close(count)
+    _, status = os.waitpid(child, 0)
+    calls = os.read(counted, 32)
+    os.close(counted)
+    return os.waitstatus_to_exitcode(status), int(calls or 0)
+
+
+def sweep(request: dict[str, Any]) -> dict[str, Any]:
+    """Let each call of a command fail in turn, then run all commands again without a fault.
+
+    `request`: `folder` (copied for each k, so that it is as it was before the command), `before` and `commands`
+    (run before and after the fault), `faulty` (the command), `mode`, `manifest` (where it is in the folder),
+    `expected` (its bytes, in hexadecimal of their SHA-256), `earlier` (the one before, may be empty), `ks` (the
+    calls, or none for all).
+    """
+    from hashlib import sha256
+
+    start, scratch = Path(request["folder"]), Path(request["scratch"])
+    problems, faults, k = [], 0, 0
+    ks = iter(request["ks"]) if request["ks"] else None
+    while True:
+        k = next(ks, 0) if ks else k + 1
+        if not k:
+            break
+        here = scratch / "here"
+        shutil.rmtree(here, ignore_errors=True)
+        shutil.copytree(start, here)
+        log = scratch / "log"
+        code, calls = run(request["faulty"], here, k, request["mode"], log)
+        text = log.read_text(errors="replace")
+        reached = code < 0 or calls >= k
+        said = [line for line in text.splitlines() if line.startswith("Error:")]
+        file = here / request["manifest"]
+        digest = sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+        if request["mode"] == "kill":
+            wrong = code not in (0, -9)
+        else:
+            wrong = "Traceback" in text or not (code == 0 or (code == 1 and len(said) == 1))
+        if wrong:
+            problems.append([k, f"exit code {code}", text[-2000:]])
+        if digest not in (request["earlier"], request["expected"]):
+            problems.append([k, "the earlier manifest is not intact", text[-500:]])
+        for command in request["commands"]:
+            again, _ = run(command, here, 0, "none", log)
+            if again:
+                problems.append([k, f"the rerun ends with {again}", log.read_text(errors="replace")[-2000:]])
+        digest = sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+        if digest != request["expected"]:
+            problems.append([k, "the rerun gives another manifest", text[-500:]])
+        left = sorted(
+            str(path.relative_to(here)) for path in file.parent.rglob("*") if path.name.endswith(".part")
+        )
+        left += [path.name for path in file.parent.iterdir() if path.name in ("parts", ".lock")]
+        if left:
+            problems.append([k, f"left behind: {left}", ""])
+        faults += reached
+        if not reached and not ks:
+            break
+        if len(problems) > 5:
+            break
+    return {"problems": problems, "faults": faults}
+
+
+if __name__ == "__main__":
+    print(json.dumps(sweep(json.load(sys.stdin))))

@@ -1,0 +1,187 @@
+"""A server of S3 and plain HTTP for a folder, which fails as it is told to: what real servers do, at will."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+#: What a request shall meet with: a status such as 503, or one of `reset`, `cut`, `wrong-range`, `whole`, `hang`.
+#: None answers well.
+Fault = int | str | None
+
+
+@dataclass
+class Plan:
+    """What the server does and what it has seen.
+
+    Attributes:
+        fault: Called with the method, the key and how often the key was asked for before.
+        delay: Seconds before each answer.
+        requests: Number of requests by key.
+        bytes_sent: Bytes of bodies.
+        most_at_a_time: Most requests that were on their way together.
+    """
+
+    fault: Callable[[str, str, int], Fault] = lambda method, key, before: None
+    delay: float = 0.0
+    requests: Counter[str] = field(default_factory=Counter)
+    bytes_sent: int = 0
+    most_at_a_time: int = 0
+    headers: list[dict[str, str]] = field(default_factory=list)
+    _at_a_time: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, method: str, key: str, headers: dict[str, str]) -> Fault:
+        with self._lock:
+            before = self.requests[key]
+            self.requests[key] += 1
+            self._at_a_time += 1
+            self.most_at_a_time = max(self.most_at_a_time, self._at_a_time)
+            self.headers.append(headers)
+        return self.fault(method, key, before)
+
+    def end(self, sent: int) -> None:
+        with self._lock:
+            self._at_a_time -= 1
+            self.bytes_sent += sent
+
+
+@contextmanager
+def serving(folder: Path, plan: Plan) -> Iterator[str]:
+    """Serve a folder as the only bucket, `bucket`; yields the server's address."""
+
+    class Handler(_Handler):
+        pass
+
+    Handler.folder, Handler.plan = folder, plan
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    folder: Path
+    plan: Plan
+    protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._answer("HEAD")
+
+    def do_GET(self) -> None:
+        self._answer("GET")
+
+    def _answer(self, method: str) -> None:
+        parts = urlsplit(self.path)
+        key = unquote(parts.path).removeprefix("/").removeprefix("bucket").removeprefix("/")
+        fault = self.plan.begin(method, key, {name.lower(): value for name, value in self.headers.items()})
+        sent = 0
+        try:
+            time.sleep(self.plan.delay)
+            if fault == "reset":
+                self._reset()
+            elif fault == "hang":
+                time.sleep(2)
+                self._reset()
+            elif isinstance(fault, int):
+                self._send(fault, b"<Error><Code>Injected</Code></Error>", {}, method)
+            elif not key:
+                self._send(200, self._listing(parse_qs(parts.query)), {"Content-Type": "application/xml"}, method)
+            else:
+                sent = self._object(method, key, fault)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+        finally:
+            self.plan.end(sent)
+
+    def _object(self, method: str, key: str, fault: Fault) -> int:
+        file = self.folder / key
+        if not file.is_file():
+            self._send(404, b"<Error><Code>NoSuchKey</Code></Error>", {}, method)
+            return 0
+        data, etag = file.read_bytes(), etag_of(file)
+        wanted = self.headers.get("If-Match")
+        if wanted is not None and wanted != etag:
+            self._send(412, b"", {}, method)
+            return 0
+        status, headers, body = 200, {"ETag": etag, "Last-Modified": "Sat, 28 Nov 2026 09:00:00 GMT"}, data
+        part = self.headers.get("Range")
+        if part and fault != "whole":
+            first, _, last = part.removeprefix("bytes=").partition("-")
+            start, stop = int(first), min(int(last or len(data)) + 1, len(data))
+            if fault == "wrong-range":
+                start, stop = start + 1, min(stop + 1, len(data))
+            status, body = 206, data[start:stop]
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+        if fault == "cut":
+            self._send(status, body[: len(body) // 2], headers, method, length=len(body))
+            self._reset()
+        else:
+            self._send(status, body, headers, method)
+        return 0 if method == "HEAD" else len(body)
+
+    def _listing(self, query: dict[str, list[str]]) -> bytes:
+        prefix, after = query.get("prefix", [""])[0], query.get("start-after", [""])[0]
+        after = query.get("continuation-token", [after])[0]
+        most = int(query.get("max-keys", ["1000"])[0])
+        files = sorted(
+            (file.relative_to(self.folder).as_posix(), file) for file in self.folder.rglob("*") if file.is_file()
+        )
+        found = [(key, file) for key, file in files if key.startswith(prefix) and key > after]
+        shown = found[:most]
+        contents = "".join(
+            f"<Contents><Key>{escape(key)}</Key><Size>{file.stat().st_size}</Size><ETag>{escape(etag_of(file))}</ETag>"
+            "<LastModified>2026-11-28T09:00:00.000Z</LastModified><StorageClass>STANDARD</StorageClass></Contents>"
+            for key, file in shown
+        )
+        more = len(found) > most
+        token = f"<NextContinuationToken>{escape(shown[-1][0])}</NextContinuationToken>" if more else ""
+        return (
+            '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><Name>bucket</Name>'
+            f"<Prefix>{escape(prefix)}</Prefix><KeyCount>{len(shown)}</KeyCount><MaxKeys>{most}</MaxKeys>"
+            f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{contents}</ListBucketResult>"
+        ).encode()
+
+    def _send(
+        self, status: int, body: bytes, headers: dict[str, str], method: str, length: int | None = None
+    ) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        if method != "HEAD":
+            self.wfile.write(body)
+        self.wfile.flush()
+
+    def _reset(self) -> None:
+        """Drop the connection without an end."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+
+
+def etag_of(file: Path) -> str:
+    stat = file.stat()
+    return f'"{hashlib.md5(f"{stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()}"'

@@ -1,0 +1,210 @@
+"""DICOMweb, by Orthanc and by a server that does what Orthanc does not."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from ctprune.errors import ConfigError, NetworkError, SourceError
+from ctprune.sources.addresses import parse_address
+from ctprune.sources.connections import Connection, connect
+from ctprune.sources.failures import Refused
+from ctprune.sources.found import Found
+from tests.sources.orthanc import orthanc
+from tests.sources.pacs import Pacs, serving
+
+INSTANCES = {
+    ("1.1", "2.1", f"3.{number}"): b"DICM\r\n--a b\r\n\x00" * 100 + str(number).encode() for number in range(25)
+} | {("1.2", "2.2", "3.100"): b"x"}
+
+
+@pytest.fixture
+def pacs() -> Pacs:
+    return Pacs(dict(INSTANCES))
+
+
+def find(text: str) -> tuple[Connection, list[Found]]:
+    address = parse_address(text)
+    connection = connect(address)
+    return connection, [found for page in connection.find(address) for found in page]
+
+
+@pytest.fixture(scope="module")
+def held(archive: Path) -> dict[str, Path]:
+    """The files of a phantom by instance, without the enhanced object's folder of its own."""
+    files = [file for file in archive.rglob("*") if file.is_file() and file.suffix != ".csv"]
+    return {str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID): file for file in files}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, held: dict[str, Path]) -> Iterator[str]:
+    with orthanc(tmp_path_factory.mktemp("orthanc"), held.values()) as url:
+        yield url
+
+
+def test_orthanc_gives_every_instance_as_it_was_stored(server: str, held: dict[str, Path]) -> None:
+    connection, found = find(server)
+    by_instance = {one.path.rpartition("/")[2]: one for one in found}
+    assert by_instance.keys() == held.keys()
+    for instance, (path, stamp) in by_instance.items():
+        assert connection.read(path, stamp) == held[instance].read_bytes()
+        assert connection.look(path) == stamp
+
+
+def test_orthanc_finds_what_the_query_asks_for(server: str, held: dict[str, Path]) -> None:
+    headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in held.values()]
+    patient = headers[0].PatientID
+    of_patient = [one for one in headers if one.PatientID == patient]
+    study, series = of_patient[0].StudyInstanceUID, of_patient[0].SeriesInstanceUID
+    of_series = [one for one in headers if one.SeriesInstanceUID == series]
+    expected = {
+        f"?PatientID={patient}": len(of_patient),
+        f"?PatientID={patient}&Modality=CT": sum(one.Modality == "CT" for one in of_patient),
+        f"?00100020={patient}&SeriesInstanceUID={series}": len(of_series),
+        f"/studies/{study}": sum(one.StudyInstanceUID == study for one in headers),
+        f"/studies/{study}/series/{series}": len(of_series),
+        f"/studies/{study}/series/{series}/instances/{of_series[0].SOPInstanceUID}": 1,
+    }
+    assert {query: len(find(server + query)[1]) for query in expected} == expected
+    for nothing in ("?PatientID=nobody", "/studies/1.2.3"):
+        with pytest.raises(SourceError, match="the server finds no instance"):
+            find(server + nothing)
+
+
+def test_the_reference_client_reads_the_same(server: str) -> None:
+    client = pytest.importorskip("dicomweb_client.api").DICOMwebClient(server.removeprefix("dicomweb+"))
+    connection, found = find(server)
+    for path, stamp in found[::7]:
+        _, study, _, series, _, instance = path.split("/")
+        theirs = client.retrieve_instance(study, series, instance)
+        ours = pydicom.dcmread(pydicom.filebase.DicomBytesIO(connection.read(path, stamp)))
+        assert ours == theirs
+
+
+def test_a_server_with_users_wants_them(
+    tmp_path: Path, held: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ctprune.sources import connections
+
+    with orthanc(tmp_path, list(held.values())[:2], user="reader", password="sesame") as url:
+        with pytest.raises(SourceError, match=r"credentials \(401\): set CTPRUNE_DICOMWEB_TOKEN to a token, or"):
+            find(url)
+        connections.forget()
+        monkeypatch.setenv("CTPRUNE_DICOMWEB_PASSWORD", "reader:sesame")
+        assert len(find(url)[1]) == 2
+
+
+@pytest.mark.parametrize("page", [1000, 7, 1, 0])
+def test_all_pages_are_read_however_a_server_cuts_them(pacs: Pacs, page: int) -> None:
+    pacs.page = page
+    with serving(pacs) as url:
+        connection, found = find(url)
+        expected = [f"studies/{study}/series/{series}/instances/{one}" for study, series, one in INSTANCES]
+        assert sorted(one.path for one in found) == sorted(expected)
+        assert connection.look(found[0].path) == found[0].stamp
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_instance_comes_packed_or_alone(pacs: Pacs, packed: bool) -> None:
+    pacs.packed = packed
+    with serving(pacs) as url:
+        connection, found = find(url)
+        for path, stamp in found:
+            assert connection.read(path, stamp) == INSTANCES[tuple(path.split("/")[1::2])]  # type: ignore[index]
+        assert 'type="application/dicom"; transfer-syntax=*' in pacs.asked[-1][2]["Accept"]
+
+
+def test_what_passes_is_tried_again_after_the_pause_that_the_server_wants(pacs: Pacs) -> None:
+    with serving(pacs) as url:
+        connection, found = find(url)
+        pacs.fault = lambda path, before: (503, 429, "cut", None)[before % 4]
+        assert connection.read(*found[0]) == INSTANCES["1.1", "2.1", "3.0"]
+        pacs.headers = {"Retry-After": "1"}
+        pacs.fault = lambda path, before: 503 if before % 4 == 0 else None
+        began = time.monotonic()
+        assert connection.read(*found[0]) == INSTANCES["1.1", "2.1", "3.0"]
+        assert 1 <= time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (404, "the object is gone (404)"),
+        (400, "the server answered 400"),
+        (302, "the server sends the reader elsewhere (302)"),
+        ("cut", "the server's answer was cut short, tried again and again"),
+    ],
+)
+def test_what_stays_is_this_instances_reason(pacs: Pacs, fault: Any, reason: str) -> None:
+    with serving(pacs) as url:
+        connection, found = find(url)
+        pacs.fault, pacs.headers = (lambda path, before: fault), {"Location": "http://127.0.0.1:1/elsewhere"}
+        with pytest.raises(Refused) as refused:
+            connection.read(*found[0])
+        assert str(refused.value) == reason
+
+
+def test_a_server_that_is_away_ends_it() -> None:
+    with pytest.raises(NetworkError, match=r":1/d: the server cannot be reached: check the network and rerun"):
+        find("dicomweb+http://127.0.0.1:1/d?PatientID=4711")
+
+
+def test_a_token_is_sent_to_the_server_and_nothing_of_netrc(pacs: Pacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    Path(os.environ["HOME"], ".netrc").write_text("machine 127.0.0.1 login me password other\n")
+    with serving(pacs) as url:
+        find(f"{url}/studies/1.2")
+        assert all("Authorization" not in headers for *_, headers in pacs.asked)
+    monkeypatch.setenv("CTPRUNE_DICOMWEB_TOKEN", "s3cr3t")
+    with serving(pacs) as url:
+        find(f"{url}/studies/1.2")
+        assert pacs.asked[-1][2]["Authorization"] == "Bearer s3cr3t"
+
+
+@pytest.mark.parametrize("name", ["CTPRUNE_DICOMWEB_TOKEN", "CTPRUNE_DICOMWEB_PASSWORD"])
+def test_credentials_that_cannot_be_sent_are_refused_without_showing_them(
+    pacs: Pacs, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "s3cr3t\ns3cr3t")
+    with serving(pacs) as url, pytest.raises(ConfigError, match="expected") as refused:
+        find(url)
+    assert "s3cr3t" not in str(refused.value)
+
+
+def test_no_log_names_who_was_asked_for(pacs: Pacs, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("urllib3").setLevel(logging.DEBUG)
+    pacs.fault = lambda path, before: 503 if before == 0 else None
+    with serving(pacs) as url:
+        find(f"{url}?PatientID=4711&Modality=CT&SOPInstanceUID=3.100")
+    asked = {path.count("/"): query for path, query, _ in pacs.asked}
+    assert asked[0]["PatientID"] == ["4711"]
+    assert asked[2]["Modality"] == ["CT"]
+    assert asked[4]["SOPInstanceUID"] == ["3.100"]
+    assert "PatientID" not in asked[2] | asked[4]
+    assert "4711" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("resource", "sentence"),
+    [
+        ("/studies/x", "expected studies/UID"),
+        ("?limit=3", "limit in the query: all that is found is read"),
+    ],
+)
+def test_queries_that_cannot_be_asked_are_refused(pacs: Pacs, resource: str, sentence: str) -> None:
+    with serving(pacs) as url, pytest.raises(SourceError, match=sentence):
+        find(url + resource)
+
+
+def test_a_server_that_answers_something_else_is_refused(pacs: Pacs) -> None:
+    pacs.instances = {("1.1", "../../x", "3.1"): b""}
+    with serving(pacs) as url, pytest.raises(SourceError, match="no sound UID"):
+        find(url)
