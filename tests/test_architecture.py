@@ -79,7 +79,7 @@ def home(name: str) -> str | None:
     """The module that a dotted name comes from; None outside of the package, and for the Rust core.
 
     >>> home("ctprune.reduce"), home("ctprune.files.atomic.replace_file"), home("numpy.array")
-    ('ctprune.reduction.reduction', 'ctprune.files.atomic', None)
+    ('ctprune.reduction.reduce', 'ctprune.files.atomic', None)
     """
     if name not in MODULES:
         name = PUBLIC.get(name, name)

@@ -26,7 +26,7 @@ def test_a_text_has_one_source_a_line(tmp_path: Path) -> None:
         "\n"
         "  s3://bucket/series/*  \n"
         "cp s3://idc-open-data/a/* .\n"
-        "cp --show-progress 's3://idc-open-data/b/*' /tmp/x\n"
+        "cp --show-progress 's3://idc-open-data/b/*' downloads/\n"
         "scan\n"
         f"{tmp_path}/scan/1.dcm\n"
         "scan/*\n"

@@ -88,11 +88,11 @@ def read_with_ray(
         if threads > cores:
             raise ConfigError(f"threads {threads}: the cluster has {cores} cores in all", field="threads")
         of = _number_of_shards(out, max(1, cores // threads))
-        missing = calls_missing(out, of, config)
-        while missing:
-            tasks = _Tasks(given, more, config, out, of, operation, note)
-            tasks.run(list(missing), threads)
+        # To read, and then to compare where the method does. What is missing after that, the join does itself.
+        for _ in range(2):
             missing = calls_missing(out, of, config)
+            if missing:
+                _Tasks(given, more, config, out, of, operation, note).run(list(missing), threads)
 
 
 def _number_of_shards(out: Path, slots: int) -> int:

@@ -11,6 +11,7 @@ mod images;
 mod info;
 mod interrupt;
 mod manifest;
+mod manifest_error;
 mod members;
 mod memory;
 mod methods;

@@ -1,28 +1,15 @@
 //! A manifest's file, to and from Python.
 
+use crate::manifest_error::manifest_error;
 use crate::rows::Rows;
-use ctprune_archive::rows::error::ManifestError as Error;
 use ctprune_archive::rows::manifest_reader::{self, Batches};
 use ctprune_archive::rows::manifest_writer;
 use ctprune_archive::rows::{schema, seal};
 use ctprune_core::fingerprint;
-use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::{PyErr, import_exception};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-
-import_exception!(ctprune.errors, ManifestError);
-
-/// The exception of an error of a manifest.
-pub fn manifest_error(error: Error) -> PyErr {
-    match error {
-        // Who opened the file for writing knows what it will be called.
-        Error::Unwritable { found, .. } => PyOSError::new_err(found),
-        _ => ManifestError::new_err(error.to_string()),
-    }
-}
 
 /// The columns as the table in Markdown that the documentation shows.
 #[pyfunction]

@@ -1,6 +1,6 @@
 //! Rows of a manifest as Python sees them: numpy columns, dicts, and Arrow's PyCapsule interface.
 
-use crate::manifest::manifest_error;
+use crate::manifest_error::manifest_error;
 use crate::settings::value_error;
 use arrow_array::ffi::FFI_ArrowSchema;
 use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
