@@ -8,6 +8,7 @@ unexport PYTHONPATH
 
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 TOOLS := $(VENV)/.tools
+CHECKS := $(VENV)/.checks
 PACKAGE := $(VENV)/.package
 TRAIN := $(VENV)/.train
 RIVALS := $(VENV)/.rivals
@@ -24,7 +25,12 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(TOOLS): $(VENV)/.created pyproject.toml requirements-dev.txt
+$(TOOLS): $(VENV)/.created pyproject.toml requirements-build.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-build.txt
+	touch $@
+
+# What only checks need takes minutes to install: the demo does not wait for it.
+$(CHECKS): $(TOOLS) requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	touch $@
 
@@ -33,7 +39,7 @@ $(PACKAGE): $(TOOLS) $(RUST_SOURCES) pyproject.toml
 	touch $@
 
 # Only checks and benchmarks need torch: the demo does not wait for it.
-$(TRAIN): $(PACKAGE)
+$(TRAIN): $(PACKAGE) $(CHECKS)
 	maturin develop --release --quiet --extras train,timm,cloud,dicomweb,ray
 	touch $@
 
@@ -83,7 +89,7 @@ $(ZIG): $(TRAIN)
 gpu-bundle: $(ZIG) ## make the benchmark to carry to a GPU without a network; BUNDLE='--slices DIR …'
 	python -m benches.gpu.bundle $(BUNDLE)
 
-fmt: $(TOOLS) ## format all code
+fmt: $(CHECKS) ## format all code
 	cargo fmt
 	ruff check --fix --quiet . || true
 	ruff format .
