@@ -10,9 +10,14 @@ RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml C
 TOOLS := $(VENV)/.tools
 CHECKS := $(VENV)/.checks
 PACKAGE := $(VENV)/.package
-TRAIN := $(VENV)/.train
+CHECKED := $(VENV)/.checked
 RIVALS := $(VENV)/.rivals
 ZIG := $(VENV)/.zig
+EXTRAS := train,timm,cloud,dicomweb,ray
+
+# Bytecode is made where it is imported: of torch and the others, most never is.
+export PIP_COMPILE := 0
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-aarch64 test-python lint bench gpu-bundle fmt docs screenshot fuzz clean
@@ -26,21 +31,24 @@ $(VENV)/.created:
 	touch $@
 
 $(TOOLS): $(VENV)/.created pyproject.toml requirements-build.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-build.txt
+	$(PIP) --requirement requirements-build.txt
 	touch $@
 
 # What only checks need takes minutes to install: the demo does not wait for it.
 $(CHECKS): $(TOOLS) requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	$(PIP) --requirement requirements-dev.txt
 	touch $@
 
+# One extension is in place: the one as users have it, or the one that checks itself.
 $(PACKAGE): $(TOOLS) $(RUST_SOURCES) pyproject.toml
 	maturin develop --release --quiet
+	rm -f $(CHECKED)
 	touch $@
 
-# Only checks and benchmarks need torch: the demo does not wait for it.
-$(TRAIN): $(PACKAGE) $(CHECKS)
-	maturin develop --release --quiet --extras train,timm,cloud,dicomweb,ray
+# With the profile of `cargo test`, so that its dependencies are built once. Only checks and benchmarks need torch.
+$(CHECKED): $(CHECKS) $(RUST_SOURCES) pyproject.toml
+	maturin develop --profile checked --quiet --extras $(EXTRAS)
+	rm -f $(PACKAGE)
 	touch $@
 
 demo: $(PACKAGE) ## make a small synthetic archive, reduce it, write the report
@@ -54,7 +62,7 @@ demo: $(PACKAGE) ## make a small synthetic archive, reduce it, write the report
 
 test: lint test-rust test-python ## run all checks
 
-lint: $(TRAIN)
+lint: $(CHECKED)
 	cargo fmt --check
 	cargo clippy --profile checked --workspace --all-targets --quiet -- --deny warnings
 	ruff check .
@@ -71,22 +79,25 @@ test-aarch64: ## run the Rust tests on emulated aarch64 (needs qemu-user and gcc
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
 	cargo test --profile checked --target aarch64-unknown-linux-gnu --workspace --exclude ctprune-py --quiet
 
-test-python: $(TRAIN)
-	python -m pytest --numprocesses auto
+test-python: $(CHECKED)
+	python -m pytest --numprocesses auto --durations 20
 
-$(RIVALS): $(TRAIN) benches/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
+$(RIVALS): $(CHECKS) benches/requirements.txt
+	$(PIP) --requirement benches/requirements.txt
 	touch $@
 
 bench: $(RIVALS) ## measure against other tools; results go to benches/record
+	maturin develop --release --quiet --extras $(EXTRAS)
+	rm -f $(CHECKED)
+	touch $(PACKAGE)
 	python -m benches
 
 # zig links the wheel for older systems than this one.
-$(ZIG): $(TRAIN)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ziglang>=0.13'
+$(ZIG): $(CHECKS)
+	$(PIP) 'ziglang>=0.13'
 	touch $@
 
-gpu-bundle: $(ZIG) ## make the benchmark to carry to a GPU without a network; BUNDLE='--slices DIR …'
+gpu-bundle: $(ZIG) $(PACKAGE) ## make the benchmark to carry to a GPU without a network; BUNDLE='--slices DIR …'
 	python -m benches.gpu.bundle $(BUNDLE)
 
 fmt: $(CHECKS) ## format all code
@@ -94,7 +105,7 @@ fmt: $(CHECKS) ## format all code
 	ruff check --fix --quiet . || true
 	ruff format .
 
-docs: $(TRAIN) ## run every snippet of README and docs
+docs: $(CHECKED) ## run every snippet of README and docs
 	python -m pytest tests/test_docs.py
 
 screenshot: demo ## renew the README's picture of the report (needs Chromium)

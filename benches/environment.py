@@ -58,7 +58,9 @@ def variables(threads: int) -> dict[str, str]:
 def describe() -> dict[str, str]:
     """The machine and the software, by name."""
     from ctprune import __version__
+    from ctprune._core import IS_CHECKED
 
+    build = ", a build that checks itself and is slower than users have it" if IS_CHECKED else ""
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": _processor(),
@@ -67,7 +69,7 @@ def describe() -> dict[str, str]:
         "load before": _load(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "ctprune": f"{__version__}, commit {_output('git', 'rev-parse', '--short', 'HEAD')}",
+        "ctprune": f"{__version__}, commit {_output('git', 'rev-parse', '--short', 'HEAD')}{build}",
         "compilers": f"{_output('rustc', '--version')}; {_output('cc', '--version')}",
         "libraries": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
         "settings": ", ".join(f"{name}={value}" for name, value in _MALLOC.items()),

@@ -1,7 +1,8 @@
 """Names of patients stay where they are: every command runs on headers full of them, every output is searched.
 
-The rule, as docs/privacy.md has it: no text of a header ever leaves an archive. UIDs stand in the manifest. Names
-of files are addresses: they stand in the manifest, in what repeats or sums up a run, and in tables of predictions.
+The rule, as docs/privacy.md has it: no text of a header ever leaves an archive. UIDs stand in the manifest and its
+parts. Names of files are addresses: they stand there, in what repeats or sums up a run, and in tables of
+predictions.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from tests.labelled import picture
 from tests.named_archive import BIRTH, HEADER, NUMBER, PATH, write_named_archive
 from tests.searching import occurrences, unpacked, words_in
 
-#: Outputs that may hold names of files; and UIDs, where they are manifests.
+#: Outputs that may hold names of files; and UIDs, where they are manifests or parts of one.
 _ADDRESSES = re.compile(
     r"(.*/)?(manifest\.parquet|summary\.json|config\.yaml|predictions\.(parquet|csv)|tried\.yaml|\.cache\.json|"
     r"digests\.parquet|experiment\.json|parts/part-\d+\.parquet)"
 )
-_MANIFESTS = re.compile(r"(.*/)?manifest\.parquet")
+_MANIFESTS = re.compile(r"(.*/)?(manifest|parts/part-\d+)\.parquet")
 
 
 @dataclass

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 __all__ = [
     "DEFAULT_FINGERPRINT",
+    "IS_CHECKED",
     "KERNELS_VERSION",
     "MANIFEST_VERSION",
     "PNG_HU_OFFSET",
@@ -52,6 +53,7 @@ __all__ = [
     "visit_bytes",
 ]
 __version__: str
+IS_CHECKED: bool
 MANIFEST_VERSION: int
 KERNELS_VERSION: int
 DEFAULT_FINGERPRINT: str

@@ -41,6 +41,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "MANIFEST_VERSION",
         ctprune_archive::rows::schema::MANIFEST_VERSION,
     )?;
+    module.add("IS_CHECKED", cfg!(debug_assertions))?;
     module.add("KERNELS_VERSION", ctprune_archive::kernels::KERNELS_VERSION)?;
     module.add("DEFAULT_FINGERPRINT", methods::default_fingerprint())?;
     module.add_function(wrap_pyfunction!(methods::methods, module)?)?;
