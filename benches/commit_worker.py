@@ -44,7 +44,7 @@ def _stored(work: Path) -> npt.NDArray[np.uint16]:
 
 
 @functools.cache
-def _grey(work: Path) -> npt.NDArray[np.uint8]:
+def _gray(work: Path) -> npt.NDArray[np.uint8]:
     stored = _stored(work).astype(np.float64)
     low, high = stored.min(axis=(1, 2), keepdims=True), stored.max(axis=(1, 2), keepdims=True)
     return np.rint((stored - low) * (255.0 / np.maximum(high - low, 1))).astype(np.uint8)
@@ -70,7 +70,7 @@ def _ctprune() -> Any:
 
 @_case("dhash 8 bits")
 def _dhash(work: Path, threads: int) -> Any:
-    return _ctprune().dhash(_grey(work))
+    return _ctprune().dhash(_gray(work))
 
 
 @_case("dhash 16 bits")
@@ -80,14 +80,14 @@ def _dhash_stored(work: Path, threads: int) -> Any:
 
 @_case("similarity ssim, pairs")
 def _ssim(work: Path, threads: int) -> Any:
-    grey = _grey(work)
-    return np.round(_ctprune().ssim(grey[:32], grey[32:96], all_to_all=True), 12)
+    gray = _gray(work)
+    return np.round(_ctprune().ssim(gray[:32], gray[32:96], all_to_all=True), 12)
 
 
 @_case("similarity mi, pairs")
 def _mi(work: Path, threads: int) -> Any:
-    grey = _grey(work)
-    return np.round(_ctprune().mutual_information(grey[:16], grey[32:64], all_to_all=True), 12)
+    gray = _gray(work)
+    return np.round(_ctprune().mutual_information(gray[:16], gray[32:64], all_to_all=True), 12)
 
 
 @_case("similarity ssim, a volume reduced to a tenth")

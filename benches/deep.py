@@ -1,6 +1,6 @@
 """Embeddings of slices: ctprune's pass from files to float16 beside a plain torchvision loop on the same device.
 
-The loop is what one would write: pydicom, grey, Pillow, torchvision's transforms, batches through the network.
+The loop is what one would write: pydicom, gray, Pillow, torchvision's transforms, batches through the network.
 Weights are random, which costs the same time.
 """
 

@@ -24,7 +24,7 @@ _SHIFTS = 20
 
 
 def run(settings: Settings, threads: int) -> dict[str, Any]:
-    images = series.grey_slices(series.series(settings))
+    images = series.gray_slices(series.series(settings))
     stored = np.stack(list(series.stored_values(series.series(settings))))
     count, *shape = images.shape
     matrix = MatrixDhash(*shape)

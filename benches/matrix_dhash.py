@@ -26,7 +26,7 @@ class MatrixDhash:
 def lanczos(size: int, target: int) -> npt.NDArray[np.float32]:
     """Matrix of shape (target, size) that shrinks `size` samples with Pillow's Lanczos filter, a = 3."""
     scale = size / target
-    centres = (np.arange(target) + 0.5) * scale
-    distance = (np.arange(size)[None, :] + 0.5 - centres[:, None]) / scale
+    centers = (np.arange(target) + 0.5) * scale
+    distance = (np.arange(size)[None, :] + 0.5 - centers[:, None]) / scale
     weights = np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -30,10 +30,10 @@ def kept_slices(folder: Path, pictures: Path, seconds: dict[str, float] | None =
         hu = ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept)
         clock.stop(STAGES[0])
         low, high = hu.min(), hu.max()
-        grey = np.rint((hu - low) / max(high - low, 1) * 255).astype(np.uint8)
+        gray = np.rint((hu - low) / max(high - low, 1) * 255).astype(np.uint8)
         clock.stop(STAGES[1])
         # The default level takes several times as long where Pillow finds a plain zlib.
-        Image.fromarray(grey).save(pictures / f"{path.stem}.png", compress_level=1)
+        Image.fromarray(gray).save(pictures / f"{path.stem}.png", compress_level=1)
         clock.stop(STAGES[2])
     hashes = []
     for path in paths:

@@ -67,19 +67,19 @@ def stored_values(paths: list[Path]) -> Iterator[npt.NDArray[np.uint16]]:
         yield pydicom.dcmread(path).pixel_array
 
 
-def grey_slices(paths: list[Path]) -> npt.NDArray[np.uint8]:
+def gray_slices(paths: list[Path]) -> npt.NDArray[np.uint8]:
     """All slices as 8 bits, each from its own minimum to its own maximum."""
-    return np.stack([grey(stored) for stored in stored_values(paths)])
+    return np.stack([gray(stored) for stored in stored_values(paths)])
 
 
-def grey(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+def gray(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     """One slice, linear from [min, max] to [0, 255], rounded with halves to even."""
     low, high = values.min(), values.max()
     return np.rint((values.astype(np.float64) - low) * (255.0 / max(high - low, 1))).astype(np.uint8)
 
 
 def picture(path: Path) -> Image.Image:
-    """A slice as one would write it down: Hounsfield units, then grey from the smallest to the largest."""
+    """A slice as one would write it down: Hounsfield units, then gray from the smallest to the largest."""
     ds = pydicom.dcmread(path)
     hu = ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept)
     low, high = hu.min(), hu.max()

@@ -13,12 +13,12 @@ from skimage.metrics import normalized_mutual_information, structural_similarity
 import ctprune
 from benches import similarity_rivals as rivals
 from benches.measure import Contender, Table, compare, number
-from benches.series import about, grey, grey_slices, series
+from benches.series import about, gray, gray_slices, series
 from benches.settings import Settings
 from ctprune import _core
 from ctprune.selection.methods import METHODS
 
-Greys = npt.NDArray[np.uint8]
+Grays = npt.NDArray[np.uint8]
 
 #: Pairs that a call of ctprune compares: each of some slices with each of others.
 _SOME, _OTHERS = 32, 64
@@ -28,7 +28,7 @@ _SLICES = 300
 
 
 def run(settings: Settings, threads: int) -> dict[str, Any]:
-    slices = grey_slices(series(settings))
+    slices = gray_slices(series(settings))
     volume = _resampled(slices, _SLICES)
     return {
         "input": about(settings),
@@ -36,7 +36,7 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
             "8-bit slices, each from its own minimum to its own maximum. Goals: 0.2 ms per pair with SSIM and "
             "0.15 ms with mutual information at 512 × 512; for a volume of 300 slices at 10 % kept 1/100 of what "
             "scikit-image takes and 1/10 of the best other tool. That volume is the series, interpolated "
-            "linearly between neighbouring slices."
+            "linearly between neighboring slices."
         ),
         "tables": [
             _ssim_pairs(slices, settings),
@@ -47,15 +47,15 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
     }
 
 
-def _resampled(slices: Greys, count: int) -> Greys:
+def _resampled(slices: Grays, count: int) -> Grays:
     places = np.linspace(0, len(slices) - 1, count)
     low = np.minimum(places.astype(int), len(slices) - 2)
     share = (places - low)[:, None, None]
     between = [(1 - s) * slices[i] + s * slices[i + 1] for i, s in zip(low, share, strict=True)]
-    return np.stack([grey(one) for one in between])
+    return np.stack([gray(one) for one in between])
 
 
-def _ssim_pairs(slices: Greys, settings: Settings) -> Table:
+def _ssim_pairs(slices: Grays, settings: Settings) -> Table:
     some, others = slices[:_SOME], slices[_SOME : _SOME + _OTHERS]
     a, b = slices[0], slices[1]
     expected = structural_similarity(a, b, data_range=255)
@@ -92,7 +92,7 @@ def _ssim_pairs(slices: Greys, settings: Settings) -> Table:
     )
 
 
-def _mi_pairs(slices: Greys, settings: Settings) -> Table:
+def _mi_pairs(slices: Grays, settings: Settings) -> Table:
     some, others = slices[:_SOME], slices[_SOME : _SOME + _OTHERS]
     a, b = slices[0], slices[1]
     expected = normalized_mutual_information(a, b, bins=64)
@@ -123,7 +123,7 @@ def _mi_pairs(slices: Greys, settings: Settings) -> Table:
     )
 
 
-def _volume(method: str, volume: Greys, settings: Settings) -> Table:
+def _volume(method: str, volume: Grays, settings: Settings) -> Table:
     measure = METHODS[method].measure
     assert measure is not None
     grid = list(measure.grid)
@@ -153,7 +153,7 @@ def _volume(method: str, volume: Greys, settings: Settings) -> Table:
     return table
 
 
-def _seconds_per_pair(method: str, volume: Greys, rounds: int) -> dict[str, float]:
+def _seconds_per_pair(method: str, volume: Grays, rounds: int) -> dict[str, float]:
     a, b = volume[0], volume[9]
     if method == "mi":
         bins = [rivals.bins(one) for one in (a, b)]
@@ -172,7 +172,7 @@ def _seconds_per_pair(method: str, volume: Greys, rounds: int) -> dict[str, floa
     return {name: statistics.median(_timed(call) for _ in range(4 * rounds + 1)) for name, call in calls.items()}
 
 
-def _select(method: str, volume: Greys, thresholds: list[float]) -> _core.PixelSweep:
+def _select(method: str, volume: Grays, thresholds: list[float]) -> _core.PixelSweep:
     """The selection of pixels that are in memory: as slices that another reader decoded."""
     sweep = _core.PixelSweep(
         method=method,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import normalized_mutual_info_score
 
-Greys = npt.NDArray[np.uint8]
+Grays = npt.NDArray[np.uint8]
 
 _SIDE, _PIXELS = 7, 49
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -22,7 +22,7 @@ cv2.setNumThreads(1)
 class OpenCv:
     """SSIM by OpenCV's box filter in single precision; means and variances of a slice are kept."""
 
-    def __init__(self, pixels: Greys) -> None:
+    def __init__(self, pixels: Grays) -> None:
         self.pixels = pixels.astype(np.float32)
         self.mean = self._box(self.pixels)
         self.variance = self._box(self.pixels * self.pixels) - self.mean * self.mean
@@ -43,7 +43,7 @@ class OpenCv:
 class Loops:
     """SSIM in plain loops, compiled by numba: sums run down the columns, then along the row."""
 
-    def __init__(self, pixels: Greys) -> None:
+    def __init__(self, pixels: Grays) -> None:
         self.pixels = pixels
         self.sums, self.variances = _maps(pixels)
 
@@ -96,19 +96,19 @@ def _ssim(a: Any, b: Any, a_sums: Any, b_sums: Any, a_variances: Any, b_variance
     return total / ((rows - 6) * (columns - 6))
 
 
-def fast_ssim(a: Greys, b: Greys) -> float:
+def fast_ssim(a: Grays, b: Grays) -> float:
     """The package Fast-SSIM, whose windows are its own."""
     return float(fast.ssim(a, b, data_range=255))
 
 
-def bins(pixels: Greys) -> Greys:
+def bins(pixels: Grays) -> Grays:
     """The 64 bins of a slice, as numpy's histogram has them."""
     low, high = int(pixels.min()), int(pixels.max())
     return np.minimum((pixels.astype(np.int64) - low) * 64 // max(high - low, 1), 63).astype(np.uint8)
 
 
-def compiled_histogram(a: Greys, b: Greys) -> float:
-    """Normalised mutual information by a joint histogram in a loop that numba compiles."""
+def compiled_histogram(a: Grays, b: Grays) -> float:
+    """Normalized mutual information by a joint histogram in a loop that numba compiles."""
     joint = _joint(a.ravel(), b.ravel())
     return float((_entropy(joint.sum(0)) + _entropy(joint.sum(1))) / _entropy(joint.ravel()))
 
@@ -126,6 +126,6 @@ def _entropy(counts: Any) -> float:
     return float(-(share * np.log(share)).sum())
 
 
-def learned(a: Greys, b: Greys) -> float:
+def learned(a: Grays, b: Grays) -> float:
     """scikit-learn's score: mutual information over the mean of the entropies."""
     return float(normalized_mutual_info_score(a.ravel(), b.ravel()))

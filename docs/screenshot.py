@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 1280, 1062
 
 
 def take(report: Path, picture: Path) -> None:
-    """Write the top of a report as PNG of few colours."""
+    """Write the top of a report as PNG of few colors."""
     with open_browser() as browser:
         show(browser, scheme="light", width=WIDTH, height=HEIGHT)
         browser.get(report.resolve().as_uri())

@@ -16,7 +16,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 import ctprune
-from tests.labelled import picture
+from tests.labeled import picture
 
 #: In all headers; nothing of it may go anywhere.
 HEADER = "Qxheaderzq"

@@ -16,7 +16,7 @@ from ctprune.evaluation.operating_point import best_threshold
 from ctprune.evaluation.temperature import RANGE, fit_temperature, scale_by_temperature
 from ctprune.finetuning.adjusted import Judged, at_threshold, calibrated
 from ctprune.networks.backbone import create_backbone, save_backbone
-from tests.labelled import write
+from tests.labeled import write
 
 
 def judged(images: int, seed: int, *, classes: int = 2, seeds: int = 2, sure: float = 1.0) -> Judged:

@@ -103,13 +103,13 @@ def test_the_architecture_is_told_from_the_shapes(name: str) -> None:
         assert resnet_of(torchvision.models.get_model(name).state_dict()) == name
 
 
-def test_grey_is_repeated_without_a_copy() -> None:
-    grey = torch.rand(2, 1, 4, 5)
-    repeated = repeat_gray(grey)
+def test_gray_is_repeated_without_a_copy() -> None:
+    gray = torch.rand(2, 1, 4, 5)
+    repeated = repeat_gray(gray)
     assert repeated.shape == (2, 3, 4, 5)
-    assert repeated.data_ptr() == grey.data_ptr()
-    assert torch.equal(repeated[:, 2], grey[:, 0])
-    assert repeat_gray(repeated) is not grey
+    assert repeated.data_ptr() == gray.data_ptr()
+    assert torch.equal(repeated[:, 2], gray[:, 0])
+    assert repeat_gray(repeated) is not gray
 
 
 class Hostile:

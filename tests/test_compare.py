@@ -291,7 +291,7 @@ def test_page_is_self_contained_and_names_no_image(three: list[Path], tmp_path: 
     assert "image-0" not in page + (tmp_path / "comparison.json").read_text()
     assert page.count("<figure") == 5
     assert "within the noise" in page
-    # Each mark of the figures has become a colour of the page.
+    # Each mark of the figures has become a color of the page.
     assert "#0b2d0" not in page
     assert "#0b1c0" not in page
 
@@ -454,9 +454,9 @@ def test_other_test_sets_are_refused(three: list[Path], tmp_path: Path) -> None:
     other = write_result(tmp_path / "images", LABELS, model, images=[f"image-{i + 18:04}.png" for i in range(118)])
     with pytest.raises(EvaluationError, match="18 only in the first, 18 only in the second, 100 in both"):
         ctprune.compare([three[0], other])
-    relabelled = write_result(tmp_path / "labels", np.r_[1 - LABELS[0], LABELS[1:]], model)
+    relabeled = write_result(tmp_path / "labels", np.r_[1 - LABELS[0], LABELS[1:]], model)
     with pytest.raises(EvaluationError, match="same images, but 1 of them have other labels"):
-        ctprune.compare([three[0], relabelled])
+        ctprune.compare([three[0], relabeled])
     renamed = write_result(tmp_path / "classes", LABELS, model, classes=["a", "b"])
     with pytest.raises(EvaluationError, match="have different classes: NonCOVID, COVID against a, b"):
         ctprune.compare([three[0], renamed])

@@ -54,11 +54,11 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def run_with_labels(root: Path, archive: Path) -> Path:
     """A run of its own images, and labels for some of them."""
-    shutil.copytree(archive, root / "labelled")
-    table = ctprune.reduce(root / "labelled", out=root / "run").kept().select(["path"]).to_dicts()
+    shutil.copytree(archive, root / "labeled")
+    table = ctprune.reduce(root / "labeled", out=root / "run").kept().select(["path"]).to_dicts()
     rows = [f"{line['path']},{('ill', 'well')[place % 2]}" for place, line in enumerate(table[:6])]
     (root / "run-labels.csv").write_text("\n".join(["path,label", *rows]) + "\n")
-    return root / "labelled" / table[0]["path"]
+    return root / "labeled" / table[0]["path"]
 
 
 def experiment(root: Path, **changes: Any) -> dict[str, str]:
@@ -163,11 +163,11 @@ def test_an_option_of_a_probe(root: Path) -> None:
 
 def test_an_image_behind_a_run_with_labels(root: Path, run_with_labels: Path) -> None:
     assert repeated(root, other(run_with_labels)) == of_task(root, "run")
-    # What a run read beside the labelled slices is none of the task.
-    labelled = (root / "run-labels.csv").read_text()
-    files = (file for file in (root / "labelled").rglob("*") if file.is_file())
-    unlabelled = next(file for file in files if file.relative_to(root / "labelled").as_posix() not in labelled)
-    assert repeated(root, other(unlabelled)) == set()
+    # What a run read beside the labeled slices is none of the task.
+    labeled = (root / "run-labels.csv").read_text()
+    files = (file for file in (root / "labeled").rglob("*") if file.is_file())
+    unlabeled = next(file for file in files if file.relative_to(root / "labeled").as_posix() not in labeled)
+    assert repeated(root, other(unlabeled)) == set()
 
 
 def test_a_slice_of_the_source(root: Path) -> None:
@@ -215,7 +215,7 @@ def test_another_place_repeats_nothing(root: Path, run_with_labels: Path, tmp_pa
     moved.parent.mkdir()
     shutil.move(root, moved)
     # A run names its files by their whole paths.
-    ctprune.reduce(moved / "labelled", out=moved / "run")
+    ctprune.reduce(moved / "labeled", out=moved / "run")
     assert experiment(moved) == before
 
 

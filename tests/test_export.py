@@ -36,13 +36,13 @@ def test_links_and_copies_hold_the_file(manifest: ctprune.Manifest, tmp_path: Pa
         assert file.read_bytes() == Path(row["source"], row["path"]).read_bytes()
 
 
-def test_pictures_are_the_grey_that_was_fingerprinted(manifest: ctprune.Manifest, tmp_path: Path) -> None:
+def test_pictures_are_the_gray_that_was_fingerprinted(manifest: ctprune.Manifest, tmp_path: Path) -> None:
     config = ctprune.ExportConfig(mode="png", folder=tmp_path / "kept")
     assert ctprune.export_kept(manifest, config).written == manifest.counts()["kept"]
     for row in manifest.kept().to_dicts():
-        grey = np.asarray(Image.open(target(tmp_path / "kept", row, ".png")))
-        assert grey.shape == (row["rows"], row["columns"])
-        assert reference.dhash(grey) == row["fingerprint"]
+        gray = np.asarray(Image.open(target(tmp_path / "kept", row, ".png")))
+        assert gray.shape == (row["rows"], row["columns"])
+        assert reference.dhash(gray) == row["fingerprint"]
 
 
 def test_deep_pictures_hold_hounsfield_units(manifest: ctprune.Manifest, tmp_path: Path) -> None:

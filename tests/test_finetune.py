@@ -31,7 +31,7 @@ from ctprune.finetuning.training import SeedTraining, TrainingSet
 from ctprune.networks.backbone import create_backbone, save_backbone
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 from tests.conftest import Cli
-from tests.labelled import write
+from tests.labeled import write
 
 SMALL: dict[str, Any] = {"backbone": "resnet18", "side": 32, "batch_size": 8, "device": "cpu", "positive": "ill"}
 
@@ -240,7 +240,7 @@ def test_linear_probe_equals_scikit_learn() -> None:
             assert probe.accuracy == pytest.approx((expected.argmax(1) == select[1]).mean())
 
 
-def test_neighbours_vote_as_a_plain_loop_says(tmp_path: Path) -> None:
+def test_neighbors_vote_as_a_plain_loop_says(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     features = random.normal(size=(30, 6)).astype(np.float32)
     labels = np.arange(30) % 3
@@ -257,7 +257,7 @@ def test_neighbours_vote_as_a_plain_loop_says(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_head(tmp_path / "head.safetensors").probabilities(query), found)
 
 
-def test_normalisation_is_the_backbones_imagenets_or_measured(weights: Path) -> None:
+def test_normalization_is_the_backbones_imagenets_or_measured(weights: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16), dtype=np.uint8)
     known = find_weights(FinetuneConfig(weights=str(weights)))
     assert choose_normalization("auto", known, pixels) == Normalization((0.3,), (0.2,))
@@ -387,8 +387,8 @@ def test_dicom_by_manifest_and_prediction_of_dicom(archive: Path, weights: Path,
         ({"precision": "8"}, "precision 8: expected one of auto, bf16, fp16, 32"),
         ({"split": "x"}, "`split` x: expected a folder of text files"),
         (
-            {"normalize": "grey"},
-            "normalize grey: expected auto, imagenet, train, or a mean and a",
+            {"normalize": "gray"},
+            "normalize gray: expected auto, imagenet, train, or a mean and a",
         ),
         ({"normalize": "0.5,0"}, "normalize 0.5,0: expected"),
         ({"positive": "odd"}, "positive odd: expected one of two classes, found healthy, ill"),

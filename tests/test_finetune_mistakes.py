@@ -24,7 +24,7 @@ from ctprune.finetuning.heads import LinearHead, save_head
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.tasks import list_task
 from ctprune.networks.backbone import create_backbone, save_backbone
-from tests.labelled import write
+from tests.labeled import write
 from tests.results import predictions, write_result
 
 SMALL: dict[str, Any] = {"side": 32, "batch_size": 8, "device": "cpu", "seeds": 1}

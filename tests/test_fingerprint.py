@@ -75,7 +75,7 @@ def test_other_hash_sizes_equal_imagehash(hash_size: int) -> None:
 def test_hounsfield_units_go_through_minmax(rows: int, columns: int, dtype: type, seed: int) -> None:
     info = np.iinfo(dtype)
     hu = np.random.default_rng(seed).integers(info.min, info.max, (3, rows, columns), dtype, endpoint=True)
-    expected = [reference.dhash(reference.grey_by_minmax(image)) for image in hu]
+    expected = [reference.dhash(reference.gray_by_minmax(image)) for image in hu]
     assert [row.tobytes() for row in ctprune.dhash(hu)] == expected
 
 
@@ -86,7 +86,7 @@ def test_windows_clip_and_round_half_to_even() -> None:
         ("window:40,400", -160, 240),
         ("hu:-1000,400", -1000, 400),
     ]:
-        expected = [reference.dhash(reference.grey_by_range(image, low, high)) for image in hu]
+        expected = [reference.dhash(reference.gray_by_range(image, low, high)) for image in hu]
         assert [row.tobytes() for row in ctprune.dhash(hu, intensity=intensity)] == expected
 
 
@@ -94,7 +94,7 @@ def test_floats_are_read_as_they_are() -> None:
     hu = np.random.default_rng(4).normal(0, 500, (2, 40, 40))
     for dtype in (np.float32, np.float64):
         values = hu.astype(dtype)
-        expected = [reference.dhash(reference.grey_by_minmax(image)) for image in values]
+        expected = [reference.dhash(reference.gray_by_minmax(image)) for image in values]
         assert [row.tobytes() for row in ctprune.dhash(values)] == expected
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import ctprune
 from ctprune._core import Rows
-from tests.labelled import write
+from tests.labeled import write
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
 

@@ -183,7 +183,7 @@ def test_two_kernels_show_the_same_body(objects):
 
 
 def test_a_lesion_is_seen_where_the_labels_say():
-    scan = Scan(slices=9, size=64, fov_mm=380, centre_y_mm=0, top_mm=110, spacing_mm=5, tilt_degrees=0)
+    scan = Scan(slices=9, size=64, fov_mm=380, center_y_mm=0, top_mm=110, spacing_mm=5, tilt_degrees=0)
     patient = Patient(np.random.default_rng(0))
     healthy = [patient.paint(scan.plane(i)).hu for i in range(scan.slices)]
     sx, sy, sz = patient.build.scale

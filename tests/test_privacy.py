@@ -22,7 +22,7 @@ from PIL import Image
 
 import ctprune
 from ctprune.files.key_file import make_key
-from tests.labelled import picture
+from tests.labeled import picture
 from tests.named_archive import BIRTH, HEADER, NUMBER, PATH, write_named_archive
 from tests.searching import occurrences, unpacked, words_in
 

@@ -302,9 +302,9 @@ def test_slices_of_dicom_that_are_not_square(archive: Path, tmp_path: Path) -> N
     (tmp_path / "data" / "labels.csv").write_text("path,label\ncut.dcm,0\nother.png,1\n")
     for fit in ("pad", "squeeze"):
         images = read_images(list_task(tmp_path / "data" / "labels.csv"), side=32, fit=fit)
-        grey = np.rint((cut - cut.min()) / np.ptp(cut).astype(float) * 255).astype(np.uint8)
+        gray = np.rint((cut - cut.min()) / np.ptp(cut).astype(float) * 255).astype(np.uint8)
         expected = np.empty((32, 32), np.uint8)
-        fit_gray(grey, expected, fit)
+        fit_gray(gray, expected, fit)
         assert np.abs(images.pixels[0].astype(int) - expected).max() <= 1
 
 

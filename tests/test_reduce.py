@@ -46,7 +46,7 @@ def test_fingerprints_and_ranges_equal_the_oracle(manifest: ctprune.Manifest) ->
     rows = slices(manifest)
     for row in rows:
         hu = reference.hounsfield_units(Path(row["source"], row["path"]), row["frame"])
-        assert row["fingerprint"] == reference.dhash(reference.grey_by_minmax(hu)), row["path"]
+        assert row["fingerprint"] == reference.dhash(reference.gray_by_minmax(hu)), row["path"]
         assert (row["min_hu"], row["max_hu"]) == (hu.min(), hu.max())
     # Explicit, implicit, deflated, RLE, JPEG lossless, JPEG-LS; one object has many frames.
     assert len({row["transfer_syntax_uid"] for row in rows}) == 6
@@ -277,20 +277,20 @@ def test_multi_frame_and_nifti_and_pictures_mix(archive: Path, tmp_path: Path) -
     hu = random.integers(-1000, 1000, (20, 30, 4)).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(hu, np.diag([0.5, 0.5, 2.0, 1.0])), folder / "volume.nii.gz")
     nibabel.save(nibabel.Nifti1Image(hu, np.eye(4)), folder / "volume.nii")
-    Image.fromarray(random.integers(0, 256, (9, 9, 3), np.uint8)).save(folder / "colour.jpg", quality=90)
+    Image.fromarray(random.integers(0, 256, (9, 9, 3), np.uint8)).save(folder / "color.jpg", quality=90)
     Image.fromarray(random.integers(0, 65536, (9, 9), np.uint16)).save(folder / "deep.png")
-    Image.fromarray(random.integers(0, 256, (9, 9), np.uint8)).save(folder / "grey.tif")
+    Image.fromarray(random.integers(0, 256, (9, 9), np.uint8)).save(folder / "gray.tif")
     rows = slices(ctprune.reduce(folder, method="all"))
     assert [row["path"] for row in rows].count("volume.nii.gz") == 4
     nifti = [row for row in rows if row["path"] == "volume.nii.gz"]
     for row in nifti:
-        expected = reference.dhash(reference.grey_by_minmax(hu[:, :, row["frame"]].T))
+        expected = reference.dhash(reference.gray_by_minmax(hu[:, :, row["frame"]].T))
         assert row["fingerprint"] == expected
-    grey = np.asarray(Image.open(folder / "colour.jpg").convert("L"))
+    gray = np.asarray(Image.open(folder / "color.jpg").convert("L"))
     by_path = {row["path"]: row for row in rows}
-    assert by_path["colour.jpg"]["fingerprint"] == reference.dhash(grey)
+    assert by_path["color.jpg"]["fingerprint"] == reference.dhash(gray)
     deep = np.asarray(Image.open(folder / "deep.png"))
-    assert by_path["deep.png"]["fingerprint"] == reference.dhash(reference.grey_by_minmax(deep))
+    assert by_path["deep.png"]["fingerprint"] == reference.dhash(reference.gray_by_minmax(deep))
 
 
 def test_a_run_is_written_without_its_table_in_memory(

@@ -179,9 +179,9 @@ def test_pictures_are_the_slices_in_the_window(archive: Path, run: Path) -> None
     made = make_pictures(slices, [row], "window:-200,1600", most_bytes=10**6, threads=1, operation=Operation())
     line = slices.rows.slice(row, row + 1).to_dicts()[0]
     hu = ctprune.read_volume(archive, volume=line["volume"]).hu[line["slice_index"]]
-    grey = np.clip((hu + 1000) / 1600, 0, 1) * 255
+    gray = np.clip((hu + 1000) / 1600, 0, 1) * 255
     picture = Image.open(io.BytesIO(base64.b64decode(made.of[row].uri.split(",")[1]))).convert("L")
-    expected = Image.fromarray(np.rint(grey).astype(np.uint8)).resize(picture.size, Image.Resampling.LANCZOS)
+    expected = Image.fromarray(np.rint(gray).astype(np.uint8)).resize(picture.size, Image.Resampling.LANCZOS)
     # WebP loses a little.
     assert np.abs(np.asarray(picture, float) - np.asarray(expected, float)).mean() < 4
 

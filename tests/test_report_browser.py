@@ -60,10 +60,10 @@ def sticking_out(page: Any, width: int) -> int:
 
 
 def brightness(page: Any, element: str, style: str) -> float:
-    colour = page.execute_script(
+    color = page.execute_script(
         "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]", element, style
     )
-    return sum(float(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3]) / 3
+    return sum(float(part) for part in color[color.index("(") + 1 : -1].split(",")[:3]) / 3
 
 
 def test_it_renders_all_pictures_and_plots_and_asks_for_nothing(page: Any, report: Path) -> None:

@@ -91,32 +91,32 @@ def test_stacks_and_all_to_all() -> None:
 
 
 def test_wrong_arrays_say_what_was_expected() -> None:
-    small, grey = np.zeros((6, 9), np.uint8), np.zeros((20, 20), np.uint8)
+    small, gray = np.zeros((6, 9), np.uint8), np.zeros((20, 20), np.uint8)
     with pytest.raises(ctprune.ConfigError, match="6 × 9 pixels, is smaller than the window of SSIM, 7 × 7"):
         ctprune.ssim(small, small)
     with pytest.raises(ctprune.ConfigError, match="window of SSIM, 11 × 11"):
         ctprune.ssim(small, small, window="gaussian")
     with pytest.raises(ctprune.ConfigError, match="window box: expected uniform or gaussian"):
-        ctprune.ssim(grey, grey, window="box")
+        ctprune.ssim(gray, gray, window="box")
     with pytest.raises(ctprune.ConfigError, match="found int64 of shape"):
-        ctprune.mutual_information(grey.astype(np.int64), grey)
+        ctprune.mutual_information(gray.astype(np.int64), gray)
     with pytest.raises(ctprune.ConfigError, match=r"one shape, found \(20, 20\) and \(6, 9\)"):
-        ctprune.ssim(grey, small)
+        ctprune.ssim(gray, small)
     with pytest.raises(ctprune.ConfigError, match="stacks of slices of one size"):
-        ctprune.ssim(grey, grey, all_to_all=True)
+        ctprune.ssim(gray, gray, all_to_all=True)
     with pytest.raises(ctprune.ConfigError, match="at least one pixel"):
         ctprune.mutual_information(np.zeros((2, 0, 3), np.uint8), np.zeros((2, 0, 3), np.uint8))
 
 
 @pytest.fixture(scope="module")
 def volumes(archive: Path) -> tuple[list[dict[str, Any]], list[np.ndarray], dict[str, Any]]:
-    """Rows of the phantom's slices, their grey pixels and the configuration."""
+    """Rows of the phantom's slices, their gray pixels and the configuration."""
     manifest = ctprune.reduce(archive)
     rows = [row for row in manifest.rows.to_dicts() if row["status"] in ("kept", "dropped")]
     read = {}
     for volume in {row["volume"] for row in rows}:
         hu = ctprune.read_volume(archive, volume=volume).hu
-        read[volume] = [reference.grey_by_minmax(one) for one in hu]
+        read[volume] = [reference.gray_by_minmax(one) for one in hu]
     return rows, [read[row["volume"]][row["slice_index"]] for row in rows], manifest.config
 
 
@@ -128,10 +128,10 @@ def volumes(archive: Path) -> tuple[list[dict[str, Any]], list[np.ndarray], dict
         ({"method": "mi", "threshold": 1.35}, lambda a, b: normalized_mutual_information(a, b, bins=64)),
     ],
 )
-def test_manifest_holds_the_greedy_rule_on_the_grey_pixels(
+def test_manifest_holds_the_greedy_rule_on_the_gray_pixels(
     archive: Path, volumes: Any, options: dict[str, Any], measure: Any
 ) -> None:
-    rows, grey, _ = volumes
+    rows, gray, _ = volumes
     found = ctprune.reduce(archive, **options).rows.to_dicts()[: len(rows)]
     cache: dict[tuple[int, int], float] = {}
 
@@ -139,7 +139,7 @@ def test_manifest_holds_the_greedy_rule_on_the_grey_pixels(
         if rows[i]["volume"] != rows[j]["volume"]:
             return -9.0
         if (i, j) not in cache:
-            cache[i, j] = measure(grey[i], grey[j])
+            cache[i, j] = measure(gray[i], gray[j])
         return cache[i, j]
 
     expected, kept = leader(len(rows), similarity, options["threshold"])

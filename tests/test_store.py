@@ -47,15 +47,15 @@ def slices_of(run: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("side", [64, 96, 130])
-def test_8_bits_are_grey_resized_by_pillow(run: Path, tmp_path: Path, side: int) -> None:
+def test_8_bits_are_gray_resized_by_pillow(run: Path, tmp_path: Path, side: int) -> None:
     store = ctprune.build_store(run, use="all", side=side, out=tmp_path / "store")
     lines = slices_of(run)
     assert store.rows.tolist() == [line["row"] for line in lines]
     for line, pixels in zip(lines, store.pixels, strict=True):
-        grey = reference.grey_by_minmax(
+        gray = reference.gray_by_minmax(
             reference.hounsfield_units(Path(line["source"], line["path"]), line["frame"])
         )
-        np.testing.assert_array_equal(pixels, square(grey, side))
+        np.testing.assert_array_equal(pixels, square(gray, side))
 
 
 def test_16_bits_are_hounsfield_units_resized_in_floating_point(run: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ctprune.finetuning.sampling import sample_part
 from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.finetuning.tasks import list_task
 from ctprune.finetuning.tasks.listing import Listing
-from tests.labelled import picture, write
+from tests.labeled import picture, write
 
 PATTERN = r"^(p\d+)_"
 
@@ -124,10 +124,10 @@ def test_a_table_of_labels(folders: Path, suffix: str) -> None:
     assert splits.counts(images)["test"] == {"9": 4, "10": 4}
 
 
-@pytest.mark.parametrize("colours", [False, True])
-def test_medmnist(tmp_path: Path, colours: bool) -> None:
+@pytest.mark.parametrize("colors", [False, True])
+def test_medmnist(tmp_path: Path, colors: bool) -> None:
     random = np.random.default_rng(0)
-    shape = (28, 28, 3) if colours else (28, 28)
+    shape = (28, 28, 3) if colors else (28, 28)
     arrays = {}
     for name in ("train", "val", "test"):
         arrays[f"{name}_images"] = random.integers(0, 256, (12, *shape), dtype=np.uint8)
@@ -136,7 +136,7 @@ def test_medmnist(tmp_path: Path, colours: bool) -> None:
     images = read_images(list_task(tmp_path / "organs.npz"), side=28)
     assert images.classes == ("0", "1", "2")
     assert split(images).evaluated == "test"
-    # Squares of this side are the grey values themselves, as Pillow makes them.
+    # Squares of this side are the gray values themselves, as Pillow makes them.
     for pixels, array in zip(images.pixels[:12], arrays["train_images"], strict=True):
         np.testing.assert_array_equal(pixels, np.asarray(Image.fromarray(array).convert("L")))
     larger = read_images(list_task(tmp_path / "organs.npz"), side=56)
@@ -164,11 +164,11 @@ def test_slices_of_a_run_by_path_series_and_instance(archive: Path, tmp_path: Pa
     for key in ("series_instance_uid", "sop_instance_uid"):
         rows = {row[key]: {key: row[key]} for row in slices}
         half = len(rows) // 2
-        labelled = [row | {"label": str(place < half)} for place, row in enumerate(rows.values())]
-        pq.write_table(pa.Table.from_pylist([*labelled, labelled[0]]), tmp_path / "twice.parquet")
+        labeled = [row | {"label": str(place < half)} for place, row in enumerate(rows.values())]
+        pq.write_table(pa.Table.from_pylist([*labeled, labeled[0]]), tmp_path / "twice.parquet")
         with pytest.raises(ctprune.TaskError, match="is listed twice"):
             list_task(tmp_path / "run", labels=tmp_path / "twice.parquet")
-        pq.write_table(pa.Table.from_pylist(labelled), tmp_path / f"{key}.parquet")
+        pq.write_table(pa.Table.from_pylist(labeled), tmp_path / f"{key}.parquet")
         listed = list_task(tmp_path / "run", labels=tmp_path / f"{key}.parquet")
         assert len(listed.entries) == len(slices)
         # Without a column, the study stands for the patient.

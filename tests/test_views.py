@@ -364,7 +364,7 @@ def test_a_gpu_makes_the_same_views() -> None:
         torch.testing.assert_close(a, b.cpu(), rtol=0, atol=1e-3)
 
 
-def test_normalisation_is_that_of_all_pixels(archive, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_normalization_is_that_of_all_pixels(archive, tmp_path) -> None:  # type: ignore[no-untyped-def]
     ctprune.reduce(archive, out=tmp_path / "run")
     store = ctprune.build_store(tmp_path / "run", side=32, depth=16)
     assert normalization(store, ViewConfig()) == (store.mean, store.std)

@@ -1,10 +1,10 @@
 """Pack what the run computes on, as small files: `python -m benches.gpu.pack --out DIR`, from the project's root.
 
-By default that is a generated phantom. Of data of yours it takes small grey pictures and numbers: no file's name,
+By default that is a generated phantom. Of data of yours it takes small gray pictures and numbers: no file's name,
 no patient's id and no DICOM header goes along, but for the series of the throughput, which is DICOM as it is.
 
 Written are `series.tar.xz` (one CT series), `slices.zip` (slices to pre-train on, a folder for each volume, and
-labelled images in `task/` with `labels.csv`) and `about.json`.
+labeled images in `task/` with `labels.csv`) and `about.json`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """What can be packed, and how much of it."""
     parser.add_argument("--series", default="", help="folder with a CT series in DICOM for the throughput")
     parser.add_argument("--slices", nargs="+", default=[], help="folders or files to pre-train on")
-    parser.add_argument("--task", default="", help="labelled images, as `ctprune finetune` takes them")
+    parser.add_argument("--task", default="", help="labeled images, as `ctprune finetune` takes them")
     parser.add_argument("--split", help="of the task, likewise")
     parser.add_argument("--labels", help="of the task, likewise")
     parser.add_argument("--patient-pattern", help="of the task, likewise")
@@ -77,13 +77,13 @@ def pack(args: argparse.Namespace, out: Path, work: Path) -> dict[str, Any]:
     with zipfile.ZipFile(out / SLICES, "w") as archive:
         sources, task = (args.slices, {**_task(args), "data": args.task}) if args.slices else _phantom(args, work)
         found["slices"], found["volumes"] = _pack_slices(sources, args.side, archive)
-        found["labelled"] = _pack_task(task, args.positive, args.side, archive)
+        found["labeled"] = _pack_task(task, args.positive, args.side, archive)
     (out / ABOUT).write_text(json.dumps(found, indent=1) + "\n")
-    print(f"{found['slices']} slices, {found['labelled']} labelled images: {out}", file=sys.stderr)
+    print(f"{found['slices']} slices, {found['labeled']} labeled images: {out}", file=sys.stderr)
     return found
 
 
-_PHANTOM = "generated phantoms (ctprune phantom); the labelled ones are other patients"
+_PHANTOM = "generated phantoms (ctprune phantom); the labeled ones are other patients"
 
 
 def unpack_series(data: Path, folder: Path) -> list[Path]:
@@ -94,7 +94,7 @@ def unpack_series(data: Path, folder: Path) -> list[Path]:
 
 
 def unpack_slices(data: Path, folder: Path) -> tuple[Path, Path]:
-    """The folder of slices to pre-train on, and the table of the labelled ones."""
+    """The folder of slices to pre-train on, and the table of the labeled ones."""
     with zipfile.ZipFile(data / SLICES) as archive:
         archive.extractall(folder)
     return folder / "slices", folder / "task" / "labels.csv"
@@ -196,7 +196,7 @@ def _shapes(entries: Sequence[Entry]) -> list[tuple[int, int]]:
 
 
 def _split(patient: int) -> str:
-    """Half of the patients train, a quarter chooses, a quarter is reported: neighbours go together.
+    """Half of the patients train, a quarter chooses, a quarter is reported: neighbors go together.
 
     Of the phantom's patients each second one has lesions.
     """

@@ -55,7 +55,7 @@ class Plan:
 
 
 def read_wheels(folder: Path) -> dict[str, Wheel]:
-    """All wheels of a folder by normalised name."""
+    """All wheels of a folder by normalized name."""
     found = {}
     for file in sorted(folder.glob("*.whl")):
         name, version, _, _ = parse_wheel_filename(file.name)
@@ -103,7 +103,7 @@ def plan(wheels: Mapping[str, Wheel], found: Callable[[str], str | None] = insta
 
 def needs(lines: Iterable[str], extras: Iterable[str], python: str | None = None) -> Iterator[Requirement]:
     """The requirements that hold with these extras, on this Python or on a Linux with another version of it."""
-    # The extra's name is compared as it is normalised.
+    # The extra's name is compared as it is normalized.
     asked = ["", *(canonicalize_name(extra) for extra in extras)]
     linux = {
         "python_version": python or "",

@@ -283,7 +283,7 @@ class PixelSweep:
             method: `ssim` or `mi`.
             window: With `ssim`, `uniform` or `gaussian`.
             thresholds: Ascending, 1 to 65535 of them.
-            intensity: Way from Hounsfield units to grey.
+            intensity: Way from Hounsfield units to gray.
             modality: DICOM Modality to read.
             max_slice_mb: Limit for one decoded slice in MiB.
             threads: Number of threads, 0 for one per core.
@@ -378,7 +378,7 @@ def fingerprint(
 
     `kind` is `dhash`, `ahash` or `phash`.
 
-    uint8 is grey and used as it is; other dtypes are Hounsfield units.
+    uint8 is gray and used as it is; other dtypes are Hounsfield units.
 
     Raises:
         TypeError: Another dtype than those that slices come in.
@@ -465,7 +465,7 @@ def read_hu(
 ) -> npt.NDArray[np.float32]:
     """Hounsfield units of slices given as (path, frame), float32 of shape (n, rows, columns).
 
-    8-bit pictures give grey values.
+    8-bit pictures give gray values.
 
     Raises:
         ValueError: A slice cannot be read or has another size; the text begins with its file.
@@ -481,12 +481,12 @@ def export_png(
     threads: int,
     fetch: _Fetch | None = None,
 ) -> list[str]:
-    """Write slices given as (path, frame, target) as grey PNG.
+    """Write slices given as (path, frame, target) as gray PNG.
 
     Args:
         jobs: The slices, and the new file for each.
-        depth: 8 for grey as it is fingerprinted, 16 for HU + `PNG_HU_OFFSET`.
-        intensity: Way from Hounsfield units to grey.
+        depth: 8 for gray as it is fingerprinted, 16 for HU + `PNG_HU_OFFSET`.
+        intensity: Way from Hounsfield units to gray.
         modality: DICOM Modality to read.
         max_slice_mb: Limit for one decoded slice in MiB.
         threads: Number of threads, 0 for one per core.
@@ -528,7 +528,7 @@ def cosine_exemplars(
 def ssim(
     a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], window: str, matrix: bool, threads: int = 0
 ) -> npt.NDArray[np.float64]:
-    """Mean structural similarity of grey slices, shape (n, rows, cols), C-contiguous.
+    """Mean structural similarity of gray slices, shape (n, rows, cols), C-contiguous.
 
     Returns:
         float64 of shape (n, 1), the similarities row by row; or (n, m), all to all, with `matrix`.
@@ -540,7 +540,7 @@ def ssim(
 def mutual_information(
     a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], matrix: bool, threads: int = 0
 ) -> npt.NDArray[np.float64]:
-    """Normalized mutual information of grey slices, shape (n, rows, cols), C-contiguous.
+    """Normalized mutual information of gray slices, shape (n, rows, cols), C-contiguous.
 
     Returns:
         float64 of shape (n, 1), the similarities row by row; or (n, m), all to all, with `matrix`.
@@ -563,8 +563,8 @@ def read_resized(
 
     Args:
         slices: The slices, in the order of `out`.
-        out: Shape (n, side, side), C-contiguous: uint8 for grey, uint16 for HU + `PNG_HU_OFFSET`.
-        intensity: Way from Hounsfield units to grey.
+        out: Shape (n, side, side), C-contiguous: uint8 for gray, uint16 for HU + `PNG_HU_OFFSET`.
+        intensity: Way from Hounsfield units to gray.
         modality: DICOM Modality to read.
         max_slice_mb: Limit for one decoded slice in MiB.
         threads: Number of threads, 0 for one per core.
@@ -593,8 +593,8 @@ def resize_decoded(
         pixels: Stored values of shape (rows, cols), C-contiguous.
         slope: Rescale Slope.
         intercept: Rescale Intercept.
-        out: uint8 for grey, uint16 for HU + `PNG_HU_OFFSET`.
-        intensity: Way from Hounsfield units to grey.
+        out: uint8 for gray, uint16 for HU + `PNG_HU_OFFSET`.
+        intensity: Way from Hounsfield units to gray.
 
     Returns:
         Sum and sum of squares of the values and "", or 0, 0 and what is wrong with the slice.

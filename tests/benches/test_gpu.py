@@ -68,7 +68,7 @@ def test_packed_data_are_numbered_squares(data: Path, tmp_path: Path) -> None:
     about = read_about(data)
     assert len(list(slices.glob("????/????.png"))) == about["slices"]
     rows = [line.split(",") for line in labels.read_text().splitlines()[1:]]
-    assert len(rows) == about["labelled"] == len(list(labels.parent.glob("*.png")))
+    assert len(rows) == about["labeled"] == len(list(labels.parent.glob("*.png")))
     split_of = {patient: split for _, _, split, patient in rows}
     assert list(split_of.values()) == ["train", "train", "test", "test", "train", "train", "val", "val"]
     assert {(label, split) for _, label, split, _ in rows} == {(x, y) for x in "01" for y in split_of.values()}
@@ -78,8 +78,8 @@ def test_packed_pictures_are_whole(tmp_path: Path) -> None:
     for number in range(4):
         folder = tmp_path / "data" / "ab"[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
-        grey = np.random.default_rng(number).integers(0, 256, (40, 60), np.uint8)
-        Image.fromarray(grey).save(folder / f"name-{number}.png")
+        gray = np.random.default_rng(number).integers(0, 256, (40, 60), np.uint8)
+        Image.fromarray(gray).save(folder / f"name-{number}.png")
     with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
         assert pack._pack_slices([str(tmp_path / "data")], 20, archive) == (4, 2)
         assert pack._pack_task({"data": tmp_path / "data"}, "b", 20, archive) == 4

@@ -52,7 +52,7 @@ def one_step(method: Method, views: list[Tensor], state: TrainingState = START) 
     outcome = method(views, state)
     outcome.loss.backward()
     found = {f"gradient of {name}": p.grad for name, p in method.named_parameters() if p.grad is not None}
-    # A step changes a queue and a centre. (A queue of length 0 has a pointer without a value.)
+    # A step changes a queue and a center. (A queue of length 0 has a pointer without a value.)
     left = {name: buffer.clone() for name, buffer in method.named_buffers() if buffer.is_floating_point()}
     return {"loss": outcome.loss.detach(), **found, **left}
 

@@ -20,7 +20,7 @@ from ctprune.pretraining.view_config import WindowConfig
         ({"batch_size": 1}, "expected 2 or more"),
         ({"optimizer": "lars", "weight_decay": 0}, "switches off the scaling"),
         ({"epochs": 0}, "expected a whole number, 1 or more"),
-        ({"colour": 1}, "colour: unknown option: expected one of use, side"),
+        ({"color": 1}, "color: unknown option: expected one of use, side"),
         ({"epoch": 1}, r"epoch: unknown option: did you mean epochs\?"),
         ({"settings": {"prototype": 3}}, r"settings.prototype: unknown option: did you mean prototypes\?"),
         ({"settings": {"temperature": 0}}, "expected a number above 0"),

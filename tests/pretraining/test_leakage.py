@@ -17,7 +17,7 @@ from ctprune.networks.backbone import backbone_metadata
 from ctprune.pretraining.leakage import excluded_rows
 from ctprune.pretraining.probe import KnnProbe
 from ctprune.reduction.export import ExportConfig, export_kept
-from tests.labelled import write
+from tests.labeled import write
 from tests.pretraining.tiny import tiny
 
 

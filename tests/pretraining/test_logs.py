@@ -10,7 +10,7 @@ import pytest
 
 import ctprune
 from ctprune.pretraining.records import COLUMNS, Records
-from tests.labelled import write
+from tests.labeled import write
 from tests.pretraining.tiny import tiny
 
 

@@ -161,7 +161,7 @@ def test_simclr_equals_a_loop() -> None:
     assert found.item() == pytest.approx(total, rel=1e-4)
 
 
-def test_dino_equals_a_loop_and_moves_its_centre() -> None:
+def test_dino_equals_a_loop_and_moves_its_center() -> None:
     method, config = flat("dino")
     settings: Any = config.settings
     views = views_of(4)

@@ -18,13 +18,13 @@ def test_views_can_be_looked_at(method: str, depth: int, run: Path, tmp_path: Pa
     views = PretrainConfig.resolve({"method": method, "depth": depth}, preset_name="smoke").views
     write_views(store, views, tmp_path / "views.png", slices=3)
     with Image.open(tmp_path / "views.png") as picture:
-        grey = np.asarray(picture.convert("L"))
+        gray = np.asarray(picture.convert("L"))
     columns = 1 + views.views
-    assert grey.shape[1] / grey.shape[0] == pytest.approx(1.3 * columns / (1.3 * 3 + 0.4), rel=0.02)
+    assert gray.shape[1] / gray.shape[0] == pytest.approx(1.3 * columns / (1.3 * 3 + 0.4), rel=0.02)
     # Every picture has contrast: the middle of each cell, where no other cell and no title reaches.
-    height, width = (grey.shape[0] - 40) / 3, grey.shape[1] / columns
+    height, width = (gray.shape[0] - 40) / 3, gray.shape[1] / columns
     for row in range(3):
         for column in range(columns):
             top, left = int(40 + row * height + 0.2 * height), int(column * width + 0.2 * width)
-            cell = grey[top : top + int(0.6 * height), left : left + int(0.6 * width)]
+            cell = gray[top : top + int(0.6 * height), left : left + int(0.6 * width)]
             assert cell.std() > 5, (row, column)

@@ -14,7 +14,7 @@ import ctprune
 from ctprune.networks.architectures import check_size
 from ctprune.networks.backbone import backbone_metadata, create_backbone, save_backbone
 from ctprune.pretraining.run import PretrainingRun
-from tests.labelled import write
+from tests.labeled import write
 from tests.pretraining.tiny import stopped_after, tiny
 
 NAMES = ("resnet10t", "vit_tiny_patch16_224", "convnext_atto")

@@ -13,7 +13,7 @@ from ctprune.networks.backbone import backbone_metadata, create_backbone
 from ctprune.pretraining.methods import METHODS, create_method
 from ctprune.pretraining.methods.simclr import SimClr
 from ctprune.pretraining.run import PretrainingRun
-from tests.labelled import write
+from tests.labeled import write
 from tests.pretraining.tiny import tiny
 
 

@@ -10,7 +10,7 @@ import pydicom
 from PIL import Image
 
 
-def grey_by_minmax(hu: np.ndarray) -> np.ndarray:
+def gray_by_minmax(hu: np.ndarray) -> np.ndarray:
     """Each slice from its own [min, max] to [0, 255], halves to even."""
     values = hu.astype(np.float64)
     low, high = values.min(), values.max()
@@ -19,19 +19,19 @@ def grey_by_minmax(hu: np.ndarray) -> np.ndarray:
     return np.rint((values - low) * 255 / (high - low)).astype(np.uint8)
 
 
-def grey_by_range(hu: np.ndarray, low: float, high: float) -> np.ndarray:
+def gray_by_range(hu: np.ndarray, low: float, high: float) -> np.ndarray:
     scaled = (hu.astype(np.float64) - low) * 255 / (high - low)
     return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
 
-def dhash(grey: np.ndarray, hash_size: int = 8) -> bytes:
+def dhash(gray: np.ndarray, hash_size: int = 8) -> bytes:
     """ImageHash's dHash, packed with the first bit as the most significant."""
-    return np.packbits(imagehash.dhash(Image.fromarray(grey), hash_size).hash.ravel()).tobytes()
+    return np.packbits(imagehash.dhash(Image.fromarray(gray), hash_size).hash.ravel()).tobytes()
 
 
-def dhash_horizontal_first(grey: np.ndarray, hash_size: int = 8) -> bytes:
+def dhash_horizontal_first(gray: np.ndarray, hash_size: int = 8) -> bytes:
     """As all versions of Pillow before 13 gave it: one axis at a time, rows first."""
-    image = Image.fromarray(grey).resize((hash_size + 1, grey.shape[0]), Image.Resampling.LANCZOS)
+    image = Image.fromarray(gray).resize((hash_size + 1, gray.shape[0]), Image.Resampling.LANCZOS)
     small = np.asarray(image.resize((hash_size + 1, hash_size), Image.Resampling.LANCZOS))
     return np.packbits((small[:, 1:] > small[:, :-1]).ravel()).tobytes()
 

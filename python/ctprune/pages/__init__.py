@@ -1,4 +1,4 @@
-"""What the self-contained HTML pages share: style, templates, and figures in the page's colours."""
+"""What the self-contained HTML pages share: style, templates, and figures in the page's colors."""
 
 from ctprune.pages.figures import DROPPED, INK, KEPT, LINE, PAPER, SERIES, draw_svg
 from ctprune.pages.templates import environment_of, style_of

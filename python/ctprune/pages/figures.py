@@ -1,4 +1,4 @@
-"""Plots as inline SVG whose colours are the page's, so that they are right in light and dark."""
+"""Plots as inline SVG whose colors are the page's, so that they are right in light and dark."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# What plots are drawn with, and the page's colour that takes its place. The values matter only as marks.
+# What plots are drawn with, and the page's color that takes its place. The values matter only as marks.
 KEPT, DROPPED, INK, LINE, PAPER = "#0b1c01", "#0b1c02", "#0b1c03", "#0b1c04", "#0b1c05"
 
-#: One colour for each of several results; the next ones begin again.
+#: One color for each of several results; the next ones begin again.
 SERIES = [f"#0b2d{number:02x}" for number in range(8)]
 
-_PAGE_COLOURS = {KEPT: "--kept", DROPPED: "--dropped", INK: "--muted", LINE: "--line", PAPER: "--card"} | {
+_PAGE_COLORS = {KEPT: "--kept", DROPPED: "--dropped", INK: "--muted", LINE: "--line", PAPER: "--card"} | {
     mark: f"--series-{number}" for number, mark in enumerate(SERIES)
 }
 
@@ -50,7 +50,7 @@ def draw_svg(
     """What `draw` puts on axes of this size, as part of a page.
 
     Args:
-        draw: Draws on the axes, in the colours of this module.
+        draw: Draws on the axes, in the colors of this module.
         name: Of the figure, unlike those of the page's other figures.
         description: For those who cannot see it.
         inches: Width and height.
@@ -71,12 +71,12 @@ def draw_svg(
 
 
 def _inline(svg: str, name: str, description: str) -> str:
-    """Make matplotlib's SVG part of a page: colours from the page, no identifier twice, no address."""
+    """Make matplotlib's SVG part of a page: colors from the page, no identifier twice, no address."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
-    for drawn, colour in _PAGE_COLOURS.items():
-        svg = svg.replace(drawn, f"var({colour})")
+    for drawn, color in _PAGE_COLORS.items():
+        svg = svg.replace(drawn, f"var({color})")
     used = set(re.findall(r"#([\w-]+)", svg))
     svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)

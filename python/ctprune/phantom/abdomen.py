@@ -48,9 +48,9 @@ class Abdomen:
         return np.asarray(np.maximum(right, left) + 1.5 * canvas.texture, dtype=np.float32)
 
     def _paint_stomach(self, canvas: Canvas, inside: Floats) -> None:
-        centre, radii = (58.0, -34.0, -62.0), (44.0 * self._size[2], 38.0, 56.0)
-        canvas.paint_ellipsoid(centre, radii, 45.0, roughness_mm=2, within=inside)
-        lumen = np.minimum(canvas.ellipsoid(centre, (radii[0] - 5, radii[1] - 5, radii[2] - 5)), inside)
+        center, radii = (58.0, -34.0, -62.0), (44.0 * self._size[2], 38.0, 56.0)
+        canvas.paint_ellipsoid(center, radii, 45.0, roughness_mm=2, within=inside)
+        lumen = np.minimum(canvas.ellipsoid(center, (radii[0] - 5, radii[1] - 5, radii[2] - 5)), inside)
         canvas.blend(lumen, 18 + 14 * canvas.texture)
         # Gas collects in front and ends in a level, as the patient lies on the back.
         canvas.blend(np.minimum(lumen, self._gas_level_mm - canvas.plane.y[:, None]), -960.0)

@@ -111,18 +111,18 @@ class Canvas:
         """Whether the plane comes between these heights."""
         return bool(self.plane.z.min() < high_z and self.plane.z.max() > low_z)
 
-    def ellipsoid(self, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> Floats:
+    def ellipsoid(self, center: tuple[float, float, float], radii: tuple[float, float, float]) -> Floats:
         """Signed distance to an ellipsoid, shape (rows, cols)."""
         f = np.sqrt(
-            ((self.x - centre[0]) / radii[0]) ** 2
-            + ((self.y - centre[1]) / radii[1]) ** 2
-            + ((self.z - centre[2]) / radii[2]) ** 2
+            ((self.x - center[0]) / radii[0]) ** 2
+            + ((self.y - center[1]) / radii[1]) ** 2
+            + ((self.z - center[2]) / radii[2]) ** 2
         )
         return np.asarray((1 - f) * np.float32(sum(radii) / 3), dtype=np.float32)
 
     def paint_ellipsoid(
         self,
-        centre: tuple[float, float, float],
+        center: tuple[float, float, float],
         radii: tuple[float, float, float],
         value: float,
         *,
@@ -130,12 +130,12 @@ class Canvas:
         within: Floats | None = None,
     ) -> None:
         """Paint an ellipsoid, its surface roughened by the texture, only where `within` is positive too."""
-        if not self.reaches(centre[2] - radii[2] - 4, centre[2] + radii[2] + 4):
+        if not self.reaches(center[2] - radii[2] - 4, center[2] + radii[2] + 4):
             return
         window = self.window(
-            (centre[0] - radii[0], centre[1] - radii[1]), (centre[0] + radii[0], centre[1] + radii[1])
+            (center[0] - radii[0], center[1] - radii[1]), (center[0] + radii[0], center[1] + radii[1])
         )
-        distance = self._crop(window).ellipsoid(centre, radii)
+        distance = self._crop(window).ellipsoid(center, radii)
         if roughness_mm:
             distance = distance + np.float32(roughness_mm) * self.texture[window]
         if within is not None:

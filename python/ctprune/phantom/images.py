@@ -93,7 +93,7 @@ def localizer_dataset(study: Study, *, picture: NDArray[np.int16], top_mm: float
 
 
 def set_pixels(ds: Dataset, frames: Sequence[Stored], storage: Storage) -> None:
-    """Describe and store equally large grey frames, compressed where the transfer syntax says so."""
+    """Describe and store equally large gray frames, compressed where the transfer syntax says so."""
     first = frames[0]
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.Rows, ds.Columns = first.shape

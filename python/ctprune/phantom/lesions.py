@@ -37,7 +37,7 @@ def place_lesions(rng: np.random.Generator, patient: Patient, scan: Scan) -> tup
 def _place_one(
     rng: np.random.Generator, organ: str, distance: np.ndarray, plane: Plane, patient: Patient
 ) -> Lesion | None:
-    """Centre a lesion on the plane where the organ's `distance` to its surface leaves room for it."""
+    """Center a lesion on the plane where the organ's `distance` to its surface leaves room for it."""
     low, high = _RADII_MM[organ]
     radius = float(rng.uniform(low, high))
     rows, columns = np.nonzero(distance > radius + _CLEARANCE_MM)
@@ -47,5 +47,5 @@ def _place_one(
     row, column = rows[int(choice * len(rows))], columns[int(choice * len(rows))]
     sx, sy, sz = patient.build.scale
     # The warp shifts a lesion by a few mm, which the clearance allows for.
-    centre = (float(plane.x[column]) / sx, float(plane.y[row]) / sy, float(plane.z[row]) / sz)
-    return Lesion(organ=organ, centre=centre, radius_mm=radius)
+    center = (float(plane.x[column]) / sx, float(plane.y[row]) / sy, float(plane.z[row]) / sz)
+    return Lesion(organ=organ, center=center, radius_mm=radius)

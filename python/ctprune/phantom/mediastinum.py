@@ -71,8 +71,8 @@ class Mediastinum:
             ((-20, -26, 38), (18 * s, 22 * s, 26 * s), self._blood_hu),  # right atrium
             ((10, 4, 52), (28 * s, 15 * s, 20 * s), self._blood_hu),  # left atrium
         ]
-        for centre, radii, value in parts:
-            canvas.paint_ellipsoid(centre, radii, value, roughness_mm=1.0, within=chest)
+        for center, radii, value in parts:
+            canvas.paint_ellipsoid(center, radii, value, roughness_mm=1.0, within=chest)
 
 
 def _chain(points: tuple[tuple[float, ...], ...], radius_mm: float) -> list[Piece]:

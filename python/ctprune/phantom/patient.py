@@ -26,7 +26,7 @@ class Lesion:
     """A roundish lesion, in mm of the reference body; `organ` is "lung" (bright) or "liver" (dark)."""
 
     organ: str
-    centre: tuple[float, float, float]
+    center: tuple[float, float, float]
     radius_mm: float
 
 
@@ -79,7 +79,7 @@ class Patient:
             nodule = lesion.organ == "lung"
             value = _NODULE_HU if nodule else self._abdomen.liver_hu - _LIVER_LESION_CONTRAST_HU
             canvas.paint_ellipsoid(
-                lesion.centre,
+                lesion.center,
                 (lesion.radius_mm,) * 3,
                 value,
                 roughness_mm=1.2,

@@ -147,7 +147,7 @@ class Scan:
     slices: int
     size: int
     fov_mm: float
-    centre_y_mm: float
+    center_y_mm: float
     top_mm: float
     spacing_mm: float
     tilt_degrees: float
@@ -164,7 +164,7 @@ class Scan:
             slices=count,
             size=size,
             fov_mm=float(10 * np.ceil(width_mm * rng.uniform(1.02, 1.12) / 10)),
-            centre_y_mm=float(np.round(rng.uniform(0, 14), 1)),
+            center_y_mm=float(np.round(rng.uniform(0, 14), 1)),
             top_mm=float(np.round(top, 1)),
             spacing_mm=protocol.spacing_mm,
             tilt_degrees=protocol.tilt_degrees,
@@ -183,24 +183,24 @@ class Scan:
 
     @property
     def slice_distance_mm(self) -> float:
-        """Distance of neighbouring planes; with a tilted gantry it is less than the table moves."""
+        """Distance of neighboring planes; with a tilted gantry it is less than the table moves."""
         return self.spacing_mm * float(np.cos(np.deg2rad(self.tilt_degrees)))
 
     def position_mm(self, index: int) -> tuple[float, float, float]:
-        """Centre of the first pixel of a slice (ImagePositionPatient)."""
+        """Center of the first pixel of a slice (ImagePositionPatient)."""
         corner = (self.fov_mm - self.pixel_spacing_mm) / 2
         _, down_y, down_z = self.column_direction
-        centre_z = self.top_mm - index * self.spacing_mm
-        return -corner, self.centre_y_mm - corner * down_y, centre_z - corner * down_z
+        center_z = self.top_mm - index * self.spacing_mm
+        return -corner, self.center_y_mm - corner * down_y, center_z - corner * down_z
 
     def plane(self, index: int, *, pixels: int | None = None, offset_mm: float = 0.0) -> Plane:
         """Place a slice in mm of the room, `offset_mm` further along z, with `pixels` to a side."""
         pixels = pixels or self.size
         along = (np.arange(pixels) + 0.5) * (self.fov_mm / pixels) - self.fov_mm / 2
         _, down_y, down_z = self.column_direction
-        centre_z = self.top_mm - index * self.spacing_mm + offset_mm
+        center_z = self.top_mm - index * self.spacing_mm + offset_mm
         return Plane(
             x=along.astype(np.float32),
-            y=(self.centre_y_mm + along * down_y).astype(np.float32),
-            z=(centre_z + along * down_z).astype(np.float32),
+            y=(self.center_y_mm + along * down_y).astype(np.float32),
+            z=(center_z + along * down_z).astype(np.float32),
         )

@@ -58,8 +58,8 @@ def paint_torso(canvas: Canvas, build: Build) -> None:
     if build.breast_mm:
         for side in (-1, 1):
             radius = build.breast_mm
-            centre = (side * 66.0, -88 - 0.8 * build.fat_mm, 66.0)
-            breast = canvas.ellipsoid(centre, (radius * 1.7, radius * 1.25, radius * 1.6))
+            center = (side * 66.0, -88 - 0.8 * build.fat_mm, 66.0)
+            breast = canvas.ellipsoid(center, (radius * 1.7, radius * 1.25, radius * 1.6))
             outline = -rounded_minimum(-outline, -breast, radius_mm=24)
     cavity = _oval(canvas, *_interpolated(z, _CAVITY_X, _CAVITY_Y))
     muscle = _oval(canvas, *_interpolated(z, _CAVITY_X + _MUSCLE_X, _CAVITY_Y + _MUSCLE_Y))

@@ -105,8 +105,8 @@ def _labeled_lines(folder: Path, store: SliceStore) -> tuple[list[dict[str, Any]
     manifest = reduce(folder, method="all", modality="any", intensity=store.intensity)
     lines = manifest.kept().select([*WHERE, "study_instance_uid"]).to_dicts()
     # Files beside the classes' folders have no class.
-    labelled = [line for line in lines if "/" in line["path"]]
-    return sorted(labelled, key=lambda line: (line["path"].encode(), line["frame"])), manifest.config
+    labeled = [line for line in lines if "/" in line["path"]]
+    return sorted(labeled, key=lambda line: (line["path"].encode(), line["frame"])), manifest.config
 
 
 def _patient(line: dict[str, Any], pattern: str | None) -> str:

@@ -26,7 +26,7 @@ def read_resized(
     threads: int = 0,
     progress: Count = lambda done: None,
 ) -> list[Outcome]:
-    """Read slices into `out`, uint8 (grey) or uint16 (HU + 32768) of shape (n, side, side).
+    """Read slices into `out`, uint8 (gray) or uint16 (HU + 32768) of shape (n, side, side).
 
     Args:
         rows: Rows of the manifest with the columns `WHERE`.

@@ -44,7 +44,7 @@ class ExportConfig:
         choices=(8, 16),
         belongs_to="mode",
         panel=_EXPORT,
-        help="png: bits, grey as fingerprinted (8, default) or HU + 32768 (16).",
+        help="png: bits, gray as fingerprinted (8, default) or HU + 32768 (16).",
     )
     threads: int = threads_option(what="Threads for pictures")
 

@@ -19,7 +19,7 @@ class Volume:
     """One volume: slices of one series in order along their normal.
 
     Attributes:
-        hu: float32 of shape (slices, rows, cols): Hounsfield units; grey values for 8-bit pictures.
+        hu: float32 of shape (slices, rows, cols): Hounsfield units; gray values for 8-bit pictures.
         position_mm: float64 of shape (slices,): place along the mean normal, NaN where the files give none.
         pixel_spacing_mm: Distance between rows and between columns, None where the files give none.
         series_instance_uid: Series Instance UID, empty where there is none.

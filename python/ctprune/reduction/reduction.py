@@ -189,7 +189,7 @@ class Reduction:
         reading_seconds = self._find_read_and_select()
         tally = Tally()
         rows = _core.Rows.concat(list(self._counted(tally)))
-        self.summary = self._summarise(tally, reading_seconds)
+        self.summary = self._summarize(tally, reading_seconds)
         return Manifest(rows=rows, config=self.config.to_dict(), ctprune_version=_core.__version__)
 
     def write(self) -> None:
@@ -205,7 +205,7 @@ class Reduction:
 
             def write_beside() -> None:
                 # The manifest comes last: where it is, all else is.
-                self.summary = self._summarise(tally, reading_seconds)
+                self.summary = self._summarize(tally, reading_seconds)
                 self._write_summary()
                 if self._pseudonyms is not None:
                     self._pseudonyms.write_table(self._archive)
@@ -471,7 +471,7 @@ class Reduction:
         found = self.findings.label_volumes()
         return {"count": len(found), "first": found[0].path if found else None}
 
-    def _summarise(self, tally: Tally, reading_seconds: float) -> dict[str, Any]:
+    def _summarize(self, tally: Tally, reading_seconds: float) -> dict[str, Any]:
         progress = self._archive.progress()
         seconds = time.perf_counter() - self._started
         comparisons = self._archive.comparisons()

@@ -73,7 +73,7 @@ def _group(slices: RunSlices, exemplar: int, covered: Integers) -> Group:
         least = int(np.nanargmin(similarity) if closer else np.nanargmax(similarity))
     places = spread(len(covered), _MOST_COVERED)
     if least is not None and least not in places:
-        # In place of its neighbour, so that the number stays.
+        # In place of its neighbor, so that the number stays.
         places[np.abs(places - least).argmin()] = least
     return Group(
         exemplar=exemplar,

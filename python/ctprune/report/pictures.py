@@ -68,7 +68,7 @@ def make_pictures(
     Args:
         slices: The run.
         rows: Rows of the manifest, the most important ones first.
-        window: From Hounsfield units to grey; other modalities than CT are shown from their minimum to their
+        window: From Hounsfield units to gray; other modalities than CT are shown from their minimum to their
             maximum, 8-bit pictures as they are.
         most_bytes: Bytes that all data URIs may take.
         threads: Number of threads, 0 for one per core; the result does not depend on it.

@@ -1,4 +1,4 @@
-"""Slices whose range of values is ruled by metal or by padding, which changes the grey of all their pixels."""
+"""Slices whose range of values is ruled by metal or by padding, which changes the gray of all their pixels."""
 
 from __future__ import annotations
 

@@ -29,10 +29,10 @@ def dhash(
     1 where the right neighbor is larger. Bits are row-major, the first one the most significant of its byte.
 
     Args:
-        images: Shape (n, rows, cols) or (rows, cols). uint8 is grey and used as it is; int8, uint16, int16,
+        images: Shape (n, rows, cols) or (rows, cols). uint8 is gray and used as it is; int8, uint16, int16,
             uint32, int32, float32 and float64 are Hounsfield units. C-contiguous arrays are not copied.
         hash_size: Rows of the hash, 2 to 32.
-        intensity: Way from Hounsfield units to grey, see `ctprune.ReduceConfig`.
+        intensity: Way from Hounsfield units to gray, see `ctprune.ReduceConfig`.
         horizontal_first: Resample along rows first whatever the shape, as Pillow did before version 13; since
             then it begins with the columns of images more than about twice as tall as wide.
         threads: Number of threads, 0 for one per core.
@@ -69,7 +69,7 @@ def ahash(
     Args:
         images: Shape (n, rows, cols) or (rows, cols), as for `ctprune.dhash`.
         hash_size: Rows of the hash, 2 to 32.
-        intensity: Way from Hounsfield units to grey, see `ctprune.ReduceConfig`.
+        intensity: Way from Hounsfield units to gray, see `ctprune.ReduceConfig`.
         horizontal_first: Order of resampling, see `ctprune.dhash`.
         threads: Number of threads, 0 for one per core.
 
@@ -109,7 +109,7 @@ def phash(
     Args:
         images: Shape (n, rows, cols) or (rows, cols), as for `ctprune.dhash`.
         hash_size: Rows of the hash, 2 to 32.
-        intensity: Way from Hounsfield units to grey, see `ctprune.ReduceConfig`.
+        intensity: Way from Hounsfield units to gray, see `ctprune.ReduceConfig`.
         horizontal_first: Order of resampling, see `ctprune.dhash`.
         threads: Number of threads, 0 for one per core.
 

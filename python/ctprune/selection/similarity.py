@@ -12,17 +12,17 @@ from ctprune import _core
 from ctprune.environment.threads import check_threads
 from ctprune.errors import ConfigError
 
-_Grey = npt.NDArray[np.uint8]
+_Gray = npt.NDArray[np.uint8]
 
 
-def ssim(a: _Grey, b: _Grey, *, window: str = "uniform", all_to_all: bool = False, threads: int = 0) -> Any:
+def ssim(a: _Gray, b: _Gray, *, window: str = "uniform", all_to_all: bool = False, threads: int = 0) -> Any:
     """Mean structural similarity of slices, equal to scikit-image's to 1e-6.
 
     K1 = 0.01, K2 = 0.03, L = 255; the mean is taken over all windows that lie within the slice.
 
     Args:
-        a: Grey slices, uint8 of shape (rows, cols) or (n, rows, cols).
-        b: Grey slices, uint8 of the same shape as `a`; or (m, rows, cols) with `all_to_all`.
+        a: Gray slices, uint8 of shape (rows, cols) or (n, rows, cols).
+        b: Gray slices, uint8 of the same shape as `a`; or (m, rows, cols) with `all_to_all`.
         window: `uniform`: 7 × 7 pixels, sample covariance, as
             `skimage.metrics.structural_similarity(a, b, data_range=255)`. `gaussian`: σ = 1.5 on 11 × 11 pixels,
             as with `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
@@ -46,15 +46,15 @@ def ssim(a: _Grey, b: _Grey, *, window: str = "uniform", all_to_all: bool = Fals
     return _compare(a, b, all_to_all, lambda a, b: _core.ssim(a, b, window, all_to_all, threads))
 
 
-def mutual_information(a: _Grey, b: _Grey, *, all_to_all: bool = False, threads: int = 0) -> Any:
+def mutual_information(a: _Gray, b: _Gray, *, all_to_all: bool = False, threads: int = 0) -> Any:
     """Normalized mutual information of slices, `(H(X) + H(Y)) / H(X, Y)`, from 1 to 2.
 
     Equal to `skimage.metrics.normalized_mutual_information(a, b, bins=64)` to 1e-9: each slice has 64 equal bins
     between its own smallest and largest value. Where both slices are constant it is 2, and NaN in scikit-image.
 
     Args:
-        a: Grey slices, uint8 of shape (rows, cols) or (n, rows, cols).
-        b: Grey slices, uint8 of the same shape as `a`; or (m, rows, cols) with `all_to_all`.
+        a: Gray slices, uint8 of shape (rows, cols) or (n, rows, cols).
+        b: Gray slices, uint8 of the same shape as `a`; or (m, rows, cols) with `all_to_all`.
         all_to_all: Compare every one of `a` with every one of `b`.
         threads: Number of threads, 0 for one per core.
 
@@ -76,16 +76,16 @@ def mutual_information(a: _Grey, b: _Grey, *, all_to_all: bool = False, threads:
 
 
 def _compare(
-    a: _Grey,
-    b: _Grey,
+    a: _Gray,
+    b: _Gray,
     all_to_all: bool,
-    similarities: Callable[[_Grey, _Grey], npt.NDArray[np.float64]],
+    similarities: Callable[[_Gray, _Gray], npt.NDArray[np.float64]],
 ) -> Any:
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     for array in (a, b):
         if array.dtype != np.uint8 or array.ndim not in (2, 3):
             raise ConfigError(
-                "expected grey slices as uint8 of shape (rows, cols) or (n, rows, cols), found "
+                "expected gray slices as uint8 of shape (rows, cols) or (n, rows, cols), found "
                 f"{array.dtype} of shape {array.shape}"
             )
     fit = a.ndim == b.ndim == 3 and a.shape[1:] == b.shape[1:] if all_to_all else a.shape == b.shape

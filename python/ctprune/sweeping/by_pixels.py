@@ -29,7 +29,7 @@ Lines = list[dict[str, Any]]
 
 
 class PixelSweep(SweptMethod):
-    """Similarities of the grey slices; with SSIM by the run's own window if it has one."""
+    """Similarities of the gray slices; with SSIM by the run's own window if it has one."""
 
     def keep(self, slices: SweptSlices, thresholds: Sequence[float], operation: Operation) -> KeptSets:
         """One pass over the volumes."""
@@ -86,7 +86,7 @@ def sweep_pixels(
 
     Args:
         lines: All slices in order, some at a time: rows of the manifest with the columns `COLUMNS`.
-        config: The manifest's configuration: how pixels become grey.
+        config: The manifest's configuration: how pixels become gray.
         method: `ssim` or `mi`.
         window: With `ssim`, `uniform` (the default) or `gaussian`.
         thresholds: Ascending; None takes those that are tried for a fraction to keep.

@@ -7,7 +7,7 @@ use crate::rows::row::{Fingerprinted, NewRow, Reader};
 use ctprune_containers::open::{Container, kind_of, no_container};
 use ctprune_containers::promised_kind;
 use ctprune_core::fingerprint::{self, Engine, Kind};
-use ctprune_core::intensity::{GreyError, HuRange, Intensity, to_grey};
+use ctprune_core::intensity::{GrayError, HuRange, Intensity, to_gray};
 use ctprune_core::option::OptionError;
 use ctprune_core::pixels::{Scale, SlicePixels, Stored};
 use ctprune_core::resample::PassOrder;
@@ -26,7 +26,7 @@ pub struct Settings {
     pub fingerprint: &'static Kind,
     /// Rows of the fingerprint: it has `hash_size²` bits.
     pub hash_size: usize,
-    /// Way from Hounsfield units to 8-bit grey.
+    /// Way from Hounsfield units to 8-bit gray.
     pub intensity: Intensity,
     /// Order of the resampling passes: versions of Pillow differ for slices much taller than wide.
     pub pass_order: PassOrder,
@@ -43,7 +43,7 @@ struct Worker {
 /// Pixels to fingerprint.
 pub struct Hasher {
     intensity: Intensity,
-    grey: Vec<u8>,
+    gray: Vec<u8>,
     engine: Engine,
 }
 
@@ -52,13 +52,13 @@ impl Hasher {
     pub fn new(settings: &Settings) -> Result<Self, OptionError> {
         Ok(Self {
             intensity: settings.intensity,
-            grey: Vec::new(),
+            gray: Vec::new(),
             engine: Engine::new(settings.fingerprint, settings.hash_size, settings.pass_order)?,
         })
     }
 
     /// Fingerprint and range of one slice.
-    pub fn fingerprinted(&mut self, pixels: &SlicePixels<'_>) -> Result<Fingerprinted, GreyError> {
+    pub fn fingerprinted(&mut self, pixels: &SlicePixels<'_>) -> Result<Fingerprinted, GrayError> {
         let mut words = vec![0; fingerprint::words(self.engine.hash_size())];
         let range = self.hash_with_range(pixels, &mut words)?;
         Ok(Fingerprinted {
@@ -69,19 +69,19 @@ impl Hasher {
     }
 
     /// Fingerprint of one slice into `words`.
-    pub fn hash_into(&mut self, pixels: &SlicePixels<'_>, words: &mut [u64]) -> Result<(), GreyError> {
-        if let (Scale::Grey8, Stored::U8(grey)) = (pixels.scale, pixels.stored) {
+    pub fn hash_into(&mut self, pixels: &SlicePixels<'_>, words: &mut [u64]) -> Result<(), GrayError> {
+        if let (Scale::Gray8, Stored::U8(gray)) = (pixels.scale, pixels.stored) {
             // Nobody asks for the range: looking for it would cost as much as the hash.
-            self.engine.hash(grey, pixels.rows, pixels.columns, words);
+            self.engine.hash(gray, pixels.rows, pixels.columns, words);
             return Ok(());
         }
         self.hash_with_range(pixels, words).map(|_| ())
     }
 
-    fn hash_with_range(&mut self, pixels: &SlicePixels<'_>, words: &mut [u64]) -> Result<HuRange, GreyError> {
-        let grey = to_grey(pixels, self.intensity, &mut self.grey)?;
-        self.engine.hash(grey.pixels, pixels.rows, pixels.columns, words);
-        Ok(grey.range)
+    fn hash_with_range(&mut self, pixels: &SlicePixels<'_>, words: &mut [u64]) -> Result<HuRange, GrayError> {
+        let gray = to_gray(pixels, self.intensity, &mut self.gray)?;
+        self.engine.hash(gray.pixels, pixels.rows, pixels.columns, words);
+        Ok(gray.range)
     }
 
     fn fits(&self, settings: &Settings) -> bool {
@@ -312,7 +312,7 @@ fn row_of_event(event: Event<'_>, file: FileId, hasher: &mut Hasher) -> NewRow {
 }
 
 /// The refusal of a slice whose pixels cannot become gray values.
-pub fn without_pixels(error: GreyError) -> Refusal {
+pub fn without_pixels(error: GrayError) -> Refusal {
     ReadError::other(Code::Pixels, error.to_string()).into()
 }
 

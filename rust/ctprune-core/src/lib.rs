@@ -1,6 +1,6 @@
 //! What ctprune computes, without Python and without file formats.
 //!
-//! Data flows one way: stored pixels ([`pixels`]) → 8-bit grey ([`intensity`]) → fingerprint ([`fingerprint`], by
+//! Data flows one way: stored pixels ([`pixels`]) → 8-bit gray ([`intensity`]) → fingerprint ([`fingerprint`], by
 //! [`resample`]) or picture of one size ([`resize`]) → how alike two slices are ([`similarity`]) → which slices to keep
 //! ([`selection`]).
 

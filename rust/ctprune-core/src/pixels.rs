@@ -56,7 +56,7 @@ impl Stored<'_> {
     }
 }
 
-/// What the stored values mean, hence how they become 8-bit grey.
+/// What the stored values mean, hence how they become 8-bit gray.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
     /// `HU = stored × slope + intercept` (DICOM PS3.3 C.11.1); the slope is finite and not zero.
@@ -66,8 +66,8 @@ pub enum Scale {
         /// RescaleIntercept.
         intercept: f64,
     },
-    /// Already 8-bit grey (PNG, JPEG, TIFF): used as it is. Only with [`Stored::U8`].
-    Grey8,
+    /// Already 8-bit gray (PNG, JPEG, TIFF): used as it is. Only with [`Stored::U8`].
+    Gray8,
 }
 
 /// One slice: `rows × columns` stored values, row-major.

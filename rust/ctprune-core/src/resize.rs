@@ -3,21 +3,21 @@
 //! Sizes are those of torchvision's `Resize(side)` and `CenterCrop(side)`; the filter is Pillow's Lanczos, which
 //! averages over all pixels where it makes a picture smaller.
 
-use crate::intensity::{GreyError, Intensity, to_grey};
+use crate::intensity::{GrayError, Intensity, to_gray};
 use crate::pixels::{Scale, SlicePixels, Stored};
 use crate::resample::{Axis, FloatPlan, PassOrder, Plan, Scratch};
 
 /// Added to Hounsfield units in 16 bits, so that every CT value is at least 0.
 pub const HU_OFFSET: f64 = 32768.0;
 
-/// What an 8-bit grey value is multiplied by to span 16 bits.
-const GREY_TO_16: f32 = 257.0;
+/// What an 8-bit gray value is multiplied by to span 16 bits.
+const GRAY_TO_16: f32 = 257.0;
 
 /// Resizes slices to one side; keeps its memory from slice to slice.
 #[derive(Debug)]
 pub struct Resizer {
     side: usize,
-    grey_plan: Option<(Shape, Plan)>,
+    gray_plan: Option<(Shape, Plan)>,
     hu_plan: Option<(Shape, FloatPlan)>,
     scratch: Scratch,
     buffer: Vec<u8>,
@@ -33,7 +33,7 @@ impl Resizer {
     pub fn new(side: usize) -> Self {
         Self {
             side,
-            grey_plan: None,
+            gray_plan: None,
             hu_plan: None,
             scratch: Scratch::default(),
             buffer: Vec::new(),
@@ -48,27 +48,27 @@ impl Resizer {
         self.side
     }
 
-    /// 8-bit grey as it is fingerprinted, then resampled in 8 bits; `out` holds `side²` pixels.
-    pub fn resize_grey(
+    /// 8-bit gray as it is fingerprinted, then resampled in 8 bits; `out` holds `side²` pixels.
+    pub fn resize_gray(
         &mut self,
         pixels: &SlicePixels<'_>,
         intensity: Intensity,
         out: &mut [u8],
-    ) -> Result<(), GreyError> {
-        let grey = to_grey(pixels, intensity, &mut self.buffer)?;
+    ) -> Result<(), GrayError> {
+        let gray = to_gray(pixels, intensity, &mut self.buffer)?;
         let shape = (pixels.rows, pixels.columns);
-        let plan = prepared(&mut self.grey_plan, shape, self.side, |axes| {
+        let plan = prepared(&mut self.gray_plan, shape, self.side, |axes| {
             Plan::cropped(axes, PassOrder::ByShape)
         });
-        plan.run(grey.pixels, &mut self.scratch, out);
+        plan.run(gray.pixels, &mut self.scratch, out);
         Ok(())
     }
 
     /// Hounsfield units + [`HU_OFFSET`], resampled, rounded to the nearest integer and clipped to 16 bits; `out` holds
-    /// `side²` pixels. Grey values of 8-bit pictures are multiplied by 257 instead.
-    pub fn resize_hu(&mut self, pixels: &SlicePixels<'_>, out: &mut [u16]) -> Result<(), GreyError> {
+    /// `side²` pixels. Gray values of 8-bit pictures are multiplied by 257 instead.
+    pub fn resize_hu(&mut self, pixels: &SlicePixels<'_>, out: &mut [u16]) -> Result<(), GrayError> {
         let offset = match pixels.scale {
-            Scale::Grey8 => 0.0,
+            Scale::Gray8 => 0.0,
             Scale::Hounsfield { .. } => HU_OFFSET as f32,
         };
         values(pixels, &mut self.hu)?;
@@ -112,17 +112,17 @@ fn axes((rows, columns): Shape, side: usize) -> [Axis; 2] {
     })
 }
 
-/// Hounsfield units, or grey values spread to 16 bits; what is not finite counts as the lowest finite value.
-fn values(pixels: &SlicePixels<'_>, out: &mut Vec<f32>) -> Result<(), GreyError> {
+/// Hounsfield units, or gray values spread to 16 bits; what is not finite counts as the lowest finite value.
+fn values(pixels: &SlicePixels<'_>, out: &mut Vec<f32>) -> Result<(), GrayError> {
     let (rows, columns, found) = (pixels.rows, pixels.columns, pixels.stored.len());
     if found == 0 || rows.checked_mul(columns) != Some(found) {
-        return Err(GreyError::PixelCount { rows, columns, found });
+        return Err(GrayError::PixelCount { rows, columns, found });
     }
     out.clear();
     macro_rules! each {
         ($values:expr) => {
             match pixels.scale {
-                Scale::Grey8 => out.extend($values.iter().map(|&v| v as f32 * GREY_TO_16)),
+                Scale::Gray8 => out.extend($values.iter().map(|&v| v as f32 * GRAY_TO_16)),
                 Scale::Hounsfield { slope, intercept } => out.extend(
                     $values
                         .iter()
@@ -144,7 +144,7 @@ fn values(pixels: &SlicePixels<'_>, out: &mut Vec<f32>) -> Result<(), GreyError>
     let finite = out.iter().copied().filter(|value| value.is_finite());
     let lowest = finite.fold(f32::INFINITY, f32::min);
     if lowest == f32::INFINITY {
-        return Err(GreyError::NoFinitePixel);
+        return Err(GrayError::NoFinitePixel);
     }
     for value in out.iter_mut().filter(|value| !value.is_finite()) {
         *value = lowest;
@@ -185,11 +185,11 @@ mod tests {
         resizer.resize_hu(&ct(4, 4, &stored), &mut hu).unwrap();
         let hu = hu.map(|value| i32::from(value) - 32768);
         assert_eq!(hu.to_vec(), (0..16).map(|i| i * 200 - 1000).collect::<Vec<_>>());
-        let mut grey = [0; 16];
+        let mut gray = [0; 16];
         resizer
-            .resize_grey(&ct(4, 4, &stored), Intensity::MinMax, &mut grey)
+            .resize_gray(&ct(4, 4, &stored), Intensity::MinMax, &mut gray)
             .unwrap();
-        assert_eq!(grey.to_vec(), (0..16).map(|i| i * 17).collect::<Vec<u8>>());
+        assert_eq!(gray.to_vec(), (0..16).map(|i| i * 17).collect::<Vec<u8>>());
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
         slice.stored = Stored::F32(&[f32::NAN; 4]);
         assert_eq!(
             Resizer::new(2).resize_hu(&slice, &mut out),
-            Err(GreyError::NoFinitePixel)
+            Err(GrayError::NoFinitePixel)
         );
     }
 }

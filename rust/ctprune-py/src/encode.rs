@@ -1,4 +1,4 @@
-//! `encode_frame`: one grey frame to the compressed bytes that DICOM encapsulates.
+//! `encode_frame`: one gray frame to the compressed bytes that DICOM encapsulates.
 
 use ctprune_encode::{Frame, Samples};
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
@@ -12,7 +12,7 @@ enum Owned {
     U16(Vec<u16>),
 }
 
-/// Compress one grey frame without loss.
+/// Compress one gray frame without loss.
 ///
 /// `pixels` has shape (rows, cols) and dtype int16, uint16 or uint8; `transfer_syntax_uid` is RLE Lossless,
 /// JPEG Lossless SV1 or JPEG-LS Lossless; `bits_stored` is DICOM's BitsStored. Raises TypeError for another

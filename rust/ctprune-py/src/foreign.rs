@@ -2,7 +2,7 @@
 
 use crate::images::Images;
 use crate::interrupt::interruptible;
-use ctprune_archive::methods::pixel_sweep::{Decode, GreyResult, GreySlice};
+use ctprune_archive::methods::pixel_sweep::{Decode, GrayResult, GraySlice};
 use ctprune_archive::pixels::PixelError;
 use ctprune_core::intensity::Intensity;
 use ctprune_core::selection::SelectError;
@@ -32,7 +32,7 @@ pub fn decoding<T: Send>(
     work: impl FnOnce(&Decode<'_>) -> T + Send,
 ) -> PyResult<T> {
     let (ask, asked) = mpsc::channel::<(PathBuf, Vec<u32>)>();
-    let (answer, answered) = mpsc::channel::<Vec<GreyResult>>();
+    let (answer, answered) = mpsc::channel::<Vec<GrayResult>>();
     let ends = Mutex::new((ask, answered));
     let here = std::thread::current();
     // pydicom's process is waited for on the main thread: there Ctrl-C ends it.
@@ -60,12 +60,12 @@ pub fn decoding<T: Send>(
         show()?;
         while let Ok((path, frames)) = asked.try_recv() {
             let slices: Vec<Decoded<'_>> = decode.call1((path, frames))?.extract()?;
-            let grey = |(pixels, slope, intercept): &Decoded<'_>| -> PyResult<GreyResult> {
+            let gray = |(pixels, slope, intercept): &Decoded<'_>| -> PyResult<GrayResult> {
                 let image = Images::borrow(pixels)?;
                 let pixels = image.slice(*slope, *intercept)?;
-                Ok(GreySlice::new(&pixels, intensity).map_err(PixelError::from))
+                Ok(GraySlice::new(&pixels, intensity).map_err(PixelError::from))
             };
-            let slices = slices.iter().map(grey).collect::<PyResult<_>>()?;
+            let slices = slices.iter().map(gray).collect::<PyResult<_>>()?;
             // Nobody waits any more when the work has ended.
             let _ = answer.send(slices);
         }

@@ -89,10 +89,10 @@ impl<'py> Images<'py> {
         })
     }
 
-    /// 8-bit values are grey as they are, all others Hounsfield units.
+    /// 8-bit values are gray as they are, all others Hounsfield units.
     pub fn scale(&self) -> Scale {
         match self {
-            Images::U8(_) => Scale::Grey8,
+            Images::U8(_) => Scale::Gray8,
             _ => Scale::Hounsfield {
                 slope: 1.0,
                 intercept: 0.0,

@@ -45,7 +45,7 @@ pub fn read_hu<'py>(
     PyArray1::from_vec(py, values).reshape([count, rows, columns])
 }
 
-/// Write (path, frame, target) as grey PNG of 8 or 16 bits; for each "" or what is wrong with the slice.
+/// Write (path, frame, target) as gray PNG of 8 or 16 bits; for each "" or what is wrong with the slice.
 ///
 /// OSError when a picture cannot be written. KeyboardInterrupt stops it.
 #[pyfunction]

@@ -8,7 +8,7 @@ use ctprune_core::similarity::mi::MutualInformation;
 
 pub(super) static MI: Description = Description {
     name: "mi",
-    drops: "normalized mutual information of the grey pixels ≥ threshold",
+    drops: "normalized mutual information of the gray pixels ≥ threshold",
     citation: "normalized mutual information (Studholme et al. 1999)",
     source: "Studholme et al. 1999",
     fingerprint: None,

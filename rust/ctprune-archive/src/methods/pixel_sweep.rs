@@ -5,7 +5,7 @@ use crate::discover::location::Location;
 use crate::open::{Fetch, is_packed};
 use crate::pixels::PixelError;
 use crate::pixels::visit::{Job, visit_slices};
-use ctprune_core::intensity::{GreyError, Intensity, to_grey};
+use ctprune_core::intensity::{GrayError, Intensity, to_gray};
 use ctprune_core::option::OptionError;
 use ctprune_core::pixels::SlicePixels;
 use ctprune_core::selection::pixels::{Candidate, PixelCover, PixelSelection, cover_at, exemplars};
@@ -26,21 +26,21 @@ const PACKED_PIXELS_TOGETHER: usize = 1 << 30;
 
 /// 8-bit pixels of a slice, as they are fingerprinted.
 #[derive(Clone, Debug)]
-pub struct GreySlice {
+pub struct GraySlice {
     rows: usize,
     columns: usize,
     pixels: Vec<u8>,
 }
 
-impl GreySlice {
+impl GraySlice {
     /// From stored pixels.
-    pub fn new(pixels: &SlicePixels<'_>, intensity: Intensity) -> Result<Self, GreyError> {
+    pub fn new(pixels: &SlicePixels<'_>, intensity: Intensity) -> Result<Self, GrayError> {
         let mut buffer = Vec::new();
-        let grey = to_grey(pixels, intensity, &mut buffer)?;
+        let gray = to_gray(pixels, intensity, &mut buffer)?;
         Ok(Self {
             rows: pixels.rows,
             columns: pixels.columns,
-            pixels: grey.pixels.to_vec(),
+            pixels: gray.pixels.to_vec(),
         })
     }
 
@@ -98,14 +98,14 @@ pub struct SliceFile {
 }
 
 /// Decodes frames of the file at an address, ascending, that only another reader can; fewer when it cannot go on.
-pub type Decode<'a> = dyn Fn(&Path, &[u32]) -> Result<Vec<GreyResult>, SelectError> + Sync + 'a;
+pub type Decode<'a> = dyn Fn(&Path, &[u32]) -> Result<Vec<GrayResult>, SelectError> + Sync + 'a;
 
-/// A slice's grey pixels, or why there are none.
-pub type GreyResult = Result<GreySlice, PixelError>;
+/// A slice's gray pixels, or why there are none.
+pub type GrayResult = Result<GraySlice, PixelError>;
 
 /// How pixels are read.
 pub struct Reading<'a> {
-    /// Way from Hounsfield units to 8-bit grey.
+    /// Way from Hounsfield units to 8-bit gray.
     pub intensity: Intensity,
     /// Limits and wishes for the readers.
     pub options: &'a ReadOptions,
@@ -118,7 +118,7 @@ pub struct Reading<'a> {
 /// A slice of a volume: where it is, or what another reader decoded.
 enum Source {
     File(Location, u32),
-    Decoded(GreyResult),
+    Decoded(GrayResult),
 }
 
 /// Ascending thresholds, at least one.
@@ -248,7 +248,7 @@ impl<R: Deref<Target = dyn VolumeRule> + Sync> PixelSweep<R> {
     ) -> Result<(), SelectError> {
         let selected: Vec<Selected> = if is_packed {
             let volumes = read_at_once(volumes, reading, watch);
-            let select = |volume: &Vec<GreyResult>| self.select(volume, watch);
+            let select = |volume: &Vec<GrayResult>| self.select(volume, watch);
             volumes.par_iter().with_max_len(1).map(select).collect()
         } else {
             let select = |volume: Vec<Source>| self.select(&read(volume, reading, watch), watch);
@@ -278,10 +278,10 @@ impl<R: Deref<Target = dyn VolumeRule> + Sync> PixelSweep<R> {
         }
     }
 
-    fn select(&self, slices: &[GreyResult], watch: &Watch) -> Selected {
+    fn select(&self, slices: &[GrayResult], watch: &Watch) -> Selected {
         let candidates: Vec<_> = slices
             .iter()
-            .map(|slice| slice.as_ref().ok().map(GreySlice::picture))
+            .map(|slice| slice.as_ref().ok().map(GraySlice::picture))
             .collect();
         let selection = self.rule.exemplars(&candidates, &self.thresholds, watch)?;
         let unread = slices
@@ -346,7 +346,7 @@ fn sources(volumes: Vec<Vec<SliceFile>>, decode: &Decode<'_>) -> Result<Vec<Vec<
             of_file.push((file.frame, (volume, slice)));
         }
     }
-    let mut decoded: HashMap<(usize, usize), GreyResult> = HashMap::new();
+    let mut decoded: HashMap<(usize, usize), GrayResult> = HashMap::new();
     for (location, mut slices) in foreign {
         slices.sort_unstable();
         let (frames, slices): (Vec<u32>, Vec<(usize, usize)>) = slices.into_iter().unzip();
@@ -357,7 +357,7 @@ fn sources(volumes: Vec<Vec<SliceFile>>, decode: &Decode<'_>) -> Result<Vec<Vec<
     let of_volume = |(volume, slices): (usize, Vec<SliceFile>)| {
         let slices = slices.into_iter().enumerate();
         let source = |(slice, file): (usize, SliceFile)| match decoded.remove(&(volume, slice)) {
-            Some(grey) => Source::Decoded(grey),
+            Some(gray) => Source::Decoded(gray),
             None => Source::File(file.location, file.frame),
         };
         slices.map(source).collect()
@@ -366,16 +366,16 @@ fn sources(volumes: Vec<Vec<SliceFile>>, decode: &Decode<'_>) -> Result<Vec<Vec<
 }
 
 /// The same as [`read`] for several volumes, so that a container that is read from its start is read once for all.
-fn read_at_once(volumes: Vec<Vec<Source>>, reading: &Reading<'_>, watch: &Watch) -> Vec<Vec<GreyResult>> {
+fn read_at_once(volumes: Vec<Vec<Source>>, reading: &Reading<'_>, watch: &Watch) -> Vec<Vec<GrayResult>> {
     let lengths: Vec<usize> = volumes.iter().map(Vec::len).collect();
     let mut slices = read(volumes.into_iter().flatten().collect(), reading, watch).into_iter();
     let take = |length| slices.by_ref().take(length).collect();
     lengths.into_iter().map(take).collect()
 }
 
-/// Grey pixels of a volume's slices, or why there are none.
-fn read(volume: Vec<Source>, reading: &Reading<'_>, watch: &Watch) -> Vec<GreyResult> {
-    let mut slices: Vec<GreyResult> = Vec::with_capacity(volume.len());
+/// Gray pixels of a volume's slices, or why there are none.
+fn read(volume: Vec<Source>, reading: &Reading<'_>, watch: &Watch) -> Vec<GrayResult> {
+    let mut slices: Vec<GrayResult> = Vec::with_capacity(volume.len());
     let mut files = Vec::new();
     for (index, source) in volume.into_iter().enumerate() {
         match source {
@@ -386,7 +386,7 @@ fn read(volume: Vec<Source>, reading: &Reading<'_>, watch: &Watch) -> Vec<GreyRe
             }
         }
     }
-    let mut found: Vec<Option<GreySlice>> = vec![None; files.len()];
+    let mut found: Vec<Option<GraySlice>> = vec![None; files.len()];
     let numbers: Vec<usize> = files.iter().map(|(index, ..)| *index).collect();
     let jobs = files
         .into_iter()
@@ -397,8 +397,8 @@ fn read(volume: Vec<Source>, reading: &Reading<'_>, watch: &Watch) -> Vec<GreyRe
             target,
         })
         .collect();
-    let act = |pixels: SlicePixels<'_>, target: &mut Option<GreySlice>| {
-        *target = Some(GreySlice::new(&pixels, reading.intensity)?);
+    let act = |pixels: SlicePixels<'_>, target: &mut Option<GraySlice>| {
+        *target = Some(GraySlice::new(&pixels, reading.intensity)?);
         Ok(())
     };
     let failures = visit_slices(watch, jobs, reading.options, reading.fetch, act);

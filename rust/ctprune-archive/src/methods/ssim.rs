@@ -8,7 +8,7 @@ use ctprune_core::similarity::ssim::{Ssim, Window};
 
 pub(super) static SSIM: Description = Description {
     name: "ssim",
-    drops: "mean SSIM of the grey pixels ≥ threshold",
+    drops: "mean SSIM of the gray pixels ≥ threshold",
     citation: "structural similarity (Wang et al. 2004)",
     source: "Wang et al. 2004",
     fingerprint: None,

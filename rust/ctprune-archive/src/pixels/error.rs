@@ -1,6 +1,6 @@
 //! Why a chosen slice was not dealt with.
 
-use ctprune_core::intensity::GreyError;
+use ctprune_core::intensity::GrayError;
 use ctprune_dicom::slice::Refusal;
 use std::fmt;
 use std::path::PathBuf;
@@ -12,8 +12,8 @@ pub enum PixelError {
     Gone,
     /// The file cannot be read, or is not one that was asked for.
     Refused(Refusal),
-    /// The pixels cannot be converted to grey or to Hounsfield units.
-    Grey(GreyError),
+    /// The pixels cannot be converted to gray or to Hounsfield units.
+    Gray(GrayError),
     /// The slice has another number of pixels than before.
     PixelCount {
         /// Number of pixels expected.
@@ -39,7 +39,7 @@ impl fmt::Display for PixelError {
         match self {
             Self::Gone => f.write_str("the file no longer holds this slice"),
             Self::Refused(refusal) => refusal.fmt(f),
-            Self::Grey(error) => error.fmt(f),
+            Self::Gray(error) => error.fmt(f),
             Self::PixelCount { expected, found } => {
                 write!(
                     f,
@@ -57,8 +57,8 @@ impl fmt::Display for PixelError {
 
 impl std::error::Error for PixelError {}
 
-impl From<GreyError> for PixelError {
-    fn from(error: GreyError) -> Self {
-        Self::Grey(error)
+impl From<GrayError> for PixelError {
+    fn from(error: GrayError) -> Self {
+        Self::Gray(error)
     }
 }

@@ -8,7 +8,7 @@ use ctprune_core::pixels::{Scale, SlicePixels, Stored};
 use ctprune_core::watch::Watch;
 use ctprune_dicom::slice::ReadOptions;
 
-/// Read slices as Hounsfield units (grey values for 8-bit pictures) into `out`, one after the other; for each `None`, or
+/// Read slices as Hounsfield units (gray values for 8-bit pictures) into `out`, one after the other; for each `None`, or
 /// why it failed.
 pub fn read_hu(
     slices: Vec<(Location, u32)>,
@@ -41,7 +41,7 @@ pub fn read_hu(
 pub(super) fn convert_hu<T>(pixels: &SlicePixels<'_>, out: &mut [T], convert: impl Fn(f64) -> T) {
     let (slope, intercept) = match pixels.scale {
         Scale::Hounsfield { slope, intercept } => (slope, intercept),
-        Scale::Grey8 => (1.0, 0.0),
+        Scale::Gray8 => (1.0, 0.0),
     };
     macro_rules! each {
         ($values:expr) => {

@@ -1,10 +1,10 @@
-//! Chosen slices as grey PNG.
+//! Chosen slices as gray PNG.
 
 use super::PixelError;
 use super::hu::convert_hu;
 use super::visit::{Job, visit_slices};
 use crate::open::Fetch;
-use ctprune_core::intensity::{Intensity, to_grey};
+use ctprune_core::intensity::{Intensity, to_gray};
 use ctprune_core::pixels::Scale;
 use ctprune_core::watch::Watch;
 use ctprune_dicom::png_writer::{write_png8, write_png16};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// What 16-bit pictures add to a Hounsfield unit, so that the air around the patient is not below 0.
 pub const PNG_HU_OFFSET: f64 = ctprune_core::resize::HU_OFFSET;
 
-/// Write slices as grey PNG: 8 bits as they were fingerprinted, or 16 bits of HU + [`PNG_HU_OFFSET`]; for each `None`, or
+/// Write slices as gray PNG: 8 bits as they were fingerprinted, or 16 bits of HU + [`PNG_HU_OFFSET`]; for each `None`, or
 /// why it failed. Never overwrites.
 pub fn write_pngs(
     jobs: Vec<Job<PathBuf>>,
@@ -29,7 +29,7 @@ pub fn write_pngs(
 ) -> Vec<Option<PixelError>> {
     visit_slices(watch, jobs, options, fetch, |pixels, target| {
         if sixteen_bits {
-            if pixels.scale == Scale::Grey8 {
+            if pixels.scale == Scale::Gray8 {
                 return Err(PixelError::NoHounsfieldUnits);
             }
             let mut values = vec![0u16; pixels.stored.len()];
@@ -42,9 +42,9 @@ pub fn write_pngs(
             });
         }
         let mut buffer = Vec::new();
-        let grey = to_grey(&pixels, intensity, &mut buffer)?;
+        let gray = to_gray(&pixels, intensity, &mut buffer)?;
         create(&target, |file| {
-            write_png8(file, pixels.rows, pixels.columns, grey.pixels)
+            write_png8(file, pixels.rows, pixels.columns, gray.pixels)
         })
     })
 }

@@ -4,7 +4,7 @@ use super::PixelError;
 use super::visit::{Job, visit_slices};
 use crate::discover::location::Location;
 use crate::open::Fetch;
-use ctprune_core::intensity::{GreyError, Intensity};
+use ctprune_core::intensity::{GrayError, Intensity};
 use ctprune_core::pixels::SlicePixels;
 use ctprune_core::resize::Resizer;
 use ctprune_core::watch::Watch;
@@ -20,7 +20,7 @@ pub struct Sums {
     pub sum_sq: u64,
 }
 
-/// A value of a resized slice: 8-bit grey, or 16 bits of Hounsfield units.
+/// A value of a resized slice: 8-bit gray, or 16 bits of Hounsfield units.
 pub trait ResizedValue: Copy + Send + Into<u64> {
     /// Resizes one slice; `intensity` concerns 8 bits only.
     fn resize(
@@ -28,7 +28,7 @@ pub trait ResizedValue: Copy + Send + Into<u64> {
         pixels: &SlicePixels<'_>,
         intensity: Intensity,
         out: &mut [Self],
-    ) -> Result<(), GreyError>;
+    ) -> Result<(), GrayError>;
 }
 
 impl ResizedValue for u8 {
@@ -37,8 +37,8 @@ impl ResizedValue for u8 {
         pixels: &SlicePixels<'_>,
         intensity: Intensity,
         out: &mut [u8],
-    ) -> Result<(), GreyError> {
-        resizer.resize_grey(pixels, intensity, out)
+    ) -> Result<(), GrayError> {
+        resizer.resize_gray(pixels, intensity, out)
     }
 }
 
@@ -48,7 +48,7 @@ impl ResizedValue for u16 {
         pixels: &SlicePixels<'_>,
         _: Intensity,
         out: &mut [u16],
-    ) -> Result<(), GreyError> {
+    ) -> Result<(), GrayError> {
         resizer.resize_hu(pixels, out)
     }
 }
@@ -97,7 +97,7 @@ pub fn resize_slice<T: ResizedValue>(
     side: usize,
     intensity: Intensity,
     out: &mut [T],
-) -> Result<Sums, GreyError> {
+) -> Result<Sums, GrayError> {
     RESIZER.with_borrow_mut(|slot| {
         if slot.as_ref().is_none_or(|resizer| resizer.side() != side) {
             *slot = None;

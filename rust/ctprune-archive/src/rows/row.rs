@@ -74,9 +74,9 @@ pub struct Row {
     pub(super) position: [f64; 3],
     pub(super) acquisition_number: i32,
     pub(super) instance_number: i32,
-    /// Smallest value of the slice in HU (grey value for 8-bit images).
+    /// Smallest value of the slice in HU (gray value for 8-bit images).
     pub min_hu: f32,
-    /// Largest value of the slice in HU (grey value for 8-bit images).
+    /// Largest value of the slice in HU (gray value for 8-bit images).
     pub max_hu: f32,
     pub(super) series: u32,
     pub(super) shape: u32,

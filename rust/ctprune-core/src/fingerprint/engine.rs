@@ -67,14 +67,14 @@ impl Engine {
 
     /// Writes the fingerprint of one slice into `out`, which holds [`words`] words.
     ///
-    /// `grey` is `rows × columns`, row-major; neither may be 0.
+    /// `gray` is `rows × columns`, row-major; neither may be 0.
     ///
     /// # Panics
-    /// When the lengths of `grey` or `out` are not those.
-    pub fn hash(&mut self, grey: &[u8], rows: usize, columns: usize, out: &mut [u64]) {
+    /// When the lengths of `gray` or `out` are not those.
+    pub fn hash(&mut self, gray: &[u8], rows: usize, columns: usize, out: &mut [u64]) {
         assert!(
-            !grey.is_empty() && rows.checked_mul(columns) == Some(grey.len()),
-            "grey is not rows × columns"
+            !gray.is_empty() && rows.checked_mul(columns) == Some(gray.len()),
+            "gray is not rows × columns"
         );
         assert_eq!(
             out.len(),
@@ -89,7 +89,7 @@ impl Engine {
             .plans
             .entry((rows, columns))
             .or_insert_with(|| Plan::new(rows, columns, out_rows, out_columns, self.order));
-        plan.run(grey, &mut self.scratch, &mut self.resized);
+        plan.run(gray, &mut self.scratch, &mut self.resized);
         (self.bits)(&self.resized, out);
     }
 }

@@ -1,4 +1,4 @@
-//! From 8-bit grey to a fingerprint: a short string of bits that near-duplicates share for the most part.
+//! From 8-bit gray to a fingerprint: a short string of bits that near-duplicates share for the most part.
 //!
 //! Bits are kept in 64-bit words, the first bit in the most significant place, the end padded with
 //! zeros. So the words' big-endian bytes are what `numpy.packbits` makes of the same bits, and the

@@ -57,14 +57,14 @@ pub(super) fn assert_equal_to_imagehash(kind: &'static Kind, truth: &str) {
     for line in truth.trim().lines() {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [rows, columns, hash_size] = [1, 2, 3].map(|i| fields[i].parse().unwrap());
-        let grey = picture(fields[0], rows, columns);
-        let found = |order| digits(kind, order, &grey, rows, columns, hash_size);
+        let gray = picture(fields[0], rows, columns);
+        let found = |order| digits(kind, order, &gray, rows, columns, hash_size);
         assert_eq!(found(PassOrder::HorizontalFirst), fields[4], "{line}");
         assert_eq!(found(PassOrder::ByShape), *fields.last().unwrap(), "{line}");
     }
 }
 
-/// Grey values by formula, so that any program can draw the same pictures.
+/// Gray values by formula, so that any program can draw the same pictures.
 pub(super) fn picture(kind: &str, rows: usize, columns: usize) -> Vec<u8> {
     let pixel = |x: u32, y: u32| {
         let noise = noise(x, y);
@@ -105,7 +105,7 @@ fn hex(words: &[u64], hash_size: usize) -> String {
 fn digits(
     kind: &'static Kind,
     order: PassOrder,
-    grey: &[u8],
+    gray: &[u8],
     rows: usize,
     columns: usize,
     hash_size: usize,
@@ -113,7 +113,7 @@ fn digits(
     let mut out = vec![u64::MAX; words(hash_size)];
     Engine::new(kind, hash_size, order)
         .unwrap()
-        .hash(grey, rows, columns, &mut out);
+        .hash(gray, rows, columns, &mut out);
     hex(&out, hash_size)
 }
 
@@ -127,12 +127,12 @@ fn one_engine_serves_many_sizes() {
     for kind in [&AHASH, &DHASH, &PHASH] {
         let mut engine = Engine::new(kind, 8, PassOrder::default()).unwrap();
         for size in (1..150).chain(1..10) {
-            let grey = picture("noise", size, size + 3);
+            let gray = picture("noise", size, size + 3);
             let mut out = [0];
-            engine.hash(&grey, size, size + 3, &mut out);
+            engine.hash(&gray, size, size + 3, &mut out);
             assert_eq!(
                 hex(&out, 8),
-                digits(kind, PassOrder::default(), &grey, size, size + 3, 8)
+                digits(kind, PassOrder::default(), &gray, size, size + 3, 8)
             );
         }
     }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// Why a slice cannot be converted to grey.
+/// Why a slice cannot be converted to gray.
 #[derive(Clone, Debug, PartialEq)]
-pub enum GreyError {
+pub enum GrayError {
     /// The pixels are not as many as rows and columns say, or none.
     PixelCount {
         /// Number of rows.
@@ -14,7 +14,7 @@ pub enum GreyError {
         /// Number of pixels there are.
         found: usize,
     },
-    /// 8-bit grey was announced, another type was found.
+    /// 8-bit gray was announced, another type was found.
     NotEightBit,
     /// The rescale slope is zero, or the slope or the intercept is not finite.
     Rescale {
@@ -27,7 +27,7 @@ pub enum GreyError {
     NoFinitePixel,
 }
 
-impl fmt::Display for GreyError {
+impl fmt::Display for GrayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PixelCount { rows, columns, found } => {
@@ -36,7 +36,7 @@ impl fmt::Display for GreyError {
                     "expected {rows} × {columns} pixels, at least one, found {found}"
                 )
             }
-            Self::NotEightBit => f.write_str("expected unsigned 8-bit pixels for a grey picture"),
+            Self::NotEightBit => f.write_str("expected unsigned 8-bit pixels for a gray picture"),
             Self::Rescale { slope, intercept } => {
                 write!(
                     f,
@@ -48,4 +48,4 @@ impl fmt::Display for GreyError {
     }
 }
 
-impl std::error::Error for GreyError {}
+impl std::error::Error for GrayError {}

@@ -2,7 +2,7 @@
 //!
 //! By default a slice is mapped linearly from its own smallest and largest pixel to 0..=255 and rounded
 //! to the nearest integer, halves to even; a constant slice becomes 0. A fixed range of Hounsfield units
-//! can be chosen instead. Pictures that are 8-bit grey already are used as they are, without a copy.
+//! can be chosen instead. Pictures that are 8-bit gray already are used as they are, without a copy.
 
 mod divider;
 mod error;
@@ -10,7 +10,7 @@ mod extremes;
 mod stretch;
 mod window;
 
-pub use error::GreyError;
+pub use error::GrayError;
 pub use window::Intensity;
 
 use crate::pixels::{Scale, SlicePixels, Stored};
@@ -18,7 +18,7 @@ use ctprune_cpu::Cpu;
 use extremes::{Sample, extremes};
 use stretch::{Line, Narrow, WholeLine, stretch_any, stretch_whole};
 
-/// Smallest and largest pixel of a slice in Hounsfield units, or in grey values for 8-bit pictures.
+/// Smallest and largest pixel of a slice in Hounsfield units, or in gray values for 8-bit pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HuRange {
     /// The smallest.
@@ -29,47 +29,47 @@ pub struct HuRange {
 
 /// An 8-bit slice.
 #[derive(Clone, Copy, Debug)]
-pub struct Grey<'a> {
-    /// `rows × columns` grey values, row-major.
+pub struct Gray<'a> {
+    /// `rows × columns` gray values, row-major.
     pub pixels: &'a [u8],
     /// The range of the slice that it was made from.
     pub range: HuRange,
 }
 
-/// Converts a slice to 8-bit grey.
+/// Converts a slice to 8-bit gray.
 ///
 /// The result lies in `buffer`, which is kept from slice to slice for its memory, or is the slice's own
-/// pixels when they are grey already. Pixels that are not finite count as the lowest finite Hounsfield
+/// pixels when they are gray already. Pixels that are not finite count as the lowest finite Hounsfield
 /// unit of the slice.
 ///
 /// ```
-/// # use ctprune_core::intensity::{Intensity, to_grey};
+/// # use ctprune_core::intensity::{Intensity, to_gray};
 /// # use ctprune_core::pixels::{Scale, SlicePixels, Stored};
 /// let scale = Scale::Hounsfield { slope: 1.0, intercept: -1024.0 };
 /// let slice = SlicePixels { rows: 1, columns: 3, stored: Stored::I16(&[24, 1024, 2024]), scale };
 /// let mut buffer = Vec::new();
-/// let grey = to_grey(&slice, Intensity::MinMax, &mut buffer).unwrap();
-/// assert_eq!(grey.pixels, [0, 128, 255]);
-/// assert_eq!((grey.range.min_hu, grey.range.max_hu), (-1000.0, 1000.0));
+/// let gray = to_gray(&slice, Intensity::MinMax, &mut buffer).unwrap();
+/// assert_eq!(gray.pixels, [0, 128, 255]);
+/// assert_eq!((gray.range.min_hu, gray.range.max_hu), (-1000.0, 1000.0));
 /// ```
-pub fn to_grey<'a>(
+pub fn to_gray<'a>(
     slice: &SlicePixels<'a>,
     intensity: Intensity,
     buffer: &'a mut Vec<u8>,
-) -> Result<Grey<'a>, GreyError> {
-    to_grey_on(Cpu::detect(), slice, intensity, buffer)
+) -> Result<Gray<'a>, GrayError> {
+    to_gray_on(Cpu::detect(), slice, intensity, buffer)
 }
 
-fn to_grey_on<'a>(
+fn to_gray_on<'a>(
     cpu: Cpu,
     slice: &SlicePixels<'a>,
     intensity: Intensity,
     buffer: &'a mut Vec<u8>,
-) -> Result<Grey<'a>, GreyError> {
+) -> Result<Gray<'a>, GrayError> {
     check_size(slice)?;
     let rescale = match (slice.scale, slice.stored) {
-        (Scale::Grey8, Stored::U8(pixels)) => return grey_as_it_is(cpu, pixels),
-        (Scale::Grey8, _) => return Err(GreyError::NotEightBit),
+        (Scale::Gray8, Stored::U8(pixels)) => return gray_as_it_is(cpu, pixels),
+        (Scale::Gray8, _) => return Err(GrayError::NotEightBit),
         (Scale::Hounsfield { slope, intercept }, _) => Rescale::new(slope, intercept)?,
     };
     buffer.resize(slice.stored.len(), 0);
@@ -83,23 +83,23 @@ fn to_grey_on<'a>(
         Stored::F32(values) => wide(cpu, values, rescale, intensity, buffer),
         Stored::F64(values) => wide(cpu, values, rescale, intensity, buffer),
     }?;
-    Ok(Grey {
+    Ok(Gray {
         pixels: buffer,
         range,
     })
 }
 
-fn check_size(slice: &SlicePixels<'_>) -> Result<(), GreyError> {
+fn check_size(slice: &SlicePixels<'_>) -> Result<(), GrayError> {
     let (rows, columns, found) = (slice.rows, slice.columns, slice.stored.len());
     if found == 0 || rows.checked_mul(columns) != Some(found) {
-        return Err(GreyError::PixelCount { rows, columns, found });
+        return Err(GrayError::PixelCount { rows, columns, found });
     }
     Ok(())
 }
 
-fn grey_as_it_is(cpu: Cpu, pixels: &[u8]) -> Result<Grey<'_>, GreyError> {
-    let (min, max) = extremes(cpu, pixels).ok_or(GreyError::NoFinitePixel)?;
-    Ok(Grey {
+fn gray_as_it_is(cpu: Cpu, pixels: &[u8]) -> Result<Gray<'_>, GrayError> {
+    let (min, max) = extremes(cpu, pixels).ok_or(GrayError::NoFinitePixel)?;
+    Ok(Gray {
         pixels,
         range: HuRange {
             min_hu: min.into(),
@@ -116,9 +116,9 @@ struct Rescale {
 }
 
 impl Rescale {
-    fn new(slope: f64, intercept: f64) -> Result<Self, GreyError> {
+    fn new(slope: f64, intercept: f64) -> Result<Self, GrayError> {
         if slope == 0.0 || !slope.is_finite() || !intercept.is_finite() {
-            return Err(GreyError::Rescale { slope, intercept });
+            return Err(GrayError::Rescale { slope, intercept });
         }
         Ok(Self { slope, intercept })
     }
@@ -155,8 +155,8 @@ fn narrow<T: Narrow>(
     rescale: Rescale,
     intensity: Intensity,
     out: &mut [u8],
-) -> Result<HuRange, GreyError> {
-    let found = extremes(cpu, values).ok_or(GreyError::NoFinitePixel)?;
+) -> Result<HuRange, GrayError> {
+    let found = extremes(cpu, values).ok_or(GrayError::NoFinitePixel)?;
     let line = match intensity {
         Intensity::MinMax => {
             let (low, high) = (found.0.to_f64() as i64, found.1.to_f64() as i64);
@@ -183,8 +183,8 @@ fn wide<T: Sample>(
     rescale: Rescale,
     intensity: Intensity,
     out: &mut [u8],
-) -> Result<HuRange, GreyError> {
-    let found = extremes(cpu, values).ok_or(GreyError::NoFinitePixel)?;
+) -> Result<HuRange, GrayError> {
+    let found = extremes(cpu, values).ok_or(GrayError::NoFinitePixel)?;
     stretch_by_formula(cpu, values, found, rescale, intensity, out);
     Ok(hu_range(rescale, found))
 }

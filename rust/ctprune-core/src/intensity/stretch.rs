@@ -9,7 +9,7 @@ use super::divider::{CHUNK, Divide, Divider};
 use super::extremes::Sample;
 use ctprune_cpu::{Cpu, by_cpu};
 
-/// `grey = (stored × slope + intercept − low) × 255 / width`, clipped and rounded.
+/// `gray = (stored × slope + intercept − low) × 255 / width`, clipped and rounded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<T> {
     pub slope: f64,
@@ -23,10 +23,10 @@ pub(super) struct Line<T> {
 by_cpu! {
     /// Maps all `values`, by the formula as it stands.
     pub(super) fn stretch_any[T: Sample](values: &[T], line: Line<T>, out: &mut [u8]) {
-        for (grey, &value) in out.iter_mut().zip(values) {
+        for (gray, &value) in out.iter_mut().zip(values) {
             let value = if value.is_finite() { value } else { line.stand_in };
             let above = value.to_f64() * line.slope + line.intercept - line.low;
-            *grey = round_to_byte((above * 255.0 / line.width).clamp(0.0, 255.0));
+            *gray = round_to_byte((above * 255.0 / line.width).clamp(0.0, 255.0));
         }
     }
 }
@@ -172,12 +172,12 @@ fn divide_by<T: Copy>(values: &[T], distance: impl Fn(T) -> u16, divider: impl D
         for (to, &value) in distances.iter_mut().zip(values) {
             *to = distance(value);
         }
-        divider.greys(&distances)
+        divider.grays(&distances)
     };
-    let (chunks, greys) = (values.chunks_exact(CHUNK), out.chunks_exact_mut(CHUNK));
+    let (chunks, grays) = (values.chunks_exact(CHUNK), out.chunks_exact_mut(CHUNK));
     let rest = chunks.remainder();
-    for (values, greys) in chunks.zip(greys) {
-        greys.copy_from_slice(&divide(values));
+    for (values, grays) in chunks.zip(grays) {
+        grays.copy_from_slice(&divide(values));
     }
     out[values.len() - rest.len()..].copy_from_slice(&divide(rest)[..rest.len()]);
 }

@@ -23,8 +23,8 @@ fn convert(stored: Stored<'_>, scale: Scale, intensity: Intensity) -> (Vec<u8>, 
     };
     let mut results = Cpu::available().into_iter().map(|cpu| {
         let mut buffer = Vec::new();
-        let grey = to_grey_on(cpu, &slice, intensity, &mut buffer).unwrap();
-        (grey.pixels.to_vec(), grey.range)
+        let gray = to_gray_on(cpu, &slice, intensity, &mut buffer).unwrap();
+        (gray.pixels.to_vec(), gray.range)
     });
     let first = results.next().unwrap();
     assert!(results.all(|other| other == first));
@@ -120,27 +120,27 @@ fn ranges_follow_the_formula_whatever_path_they_take() {
         let Intensity::Range { low_hu, high_hu } = intensity else {
             panic!("{name}")
         };
-        let grey = |v: f64| windowed(v, slope, intercept, low_hu, high_hu);
+        let gray = |v: f64| windowed(v, slope, intercept, low_hu, high_hu);
         let converted = |stored| convert(stored, hounsfield(slope, intercept), intensity).0;
         assert!(
             converted(Stored::I16(&signed))
                 .into_iter()
-                .eq(signed.iter().map(|&v| grey(v.into())))
+                .eq(signed.iter().map(|&v| gray(v.into())))
         );
         assert!(
             converted(Stored::U16(&unsigned))
                 .into_iter()
-                .eq(unsigned.iter().map(|&v| grey(v.into())))
+                .eq(unsigned.iter().map(|&v| gray(v.into())))
         );
         assert!(
             converted(Stored::U8(&bytes))
                 .into_iter()
-                .eq(bytes.iter().map(|&v| grey(v.into())))
+                .eq(bytes.iter().map(|&v| gray(v.into())))
         );
         assert!(
             converted(Stored::I8(&signed_bytes))
                 .into_iter()
-                .eq(signed_bytes.iter().map(|&v| grey(v.into())))
+                .eq(signed_bytes.iter().map(|&v| gray(v.into())))
         );
     }
 }
@@ -176,9 +176,9 @@ fn extremes_are_found_wherever_they_are() {
 #[test]
 fn pixels_that_are_not_finite_count_as_the_lowest() {
     let values = [f32::NAN, 1.0, 3.0, f32::INFINITY, f32::NEG_INFINITY];
-    let (grey, range) = convert(Stored::F32(&values), hounsfield(1.0, 0.0), Intensity::MinMax);
+    let (gray, range) = convert(Stored::F32(&values), hounsfield(1.0, 0.0), Intensity::MinMax);
     assert_eq!(
-        (grey, range),
+        (gray, range),
         (
             vec![0, 0, 255, 0, 0],
             HuRange {
@@ -187,24 +187,24 @@ fn pixels_that_are_not_finite_count_as_the_lowest() {
             }
         )
     );
-    let (grey, _) = convert(Stored::F32(&values), hounsfield(-1.0, 0.0), Intensity::MinMax);
-    assert_eq!(grey, [0, 255, 0, 0, 0]);
+    let (gray, _) = convert(Stored::F32(&values), hounsfield(-1.0, 0.0), Intensity::MinMax);
+    assert_eq!(gray, [0, 255, 0, 0, 0]);
 }
 
 #[test]
-fn grey_pictures_are_not_copied() {
+fn gray_pictures_are_not_copied() {
     let pixels = [9u8, 200, 30];
     let slice = SlicePixels {
         rows: 1,
         columns: 3,
         stored: Stored::U8(&pixels),
-        scale: Scale::Grey8,
+        scale: Scale::Gray8,
     };
     let mut buffer = Vec::new();
-    let grey = to_grey(&slice, Intensity::parse("lung").unwrap(), &mut buffer).unwrap();
-    assert_eq!(grey.pixels.as_ptr(), pixels.as_ptr());
+    let gray = to_gray(&slice, Intensity::parse("lung").unwrap(), &mut buffer).unwrap();
+    assert_eq!(gray.pixels.as_ptr(), pixels.as_ptr());
     assert_eq!(
-        grey.range,
+        gray.range,
         HuRange {
             min_hu: 9.0,
             max_hu: 200.0
@@ -221,7 +221,7 @@ fn what_cannot_be_converted_is_refused_in_a_sentence() {
             stored,
             scale,
         };
-        to_grey(&slice, Intensity::MinMax, &mut Vec::new())
+        to_gray(&slice, Intensity::MinMax, &mut Vec::new())
             .unwrap_err()
             .to_string()
     };
@@ -235,7 +235,7 @@ fn what_cannot_be_converted_is_refused_in_a_sentence() {
         "expected 0 × 2 pixels, at least one, found 0"
     );
     assert!(refused(usize::MAX, Stored::U8(&[1; 2]), scale).starts_with("expected"));
-    assert!(refused(1, Stored::I8(&[1; 2]), Scale::Grey8).contains("unsigned 8-bit"));
+    assert!(refused(1, Stored::I8(&[1; 2]), Scale::Gray8).contains("unsigned 8-bit"));
     assert!(refused(1, Stored::U8(&[1; 2]), hounsfield(0.0, 0.0)).contains("slope 0"));
     assert!(refused(1, Stored::U8(&[1; 2]), hounsfield(1.0, f64::NAN)).contains("NaN"));
     assert_eq!(

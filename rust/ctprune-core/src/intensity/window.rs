@@ -4,7 +4,7 @@ use crate::option::OptionError;
 use std::fmt;
 use std::str::FromStr;
 
-/// How Hounsfield units become 8-bit grey.
+/// How Hounsfield units become 8-bit gray.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Intensity {
     /// From each slice's own smallest and largest pixel.
@@ -19,7 +19,7 @@ pub enum Intensity {
     },
 }
 
-/// Display windows in common use: name, centre and width in HU.
+/// Display windows in common use: name, center and width in HU.
 const WINDOWS: [(&str, f64, f64); 9] = [
     ("lung", -600.0, 1500.0),
     ("mediastinum", 40.0, 400.0),
@@ -62,7 +62,7 @@ impl Intensity {
         ))
     }
 
-    /// DICOM's window in the simple form: half the width on each side of the centre.
+    /// DICOM's window in the simple form: half the width on each side of the center.
     fn from_window(center: f64, width: f64) -> Self {
         Self::Range {
             low_hu: center - width / 2.0,

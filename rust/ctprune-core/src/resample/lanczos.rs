@@ -14,7 +14,7 @@ pub(super) const PRECISION_BITS: u32 = 32 - 8 - 2;
 /// One half, which a sum starts from so that cutting its fraction rounds it.
 pub(super) const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
-/// Lobes of the filter on each side of its centre.
+/// Lobes of the filter on each side of its center.
 const SUPPORT: f64 = 3.0;
 
 /// What one output pixel is made of: `weights[i]` times the input pixel `start + i`.
@@ -59,7 +59,7 @@ pub(super) fn float_windows(in_len: usize, out_len: usize, wanted: Range<usize>)
 fn window(in_len: usize, center: f64, filter_scale: f64) -> FloatWindow {
     let support = SUPPORT * filter_scale;
     let inverse_scale = 1.0 / filter_scale;
-    // The casts cut towards zero and stop at zero, as Pillow's do.
+    // The casts cut toward zero and stop at zero, as Pillow's do.
     let start = (center - support + 0.5) as usize;
     let end = ((center + support + 0.5) as usize).min(in_len);
     let mut weights: Vec<f64> = (start..end)

@@ -1,4 +1,4 @@
-//! Lanczos resampling of 8-bit grey, equal to Pillow's `Image.resize(size, LANCZOS)` to the bit.
+//! Lanczos resampling of 8-bit gray, equal to Pillow's `Image.resize(size, LANCZOS)` to the bit.
 //!
 //! Pillow resamples along one axis, rounds the result to 8 bits, then resamples along the other. Here
 //! both are one and the same pass, which resamples rows and writes its result transposed: the second pass
@@ -111,12 +111,12 @@ impl Plan {
         }
     }
 
-    /// Resamples `grey`, row-major, into `out`.
-    pub fn run(&self, grey: &[u8], scratch: &mut Scratch, out: &mut [u8]) {
-        self.run_on(Cpu::detect(), grey, scratch, out);
+    /// Resamples `gray`, row-major, into `out`.
+    pub fn run(&self, gray: &[u8], scratch: &mut Scratch, out: &mut [u8]) {
+        self.run_on(Cpu::detect(), gray, scratch, out);
     }
 
-    fn run_on(&self, cpu: Cpu, grey: &[u8], scratch: &mut Scratch, out: &mut [u8]) {
+    fn run_on(&self, cpu: Cpu, gray: &[u8], scratch: &mut Scratch, out: &mut [u8]) {
         let Scratch {
             between,
             turned,
@@ -125,13 +125,13 @@ impl Plan {
         let (out_columns, out_rows) = (self.horizontal.len(), self.vertical.len());
         if self.vertical_first {
             // Rare, so it may cost: the same passes on the picture turned.
-            turned.resize(grey.len().max(out.len()), 0);
+            turned.resize(gray.len().max(out.len()), 0);
             between.resize(out_rows * self.columns, 0);
-            transpose(grey, self.columns, &mut turned[..grey.len()]);
+            transpose(gray, self.columns, &mut turned[..gray.len()]);
             pass(
                 cpu,
                 &self.vertical,
-                &turned[..grey.len()],
+                &turned[..gray.len()],
                 self.columns,
                 wide,
                 between,
@@ -147,7 +147,7 @@ impl Plan {
             transpose(&turned[..out.len()], out_rows, out);
         } else {
             between.resize(out_columns * self.rows, 0);
-            pass(cpu, &self.horizontal, grey, self.rows, wide, between);
+            pass(cpu, &self.horizontal, gray, self.rows, wide, between);
             pass(cpu, &self.vertical, between, out_columns, wide, out);
         }
     }

@@ -18,7 +18,7 @@ impl Random {
         self.next() as usize % end
     }
 
-    /// Noise, black and white, few grey values, or nearly flat.
+    /// Noise, black and white, few gray values, or nearly flat.
     fn picture(&mut self, pixels: usize) -> Vec<u8> {
         let kind = self.below(4);
         let pixel = |value: u32| match kind {
@@ -31,11 +31,11 @@ impl Random {
     }
 }
 
-fn scalar_resize(grey: &[u8], rows: usize, columns: usize, out_rows: usize, out_columns: usize) -> Vec<u8> {
+fn scalar_resize(gray: &[u8], rows: usize, columns: usize, out_rows: usize, out_columns: usize) -> Vec<u8> {
     let (mut between, mut out) = (vec![0; rows * out_columns], vec![0; out_rows * out_columns]);
     scalar::pass(
         &windows(columns, out_columns, 0..out_columns),
-        grey,
+        gray,
         rows,
         &mut between,
     );
@@ -48,9 +48,9 @@ fn scalar_resize(grey: &[u8], rows: usize, columns: usize, out_rows: usize, out_
     out
 }
 
-fn resize_on(cpu: Cpu, grey: &[u8], plan: &Plan) -> Vec<u8> {
+fn resize_on(cpu: Cpu, gray: &[u8], plan: &Plan) -> Vec<u8> {
     let mut out = vec![0; plan.vertical.len() * plan.horizontal.len()];
-    plan.run_on(cpu, grey, &mut Scratch::default(), &mut out);
+    plan.run_on(cpu, gray, &mut Scratch::default(), &mut out);
     out
 }
 
@@ -61,11 +61,11 @@ fn every_path_equals_the_scalar_one() {
         let largest = [12, 40, 150][round % 3];
         let [rows, columns, out_rows, out_columns] =
             [largest, largest, 34, 34].map(|end| 1 + random.below(end));
-        let grey = random.picture(rows * columns);
-        let want = scalar_resize(&grey, rows, columns, out_rows, out_columns);
+        let gray = random.picture(rows * columns);
+        let want = scalar_resize(&gray, rows, columns, out_rows, out_columns);
         let plan = Plan::new(rows, columns, out_rows, out_columns, PassOrder::HorizontalFirst);
         for cpu in Cpu::available() {
-            let found = resize_on(cpu, &grey, &plan);
+            let found = resize_on(cpu, &gray, &plan);
             assert_eq!(
                 found, want,
                 "{cpu:?}: {rows} × {columns} to {out_rows} × {out_columns}"
@@ -82,11 +82,11 @@ fn the_worst_pixels_are_still_exact() {
         let split: Vec<_> = windows.iter().map(SplitWindow::new).collect();
         for target in &split {
             let minor = target.minor.iter().flat_map(|chunk| chunk.0);
-            let mut grey = vec![0; target.start * split::CHUNK];
-            grey.extend(minor.map(|rest| if rest > 0 { 255 } else { 0 }));
-            grey.resize(in_len, 0);
-            let mut rows = grey.clone();
-            rows.extend(grey.iter().map(|pixel| 255 - pixel));
+            let mut gray = vec![0; target.start * split::CHUNK];
+            gray.extend(minor.map(|rest| if rest > 0 { 255 } else { 0 }));
+            gray.resize(in_len, 0);
+            let mut rows = gray.clone();
+            rows.extend(gray.iter().map(|pixel| 255 - pixel));
             let (mut want, mut found) = ([0; 18], [0; 18]);
             scalar::pass(&windows, &rows, 2, &mut want);
             for cpu in Cpu::available() {
@@ -99,12 +99,12 @@ fn the_worst_pixels_are_still_exact() {
 
 #[test]
 fn an_unchanged_length_changes_nothing() {
-    let grey = Random(3).picture(23 * 31);
+    let gray = Random(3).picture(23 * 31);
     let plan = Plan::new(23, 31, 23, 31, PassOrder::HorizontalFirst);
     assert!(
         Cpu::available()
             .into_iter()
-            .all(|cpu| resize_on(cpu, &grey, &plan) == grey)
+            .all(|cpu| resize_on(cpu, &gray, &plan) == gray)
     );
 }
 
@@ -112,9 +112,9 @@ fn an_unchanged_length_changes_nothing() {
 fn columns_first_is_rows_first_on_the_picture_turned() {
     let mut random = Random(11);
     for (rows, columns) in [(90, 20), (9, 2), (40, 1), (200, 50), (11, 10)] {
-        let grey = random.picture(rows * columns);
-        let mut turned = vec![0; grey.len()];
-        transpose(&grey, columns, &mut turned);
+        let gray = random.picture(rows * columns);
+        let mut turned = vec![0; gray.len()];
+        transpose(&gray, columns, &mut turned);
         let mut want = vec![0; 72];
         transpose(&scalar_resize(&turned, columns, rows, 9, 8), 8, &mut want);
         let plan = Plan::new(rows, columns, 8, 9, PassOrder::ByShape);
@@ -122,7 +122,7 @@ fn columns_first_is_rows_first_on_the_picture_turned() {
         assert!(
             Cpu::available()
                 .into_iter()
-                .all(|cpu| resize_on(cpu, &grey, &plan) == want)
+                .all(|cpu| resize_on(cpu, &gray, &plan) == want)
         );
     }
     let first = |rows, columns| PassOrder::ByShape.is_vertical_first(rows, columns, 8, 9);

@@ -2,14 +2,14 @@
 
 use super::error::PictureError;
 
-/// 8-bit grey pixels of one slice, row-major.
+/// 8-bit gray pixels of one slice, row-major.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture<'a> {
     /// Number of rows.
     pub rows: usize,
     /// Number of columns.
     pub columns: usize,
-    /// `rows × columns` grey values.
+    /// `rows × columns` gray values.
     pub pixels: &'a [u8],
 }
 

@@ -47,15 +47,15 @@ impl Measure for MutualInformation {
     type Prepared<'a> = MiSlice;
 
     fn prepare<'a>(&self, picture: Picture<'a>, spare: Option<MiSlice>) -> Result<MiSlice, PictureError> {
-        let greys = grey_counts(picture.pixels);
-        let there = |&grey: &usize| greys[grey] > 0;
+        let grays = gray_counts(picture.pixels);
+        let there = |&gray: &usize| grays[gray] > 0;
         let (Some(low), Some(high)) = ((0..256).find(there), (0..256).rfind(there)) else {
             return Err(PictureError::Empty);
         };
         let scale = scale(high - low);
         let mut counts = [0u32; BINS];
-        for grey in low..=high {
-            counts[usize::from(bin((grey - low) as u8, scale))] += greys[grey];
+        for gray in low..=high {
+            counts[usize::from(bin((gray - low) as u8, scale))] += grays[gray];
         }
         let mut bins = spare.map_or_else(Vec::new, |slice| slice.bins);
         bins.resize(picture.pixels.len(), 0);
@@ -79,30 +79,30 @@ impl Measure for MutualInformation {
     }
 }
 
-/// How many pixels have each grey value.
-fn grey_counts(pixels: &[u8]) -> [u32; 256] {
+/// How many pixels have each gray value.
+fn gray_counts(pixels: &[u8]) -> [u32; 256] {
     const APART: usize = 16;
     let mut turns = [[0u32; 256 + APART]; 4];
     let (fours, rest) = pixels.as_chunks::<4>();
     for four in fours {
-        for (turn, &grey) in turns.iter_mut().zip(four) {
-            turn[usize::from(grey)] += 1;
+        for (turn, &gray) in turns.iter_mut().zip(four) {
+            turn[usize::from(gray)] += 1;
         }
     }
-    for &grey in rest {
-        turns[0][usize::from(grey)] += 1;
+    for &gray in rest {
+        turns[0][usize::from(gray)] += 1;
     }
-    std::array::from_fn(|grey| turns.iter().map(|turn| turn[grey]).sum())
+    std::array::from_fn(|gray| turns.iter().map(|turn| turn[gray]).sum())
 }
 
-/// What [`bin`] multiplies by where the largest grey value is this much above the smallest: 64 bins over it, in fixed
+/// What [`bin`] multiplies by where the largest gray value is this much above the smallest: 64 bins over it, in fixed
 /// point. It is rounded up by less than 1, so a bin's number by less than `255 / 2¹⁶`, and no number that is not whole is
 /// as close as that below a whole one: its fraction is one of `width`th parts.
 pub(super) fn scale(width: usize) -> u32 {
     ((BINS << 16) as u32).div_ceil(width.max(1) as u32)
 }
 
-/// The bin of a grey value by how much it is above the smallest; the largest belongs to the last bin.
+/// The bin of a gray value by how much it is above the smallest; the largest belongs to the last bin.
 #[inline(always)]
 pub(super) fn bin(above: u8, scale: u32) -> u8 {
     ((u32::from(above) * scale) >> 16).min(BINS as u32 - 1) as u8

@@ -84,11 +84,11 @@ impl Set {
         Set::new("walks", words, data, starts)
     }
 
-    /// A few centres with rows at distances around 6, the usual radius, from them.
+    /// A few centers with rows at distances around 6, the usual radius, from them.
     fn clusters(rows: usize, words: usize) -> Set {
         Set::uneven("clusters", rows, words, |random, out| {
-            let mut centre = Random(random.below(12));
-            out.fill_with(|| centre.next());
+            let mut center = Random(random.below(12));
+            out.fill_with(|| center.next());
             for _ in 0..5 + random.below(4) {
                 out[random.below(out.len() as u64) as usize] ^= 1 << random.below(64);
             }

@@ -1,11 +1,11 @@
 //! PNG, JPEG and TIFF: pictures to slices, with the pixel values that Pillow gives.
 //!
-//! Pictures of 8 bits (and fewer) become [`Scale::Grey8`], as `Image.open(path).convert("L")` does it; gray
+//! Pictures of 8 bits (and fewer) become [`Scale::Gray8`], as `Image.open(path).convert("L")` does it; gray
 //! pictures of 16 bits and more keep their stored values as [`Scale::Hounsfield`] with slope 1. Orientation tags
 //! are not applied, like in Pillow's `open`. Of an animated PNG the first image is read; a TIFF gives one slice
 //! a page.
 //!
-//! [`Scale::Grey8`]: ctprune_core::pixels::Scale::Grey8
+//! [`Scale::Gray8`]: ctprune_core::pixels::Scale::Gray8
 //! [`Scale::Hounsfield`]: ctprune_core::pixels::Scale::Hounsfield
 
 mod gray;
@@ -87,7 +87,7 @@ impl Decoded {
     /// The picture that a decoder has just left here.
     fn stored(&self, picture: &Picture) -> (Stored<'_>, Scale) {
         match picture.content {
-            Content::Gray => (Stored::U8(&self.gray), Scale::Grey8),
+            Content::Gray => (Stored::U8(&self.gray), Scale::Gray8),
             Content::Samples(sample) => {
                 let bytes = picture.rows * picture.columns * sample.size();
                 let scale = Scale::Hounsfield {

@@ -53,7 +53,7 @@ impl Geometry {
         volume != 0.0 && volume.is_finite() && self.origin.iter().all(|x| x.is_finite())
     }
 
-    /// Coordinates in metres (unit code 1) or micrometres (3) become millimetres.
+    /// Coordinates in meters (unit code 1) or micrometres (3) become millimetres.
     fn in_mm(self, units: u8) -> Geometry {
         let factor = match units & 7 {
             1 => 1000.0,

@@ -200,8 +200,8 @@ fn progressive_jpeg_gives_the_pixels_of_libjpeg() {
         signed: false,
         ..Image::default()
     };
-    let stream = include_bytes!("../plain_files/jpeg/grey_progressive.jpg");
-    let expected = include_bytes!("../plain_files/jpeg/grey_progressive.grey");
+    let stream = include_bytes!("../plain_files/jpeg/gray_progressive.jpg");
+    let expected = include_bytes!("../plain_files/jpeg/gray_progressive.gray");
     assert_eq!(
         stored(image, JPEG_EXTENDED, stream),
         expected.map(f64::from).to_vec()
@@ -219,7 +219,7 @@ fn sampling_factors_of_one_component_mean_nothing() {
         signed: false,
         ..Image::default()
     };
-    let mut stream = include_bytes!("../plain_files/jpeg/grey.jpg").to_vec();
+    let mut stream = include_bytes!("../plain_files/jpeg/gray.jpg").to_vec();
     let expected = stored(image, JPEG_EXTENDED, &stream);
     let frame = stream.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     assert_eq!(std::mem::replace(&mut stream[frame + 11], 0x22), 0x11);

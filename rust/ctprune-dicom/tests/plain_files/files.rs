@@ -36,7 +36,7 @@ fn read_nifti_file(path: &Path) -> Vec<Seen> {
 fn pictures_on_disk_equal_those_in_memory() {
     let files = [
         ("picture.png", crate::png::white(5, 6)),
-        ("picture.jpg", include_bytes!("jpeg/colour_420.jpg").to_vec()),
+        ("picture.jpg", include_bytes!("jpeg/color_420.jpg").to_vec()),
         ("picture.tif", crate::tiff::two_pages()),
         ("picture.txt", b"no picture".to_vec()),
     ];

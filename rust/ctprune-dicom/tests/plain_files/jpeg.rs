@@ -2,32 +2,32 @@
 
 use crate::seen::{Seen, read_picture};
 
-/// Asserts for each file that it gives the grey values that Pillow gave.
+/// Asserts for each file that it gives the gray values that Pillow gave.
 macro_rules! equal_pillow {
     ($($name:ident: $rows:literal, $columns:literal;)*) => {$(
         #[test]
         fn $name() {
             let slice = read_picture(include_bytes!(concat!("jpeg/", stringify!($name), ".jpg")));
-            let expected = include_bytes!(concat!("jpeg/", stringify!($name), ".grey"));
+            let expected = include_bytes!(concat!("jpeg/", stringify!($name), ".gray"));
             assert_eq!(slice.gray(), ($rows, $columns, expected.to_vec()));
         }
     )*};
 }
 
 equal_pillow! {
-    grey: 13, 21;
-    grey_progressive: 13, 21;
-    colour_444: 13, 21;
-    colour_422: 13, 21;
-    colour_420: 13, 21;
-    colour_420_progressive: 13, 21;
-    colour_420_restart: 13, 21;
-    colour_rgb: 13, 21;
+    gray: 13, 21;
+    gray_progressive: 13, 21;
+    color_444: 13, 21;
+    color_422: 13, 21;
+    color_420: 13, 21;
+    color_420_progressive: 13, 21;
+    color_420_restart: 13, 21;
+    color_rgb: 13, 21;
     inks: 13, 21;
-    colour_420_one_pixel: 1, 1;
+    color_420_one_pixel: 1, 1;
 }
 
-const COLOUR: &[u8] = include_bytes!("jpeg/colour_420.jpg");
+const COLOR: &[u8] = include_bytes!("jpeg/color_420.jpg");
 const INKS: &[u8] = include_bytes!("jpeg/inks.jpg");
 
 /// Where the start-of-frame segment's height field is.
@@ -37,16 +37,16 @@ fn height_field(file: &[u8]) -> usize {
 
 #[test]
 fn a_truncated_file_fails() {
-    read_picture(&COLOUR[..COLOUR.len() - 60]).assert_failed("truncated");
+    read_picture(&COLOR[..COLOR.len() - 60]).assert_failed("truncated");
 }
 
 #[test]
 fn every_shorter_file_is_read_or_fails() {
-    for length in 0..COLOUR.len() {
-        let seen = read_picture(&COLOUR[..length]);
+    for length in 0..COLOR.len() {
+        let seen = read_picture(&COLOR[..length]);
         // Only the end marker may be missing.
         assert!(
-            matches!(seen, Seen::Failed(_)) || length + 4 > COLOUR.len(),
+            matches!(seen, Seen::Failed(_)) || length + 4 > COLOR.len(),
             "{length}: {seen:?}"
         );
     }
@@ -54,7 +54,7 @@ fn every_shorter_file_is_read_or_fails() {
 
 #[test]
 fn a_header_that_promises_too_many_pixels_fails() {
-    let mut file = COLOUR.to_vec();
+    let mut file = COLOR.to_vec();
     let height = height_field(&file);
     file[height..height + 4].copy_from_slice(&[0xff, 0x00, 0xff, 0x00]);
     read_picture(&file).assert_failed("exceed the limit");
@@ -70,7 +70,7 @@ fn subsampled_inks_fail() {
 
 #[test]
 fn a_jpeg_of_12_bits_fails() {
-    let mut file = COLOUR.to_vec();
+    let mut file = COLOR.to_vec();
     // A frame of more than 8 bits is an extended one.
     let height = height_field(&file);
     file[height - 4] = 0xc1;

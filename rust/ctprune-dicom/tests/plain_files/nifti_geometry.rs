@@ -101,7 +101,7 @@ fn a_sheared_volume_has_the_distance_of_its_planes() {
 }
 
 #[test]
-fn metres_and_micrometres_become_millimetres() {
+fn meters_and_micrometres_become_millimetres() {
     for (units, factor) in [(1, 1000.0), (3, 0.001), (2 + 8, 1.0), (0, 1.0)] {
         let mut file = Nifti::new(true, false);
         file.set_units(units);

@@ -25,7 +25,7 @@ impl Seen {
                 info,
                 stored: "u8",
                 values,
-                scale: Scale::Grey8,
+                scale: Scale::Gray8,
             } => (
                 info.rows,
                 info.columns,

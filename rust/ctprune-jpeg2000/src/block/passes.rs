@@ -191,7 +191,7 @@ pub(crate) fn row(shift: u32) -> usize {
     ((shift as usize * 11) >> 5) & 3
 }
 
-/// A value whose next bit is known: half a step away from zero, or towards it.
+/// A value whose next bit is known: half a step away from zero, or toward it.
 #[inline(always)]
 pub(crate) fn refined(value: i32, bit: u32, half: i32) -> i32 {
     let outwards = (bit == 1) != (value < 0);

@@ -21,15 +21,15 @@ impl Avx2Divider {
 
 impl Divide for Avx2Divider {
     #[inline(always)]
-    fn greys(self, distances: &[u16; CHUNK]) -> [u8; CHUNK] {
+    fn grays(self, distances: &[u16; CHUNK]) -> [u8; CHUNK] {
         // SAFETY: only code compiled for AVX2 can make a value of this type.
-        unsafe { greys(self.0, distances) }
+        unsafe { grays(self.0, distances) }
     }
 }
 
 #[target_feature(enable = "avx2")]
 #[inline]
-fn greys(divider: Divider, distances: &[u16; CHUNK]) -> [u8; CHUNK] {
+fn grays(divider: Divider, distances: &[u16; CHUNK]) -> [u8; CHUNK] {
     let (first, second) = distances.split_at(CHUNK / 2);
     // SAFETY: each half is 16 numbers of 16 bits, the 32 bytes that are loaded, at any address.
     let halves = unsafe {
@@ -38,17 +38,17 @@ fn greys(divider: Divider, distances: &[u16; CHUNK]) -> [u8; CHUNK] {
             _mm256_loadu_si256(second.as_ptr().cast()),
         ]
     };
-    let packed = _mm256_packus_epi16(grey(divider, halves[0]), grey(divider, halves[1]));
+    let packed = _mm256_packus_epi16(gray(divider, halves[0]), gray(divider, halves[1]));
     // Packing interleaves the halves of its operands; put them in order.
     let ordered = _mm256_permute4x64_epi64::<0b11_01_10_00>(packed);
     // SAFETY: both are 32 bytes without padding, and any bits are 32 bytes.
     unsafe { std::mem::transmute::<__m256i, [u8; CHUNK]>(ordered) }
 }
 
-/// [`Divider::grey`], step by step.
+/// [`Divider::gray`], step by step.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn grey(divider: Divider, distance: __m256i) -> __m256i {
+fn gray(divider: Divider, distance: __m256i) -> __m256i {
     let all = |value| _mm256_set1_epi16(value);
     let quotient = _mm256_mulhrs_epi16(distance, all(divider.reciprocal));
     let remainder = _mm256_sub_epi16(

@@ -8,8 +8,8 @@ pub(super) const CHUNK: usize = 32;
 
 /// The division of a chunk of distances, by one instruction set.
 pub(super) trait Divide: Copy {
-    /// Grey values of distances up to the width.
-    fn greys(self, distances: &[u16; CHUNK]) -> [u8; CHUNK];
+    /// Gray values of distances up to the width.
+    fn grays(self, distances: &[u16; CHUNK]) -> [u8; CHUNK];
 }
 
 /// What the division needs to know of the width, which is 256..=16384.
@@ -48,7 +48,7 @@ impl Divider {
     /// in `−width / 2 .. 1.5 × width` and so fits. One more is right where the remainder is above half of
     /// the width; the half itself counts as above when the quotient is odd, for up is then even.
     #[inline(always)]
-    fn grey(self, distance: u16) -> u8 {
+    fn gray(self, distance: u16) -> u8 {
         let product = i32::from(distance) * i32::from(self.reciprocal);
         let quotient = ((product + (1 << 14)) >> 15) as i16;
         // Modulo 2^16, which is enough for the difference.
@@ -65,11 +65,11 @@ impl Divider {
 /// from pixels to fingerprint, which is not worth another version.
 impl Divide for Divider {
     #[inline(always)]
-    fn greys(self, distances: &[u16; CHUNK]) -> [u8; CHUNK] {
-        let mut greys = [0; CHUNK];
-        for (grey, &distance) in greys.iter_mut().zip(distances) {
-            *grey = self.grey(distance);
+    fn grays(self, distances: &[u16; CHUNK]) -> [u8; CHUNK] {
+        let mut grays = [0; CHUNK];
+        for (gray, &distance) in grays.iter_mut().zip(distances) {
+            *gray = self.gray(distance);
         }
-        greys
+        grays
     }
 }

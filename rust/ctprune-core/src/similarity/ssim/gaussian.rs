@@ -46,7 +46,7 @@ impl<'a> Maps<'a> {
         let mut coarse = CoarseRows::new(cpu, (rows, width));
         let (weights, ones) = (weights(), vec![1; columns]);
         let mut between = vec![0.0; columns];
-        let (mut centres, mut spreads) = (vec![0.0; width], vec![0.0; width]);
+        let (mut centers, mut spreads) = (vec![0.0; width], vec![0.0; width]);
         for row in 0..rows {
             let part = row * width..(row + 1) * width;
             let (means, variances) = (&mut maps.means[part.clone()], &mut maps.variances[part]);
@@ -54,15 +54,15 @@ impl<'a> Maps<'a> {
             along(cpu, &weights, &between, means);
             down(cpu, &weights, [pixels; 2], [row * columns; 2], &mut between);
             along(cpu, &weights, &between, variances);
-            for ((mean, variance), (centre, spread)) in means
+            for ((mean, variance), (center, spread)) in means
                 .iter()
                 .zip(variances)
-                .zip(centres.iter_mut().zip(&mut spreads))
+                .zip(centers.iter_mut().zip(&mut spreads))
             {
                 *variance -= mean * mean;
-                (*centre, *spread) = (*mean as f32, *variance as f32);
+                (*center, *spread) = (*mean as f32, *variance as f32);
             }
-            coarse.add(&centres, &spreads);
+            coarse.add(&centers, &spreads);
         }
         (maps, coarse.finish())
     }

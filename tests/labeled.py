@@ -1,4 +1,4 @@
-"""Labelled pictures for the tests of tasks and fine-tuning."""
+"""Labeled pictures for the tests of tasks and fine-tuning."""
 
 from __future__ import annotations
 
