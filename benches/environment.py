@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -37,6 +39,9 @@ _PACKAGES = (
     "timm",
     "pytorch-lightning",
 )
+
+#: Readers in Rust, which `benches/rivals` builds.
+_CRATES = ("dicom-object", "dicom-pixeldata", "j2k", "jxl-oxide", "openjp2")
 
 #: Set for every process and tool alike: glibc keeps freed memory instead of returning it to the system after
 #: each call, which can double the time of a C library that allocates a slice at a time. 32 MiB is its limit.
@@ -72,6 +77,7 @@ def describe() -> dict[str, str]:
         "ctprune": f"{__version__}, commit {_output('git', 'rev-parse', '--short', 'HEAD')}{build}",
         "compilers": f"{_output('rustc', '--version')}; {_output('cc', '--version')}",
         "libraries": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
+        "crates": ", ".join(f"{name} {version}" for name, version in _locked(_CRATES).items()),
         "settings": ", ".join(f"{name}={value}" for name, value in _MALLOC.items()),
     }
 
@@ -103,6 +109,16 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "absent"
+
+
+def _locked(names: Sequence[str]) -> dict[str, str]:
+    """Versions of crates, as the rivals' Cargo.lock has them; the bundle for a GPU has none."""
+    lock = Path(__file__).parent / "rivals" / "Cargo.lock"
+    if not lock.exists():
+        return {}
+    text = lock.read_text()
+    found = dict(re.findall(r'^name = "(.*)"\nversion = "(.*)"', text, re.MULTILINE))
+    return {name: found[name] for name in names}
 
 
 def _output(*command: str) -> str:

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import ctprune
+from tests.commands import Commands
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -36,20 +36,20 @@ def ct_file(manifest: ctprune.Manifest) -> Path:
     raise AssertionError("the phantom archive has no uncompressed slice")
 
 
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    commands = Commands()
+    yield commands
+    commands.close()
+
+
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def cli(tmp_path: Path, commands: Commands) -> Cli:
     """Run `ctprune` as a user does; returns exit code and outputs."""
 
     def run(*arguments: object, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
         # Plain text of a known width, whatever terminal the tests run in.
         environment = os.environ | {"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}
-        return subprocess.run(
-            [sys.executable, "-m", "ctprune", *map(str, arguments)],
-            cwd=cwd,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        return commands.run(arguments, cwd=cwd, env=environment)
 
     return run

@@ -11,7 +11,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -61,19 +62,60 @@ def test_blocks_run_in_order(page: str, tmp_path: Path) -> None:
     assert blocks
     # `ctprune` is the installed command of the Python that runs the tests.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    # A page's Python blocks belong together, as in one session.
-    session = ""
-    for language, code in blocks:
-        if language == "sh":
+    environment = os.environ | {"PATH": path}
+    with session(tmp_path, environment) as run_python:
+        for language, code in blocks:
+            if language == "python":
+                run_python(code)
+                continue
             commands = [line for line in code.splitlines() if not line.startswith(NOT_RUN)]
             command = ["bash", "-e", "-c", "\n".join(commands)]
-        else:
-            session += code
-            command = [sys.executable, "-c", session]
-        result = subprocess.run(
-            command, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
+            result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+            assert result.returncode == 0, f"{code}\n{result.stdout}\n{result.stderr}"
+
+
+#: Runs blocks of Python that it gets as JSON, a line each, in one session; says what went wrong, if anything did.
+_SESSION = """
+import json, sys, traceback
+answers, sys.stdout = sys.stdout, sys.stderr
+names = {"__name__": "__main__"}
+for line in sys.stdin:
+    said = ""
+    try:
+        exec(json.loads(line), names)
+    except BaseException:
+        said = traceback.format_exc()
+    print(json.dumps(said), file=answers, flush=True)
+"""
+
+
+@contextmanager
+def session(folder: Path, environment: dict[str, str]) -> Iterator[Callable[[str], None]]:
+    """What runs a page's Python blocks: they belong together."""
+    with (folder.parent / f"{folder.name}-stderr.txt").open("w+") as stderr:
+        python = subprocess.Popen(
+            [sys.executable, "-c", _SESSION],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
         )
-        assert result.returncode == 0, f"{code}\n{result.stdout}\n{result.stderr}"
+        assert python.stdin is not None
+        assert python.stdout is not None
+
+        def run(code: str) -> None:
+            python.stdin.write(json.dumps(code) + "\n")
+            python.stdin.flush()
+            said = json.loads(python.stdout.readline() or '"the session ended"')
+            stderr.seek(0)
+            assert not said, f"{code}\n{said}\n{stderr.read()}"
+
+        try:
+            yield run
+        finally:
+            python.communicate()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="job scripts are bash's")

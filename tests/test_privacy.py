@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ from PIL import Image
 
 import ctprune
 from ctprune.files.key_file import make_key
+from tests.commands import Commands
 from tests.labeled import picture
 from tests.named_archive import BIRTH, HEADER, NUMBER, PATH, write_named_archive
 from tests.searching import occurrences, unpacked, words_in
@@ -35,10 +34,11 @@ _MANIFESTS = re.compile(r"(.*/)?(manifest|parts/part-\d+)\.parquet")
 
 
 @dataclass
-class Commands:
-    """What runs in one folder, and what it said."""
+class Folder:
+    """Where commands run, and what they said."""
 
     folder: Path
+    commands: Commands
     said: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, *arguments: object, codes: Sequence[int] = (0, 3)) -> None:
@@ -52,14 +52,7 @@ class Commands:
             "HOME": str(home),
             "TMPDIR": str(temporary),
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "ctprune", *map(str, arguments)],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        done = self.commands.run(arguments, cwd=self.folder, env=environment, timeout=300)
         name = " ".join(map(str, arguments))
         assert done.returncode in codes, f"{name}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
@@ -83,7 +76,7 @@ WORDS = [HEADER, PATH, NUMBER, BIRTH]
 SMALL = ("--side", 32, "--backbone", "resnet18", "--device", "cpu")
 
 
-def run_everything(command: Commands, source: Path, *, reduce: Sequence[object], names: Sequence[object]) -> None:
+def run_everything(command: Folder, source: Path, *, reduce: Sequence[object], names: Sequence[object]) -> None:
     for method in ("hash", "ahash", "phash", "ssim", "mi", "every-n", "random", "all"):
         options = {name: ("--threshold", value) for name, value in THRESHOLDS.items()}.get(method, ())
         command("reduce", source, "--method", method, *options, "--out", f"run-{method}", *reduce)
@@ -102,7 +95,7 @@ def run_everything(command: Commands, source: Path, *, reduce: Sequence[object],
     command("phantom", "phantom", "--patients", 1, "--size", 64, "--slices", 3)
 
 
-def run_learning(command: Commands, data: Path) -> None:
+def run_learning(command: Folder, data: Path) -> None:
     for out in ("ft-a", "ft-b"):
         command(
             "finetune", data, "--out", out, *SMALL, "--mode", "knn", "--neighbors", 3, "--seeds", 1,
@@ -113,7 +106,7 @@ def run_learning(command: Commands, data: Path) -> None:
     command("compare", "ft-a", "ft-b", "--out", "comparison", "--resamples", 100)
 
 
-def outputs(command: Commands, words: Sequence[str], sources: Sequence[Path]) -> set[tuple[str, str]]:
+def outputs(command: Folder, words: Sequence[str], sources: Sequence[Path]) -> set[tuple[str, str]]:
     """Where the words are found below the folder, the sources apart."""
     found = set()
     for place in sorted(command.folder.iterdir()):
@@ -126,7 +119,7 @@ def outputs(command: Commands, words: Sequence[str], sources: Sequence[Path]) ->
 
 
 @pytest.mark.slow
-def test_no_text_of_a_header_and_no_name_goes_anywhere_else(tmp_path: Path) -> None:
+def test_no_text_of_a_header_and_no_name_goes_anywhere_else(tmp_path: Path, commands: Commands) -> None:
     pytest.importorskip("torch")
     source = write_named_archive(tmp_path)
     data = without_labels(tmp_path / "data")
@@ -137,7 +130,7 @@ def test_no_text_of_a_header_and_no_name_goes_anywhere_else(tmp_path: Path) -> N
         NUMBER,
         BIRTH,
     }
-    command = Commands(tmp_path)
+    command = Folder(tmp_path, commands)
     run_everything(command, source, reduce=(), names=())
     run_learning(command, data)
     one = next(source.rglob("*.dcm"))
@@ -178,15 +171,15 @@ def test_no_text_of_a_header_and_no_name_goes_anywhere_else(tmp_path: Path) -> N
         if name.startswith(quiet):
             # The summary in JSON names the sources.
             assert words_in(said.encode(), [PATH]) <= ({PATH} if name == "info run --json" else set()), name
-    assert outputs(Commands(tmp_path / "temporary"), WORDS, ()) == set()
+    assert outputs(Folder(tmp_path / "temporary", commands), WORDS, ()) == set()
 
 
 @pytest.mark.slow
-def test_with_pseudonyms_no_name_goes_anywhere(tmp_path: Path) -> None:
+def test_with_pseudonyms_no_name_goes_anywhere(tmp_path: Path, commands: Commands) -> None:
     pytest.importorskip("torch")
     source = write_named_archive(tmp_path)
     key = make_key(tmp_path / "key")
-    command = Commands(tmp_path)
+    command = Folder(tmp_path, commands)
     run_everything(command, source, reduce=("--pseudonymize", "key"), names=("--key", "key", "--source", source))
     found = outputs(command, WORDS, (source, tmp_path / "plain"))
     assert found == set()

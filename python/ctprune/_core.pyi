@@ -75,7 +75,15 @@ class Archive:
     """An archive on its way to a manifest; each step works for a portion of time without the GIL."""
 
     def __new__(
-        cls, *, fingerprint: str, hash_size: int, intensity: str, modality: str, max_slice_mb: int, threads: int
+        cls,
+        *,
+        fingerprint: str,
+        hash_size: int,
+        intensity: str,
+        modality: str,
+        max_slice_mb: int,
+        threads: int,
+        reads: int = 0,
     ) -> Archive: ...
     def declare_source(self, /, root: _Path) -> None: ...
     def set_shard(self, /, number: int, of: int) -> None: ...

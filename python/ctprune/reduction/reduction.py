@@ -91,7 +91,7 @@ class Reduction:
         self._say = note
         self._operation = Operation(progress)
         try:
-            self._archive = _core.Archive(**config.reading(), threads=config.threads)
+            self._archive = _core.Archive(**config.reading(), threads=config.threads, reads=config.io)
         except ValueError as error:
             raise ConfigError(str(error)) from None
         for glob in config.exclude:

@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         pass_order: PassOrder::ByShape,
         read: ReadOptions::default(),
     };
-    let mut archive = Archive::new(settings, 0)?;
+    let mut archive = Archive::new(settings, 0, 0)?;
     let start = Instant::now();
     match step.as_str() {
         "write" => fill(&mut archive, count)?,

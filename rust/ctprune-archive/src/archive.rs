@@ -9,6 +9,7 @@ mod failures;
 mod members;
 mod output;
 mod pseudonymizing;
+mod readers;
 mod reading;
 mod remote;
 
@@ -20,6 +21,7 @@ use crate::archive::earlier::Earlier;
 use crate::archive::failures::Failures;
 use crate::archive::members::OpenPass;
 use crate::archive::pseudonymizing::Pseudonymizing;
+use crate::archive::readers::Readers;
 use crate::discover::dicomdir::Listed;
 use crate::discover::exclusions::Exclusions;
 use crate::discover::files::{FileId, Files};
@@ -67,6 +69,7 @@ pub struct Archive {
     settings: Settings,
     exclusions: Exclusions,
     pool: rayon::ThreadPool,
+    readers: Readers,
     files: Files,
     table: Table,
     walker: Walker,
@@ -103,8 +106,9 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// An empty archive; `threads` 0 means one per core.
-    pub fn new(mut settings: Settings, threads: usize) -> Result<Self, ArchiveError> {
+    /// An empty archive; `threads` 0 means one per core. So many `reads` of files are in flight; 0 lets their number
+    /// follow the source.
+    pub fn new(mut settings: Settings, threads: usize, reads: usize) -> Result<Self, ArchiveError> {
         // What is done with a slice here, its fingerprint, waits for nobody.
         settings.read.take_turns = true;
         // Refuses a hash size out of range before any file is opened.
@@ -120,6 +124,7 @@ impl Archive {
             table: Table::new(fingerprint::words(settings.hash_size)),
             settings,
             exclusions: Exclusions::default(),
+            readers: Readers::new(reads, pool.current_num_threads())?,
             pool,
             files: Files::default(),
             walker: Walker::default(),

@@ -44,7 +44,7 @@ pub struct Archive {
 #[pymethods]
 impl Archive {
     #[new]
-    #[pyo3(signature = (*, fingerprint, hash_size, intensity, modality, max_slice_mb, threads))]
+    #[pyo3(signature = (*, fingerprint, hash_size, intensity, modality, max_slice_mb, threads, reads=0))]
     fn new(
         fingerprint: &str,
         hash_size: usize,
@@ -52,10 +52,11 @@ impl Archive {
         modality: &str,
         max_slice_mb: u64,
         threads: usize,
+        reads: usize,
     ) -> PyResult<Self> {
         let settings = settings(fingerprint, hash_size, intensity, modality, max_slice_mb)?;
         Ok(Self {
-            inner: core::Archive::new(settings, threads).map_err(value_error)?,
+            inner: core::Archive::new(settings, threads, reads).map_err(value_error)?,
             adoption: None,
         })
     }

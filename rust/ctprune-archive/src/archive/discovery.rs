@@ -37,6 +37,7 @@ impl Archive {
     /// Leave all files to others but those of this share; before anything is taken over.
     pub fn set_shard(&mut self, shard: Shard) {
         self.shard = Some(shard);
+        self.walker.set_shard(shard);
     }
 
     /// Walk this folder too; the path is absolute.

@@ -16,8 +16,9 @@ impl Archive {
     /// Read files for about this long; `false` when all are read.
     pub fn read(&mut self, time: Duration) -> Result<bool, ArchiveError> {
         let start = Instant::now();
-        let mut portion = 8 * self.pool.current_num_threads();
+        let mut portion = 8 * self.readers.count();
         while start.elapsed() < time {
+            portion = portion.max(8 * self.readers.count());
             let batch = self.next..(self.next + portion).min(self.queue.len());
             if batch.is_empty() {
                 if self.passes.is_empty() {
@@ -30,10 +31,10 @@ impl Archive {
             let batch = self.queue[batch].to_vec();
             let (files, settings) = (&self.files, &self.settings);
             let before = Instant::now();
-            let results: Vec<FileRows> = self.pool.install(|| {
+            let results: Vec<FileRows> = self.readers.install(&self.pool, || {
                 let read = |&file: &FileId| rows_of_file(&files.locate(file), file, settings, None);
                 batch.par_iter().with_max_len(1).map(read).collect()
-            });
+            })?;
             self.next += batch.len();
             for (file, found) in batch.into_iter().zip(results) {
                 match found {

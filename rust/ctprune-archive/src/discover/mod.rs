@@ -1,6 +1,7 @@
 //! Find the files of the sources.
 
 pub mod dicomdir;
+mod examine;
 pub mod exclusions;
 pub mod files;
 pub mod location;

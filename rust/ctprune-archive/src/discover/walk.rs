@@ -1,12 +1,14 @@
 //! Find every file below the sources, in an order that depends on names alone.
 
+use crate::discover::examine::examine;
 use crate::discover::files::{Files, Stamp};
+use crate::discover::shard::Shard;
 use ctprune_dicom::code::Code;
 use ctprune_dicom::error::ReadError;
 use ctprune_dicom::slice::Refusal;
 use rustc_hash::FxHashSet;
 use std::collections::VecDeque;
-use std::fs::{self, Metadata};
+use std::fs::{self, DirEntry, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -66,9 +68,15 @@ pub struct Walker {
     stack: Vec<Pending>,
     links: VecDeque<Pending>,
     listed: FxHashSet<Identity>,
+    shard: Option<Shard>,
 }
 
 impl Walker {
+    /// Do not look at files of others: they are reported without size and time.
+    pub fn set_shard(&mut self, shard: Shard) {
+        self.shard = Some(shard);
+    }
+
     /// Walk this folder too; `root` is absolute.
     pub fn add(&mut self, files: &mut Files, root: &Path) {
         let pending = Pending {
@@ -116,29 +124,39 @@ impl Walker {
         };
         let mut names: Vec<_> = entries.iter().map(|entry| (entry.file_name(), entry)).collect();
         names.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut to_examine = Vec::new();
+        let is_to_examine: Vec<bool> = names
+            .iter()
+            .map(|(name, entry)| {
+                let is_mine = name
+                    .to_str()
+                    .is_some_and(|name| !self.is_of_others(to.as_mut(), folder, name, entry));
+                if is_mine {
+                    to_examine.push(entry.path());
+                }
+                is_mine
+            })
+            .collect();
+        let mut examined = to_examine.iter().zip(examine(&to_examine));
         let mut below = Vec::new();
-        for (name, entry) in names {
+        for ((name, entry), is_mine) in names.iter().zip(is_to_examine) {
             let Some(text) = name.to_str() else {
                 let reason = ReadError::other(Code::Name, "file name is not valid Unicode: rename the file");
                 found(to, Found::failed(folder, &name.to_string_lossy(), reason));
                 continue;
             };
-            let path = entry.path();
-            match fs::metadata(&path) {
-                Ok(meta) if meta.is_file() => {
-                    let stamp = stamp(&meta);
-                    found(
-                        to,
-                        Found::File {
-                            folder,
-                            name: text,
-                            stamp,
-                        },
-                    );
+            let (path, answer) = match is_mine.then(|| examined.next()).flatten() {
+                Some(of_mine) => of_mine,
+                None => {
+                    found(to, Found::file(folder, text, Stamp::default()));
+                    continue;
                 }
+            };
+            match answer {
+                Ok(meta) if meta.is_file() => found(to, Found::file(folder, text, stamp(&meta))),
                 Ok(meta) if meta.is_dir() => {
                     let linked = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-                    let pending = here.enter(path, text);
+                    let pending = here.enter(path.clone(), text);
                     if linked {
                         self.links.push_back(pending);
                     } else {
@@ -158,9 +176,20 @@ impl Walker {
         self.stack.extend(below.into_iter().rev());
         true
     }
+
+    /// Whether this is a file, as the folder says without a look at it, that others read.
+    fn is_of_others(&self, files: &Files, folder: u32, name: &str, entry: &DirEntry) -> bool {
+        self.shard
+            .is_some_and(|shard| !shard.holds(&files.address(folder, name)))
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+    }
 }
 
 impl<'a> Found<'a> {
+    fn file(folder: u32, name: &'a str, stamp: Stamp) -> Self {
+        Found::File { folder, name, stamp }
+    }
+
     fn failed(folder: u32, name: &'a str, reason: ReadError) -> Self {
         let refusal = Refusal::Failed(reason);
         Found::Problem {
