@@ -80,7 +80,7 @@ test-aarch64: ## run the Rust tests on emulated aarch64 (needs qemu-user and gcc
 	cargo test --profile checked --target aarch64-unknown-linux-gnu --workspace --exclude ctprune-py --quiet
 
 test-python: $(CHECKED)
-	python -m pytest --numprocesses auto --durations 20
+	python -m pytest --numprocesses auto --dist worksteal --durations 20
 
 $(RIVALS): $(CHECKS) benches/requirements.txt
 	$(PIP) --requirement benches/requirements.txt

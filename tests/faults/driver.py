@@ -1,13 +1,15 @@
 """Runs commands of ctprune in forked processes whose k-th change of the disk fails; the shim must be preloaded.
 
-Reads one request as JSON from stdin, writes what happened as JSON to stdout. Forked, since to start Python for
-each of some hundred calls would take most of the time.
+Reads one request as JSON from stdin, writes what happened as JSON to stdout. Forked, since to start Python and to
+load modules for each of some hundred calls would take most of the time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
+import importlib
 import json
 import os
 import shutil
@@ -65,6 +67,30 @@ def run(arguments: list[str], folder: Path, k: int, mode: str, log: Path) -> tup
     return os.waitstatus_to_exitcode(status), int(calls or 0)
 
 
+def load_what_is_needed(request: dict[str, Any], scratch: Path) -> None:
+    """Import what the commands import, without a trace of having run them."""
+    names = scratch / "modules"
+    child = os.fork()
+    if child == 0:
+        here = scratch / "here"
+        shutil.copytree(request["folder"], here)
+        os.chdir(here)
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        for command in [request["faulty"], *request["commands"]]:
+            sys.argv = ["ctprune", *command]
+            with contextlib.suppress(SystemExit):
+                cli.main()
+        names.write_text("\n".join(name for name in sys.modules if name != "__main__"))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    for name in names.read_text().splitlines():
+        # Some put modules into `sys.modules` that cannot be imported by their names.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
 def sweep(request: dict[str, Any]) -> dict[str, Any]:
     """Let each call of a command fail in turn, then run all commands again without a fault.
 
@@ -76,6 +102,7 @@ def sweep(request: dict[str, Any]) -> dict[str, Any]:
     from hashlib import sha256
 
     start, scratch = Path(request["folder"]), Path(request["scratch"])
+    load_what_is_needed(request, scratch)
     problems, faults, k = [], 0, 0
     ks = iter(request["ks"]) if request["ks"] else None
     while True:
