@@ -188,8 +188,8 @@ class ReduceConfig:
         expected="0 (by the kind of source) to 4096",
         panel=_READING,
         help="Reads in flight; 0 chooses by itself.",
-        more="Object stores get 128 requests at a time, DICOMweb 16. Files get a reader for each thread, and up to 64 "
-        "where the readers mostly wait. The result does not depend on it.",
+        more="Object stores get 128 requests at a time, DICOMweb 16. Files get a reader for each thread, and up "
+        "to 64 where the readers mostly wait. The result does not depend on it.",
     )
     fail_first: bool = option(False, decides=False, panel=_READING, help="Stop at the first unreadable file.")
     engine: str = option(
