@@ -64,7 +64,7 @@ def _add(table: Table, count: int, work: Path) -> None:
 
 def write_archive(folder: Path, count: int, side: int = _SIDE) -> None:
     """So many slices as files of their own, in a folder per series."""
-    template, places = _template(side)
+    template, offsets = _template(side)
     for series in range(-(-count // _SLICES)):
         inside = folder / f"patient-{series:06}" / "1.3.6.1.4.1.14519.5.2.1.6279.6001.series-1"
         inside.mkdir(parents=True)
@@ -76,8 +76,8 @@ def write_archive(folder: Path, count: int, side: int = _SIDE) -> None:
                 "position": f"{1.25 * slice_:0{len(_POSITION)}.3f}",
             }
             for name, text in digits.items():
-                for place in places[name]:
-                    template[place : place + len(text)] = text.encode()
+                for offset in offsets[name]:
+                    template[offset : offset + len(text)] = text.encode()
             (inside / f"1-{slice_ + 1:03}.dcm").write_bytes(template)
 
 
@@ -104,9 +104,9 @@ def _template(side: int) -> tuple[bytearray, dict[str, list[int]]]:
     file = io.BytesIO()
     ds.save_as(file, enforce_file_format=True)
     written = file.getvalue()
-    places = {name: [end - len(_NUMBER) for end in _ends(uid, written)] for name, uid in uids.items()}
-    places["position"] = [end - len(_POSITION) for end in _ends(_POSITION, written)]
-    return bytearray(written), places
+    offsets = {name: [end - len(_NUMBER) for end in _ends(uid, written)] for name, uid in uids.items()}
+    offsets["position"] = [end - len(_POSITION) for end in _ends(_POSITION, written)]
+    return bytearray(written), offsets
 
 
 def _ends(text: str, written: bytes) -> list[int]:

@@ -98,13 +98,13 @@ def _stored(folder: Path) -> Iterator[str]:
         server.wait()
 
 
-def _growth(title: str, work: Path, counts: list[int] | tuple[int, ...], place: Callable[[Path], Any]) -> Table:
+def _growth(title: str, work: Path, counts: list[int] | tuple[int, ...], served: Callable[[Path], Any]) -> Table:
     table = Table(title, ["slices", "seconds", "slices/s", "MiB", "bytes per slice beyond the first line"])
     for count in counts:
         folder = work / "scale"
         write_archive(folder, count, _SIDE)
         os.sync()
-        with place(folder) as source:
+        with served(folder) as source:
             seconds, peak, _ = _reduce(work, source)
         shutil.rmtree(folder)
         table.raw.append({"slices": count, "seconds": seconds, "peak_bytes": peak})

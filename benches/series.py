@@ -102,8 +102,8 @@ def _largest_volume(source: Path) -> list[Path]:
     largest = max(sorted(sizes), key=sizes.__getitem__)
     # Rows of a volume stand in the order of its slices.
     rows = kept.filter(kept["volume"] == largest)
-    places = zip(rows["source"], rows["path"], strict=True)
-    return [Path(source) / path for source, path in places]
+    addresses = zip(rows["source"], rows["path"], strict=True)
+    return [Path(source) / path for source, path in addresses]
 
 
 def _uncompressed(path: Path) -> pydicom.Dataset:

@@ -48,9 +48,9 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
 
 
 def _resampled(slices: Grays, count: int) -> Grays:
-    places = np.linspace(0, len(slices) - 1, count)
-    low = np.minimum(places.astype(int), len(slices) - 2)
-    share = (places - low)[:, None, None]
+    positions = np.linspace(0, len(slices) - 1, count)
+    low = np.minimum(positions.astype(int), len(slices) - 2)
+    share = (positions - low)[:, None, None]
     between = [(1 - s) * slices[i] + s * slices[i + 1] for i, s in zip(low, share, strict=True)]
     return np.stack([gray(one) for one in between])
 
@@ -129,15 +129,15 @@ def _volume(method: str, volume: Grays, settings: Settings) -> Table:
     grid = list(measure.grid)
     swept = _select(method, volume, grid)
     counts = np.array(swept.kept_counts())
-    place = len(grid) - 1 - int(np.argmin(np.abs(counts - _KEEP * len(volume))[::-1]))
-    seconds = [_timed(lambda: _select(method, volume, [grid[place]])) for _ in range(settings.rounds)]
+    index = len(grid) - 1 - int(np.argmin(np.abs(counts - _KEEP * len(volume))[::-1]))
+    seconds = [_timed(lambda: _select(method, volume, [grid[index]])) for _ in range(settings.rounds)]
     own = statistics.median(seconds)
-    found = _select(method, volume, [grid[place]])
+    found = _select(method, volume, [grid[index]])
     pairs, avoided = found.pairs()
     peers = _seconds_per_pair(method, volume, settings.rounds)
     whole = _timed(lambda: _select(method, volume, grid))
     table = Table(
-        f"{method}: {len(volume)} slices, {int(counts[place])} kept at {grid[place]:g}",
+        f"{method}: {len(volume)} slices, {int(counts[index])} kept at {grid[index]:g}",
         ["tool", "seconds", "time ratio", "note"],
         rows=[["ctprune", number(own), "1", f"{pairs:,} pairs, {avoided:,} of them by a bound"]],
         raw=[{"tool": "ctprune", "seconds": seconds, "pairs": pairs, "avoided": avoided}],

@@ -102,8 +102,8 @@ class Pictures(Dataset[Any]):
     def __len__(self) -> int:
         return len(self._files)
 
-    def __getitem__(self, place: int) -> Any:
-        with Image.open(self._files[place]) as image:
+    def __getitem__(self, index: int) -> Any:
+        with Image.open(self._files[index]) as image:
             return self._transform(image.convert("RGB"))
 
 
@@ -117,8 +117,8 @@ class DicomFiles(Dataset[Any]):
     def __len__(self) -> int:
         return len(self._files)
 
-    def __getitem__(self, place: int) -> Tensor:
-        return torch.from_numpy(np.array(square(picture(self._files[place]), self._side)))
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.from_numpy(np.array(square(picture(self._files[index]), self._side)))
 
 
 def lightly_transform(crops: Sequence[CropConfig]) -> SwaVTransform:

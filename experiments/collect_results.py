@@ -30,17 +30,17 @@ def collect(experiment: Path, out: Path, roots: dict[str, str]) -> None:
     folders = [experiment / step["folder"] for step in steps] + [experiment / "comparison"]
     files = [file for folder in folders for file in folder.rglob("*") if _STORE not in file.parent.name]
     for file in [experiment / "experiment.json", *files]:
-        place = out / file.relative_to(experiment)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target = out / file.relative_to(experiment)
+        target.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix in _TEXTS:
-            place.write_text(_portable(file.read_text("utf-8"), roots), "utf-8")
+            target.write_text(_portable(file.read_text("utf-8"), roots), "utf-8")
         elif file.name == "predictions.parquet":
             table = pq.read_table(file)
             facts = {
                 key.decode(): _portable(value.decode(), roots)
                 for key, value in (table.schema.metadata or {}).items()
             }
-            pq.write_table(table.replace_schema_metadata(facts), place, compression="zstd")
+            pq.write_table(table.replace_schema_metadata(facts), target, compression="zstd")
 
 
 def _portable(text: str, roots: dict[str, str]) -> str:

@@ -99,19 +99,19 @@ def attack(kind: Kind, chance: random.Random) -> str:
     before = kind.read()
     kept = kind.file.with_name("kept")
     shutil.copy2(kind.file, kept)
-    place = chance.randrange(kind.file.stat().st_size)
+    offset = chance.randrange(kind.file.stat().st_size)
     try:
         with kind.file.open("r+b") as file:
-            file.seek(place)
+            file.seek(offset)
             byte = file.read(1)[0]
-            file.seek(place)
+            file.seek(offset)
             file.write(bytes([byte ^ 1 << chance.randrange(8)]))
         try:
             return "same" if kind.read() == before else "changed"
         except CtpruneError:
             return "refused"
         except Exception as error:
-            print(f"{kind.name}, byte {place}: {type(error).__name__}: {error}")
+            print(f"{kind.name}, byte {offset}: {type(error).__name__}: {error}")
             return "another exception"
     finally:
         shutil.move(kept, kind.file)

@@ -164,8 +164,8 @@ def _short(data: bytearray, chance: random.Random, _: list[bytes]) -> None:
     element = struct.pack("<HH", 0x28, chance.choice(_SHORTS)) + b"US"
     at = data.find(element)
     if at >= 0 and at + 10 <= len(data):
-        place, values = (at + 6, (0, 1, 3, 4)) if chance.random() < 0.2 else (at + 8, _NUMBERS)
-        struct.pack_into("<H", data, place, chance.choice(values))
+        offset, values = (at + 6, (0, 1, 3, 4)) if chance.random() < 0.2 else (at + 8, _NUMBERS)
+        struct.pack_into("<H", data, offset, chance.choice(values))
 
 
 def _syntax(data: bytearray, chance: random.Random, _: list[bytes]) -> None:
@@ -180,8 +180,8 @@ def _syntax(data: bytearray, chance: random.Random, _: list[bytes]) -> None:
 def _pixel_length(data: bytearray, chance: random.Random, _: list[bytes]) -> None:
     at = data.find(b"\xe0\x7f\x10\0")
     if at >= 0:
-        place = at + (8 if bytes(data[at + 4 : at + 6]) in (b"OB", b"OW") else 4)
-        data[place : place + 4] = struct.pack("<I", chance.choice(_LENGTHS))
+        offset = at + (8 if bytes(data[at + 4 : at + 6]) in (b"OB", b"OW") else 4)
+        data[offset : offset + 4] = struct.pack("<I", chance.choice(_LENGTHS))
 
 
 def _insert(data: bytearray, chance: random.Random, _: list[bytes]) -> None:

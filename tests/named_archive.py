@@ -136,7 +136,7 @@ def _nifti(source: Path) -> None:
     struct.pack_into("<2h", header, 70, 4, 16)
     struct.pack_into("<8f", header, 76, *[1.0] * 8)
     struct.pack_into("<3f", header, 108, 352.0, 1.0, 0.0)
-    for place in (4, 14, 148, 228, 328):
-        header[place : place + len(HEADER)] = HEADER.encode()
+    for offset in (4, 14, 148, 228, 328):
+        header[offset : offset + len(HEADER)] = HEADER.encode()
     header[344:348] = b"n+1\0"
     (source / f"{PATH}.nii.gz").write_bytes(gzip.compress(bytes(header) + values.tobytes()))

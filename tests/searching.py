@@ -22,13 +22,13 @@ _DEEPEST = 6
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{40,}={0,2}")
 
 
-def occurrences(place: Path, words: Iterable[str]) -> list[tuple[str, str]]:
+def occurrences(root: Path, words: Iterable[str]) -> list[tuple[str, str]]:
     """File and word for each word that a file, or the files below a folder, hold or are named with."""
     words = list(words)
-    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
+    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
     found = []
     for file in files:
-        shown = file.name if file == place else file.relative_to(place).as_posix()
+        shown = file.name if file == root else file.relative_to(root).as_posix()
         held = {word for word in words if word.lower() in shown.lower()}
         for content in unpacked(file.read_bytes()):
             held |= words_in(content, words)
@@ -101,11 +101,11 @@ def _table(content: bytes) -> Iterator[bytes]:
 
 def _chunks(content: bytes) -> Iterator[bytes]:
     """The pixels of a PNG, and its texts, decompressed."""
-    place, pixels = 8, b""
-    while place + 8 <= len(content):
-        (length,) = struct.unpack_from(">I", content, place)
-        kind, data = content[place + 4 : place + 8], content[place + 8 : place + 8 + length]
-        place += 12 + length
+    offset, pixels = 8, b""
+    while offset + 8 <= len(content):
+        (length,) = struct.unpack_from(">I", content, offset)
+        kind, data = content[offset + 4 : offset + 8], content[offset + 8 : offset + 8 + length]
+        offset += 12 + length
         if kind == b"IDAT":
             pixels += data
         elif kind in (b"zTXt", b"iTXt", b"iCCP"):

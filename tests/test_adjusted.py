@@ -50,10 +50,10 @@ def test_measures_at_the_threshold_equal_scikit_learns(positive: str) -> None:
     select, evaluated = judged(60, 0, sure=0.3), judged(80, 1, sure=0.3)
     found = at_threshold(select, evaluated, classes, positive, [None] * 80)
     assert found is not None
-    place = classes.index(positive)
-    truth = evaluated.labels == place
+    index = classes.index(positive)
+    truth = evaluated.labels == index
     predicted = [
-        one[:, place] >= threshold for one, threshold in zip(evaluated.probabilities, found.chosen, strict=True)
+        one[:, index] >= threshold for one, threshold in zip(evaluated.probabilities, found.chosen, strict=True)
     ]
     for name, measure in (
         ("sensitivity", sk.recall_score),

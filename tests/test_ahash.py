@@ -70,8 +70,8 @@ def test_sweep_report_and_guard_know_it(archive: Path, tmp_path: Path, cli: Cli)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     result = ctprune.sweep(tmp_path / "run", methods=["ahash"])
     thresholds, fractions = result.curve("ahash")
-    place = list(thresholds).index(summary["threshold"])
-    assert fractions[place] == pytest.approx(summary["kept"] / summary["slices"])
+    index = list(thresholds).index(summary["threshold"])
+    assert fractions[index] == pytest.approx(summary["kept"] / summary["slices"])
     page = ctprune.write_report(tmp_path / "run").path.read_text()
     assert "average hashes of 64 bits" in page
     assert 'id="borderline"' in page

@@ -106,7 +106,7 @@ def test_leaving_early_ends_the_thread(store: SliceStore) -> None:
 def test_a_fault_in_the_thread_reaches_the_caller(store: SliceStore, monkeypatch: pytest.MonkeyPatch) -> None:
     batches = StoreBatches(store, 2, seed=0)
 
-    def fail(places: object) -> None:
+    def fail(indices: object) -> None:
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(batches, "_read", fail)

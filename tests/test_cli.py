@@ -268,9 +268,9 @@ CTRL_C_LATER = """
 import os, signal
 from ctprune import cli
 from ctprune.reduction import export
-def place(*arguments):
+def interrupt(*arguments):
     os.kill(os.getpid(), signal.SIGINT)
-export._place = place
+export._link_or_copy = interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
 cli.main()
 """

@@ -41,7 +41,7 @@ ELSEWHERE = {
 def dataset_with(**changes: object) -> Callable[[Path, Path], None]:
     """A slice with these attributes; None leaves one out."""
 
-    def plant(ct_file: Path, place: Path) -> None:
+    def plant(ct_file: Path, folder: Path) -> None:
         dataset = pydicom.dcmread(ct_file)
         for name, value in changes.items():
             if value is None:
@@ -50,36 +50,36 @@ def dataset_with(**changes: object) -> Callable[[Path, Path], None]:
                 setattr(dataset, name, value)
         if "SOPClassUID" in changes:
             dataset.file_meta.MediaStorageSOPClassUID = str(changes["SOPClassUID"])
-        dataset.save_as(place / "slice.dcm")
+        dataset.save_as(folder / "slice.dcm")
 
     return plant
 
 
 def content(name: str, data: bytes) -> Callable[[Path, Path], None]:
-    return lambda ct_file, place: place.joinpath(name).write_bytes(data) and None
+    return lambda ct_file, folder: folder.joinpath(name).write_bytes(data) and None
 
 
-def truncated(ct_file: Path, place: Path) -> None:
-    (place / "slice.dcm").write_bytes(ct_file.read_bytes()[:-100])
+def truncated(ct_file: Path, folder: Path) -> None:
+    (folder / "slice.dcm").write_bytes(ct_file.read_bytes()[:-100])
 
 
-def video(ct_file: Path, place: Path) -> None:
+def video(ct_file: Path, folder: Path) -> None:
     dataset = pydicom.dcmread(ct_file)
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"
     dataset.PixelData = encapsulate([b"no video"])
-    dataset.save_as(place / "slice.dcm")
+    dataset.save_as(folder / "slice.dcm")
 
 
-def large(ct_file: Path, place: Path) -> None:
+def large(ct_file: Path, folder: Path) -> None:
     pixels = np.zeros((1024, 1024), "<u2").tobytes()
-    dataset_with(Rows=1024, Columns=1024, PixelData=pixels)(ct_file, place)
+    dataset_with(Rows=1024, Columns=1024, PixelData=pixels)(ct_file, folder)
 
 
-def corrupt_png(ct_file: Path, place: Path) -> None:
-    Image.fromarray(np.random.default_rng(1).integers(0, 255, (32, 32), np.uint8)).save(place / "a.png")
-    data = bytearray((place / "a.png").read_bytes())
+def corrupt_png(ct_file: Path, folder: Path) -> None:
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (32, 32), np.uint8)).save(folder / "a.png")
+    data = bytearray((folder / "a.png").read_bytes())
     data[len(data) // 2] ^= 0xFF
-    (place / "a.png").write_bytes(data)
+    (folder / "a.png").write_bytes(data)
 
 
 def nifti(*sizes: int, values: bytes = b"", magic: bytes = b"n+1\0") -> bytes:
@@ -94,56 +94,56 @@ def nifti(*sizes: int, values: bytes = b"", magic: bytes = b"n+1\0") -> bytes:
     return bytes(header) + values
 
 
-def thumbnail(ct_file: Path, place: Path) -> None:
+def thumbnail(ct_file: Path, folder: Path) -> None:
     page = Image.fromarray(np.full((16, 16), 1, np.uint8))
-    page.save(place / "a.tif", tiffinfo={254: 1})
+    page.save(folder / "a.tif", tiffinfo={254: 1})
 
 
-def fifo(ct_file: Path, place: Path) -> None:
-    os.mkfifo(place / "slice.dcm")
+def fifo(ct_file: Path, folder: Path) -> None:
+    os.mkfifo(folder / "slice.dcm")
 
 
-def strange_name(ct_file: Path, place: Path) -> None:
-    (Path(os.fsdecode(os.fsencode(place) + b"/slice-\xff.dcm"))).write_bytes(b"x")
+def strange_name(ct_file: Path, folder: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(folder) + b"/slice-\xff.dcm"))).write_bytes(b"x")
 
 
-def broken_link(ct_file: Path, place: Path) -> None:
-    (place / "slice.dcm").symlink_to(place / "nowhere.dcm")
+def broken_link(ct_file: Path, folder: Path) -> None:
+    (folder / "slice.dcm").symlink_to(folder / "nowhere.dcm")
 
 
-def unreadable(ct_file: Path, place: Path) -> None:
+def unreadable(ct_file: Path, folder: Path) -> None:
     # The system's own file of a process's memory: regular, and reading its beginning is an error of the device.
-    (place / "slice.dcm").symlink_to("/proc/self/mem")
+    (folder / "slice.dcm").symlink_to("/proc/self/mem")
 
 
-def linked(ct_file: Path, place: Path) -> None:
-    (place / "there").mkdir()
-    shutil.copy(ct_file, place / "there")
-    (place / "link").symlink_to(place / "there")
+def linked(ct_file: Path, folder: Path) -> None:
+    (folder / "there").mkdir()
+    shutil.copy(ct_file, folder / "there")
+    (folder / "link").symlink_to(folder / "there")
 
 
-def dicomdir(ct_file: Path, place: Path) -> None:
+def dicomdir(ct_file: Path, folder: Path) -> None:
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
     dataset.DirectoryRecordSequence = []
-    dataset.save_as(place / "DICOMDIR", enforce_file_format=False)
+    dataset.save_as(folder / "DICOMDIR", enforce_file_format=False)
 
 
-def zipped(ct_file: Path, place: Path, *, encrypted: bool = False, method: int = zipfile.ZIP_STORED) -> None:
-    with zipfile.ZipFile(place / "a.zip", "w", method) as opened:
+def zipped(ct_file: Path, folder: Path, *, encrypted: bool = False, method: int = zipfile.ZIP_STORED) -> None:
+    with zipfile.ZipFile(folder / "a.zip", "w", method) as opened:
         opened.write(ct_file, "a.dcm")
     if encrypted:
         # The lowest bit of the flags, before the member and in the central directory.
-        content = bytearray((place / "a.zip").read_bytes())
+        content = bytearray((folder / "a.zip").read_bytes())
         content[6] |= 1
         content[content.index(b"PK\x01\x02") + 8] |= 1
-        (place / "a.zip").write_bytes(content)
+        (folder / "a.zip").write_bytes(content)
 
 
-def packed(ct_file: Path, place: Path) -> None:
-    with tarfile.open(place / "a.tar.gz", "w:gz") as opened:
+def packed(ct_file: Path, folder: Path) -> None:
+    with tarfile.open(folder / "a.tar.gz", "w:gz") as opened:
         opened.add(ct_file, "a.dcm")
 
 

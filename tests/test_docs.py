@@ -157,9 +157,9 @@ def shell_lines(page: str, *names: str) -> list[str]:
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
 def test_what_is_exported_is_what_was_selected_before(page: str, tmp_path: Path) -> None:
     lines = shell_lines(page, "phantom", "reduce")
-    place = next(number for number, line in enumerate(lines) if "--export" in line)
+    index = next(number for number, line in enumerate(lines) if "--export" in line)
     kept = []
-    for line in lines[: place + 1]:
+    for line in lines[: index + 1]:
         command = [sys.executable, "-m", *line.split()]
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
         if " --out reduction" in line:

@@ -56,7 +56,7 @@ def run_with_labels(root: Path, archive: Path) -> Path:
     """A run of its own images, and labels for some of them."""
     shutil.copytree(archive, root / "labeled")
     table = ctprune.reduce(root / "labeled", out=root / "run").kept().select(["path"]).to_dicts()
-    rows = [f"{line['path']},{('ill', 'well')[place % 2]}" for place, line in enumerate(table[:6])]
+    rows = [f"{line['path']},{('ill', 'well')[index % 2]}" for index, line in enumerate(table[:6])]
     (root / "run-labels.csv").write_text("\n".join(["path,label", *rows]) + "\n")
     return root / "labeled" / table[0]["path"]
 

@@ -250,8 +250,8 @@ def test_neighbors_vote_as_a_plain_loop_says(tmp_path: Path) -> None:
     for row, one in zip(found, query.astype(float), strict=True):
         cosines = features @ one / np.linalg.norm(features, axis=1) / np.linalg.norm(one)
         votes = np.zeros(4)
-        for place in np.argsort(-cosines)[:7]:
-            votes[labels[place]] += np.exp(cosines[place] / TEMPERATURE)
+        for index in np.argsort(-cosines)[:7]:
+            votes[labels[index]] += np.exp(cosines[index] / TEMPERATURE)
         np.testing.assert_allclose(row, votes / votes.sum(), atol=1e-5)
     save_head(head, tmp_path / "head.safetensors")
     np.testing.assert_array_equal(load_head(tmp_path / "head.safetensors").probabilities(query), found)

@@ -198,6 +198,6 @@ def test_the_table_tells_reading_from_the_whole(cli: Cli, archive: Path, tmp_pat
     assert list(stages) == ["finding", "reading", "selecting", "writing"]
     assert sum(stages.values()) == pytest.approx(found["seconds"], abs=0.1)
     lines = [line.strip("│ ") for line in shown.splitlines()]
-    place = next(number for number, line in enumerate(lines) if line.startswith("time"))
-    assert lines[place + 1].split()[0] in stages
+    index = next(number for number, line in enumerate(lines) if line.startswith("time"))
+    assert lines[index + 1].split()[0] in stages
     assert "read at" not in cli("reduce", archive, "--out", "run").stdout

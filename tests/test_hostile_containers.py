@@ -82,26 +82,26 @@ def test_a_flipped_byte_never_gives_another_slice(
     whole = write_container(tmp_path / f"whole.{kind}", some).read_bytes()
     chance = random.Random(7)
     for number in range(40):
-        place = chance.randrange(len(whole))
+        offset = chance.randrange(len(whole))
         flipped = tmp_path / f"flipped.{kind}"
         content = bytearray(whole)
-        content[place] ^= 1 << chance.randrange(8)
+        content[offset] ^= 1 << chance.randrange(8)
         flipped.write_bytes(content)
         rows = rows_of(flipped)
         found = check_slices(rows, fingerprints)
         # The header of gzip, with the file's name, can change and leave the content as it is.
-        if kind == "tar.gz" and place > 10 + len(flipped.name):
+        if kind == "tar.gz" and offset > 10 + len(flipped.name):
             assert found == 0, number
 
 
 def patched(path: Path, signature: bytes, offset: int, value: bytes) -> None:
     """Write bytes into every header of a zip file with this signature."""
     content = bytearray(path.read_bytes())
-    place = content.find(signature)
-    assert place >= 0
-    while place >= 0:
-        content[place + offset : place + offset + len(value)] = value
-        place = content.find(signature, place + 4)
+    start = content.find(signature)
+    assert start >= 0
+    while start >= 0:
+        content[start + offset : start + offset + len(value)] = value
+        start = content.find(signature, start + 4)
     path.write_bytes(content)
 
 

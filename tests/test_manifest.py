@@ -101,8 +101,8 @@ def refusal(manifest: ctprune.Manifest, folder: Path, name: str, row: int, value
     table = pa.table(manifest)
     values = table[name].to_pylist()
     values[row] = value
-    place = table.column_names.index(name)
-    table = table.set_column(place, name, pa.array(values, table.schema.field(name).type))
+    index = table.column_names.index(name)
+    table = table.set_column(index, name, pa.array(values, table.schema.field(name).type))
     write_manifest(folder / FILE_NAME, [_core.Rows.from_arrow(table, 8)], manifest.config)
     with pytest.raises(ctprune.ManifestError) as error:
         ctprune.Manifest.load(folder)

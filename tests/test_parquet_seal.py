@@ -27,11 +27,11 @@ def test_each_flipped_bit_is_noticed(run: Path) -> None:
     sound = file.read_bytes()
     chance = random.Random(1)
     # Everywhere, and often in the footer, which Parquet's own checksums leave out.
-    places = [chance.randrange(len(sound)) for _ in range(300)]
-    places += [chance.randrange(len(sound) - 9000, len(sound)) for _ in range(300)]
-    for place in places:
+    offsets = [chance.randrange(len(sound)) for _ in range(300)]
+    offsets += [chance.randrange(len(sound) - 9000, len(sound)) for _ in range(300)]
+    for offset in offsets:
         damaged = bytearray(sound)
-        damaged[place] ^= 1 << chance.randrange(8)
+        damaged[offset] ^= 1 << chance.randrange(8)
         file.write_bytes(damaged)
         with pytest.raises(ctprune.ManifestError, match=r"manifest\.parquet: "):
             ctprune.Manifest.load(run)
@@ -87,8 +87,8 @@ def test_a_foreign_file_is_one_sentence_whatever_it_holds(run: Path) -> None:
     chance = random.Random(2)
     for _ in range(300):
         damaged = bytearray(foreign)
-        for place in [chance.randrange(len(foreign) - 9000, len(foreign)) for _ in range(chance.randint(1, 4))]:
-            damaged[place] = chance.randrange(256)
+        for offset in [chance.randrange(len(foreign) - 9000, len(foreign)) for _ in range(chance.randint(1, 4))]:
+            damaged[offset] = chance.randrange(256)
         file.write_bytes(damaged)
         with pytest.raises(ctprune.ManifestError, match=r"manifest\.parquet: "):
             ctprune.Manifest.load(run)

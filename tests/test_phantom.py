@@ -209,7 +209,7 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
 
 
-def test_a_file_in_the_place_is_refused(tmp_path):
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "out").write_text("mine")
     with pytest.raises(CtpruneError, match="is not a folder"):
         write_archive(tmp_path / "out")

@@ -43,8 +43,8 @@ class Folder:
 
     def __call__(self, *arguments: object, codes: Sequence[int] = (0, 3)) -> None:
         home, temporary = self.folder / "home", self.folder / "temporary"
-        for place in (home, temporary):
-            place.mkdir(exist_ok=True)
+        for folder in (home, temporary):
+            folder.mkdir(exist_ok=True)
         environment = os.environ | {
             "COLUMNS": "200",
             "TERM": "dumb",
@@ -109,11 +109,10 @@ def run_learning(command: Folder, data: Path) -> None:
 def outputs(command: Folder, words: Sequence[str], sources: Sequence[Path]) -> set[tuple[str, str]]:
     """Where the words are found below the folder, the sources apart."""
     found = set()
-    for place in sorted(command.folder.iterdir()):
-        if place not in sources:
+    for path in sorted(command.folder.iterdir()):
+        if path not in sources:
             found |= {
-                (f"{place.name}/{file}" if place.is_dir() else file, word)
-                for file, word in occurrences(place, words)
+                (f"{path.name}/{file}" if path.is_dir() else file, word) for file, word in occurrences(path, words)
             }
     return found
 
@@ -184,9 +183,9 @@ def test_with_pseudonyms_no_name_goes_anywhere(tmp_path: Path, commands: Command
     found = outputs(command, WORDS, (source, tmp_path / "plain"))
     assert found == set()
     secret = key.read_bytes()
-    for place in tmp_path.iterdir():
-        if place not in (source, key, tmp_path / "plain"):
-            for file in [place] if place.is_file() else place.rglob("*"):
+    for path in tmp_path.iterdir():
+        if path not in (source, key, tmp_path / "plain"):
+            for file in [path] if path.is_file() else path.rglob("*"):
                 if file.is_file():
                     assert not any(secret in content for content in unpacked(file.read_bytes())), file
     for name, said in command.said.items():

@@ -144,8 +144,8 @@ def lightning_run(
             return image(*item), int(given.labels[item[0]])
 
     class Select(torch.utils.data.Dataset):
-        def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
-            return image(given.select[place], False), int(given.labels[given.select[place]])
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+            return image(given.select[index], False), int(given.labels[given.select[index]])
 
         def __len__(self) -> int:
             return len(given.select)

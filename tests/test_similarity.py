@@ -164,15 +164,15 @@ def test_one_pass_equals_a_selection_per_threshold(archive: Path, volumes: Any, 
     assert ticks[-1] == len(rows)
     assert not swept.left_out
     counts = swept.sweep.kept_counts()
-    for place in (0, 110, 150, 173, 190, 200):
-        manifest = ctprune.reduce(archive, method=method, threshold=swept.thresholds[place], threads=1 + place % 3)
+    for index in (0, 110, 150, 173, 190, 200):
+        manifest = ctprune.reduce(archive, method=method, threshold=swept.thresholds[index], threads=1 + index % 3)
         table = manifest.rows.slice(0, len(rows))
-        exemplar, similarity = swept.sweep.exemplars(place)
+        exemplar, similarity = swept.sweep.exemplars(index)
         assert table["exemplar"].tolist() == exemplar.tolist()
         assert table["similarity"].tolist() == similarity.tolist()
-        kept = swept.sweep.kept(place)
+        kept = swept.sweep.kept(index)
         assert kept.tolist() == [status == "kept" for status in table["status"]]
-        assert counts[place] == kept.sum()
+        assert counts[index] == kept.sum()
 
 
 def test_a_sweep_keeps_what_reduce_keeps(archive: Path, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_mistakes_are_one_sentence(cli: Cli, archive: Path) -> None:
     assert "pairs compared / settled by a bound" in shown.stdout
 
 
-def test_places_that_are_not_there_are_refused() -> None:
+def test_indices_that_are_not_there_are_refused() -> None:
     swept = sweep_pixels([], ctprune.ReduceConfig().to_dict(), method="ssim", thresholds=[0.5])
     assert swept.sweep.kept_counts() == [0]
     with pytest.raises(ValueError, match="one of 1 thresholds, found 1"):

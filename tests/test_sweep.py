@@ -74,10 +74,10 @@ def test_hash_keeps_the_very_slices_that_reduce_keeps(
     swept = SweptSlices.load(run, scope)
     thresholds = [0, 3, 6, 11, 30, 64]
     sets = FingerprintSweep(METHODS["hash"], SweepConfig()).keep(swept, thresholds, Operation())
-    for place, threshold in enumerate(thresholds):
+    for index, threshold in enumerate(thresholds):
         reduced = ctprune.reduce(archive, threshold=threshold, scope=scope, out=tmp_path / "run")
         expected = [row["status"] == "kept" for row in slices_of(reduced)]
-        assert sets.at(place).tolist() == expected
+        assert sets.at(index).tolist() == expected
 
 
 def test_the_scope_is_the_runs_unless_given(run: Path, archive: Path, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_kept_sets_count_and_unpack() -> None:
     flags = np.random.default_rng(0).random((5, 77)) < 0.3
     sets = KeptSets(np.packbits(flags, axis=1), 77)
     assert sets.counts.tolist() == flags.sum(axis=1).tolist()
-    assert all((sets.at(place) == flags[place]).all() for place in range(5))
+    assert all((sets.at(index) == flags[index]).all() for index in range(5))
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.floats(0.01, 1.0))

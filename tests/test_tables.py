@@ -90,9 +90,9 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     Rows.from_columns(COLUMNS).write(file)
     whole = bytearray(file.read_bytes())
     refusals = []
-    for place in range(0, len(whole), 41):
+    for offset in range(0, len(whole), 41):
         flipped = whole.copy()
-        flipped[place] ^= 4
+        flipped[offset] ^= 4
         file.write_bytes(flipped)
         try:
             # A flip in the mark of the checksum leaves a table that anybody may have written.

@@ -74,8 +74,8 @@ def test_a_folder_per_class_is_split_by_patient(folders: Path) -> None:
 def test_a_folder_per_split_and_class(folders: Path, tmp_path: Path) -> None:
     root = tmp_path / "split"
     for label in ("healthy", "ill"):
-        for place, file in enumerate(sorted((folders / label).iterdir())):
-            part = ("Training", "valid", "test")[min(place // 8, 2)]
+        for index, file in enumerate(sorted((folders / label).iterdir())):
+            part = ("Training", "valid", "test")[min(index // 8, 2)]
             (root / part / label).mkdir(parents=True, exist_ok=True)
             shutil.copy(file, root / part / label)
     images = read(list_task(root))
@@ -108,8 +108,8 @@ def test_a_table_of_labels(folders: Path, suffix: str) -> None:
     files = sorted(folders.rglob("*.png"))
     rows = [
         {"path": f"data/{file.parent.name}/{file.name}", "label": 10 if file.parent.name == "ill" else 9}
-        | {"patient": file.name[:3], "split": ("train", "test")[place % 20 >= 16]}
-        for place, file in enumerate(files)
+        | {"patient": file.name[:3], "split": ("train", "test")[index % 20 >= 16]}
+        for index, file in enumerate(files)
     ]
     table = folders.parent / f"labels{suffix}"
     if suffix == ".csv":
@@ -164,7 +164,7 @@ def test_slices_of_a_run_by_path_series_and_instance(archive: Path, tmp_path: Pa
     for key in ("series_instance_uid", "sop_instance_uid"):
         rows = {row[key]: {key: row[key]} for row in slices}
         half = len(rows) // 2
-        labeled = [row | {"label": str(place < half)} for place, row in enumerate(rows.values())]
+        labeled = [row | {"label": str(index < half)} for index, row in enumerate(rows.values())]
         pq.write_table(pa.Table.from_pylist([*labeled, labeled[0]]), tmp_path / "twice.parquet")
         with pytest.raises(ctprune.TaskError, match="is listed twice"):
             list_task(tmp_path / "run", labels=tmp_path / "twice.parquet")
@@ -229,7 +229,7 @@ def test_a_sample_is_stratified_seeded_and_by_patient() -> None:
         again = sample_part(labels, [None] * 100, fraction=fraction, seed=1, leave_some=True)
         np.testing.assert_array_equal(part, again)
         assert (part != sample_part(labels, [None] * 100, fraction=fraction, seed=2, leave_some=True)).any()
-    groups = [f"patient {place // 4}" for place in range(100)]
+    groups = [f"patient {index // 4}" for index in range(100)]
     for seed in range(20):
         part = sample_part(labels, groups, fraction=0.2, seed=seed, leave_some=True)
         assert all(len(set(part[start : start + 4])) == 1 for start in range(0, 100, 4))

@@ -18,14 +18,14 @@ def test_an_interval_needs_six_patients_of_each_class() -> None:
     )
     one = ["a"] * 12
     assert no_interval_because(labels, classes, patients=one) == "1 patient: no interval can be estimated"
-    few = [f"p{place % 5}" for place in range(12)]
+    few = [f"p{index % 5}" for index in range(12)]
     assert no_interval_because(labels, classes, patients=few) == (
         "5 patients: no interval can be estimated from fewer than 6"
     )
     # A patient with images of both classes counts for both.
-    six = [f"p{place % 6}" for place in range(12)]
+    six = [f"p{index % 6}" for index in range(12)]
     assert no_interval_because(labels, classes, patients=six) is None
-    ill = ["a"] * 6 + [f"p{place}" for place in range(6)]
+    ill = ["a"] * 6 + [f"p{index}" for index in range(6)]
     assert no_interval_because(labels, classes, patients=ill) == (
         "1 patient with images of class 0: no interval can be estimated"
     )
@@ -38,10 +38,10 @@ def test_without_an_interval_there_are_numbers_and_no_ends() -> None:
     labels = np.arange(40) % 2
     probabilities = np.stack([random.random((40, 1)) for _ in range(2)])
     probabilities = np.concatenate([1 - probabilities, probabilities], axis=2)
-    patients = [f"p{place % 4}" for place in range(40)]
+    patients = [f"p{index % 4}" for index in range(40)]
     found = pooled_metrics(labels, probabilities, ["0", "1"], patients=patients)
     for one in found.values():
         assert np.isfinite([one["mean"], one["std"]]).all()
         assert np.isnan([one["low"], one["high"]]).all()
-    known = pooled_metrics(labels, probabilities, ["0", "1"], patients=[f"p{place}" for place in range(40)])
+    known = pooled_metrics(labels, probabilities, ["0", "1"], patients=[f"p{index}" for index in range(40)])
     assert all(np.isfinite([one["low"], one["high"]]).all() for one in known.values())

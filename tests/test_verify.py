@@ -40,8 +40,8 @@ def edit(run: Path, column: str, row: int, value: object) -> None:
     table = pa.table(manifest.rows)
     values = table[column].to_pylist()
     values[row] = value
-    place = table.schema.get_field_index(column)
-    table = table.set_column(place, table.schema.field(place), pa.array(values, table.schema.field(place).type))
+    index = table.schema.get_field_index(column)
+    table = table.set_column(index, table.schema.field(index), pa.array(values, table.schema.field(index).type))
     write_manifest(run / FILE_NAME, [_core.Rows.from_arrow(table, 8)], manifest.config)
 
 

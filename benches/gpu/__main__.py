@@ -48,9 +48,9 @@ def _in_turn(args: argparse.Namespace, end: float, results: Path, log: Path) -> 
     failed = []
     # It takes seconds of importing torch, so it is a part like the others.
     parts = {"environment": 0.3} | {name: PARTS[name] for name in args.parts}
-    for place, (name, share) in enumerate(parts.items()):
+    for index, (name, share) in enumerate(parts.items()):
         left = end - time.time() - _PATIENCE
-        seconds = left * share / sum(list(parts.values())[place:])
+        seconds = left * share / sum(list(parts.values())[index:])
         if seconds < 1:
             append(results, name, "not started", seconds_left=round(left, 1))
             failed.append(name)

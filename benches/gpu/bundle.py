@@ -47,7 +47,7 @@ sys.path += [str(file) for file in (bundle / "{WHEELS}").glob("packaging-*.whl")
 from benches.gpu.start import main  # noqa: E402
 
 # What is in a wheel is not installed.
-sys.path[:] = [place for place in sys.path if not place.endswith(".whl")]
+sys.path[:] = [entry for entry in sys.path if not entry.endswith(".whl")]
 main(bundle)
 '''
 

@@ -174,10 +174,10 @@ def _pack_task(task: dict[str, Any], positive: str, side: int, archive: zipfile.
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["path", "label", "split", "patient"])
-    for place, entry in enumerate(images.entries):
-        patient = numbers[patients[place]]
-        name = f"{place:05}.png"
-        _write_picture(archive, f"task/{name}", _unsqueezed(images.pixels[place], *shapes[place], side))
+    for index, entry in enumerate(images.entries):
+        patient = numbers[patients[index]]
+        name = f"{index:05}.png"
+        _write_picture(archive, f"task/{name}", _unsqueezed(images.pixels[index], *shapes[index], side))
         writer.writerow([name, int(entry.label == positive), entry.split or _split(patient), patient])
     archive.writestr("task/labels.csv", table.getvalue())
     return len(images)

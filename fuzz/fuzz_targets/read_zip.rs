@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
             Ok(Content::Apart(part)) => assert_eq!(part.len(), member.size),
             Err(_) => {}
         }
-        if member.place.is_ok() {
+        if member.extent.is_ok() {
             assert_eq!(index.find(&member.name).map(|found| found.size), Some(member.size));
             let _ = container.read_head(member, &mut [0; 4096]);
         }

@@ -28,12 +28,12 @@ def test_deep_keeps_the_very_slices_that_reduce_keeps(
     thresholds = method.in_order(None, swept)[:60:4]
     sets = method.keep(swept, thresholds, Operation())
     assert len(set(sets.counts.tolist())) > 3
-    for place, threshold in enumerate(thresholds):
+    for index, threshold in enumerate(thresholds):
         reduced = ctprune.reduce(
             small, method="deep", weights=weights, threshold=threshold, scope=scope, out=tmp_path / "run"
         )
         rows = reduced.rows.slice(0, len(swept))["status"]
-        assert sets.at(place).tolist() == [status == "kept" for status in rows]
+        assert sets.at(index).tolist() == [status == "kept" for status in rows]
 
 
 def test_targets_are_those_of_keep(run: Path) -> None:

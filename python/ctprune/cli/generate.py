@@ -153,6 +153,6 @@ def _metadata(annotation: Any) -> tuple[Any, ...]:
     return found
 
 
-def _imported(place: str) -> Any:
-    module, _, name = place.partition(":")
+def _imported(reference: str) -> Any:
+    module, _, name = reference.partition(":")
     return getattr(importlib.import_module(module), name)

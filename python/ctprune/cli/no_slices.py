@@ -68,7 +68,7 @@ def _archive(file: Path) -> str | None:
             head = opened.read(512)
     except OSError:
         return None
-    return next((kind for kind, place, mark in _ARCHIVES if head[place:].startswith(mark)), None)
+    return next((kind for kind, offset, mark in _ARCHIVES if head[offset:].startswith(mark)), None)
 
 
 def _indices(skipped: Refused) -> list[str]:

@@ -75,10 +75,10 @@ def _curve_table(result: Sweep, method: dict[str, Any]) -> Table:
     table = _table(f"Method {method['name']}", method["measure"], "kept", "of all")
     curve = [row for row in result.table.to_dicts() if row["method"] == method["name"]]
     shown: int | None = None
-    for place, row in enumerate(curve):
+    for index, row in enumerate(curve):
         kept = row["kept"]
         changed = shown is None or not _SHOWN_STEP * shown < kept < shown / _SHOWN_STEP
-        if changed or place == len(curve) - 1:
+        if changed or index == len(curve) - 1:
             table.add_row(f"{row['threshold']:.8g}", f"{kept:,}", f"{row['kept_fraction']:.1%}")
             shown = kept
     return table
@@ -108,6 +108,6 @@ def _table(title: str, first: str, *others: str) -> Table:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
-    for place, name in enumerate((first, *others)):
-        table.add_column(name, justify="right" if place else "left")
+    for index, name in enumerate((first, *others)):
+        table.add_column(name, justify="right" if index else "left")
     return table

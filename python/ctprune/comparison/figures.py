@@ -134,7 +134,7 @@ def _short(name: str, most: int) -> str:
 
 
 def _name_row(axes: Axes, row: int, name: str) -> None:
-    place = axes.annotate(
+    annotation = axes.annotate(
         name,
         (0, row),
         (0, 10),
@@ -145,7 +145,7 @@ def _name_row(axes: Axes, row: int, name: str) -> None:
         bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
     )
     # A name may be wider than the axes, which must not shrink for it.
-    place.set_in_layout(False)
+    annotation.set_in_layout(False)
 
 
 def _rows_only(axes: Axes, rows: int) -> None:

@@ -156,22 +156,22 @@ def find_pairs(
     flat = correct([test.p_value for of_pair in tests for _, test in of_pair]).tolist()
     patients, patients_of = _rarest(results[0])
     pairs = []
-    for place, (a, b) in enumerate(indices):
-        low, high = _within_one(aucs[place].interval(levels[place]))
+    for index, (a, b) in enumerate(indices):
+        low, high = _within_one(aucs[index].interval(levels[index]))
         finding = Finding(
             run=results[a].name,
             other=results[b].name,
-            value=aucs[place].value,
+            value=aucs[index].value,
             low=low,
             high=high,
-            corrected=float(corrected[place]),
-            detectable=aucs[place].detectable(levels[place]),
+            corrected=float(corrected[index]),
+            detectable=aucs[index].detectable(levels[index]),
             pretrainings=(found.levels[a].pretrainings, found.levels[b].pretrainings),
             patients=patients,
             patients_of=patients_of,
             unit=found.unit,
         )
-        equivalence = equivalent[place]
+        equivalence = equivalent[index]
         sentences = [finding.sentence]
         if equivalence is not None:
             sentences.append(equivalence_sentence(finding, equivalence.margin, equivalence.corrected))
@@ -181,13 +181,13 @@ def find_pairs(
                 other=finding.other,
                 differences={name: _difference(found.difference(a, b, name)) for name in METRICS},
                 corrected=finding.corrected,
-                level=float(levels[place]),
+                level=float(levels[index]),
                 low=low,
                 high=high,
                 detectable=finding.detectable,
                 equivalence=equivalence,
                 delong=tuple(
-                    ClassTest(positive=name, test=test, corrected=flat.pop(0)) for name, test in tests[place]
+                    ClassTest(positive=name, test=test, corrected=flat.pop(0)) for name, test in tests[index]
                 ),
                 verdict=finding.verdict,
                 sentence=" ".join(filter(None, sentences)),

@@ -131,8 +131,8 @@ def _counts(generator: np.random.PCG64, resamples: int, units: int) -> npt.NDArr
     raw = generator.random_raw(resamples * units).reshape(resamples, units)
     # The upper 53 bits as a fraction of one: exact in float64.
     drawn = ((raw >> np.uint64(11)) * 2.0**-53 * units).astype(np.int64)
-    place = drawn + np.arange(resamples)[:, None] * units
-    counts = np.bincount(place.ravel(), minlength=resamples * units)
+    index = drawn + np.arange(resamples)[:, None] * units
+    counts = np.bincount(index.ravel(), minlength=resamples * units)
     return counts.reshape(resamples, units).astype(np.float64)
 
 

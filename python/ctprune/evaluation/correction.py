@@ -72,9 +72,9 @@ def decision_levels(p_values: npt.ArrayLike, correction: str, *, alpha: float) -
     real = int((CORRECTIONS[correction](found)[defined] < alpha).sum())
     if correction == "benjamini-hochberg":
         return np.where(defined, alpha * max(1, real) / count, alpha / count)
-    places = np.zeros(len(found))
-    places[np.flatnonzero(defined)[np.argsort(found[defined], kind="stable")]] = np.arange(defined.sum())
-    levels: npt.NDArray[np.float64] = alpha / (count - np.minimum(places, min(real, count - 1)))
+    ranks = np.zeros(len(found))
+    ranks[np.flatnonzero(defined)[np.argsort(found[defined], kind="stable")]] = np.arange(defined.sum())
+    levels: npt.NDArray[np.float64] = alpha / (count - np.minimum(ranks, min(real, count - 1)))
     return levels
 
 

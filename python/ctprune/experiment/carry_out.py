@@ -63,7 +63,7 @@ def carry_out(step: Step, out: Path, *, progress: ProgressCallback) -> None:
 def is_current(step: Step, out: Path) -> bool:
     """Whether a finished reduction's manifest names files where they are and with the times that they have.
 
-    The contents are those of the step, as its digest says; but what packs slices goes by place and time.
+    The contents are those of the step, as its digest says; but what packs slices goes by path and time.
     """
     try:
         ctprune.Manifest.load(step.folder(out)).slices().check_files()

@@ -43,21 +43,21 @@ def _pairs(first: str, second: str, names: Sequence[str]) -> Iterator[tuple[str,
     for name in names:
         if first in names:
             # The other side may be a part: then all models that have it.
-            if second == name or (second not in names and _place(second, name) is not None and name != first):
+            if second == name or (second not in names and _start(second, name) is not None and name != first):
                 yield first, name
-        elif (place := _place(first, name)) is not None:
-            partner = second if second in names else _with(name, place, second)
+        elif (start := _start(first, name)) is not None:
+            partner = second if second in names else _with(name, start, second)
             if partner in names and partner != name:
                 yield name, partner
 
 
-def _place(side: str, name: str) -> int | None:
+def _start(side: str, name: str) -> int | None:
     """Where the parts of a side begin in a model's name; None where it does not have them."""
     parts, of_name = side.split(SEPARATOR), name.split(SEPARATOR)
     starts = range(len(of_name) - len(parts) + 1)
     return next((start for start in starts if of_name[start : start + len(parts)] == parts), None)
 
 
-def _with(name: str, place: int, side: str) -> str:
+def _with(name: str, start: int, side: str) -> str:
     parts, of_name = side.split(SEPARATOR), name.split(SEPARATOR)
-    return SEPARATOR.join([*of_name[:place], *parts, *of_name[place + len(parts) :]])
+    return SEPARATOR.join([*of_name[:start], *parts, *of_name[start + len(parts) :]])

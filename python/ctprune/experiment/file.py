@@ -32,7 +32,7 @@ _KEYS = (
 _REQUIRED = ("sources", "reductions", "pretrainings", "tasks")
 
 #: What a pre-training may say beside its own options: where in the grid it stands, and whose steps it takes.
-_PLACE = ("sources", "reductions", "steps_of")
+_GRID_KEYS = ("sources", "reductions", "steps_of")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
@@ -226,7 +226,7 @@ class _Checked:
         return options
 
     def _pretraining(self, name: str, sources: tuple[str, ...], reductions: tuple[str, ...]) -> Pretraining:
-        options = self._options("pretrainings", name, besides=_PLACE)
+        options = self._options("pretrainings", name, besides=_GRID_KEYS)
         given = self._group("pretrainings")[name] or {}
         steps_of = given.get("steps_of")
         return Pretraining(

@@ -138,8 +138,8 @@ class _Builder:
     def _reductions(self) -> dict[tuple[str, str], Step]:
         experiment, inputs = self._experiment, self._inputs
         pretrainings = experiment.pretrainings.values()
-        places = [place for one in pretrainings for place in product(one.sources, one.reductions)]
-        contents = {name: inputs.sources(experiment.sources[name]) for name in dict(places)}
+        pairs = [pair for one in pretrainings for pair in product(one.sources, one.reductions)]
+        contents = {name: inputs.sources(experiment.sources[name]) for name in dict(pairs)}
         return {
             (source, reduction): Step(
                 kind="reduce",
@@ -156,18 +156,18 @@ class _Builder:
             )
             for source in experiment.sources
             for reduction, options in experiment.reductions.items()
-            if (source, reduction) in places
+            if (source, reduction) in pairs
         }
 
     def _models(self, reductions: dict[tuple[str, str], Step]) -> list[Model]:
         """Baselines first, then pre-trainings; a name says only what differs."""
         experiment = self._experiment
-        by_place: dict[tuple[str, str, str], tuple[Step, ...]] = {}
+        by_key: dict[tuple[str, str, str], tuple[Step, ...]] = {}
         ordered = sorted(experiment.pretrainings.items(), key=lambda item: item[1].steps_of is not None)
         for name, pretraining in ordered:
             for source, reduction in product(pretraining.sources, pretraining.reductions):
-                others = by_place[source, reduction, pretraining.steps_of] if pretraining.steps_of else None
-                by_place[source, reduction, name] = tuple(
+                others = by_key[source, reduction, pretraining.steps_of] if pretraining.steps_of else None
+                by_key[source, reduction, name] = tuple(
                     self._pretraining(
                         reductions[source, reduction],
                         name,
@@ -176,12 +176,12 @@ class _Builder:
                     )
                     for index, seed in enumerate(experiment.pretraining_seeds)
                 )
-        in_order = sorted(by_place, key=lambda place: list(experiment.pretrainings).index(place[2]))
-        varying = [len({place[part] for place in by_place}) > 1 for part in range(3)]
+        in_order = sorted(by_key, key=lambda key: list(experiment.pretrainings).index(key[2]))
+        varying = [len({key[part] for key in by_key}) > 1 for part in range(3)]
         models = [Model(name=name, options=options) for name, options in experiment.baselines.items()]
-        for place in in_order:
-            parts = [part for part, varies in zip(place, varying, strict=True) if varies] or [place[2]]
-            models.append(Model(name=" · ".join(parts), pretrainings=by_place[place]))
+        for key in in_order:
+            parts = [part for part, varies in zip(key, varying, strict=True) if varies] or [key[2]]
+            models.append(Model(name=" · ".join(parts), pretrainings=by_key[key]))
         return models
 
     def _pretraining(self, needed: Step, name: str, options: dict[str, Any], steps_of: Step | None) -> Step:

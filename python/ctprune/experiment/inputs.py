@@ -123,5 +123,5 @@ def _files_below(folder: str, relative: str, entered: tuple[Path, ...] = ()) -> 
             yield name
         elif entry.is_dir():
             real = Path(os.path.realpath(entry.path))
-            if not entry.is_symlink() or not any(place.is_relative_to(real) for place in entered):
+            if not entry.is_symlink() or not any(path.is_relative_to(real) for path in entered):
                 yield from _files_below(entry.path, name, entered)

@@ -232,7 +232,7 @@ class Run:
         self._set(step, FOUND, seconds=found.seconds, text=found.text)
 
     def _look_at_reduction(self, step: Step) -> None:
-        """Slices are packed from files by their places and times: have them noted anew where they are others."""
+        """Slices are packed from files by their paths and times: have these noted anew where they changed."""
         if self._statuses[step].state == FOUND and not is_current(step, self.out):
             self._set(step, WAITING, text="has to note anew where its files lie and when they changed")
 

@@ -89,7 +89,7 @@ def each_content(
     if members:
         visit_bytes(
             [addresses[index] for index in members],
-            lambda place, content: act(members[place], b"" if isinstance(content, str) else content),
+            lambda index, content: act(members[index], b"" if isinstance(content, str) else content),
             max_slice_mb=max_slice_mb,
         )
 

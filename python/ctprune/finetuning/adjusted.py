@@ -48,13 +48,13 @@ def at_threshold(
     select: Judged, evaluated: Judged, classes: Sequence[str], positive: str, patients: Sequence[str | None]
 ) -> Adjusted | None:
     """Measures at each seed's threshold (see `best_threshold`); None where the selecting split can give none."""
-    place = list(classes).index(positive)
-    chosen = [best_threshold(select.labels == place, one[:, place]) for one in select.probabilities]
+    column = list(classes).index(positive)
+    chosen = [best_threshold(select.labels == column, one[:, column]) for one in select.probabilities]
     thresholds = [threshold for threshold in chosen if threshold is not None]
     if len(thresholds) < len(chosen):
         return None
-    truth = evaluated.labels == place
-    reached = evaluated.probabilities[:, :, place] >= np.array(thresholds)[:, None]
+    truth = evaluated.labels == column
+    reached = evaluated.probabilities[:, :, column] >= np.array(thresholds)[:, None]
 
     found = pooled(
         lambda weights: measures_at(truth, reached, weights), evaluated.labels, classes, patients=patients

@@ -55,28 +55,28 @@ def read_fitted(
         For each slice an empty text, or why it cannot be read.
     """
     side = out.shape[1]
-    places: dict[bool, list[int]] = {True: [], False: []}
-    for place, line in enumerate(lines):
-        places[_is_square_already(line, fit, side)].append(place)
-    direct, others = places[True], places[False]
+    indices: dict[bool, list[int]] = {True: [], False: []}
+    for index, line in enumerate(lines):
+        indices[_is_square_already(line, fit, side)].append(index)
+    direct, others = indices[True], indices[False]
     reasons = [""] * len(lines)
     if direct:
         # Without a copy where all of them are.
         squares = out if not others else np.empty((len(direct), side, side), np.uint8)
         outcomes = read_resized([lines[p] for p in direct], squares, reading, threads=threads, progress=progress)
-        for place, (*_, reason) in zip(direct, outcomes, strict=True):
-            reasons[place] = reason
+        for index, (*_, reason) in zip(direct, outcomes, strict=True):
+            reasons[index] = reason
         if others:
             out[direct] = squares
     done = len(direct)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         parts = list(_parts(lines, others))
         for part, found in zip(parts, pool.map(lambda part: _pictures(part, lines, reading), parts), strict=True):
-            for place, picture in zip(part, found, strict=True):
+            for index, picture in zip(part, found, strict=True):
                 if isinstance(picture, str):
-                    reasons[place] = picture
+                    reasons[index] = picture
                 else:
-                    fit_gray(picture, out[place], fit)
+                    fit_gray(picture, out[index], fit)
             done += len(part)
             progress(done)
     return reasons
@@ -109,20 +109,20 @@ def _is_square_already(line: dict[str, Any], fit: str, side: int) -> bool:
     return fit == "crop" or bool(line["rows"] == line["columns"])
 
 
-def _parts(lines: list[dict[str, Any]], places: list[int]) -> Iterator[list[int]]:
-    """Places of slices of one file and shape, some at a time: a file of many slices is not opened for each."""
+def _parts(lines: list[dict[str, Any]], indices: list[int]) -> Iterator[list[int]]:
+    """Indices of slices of one file and shape, some at a time: a file of many slices is not opened for each."""
     together: dict[tuple[str, str, int, int], list[int]] = {}
-    for place in places:
-        line = lines[place]
+    for index in indices:
+        line = lines[index]
         key = (path_of(line), line["reader"], line["rows"], line["columns"])
-        together.setdefault(key, []).append(place)
+        together.setdefault(key, []).append(index)
     for found in together.values():
         yield from (found[start : start + _AT_A_TIME] for start in range(0, len(found), _AT_A_TIME))
 
 
-def _pictures(places: list[int], lines: list[dict[str, Any]], reading: dict[str, Any]) -> list[_Gray | str]:
+def _pictures(indices: list[int], lines: list[dict[str, Any]], reading: dict[str, Any]) -> list[_Gray | str]:
     """Gray of slices of one file in full size, or what is wrong with each."""
-    mine = [lines[place] for place in places]
+    mine = [lines[index] for index in indices]
     try:
         return _read(mine, reading)
     except ValueError as error:

@@ -172,8 +172,8 @@ def find_slices(
 def _from_files(
     listing: Listing, side: int, fit: str, intensity: str, modality: str, threads: int, operation: Operation
 ) -> LabeledImages:
-    places = {entry: _absolute(entry.file or Path()) for entry in listing.entries}
-    files = list(dict.fromkeys(places.values()))
+    paths = {entry: _absolute(entry.file or Path()) for entry in listing.entries}
+    files = list(dict.fromkeys(paths.values()))
     reading: dict[str, Any] = {"intensity": intensity, "modality": modality, "max_slice_mb": 512}
     if listing.reading is not None:
         reading["max_slice_mb"] = listing.reading["max_slice_mb"]
@@ -183,7 +183,7 @@ def _from_files(
 
     slices, failed, skipped = find_slices(files, threads=threads, progress=half_read, **reading)
     chosen: list[tuple[Entry, FoundSlice]] = []
-    for entry, file in places.items():
+    for entry, file in paths.items():
         chosen += _frames(entry, slices.get(file, []), listing.source)
     if not chosen:
         reason = next(iter([*failed.values(), *skipped.values()]), "see 'ctprune info FILE'")
@@ -197,10 +197,10 @@ def _from_files(
         threads=threads,
         progress=lambda done: operation.report("reading", (len(chosen) + done) // 2, len(chosen), "images"),
     )
-    good = [place for place, reason in enumerate(reasons) if not reason]
-    unreadable = {entry.name: failed[file] for entry, file in places.items() if file in failed}
-    unreadable |= {chosen[place][0].name: reason for place, reason in enumerate(reasons) if reason}
-    kept = [chosen[place] for place in good]
+    good = [index for index, reason in enumerate(reasons) if not reason]
+    unreadable = {entry.name: failed[file] for entry, file in paths.items() if file in failed}
+    unreadable |= {chosen[index][0].name: reason for index, reason in enumerate(reasons) if reason}
+    kept = [chosen[index] for index in good]
     contents = dict(zip(files, _contents(files), strict=True))
     return LabeledImages(
         entries=[entry for entry, _ in kept],
@@ -213,7 +213,7 @@ def _from_files(
         modality=modality,
         unreadable=unreadable,
         skipped={
-            entry.name: skipped[file] for entry, file in places.items() if file in skipped and file not in slices
+            entry.name: skipped[file] for entry, file in paths.items() if file in skipped and file not in slices
         },
     )
 
@@ -261,13 +261,13 @@ def _from_arrays(
     pixels = squares_like(len(arrays), side)
     fingerprints = np.empty((len(arrays), 8), np.uint8)
     contents = []
-    for place, array in enumerate(arrays):
+    for index, array in enumerate(arrays):
         gray = gray_of(array)
-        fingerprints[place] = dhash(gray)
+        fingerprints[index] = dhash(gray)
         contents.append(hashlib.blake2b(array.tobytes(), digest_size=8).hexdigest())
-        fit_gray(gray, pixels[place], fit)
-        if place % 256 == 0:
-            operation.report("reading", place, len(arrays), "images")
+        fit_gray(gray, pixels[index], fit)
+        if index % 256 == 0:
+            operation.report("reading", index, len(arrays), "images")
     return LabeledImages(
         entries=listing.entries,
         labels=_numbers(listing.entries, listing.classes),
@@ -293,5 +293,5 @@ def gray_of(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _numbers(entries: list[Entry], classes: tuple[str, ...]) -> npt.NDArray[np.int64]:
-    places = {name: number for number, name in enumerate(classes)}
-    return np.array([places[entry.label] for entry in entries], np.int64)
+    indices = {name: number for number, name in enumerate(classes)}
+    return np.array([indices[entry.label] for entry in entries], np.int64)

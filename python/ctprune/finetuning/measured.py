@@ -66,10 +66,10 @@ def measure(
             {
                 "metrics": classification_metrics(evaluated.labels, one, classes, positive=positive)
                 | {"brier": float(brier_scores(evaluated.labels, one, classes).mean())},
-                "threshold": None if point is None else point.chosen[place],
-                "temperature": scaled.chosen[place],
+                "threshold": None if point is None else point.chosen[index],
+                "temperature": scaled.chosen[index],
             }
-            for place, one in enumerate(evaluated.probabilities)
+            for index, one in enumerate(evaluated.probabilities)
         ],
         of_all={
             "pooled": _defined(pooled | {"brier": brier}),

@@ -66,7 +66,7 @@ class Predictions:
     @property
     def labels(self) -> list[str]:
         """The most probable class of each image."""
-        return [self.classes[place] for place in self.probabilities.argmax(1)]
+        return [self.classes[index] for index in self.probabilities.argmax(1)]
 
     def to_table(self) -> _core.Rows:
         """A row for each image: `image`, `frame`, `label` and a column for each class's probability."""
@@ -75,7 +75,7 @@ class Predictions:
                 "image": self.images,
                 "frame": np.array(self.frames, np.int64),
                 "label": self.labels,
-                **{f"probability_{name}": self.probabilities[:, place] for place, name in enumerate(self.classes)},
+                **{f"probability_{name}": self.probabilities[:, index] for index, name in enumerate(self.classes)},
             }
         )
 

@@ -71,7 +71,7 @@ def numbers_of(groups: Sequence[str | None]) -> npt.NDArray[np.int64]:
     """
     known: dict[object, int] = {}
     return np.array(
-        [known.setdefault(place if group is None else group, len(known)) for place, group in enumerate(groups)],
+        [known.setdefault(index if group is None else group, len(known)) for index, group in enumerate(groups)],
         np.int64,
     )
 

@@ -61,15 +61,15 @@ class SeedTrainer:
     def train_all(self) -> tuple[list[SeedOutcome], dict[int, npt.NDArray[np.float64]]]:
         """What each seed gives, and by seed the probabilities of all images; finished seeds are read."""
         outcomes, probabilities = [], {}
-        for place, seed in enumerate(self.config.seed_list):
+        for index, seed in enumerate(self.config.seed_list):
             stem = self._out / PROGRESS_FOLDER / f"seed-{seed}"
-            done = SeedOutcome.load(stem) or self._train_seed(place, stem)
+            done = SeedOutcome.load(stem) or self._train_seed(index, stem)
             outcomes.append(done[0])
             probabilities[seed] = done[1]
         return outcomes, probabilities
 
-    def _train_seed(self, place: int, stem: Path) -> tuple[SeedOutcome, npt.NDArray[np.float64]]:
-        images, splits, seed = self._images, self._splits, self.config.seed_list[place]
+    def _train_seed(self, index: int, stem: Path) -> tuple[SeedOutcome, npt.NDArray[np.float64]]:
+        images, splits, seed = self._images, self._splits, self.config.seed_list[index]
         started = time.perf_counter()
         train = splits.rows(TRAIN)
         patients = [images.entries[row].patient for row in train]
@@ -80,7 +80,7 @@ class SeedTrainer:
             images.pixels, images.labels, train[part], splits.rows(splits.selection), len(images.classes)
         )
         fit = self._finetune_seed if self.config.mode == "finetune" else self._probe_seed
-        head, probabilities, outcome = fit(data, place, stem)
+        head, probabilities, outcome = fit(data, index, stem)
         save_head(head, self._out / FOLDER_NAME / outcome.head)
         seconds = outcome.seconds or time.perf_counter() - started
         outcome = SeedOutcome(**(vars(outcome) | {"seconds": round(seconds, 3)}))
@@ -89,20 +89,20 @@ class SeedTrainer:
         return outcome, probabilities
 
     def _finetune_seed(
-        self, data: TrainingSet, place: int, stem: Path
+        self, data: TrainingSet, index: int, stem: Path
     ) -> tuple[Head, npt.NDArray[np.float64], SeedOutcome]:
-        config, seed = self.config, self.config.seed_list[place]
+        config, seed = self.config, self.config.seed_list[index]
         network = self._network(seed)
 
         def report(epoch: Epoch) -> None:
-            self._report("training", epoch.epoch, config.epochs or 0, "epochs", place, epoch.select_accuracy)
+            self._report("training", epoch.epoch, config.epochs or 0, "epochs", index, epoch.select_accuracy)
 
-        self._report("training", 0, config.epochs or 0, "epochs", place)
+        self._report("training", 0, config.epochs or 0, "epochs", index)
         training = SeedTraining(
             network, data, config, seed, self.device, self._precision, stem.with_suffix(".ckpt"), report
         )
         head = training.run()
-        features = self._features_of(network, data.pixels, place)
+        features = self._features_of(network, data.pixels, index)
         best = training.history[training.best_epoch - 1]
         outcome = SeedOutcome(
             seed=seed,
@@ -116,14 +116,14 @@ class SeedTrainer:
         return head, head.probabilities(features), outcome
 
     def _probe_seed(
-        self, data: TrainingSet, place: int, stem: Path
+        self, data: TrainingSet, index: int, stem: Path
     ) -> tuple[Head, npt.NDArray[np.float64], SeedOutcome]:
-        config, seed = self.config, self.config.seed_list[place]
+        config, seed = self.config, self.config.seed_list[index]
         shared = self.weights is not None
         backbone = BACKBONE_NAME if shared else f"seed-{seed}/{BACKBONE_NAME}"
         if self._features is None or not shared:
             network = self._network(seed)
-            self._features = self._features_of(network, data.pixels, place)
+            self._features = self._features_of(network, data.pixels, index)
             self._save_backbone(network, backbone)
         features, classes = self._features, data.classes
         train = features[data.train], data.labels[data.train]
@@ -151,9 +151,9 @@ class SeedTrainer:
         return GrayBackbone(module, self.normalization, transposed=self.config.transposed).to(self.device)
 
     def _features_of(
-        self, network: GrayBackbone, pixels: npt.NDArray[np.uint8], place: int
+        self, network: GrayBackbone, pixels: npt.NDArray[np.uint8], index: int
     ) -> npt.NDArray[np.float32]:
-        self._report("features", 0, len(pixels), "images", place)
+        self._report("features", 0, len(pixels), "images", index)
         rows = np.arange(len(pixels))
         found = features_of(
             network, pixels, rows, batch=self.config.batch_size, device=self.device, precision=self._precision
@@ -182,7 +182,7 @@ class SeedTrainer:
         return name
 
     def _report(
-        self, stage: str, done: int, total: int, unit: str, place: int, accuracy: float | None = None
+        self, stage: str, done: int, total: int, unit: str, index: int, accuracy: float | None = None
     ) -> None:
-        part = f"seed {place + 1}/{len(self.config.seed_list)}"
+        part = f"seed {index + 1}/{len(self.config.seed_list)}"
         self._operation.report(stage, done, total, unit, part=part, accuracy=accuracy)

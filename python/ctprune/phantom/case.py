@@ -86,8 +86,10 @@ class Case:
                 if plan.enhanced:
                     frames[series].append(stored)
                 else:
-                    place = {"series": series, "index": index}
-                    yield path, slice_dataset(self.study, plan, self._scan, stored=stored, **place)
+                    yield (
+                        path,
+                        slice_dataset(self.study, plan, self._scan, stored=stored, series=series, index=index),
+                    )
         for series, collected in frames.items():
             plan = plans[series - 2]
             ds = enhanced_dataset(self.study, plan, self._scan, series=series, frames=collected)

@@ -146,23 +146,23 @@ class StoreBatches:
 
     def _from_device(self, chosen: list[npt.NDArray[np.int64]]) -> Generator[Batch, None, None]:
         assert self._on_device is not None
-        for places in chosen:
-            index = torch.from_numpy(places)
+        for indices in chosen:
+            index = torch.from_numpy(indices)
             if self.device.type == "cuda":
                 index = index.pin_memory()
             pixels = self._on_device.index_select(0, index.to(self.device, non_blocking=True))
-            yield Batch(_unsigned(pixels), torch.from_numpy(self._positions[places]))
+            yield Batch(_unsigned(pixels), torch.from_numpy(self._positions[indices]))
 
     def _from_map(self, chosen: list[npt.NDArray[np.int64]]) -> Generator[Batch, None, None]:
-        ahead = Ahead(self._read(places) for places in chosen)
+        ahead = Ahead(self._read(indices) for indices in chosen)
         try:
             for pixels, positions in ahead:
                 yield Batch(_unsigned(pixels.to(self.device, non_blocking=True)), positions)
         finally:
             ahead.stop()
 
-    def _read(self, places: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        positions = self._positions[places]
+    def _read(self, indices: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        positions = self._positions[indices]
         pixels = self._pixels.read(positions, pin_memory=self.device.type == "cuda")
         return pixels, torch.from_numpy(positions)
 

@@ -31,7 +31,7 @@ _FOREIGN = re.compile(r"SLURM_|TORCHELASTIC_|PMI|OMPI_|((LOCAL_|GROUP_|ROLE_|NOD
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """The place of this process among those that train together.
+    """The rank of this process among those that train together.
 
     Attributes:
         nodes: Number of machines.
@@ -68,7 +68,7 @@ class Launch:
 
 
 def find_launch(devices: int, nodes: int, environment: Mapping[str, str] = os.environ) -> Launch:
-    """The place of this process among those that train together, by its environment.
+    """The rank of this process among those that train together, by its environment.
 
     Args:
         devices: Number of processes wanted on each machine.

@@ -54,9 +54,9 @@ class KnnProbe:
         lines, config = _labeled_lines(Path(folder), store)
         squares = np.empty((len(lines), store.side, store.side), store.pixels.dtype)
         outcomes = read_resized(lines, squares, config)
-        good = [place for place, (*_, reason) in enumerate(outcomes) if not reason]
-        names = [lines[place]["path"].partition("/")[0] for place in good]
-        patients = [_patient(lines[place], patient_pattern) for place in good]
+        good = [index for index, (*_, reason) in enumerate(outcomes) if not reason]
+        names = [lines[index]["path"].partition("/")[0] for index in good]
+        patients = [_patient(lines[index], patient_pattern) for index in good]
         if patient_pattern is not None and not any(patient.startswith("pattern") for patient in patients):
             raise ConfigError(
                 f"probe_patient_pattern {patient_pattern}: matches no file's name in {folder}",

@@ -33,16 +33,16 @@ def write_views(
     """
     from matplotlib.figure import Figure
 
-    places = np.unique(np.linspace(0, len(store) - 1, min(slices, len(store))).astype(int))
-    pixels = np.ascontiguousarray(store.pixels[places])
+    indices = np.unique(np.linspace(0, len(store) - 1, min(slices, len(store))).astype(int))
+    pixels = np.ascontiguousarray(store.pixels[indices])
     mean, std = normalization(store, config)
     views = BatchViews(config, mean, std)(
         torch.from_numpy(pixels.astype(_readable(pixels))), view_generator(seed, 0, 0)
     )
     columns = 1 + len(views)
-    figure = Figure(figsize=(1.3 * columns, 1.3 * len(places) + 0.4), layout="constrained")
-    axes = figure.subplots(len(places), columns, squeeze=False)
-    for row in range(len(places)):
+    figure = Figure(figsize=(1.3 * columns, 1.3 * len(indices) + 0.4), layout="constrained")
+    axes = figure.subplots(len(indices), columns, squeeze=False)
+    for row in range(len(indices)):
         _draw(axes[row][0], pixels[row], "slice" if row == 0 else "", limits=_limits(config))
         for number, view in enumerate(views):
             title = f"{view.shape[-1]} px" if row == 0 else ""

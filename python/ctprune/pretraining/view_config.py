@@ -194,7 +194,7 @@ class ViewConfig:
         options = dict(options)
         if isinstance(options.get("crops"), (list, tuple)):
             crops = enumerate(options["crops"])
-            options["crops"] = tuple(_part(CropConfig, f"views.crops[{place}]", crop) for place, crop in crops)
+            options["crops"] = tuple(_part(CropConfig, f"views.crops[{index}]", crop) for index, crop in crops)
         if options.get("window") is not None:
             options["window"] = _part(WindowConfig, "views.window", options["window"])
         return _part(cls, "views", options)

@@ -109,10 +109,10 @@ def resampling_matrices(start: Tensor, length: Tensor, flip: Tensor, side: int, 
     """For each image the weights of `side` pixels in `size` samples of a stretch of them, (n, size, side)."""
     step = (length / size)[:, None]
     reach = step.clamp(min=1)
-    place = torch.arange(size, device=start.device) + 0.5
-    place = torch.where(flip[:, None] > 0, size - place, place)
+    position = torch.arange(size, device=start.device) + 0.5
+    position = torch.where(flip[:, None] > 0, size - position, position)
     # Relative to the stretch, where numbers are small, and in units of the triangle's reach.
-    samples = place * step / reach
+    samples = position * step / reach
     pixel = torch.arange(side, device=start.device) - start[:, None]
     inside = (pixel >= 0) & (pixel < length[:, None])
     pixels = torch.where(inside, (pixel + 0.5) / reach, torch.inf)

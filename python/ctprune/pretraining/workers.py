@@ -64,7 +64,7 @@ class Workers:
     alike. While the context lasts, the variables that Fabric's environments read say which process this is.
 
     Args:
-        launch: This process's place among those that train together.
+        launch: This process's rank among those that train together.
         order: The pre-training to carry out, as `ctprune.pretraining.worker` reads it.
     """
 

@@ -72,9 +72,9 @@ class Changes:
                 rows = self.archive.rows(first, int(self.rows[end - 1]) + 1)
                 if len(rows) <= int(self.rows[end - 1]) - first:
                     end = int(np.searchsorted(self.rows, first + len(rows)))
-                places = rows.take(self.rows[start:end].astype(np.int64) - first).select(_WHERE).to_dicts()
-                for index, place in zip(range(start, end), places, strict=True):
-                    lines.write(json.dumps(place | self._change(index)) + "\n")
+                addresses = rows.take(self.rows[start:end].astype(np.int64) - first).select(_WHERE).to_dicts()
+                for index, address in zip(range(start, end), addresses, strict=True):
+                    lines.write(json.dumps(address | self._change(index)) + "\n")
                 start = end
 
     def _change(self, index: int) -> dict[str, str]:

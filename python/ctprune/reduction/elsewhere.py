@@ -136,7 +136,7 @@ class Fetching:
             self._seen.update((one.address.server, instance.path) for instance in found)
         by_source: dict[str, list[tuple[str, int, int]]] = {}
         for path, stamp in found:
-            source, below = one.place(path)
+            source, below = one.source_and_path(path)
             by_source.setdefault(source, []).append((below, *stamp))
         for source, those in by_source.items():
             self._archive.add_found(source, those)

@@ -83,7 +83,7 @@ def export_kept(
             if config.mode == "png":
                 written += _write_png(rows, folder, rows_of.config, config, left_out)
             else:
-                written += _place_all(rows, folder, config.mode, left_out)
+                written += _link_or_copy_all(rows, folder, config.mode, left_out)
             operation.report("exporting", written + left_out.total(), unit="slices")
     return Exported(folder=config.folder, mode=config.mode, written=written, left_out=dict(left_out))
 
@@ -147,7 +147,7 @@ def _suffix(reader: str, name: str) -> str:
     return next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), "")
 
 
-def _place_all(rows: list[dict[str, Any]], folder: Path, mode: str, left_out: Counter[str]) -> int:
+def _link_or_copy_all(rows: list[dict[str, Any]], folder: Path, mode: str, left_out: Counter[str]) -> int:
     """Link or copy these rows' files; copies of members of one container are made in one pass over it."""
     written = 0
     members = []
@@ -155,7 +155,7 @@ def _place_all(rows: list[dict[str, Any]], folder: Path, mode: str, left_out: Co
         if not row["is_one_of_several"] and not opens(path_of(row)):
             members.append(row)
         else:
-            written += _place(row, folder, mode, left_out)
+            written += _link_or_copy(row, folder, mode, left_out)
     if members and mode == "link":
         for row in members:
             what = "a member of an archive" if as_address(path_of(row)) is None else "an object on another machine"
@@ -181,7 +181,7 @@ def _place_all(rows: list[dict[str, Any]], folder: Path, mode: str, left_out: Co
     return written
 
 
-def _place(row: dict[str, Any], folder: Path, mode: str, left_out: Counter[str]) -> bool:
+def _link_or_copy(row: dict[str, Any], folder: Path, mode: str, left_out: Counter[str]) -> bool:
     if row["is_one_of_several"]:
         left_out["a frame of a file with several cannot be linked or copied alone: use `mode` png"] += 1
         return False

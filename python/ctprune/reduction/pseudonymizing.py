@@ -102,7 +102,7 @@ def _is_table(table: Path) -> bool:
 
 def _check_apart(field: str, file: Path, out: Path | None, sources: Sequence[Path]) -> None:
     """Refuse a file in the run's folder, which is handed on, or in a source, which nothing is written to."""
-    place = file.resolve()
+    resolved = file.resolve()
     for folder, what in ((out, "the folder of the run"), *((source, "a source") for source in sources)):
-        if folder is not None and not folder.is_file() and place.is_relative_to(folder.resolve()):
+        if folder is not None and not folder.is_file() and resolved.is_relative_to(folder.resolve()):
             raise ConfigError(f"{field} {file}: lies in {what}: keep it apart", field=field)

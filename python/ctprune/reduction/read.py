@@ -20,7 +20,7 @@ class Volume:
 
     Attributes:
         hu: float32 of shape (slices, rows, cols): Hounsfield units; gray values for 8-bit pictures.
-        position_mm: float64 of shape (slices,): place along the mean normal, NaN where the files give none.
+        position_mm: float64 of shape (slices,): position along the mean normal, NaN where the files give none.
         pixel_spacing_mm: Distance between rows and between columns, None where the files give none.
         series_instance_uid: Series Instance UID, empty where there is none.
         paths: File of each slice.

@@ -32,7 +32,7 @@ _NAMED = 3
 #: Rows that are looked at together, and files that are read again together.
 _ROWS, _FILES = 1 << 14, 1 << 10
 
-#: Places along a volume are compared in whole micrometers.
+#: Positions along a volume are compared in whole micrometers.
 _SAME_MM = 1e-3
 
 #: JSON beside arrays that has their checksums.

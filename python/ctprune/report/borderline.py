@@ -46,16 +46,16 @@ def _spread(
     volume = slices.volume[rows[order]]
     by_volume = np.lexsort((np.arange(len(order)), volume, rank[order]))
     turn = np.empty(len(order), np.int64)
-    turn[by_volume] = _places(np.stack([rank[order][by_volume], volume[by_volume]]))
+    turn[by_volume] = _positions_in_run(np.stack([rank[order][by_volume], volume[by_volume]]))
     chosen = order[np.lexsort((np.arange(len(order)), turn, rank[order]))][:most]
     return [Pair(int(rows[i]), int(earlier[i]), float(values[i])) for i in chosen]
 
 
-def _places(sorted_keys: Floats) -> Integers:
-    """Place of each column within its run of equal columns."""
+def _positions_in_run(sorted_keys: Floats) -> Integers:
+    """Position of each column within its run of equal columns."""
     count = sorted_keys.shape[1]
     is_first = np.ones(count, np.bool_)
     is_first[1:] = (sorted_keys[:, 1:] != sorted_keys[:, :-1]).any(axis=0)
     index = np.arange(count)
-    places: Integers = index - np.maximum.accumulate(np.where(is_first, index, 0))
-    return places
+    positions: Integers = index - np.maximum.accumulate(np.where(is_first, index, 0))
+    return positions

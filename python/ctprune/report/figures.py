@@ -56,11 +56,11 @@ def volumes_figure(slices: RunSlices) -> str:
 
 def body_figure(slices: RunSlices) -> str | None:
     """Kept fraction along the volume; None where no volume has two slices."""
-    place = slices.relative_position
-    known = np.isfinite(place)
+    position = slices.relative_position
+    known = np.isfinite(position)
     if not known.any():
         return None
-    bins = np.minimum((place[known] * _BODY_BINS).astype(np.int64), _BODY_BINS - 1)
+    bins = np.minimum((position[known] * _BODY_BINS).astype(np.int64), _BODY_BINS - 1)
     count = np.bincount(bins, minlength=_BODY_BINS)
     kept = np.bincount(bins[slices.kept[known]], minlength=_BODY_BINS)
 
@@ -118,7 +118,7 @@ def _edges(values: Floats, threshold: float | None) -> list[float]:
     # The manifest's values are 32-bit numbers, and one of them may be the threshold itself.
     middle = low if threshold is None else min(max(float(np.float32(threshold)), low), high)
     below, above = math.ceil((middle - low) / step), math.ceil((high - middle) / step) or 1
-    return [middle + step * place for place in range(-below, above + 1)]
+    return [middle + step * index for index in range(-below, above + 1)]
 
 
 def _whole_numbers(axis: Axis) -> None:

@@ -71,13 +71,13 @@ def _group(slices: RunSlices, exemplar: int, covered: Integers) -> Group:
     if np.isfinite(similarity).any():
         closer = slices.measure is not None and slices.measure.larger_is_closer
         least = int(np.nanargmin(similarity) if closer else np.nanargmax(similarity))
-    places = spread(len(covered), _MOST_COVERED)
-    if least is not None and least not in places:
+    indices = spread(len(covered), _MOST_COVERED)
+    if least is not None and least not in indices:
         # In place of its neighbor, so that the number stays.
-        places[np.abs(places - least).argmin()] = least
+        indices[np.abs(indices - least).argmin()] = least
     return Group(
         exemplar=exemplar,
         covered=len(covered),
-        shown=covered[np.sort(places)].tolist(),
+        shown=covered[np.sort(indices)].tolist(),
         largest=float("nan") if least is None else float(similarity[least]),
     )

@@ -19,7 +19,7 @@ _BLOCK = 1024
 #: Comparisons beyond these, by what is compared, are not made: a report should not take minutes.
 MOST_PAIRS = {"fingerprints": 2 * 10**10, "embeddings": 2 * 10**8}
 
-#: From places among the kept slices to a matrix that is the smaller the closer two slices are.
+#: From indices of kept slices to a matrix that is the smaller the closer two slices are.
 _Compare = Callable[[slice, slice], npt.NDArray[Any]]
 
 

@@ -82,24 +82,24 @@ def make_pictures(
     in_hu = np.array([line["modality"] in ("CT", "", None) for _, line in readable], np.bool_)
     done = 0
     for intensity, chosen in ((window, in_hu), ("minmax", ~in_hu)):
-        places = np.flatnonzero(chosen).tolist()
-        part = np.empty((len(places), SIDE, SIDE), np.uint8)
+        indices = np.flatnonzero(chosen).tolist()
+        part = np.empty((len(indices), SIDE, SIDE), np.uint8)
         outcomes = read_resized(
-            [readable[place][1] for place in places],
+            [readable[index][1] for index in indices],
             part,
             slices.config | {"intensity": intensity},
             threads=threads,
             progress=operation.counter("reading", len(readable), "pictures", before=done),
         )
-        squares[places] = part
-        done += len(places)
-        for place, (_, _, reason) in zip(places, outcomes, strict=True):
-            missing[readable[place][0]] = "the file can no longer be read" if reason else ""
-    good = [place for place, (row, _) in enumerate(readable) if not missing[row]]
+        squares[indices] = part
+        done += len(indices)
+        for index, (_, _, reason) in zip(indices, outcomes, strict=True):
+            missing[readable[index][0]] = "the file can no longer be read" if reason else ""
+    good = [index for index, (row, _) in enumerate(readable) if not missing[row]]
     uris = _within(most_bytes, squares[good])
     found = {row: Picture(missing=reason) for row, reason in missing.items()}
-    for place, uri in zip(good, uris, strict=True):
-        found[readable[place][0]] = Picture(uri=uri, missing="" if uri else "left out to keep the report small")
+    for index, uri in zip(good, uris, strict=True):
+        found[readable[index][0]] = Picture(uri=uri, missing="" if uri else "left out to keep the report small")
     return Pictures(found, dict(Counter(picture.missing for picture in found.values() if picture.missing)))
 
 
@@ -107,11 +107,11 @@ def _refusals(lines: list[dict[str, Any]]) -> list[str]:
     """Why there can be no picture of each slice, before its pixels are read; empty where there can be one."""
     refusals = [_refusal(line, unusable) for line, unusable in zip(lines, why_unusable(lines), strict=True)]
     in_doubt = [
-        place
-        for place, (line, refusal) in enumerate(zip(lines, refusals, strict=True))
+        index
+        for index, (line, refusal) in enumerate(zip(lines, refusals, strict=True))
         if not refusal and line["reader"] in _DICOM_READERS
     ]
-    paths = [path_of(lines[place]) for place in in_doubt]
+    paths = [path_of(lines[index]) for index in in_doubt]
 
     def look(number: int, content: bytes | None) -> None:
         refusals[in_doubt[number]] = _burned_in(paths[number], content)
@@ -121,7 +121,7 @@ def _refusals(lines: list[dict[str, Any]]) -> list[str]:
 
 
 def _refusal(line: dict[str, Any], unusable: str) -> str:
-    """What the manifest and the place of the file say against a picture."""
+    """What the manifest and the file's state say against a picture."""
     if unusable:
         return unusable
     if line["reader"] not in _DICOM_READERS:
@@ -159,10 +159,10 @@ def _within(most_bytes: int, squares: npt.NDArray[np.uint8]) -> list[str]:
         if sum(map(len, uris)) <= most_bytes:
             return uris
     left = most_bytes
-    for place, uri in enumerate(uris):
+    for index, uri in enumerate(uris):
         left -= len(uri)
         if left < 0:
-            uris[place] = ""
+            uris[index] = ""
     return uris
 
 

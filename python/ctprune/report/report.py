@@ -220,7 +220,7 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
         label_volumes=_label_volumes(slices),
         reasons={status: _without_patterns(summary[status]) for status in ("failed", "skipped")},
         refused={status: total(summary[status]) for status in ("failed", "skipped")},
-        place=_Places(slices).text,
+        slice_name=_SliceNames(slices).text,
         pictures=pictures,
         as_compared=as_compared,
         comparable=slices.method.decides and slices.method.compares in MOST_PAIRS,
@@ -254,7 +254,7 @@ def _figures(contents: _Contents) -> dict[str, Any]:
     }
 
 
-class _Places:
+class _SliceNames:
     """Where slices lie, in words."""
 
     def __init__(self, slices: RunSlices) -> None:

@@ -73,7 +73,7 @@ class RunSlices(Slices):
 
     @cached_property
     def relative_position(self) -> Floats:
-        """Place in the volume from 0 (first) to 1 (last), shape (n,); NaN in volumes of one slice.
+        """Position in the volume from 0 (first) to 1 (last), shape (n,); NaN in volumes of one slice.
 
         By position along the normal where all slices of the volume have one, else by index.
         """

@@ -38,7 +38,7 @@ class VolumeLine:
 
 
 def volume_lines(slices: RunSlices, volumes: Integers) -> list[VolumeLine]:
-    """Describe these volumes, given by their place in the reduction."""
+    """Describe these volumes, given by their index in the reduction."""
     scanners, scanner = scanner_labels(slices)
     kernels, kernel = slices.labels("convolution_kernel")
     thicknesses, thickness = thickness_labels(slices)
@@ -89,7 +89,7 @@ def extreme_volumes(slices: RunSlices, most: int) -> tuple[Integers, Integers]:
 
 
 def spread(count: int, most: int) -> Integers:
-    """At most so many places of 0 to count - 1, evenly spread, first and last included.
+    """At most so many indices of 0 to count - 1, evenly spread, first and last included.
 
     >>> spread(10, 4).tolist(), spread(3, 4).tolist()
     ([0, 3, 6, 9], [0, 1, 2])
@@ -101,6 +101,6 @@ def spread(count: int, most: int) -> Integers:
 
 def _strip(slices: RunSlices, first: int, stop: int) -> str:
     """The kept slices as vertical strokes of an SVG path, 0 to `STRIP_COLUMNS` wide."""
-    place = np.nan_to_num(slices.relative_position[first:stop][slices.kept[first:stop]], nan=0.5)
-    columns = np.unique(np.minimum((place * STRIP_COLUMNS).astype(np.int64), STRIP_COLUMNS - 1))
+    position = np.nan_to_num(slices.relative_position[first:stop][slices.kept[first:stop]], nan=0.5)
+    columns = np.unique(np.minimum((position * STRIP_COLUMNS).astype(np.int64), STRIP_COLUMNS - 1))
     return "".join(f"M{column} 0v9" for column in columns.tolist())

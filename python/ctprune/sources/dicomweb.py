@@ -180,28 +180,29 @@ class Dicomweb:
         asked = dict(_by_level(address)["instances"])
         if where is not None and where["instance"]:
             asked["SOPInstanceUID"] = where["instance"]
-        place = f"studies/{study}/series/{series}/instances"
+        resource = f"studies/{study}/series/{series}/instances"
         found = [
-            Found(joined(place, _value(one, _SOP)), Stamp(0, _version(one))) for one in self._search(place, asked)
+            Found(joined(resource, _value(one, _SOP)), Stamp(0, _version(one)))
+            for one in self._search(resource, asked)
         ]
         # Servers list instances as they please.
         return sorted(found)
 
-    def _search(self, place: str, asked: dict[str, str]) -> list[dict[str, Any]]:
+    def _search(self, resource: str, asked: dict[str, str]) -> list[dict[str, Any]]:
         """All results of a search, page by page. Servers may give fewer than are asked for, or all at once."""
-        key = _SOP if place.endswith("instances") else _SERIES if place.endswith("series") else _STUDY
+        key = _SOP if resource.endswith("instances") else _SERIES if resource.endswith("series") else _STUDY
         found: dict[str, dict[str, Any]] = {}
         while True:
             page = {"limit": str(_PAGE), "offset": str(len(found))}
-            results = self.server.ask(lambda page=page: self._results(place, asked | page))  # type: ignore[misc]
+            results = self.server.ask(lambda page=page: self._results(resource, asked | page))  # type: ignore[misc]
             fresh = {_value(result, key): result for result in results}
             before = len(found)
             found = fresh | found
             if len(found) == before:
                 return list(found.values())
 
-    def _results(self, place: str, asked: dict[str, str]) -> list[dict[str, Any]]:
-        answer = self._get(place, _JSON, asked)
+    def _results(self, resource: str, asked: dict[str, str]) -> list[dict[str, Any]]:
+        answer = self._get(resource, _JSON, asked)
         if answer.status_code == 204 or not answer.content:
             return []
         try:
@@ -212,10 +213,10 @@ class Dicomweb:
             raise Refused("expected a list of results in DICOM JSON, found something else")
         return found
 
-    def _get(self, place: str, headers: dict[str, str], asked: dict[str, str]) -> requests.Response:
+    def _get(self, resource: str, headers: dict[str, str], asked: dict[str, str]) -> requests.Response:
         try:
             answer = self._session().get(
-                f"{self._url}/{place}",
+                f"{self._url}/{resource}",
                 params=asked,
                 headers=headers,
                 timeout=_TIMEOUTS,

@@ -28,7 +28,7 @@ class Listed(NamedTuple):
     """What one line names: an address, or a path of this machine."""
 
     source: Address | Path
-    place: str
+    line: str
 
 
 def read_list(file: str | os.PathLike[str]) -> list[Listed]:
@@ -54,23 +54,23 @@ def read_list(file: str | os.PathLike[str]) -> list[Listed]:
         raise
     except OSError as error:
         raise SourceError(f"{file}: cannot be read: {error.strerror}") from None
-    found = [_listed(text, place, folder) for text, place in lines]
+    found = [_listed(text, line, folder) for text, line in lines]
     if not found:
         raise SourceError(f"{file}: lists no source")
     return found
 
 
-def _listed(text: str, place: str, folder: Path) -> Listed:
+def _listed(text: str, line: str, folder: Path) -> Listed:
     address = as_address(text)
     try:
         if address is not None:
-            return Listed(parse_address(address), place)
+            return Listed(parse_address(address), line)
     except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from None
+        raise ConfigError(f"{line}: {error}") from None
     path = Path(os.path.abspath(folder / (text[:-1] if text.endswith(("/*", "\\*")) else text)))
     if not path.exists() and _core.container_of(path) is None:
-        raise SourceError(f"{place}: {text}: no such file or folder")
-    return Listed(path, place)
+        raise SourceError(f"{line}: {text}: no such file or folder")
+    return Listed(path, line)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -103,10 +103,10 @@ def _of_csv(path: Path, separator: str) -> Iterator[tuple[str, str]]:
         rows = csv.reader(file, delimiter=separator)
         header = next(rows, [])
         column, prefix = _column(header, path)
-        place = header.index(column)
+        index = header.index(column)
         try:
             for row in rows:
-                text = row[place].strip() if len(row) > place else ""
+                text = row[index].strip() if len(row) > index else ""
                 if not row:
                     continue
                 if not text:

@@ -33,7 +33,7 @@ class Elsewhere(NamedTuple):
         """What may be shown and stored of it, without what a server was asked for."""
         return self.address.server if self.is_listed else str(self.address).rstrip("/")
 
-    def place(self, path: str) -> tuple[str, str]:
+    def source_and_path(self, path: str) -> tuple[str, str]:
         """What stands in the manifest, as source and as path, of something found at a path of the server."""
         address = self.address
         if self.is_listed:

@@ -116,12 +116,12 @@ def _result(
     counts = {name: sets.counts for name, sets in kept.items()}
     targets, agreement = [], []
     for keep in TARGETS:
-        places = {name: _core.nearest_kept(counts[name].tolist(), keep * len(slices)) or 0 for name in kept}
-        for name, place in places.items():
-            count = int(counts[name][place])
-            found = {"threshold": thresholds[name][place], "kept": count, "kept_fraction": count / len(slices)}
+        indices = {name: _core.nearest_kept(counts[name].tolist(), keep * len(slices)) or 0 for name in kept}
+        for name, index in indices.items():
+            count = int(counts[name][index])
+            found = {"threshold": thresholds[name][index], "kept": count, "kept_fraction": count / len(slices)}
             targets.append({"method": name, "keep": keep} | found)
-        sets: Sets = {name: kept[name].at(place) for name, place in places.items()}
+        sets: Sets = {name: kept[name].at(index) for name, index in indices.items()}
         agreement += agreements(keep, sets, slices)
     about: dict[str, Any] = {
         "sweep_version": SWEEP_VERSION,

@@ -40,9 +40,9 @@ class KeptSets:
         # Row by row: the numbers of ones take as much room as the bits.
         return np.array([_ONES[row].sum(dtype=np.int64) for row in self.bits], np.int64)
 
-    def at(self, place: int) -> npt.NDArray[np.bool_]:
+    def at(self, index: int) -> npt.NDArray[np.bool_]:
         """Bool of shape (slices,): which are kept at this threshold."""
-        return np.unpackbits(self.bits[place], count=self.slices).astype(np.bool_)
+        return np.unpackbits(self.bits[index], count=self.slices).astype(np.bool_)
 
 
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)

@@ -291,7 +291,7 @@ pub fn visit_locations<T: Send, R: Send>(
     let done: Vec<(usize, Option<R>)> = match fetch.filter(|_| !remote.is_empty()) {
         Some(fetch) => {
             fetch.soon(&remote.iter().map(String::as_str).collect::<Vec<_>>());
-            // One after the other, as they are fetched: rayon would begin at several places.
+            // One after the other, as they are fetched: rayon would begin at several of them.
             direct.into_iter().par_bridge().map(visit).collect()
         }
         None => direct.into_par_iter().map(visit).collect(),

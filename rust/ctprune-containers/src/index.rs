@@ -1,4 +1,4 @@
-//! The members of a container, each with its place: what lets any of them be read at any time.
+//! The members of a container, each with its extent: what lets any of them be read at any time.
 
 use super::names::BadName;
 use ctprune_dicom::code::Code;
@@ -13,12 +13,12 @@ pub struct Member {
     /// Size of its content, as the container says.
     pub size: u64,
     /// Where it is, or why it cannot be read.
-    pub place: Result<Place, Refusal>,
+    pub extent: Result<Extent, Refusal>,
 }
 
 /// Where a member's content is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Extent {
     /// Where its header (in a zip file) or its content (in a tar file) begins.
     pub offset: u64,
     /// Bytes that it takes.
@@ -35,12 +35,12 @@ impl Member {
         Self {
             name: bad.shown,
             size,
-            place: Err(failed(bad.reason)),
+            extent: Err(failed(bad.reason)),
         }
     }
 
     fn refuse(&mut self, reason: &'static str) {
-        self.place = Err(failed(reason));
+        self.extent = Err(failed(reason));
     }
 }
 
@@ -53,7 +53,7 @@ pub fn failed(reason: &'static str) -> Refusal {
 #[derive(Debug, Default)]
 pub struct Index {
     members: Vec<Member>,
-    /// Those with a place, by name.
+    /// Those that can be read, by name.
     by_name: Vec<u32>,
     /// What is wrong with the container apart from single members.
     pub broken: Option<ReadError>,
@@ -68,7 +68,7 @@ impl Index {
         Self {
             by_name: by_name
                 .into_iter()
-                .filter(|&number| members[number as usize].place.is_ok())
+                .filter(|&number| members[number as usize].extent.is_ok())
                 .collect(),
             members,
             broken,
@@ -154,7 +154,7 @@ mod tests {
         Member {
             name: name.into(),
             size: 1,
-            place: Ok(Place {
+            extent: Ok(Extent {
                 offset: 0,
                 stored: 1,
                 deflated: false,

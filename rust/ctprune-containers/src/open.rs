@@ -64,14 +64,14 @@ impl Container {
             return Err(failed(TOO_DEEP));
         }
         kept(path, Some(&member.name), || {
-            let place = *member.place.as_ref().map_err(Refusal::clone)?;
-            let bytes = read::stored_bytes(&self.raw.bytes, self.kind, place)?;
+            let extent = *member.extent.as_ref().map_err(Refusal::clone)?;
+            let bytes = read::stored_bytes(&self.raw.bytes, self.kind, extent)?;
             let raw = Raw {
                 bytes,
-                deflated: place.deflated,
+                deflated: extent.deflated,
             };
             let mut head = [0; HEAD_BYTES];
-            let length = read::read_head(&self.raw.bytes, self.kind, place, &mut head)?;
+            let length = read::read_head(&self.raw.bytes, self.kind, extent, &mut head)?;
             let in_memory = raw.deflated && Kind::of(&head[..length]) == Some(Kind::Zip);
             if in_memory {
                 // Any of its members is read at any time, so it has to be unpacked whole.
@@ -166,8 +166,8 @@ impl Container {
 
     /// The first bytes of a member, in `head`; how many there are.
     pub fn read_head(&self, member: &Member, head: &mut [u8]) -> Result<usize, Refusal> {
-        let place = *member.place.as_ref().map_err(Refusal::clone)?;
-        Ok(read::read_head(&self.raw.bytes, self.kind, place, head)?)
+        let extent = *member.extent.as_ref().map_err(Refusal::clone)?;
+        Ok(read::read_head(&self.raw.bytes, self.kind, extent, head)?)
     }
 }
 
@@ -235,7 +235,7 @@ fn kept(
 ) -> Result<Arc<Container>, Refusal> {
     let meta = std::fs::metadata(path).map_err(|error| ReadError::io("the file cannot be opened", &error))?;
     let key = Key::new(path, member, &meta);
-    let place = {
+    let opened = {
         let mut containers = CONTAINERS.lock().unwrap_or_else(PoisonError::into_inner);
         let known = containers.iter().position(|(other, _)| *other == key);
         let entry = match known {
@@ -245,11 +245,11 @@ fn kept(
                 (key, Opened::default())
             }
         };
-        let place = Arc::clone(&entry.1);
+        let opened = Arc::clone(&entry.1);
         containers.push(entry);
-        place
+        opened
     };
-    place.get_or_init(|| open().map(Arc::new)).clone()
+    opened.get_or_init(|| open().map(Arc::new)).clone()
 }
 
 fn make_room(containers: &mut Vec<(Key, Opened)>) {

@@ -313,8 +313,8 @@ impl Producer {
         wanted: &mut impl FnMut(&str, u64) -> Want,
     ) -> Result<(), Stop> {
         while let Some(Entry { member, content }) = entries.next()? {
-            let Member { name, size, place } = member;
-            let content = match place {
+            let Member { name, size, extent } = member;
+            let content = match extent {
                 Err(refusal) => Ok(ItemContent::Refused(refusal)),
                 Ok(_) => match wanted(&name, size) {
                     Want::Leave => Ok(ItemContent::Left),

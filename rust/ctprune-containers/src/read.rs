@@ -1,7 +1,7 @@
 //! The content of one member of an indexed container.
 
 use super::bytes::Bytes;
-use super::index::{Member, Place};
+use super::index::{Extent, Member};
 use super::{Kind, member_limit, zip};
 use ctprune_dicom::code::Code;
 use ctprune_dicom::error::ReadError;
@@ -32,23 +32,23 @@ pub(super) fn read_member(
     options: &ReadOptions,
     buffer: &mut Vec<u8>,
 ) -> Result<Content, Refusal> {
-    let place = *member.place.as_ref().map_err(Refusal::clone)?;
-    let stored = stored_bytes(bytes, kind, place)?;
+    let extent = *member.extent.as_ref().map_err(Refusal::clone)?;
+    let stored = stored_bytes(bytes, kind, extent)?;
     buffer.clear();
     if buffer.capacity() as u64 > turns::LARGE {
         *buffer = Vec::new();
     }
-    if place.deflated {
+    if extent.deflated {
         inflate(&stored, member.size, options, buffer)?;
     } else if stored.len() > turns::LARGE {
-        if let Some(expected) = place.crc {
+        if let Some(expected) = extent.crc {
             check(expected, crc_of(&stored)?)?;
         }
         return Ok(Content::Apart(stored));
     } else {
         read_all(&stored, buffer)?;
     }
-    if let Some(expected) = place.crc {
+    if let Some(expected) = extent.crc {
         let mut crc = Crc::new();
         crc.update(buffer);
         check(expected, crc.sum())?;
@@ -60,11 +60,11 @@ pub(super) fn read_member(
 pub(super) fn read_head(
     bytes: &Bytes,
     kind: Kind,
-    place: Place,
+    extent: Extent,
     head: &mut [u8],
 ) -> Result<usize, ReadError> {
-    let stored = stored_bytes(bytes, kind, place)?;
-    if !place.deflated {
+    let stored = stored_bytes(bytes, kind, extent)?;
+    if !extent.deflated {
         return stored.read_full_at(head, 0).map_err(|error| unreadable(&error));
     }
     let mut decoder = DeflateDecoder::new(BufReader::with_capacity(PORTION, stored.reader()));
@@ -79,13 +79,13 @@ pub(super) fn read_head(
 }
 
 /// A member's bytes as they lie in the container.
-pub(super) fn stored_bytes(bytes: &Bytes, kind: Kind, place: Place) -> Result<Bytes, ReadError> {
+pub(super) fn stored_bytes(bytes: &Bytes, kind: Kind, extent: Extent) -> Result<Bytes, ReadError> {
     let start = match kind {
-        Kind::Zip => zip::content_offset(bytes, place)?,
-        Kind::Tar | Kind::TarGz | Kind::TarZst => place.offset,
+        Kind::Zip => zip::content_offset(bytes, extent)?,
+        Kind::Tar | Kind::TarGz | Kind::TarZst => extent.offset,
     };
     let cut = ReadError::Invalid("cut off with the end of the archive: get it anew from where it came");
-    bytes.slice(start, place.stored).ok_or(cut)
+    bytes.slice(start, extent.stored).ok_or(cut)
 }
 
 fn read_all(stored: &Bytes, buffer: &mut Vec<u8>) -> Result<(), ReadError> {

@@ -1,7 +1,7 @@
 //! The headers of a tar file, one after the other: ustar, GNU and pax (POSIX.1-2017).
 
 use super::bytes::{Bytes, BytesReader};
-use super::index::{Index, Member, Place, failed};
+use super::index::{Extent, Index, Member, failed};
 use super::names::{is_folder, member_name};
 use super::{Kind, MAX_MEMBERS, corrupt};
 use ctprune_dicom::code::Code;
@@ -47,7 +47,7 @@ impl Skip for Box<dyn Read + Send> {
 
 /// A member's header was read; its content comes next.
 pub(super) struct Entry {
-    /// Name and size; no place where it cannot be read.
+    /// Name and size; no extent where it cannot be read.
     pub member: Member,
     /// Bytes of content that follow, whatever it is.
     pub content: u64,
@@ -166,7 +166,7 @@ impl<R: Skip> Entries<R> {
             Ok(name) => Member {
                 name,
                 size,
-                place: Ok(Place {
+                extent: Ok(Extent {
                     offset: self.position,
                     stored: size,
                     deflated: false,
@@ -176,7 +176,7 @@ impl<R: Skip> Entries<R> {
             Err(bad) => Member::unnamed(bad, size),
         };
         if let Some(refusal) = refusal {
-            member.place = Err(refusal);
+            member.extent = Err(refusal);
         }
         Ok(Some(Entry {
             member,
@@ -211,12 +211,12 @@ impl<R: Skip> Entries<R> {
             } else if is_header(&block) {
                 return Ok(Some(block));
             } else {
-                let place = if marked {
+                let position = if marked {
                     "behind its end mark"
                 } else {
                     "between its members"
                 };
-                let reason = format!("{place} stands no header, and what follows was not read");
+                let reason = format!("{position} stands no header, and what follows was not read");
                 return Err(corrupt(self.kind, reason));
             }
         }
@@ -343,9 +343,9 @@ pub(super) fn index(bytes: &Bytes) -> Index {
         }
     };
     for member in &mut members {
-        let outside = |place: &Place| bytes.slice(place.offset, place.stored).is_none();
-        if member.place.as_ref().is_ok_and(outside) {
-            member.place = Err(failed(
+        let outside = |extent: &Extent| bytes.slice(extent.offset, extent.stored).is_none();
+        if member.extent.as_ref().is_ok_and(outside) {
+            member.extent = Err(failed(
                 "cut off with the end of the archive: get it anew from where it came",
             ));
         }

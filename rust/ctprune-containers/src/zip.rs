@@ -1,7 +1,7 @@
 //! The central directory of a zip file (APPNOTE 4.3.12) to an index.
 
 use super::bytes::Bytes;
-use super::index::{Index, Member, Place, failed};
+use super::index::{Extent, Index, Member, failed};
 use super::names::{is_folder, member_name};
 use super::{Kind, MAX_MEMBERS, corrupt};
 use ctprune_dicom::code::Code;
@@ -79,7 +79,7 @@ impl Records {
             Ok(name) => Member {
                 name,
                 size,
-                place: place(record),
+                extent: extent_of(record),
             },
             Err(bad) => Member::unnamed(bad, size),
         };
@@ -99,8 +99,8 @@ impl Records {
             if let Some((reached, by)) = reach
                 && start < reached
             {
-                self.members[number].place = Err(failed(OVERLAP));
-                self.members[by].place = Err(failed(OVERLAP));
+                self.members[number].extent = Err(failed(OVERLAP));
+                self.members[by].extent = Err(failed(OVERLAP));
             }
             if reach.is_none_or(|(reached, _)| end > reached) {
                 reach = Some((end, number));
@@ -108,7 +108,7 @@ impl Records {
         }
         for (member, &(_, end)) in self.members.iter_mut().zip(&self.extents) {
             if end > directory {
-                member.place = Err(failed(
+                member.extent = Err(failed(
                     "lies outside of the archive: get it anew from where it came",
                 ));
             }
@@ -120,7 +120,7 @@ impl Records {
     }
 }
 
-fn place(record: &ZipFileHeaderRecord<'_>) -> Result<Place, Refusal> {
+fn extent_of(record: &ZipFileHeaderRecord<'_>) -> Result<Extent, Refusal> {
     let method = record.compression_method();
     let (size, stored) = (record.uncompressed_size_hint(), record.compressed_size_hint());
     if record.flags().is_encrypted() || method == CompressionMethod::AES {
@@ -148,7 +148,7 @@ fn place(record: &ZipFileHeaderRecord<'_>) -> Result<Place, Refusal> {
             return Err(Refusal::Failed(ReadError::other(Code::Container, reason)));
         }
     };
-    Ok(Place {
+    Ok(Extent {
         offset: record.local_header_offset(),
         stored,
         deflated,
@@ -157,10 +157,10 @@ fn place(record: &ZipFileHeaderRecord<'_>) -> Result<Place, Refusal> {
 }
 
 /// Where the content of a member begins, by its local header.
-pub(super) fn content_offset(bytes: &Bytes, place: Place) -> Result<u64, ReadError> {
+pub(super) fn content_offset(bytes: &Bytes, extent: Extent) -> Result<u64, ReadError> {
     let mut header = [0; LOCAL_HEADER as usize];
     let read = bytes
-        .read_full_at(&mut header, place.offset)
+        .read_full_at(&mut header, extent.offset)
         .map_err(|error| ReadError::io("the archive cannot be read", &error))?;
     if read < header.len() || !header.starts_with(b"PK\x03\x04") {
         return Err(ReadError::Invalid(
@@ -169,5 +169,5 @@ pub(super) fn content_offset(bytes: &Bytes, place: Place) -> Result<u64, ReadErr
     }
     let length = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
     // Offset, header, name, extra field.
-    Ok(place.offset + LOCAL_HEADER + length(26) + length(28))
+    Ok(extent.offset + LOCAL_HEADER + length(26) + length(28))
 }

@@ -98,7 +98,7 @@ impl Scan<'_> {
         self.code(mapped, k, parameters.limit);
     }
 
-    /// A run of samples like the one to the left, and the one that ends it (A.7); returns the next place.
+    /// A run of samples like the one to the left, and the one that ends it (A.7); returns the next column.
     fn run(&mut self, above: &[i32], line: &[i32], start: usize) -> usize {
         let value = line[start - 1];
         let mut length = line[start..].iter().take_while(|&&s| s == value).count();

@@ -61,7 +61,7 @@ impl Archive {
         })
     }
 
-    /// Give a source its place among all, before anything is taken over; a file's source is its folder.
+    /// Declare a source, before anything is taken over: sources come in this order; a file's source is its folder.
     fn declare_source(&mut self, root: PathBuf) {
         self.inner.declare_source(&root);
     }

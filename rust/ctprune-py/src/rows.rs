@@ -47,11 +47,11 @@ impl Rows {
 
     fn cells(&self, name: &str) -> PyResult<(Kind, Vec<(usize, Cells<'_>)>)> {
         let missing = || PyKeyError::new_err(format!("{name}: no such column"));
-        let place = self.schema.index_of(name).map_err(|_| missing())?;
-        let kind = Kind::of(self.schema.field(place).data_type()).ok_or_else(missing)?;
+        let index = self.schema.index_of(name).map_err(|_| missing())?;
+        let kind = Kind::of(self.schema.field(index).data_type()).ok_or_else(missing)?;
         let mut all = Vec::with_capacity(self.batches.len());
         for batch in &self.batches {
-            let cells = Cells::new(kind, batch.column(place).as_ref()).ok_or_else(missing)?;
+            let cells = Cells::new(kind, batch.column(index).as_ref()).ok_or_else(missing)?;
             all.push((batch.num_rows(), cells));
         }
         Ok((kind, all))
@@ -233,13 +233,13 @@ impl Rows {
 
     /// Some of the columns.
     fn select(&self, columns: Vec<String>) -> PyResult<Self> {
-        let place = |name: &String| {
+        let index_of = |name: &String| {
             let missing = |_| PyKeyError::new_err(format!("{name}: no such column"));
             self.schema.index_of(name).map_err(missing)
         };
-        let places = columns.iter().map(place).collect::<PyResult<Vec<_>>>()?;
-        let schema = self.schema.project(&places).map_err(value_error)?;
-        let batches = self.batches.iter().map(|batch| batch.project(&places));
+        let indices = columns.iter().map(index_of).collect::<PyResult<Vec<_>>>()?;
+        let schema = self.schema.project(&indices).map_err(value_error)?;
+        let batches = self.batches.iter().map(|batch| batch.project(&indices));
         let batches = batches.collect::<Result<_, _>>().map_err(value_error)?;
         Ok(Self::new(schema.into(), batches))
     }
@@ -290,7 +290,7 @@ impl Rows {
             rows += batch.num_rows();
             ends.push(rows);
         }
-        let place = |&index: &i64| -> PyResult<(usize, usize)> {
+        let batch_and_row = |&index: &i64| -> PyResult<(usize, usize)> {
             let row = usize::try_from(index).ok().filter(|row| *row < self.rows);
             let row = row.ok_or_else(|| {
                 PyIndexError::new_err(format!("row {index} is not one of {} rows", self.rows))
@@ -298,15 +298,14 @@ impl Rows {
             let batch = ends.partition_point(|end| *end <= row);
             Ok((batch, row - (ends[batch] - self.batches[batch].num_rows())))
         };
-        let places = indices
+        let rows = indices
             .as_slice()?
             .iter()
-            .map(place)
+            .map(batch_and_row)
             .collect::<PyResult<Vec<_>>>()?;
         let batches: Vec<_> = self.batches.iter().collect();
         let taken = py.detach(|| {
-            places
-                .chunks(TAKEN_TOGETHER)
+            rows.chunks(TAKEN_TOGETHER)
                 .map(|some| arrow_select::interleave::interleave_record_batch(&batches, some))
                 .collect::<Result<Vec<_>, _>>()
         });

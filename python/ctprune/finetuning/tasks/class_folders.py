@@ -50,9 +50,9 @@ def names(folders: list[Path]) -> list[str]:
 
 def files_below(folder: Path) -> Iterator[Path]:
     """All files, in order; hidden ones and what is below hidden folders are passed over."""
-    for place, folders, files in os.walk(folder):
+    for current, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
+        yield from (Path(current, name) for name in sorted(files) if not name.startswith("."))
 
 
 def _listing(root: Path, kind: str, entries: list[Entry], classes: list[str]) -> Listing:

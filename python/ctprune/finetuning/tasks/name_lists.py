@@ -53,11 +53,11 @@ def _split_and_class(file: Path, folders: list[str], root: Path) -> tuple[str, s
 
 def _did_you_mean(root: Path, label: str, folders: list[str]) -> str:
     """Where the folder of the class is: in a folder of the data, or in the data's own folder's parent."""
-    places = [root / folder for folder in folders]
-    places += [below for place in places for below in subfolders(place)]
-    for place in [*places, root.parent]:
-        if (place / label).is_dir():
-            return f"; did you mean {place}?"
+    candidates = [root / folder for folder in folders]
+    candidates += [below for candidate in candidates for below in subfolders(candidate)]
+    for candidate in [*candidates, root.parent]:
+        if (candidate / label).is_dir():
+            return f"; did you mean {candidate}?"
     return f": its folders are {', '.join(folders)}" if folders else ": it has no folder"
 
 

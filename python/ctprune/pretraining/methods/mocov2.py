@@ -95,6 +95,6 @@ class KeyQueue(torch.nn.Module):
     def _take_in(self, keys: Tensor) -> None:
         if dist.world_size() > 1:
             keys = concat_all_gather(keys)
-        places = (self.bank_ptr + torch.arange(len(keys), device=keys.device)) % len(self.bank)
-        self.bank.index_copy_(0, places, keys)
+        indices = (self.bank_ptr + torch.arange(len(keys), device=keys.device)) % len(self.bank)
+        self.bank.index_copy_(0, indices, keys)
         self.bank_ptr.add_(len(keys)).remainder_(len(self.bank))

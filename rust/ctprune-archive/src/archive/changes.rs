@@ -43,8 +43,8 @@ impl Decisions {
     }
 
     /// A slice is a row of another table.
-    pub fn lend(&mut self, place: (FileId, u32), number: u32, unchanged: bool) {
-        self.lent.insert(place, (number, unchanged));
+    pub fn lend(&mut self, key: (FileId, u32), number: u32, unchanged: bool) {
+        self.lent.insert(key, (number, unchanged));
     }
 
     fn was_kept(&self, number: u32) -> bool {
@@ -79,7 +79,7 @@ pub enum Reason {
     Changed,
     /// What covered it is dropped.
     Dropped,
-    /// None of these: its place among the others is another.
+    /// None of these: slices that are compared with it are new or gone.
     Neighbors,
 }
 
@@ -95,7 +95,7 @@ impl Reason {
         Self::Neighbors,
     ];
 
-    /// Its place in [`Reason::ALL`].
+    /// Its index in [`Reason::ALL`].
     pub fn index(self) -> u8 {
         self as u8
     }
@@ -199,12 +199,12 @@ impl Archive {
             return Some(Decided { number, unchanged });
         }
         let at = &self.table.rows()[row as usize];
-        let place = (at.file, at.frame);
-        if let Some(&number) = again.get(&place) {
+        let key = (at.file, at.frame);
+        if let Some(&number) = again.get(&key) {
             let unchanged = self.earlier.is_same(at.file);
             return Some(Decided { number, unchanged });
         }
-        let &(number, unchanged) = decisions.lent.get(&place)?;
+        let &(number, unchanged) = decisions.lent.get(&key)?;
         let unchanged = unchanged && self.earlier.is_same(at.file);
         Some(Decided { number, unchanged })
     }

@@ -28,8 +28,8 @@ impl Archive {
         self.exclusions.add(pattern, glob);
     }
 
-    /// Give a source its place among all: they come in this order, whatever earlier tables hold; before those are taken
-    /// over. A file's source is its folder.
+    /// Declare a source: sources come in this order, whatever earlier tables hold. Before those are taken over. A file's
+    /// source is its folder.
     pub fn declare_source(&mut self, root: &Path) {
         self.files.source(root.to_path_buf());
     }

@@ -27,9 +27,9 @@ use std::time::Duration;
 /// Members of a pass that are decoded together, for each thread.
 const TOGETHER: usize = 16;
 
-/// Where the members of a container are among the files.
+/// The folder that stands for a container among the files.
 #[derive(Clone)]
-struct Place {
+struct MemberRoot {
     /// The container.
     file: FileId,
     source: u32,
@@ -41,7 +41,7 @@ struct Place {
 
 /// A container that is read from its start.
 pub(super) struct OpenPass {
-    place: Place,
+    root: MemberRoot,
     container: Arc<Container>,
     /// `None` before it has begun.
     pass: Option<Pass>,
@@ -70,7 +70,7 @@ impl Archive {
         self.progress.files_found -= 1;
         self.progress.files_to_read -= 1;
         self.progress.bytes_to_read -= size;
-        let place = Place {
+        let root = MemberRoot {
             file,
             source: self.files.source_of(file),
             prefix: format!("{}{CONTAINER_MARK}", self.files.relative(file)),
@@ -81,14 +81,14 @@ impl Archive {
             beside.push(CONTAINER_MARK.to_string());
             if PathBuf::from(&beside).is_dir() {
                 let reason = "a folder of its name with '!' stands beside it: rename one of them";
-                return self.refuse_container(&place, failed(reason));
+                return self.refuse_container(&root, failed(reason));
             }
         }
         match container.index() {
-            Some(index) => self.add_members(&place, index),
+            Some(index) => self.add_members(&root, index),
             None => {
                 self.progress.bytes_to_read += container.len();
-                self.passes.push(OpenPass::new(place, container, BTreeSet::new()));
+                self.passes.push(OpenPass::new(root, container, BTreeSet::new()));
                 Ok(())
             }
         }
@@ -157,27 +157,27 @@ impl Archive {
     }
 
     /// A row of a container itself, for what is wrong with it.
-    fn refuse_container(&mut self, place: &Place, reason: Refusal) -> Result<(), ArchiveError> {
+    fn refuse_container(&mut self, root: &MemberRoot, reason: Refusal) -> Result<(), ArchiveError> {
         self.progress.files_found += 1;
-        self.table.push(refusal(place.file, Reader::None, reason))
+        self.table.push(refusal(root.file, Reader::None, reason))
     }
 
-    fn add_members(&mut self, place: &Place, index: &Index) -> Result<(), ArchiveError> {
-        if !self.has_room(place, index.members().len()) {
-            return self.refuse_container(place, too_many());
+    fn add_members(&mut self, root: &MemberRoot, index: &Index) -> Result<(), ArchiveError> {
+        if !self.has_room(root, index.members().len()) {
+            return self.refuse_container(root, too_many());
         }
         for member in index.members() {
-            let Some(file) = self.take_in_member(place, &member.name, member.size)? else {
+            let Some(file) = self.take_in_member(root, &member.name, member.size)? else {
                 continue;
             };
-            match &member.place {
+            match &member.extent {
                 Ok(_) => self.enqueue(file),
                 Err(reason) => self.refuse_member(file, reason.clone())?,
             }
         }
         match &index.broken {
-            Some(error) => self.refuse_container(place, error.clone().into()),
-            None if index.members().is_empty() => self.refuse_container(place, no_members()),
+            Some(error) => self.refuse_container(root, error.clone().into()),
+            None if index.members().is_empty() => self.refuse_container(root, no_members()),
             None => Ok(()),
         }
     }
@@ -189,9 +189,9 @@ impl Archive {
     }
 
     /// Whether the outermost container may have so many more members.
-    fn has_room(&mut self, place: &Place, more: usize) -> bool {
-        let outermost = place.prefix.split(CONTAINER_MARK).next().unwrap_or_default();
-        let path = self.files.source_path(place.source).join(outermost);
+    fn has_room(&mut self, root: &MemberRoot, more: usize) -> bool {
+        let outermost = root.prefix.split(CONTAINER_MARK).next().unwrap_or_default();
+        let path = self.files.source_path(root.source).join(outermost);
         let members = self.members.entry(path).or_default();
         *members += more;
         *members <= MAX_MEMBERS
@@ -200,16 +200,16 @@ impl Archive {
     /// Take in a member as a file; with its number, if it is to be read.
     fn take_in_member(
         &mut self,
-        place: &Place,
+        root: &MemberRoot,
         name: &str,
         size: u64,
     ) -> Result<Option<FileId>, ArchiveError> {
         let (folder, name) = match name.rsplit_once('/') {
-            Some((folder, name)) => (format!("{}/{folder}", place.prefix), name),
-            None => (place.prefix.clone(), name),
+            Some((folder, name)) => (format!("{}/{folder}", root.prefix), name),
+            None => (root.prefix.clone(), name),
         };
-        let folder = self.files.folder(place.source, &folder);
-        let version = place.version;
+        let folder = self.files.folder(root.source, &folder);
+        let version = root.version;
         let stamp = Stamp { size, version };
         self.take_in(Found::File { folder, name, stamp })
     }
@@ -218,7 +218,7 @@ impl Archive {
     pub(super) fn add_member(&mut self, path: &Path, name: &str) -> Result<(), ArchiveError> {
         let (folder, container, stamp) = self.named_file(path)?;
         let source = self.files.source_of_folder(folder);
-        let place = |prefix: String, file: FileId| Place {
+        let root = |prefix: String, file: FileId| MemberRoot {
             file,
             source,
             prefix,
@@ -227,8 +227,8 @@ impl Archive {
         let whole = format!("{container}{CONTAINER_MARK}");
         match find_member(path, name, &self.settings.read) {
             Ok(Open::Indexed(_, member)) => {
-                let place = place(whole, FileId::MAX);
-                if let Some(file) = self.take_in_member(&place, name, member.size)? {
+                let root = root(whole, FileId::MAX);
+                if let Some(file) = self.take_in_member(&root, name, member.size)? {
                     self.enqueue(file);
                 }
                 Ok(())
@@ -243,7 +243,7 @@ impl Archive {
                 } else {
                     format!("{whole}/{outer}")
                 };
-                let same = |open: &&mut OpenPass| open.place.source == source && open.place.prefix == prefix;
+                let same = |open: &&mut OpenPass| open.root.source == source && open.root.prefix == prefix;
                 if let Some(open) = self.passes.iter_mut().find(same) {
                     open.only.insert(inner);
                     return Ok(());
@@ -251,12 +251,12 @@ impl Archive {
                 let file = self.files.push(folder, &container, stamp);
                 self.progress.bytes_to_read += opened.len();
                 let only = BTreeSet::from([inner]);
-                self.passes.push(OpenPass::new(place(prefix, file), opened, only));
+                self.passes.push(OpenPass::new(root(prefix, file), opened, only));
                 Ok(())
             }
             Err(reason) => {
-                let place = place(whole, FileId::MAX);
-                match self.take_in_member(&place, name, 0)? {
+                let root = root(whole, FileId::MAX);
+                match self.take_in_member(&root, name, 0)? {
                     Some(file) => self.refuse_member(file, reason),
                     None => Ok(()),
                 }
@@ -304,7 +304,7 @@ impl Archive {
         let position = pass.position().min(open.container.len());
         self.progress.bytes_read += position.saturating_sub(open.counted);
         open.counted = position;
-        let place = open.place.clone();
+        let root = open.root.clone();
         let only = open.only.clone();
         match batch.end {
             Some(fault) => {
@@ -318,14 +318,14 @@ impl Archive {
             }
         }
         for (file, container, name) in nested {
-            self.open_in_memory(&place, file, container, &only_below(&only, &name))?;
+            self.open_in_memory(&root, file, container, &only_below(&only, &name))?;
         }
         Ok(())
     }
 
     fn begin_pass(&self, open: &OpenPass) -> Pass {
-        let known = self.known_members(&open.place);
-        let (exclusions, prefix) = (self.exclusions.clone(), open.place.prefix.clone());
+        let known = self.known_members(&open.root);
+        let (exclusions, prefix) = (self.exclusions.clone(), open.root.prefix.clone());
         let only: FxHashSet<String> = open.only.iter().flat_map(|name| names_of_items(name)).collect();
         let wanted = move |name: &str, size: u64| {
             let is_named = only.is_empty() || only.contains(name);
@@ -342,15 +342,15 @@ impl Archive {
     }
 
     /// Names and sizes of the members that an earlier run has read.
-    fn known_members(&self, place: &Place) -> FxHashMap<String, u64> {
+    fn known_members(&self, root: &MemberRoot) -> FxHashMap<String, u64> {
         let mut known = FxHashMap::default();
-        for file in self.earlier_members(place.source, &place.prefix) {
+        for file in self.earlier_members(root.source, &root.prefix) {
             let stamp = self.files.stamp(file);
             let is_whole =
                 || !self.earlier.is_read_to_end(file) || self.reusable_members(file, stamp).is_some();
-            if self.earlier.is_reusable(file) && stamp.version == place.version && is_whole() {
+            if self.earlier.is_reusable(file) && stamp.version == root.version && is_whole() {
                 let path = self.files.relative(file);
-                known.insert(path[place.prefix.len() + 1..].to_owned(), stamp.size);
+                known.insert(path[root.prefix.len() + 1..].to_owned(), stamp.size);
             }
         }
         known
@@ -371,27 +371,27 @@ impl Archive {
             open.namesakes.insert(first);
             return Ok(None);
         }
-        if !self.has_room(&open.place, 1) {
+        if !self.has_room(&open.root, 1) {
             open.is_full = true;
             return Ok(None);
         }
         // Its number, known or new, is needed should the name come again.
-        let to_read = self.take_in_member(&open.place, name, size)?;
+        let to_read = self.take_in_member(&open.root, name, size)?;
         let file = match to_read {
             Some(file) => file,
-            None => self.find_member_file(&open.place, name),
+            None => self.find_member_file(&open.root, name),
         };
         open.seen.insert(name.to_owned(), file);
         Ok(to_read)
     }
 
     /// The number of a member that is known from an earlier run, or of the last one taken in.
-    fn find_member_file(&mut self, place: &Place, name: &str) -> FileId {
+    fn find_member_file(&mut self, root: &MemberRoot, name: &str) -> FileId {
         let (folder, name) = match name.rsplit_once('/') {
-            Some((folder, name)) => (format!("{}/{folder}", place.prefix), name),
-            None => (place.prefix.clone(), name),
+            Some((folder, name)) => (format!("{}/{folder}", root.prefix), name),
+            None => (root.prefix.clone(), name),
         };
-        let folder = self.files.folder(place.source, &folder);
+        let folder = self.files.folder(root.source, &folder);
         let last = self.files.len() as FileId - 1;
         self.files.find(folder, name).unwrap_or(last)
     }
@@ -413,33 +413,33 @@ impl Archive {
     /// A member of a pass is a container itself: read all its members now, while it is in memory.
     fn open_in_memory(
         &mut self,
-        outer: &Place,
+        outer: &MemberRoot,
         file: FileId,
         container: Arc<Container>,
         only: &BTreeSet<String>,
     ) -> Result<(), ArchiveError> {
         self.progress.files_found -= 1;
-        let place = Place {
+        let root = MemberRoot {
             file,
             prefix: format!("{}{CONTAINER_MARK}", self.files.relative(file)),
             ..outer.clone()
         };
         let Some(index) = container.index() else {
             self.progress.bytes_to_read += container.len();
-            let mut open = OpenPass::new(place, container, BTreeSet::new());
+            let mut open = OpenPass::new(root, container, BTreeSet::new());
             open.only.clone_from(only);
             self.passes.push(open);
             return Ok(());
         };
-        if !self.has_room(&place, index.members().len()) {
-            return self.refuse_container(&place, too_many());
+        if !self.has_room(&root, index.members().len()) {
+            return self.refuse_container(&root, too_many());
         }
         let mut to_read = Vec::new();
         for member in index.members() {
             if !only.is_empty() && !only.contains(&member.name) {
                 continue;
             }
-            if let Some(file) = self.take_in_member(&place, &member.name, member.size)? {
+            if let Some(file) = self.take_in_member(&root, &member.name, member.size)? {
                 to_read.push((file, member));
             }
         }
@@ -458,8 +458,8 @@ impl Archive {
             rows.into_iter().try_for_each(|rows| self.take_rows(rows))?;
         }
         match &index.broken {
-            Some(error) => self.refuse_container(&place, error.clone().into()),
-            None if index.members().is_empty() => self.refuse_container(&place, no_members()),
+            Some(error) => self.refuse_container(&root, error.clone().into()),
+            None if index.members().is_empty() => self.refuse_container(&root, no_members()),
             None => Ok(()),
         }
     }
@@ -467,7 +467,7 @@ impl Archive {
     /// A pass has come to the end of its container, or to a fault.
     fn end_pass(&mut self, open: OpenPass, fault: Option<Fault>) -> Result<(), ArchiveError> {
         for name in open.only.iter().filter(|name| !open.has_seen(name)) {
-            if let Some(file) = self.take_in_member(&open.place, name, 0)? {
+            if let Some(file) = self.take_in_member(&open.root, name, 0)? {
                 let reason = match &fault {
                     Some(fault) => fault.error.clone().into(),
                     None => failed("the archive has no such member"),
@@ -481,22 +481,22 @@ impl Archive {
             is_damage: true,
         }) = &fault
         {
-            self.refuse_files(&self.members_of(&open.place), &error.clone().into())?;
+            self.refuse_files(&self.members_of(&open.root), &error.clone().into())?;
         }
         if open.is_full {
-            self.refuse_container(&open.place, too_many())?;
+            self.refuse_container(&open.root, too_many())?;
         }
-        let name = self.files.name(open.place.file);
+        let name = self.files.name(open.root.file);
         match fault {
             Some(_) if !open.has_members && promised_kind(name).is_none() => {
                 // Packed, but no tar file.
                 let reason = "not DICOM, NIfTI, PNG, JPEG or TIFF";
-                self.refuse_container(&open.place, Refusal::skipped(Code::NotAnImage, reason))
+                self.refuse_container(&open.root, Refusal::skipped(Code::NotAnImage, reason))
             }
-            Some(fault) if open.only.is_empty() => self.refuse_container(&open.place, fault.error.into()),
-            None if !open.has_members => self.refuse_container(&open.place, no_members()),
+            Some(fault) if open.only.is_empty() => self.refuse_container(&open.root, fault.error.into()),
+            None if !open.has_members => self.refuse_container(&open.root, no_members()),
             None if open.only.is_empty() => self.table.push(refusal(
-                open.place.file,
+                open.root.file,
                 Reader::None,
                 Refusal::skipped(Code::Archive, READ_TO_END),
             )),
@@ -505,8 +505,8 @@ impl Archive {
     }
 
     /// All members of a container, and of those in it.
-    fn members_of(&self, place: &Place) -> FxHashSet<FileId> {
-        let folders = self.files.folders_below(place.source, &place.prefix);
+    fn members_of(&self, root: &MemberRoot) -> FxHashSet<FileId> {
+        let folders = self.files.folders_below(root.source, &root.prefix);
         let is_below = |&file: &FileId| folders[self.files.folder_of(file) as usize];
         (0..self.files.len() as FileId).filter(is_below).collect()
     }
@@ -532,9 +532,9 @@ impl Archive {
 }
 
 impl OpenPass {
-    fn new(place: Place, container: Arc<Container>, only: BTreeSet<String>) -> Self {
+    fn new(root: MemberRoot, container: Arc<Container>, only: BTreeSet<String>) -> Self {
         Self {
-            place,
+            root,
             container,
             pass: None,
             only,

@@ -19,7 +19,7 @@ pub struct Job<T> {
     pub target: T,
 }
 
-/// Jobs with their places among all.
+/// Jobs with their indices.
 type Numbered<T> = Vec<(usize, Job<T>)>;
 
 thread_local! {

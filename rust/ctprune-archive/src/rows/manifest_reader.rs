@@ -98,11 +98,11 @@ impl ManifestReader {
     pub fn batches(&self, names: Option<&[String]>, size: usize) -> Result<Batches, ManifestError> {
         let not_parquet = |found: String| ManifestError::not_parquet(&self.file, found);
         let wanted = |name: &str| names.is_none_or(|names| names.iter().any(|wanted| wanted == name));
-        let places = COLUMNS
+        let indices = COLUMNS
             .iter()
             .enumerate()
             .filter(|(_, column)| wanted(column.name));
-        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), places.map(|(place, _)| place));
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), indices.map(|(index, _)| index));
         let opened = self
             .opened
             .try_clone()

@@ -90,11 +90,11 @@ fn read_sound(opened: File, names: Option<&[String]>) -> Result<PlainTable, Tabl
     });
     let wanted = |name: &str| names.is_none_or(|names| names.iter().any(|wanted| wanted == name));
     let fields = builder.schema().fields().iter().enumerate();
-    let places: Vec<usize> = fields
+    let indices: Vec<usize> = fields
         .filter(|(_, field)| wanted(field.name()))
-        .map(|(place, _)| place)
+        .map(|(index, _)| index)
         .collect();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), places);
+    let mask = ProjectionMask::roots(builder.parquet_schema(), indices);
     let reader = builder
         .with_projection(mask)
         .build()

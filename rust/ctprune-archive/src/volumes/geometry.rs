@@ -67,7 +67,7 @@ pub struct GeometryFlags {
 const SAME_MM: f64 = 1e-3;
 
 impl GeometryFlags {
-    /// Look at ordered slices: place along the normal and Image Position (Patient), both in mm.
+    /// Look at ordered slices: position along the normal and Image Position (Patient), both in mm.
     pub fn of(along: &[f64], positions: &[[f64; 3]], normal: [f64; 3]) -> Self {
         let steps: Vec<f64> = along.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let mut distances: Vec<f64> = steps.iter().copied().filter(|step| *step > SAME_MM).collect();

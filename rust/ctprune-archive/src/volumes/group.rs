@@ -19,7 +19,7 @@ pub struct Volumes {
     pub order: Vec<u32>,
     /// Where each volume starts in `order`, and one past the end.
     pub starts: Vec<usize>,
-    /// Place along the volume's mean normal in mm, NaN without positions; as long as `order`.
+    /// Position along the volume's mean normal in mm, NaN without positions; as long as `order`.
     pub position_mm: Vec<f64>,
     /// What is unusual about each volume.
     pub geometry_flags: Vec<GeometryFlags>,

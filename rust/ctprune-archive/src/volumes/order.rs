@@ -16,7 +16,7 @@ pub enum Order {
     Path,
 }
 
-/// One volume on its way: its rows, then their order and places.
+/// One volume: its rows in order, and their positions.
 pub(super) struct Volume {
     pub rows: Vec<u32>,
     pub position_mm: Vec<f64>,
@@ -33,23 +33,23 @@ pub(super) fn arrange(table: &Table, files: &Files, order: Order, mut rows: Vec<
     // Sources may hold copies of one series: nothing may depend on which of them was read first.
     let frame = |number: u32| (row(number).frame, files.source_of(row(number).file));
     let normal = mean_normal(table, &rows);
-    let place = |number: u32| -> f64 {
+    let position_mm = |number: u32| -> f64 {
         match (normal, row(number).position()) {
             (Some(normal), Some(position)) => geometry::dot(normal, position),
             _ => f64::NAN,
         }
     };
-    let placed = rows.iter().all(|&number| !place(number).is_nan());
+    let has_positions = rows.iter().all(|&number| !position_mm(number).is_nan());
     match order {
         Order::Path => rows.sort_by_cached_key(|&number| (path(number), frame(number))),
         Order::Position => rows.sort_by(|&a, &b| {
-            let along = if placed {
-                micrometres(place(a)).cmp(&micrometres(place(b)))
+            let along = if has_positions {
+                micrometres(position_mm(a)).cmp(&micrometres(position_mm(b)))
             } else {
                 Ordering::Equal
             };
             let acquisition = |n| {
-                if placed {
+                if has_positions {
                     last_if_missing(row(n).acquisition_number())
                 } else {
                     0
@@ -65,8 +65,8 @@ pub(super) fn arrange(table: &Table, files: &Files, order: Order, mut rows: Vec<
                 .then_with(|| frame(a).cmp(&frame(b)))
         }),
     }
-    let position_mm: Vec<f64> = if placed {
-        rows.iter().map(|&number| place(number)).collect()
+    let position_mm: Vec<f64> = if has_positions {
+        rows.iter().map(|&number| position_mm(number)).collect()
     } else {
         vec![f64::NAN; rows.len()]
     };
@@ -75,7 +75,7 @@ pub(super) fn arrange(table: &Table, files: &Files, order: Order, mut rows: Vec<
         .map(|&n| (path(n), frame(n)))
         .min_by(|a, b| compare_paths(order, &a.0, &b.0).then_with(|| a.1.cmp(&b.1)));
     Volume {
-        geometry_flags: flags_of(table, &rows, &position_mm, normal.filter(|_| placed)),
+        geometry_flags: flags_of(table, &rows, &position_mm, normal.filter(|_| has_positions)),
         position_mm,
         source: files.source_of(row(rows[0]).file),
         first: first.unwrap_or_default(),
@@ -91,7 +91,7 @@ pub(super) fn compare_paths(order: Order, a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Places are compared in whole micrometres: sums of rounded cosines differ in their last digits.
+/// Positions are compared in whole micrometres: sums of rounded cosines differ in their last digits.
 fn micrometres(mm: f64) -> i64 {
     (mm * 1e3).round() as i64
 }
@@ -133,13 +133,13 @@ fn flags_of(table: &Table, rows: &[u32], position_mm: &[f64], normal: Option<[f6
             ..GeometryFlags::default()
         };
     };
-    let mut places: Vec<(f64, [f64; 3])> = rows
+    let mut positions: Vec<(f64, [f64; 3])> = rows
         .iter()
         .zip(position_mm)
         .filter_map(|(&n, &mm)| Some((mm, table.rows()[n as usize].position()?)))
         .collect();
     // By path they may stand in any order; what is unusual does not depend on that.
-    places.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (along, positions): (Vec<f64>, Vec<[f64; 3]>) = places.into_iter().unzip();
+    positions.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (along, positions): (Vec<f64>, Vec<[f64; 3]>) = positions.into_iter().unzip();
     GeometryFlags::of(&along, &positions, normal)
 }

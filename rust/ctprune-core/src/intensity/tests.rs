@@ -159,9 +159,9 @@ fn a_constant_slice_becomes_black() {
 
 #[test]
 fn extremes_are_found_wherever_they_are() {
-    for place in 0..200 {
+    for index in 0..200 {
         let mut values = [5i16; 200];
-        (values[place], values[(place + 77) % 200]) = (-3000, 3000);
+        (values[index], values[(index + 77) % 200]) = (-3000, 3000);
         let range = convert(Stored::I16(&values), hounsfield(-1.0, 10.0), Intensity::MinMax).1;
         assert_eq!(
             range,

@@ -11,7 +11,7 @@ use crate::error::{ReadError, unexpected};
 /// More fragments than any object has: the index would take more memory than a slice may.
 const MAX_FRAGMENTS: usize = 1 << 22;
 
-/// One piece of encapsulated pixel data, as place and length in the source.
+/// One piece of encapsulated pixel data, as offset and length in the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fragment {
     start: u64,
@@ -255,13 +255,13 @@ mod tests {
 
     fn fragments(lens: &[u32]) -> Vec<Fragment> {
         let mut start = 100;
-        let place = |&len: &u32| {
+        let fragment = |&len: &u32| {
             start += 8;
             let fragment = Fragment { start, len };
             start += u64::from(len);
             fragment
         };
-        lens.iter().map(place).collect()
+        lens.iter().map(fragment).collect()
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn class_reason(class: &str) -> Option<Reason> {
 ///
 /// Value 3 is LOCALIZER for scouts; some writers put it, or the vendor's own name, elsewhere. Pages of text
 /// that carry modality CT say so in a later value: `SCREEN SAVE` (GE), `CT_SOM5 PROT` (Siemens), `DOSE_INFO`
-/// (Philips). `DERIVED\SECONDARY` alone says nothing, reformats are that too; but with no place in the
+/// (Philips). `DERIVED\SECONDARY` alone says nothing, reformats are that too; but with no position in the
 /// patient it is a page.
 pub(crate) fn image_type_reason(image_type: &str, has_geometry: bool) -> Option<Reason> {
     let mut values = image_type.split('\\').map(str::trim);
@@ -102,7 +102,7 @@ pub(crate) fn image_type_reason(image_type: &str, has_geometry: bool) -> Option<
     };
     let says_page = values.any(|v| v.split([' ', '_']).any(is_page));
     let is_derived_page = image_type.starts_with("DERIVED\\SECONDARY") && !has_geometry;
-    // A low-dose scan may say DOSE in its name, too: primary images in a known place are slices.
+    // A low-dose scan may say DOSE in its name, too: primary images with a position are slices.
     let is_page = (says_page && !(is_primary && has_geometry)) || is_derived_page;
     is_page.then(|| Reason::new(Code::Page, "dose report or screen save"))
 }
@@ -113,7 +113,7 @@ fn has_geometry(header: &Header) -> bool {
 }
 
 /// Whether a slice says where in the patient it lies. Of another modality than CT (`--modality any`) none has
-/// to: projections have no place.
+/// to: projections have no position.
 pub(crate) fn has_position(info: &SliceInfo) -> bool {
     info.image_position_patient.is_some() || info.image_orientation_patient.is_some() || info.modality != "CT"
 }

@@ -85,7 +85,7 @@ impl Decoder<'_> {
         Some(reconstructed(prediction, signed(error, sign), parameters))
     }
 
-    /// A run of samples like the one to the left, and the one that ends it (A.7); returns the next place.
+    /// A run of samples like the one to the left, and the one that ends it (A.7); returns the next column.
     fn run(&mut self, above: &[i32], line: &mut [i32], start: usize, columns: usize) -> Option<usize> {
         let value = line[start - 1];
         let mut end = start;

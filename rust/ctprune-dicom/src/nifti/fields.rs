@@ -60,7 +60,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    /// A field that both versions hold in the same type, at different places.
+    /// A field that both versions hold in the same type, at different offsets.
     pub(super) fn by_version<T>(&self, read: impl Fn(&Self, usize) -> T, one: usize, two: usize) -> T {
         read(self, if self.version.two { two } else { one })
     }

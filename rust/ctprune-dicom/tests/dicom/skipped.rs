@@ -85,9 +85,9 @@ fn scouts_and_text_pages_are_skipped() {
     let page = "skipped: dose report or screen save";
     assert_eq!(refusal(&typed("DERIVED\\SECONDARY\\SCREEN SAVE")), page);
     assert_eq!(refusal(&typed("DERIVED\\SECONDARY\\OTHER\\CT_SOM5 PROT")), page);
-    let no_place = |s: DataSet| s.text(0x0020_0032, "DS", "").text(0x0020_0037, "DS", "");
+    let no_position = |s: DataSet| s.text(0x0020_0032, "DS", "").text(0x0020_0037, "DS", "");
     assert_eq!(
-        refusal(&altered(|s| no_place(s).text(
+        refusal(&altered(|s| no_position(s).text(
             0x0008_0008,
             "CS",
             "DERIVED\\SECONDARY"
@@ -97,7 +97,7 @@ fn scouts_and_text_pages_are_skipped() {
 }
 
 #[test]
-fn reformats_with_a_place_in_the_patient_are_slices() {
+fn reformats_with_a_position_in_the_patient_are_slices() {
     let reformat = altered(|s| s.text(0x0008_0008, "CS", "DERIVED\\SECONDARY\\MPR"));
     assert_eq!(hu(&reformat).len(), 6);
 }

@@ -1,6 +1,6 @@
 //! Exact search among very many kept rows: sorted tables, swept by very many queries at once.
 //!
-//! The tables outgrow the caches, and a look-up at a random place would wait for memory. So both sides are
+//! The tables outgrow the caches, and a look-up at a random address would wait for memory. So both sides are
 //! cut into parts by the first bits of the chunk's value, and part by part a piece of the table, small
 //! enough for the cache, answers all the queries that look into it.
 

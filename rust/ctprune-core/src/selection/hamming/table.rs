@@ -16,8 +16,8 @@ struct Head {
 
 /// A hash table without hashing: bucket `v` holds all kept rows whose chunk has the value `v`, ascending.
 ///
-/// A bucket holds the word itself beside the row's number, so that a search reads on in one place. Buckets
-/// that are full move to a place of twice the size; the place they leave is used again.
+/// A bucket holds the word itself beside the row's number, so that a search reads contiguous memory. Buckets
+/// that are full move to a block of twice the size; the block they leave is used again.
 pub(crate) struct Table {
     chunk: Chunk,
     flips: Vec<u32>,
@@ -86,7 +86,7 @@ impl Table {
         head.len += 1;
     }
 
-    /// Moves a full bucket to a place of twice the size.
+    /// Moves a full bucket to a block of twice the size.
     fn widen(&mut self, value: usize) {
         let Head { unit, len } = self.heads[value];
         let class = (len as usize / UNIT).ilog2() as usize;
@@ -98,7 +98,7 @@ impl Table {
         self.left[class].push(unit);
     }
 
-    /// A place of `UNIT × 2^class` rows.
+    /// A block of `UNIT × 2^class` rows.
     fn room(&mut self, class: usize) -> u32 {
         if self.left.len() <= class {
             self.left.resize(class + 1, Vec::new());

@@ -72,7 +72,7 @@ fn unpack(packed: &[u8], plane: &mut [u8], wanted: usize) -> usize {
     let (mut from, mut written) = (0, 0);
     while written < wanted {
         let Some(&control) = packed.get(from) else { break };
-        let Some(place) = plane[written..].first_chunk_mut::<LONGEST>() else {
+        let Some(out) = plane[written..].first_chunk_mut::<LONGEST>() else {
             break;
         };
         from += 1;
@@ -82,12 +82,12 @@ fn unpack(packed: &[u8], plane: &mut [u8], wanted: usize) -> usize {
                 let count = usize::from(control) + 1;
                 let rest = &packed[from..];
                 if let Some(literal) = rest.first_chunk::<LONGEST>() {
-                    each_part(count, |part| place[part.clone()].copy_from_slice(&literal[part]));
+                    each_part(count, |part| out[part.clone()].copy_from_slice(&literal[part]));
                     from += count;
                     written += count;
                 } else {
                     let count = count.min(rest.len());
-                    place[..count].copy_from_slice(&rest[..count]);
+                    out[..count].copy_from_slice(&rest[..count]);
                     from += count;
                     written += count;
                 }
@@ -96,7 +96,7 @@ fn unpack(packed: &[u8], plane: &mut [u8], wanted: usize) -> usize {
             129.. => {
                 let Some(&byte) = packed.get(from) else { break };
                 let count = 257 - usize::from(control);
-                each_part(count, |part| place[part].fill(byte));
+                each_part(count, |part| out[part].fill(byte));
                 from += 1;
                 written += count;
             }
@@ -132,13 +132,13 @@ fn interleave(planes: &[u8], size: usize, target: &mut [u8]) {
         }
         _ => {
             for number in 0..size {
-                let place = if cfg!(target_endian = "big") {
+                let offset = if cfg!(target_endian = "big") {
                     number
                 } else {
                     size - 1 - number
                 };
-                let places = target[place..].iter_mut().step_by(size);
-                places.zip(plane(number)).for_each(|(place, &byte)| *place = byte);
+                let bytes = target[offset..].iter_mut().step_by(size);
+                bytes.zip(plane(number)).for_each(|(out, &byte)| *out = byte);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The three bit streams of an HT cleanup segment (ISO/IEC 15444-15, 7.1), freed of stuffed bits.
 
-/// Bits, the first one lowest, that can be read at any place; behind the end there are as many as were asked for.
+/// Bits, the first one lowest, that can be read at any offset; behind the end there are as many as were asked for.
 #[derive(Default)]
 pub(crate) struct Bits {
     bytes: Vec<u8>,

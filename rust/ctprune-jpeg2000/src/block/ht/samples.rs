@@ -58,7 +58,7 @@ pub(crate) struct Samples {
     /// Twice their values, with the half in the middle of what is not known: four in the upper row, four in
     /// the lower.
     pub doubled: [[i32; 4]; 2],
-    /// Magnitudes of the lower four, with a one in the place of the sign; zero where a sample is not
+    /// Magnitudes of the lower four, with a one in place of the sign; zero where a sample is not
     /// significant.
     pub magnitudes: [u32; 4],
 }
@@ -79,7 +79,7 @@ pub(crate) fn plain(bits: &Bits, at: usize, quads: [Quad; 2], lengths: Lengths, 
         let (row, column) = (n % 2, n / 2);
         let bits = bits.peek(at + usize::from(starts[n])) as u32;
         let known = (quad >> of_quad & 1) << lengths[n];
-        // The sign's place is taken by the half.
+        // The half takes the place of the sign.
         let magnitude = bits & ((1 << lengths[n]) - 1) | known | 1;
         let doubled = (magnitude.wrapping_add(2) << (planes - 1) & 0x7FFF_FFFF) as i32;
         samples.doubled[row][column] = if bits & 1 == 1 { -doubled } else { doubled };
@@ -107,12 +107,12 @@ pub(crate) fn avx2(bits: &Bits, at: usize, quads: [Quad; 2], lengths: Lengths, p
     // The four bytes from the one where a sample begins. Behind the sixteenth it goes on with the first, but
     // no sample does.
     let first = _mm256_and_si256(_mm256_srli_epi16::<3>(starts), _mm256_set1_epi8(0x1F));
-    let places = _mm256_add_epi8(first, _mm256_set1_epi32(0x0302_0100));
+    let indices = _mm256_add_epi8(first, _mm256_set1_epi32(0x0302_0100));
     let bytes = bits.bytes(at);
     // SAFETY: there are sixteen bytes.
     let bytes = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) });
     let shifts = _mm256_and_si256(starts, _mm256_set1_epi32(7));
-    let bits = _mm256_srlv_epi32(_mm256_shuffle_epi8(bytes, places), shifts);
+    let bits = _mm256_srlv_epi32(_mm256_shuffle_epi8(bytes, indices), shifts);
 
     let one = _mm256_set1_epi32(1);
     let above = _mm256_sllv_epi32(one, _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(lengths.0 as i64)));

@@ -7,7 +7,7 @@ use super::lossless::skip_restart;
 use super::segments::Segments;
 use crate::error::ReadError;
 
-/// Place in the block of each coefficient in the order of the stream (figure A.6).
+/// Index in the block of each coefficient in the order of the stream (figure A.6).
 const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
     14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
@@ -41,8 +41,8 @@ pub(crate) fn decode(segments: &Segments<'_>, target: &mut [u16]) -> Result<(), 
             let coefficients = coefficients.ok_or(ReadError::Invalid(
                 "the JPEG data holds a code that its table lacks",
             ))?;
-            let place = (8 * (block / across), 8 * (block % across));
-            put(&inverse(&coefficients), place, target, columns);
+            let corner = (8 * (block / across), 8 * (block % across));
+            put(&inverse(&coefficients), corner, target, columns);
             block += 1;
         }
         if reader.is_exhausted() {
@@ -73,8 +73,8 @@ fn coefficients(
             (symbol, _) if symbol & 15 == 0 => break,
             (symbol, number) => {
                 k += usize::from(symbol >> 4);
-                let place = *ZIGZAG.get(k)?;
-                block[usize::from(place)] = number * i32::from(quantization[k]);
+                let index = *ZIGZAG.get(k)?;
+                block[usize::from(index)] = number * i32::from(quantization[k]);
                 k += 1;
             }
         }

@@ -25,7 +25,7 @@ pub(crate) struct Table {
     lookup: Vec<Entry>,
     /// For each code length: the first code that is longer, aligned to 16 bits.
     limit: [u32; 17],
-    /// For each code length: what to add to a code to get the place of its value.
+    /// For each code length: what to add to a code to get the index of its value.
     offset: [i32; 17],
     values: Vec<u8>,
 }
@@ -39,12 +39,12 @@ impl Table {
             offset: [0; 17],
             values: values.to_vec(),
         };
-        let (mut code, mut place) = (0u32, 0usize);
+        let (mut code, mut index) = (0u32, 0usize);
         for length in 1..=16 {
             let count = usize::from(counts[length as usize - 1]);
-            table.offset[length as usize] = place as i32 - code as i32;
+            table.offset[length as usize] = index as i32 - code as i32;
             for &symbol in values
-                .get(place..place + count)
+                .get(index..index + count)
                 .ok_or(ReadError::Invalid("a Huffman table has fewer values than codes"))?
             {
                 if code >> length != 0 {
@@ -55,14 +55,14 @@ impl Table {
                 table.enter(code, length, symbol);
                 code += 1;
             }
-            place += count;
+            index += count;
             table.limit[length as usize] = code << (16 - length);
             code <<= 1;
         }
         Ok(table)
     }
 
-    /// Enters a code into all places of the look-up that begin with it.
+    /// Enters a code into all entries of the look-up that begin with it.
     fn enter(&mut self, code: u32, length: u32, symbol: u8) {
         let Some(spare) = LOOKUP_BITS.checked_sub(length) else {
             return;

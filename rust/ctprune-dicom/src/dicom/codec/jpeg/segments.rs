@@ -118,16 +118,16 @@ impl Frame {
 impl Tables {
     /// B.2.4.2: a class and destination, 16 counts, then the values, repeated.
     fn define_huffman(&mut self, mut body: &[u8]) -> Result<(), ReadError> {
-        while let Some((&[place, ref counts @ ..], rest)) = body.split_first_chunk::<17>() {
+        while let Some((&[head, ref counts @ ..], rest)) = body.split_first_chunk::<17>() {
             let total = counts.iter().map(|&n| usize::from(n)).sum();
             let (values, rest) = rest.split_at_checked(total).ok_or_else(ends_early)?;
             let table = Table::new(counts, values)?;
-            let tables = if place >> 4 == 0 {
+            let tables = if head >> 4 == 0 {
                 &mut self.dc
             } else {
                 &mut self.ac
             };
-            tables[usize::from(place & 3)] = Some(table);
+            tables[usize::from(head & 3)] = Some(table);
             body = rest;
         }
         Ok(())
@@ -135,10 +135,10 @@ impl Tables {
 
     /// B.2.4.1: a precision and destination, then 64 values of one or two bytes, repeated.
     fn define_quantization(&mut self, mut body: &[u8]) -> Result<(), ReadError> {
-        while let Some((&place, rest)) = body.split_first() {
-            let size = if place >> 4 == 0 { 1 } else { 2 };
+        while let Some((&head, rest)) = body.split_first() {
+            let size = if head >> 4 == 0 { 1 } else { 2 };
             let (values, rest) = rest.split_at_checked(64 * size).ok_or_else(ends_early)?;
-            let table = &mut self.quantization[usize::from(place & 3)];
+            let table = &mut self.quantization[usize::from(head & 3)];
             for (slot, value) in table.iter_mut().zip(values.chunks_exact(size)) {
                 *slot = value
                     .iter()
