@@ -217,6 +217,17 @@ def test_every_call(shim: Path, start: Path, name: str, mode: str) -> None:
     assert found["faults"] > 20
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["single", "pixels", "grown", "merge"])
+def test_killed_at_a_hundred_moments(shim: Path, start: Path, name: str) -> None:
+    case = CASES[name](start)
+    # As many threads as there are cores: what is under way at a moment differs from run to run.
+    case.faulty = [word if word != "1" else "0" for word in case.faulty]
+    found = sweep(shim, case, "moment", list(range(1, 101)))
+    assert not found["problems"], explained(found)
+    assert found["faults"] > 20
+
+
 def test_a_clock_that_is_set_back(shim: Path, start: Path) -> None:
     found = sweep(shim, grown(start), "clock", [0x7FFFFFFF])
     assert not found["problems"], explained(found)

@@ -12,8 +12,11 @@ import errno
 import importlib
 import json
 import os
+import random
 import shutil
+import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -31,8 +34,13 @@ selecting._SLICES = 1
 SHIM = ctypes.CDLL(os.environ["CTPRUNE_SHIM"])
 
 
-def run(arguments: list[str], folder: Path, k: int, mode: str, log: Path) -> tuple[int, int]:
-    """Run a command in a forked process; its exit code, or minus the signal, and how many calls it had made."""
+def run(
+    arguments: list[str], folder: Path, k: int, mode: str, log: Path, killed_after: float | None = None
+) -> tuple[int, int]:
+    """Run a command in a forked process; its exit code, or minus the signal, and how many calls it had made.
+
+    With `killed_after`, the process is killed after so many seconds, wherever it is.
+    """
     counted, count = os.pipe()
     child = os.fork()
     if child == 0:
@@ -61,6 +69,10 @@ def run(arguments: list[str], folder: Path, k: int, mode: str, log: Path) -> tup
             os.write(count, str(ctypes.c_long(SHIM.fault_calls()).value).encode())
             os._exit(code)
     os.close(count)
+    if killed_after is not None:
+        time.sleep(killed_after)
+        # Where it has ended, there is still its exit code to be fetched.
+        os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     calls = os.read(counted, 32)
     os.close(counted)
@@ -91,8 +103,18 @@ def load_what_is_needed(request: dict[str, Any], scratch: Path) -> None:
             importlib.import_module(name)
 
 
+def seconds_of(request: dict[str, Any], scratch: Path) -> float:
+    """How long the command takes when nobody disturbs it."""
+    here = scratch / "here"
+    shutil.rmtree(here, ignore_errors=True)
+    shutil.copytree(request["folder"], here)
+    start = time.perf_counter()
+    run(request["faulty"], here, 0, "none", scratch / "log")
+    return time.perf_counter() - start
+
+
 def sweep(request: dict[str, Any]) -> dict[str, Any]:
-    """Let each call of a command fail in turn, then run all commands again without a fault.
+    """Let each call of a command fail in turn, or kill it at any moment; then run all commands without a fault.
 
     `request`: `folder` (copied for each k, so that it is as it was before the command), `before` and `commands`
     (run before and after the fault), `faulty` (the command), `mode`, `manifest` (where it is in the folder),
@@ -103,6 +125,7 @@ def sweep(request: dict[str, Any]) -> dict[str, Any]:
 
     start, scratch = Path(request["folder"]), Path(request["scratch"])
     load_what_is_needed(request, scratch)
+    whole = seconds_of(request, scratch) if request["mode"] == "moment" else 0.0
     problems, faults, k = [], 0, 0
     ks = iter(request["ks"]) if request["ks"] else None
     while True:
@@ -113,13 +136,19 @@ def sweep(request: dict[str, Any]) -> dict[str, Any]:
         shutil.rmtree(here, ignore_errors=True)
         shutil.copytree(start, here)
         log = scratch / "log"
-        code, calls = run(request["faulty"], here, k, request["mode"], log)
-        text = log.read_text(errors="replace")
-        reached = code < 0 or calls >= k
+        if request["mode"] == "moment":
+            after = random.Random(k).uniform(0, 1.2 * whole)
+            code, calls = run(request["faulty"], here, 0, "none", log, after)
+            text = log.read_text(errors="replace") if log.exists() else ""
+            reached = code < 0
+        else:
+            code, calls = run(request["faulty"], here, k, request["mode"], log)
+            text = log.read_text(errors="replace")
+            reached = code < 0 or calls >= k
         said = [line for line in text.splitlines() if line.startswith("Error:")]
         file = here / request["manifest"]
         digest = sha256(file.read_bytes()).hexdigest() if file.exists() else ""
-        if request["mode"] == "kill":
+        if request["mode"] in ("kill", "moment"):
             wrong = code not in (0, -9)
         else:
             wrong = "Traceback" in text or not (code == 0 or (code == 1 and len(said) == 1))
@@ -137,7 +166,8 @@ def sweep(request: dict[str, Any]) -> dict[str, Any]:
         left = sorted(
             str(path.relative_to(here)) for path in file.parent.rglob("*") if path.name.endswith(".part")
         )
-        left += [path.name for path in file.parent.iterdir() if path.name in ("parts", ".lock")]
+        for name in (".lock", "parts", "parts/*"):
+            left += [str(path.relative_to(here)) for path in file.parent.glob(name)]
         if left:
             problems.append([k, f"left behind: {left}", ""])
         faults += reached

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ctprune import _core
-from ctprune.errors import ManifestError
+from ctprune.errors import ManifestError, OutputError
 from ctprune.files.pace import Pace
 from ctprune.manifest.manifest import FILE_NAME, write_manifest
 from ctprune.manifest.shards import PARTS_NAME, Shard, is_shard, remove_shard, shard_folders
@@ -145,6 +145,9 @@ class Parts:
 
     def remove(self, shards: list[Path]) -> None:
         """Remove all parts, and those of these shards: the manifest has it all. Other shards have just begun."""
+        # The last part may still be on its way; nobody needs it any more, nor its error.
+        with suppress(OutputError):
+            self._finish_writing()
         for folder in shards:
             remove_shard(folder)
         with suppress(OSError):
