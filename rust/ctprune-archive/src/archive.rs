@@ -8,6 +8,7 @@ mod earlier;
 mod failures;
 mod members;
 mod output;
+mod passes;
 mod pseudonymizing;
 mod readers;
 mod reading;
@@ -19,7 +20,7 @@ pub use choosing::Wish;
 
 use crate::archive::earlier::Earlier;
 use crate::archive::failures::Failures;
-use crate::archive::members::OpenPass;
+use crate::archive::passes::OpenPass;
 use crate::archive::pseudonymizing::Pseudonymizing;
 use crate::archive::readers::Readers;
 use crate::discover::dicomdir::Listed;

@@ -8,6 +8,7 @@ pub mod fingerprint_file;
 pub mod kernels;
 pub mod methods;
 pub mod open;
+pub mod open_many;
 pub mod pixels;
 pub mod pseudonyms;
 pub mod rows;

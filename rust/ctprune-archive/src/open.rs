@@ -3,18 +3,17 @@
 use crate::discover::location::Location;
 use ctprune_containers::index::Member;
 use ctprune_containers::open::Container;
-use ctprune_containers::pass::{Item, ItemContent, Pass, Want};
+use ctprune_containers::pass::{ItemContent, Pass, Want};
 use ctprune_containers::{Content, bytes::Bytes};
 use ctprune_dicom::error::ReadError;
 use ctprune_dicom::read::{Buffers, Format, Head, open_file, read_bytes, read_open_file, read_part};
 use ctprune_dicom::slice::{Event, ReadOptions, Refusal};
 use ctprune_dicom::turns;
-use rayon::prelude::*;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,11 +38,8 @@ pub enum Opened<'a> {
     Refused(Refusal),
 }
 
-/// Members that a pass hands over together, for each thread.
-const TOGETHER: usize = 64;
-
 /// How long a pass is waited for before it is looked whether to stop.
-const LOOK: Duration = Duration::from_millis(200);
+pub(crate) const LOOK: Duration = Duration::from_millis(200);
 
 thread_local! {
     /// Kept from member to member: to get as much memory from the system again costs as much as to fill it.
@@ -91,7 +87,7 @@ pub fn read_opened(
 }
 
 /// Calls `act` with what is at a location. A member of a container that is read from its start costs a pass over it:
-/// [`visit_locations`] makes one for many.
+/// [`visit_locations`](crate::open_many::visit_locations) makes one for many.
 pub fn open_location<R>(
     location: &Location,
     options: &ReadOptions,
@@ -155,7 +151,7 @@ pub fn find_member(path: &Path, name: &str, options: &ReadOptions) -> Result<Fou
 }
 
 /// The ways in which a name may be that of a member of a nested container.
-fn splits(name: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn splits(name: &str) -> impl Iterator<Item = (&str, &str)> {
     const MARK: &str = "!/";
     name.match_indices(MARK)
         .map(|(at, _)| (&name[..at], &name[at + MARK.len()..]))
@@ -171,7 +167,7 @@ pub fn is_packed(location: &Location) -> bool {
     }
 }
 
-fn gone() -> Refusal {
+pub(crate) fn gone() -> Refusal {
     Refusal::Failed(ReadError::Invalid(
         "the archive has no such member that can be read",
     ))
@@ -244,7 +240,7 @@ fn read_in_memory(container: Container, name: &str, options: &ReadOptions) -> Re
 }
 
 /// A pass that reads the members with these names.
-fn start_pass(container: Arc<Container>, options: &ReadOptions, wanted: HashSet<String>) -> Pass {
+pub(crate) fn start_pass(container: Arc<Container>, options: &ReadOptions, wanted: HashSet<String>) -> Pass {
     Pass::start(container, options.clone(), move |name, _| {
         if wanted.contains(name) {
             Want::Read
@@ -258,202 +254,4 @@ fn start_pass(container: Arc<Container>, options: &ReadOptions, wanted: HashSet<
 pub fn names_of_items(name: &str) -> impl Iterator<Item = String> {
     let outer = splits(name).map(|(outer, _)| outer.to_owned());
     std::iter::once(name.to_owned()).chain(outer)
-}
-
-/// Calls `act` with what is at each location, in parallel; members of a container that is read from its start in one
-/// pass over it. Results are in the order of the locations; `None` where none was begun since `stopped` said so.
-pub fn visit_locations<T: Send, R: Send>(
-    locations: Vec<(Location, T)>,
-    options: &ReadOptions,
-    fetch: Option<&dyn Fetch>,
-    stopped: &(dyn Fn() -> bool + Sync),
-    act: impl Fn(&Location, T, Opened<'_>) -> R + Sync,
-) -> Vec<Option<R>> {
-    let mut results: Vec<Option<R>> = Vec::new();
-    results.resize_with(locations.len(), || None);
-    let (direct, passes) = plan(locations, options);
-    let visit = |job: Job<T>| {
-        if stopped() {
-            return (job.number, None);
-        }
-        let Job {
-            number,
-            location,
-            what,
-        } = job;
-        let result = open_location(&location, options, fetch, |opened| act(&location, what, opened));
-        (number, Some(result))
-    };
-    let remote: Vec<String> = direct
-        .iter()
-        .filter_map(|job| job.location.remote().map(str::to_owned))
-        .collect();
-    let done: Vec<(usize, Option<R>)> = match fetch.filter(|_| !remote.is_empty()) {
-        Some(fetch) => {
-            fetch.soon(&remote.iter().map(String::as_str).collect::<Vec<_>>());
-            // One after the other, as they are fetched: rayon would begin at several of them.
-            direct.into_iter().par_bridge().map(visit).collect()
-        }
-        None => direct.into_par_iter().map(visit).collect(),
-    };
-    done.into_iter()
-        .for_each(|(number, result)| results[number] = result);
-    for (container, jobs) in passes {
-        let act = |job: Job<T>, opened: Opened<'_>| (job.number, act(&job.location, job.what, opened));
-        for (number, result) in visit_pass(container, jobs, options, stopped, &act) {
-            results[number] = Some(result);
-        }
-    }
-    results
-}
-
-/// A location to visit.
-struct Job<T> {
-    number: usize,
-    location: Location,
-    what: T,
-}
-
-/// Jobs of a container by the names of their members in it.
-type OfPass<T> = BTreeMap<String, Job<T>>;
-
-/// A container, and what is to be read of it.
-type PassJobs<T> = (Arc<Container>, OfPass<T>);
-
-/// Which locations are opened one by one, and which in passes. Each location is there once.
-fn plan<T>(locations: Vec<(Location, T)>, options: &ReadOptions) -> (Vec<Job<T>>, Vec<PassJobs<T>>) {
-    let mut direct = Vec::new();
-    let mut passes: BTreeMap<(PathBuf, String), PassJobs<T>> = BTreeMap::new();
-    let mut indexed: Option<PathBuf> = None;
-    for (number, (location, what)) in locations.into_iter().enumerate() {
-        let job = Job {
-            number,
-            location,
-            what,
-        };
-        let Location::Member { container, member } = &job.location else {
-            direct.push(job);
-            continue;
-        };
-        let is_nested = splits(member).next().is_some();
-        if !is_nested && indexed.as_ref() == Some(container) {
-            direct.push(job);
-            continue;
-        }
-        match find_member(container, member, options) {
-            Ok(Found::InPass(opened, name)) => {
-                let outer = member.strip_suffix(&name).unwrap_or_default().to_owned();
-                let of_pass = passes.entry((container.clone(), outer));
-                of_pass
-                    .or_insert_with(|| (opened, BTreeMap::new()))
-                    .1
-                    .insert(name, job);
-            }
-            _ => {
-                if !is_nested {
-                    indexed = Some(container.clone());
-                }
-                direct.push(job);
-            }
-        }
-    }
-    (direct, passes.into_values().collect())
-}
-
-/// One pass over a container for some of its members; `act` gets each of them, in parallel.
-fn visit_pass<T: Send, R: Send>(
-    container: Arc<Container>,
-    mut wanted: OfPass<T>,
-    options: &ReadOptions,
-    stopped: &(dyn Fn() -> bool + Sync),
-    act: &(impl Fn(Job<T>, Opened<'_>) -> R + Sync),
-) -> Vec<R> {
-    let names = wanted.keys().flat_map(|name| names_of_items(name)).collect();
-    let mut pass = start_pass(container, options, names);
-    let most = TOGETHER * rayon::current_num_threads();
-    let mut results = Vec::new();
-    while !wanted.is_empty() && !stopped() {
-        let batch = pass.next_batch(LOOK, most);
-        let found: Vec<(Item, OfPass<T>)> = batch
-            .items
-            .into_iter()
-            .map(|item| {
-                let jobs = take_jobs(&mut wanted, &item.name);
-                (item, jobs)
-            })
-            .filter(|(_, jobs)| !jobs.is_empty())
-            .collect();
-        let of_item = |(item, jobs)| visit_item(item, jobs, options, stopped, act);
-        let done: Vec<Vec<R>> = found.into_par_iter().with_max_len(1).map(of_item).collect();
-        results.extend(done.into_iter().flatten());
-        if let Some(end) = batch.end {
-            let refusal = end.map_or_else(gone, |fault| Refusal::Failed(fault.error));
-            let missing = std::mem::take(&mut wanted).into_values();
-            results.extend(missing.map(|job| act(job, Opened::Refused(refusal.clone()))));
-        }
-    }
-    results
-}
-
-/// The jobs of a member, and of members in it, by the rest of their names; an empty rest means the member itself.
-fn take_jobs<T>(wanted: &mut OfPass<T>, name: &str) -> OfPass<T> {
-    let mut jobs = OfPass::new();
-    if let Some(job) = wanted.remove(name) {
-        jobs.insert(String::new(), job);
-    }
-    let prefix = format!("{name}!/");
-    let inner = wanted.range(prefix.clone()..);
-    let inner: Vec<String> = inner
-        .map(|(name, _)| name)
-        .take_while(|name| name.starts_with(&prefix))
-        .cloned()
-        .collect();
-    for name in inner {
-        if let Some(job) = wanted.remove(&name) {
-            jobs.insert(name[prefix.len()..].to_owned(), job);
-        }
-    }
-    jobs
-}
-
-fn visit_item<T: Send, R: Send>(
-    item: Item,
-    mut jobs: OfPass<T>,
-    options: &ReadOptions,
-    stopped: &(dyn Fn() -> bool + Sync),
-    act: &(impl Fn(Job<T>, Opened<'_>) -> R + Sync),
-) -> Vec<R> {
-    let mut results = Vec::new();
-    let refuse = |jobs: OfPass<T>, refusal: &Refusal| {
-        let refused = jobs
-            .into_values()
-            .map(|job| act(job, Opened::Refused(refusal.clone())));
-        refused.collect::<Vec<R>>()
-    };
-    let held = match item.content {
-        ItemContent::Bytes(held) => held,
-        ItemContent::Refused(refusal) => return refuse(jobs, &refusal),
-        ItemContent::Left => return refuse(jobs, &gone()),
-    };
-    if let Some(job) = jobs.remove("") {
-        results.push(act(job, Opened::Bytes(&held)));
-    }
-    if jobs.is_empty() {
-        return results;
-    }
-    match Container::of_memory(held.take(), &item.name) {
-        Err(refusal) => results.extend(refuse(jobs, &refusal)),
-        Ok(nested) => match nested.index() {
-            None => results.extend(visit_pass(Arc::new(nested), jobs, options, stopped, act)),
-            Some(index) => {
-                for (name, job) in jobs {
-                    results.push(match index.find(&name) {
-                        Some(member) => with_member(&nested, member, options, |opened| act(job, opened)),
-                        None => act(job, Opened::Refused(gone())),
-                    });
-                }
-            }
-        },
-    }
-    results
 }

@@ -3,7 +3,8 @@
 use crate::interrupt::interruptible;
 use crate::settings::{read_options, value_error};
 use ctprune_archive::discover::location::Location;
-use ctprune_archive::open::{self, Opened, visit_locations};
+use ctprune_archive::open::{self, Opened};
+use ctprune_archive::open_many::visit_locations;
 use ctprune_containers::open::Container;
 use ctprune_core::watch::Watch;
 use ctprune_dicom::error::ReadError;

@@ -2,7 +2,8 @@
 
 use super::PixelError;
 use crate::discover::location::Location;
-use crate::open::{Fetch, Opened, read_opened, visit_locations};
+use crate::open::{Fetch, Opened, read_opened};
+use crate::open_many::visit_locations;
 use ctprune_core::pixels::SlicePixels;
 use ctprune_core::watch::Watch;
 use ctprune_dicom::read::Buffers;
