@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +67,8 @@ def fits(file: Path, expected: str, *, threads: int = 0) -> bool:
     size = file.stat().st_size
     if len(blocks) != -(-size // BLOCK):
         return False
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
         found = pool.map(lambda number: block_checksum(file, number), range(len(blocks)))
         return all(f"{checksum:08x}" == block for checksum, block in zip(found, blocks, strict=True))

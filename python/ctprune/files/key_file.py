@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import sys
 from pathlib import Path
@@ -34,6 +33,8 @@ def make_key(file: str | os.PathLike[str]) -> Path:
         raise OutputError(f"{path}: is there already, and no key is overwritten: choose another name") from None
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    import secrets
+
     with os.fdopen(descriptor, "wb") as opened:
         opened.write(secrets.token_bytes(KEY_BYTES))
         opened.flush()

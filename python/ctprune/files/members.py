@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from ctprune import _core
 from ctprune.errors import SourceError
 from ctprune.sources.addresses import as_address, is_address
-from ctprune.sources.contents import fetch_each
 
 #: Ends the name of a container; what follows is the path of a member.
 MARK = "!"
@@ -59,7 +58,11 @@ def visit_bytes(
     texts = [as_address(address) or os.fspath(address) for address in addresses]
     here = [index for index, text in enumerate(texts) if not is_address(text)]
     elsewhere = [index for index, text in enumerate(texts) if is_address(text)]
-    fetch_each([texts[index] for index in elsewhere], lambda number, content: take(elsewhere[number], content))
+    if elsewhere:
+        # Not before there is an address: what asks servers takes time to load.
+        from ctprune.sources.contents import fetch_each
+
+        fetch_each([texts[index] for index in elsewhere], lambda number, content: take(elsewhere[number], content))
     if here:
         _core.visit_bytes(
             [texts[index] for index in here], max_slice_mb, lambda number, content: take(here[number], content)

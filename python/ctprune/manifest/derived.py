@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 from ctprune import _core
+from ctprune.environment.lazy import numpy as np
 from ctprune.manifest.slices import with_status
 
 REPORT_NAME = "report.html"

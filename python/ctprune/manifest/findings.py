@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from ctprune import _core
+from ctprune.environment.lazy import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: Files that are named as examples.
 _EXAMPLES = 3
@@ -55,6 +57,8 @@ class Findings:
 
     def add(self, rows: _core.Rows) -> None:
         """Look at these rows of the manifest."""
+        if not len(rows):
+            return
         rows = rows.select(_COLUMNS)
         if len(self.failed) < _EXAMPLES:
             self.failed += _some(rows, _is(rows, "status", "failed"), ["path", "code", "reason"], _EXAMPLES)

@@ -7,13 +7,11 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ctprune import _core
+from ctprune.environment.lazy import numpy as np
 from ctprune.errors import ManifestError
 from ctprune.files.atomic import replace_file
 from ctprune.manifest.slices import Slices, with_status
@@ -164,6 +162,8 @@ class Manifest:
 
     def _repr_html_(self) -> str:
         """Counts, method and the first rows, for notebooks."""
+        from html import escape
+
         head = "".join(f"<th>{name}</th>" for name in _SHOWN)
         first = self.rows.slice(0, _SHOWN_ROWS).select(_SHOWN).to_dicts()
         body = "".join(f"<tr>{''.join(_cell(value) for value in row.values())}</tr>" for row in first)
@@ -245,4 +245,6 @@ def _little_endian(values: np.ndarray[Any, Any]) -> bytes:
 
 
 def _cell(value: object) -> str:
+    from html import escape
+
     return f"<td>{'' if value is None else escape(str(value))}</td>"

@@ -6,16 +6,18 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ctprune import _core
 from ctprune.errors import ManifestError, OutputError
 from ctprune.files.pace import Pace
 from ctprune.manifest.manifest import FILE_NAME, write_manifest
 from ctprune.manifest.shards import PARTS_NAME, Shard, is_shard, remove_shard, shard_folders
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 #: A part is due after so many slices, however fast they are read.
 SLICES_PER_PART = 20_000
@@ -65,7 +67,7 @@ class Parts:
         self._next_row = 0
         self._slices_saved = 0
         self._pace = Pace()
-        self._writer = ThreadPoolExecutor(1)
+        self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
         self.digests: dict[str, str] = {}
         #: Manifests that may have selections within volumes, beside the parts.
@@ -141,7 +143,8 @@ class Parts:
 
     def close(self) -> None:
         """End the writing."""
-        self._writer.shutdown()
+        if self._writer is not None:
+            self._writer.shutdown()
 
     def remove(self, shards: list[Path]) -> None:
         """Remove all parts, and those of these shards: the manifest has it all. Other shards have just begun."""
@@ -164,6 +167,10 @@ class Parts:
         self._pace.saved()
         self._slices_saved = self._archive.progress()["slices_read"]
         if batches:
+            if self._writer is None:
+                from concurrent.futures import ThreadPoolExecutor
+
+                self._writer = ThreadPoolExecutor(1)
             self._writing = self._writer.submit(self._write, self._new_file(_ROWS), batches)
 
     def _write(self, file: Path, batches: list[_core.Rows]) -> None:

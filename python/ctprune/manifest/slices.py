@@ -6,24 +6,24 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
+from ctprune.environment.lazy import numpy as np
 from ctprune.errors import SourceError
 from ctprune.files.members import container_of
 from ctprune.manifest.pseudonyms import original
 from ctprune.sources.addresses import is_address
-from ctprune.sources.look import look
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ctprune import _core
     from ctprune.sources.found import Stamp
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
+# As texts, since numpy is not loaded for them.
+Floats: TypeAlias = "npt.NDArray[np.float64]"
+Integers: TypeAlias = "npt.NDArray[np.int64]"
+Booleans: TypeAlias = "npt.NDArray[np.bool_]"
 
 #: The columns that say where a slice is.
 WHERE = ("source", "path", "frame", "reader")
@@ -169,7 +169,12 @@ def why_unusable(rows: Sequence[dict[str, Any]]) -> list[str]:
     Raises:
         NetworkError: A server does not answer any more.
     """
-    elsewhere = look([path_of(row) for row in rows if is_address(row["source"])])
+    addresses = [path_of(row) for row in rows if is_address(row["source"])]
+    elsewhere: dict[str, Stamp | str | None] = {}
+    if addresses:
+        from ctprune.sources.look import look
+
+        elsewhere = look(addresses)
     return [_of_object(row, elsewhere) if is_address(row["source"]) else _of_file(row) for row in rows]
 
 

@@ -6,8 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from ctprune.environment.lazy import numpy as np
 from ctprune.manifest.refused import Refused, by_code
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from ctprune.errors import ConfigError
@@ -17,6 +16,8 @@ def fraction(name: str, text: str) -> float:
     >>> fraction("keep", "7%"), fraction("keep", "0.07")
     (0.07, 0.07)
     """
+    from decimal import Decimal
+
     number, percent, rest = text.strip().partition("%")
     try:
         if rest:

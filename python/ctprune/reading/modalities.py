@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import numpy as np
+from ctprune.environment.lazy import numpy as np
 
 if TYPE_CHECKING:
     from ctprune import _core

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from ctprune import _core
+from ctprune.environment.lazy import numpy as np
 from ctprune.files.atomic import replace_file
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 CHANGES_NAME = "changes.jsonl"
 

@@ -11,7 +11,6 @@ from ctprune.errors import ConfigError
 from ctprune.manifest.manifest import Manifest
 from ctprune.options.configure import configure
 from ctprune.reduction.config import ReduceConfig, ReduceOptions
-from ctprune.reduction.ray_tasks import read_with_ray
 from ctprune.reduction.reduction import Reduction
 from ctprune.sources.plan import Sources
 
@@ -94,5 +93,7 @@ def prepared(
             raise ConfigError(
                 "engine ray needs `out`: name a folder that all machines see, for what they read", field="engine"
             )
+        from ctprune.reduction.ray_tasks import read_with_ray
+
         read_with_ray(sources, config, reduction.out, from_list=from_list, progress=progress, note=reduction.note)
     return reduction

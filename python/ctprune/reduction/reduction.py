@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctprune import _core
-from ctprune.embedding.saved import take_embeddings
 from ctprune.environment.extras import extra
 from ctprune.environment.progress import Count, Operation, ProgressCallback
 from ctprune.errors import ConfigError, Interrupted, ManifestError, OutputError, UnreadableError
@@ -40,16 +39,15 @@ from ctprune.reading.reasons import shown_reason, shown_reasons
 from ctprune.reduction.changes import Changes, find_changes
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.failing import stop_if_too_many_failed
-from ctprune.reduction.pseudonymizing import Pseudonymizing
 from ctprune.reduction.selecting import select_in_parts
 from ctprune.selection.methods import METHODS
 from ctprune.sources.addresses import as_address
-from ctprune.sources.ahead import FetchAhead
 from ctprune.sources.plan import Plan, Sources, listed, plan
 
 if TYPE_CHECKING:
     from ctprune.reduction.deep_selection import DeepSelection
     from ctprune.reduction.elsewhere import Fetching
+    from ctprune.reduction.pseudonymizing import Pseudonymizing
     from ctprune.sources.plan import Elsewhere
 
 SUMMARY_NAME, CONFIG_NAME = "summary.json", "config.yaml"
@@ -103,6 +101,8 @@ class Reduction:
                 field="pseudonymize",
             )
         if config.pseudonymize is not None:
+            from ctprune.reduction.pseudonymizing import Pseudonymizing
+
             self._pseudonyms = Pseudonymizing(config, self.out, self.sources)
             self._pseudonyms.begin(self._archive)
         self._threads = config.threads or os.cpu_count() or 1
@@ -401,6 +401,8 @@ class Reduction:
         config = self.config
         if self._deep is not None:
             if self.out is not None:
+                from ctprune.embedding.saved import take_embeddings
+
                 take_embeddings(self.runs, self.out)
             self._deep.select(self._archive, self.out, self.counter("embedding"))
             return
@@ -412,6 +414,8 @@ class Reduction:
 
     def select_in(self, volumes: list[int] | None, progress: Count) -> None:
         """Select by fingerprints or pixels in these volumes, or in all."""
+        from ctprune.sources.ahead import FetchAhead
+
         config = self.config
         with FetchAhead() as fetch:
             self._archive.select(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numpy as np
-
 from ctprune import _core
+from ctprune.environment.lazy import numpy as np
 from ctprune.environment.progress import Count
 from ctprune.files.pace import LONGEST, Pace
 from ctprune.manifest.parts import Parts

@@ -8,13 +8,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ctprune.sources.addresses import locate
 from ctprune.sources.connections import OBJECTS_IN_FLIGHT, connection_of
 from ctprune.sources.crew import crew, finished
 from ctprune.sources.failures import Refused
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 #: Bytes of objects that are in memory or on their way at a time.
 MOST_BYTES = 512 << 20

@@ -8,9 +8,11 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future, TimeoutError
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,6 +52,8 @@ class Crew:
 
     def submit(self, work: Callable[[], R]) -> Future[R]:
         """Have something done by the next thread that is free."""
+        from concurrent.futures import Future
+
         future: Future[R] = Future()
         self._work.put((future, work))
         return future
@@ -121,6 +125,9 @@ def in_order(
         with slots:
             return work(item)
 
+    # Before Python 3.11 not the built-in one.
+    from concurrent.futures import TimeoutError
+
     most_pending = max(in_flight, min(_MOST_WAITING, 16 * in_flight))
     try:
         while following is not None or pending:
@@ -151,6 +158,8 @@ def in_order(
 
 def finished(future: Future[R], seconds: float) -> bool:
     """Whether a result, or a failure, is there within so many seconds."""
+    from concurrent.futures import CancelledError, TimeoutError
+
     try:
         future.exception(seconds)
     except (TimeoutError, CancelledError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,11 +80,13 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     elif ending in _TABLES:
         yield from _of_csv(path, "\t" if ending == ".tsv" else ",")
     else:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                text = line.strip()
-                if text and not text.startswith("#"):
-                    yield _of_command(text), f"{path}, line {number}"
+        pass
+
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            text = line.strip()
+            if text and not text.startswith("#"):
+                yield _of_command(text), f"{path}, line {number}"
 
 
 def _of_command(line: str) -> str:
@@ -99,6 +100,8 @@ def _of_command(line: str) -> str:
 
 
 def _of_csv(path: Path, separator: str) -> Iterator[tuple[str, str]]:
+    import csv
+
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter=separator)
         header = next(rows, [])
