@@ -29,6 +29,7 @@ COMMANDS = (
     "report",
     "phantom",
     "key",
+    "completion",
 )
 
 

@@ -17,6 +17,16 @@ _REASONS_SHOWN = 10
 
 FAILED, WRONG_USAGE, DONE_WITH_FAILURES, NO_SLICES, INTERRUPTED = 1, 2, 3, 4, 130
 
+#: What each exit code says; docs/terminal.md lists them. SIGTERM and SIGHUP give 128 and their number.
+EXIT_CODES = {
+    0: "done",
+    FAILED: "failed: one sentence on stderr says what to do; `verify` found something",
+    WRONG_USAGE: "wrong usage: an option or argument that cannot be used",
+    DONE_WITH_FAILURES: "done, but some inputs could not be read or exported; the result says which",
+    NO_SLICES: "no slice was found",
+    INTERRUPTED: "interrupted; what was done is saved where the sentence on stderr says so",
+}
+
 #: Share of the time from which on a stage has a line of its own.
 _STAGE_SHOWN = 0.01
 
