@@ -20,6 +20,7 @@ from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, OutputError
 from ctprune.files.atomic import check_free, new_folder
 from ctprune.files.members import opens, visit_bytes
+from ctprune.files.space import check_space
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.slices import batches_of_dicts, path_of, with_status
 from ctprune.options.configure import configure
@@ -70,7 +71,7 @@ def export_kept(
     Raises:
         ConfigError: An option cannot be used.
         ManifestError: There is no manifest there.
-        OutputError: The folder is not empty or cannot be written.
+        OutputError: The folder is not empty or cannot be written, or its disk has no room for the copies.
     """
     config = configure(ExportConfig, config, options)
     rows_of = _in_memory(manifest) if isinstance(manifest, Manifest) else _on_disk(manifest)
@@ -78,6 +79,9 @@ def export_kept(
     written = 0
     operation = Operation(progress)
     operation.report("exporting", unit="slices")
+    if config.mode == "copy":
+        # How well pictures can be packed is not known before.
+        check_space(config.folder, sum(_bytes_kept(batch) for batch in rows_of.batches(["file_size", "status"])))
     with new_folder(config.folder) as folder:
         for rows in _kept_rows(rows_of):
             if config.mode == "png":
@@ -124,6 +128,10 @@ def _kept_rows(rows_of: _Rows) -> Iterator[list[dict[str, Any]]]:
             for row in rows:
                 row["is_one_of_several"] = (row["source"], row["path"]) in several
             yield rows
+
+
+def _bytes_kept(batch: _core.Rows) -> int:
+    return int(with_status(batch, "kept")["file_size"].sum())
 
 
 def _files_with_several_frames(rows_of: _Rows) -> set[tuple[str, str]]:

@@ -27,6 +27,7 @@ from ctprune.files.atomic import check_free, replace_folder
 from ctprune.files.checksums import fits, seal, unseal
 from ctprune.files.rows_file import RowsFile
 from ctprune.files.run_lock import sole_writer
+from ctprune.files.space import check_space
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.slices import CHANGED, STAMP, WHERE, why_unusable
 from ctprune.options.configure import configure
@@ -216,6 +217,7 @@ def build_store(
         there = _fitting_store(folder, config, digests, verify=verify)
         if there is not None:
             return there
+        check_space(folder, rows.nbytes + len(rows) * config.side**2 * config.depth // 8)
         with replace_folder(folder) as beside:
             builder = _Builder(manifest, config, Operation(progress))
             builder.write(rows, beside, digests)
