@@ -29,7 +29,6 @@ COMMANDS = (
     "report",
     "phantom",
     "key",
-    "completion",
 )
 
 
@@ -88,7 +87,8 @@ app = typer.Typer(
     name="ctprune",
     cls=_Group,
     no_args_is_help=True,
-    add_completion=False,
+    # --install-completion, for bash, zsh, fish and PowerShell.
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"max_content_width": 110, "help_option_names": ["--help", "-h"]},
