@@ -28,8 +28,8 @@ impl Archive {
         self.exclusions.add(pattern, glob);
     }
 
-    /// Declare a source: sources come in this order, whatever earlier tables hold. Before those are taken over. A file's
-    /// source is its folder.
+    /// Declare a source, before earlier tables are taken over: sources come in this order, whatever those hold.
+    /// A file's source is its folder.
     pub fn declare_source(&mut self, root: &Path) {
         self.files.source(root.to_path_buf());
     }
