@@ -71,7 +71,7 @@ RUST = {
 
 
 def required_by_python() -> dict[str, str]:
-    """The packages that `pyproject.toml` names, each with the extra that brings it; empty text: the base install."""
+    """The packages that `pyproject.toml` names, each with its extra; empty text: the base install."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     base = text.split("\ndependencies = [")[1].split("\n]")[0]
     found = dict.fromkeys(re.findall(r'^\s*"([\w-]+)', base, re.MULTILINE), "")
