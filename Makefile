@@ -20,7 +20,7 @@ export PIP_COMPILE := 0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-aarch64 test-python lint bench gpu-bundle fmt docs screenshot fuzz clean
+.PHONY: help demo test test-rust test-aarch64 test-python lint bench gpu-bundle wheels fmt docs screenshot fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -96,6 +96,10 @@ bench: $(RIVALS) ## measure against other tools; results go to benches/record
 $(ZIG): $(CHECKS)
 	$(PIP) 'ziglang>=0.13'
 	touch $@
+
+wheels: $(ZIG) ## build the wheel for any x86-64 Linux from 2014 on into dist/, and try it in an environment of its own
+	maturin build --release --locked --zig --compatibility manylinux2014 --out dist
+	.ci/smoke dist
 
 gpu-bundle: $(ZIG) $(PACKAGE) ## make the benchmark to carry to a GPU without a network; BUNDLE='--slices DIR …'
 	python -m benches.gpu.bundle $(BUNDLE)

@@ -102,3 +102,11 @@ def test_the_defaults_of_pretrain_are_those_of_its_presets() -> None:
             is_number = isinstance(actual, (int, float))
             assert (float(values[name]) if is_number else values[name]) == actual, (option, name)
     assert told >= 13
+
+
+def test_the_page_of_commands_shows_their_help() -> None:
+    from docs import commands
+
+    page = commands.PAGE.read_text(encoding="utf-8")
+    assert page.count("\n## ctprune ") == len(COMMANDS)
+    assert commands.inserted(page) == page

@@ -1,0 +1,39 @@
+"""Write every command's help into its page: `python -m docs.commands`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from ctprune.cli import COMMANDS, app
+
+PAGE = Path(__file__).parent / "commands.md"
+
+#: Columns of the text.
+_WIDTH = 100
+
+
+def reference() -> str:
+    """A section for each command, with its help as the terminal shows it."""
+    group = click.Context(app, info_name="ctprune", **app.context_settings)
+    sections = []
+    for name in COMMANDS:
+        command = app.get_command(group, name)
+        context = click.Context(command, info_name=name, parent=group, terminal_width=_WIDTH, color=False)
+        sections.append(f"## ctprune {name}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(sections)
+
+
+def inserted(page: str) -> str:
+    """The page with the sections between its marks."""
+    marked = re.compile(r"(<!-- commands -->\n).*?(<!-- end of commands -->)", re.DOTALL)
+    found, count = marked.subn(lambda marks: f"{marks[1]}\n{reference()}\n{marks[2]}", page)
+    if count != 1:
+        raise ValueError(f"expected one place for the commands, found {count}")
+    return found
+
+
+if __name__ == "__main__":
+    PAGE.write_text(inserted(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
