@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import click
+import typer
 
 from ctprune.cli import COMMANDS, app
 
@@ -17,11 +17,12 @@ _WIDTH = 100
 
 def reference() -> str:
     """A section for each command, with its help as the terminal shows it."""
-    group = click.Context(app, info_name="ctprune", **app.context_settings)
+    program = typer.main.get_command(app)
+    group = typer.Context(program, info_name="ctprune", **program.context_settings)
     sections = []
     for name in COMMANDS:
-        command = app.get_command(group, name)
-        context = click.Context(command, info_name=name, parent=group, terminal_width=_WIDTH, color=False)
+        command = program.get_command(group, name)
+        context = typer.Context(command, info_name=name, parent=group, terminal_width=_WIDTH, color=False)
         sections.append(f"## ctprune {name}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(sections)
 
