@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune import _core
+from ctprune.manifest.ruled import COLUMNS as RULED_COLUMNS
+from ctprune.manifest.ruled import RuledCounts
 
 #: Files that are named as examples.
 _EXAMPLES = 3
@@ -22,7 +24,7 @@ _NO_FORMAT = "S-NOT-AN-IMAGE"
 _MOST_LABEL = 127
 
 
-_COLUMNS = ["source", "path", "volume", "min_hu", "max_hu", "status", "code", "reason", "reader"]
+_COLUMNS = ["source", "path", "volume", *RULED_COLUMNS, "status", "code", "reason", "reader"]
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,12 @@ class Findings:
     Attributes:
         failed: Paths of the first files that could not be read, with the code and why.
         unknown: Source and path of the first files of no known format.
+        ruled: Slices that metal or padding rules.
     """
 
     failed: list[tuple[str, ...]] = field(default_factory=list)
     unknown: list[tuple[str, ...]] = field(default_factory=list)
+    ruled: RuledCounts = field(default_factory=RuledCounts)
     _nifti: dict[tuple[int, str], tuple[bool, float]] = field(default_factory=dict)
 
     def add(self, rows: _core.Rows) -> None:
@@ -61,6 +65,7 @@ class Findings:
         if len(self.unknown) < _UNKNOWN:
             self.unknown += _some(rows, _is(rows, "code", _NO_FORMAT), ["source", "path"], _UNKNOWN)
         self._add_nifti(rows)
+        self.ruled.add(rows.filter(rows["volume"] >= 0))
 
     def label_volumes(self) -> list[LabelVolume]:
         """NIfTI volumes that hold no more than a few small whole numbers, as masks do and no CT."""
