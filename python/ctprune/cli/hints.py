@@ -127,8 +127,8 @@ def _keep(summary: dict[str, Any]) -> list[str]:
 
 def _ruled(summary: dict[str, Any]) -> list[str]:
     """Where metal or padding decides the gray of many slices: which intensity they leave alone."""
-    ruled = summary["ruled"]
-    if summary["config"]["intensity"] != "minmax" or not ruled["slices"]:
+    ruled = summary.get("ruled")
+    if not ruled or not ruled["slices"] or summary["config"]["intensity"] != "minmax":
         return []
     causes = (("padding below −1024 HU", ruled["padding"]), ("metal from 3000 HU on", ruled["metal"]))
     found = [
@@ -146,7 +146,7 @@ def _ruled(summary: dict[str, Any]) -> list[str]:
 
 def _far(summary: dict[str, Any]) -> list[str]:
     """Where exemplars are in another part of the body."""
-    gaps = summary["gaps_mm"]
+    gaps = summary.get("gaps_mm")
     method = METHODS[summary["config"]["method"]]
     if not gaps or not method.decides or gaps["far"] < WORTH_A_WORD * gaps["slices"]:
         return []

@@ -475,6 +475,7 @@ class Reduction:
 
     def _summarize(self, tally: Tally, reading_seconds: float) -> dict[str, Any]:
         progress = self._archive.progress()
+        gaps = gap_percentiles(self._archive.gaps_mm())
         seconds = time.perf_counter() - self._started
         comparisons = self._archive.comparisons()
         return {
@@ -493,7 +494,7 @@ class Reduction:
             "dropped": tally.rows["dropped"],
             "skipped": shown_reasons(tally.refused("skipped")),
             "failed": shown_reasons(tally.refused("failed")),
-            "gaps_mm": gap_percentiles(self._archive.gaps_mm()),
+            "gaps_mm": gaps,
             "ruled": self.findings.ruled.to_dict(),
             "volumes_with": self._archive.geometry_flags(),
             "label_volumes": self._label_volumes(),
