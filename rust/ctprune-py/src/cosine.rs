@@ -19,6 +19,7 @@ type Exemplars<'py> = (f64, Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<f32>>
 /// float64 of shape (n,). KeyboardInterrupt stops it.
 #[pyfunction]
 #[pyo3(signature = (embeddings, starts, threshold, keep, threads, position_mm=None, max_gap_mm=None))]
+#[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
 pub fn cosine_exemplars<'py>(
     py: Python<'py>,
     embeddings: PyReadonlyArray2<'py, f16>,
