@@ -4,6 +4,9 @@ from ctprune._core import __version__ as __version__
 from ctprune.comparison.compare import compare as compare
 from ctprune.comparison.comparison import Comparison as Comparison
 from ctprune.comparison.config import CompareConfig as CompareConfig
+from ctprune.duplicates.config import DuplicatesConfig as DuplicatesConfig
+from ctprune.duplicates.duplicates import Duplicates as Duplicates
+from ctprune.duplicates.duplicates import find_duplicates as find_duplicates
 from ctprune.environment.progress import Progress as Progress
 from ctprune.errors import ConfigError as ConfigError
 from ctprune.errors import CtpruneError as CtpruneError

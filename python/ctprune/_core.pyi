@@ -31,6 +31,7 @@ __all__ = [
     "describe",
     "encode_frame",
     "export_png",
+    "find_pairs",
     "fingerprint",
     "fingerprint_bytes",
     "hamming",
@@ -42,6 +43,7 @@ __all__ = [
     "methods",
     "mutual_information",
     "nearest_kept",
+    "nearest_within",
     "parquet_metadata",
     "pseudonym",
     "read_hu",
@@ -119,6 +121,7 @@ class Archive:
         n: int | None,
         seed: int | None,
         window: str | None,
+        max_gap_mm: float | None,
         whole_archive: bool,
         stable: bool,
         volumes: Sequence[int] | None,
@@ -130,6 +133,7 @@ class Archive:
     def finish_adoption(self, /) -> list[int]: ...
     def volumes_of(self, /, number: int, of: int) -> list[int]: ...
     def volume_rows(self, /, volumes: Sequence[int], row: int, first_volume: int) -> tuple[int, Rows]: ...
+    def gaps_mm(self, /) -> npt.NDArray[np.float32]: ...
     def has_decisions(self, /) -> bool: ...
     def kept_before(self, /) -> npt.NDArray[np.bool_]: ...
     def changes(
@@ -509,12 +513,68 @@ def export_png(
         KeyboardInterrupt: The user stopped it.
     """
 
+def find_pairs(
+    fingerprints: npt.NDArray[np.uint8] | npt.NDArray[np.uint64],
+    starts: list[int],
+    position_mm: npt.NDArray[np.float64],
+    *,
+    threshold: int,
+    min_overlap: float,
+    hash_size: int,
+    turned: bool,
+    between: int | None = None,
+    threads: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> list[dict[str, Any]]:
+    """Pairs of volumes that show the same anatomy.
+
+    Args:
+        fingerprints: Of all slices, uint8 of shape (n, bytes) or uint64 of shape (n, words), C-contiguous.
+        starts: First slice of each volume, ascending from 0, and last n.
+        position_mm: Where each slice lies along the body, float64 of shape (n,), NaN where no one knows.
+        threshold: Largest median distance of aligned slices in bits.
+        min_overlap: Share of the shorter volume that must lie within the other, above 0 and up to 1.
+        hash_size: Rows of the fingerprints.
+        turned: Whether one picture may be the other mirrored or turned by half a turn; for dHashes.
+        between: Pairs of a volume below this number and one from it on only; None finds all.
+        threads: Number of threads, 0 for one per core.
+        progress: Called with the number of volumes done.
+
+    Returns:
+        A dict for each pair: volumes `a` < `b`; `turn`; `scale` and `shift` (position in b = scale × position in a
+        + shift); `is_in_mm`; `overlap`, its shares `of_a`, `of_b`; `compared` slices; `median_bits`, `mean_bits`.
+
+    Raises:
+        TypeError: Another dtype.
+        ValueError: Arrays or options that do not fit together.
+        KeyboardInterrupt: The user stopped it.
+    """
+
+def nearest_within(
+    fingerprints: npt.NDArray[np.uint8] | npt.NDArray[np.uint64],
+    queries: npt.NDArray[np.uint8] | npt.NDArray[np.uint64],
+    radius: int,
+    threads: int = 0,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
+    """For each of m queries the nearest of n fingerprints within `radius` bits, the first of equals. Exact.
+
+    Returns:
+        Its row, -1 where there is none, and the distance in bits, both of shape (m,).
+
+    Raises:
+        TypeError: Another dtype.
+        ValueError: Fingerprints of different lengths.
+        KeyboardInterrupt: The user stopped it.
+    """
+
 def cosine_exemplars(
     embeddings: npt.NDArray[np.float16],
     starts: list[int],
     threshold: float | None,
     keep: float | None,
     threads: int,
+    position_mm: npt.NDArray[np.float64] | None = None,
+    max_gap_mm: float | None = None,
 ) -> tuple[float, npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
     """Greedy exemplars of embeddings, float16 of shape (n, features), C-contiguous.
 
@@ -524,6 +584,8 @@ def cosine_exemplars(
         threshold: Two are similar when their cosine is at least this; None with `keep`.
         keep: Fraction to keep, from which the threshold follows; None with `threshold`.
         threads: Number of threads, 0 for one per core.
+        position_mm: Where each lies along the body, float64 of shape (n,), NaN for unknown; with `max_gap_mm`.
+        max_gap_mm: Largest distance between a row and its exemplar along the body in mm; None for any.
 
     Returns:
         The threshold; and of shape (n,) the exemplar of each embedding, itself when kept, and the cosine of both.

@@ -20,6 +20,7 @@ COMMANDS = (
     "merge",
     "verify",
     "sweep",
+    "duplicates",
     "pretrain",
     "finetune",
     "predict",

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ctprune.files.globs import EXCLUDED
 from ctprune.manifest.derived import REPORT_NAME
+from ctprune.manifest.gaps import FAR_MM, WORTH_A_WORD
 from ctprune.manifest.refused import total
+from ctprune.manifest.ruled import STEADY_INTENSITY
 from ctprune.selection.methods import METHODS
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 #: How far from the fraction asked for, relative to it, goes without a word: thresholds are steps.
 _CLOSE_ENOUGH = 0.1
+
+#: Share of the slices from which on it is worth a word that metal or padding rules them.
+_MANY_RULED = 0.05
 
 
 def hints(summary: dict[str, Any], findings: Findings, *, removed: Sequence[Path] = ()) -> list[str]:
@@ -27,6 +32,8 @@ def hints(summary: dict[str, Any], findings: Findings, *, removed: Sequence[Path
         *_labels(findings),
         *_exclusions(summary),
         *_keep(summary),
+        *_ruled(summary),
+        *_far(summary),
         *_headers(summary),
         *map(_removed, removed),
     ]
@@ -115,6 +122,38 @@ def _keep(summary: dict[str, Any]) -> list[str]:
     return [
         f"--keep {wanted:g}: the nearest that can be reached is {kept / slices:.1%}, at threshold "
         f"{summary['threshold']:.6g}: {why}"
+    ]
+
+
+def _ruled(summary: dict[str, Any]) -> list[str]:
+    """Where metal or padding decides the gray of many slices: which intensity they leave alone."""
+    ruled = summary.get("ruled")
+    if not ruled or not ruled["slices"] or summary["config"]["intensity"] != "minmax":
+        return []
+    causes = (("padding below −1024 HU", ruled["padding"]), ("metal from 3000 HU on", ruled["metal"]))
+    found = [
+        f"{cause} sets the gray of {count / ruled['slices']:.1%} of the slices"
+        for cause, count in causes
+        if count >= _MANY_RULED * ruled["slices"]
+    ]
+    if not found:
+        return []
+    return [
+        f"{' and '.join(found)}: with --intensity {STEADY_INTENSITY} all slices have the same gray for one HU; "
+        "the files are read again, and the selection is no longer that of the published method"
+    ]
+
+
+def _far(summary: dict[str, Any]) -> list[str]:
+    """Where exemplars are in another part of the body."""
+    gaps = summary.get("gaps_mm")
+    method = METHODS[summary["config"]["method"]]
+    if not gaps or not method.decides or gaps["far"] < WORTH_A_WORD * gaps["slices"]:
+        return []
+    return [
+        f"{gaps['far'] / gaps['slices']:.1%} of the dropped slices have an exemplar more than {FAR_MM:g} mm away "
+        f"along the body, up to {gaps['largest']:.0f} mm: --max-gap-mm {FAR_MM:g} keeps slices that have none "
+        "within that; the published method has no such bound"
     ]
 
 

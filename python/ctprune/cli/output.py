@@ -123,6 +123,12 @@ def summary_table(summary: dict[str, Any]) -> Table:
     if summary["threshold"] is not None:
         measure = METHODS[config["method"]].measure
         row(f"threshold ({measure.name if measure else ''})", f"{summary['threshold']:.6g}")
+    gaps = summary.get("gaps_mm")
+    if gaps:
+        row(
+            "to its exemplar along the body, median / 99 % / largest",
+            f"{gaps['median']:.1f} / {gaps['p99']:.1f} / {gaps['largest']:.1f} mm",
+        )
     if "embeddings" in summary:
         embeddings = summary["embeddings"]
         row(

@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctprune import _core
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.splits import Splits
 from ctprune.finetuning.tasks.listing import TEST, TRAIN, VAL
-from ctprune.selection.fingerprint import hamming
 
 #: Largest Hamming distance of near-duplicates, in bits of 64: the paper's threshold.
 NEAR = 6
-
-#: Fingerprints of a split that are compared at a time, so that distances stay below some 100 MB.
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -113,12 +110,5 @@ def _candidates(
 
 def _has_near(fingerprints: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """For each whether one of the others is a near-duplicate."""
-    found = np.zeros(len(fingerprints), np.bool_)
-    if not len(others):
-        return found
-    for start in range(0, len(fingerprints), _BLOCK):
-        block = fingerprints[start : start + _BLOCK]
-        for begin in range(0, len(others), 32 * _BLOCK):
-            distances = hamming(block, others[begin : begin + 32 * _BLOCK], all_to_all=True)
-            found[start : start + _BLOCK] |= (distances <= NEAR).any(axis=1)
-    return found
+    nearest, _ = _core.nearest_within(np.ascontiguousarray(others), np.ascontiguousarray(fingerprints), NEAR)
+    return nearest >= 0

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from ctprune import _core
 from ctprune.environment.lazy import numpy as np
+from ctprune.manifest.ruled import COLUMNS as RULED_COLUMNS
+from ctprune.manifest.ruled import RuledCounts
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,7 +26,7 @@ _NO_FORMAT = "S-NOT-AN-IMAGE"
 _MOST_LABEL = 127
 
 
-_COLUMNS = ["source", "path", "volume", "min_hu", "max_hu", "status", "code", "reason", "reader"]
+_COLUMNS = ["source", "path", "volume", *RULED_COLUMNS, "status", "code", "reason", "reader"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,12 @@ class Findings:
     Attributes:
         failed: Paths of the first files that could not be read, with the code and why.
         unknown: Source and path of the first files of no known format.
+        ruled: Slices that metal or padding rules.
     """
 
     failed: list[tuple[str, ...]] = field(default_factory=list)
     unknown: list[tuple[str, ...]] = field(default_factory=list)
+    ruled: RuledCounts = field(default_factory=RuledCounts)
     _nifti: dict[tuple[int, str], tuple[bool, float]] = field(default_factory=dict)
 
     def add(self, rows: _core.Rows) -> None:
@@ -65,6 +69,7 @@ class Findings:
         if len(self.unknown) < _UNKNOWN:
             self.unknown += _some(rows, _is(rows, "code", _NO_FORMAT), ["source", "path"], _UNKNOWN)
         self._add_nifti(rows)
+        self.ruled.add(rows.filter(rows["volume"] >= 0))
 
     def label_volumes(self) -> list[LabelVolume]:
         """NIfTI volumes that hold no more than a few small whole numbers, as masks do and no CT."""

@@ -16,14 +16,10 @@ from ctprune import _core
 from ctprune.errors import ConfigError, ManifestError, SourceError
 from ctprune.manifest.manifest import FILE_NAME, Manifest
 from ctprune.reduction.reduce import reduce
-from ctprune.selection.fingerprint import hamming
 from ctprune.selection.methods import METHODS
 
 #: What an option is of a fingerprint.
 _WORDS = {"fingerprint": "kind"}
-
-#: Distances that are in memory at a time.
-_BLOCK = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +42,7 @@ class Excluded:
 def excluded_rows(
     manifest: Manifest, others: Sequence[str | os.PathLike[str]], *, threshold: int | None = None
 ) -> Excluded:
-    """Find the slices of a run that are close to a slice of other sets; every pair is compared.
+    """Find the slices of a run that are close to a slice of other sets, exactly.
 
     Args:
         manifest: Manifest of the run.
@@ -77,15 +73,11 @@ def excluded_rows(
     own = manifest.slices().fingerprints
     theirs = np.concatenate([_manifest_of(Path(other), manifest).slices().fingerprints for other in others])
     theirs = np.unique(theirs, axis=0)
-    nearest = np.full(len(own), bits + 1, np.uint16)
-    size = max(1, _BLOCK // max(1, len(theirs)))
-    for start in range(0, len(own), size):
-        distances = hamming(own[start : start + size], theirs, all_to_all=True)
-        nearest[start : start + size] = distances.min(axis=1)
-    close = nearest <= threshold
+    nearest, distance = _core.nearest_within(theirs, np.ascontiguousarray(own), threshold)
+    close = nearest >= 0
     return Excluded(
         rows=np.flatnonzero(close).astype(np.int64),
-        distance=nearest[close],
+        distance=distance[close],
         threshold=threshold,
         compared=len(theirs),
     )

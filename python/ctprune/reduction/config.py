@@ -119,6 +119,18 @@ class ReduceConfig:
         panel=_SELECTION,
         help="deep: fetch that ResNet-50 if it is not on disk.",
     )
+    max_gap_mm: float | None = option(
+        None,
+        belongs_to="method",
+        low=0,
+        high=10_000,
+        unit="mm",
+        example=20,
+        panel=_SELECTION,
+        help="Keep a slice whose exemplar would be farther along the body than this; default: any distance.",
+        more="The published rule has no such bound. It needs `scope` volume, and has no effect on slices without "
+        "positions.",
+    )
     scope: str = option(
         "volume",
         choices=SCOPES,
@@ -244,6 +256,11 @@ class ReduceConfig:
                 "the dataset",
                 field="scope",
             )
+        if self.max_gap_mm is not None and self.scope == "dataset":
+            raise ConfigError(
+                "max_gap_mm needs `scope` volume: positions in different volumes have no distance",
+                field="max_gap_mm",
+            )
         self._check_stable()
         object.__setattr__(self, "intensity", canonical_intensity("intensity", self.intensity))
         object.__setattr__(self, "modality", canonical_modality(self.modality))
@@ -287,7 +304,7 @@ class ReduceConfig:
             object.__setattr__(self, "threshold", measure.plain(self.threshold))
 
     def _refuse_foreign_options(self) -> None:
-        for name in ("threshold", "keep", "n", "seed", "window", "weights"):
+        for name in ("threshold", "keep", "n", "seed", "window", "weights", "max_gap_mm"):
             takers = taking(name)
             if getattr(self, name) is not None and self.method not in takers:
                 raise ConfigError(
@@ -343,6 +360,7 @@ class ReduceOptions(TypedDict, total=False):
     window: str | None
     weights: str | os.PathLike[str] | None
     download: bool
+    max_gap_mm: float | None
     scope: str
     order: str
     stable: bool

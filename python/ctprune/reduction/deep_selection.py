@@ -17,6 +17,8 @@ from ctprune.manifest.manifest import batches as manifest_batches
 from ctprune.reduction.config import ReduceConfig
 from ctprune.selection.cosine import CosineSelection, cosine_exemplars
 
+_ROWS_TOGETHER = 1 << 16
+
 
 class DeepSelection:
     """One selection by embeddings.
@@ -57,10 +59,14 @@ class DeepSelection:
         done = self.embed(lambda size: manifest_batches(archive, slices, size=size), out, progress)
         groups = starts if self._config.scope == "volume" and slices else [0, slices]
         ahead = archive.kept_before() if self._config.stable else None
-        selection = self._exemplars(done.embeddings, groups, ahead)
+        positions = None
+        if self._config.max_gap_mm is not None:
+            rows = manifest_batches(archive, slices, size=_ROWS_TOGETHER)
+            positions = np.concatenate([np.asarray(some["position_mm"], np.float64) for some in rows])
+        selection = self._exemplars(done.embeddings, groups, positions, ahead)
         if ahead is not None and not np.array_equal(selection.kept, ahead):
             # New slices are kept, too: the exemplar is the first in order among all.
-            selection = self._exemplars(done.embeddings, groups, selection.kept)
+            selection = self._exemplars(done.embeddings, groups, positions, selection.kept)
         self.threshold = selection.threshold
         archive.set_selection(selection.exemplar, selection.similarity)
 
@@ -68,6 +74,7 @@ class DeepSelection:
         self,
         embeddings: npt.NDArray[np.float16],
         groups: list[int],
+        positions: npt.NDArray[np.float64] | None,
         ahead: npt.NDArray[np.bool_] | None,
     ) -> CosineSelection:
         """The selection where slices that are `ahead`, if any, come first in their groups."""
@@ -76,11 +83,14 @@ class DeepSelection:
             group = np.repeat(np.arange(len(groups) - 1), np.diff(groups))
             walk = np.lexsort((~ahead, group)).astype(np.uint32)
             embeddings = embeddings[walk]
+            positions = None if positions is None else positions[walk]
         found = cosine_exemplars(
             embeddings,
             threshold=self._config.threshold,
             keep=self._config.keep,
             starts=groups,
+            position_mm=positions,
+            max_gap_mm=self._config.max_gap_mm,
             threads=self._threads,
         )
         if walk is None:

@@ -22,6 +22,7 @@ from ctprune.files.members import each_content
 from ctprune.files.run_lock import sole_writer
 from ctprune.manifest.derived import remove_report, remove_sweep
 from ctprune.manifest.findings import Findings
+from ctprune.manifest.gaps import gap_percentiles
 from ctprune.manifest.manifest import (
     FILE_NAME,
     MANIFEST_VERSION,
@@ -425,6 +426,7 @@ class Reduction:
                 n=config.n,
                 seed=config.seed,
                 window=config.window,
+                max_gap_mm=config.max_gap_mm,
                 whole_archive=config.scope == "dataset",
                 stable=config.stable,
                 volumes=volumes,
@@ -477,6 +479,7 @@ class Reduction:
 
     def _summarize(self, tally: Tally, reading_seconds: float) -> dict[str, Any]:
         progress = self._archive.progress()
+        gaps = gap_percentiles(self._archive.gaps_mm())
         seconds = time.perf_counter() - self._started
         comparisons = self._archive.comparisons()
         return {
@@ -495,6 +498,8 @@ class Reduction:
             "dropped": tally.rows["dropped"],
             "skipped": shown_reasons(tally.refused("skipped")),
             "failed": shown_reasons(tally.refused("failed")),
+            "gaps_mm": gaps,
+            "ruled": self.findings.ruled.to_dict(),
             "volumes_with": self._archive.geometry_flags(),
             "label_volumes": self._label_volumes(),
             "changes": {} if self._changes is None else self._changes.counts(),

@@ -70,7 +70,9 @@ def method_sentence(slices: RunSlices) -> str:
     condition = ""
     if slices.measure is not None and slices.method.decides and slices.threshold is not None:
         where = "over the whole dataset" if config["scope"] == "dataset" else "within each volume"
-        condition = f" ({slices.measure.condition(slices.threshold)}, compared {where})"
+        near = config["max_gap_mm"]
+        within = "" if near is None else f", exemplars at most {near:g} mm away along the body"
+        condition = f" ({slices.measure.condition(slices.threshold)}, compared {where}{within})"
     what = slices_of(modalities(slices.rows))
     volumes = f"{slices.volumes:,} volume{'s' if slices.volumes > 1 else ''}"
     return (

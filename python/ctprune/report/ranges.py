@@ -6,15 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctprune.manifest.ruled import METAL_HU, PADDING_HU, ruled_rows
 from ctprune.report.run_slices import Booleans, Integers, RunSlices
-
-#: Largest HU from which on a slice counts as ruled by metal: no bone or enamel reaches it, and scanners of 12 bits
-#: saturate just above, at 3071.
-METAL_HU = 3000.0
-
-#: Smallest HU below which a slice counts as ruled by padding: air is -1000 and the floor of 12-bit CT -1024; lower
-#: values stand for pixels outside of the scan circle.
-PADDING_HU = -1024.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +41,9 @@ class Ranges:
 
 
 def ranges(slices: RunSlices, examples: int) -> Ranges:
-    """Apply the two rules to the slices that are in Hounsfield units: CT, and files that say no modality."""
-    names, of = slices.labels("modality")
-    in_hu = np.array([name in ("CT", "") for name in names])[of]
-    low = slices.min_hu
-    high = slices.max_hu
-    metal = in_hu & (high >= METAL_HU)
-    padding = in_hu & (low < PADDING_HU)
+    """Apply the two rules to the slices that are in Hounsfield units."""
+    in_hu, metal, padding = ruled_rows(slices.rows)
+    low, high = slices.min_hu, slices.max_hu
     others = in_hu & ~metal & ~padding
     return Ranges(
         in_hu=int(in_hu.sum()),

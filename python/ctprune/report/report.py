@@ -16,7 +16,9 @@ from ctprune.files.atomic import replace_file
 from ctprune.files.globs import EXCLUDED
 from ctprune.manifest.derived import REPORT_MARK, REPORT_NAME
 from ctprune.manifest.findings import Findings
+from ctprune.manifest.gaps import FAR_MM, WORTH_A_WORD
 from ctprune.manifest.refused import Refused, by_code, lines, total
+from ctprune.manifest.ruled import STEADY_INTENSITY
 from ctprune.options.configure import configure
 from ctprune.options.file import save_options
 from ctprune.pages import environment_of, style_of
@@ -226,6 +228,9 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
         comparable=slices.method.decides and slices.method.compares in MOST_PAIRS,
         has_positions=bool(np.isfinite(slices.position_mm).any()),
         window=window,
+        far_mm=FAR_MM,
+        are_far=_are_far(slices),
+        steady_intensity=STEADY_INTENSITY,
         strip_columns=STRIP_COLUMNS,
     )
 
@@ -237,6 +242,12 @@ def _without_patterns(refused: Refused) -> list[tuple[str, str, int]]:
         for code, reason, count in lines(refused)
     )
     return lines(by_code(shown))
+
+
+def _are_far(slices: RunSlices) -> bool:
+    """Whether so many exemplars are far along the body that a bound is worth a word."""
+    gaps = slices.gaps
+    return bool(slices.method.decides and gaps and gaps["far"] >= WORTH_A_WORD * gaps["slices"])
 
 
 def _label_volumes(slices: RunSlices) -> list[int]:

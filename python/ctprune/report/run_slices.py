@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ctprune.errors import ManifestError
+from ctprune.manifest.gaps import gap_percentiles
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.slices import Booleans, Floats, Integers, Slices
 from ctprune.reduction.reduction import SUMMARY_NAME, load_summary
@@ -70,6 +71,14 @@ class RunSlices(Slices):
         """How many dropped slices each slice covers, shape (n,)."""
         dropped = ~self.kept & (self.exemplar >= 0)
         return np.bincount(self.exemplar[dropped], minlength=len(self)).astype(np.int64)
+
+    @cached_property
+    def gaps(self) -> dict[str, Any] | None:
+        """How far dropped slices are from their exemplars along the body, as `gap_percentiles` says it."""
+        rows = np.flatnonzero(~self.kept & (self.exemplar >= 0))
+        rows = rows[self.volume[rows] == self.volume[self.exemplar[rows]]]
+        gaps = np.abs(self.position_mm[rows] - self.position_mm[self.exemplar[rows]])
+        return gap_percentiles(gaps[np.isfinite(gaps)].astype(np.float32))
 
     @cached_property
     def relative_position(self) -> Floats:

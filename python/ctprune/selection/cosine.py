@@ -37,6 +37,8 @@ def cosine_exemplars(
     threshold: float | None = None,
     keep: float | None = None,
     starts: list[int] | None = None,
+    position_mm: npt.NDArray[np.float64] | None = None,
+    max_gap_mm: float | None = None,
     threads: int = 0,
 ) -> CosineSelection:
     """Walk through embeddings in order; drop what is similar to one already kept, keep the rest.
@@ -51,6 +53,8 @@ def cosine_exemplars(
             128, the one that comes nearest is taken.
         starts: First row of each volume, ascending from 0, and last n: only rows of a volume are compared. None
             compares all.
+        position_mm: Where each row lies along the body in mm, of shape (n,), NaN for unknown; with `max_gap_mm`.
+        max_gap_mm: Rows that are farther apart along the body are not similar. None allows any distance.
         threads: Number of threads, 0 for one per core.
 
     Raises:
@@ -67,7 +71,9 @@ def cosine_exemplars(
     halves = np.ascontiguousarray(embeddings, np.float16)
     starts = [0, len(halves)] if starts is None else starts
     try:
-        used, exemplar, similarity = _core.cosine_exemplars(halves, starts, threshold, keep, threads)
+        used, exemplar, similarity = _core.cosine_exemplars(
+            halves, starts, threshold, keep, threads, position_mm, max_gap_mm
+        )
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return CosineSelection(exemplar, similarity, used)

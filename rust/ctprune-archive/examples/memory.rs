@@ -59,6 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         n: 1,
         seed: 0,
         window: String::new(),
+        max_gap_mm: None,
     };
     let choice = archive.choose(
         &request,

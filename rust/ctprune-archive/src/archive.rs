@@ -202,6 +202,24 @@ impl Archive {
         (exemplar != NO_EXEMPLAR).then_some(exemplar)
     }
 
+    /// How far along the body each dropped slice is from its exemplar, in mm; of those that have positions in one volume.
+    pub fn gaps_mm(&self) -> Vec<f32> {
+        let Volumes {
+            starts, position_mm, ..
+        } = &self.volumes;
+        let of_volume = |volume: &[usize]| {
+            let slices = volume[0]..volume[1];
+            let own = slices.clone();
+            slices.filter_map(move |slice| {
+                let exemplar = self.exemplar(slice)? as usize;
+                let gap = (position_mm[slice] - position_mm[exemplar]).abs();
+                let counts = exemplar != slice && own.contains(&exemplar) && !gap.is_nan();
+                counts.then_some(gap as f32)
+            })
+        };
+        starts.windows(2).flat_map(of_volume).collect()
+    }
+
     /// Distance or similarity of an ordered slice to its exemplar, as the method measures it.
     fn similarity(&self, slice: usize) -> Option<f32> {
         match &self.choice.as_ref()?.measured {

@@ -2,8 +2,9 @@
 //!
 //! Data flows one way: stored pixels ([`pixels`]) → 8-bit gray ([`intensity`]) → fingerprint ([`fingerprint`], by
 //! [`resample`]) or picture of one size ([`resize`]) → how alike two slices are ([`similarity`]) → which slices to keep
-//! ([`selection`]).
+//! ([`selection`]), and which volumes show the same anatomy ([`duplicates`]).
 
+pub mod duplicates;
 pub mod fingerprint;
 pub mod intensity;
 pub mod option;

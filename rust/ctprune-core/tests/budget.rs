@@ -4,7 +4,7 @@ mod generated;
 
 use ctprune_core::option::OptionError;
 use ctprune_core::selection::hamming::{Scope, naive, threshold_for_keep};
-use ctprune_core::selection::{NO_DISTANCE, NO_EXEMPLAR, SelectError, Selection, every_n, random};
+use ctprune_core::selection::{NO_DISTANCE, NO_EXEMPLAR, Reach, SelectError, Selection, every_n, random};
 use generated::{Set, in_pool, never_stop};
 use std::ops::ControlFlow;
 
@@ -15,7 +15,7 @@ fn best_by_trial(set: &Set, scope: Scope<'_>, fraction: f64) -> (u32, Selection)
     let off = |selection: &Selection| (selection.kept() as f64 - wanted).abs();
     let select = |threshold| match scope {
         Scope::Dataset => naive::dataset_exemplars(all, threshold).unwrap(),
-        Scope::Volumes(starts) => naive::volume_exemplars(all, starts, threshold).unwrap(),
+        Scope::Volumes(starts, reach) => naive::near_exemplars(all, starts, threshold, reach).unwrap(),
     };
     let mut best = (0, select(0));
     for threshold in 1..=all.bits() {
@@ -31,7 +31,13 @@ fn best_by_trial(set: &Set, scope: Scope<'_>, fraction: f64) -> (u32, Selection)
 fn nearest_fraction_is_that_of_all_radii() {
     for words in [1, 2] {
         for set in Set::every_kind(300, words) {
-            for scope in [Scope::Dataset, Scope::Volumes(&set.starts)] {
+            let position_mm: Vec<f64> = (0..300).map(|row| f64::from(row % 60) * 1.5).collect();
+            let scopes = [
+                Scope::Dataset,
+                Scope::Volumes(&set.starts, Reach::ANY),
+                Scope::Volumes(&set.starts, Reach::within(&position_mm, 9.0).unwrap()),
+            ];
+            for scope in scopes {
                 for fraction in [0.001, 0.02, 0.1, 0.18, 0.4, 0.7, 1.0] {
                     let found = threshold_for_keep(set.fingerprints(), scope, fraction, &mut never_stop);
                     assert_eq!(
@@ -52,7 +58,7 @@ fn fraction_is_checked_and_search_can_stop() {
     for fraction in [0.0, -1.0, 1.5, f64::NAN] {
         assert!(threshold_for_keep(set.fingerprints(), Scope::Dataset, fraction, &mut never_stop).is_err());
     }
-    for scope in [Scope::Dataset, Scope::Volumes(&set.starts)] {
+    for scope in [Scope::Dataset, Scope::Volumes(&set.starts, Reach::ANY)] {
         let stopped = threshold_for_keep(set.fingerprints(), scope, 0.5, &mut |_| ControlFlow::Break(()));
         assert_eq!(stopped, Err(SelectError::Stopped));
     }

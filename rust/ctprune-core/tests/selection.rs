@@ -3,8 +3,8 @@
 mod generated;
 
 use ctprune_core::option::OptionError;
-use ctprune_core::selection::SelectError;
-use ctprune_core::selection::hamming::{BLOCK, dataset_exemplars, naive, volume_exemplars};
+use ctprune_core::selection::hamming::{BLOCK, dataset_exemplars, naive, near_exemplars, volume_exemplars};
+use ctprune_core::selection::{Reach, SelectError};
 use ctprune_core::similarity::hamming::{FingerprintError, Fingerprints};
 use generated::{Random, Set, in_pool, never_stop};
 use std::ops::ControlFlow;
@@ -161,4 +161,61 @@ fn wrong_input_is_refused() {
             "{starts:?}"
         );
     }
+}
+
+#[test]
+fn an_exemplar_lies_near_on_any_number_of_threads() {
+    for set in Set::every_kind(700, 1) {
+        let all = set.fingerprints();
+        // Ascending by 1.25 mm, as positions are; in no order; with unknown ones, and a volume that has none.
+        let ascending: Vec<f64> = (0..700).map(|row| f64::from(row) * 1.25 - 300.0).collect();
+        let shuffled: Vec<f64> = (0..700).map(|row| f64::from(row * 89 % 700) * 0.1).collect();
+        let mut some: Vec<f64> = ascending.clone();
+        some.iter_mut()
+            .step_by(7)
+            .for_each(|position| *position = f64::NAN);
+        some[set.starts[1]..set.starts[2]].fill(f64::NAN);
+        for position_mm in [&ascending, &shuffled, &some] {
+            for max_gap_mm in [0.0, 1.25, 10.0, 1e6] {
+                let reach = Reach::within(position_mm, max_gap_mm).unwrap();
+                for threshold in [0, 3, 6, 20, 64] {
+                    let expected = naive::near_exemplars(all, &set.starts, threshold, reach).unwrap();
+                    for (row, &exemplar) in expected.exemplar.iter().enumerate() {
+                        let gap = (position_mm[row] - position_mm[exemplar as usize]).abs();
+                        assert!(gap.is_nan() || gap <= max_gap_mm + 1e-3);
+                    }
+                    for threads in [1, 3] {
+                        let found = in_pool(threads, || near_exemplars(all, &set.starts, threshold, reach));
+                        assert_eq!(found.as_ref(), Ok(&expected), "{}, {max_gap_mm} mm", set.name);
+                    }
+                }
+            }
+        }
+        let far = Reach::within(&ascending, 1e6).unwrap();
+        let unbounded = volume_exemplars(all, &set.starts, 6).unwrap();
+        assert_eq!(near_exemplars(all, &set.starts, 6, far).unwrap(), unbounded);
+        assert_eq!(
+            near_exemplars(all, &set.starts, 6, Reach::ANY).unwrap(),
+            unbounded
+        );
+    }
+}
+
+#[test]
+fn a_gap_and_positions_are_checked() {
+    let set = Set::walks(9, 1, 3, 3);
+    for max_gap_mm in [-1.0, f64::NAN, f64::INFINITY] {
+        assert!(Reach::within(&[], max_gap_mm).is_err());
+    }
+    let position_mm = [0.0; 8];
+    let found = near_exemplars(
+        set.fingerprints(),
+        &set.starts,
+        6,
+        Reach::within(&position_mm, 5.0).unwrap(),
+    );
+    assert_eq!(
+        found.unwrap_err().to_string(),
+        "expected positions of 9 slices, found 8"
+    );
 }

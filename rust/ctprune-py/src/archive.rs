@@ -241,7 +241,7 @@ impl Archive {
     /// `decode(path, frames)` reads slices that only another reader can; `fetch` gives what is on other machines;
     /// `progress` is called with the number of slices decided on by methods that read pixels. `stable` keeps what was
     /// kept before; `volumes` are those to choose in.
-    #[pyo3(signature = (*, method, threshold, keep, n, seed, window, whole_archive, stable, volumes, decode, fetch, progress))]
+    #[pyo3(signature = (*, method, threshold, keep, n, seed, window, max_gap_mm, whole_archive, stable, volumes, decode, fetch, progress))]
     #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn select(
         slf: &Bound<'_, Self>,
@@ -251,6 +251,7 @@ impl Archive {
         n: Option<usize>,
         seed: Option<u64>,
         window: Option<String>,
+        max_gap_mm: Option<f64>,
         whole_archive: bool,
         stable: bool,
         volumes: Option<Vec<u32>>,
@@ -265,6 +266,7 @@ impl Archive {
             n: n.unwrap_or(1),
             seed: seed.unwrap_or(0),
             window: window.unwrap_or_default(),
+            max_gap_mm,
         };
         let wish = core::Wish {
             whole_archive,
@@ -366,6 +368,12 @@ impl Archive {
         self.inner
             .set_selection(exemplar, similarity)
             .map_err(value_error)
+    }
+
+    /// How far along the body each dropped slice is from its exemplar, in mm, float32; only slices with positions whose
+    /// exemplar is in their volume.
+    fn gaps_mm<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
+        PyArray1::from_vec(py, self.inner.gaps_mm())
     }
 
     /// First slice of each volume, and the number of slices.

@@ -3,6 +3,7 @@
 mod archive;
 mod codes;
 mod cosine;
+mod duplicates;
 mod encode;
 mod fetch;
 mod fingerprint;
@@ -65,6 +66,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fingerprint::fingerprint, module)?)?;
     module.add_function(wrap_pyfunction!(fingerprint::hamming, module)?)?;
     module.add_function(wrap_pyfunction!(selection::select_exemplars, module)?)?;
+    module.add_function(wrap_pyfunction!(duplicates::find_pairs, module)?)?;
+    module.add_function(wrap_pyfunction!(duplicates::nearest_within, module)?)?;
     module.add_function(wrap_pyfunction!(info::describe, module)?)?;
     module.add_function(wrap_pyfunction!(info::header_decides, module)?)?;
     module.add_function(wrap_pyfunction!(members::container_of, module)?)?;

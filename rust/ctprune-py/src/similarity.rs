@@ -312,6 +312,7 @@ fn rule(method: &str, window: &str) -> Result<Box<dyn VolumeRule>, OptionError> 
         n: 1,
         seed: 0,
         window: window.to_owned(),
+        max_gap_mm: None,
     };
     request.volume_rule()
 }

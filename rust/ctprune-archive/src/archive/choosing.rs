@@ -4,7 +4,7 @@ use super::Archive;
 use crate::methods::pixel_sweep::{Decode, Reading};
 use crate::methods::{Choice, Comparisons, Measured, Request, Slices};
 use crate::open::Fetch;
-use ctprune_core::selection::{NO_DISTANCE, NO_EXEMPLAR, SelectError};
+use ctprune_core::selection::{NO_DISTANCE, NO_EXEMPLAR, Reach, SelectError};
 use ctprune_core::similarity::hamming::Fingerprints;
 use ctprune_core::watch::Watch;
 use ctprune_dicom::slice::ReadOptions;
@@ -109,6 +109,15 @@ impl Archive {
             .flat_map(|&slice| self.table.fingerprint(self.volumes.order[slice as usize]))
             .copied()
             .collect();
+        let position_mm: Vec<f64> = walk
+            .slices
+            .iter()
+            .map(|&slice| self.volumes.position_mm[slice as usize])
+            .collect();
+        let reach = match request.max_gap_mm {
+            None => Reach::ANY,
+            Some(most) => Reach::within(&position_mm, most)?,
+        };
         // A slice that is read for its pixels may wait, unlike one that is fingerprinted.
         let options = ReadOptions {
             take_turns: false,
@@ -118,6 +127,7 @@ impl Archive {
             fingerprints: Fingerprints::new(self.table.words(), &fingerprints)
                 .expect("the table holds whole fingerprints of a length that was checked"),
             groups: &walk.starts,
+            reach,
             file_of: &|at| self.slice_file(walk.slices[at] as usize),
             reading: &Reading {
                 intensity: self.settings.intensity,

@@ -23,6 +23,7 @@ pub(super) static DEEP: Description = Description {
     options: &[
         ("threshold", Default::None),
         ("keep", Default::None),
+        ("max_gap_mm", Default::None),
         ("weights", Default::None),
     ],
     way: Way::Embeddings,

@@ -14,7 +14,11 @@ pub(super) static HASH: Description = Description {
     citation: "difference hashes of {bits} bits",
     source: "Wolf et al. 2024",
     // Of 64 bits, as in the paper.
-    options: &[("threshold", Default::Whole(6)), ("keep", Default::None)],
+    options: &[
+        ("threshold", Default::Whole(6)),
+        ("keep", Default::None),
+        ("max_gap_mm", Default::None),
+    ],
     ..by("hash", &DHASH)
 };
 
@@ -28,7 +32,11 @@ pub(super) const fn by(name: &'static str, kind: &'static Kind) -> Description {
         fingerprint: Some(kind),
         measure: Some(HAMMING),
         role: Role::Decides,
-        options: &[("threshold", Default::None), ("keep", Default::None)],
+        options: &[
+            ("threshold", Default::None),
+            ("keep", Default::None),
+            ("max_gap_mm", Default::None),
+        ],
         way: Way::Fingerprints(|request| Box::new(Hash::new(request))),
     }
 }
@@ -80,15 +88,17 @@ impl Hash {
         };
         // One group is the dataset scope, where an index pays; many are searched side by side.
         let scope = match slices.groups {
-            [_, _] => Scope::Dataset,
-            groups => Scope::Volumes(groups),
+            [_, _] if !slices.reach.is_bounded() => Scope::Dataset,
+            groups => Scope::Volumes(groups, slices.reach),
         };
         if let Some(fraction) = self.keep {
             return hamming::threshold_for_keep(slices.fingerprints, scope, fraction, &mut tick);
         }
         let selection = match scope {
             Scope::Dataset => hamming::dataset_exemplars(slices.fingerprints, self.threshold, &mut tick)?,
-            Scope::Volumes(starts) => hamming::volume_exemplars(slices.fingerprints, starts, self.threshold)?,
+            Scope::Volumes(starts, reach) => {
+                hamming::near_exemplars(slices.fingerprints, starts, self.threshold, reach)?
+            }
         };
         Ok((self.threshold, selection))
     }

@@ -23,7 +23,11 @@ pub(super) static MI: Description = Description {
         strictest_drops: "slices that determine each other",
     }),
     role: Role::Decides,
-    options: &[("threshold", Default::None), ("keep", Default::None)],
+    options: &[
+        ("threshold", Default::None),
+        ("keep", Default::None),
+        ("max_gap_mm", Default::None),
+    ],
     way: Way::Pixels(|_| {
         Ok(Box::new(Similarity {
             measure: MutualInformation,

@@ -17,7 +17,7 @@ pub use description::{Default, Description, Measure, Role, Way};
 
 use ctprune_core::fingerprint::{AHASH, DHASH, Kind, PHASH};
 use ctprune_core::option::OptionError;
-use ctprune_core::selection::{SelectError, Selection};
+use ctprune_core::selection::{Reach, SelectError, Selection};
 use ctprune_core::similarity::hamming::Fingerprints;
 use ctprune_core::watch::Watch;
 use pixel_sweep::{ByPixels, Reading, SliceFile, Thresholds, VolumeRule};
@@ -73,6 +73,8 @@ pub struct Slices<'a> {
     pub fingerprints: Fingerprints<'a>,
     /// Where each group starts, and one past the end: slices are compared within their group.
     pub groups: &'a [usize],
+    /// How far along the body from each its exemplar may lie.
+    pub reach: Reach<'a>,
     /// Where the pixels of a slice are.
     pub file_of: &'a (dyn Fn(usize) -> SliceFile + Sync),
     /// How pixels are read.
@@ -146,6 +148,8 @@ pub struct Request {
     pub seed: u64,
     /// Window of SSIM.
     pub window: String,
+    /// Largest distance along the body between a slice and its exemplar in mm.
+    pub max_gap_mm: Option<f64>,
 }
 
 impl Request {

@@ -9,7 +9,7 @@ use ctprune_core::intensity::{GrayError, Intensity, to_gray};
 use ctprune_core::option::OptionError;
 use ctprune_core::pixels::SlicePixels;
 use ctprune_core::selection::pixels::{Candidate, PixelCover, PixelSelection, cover_at, exemplars};
-use ctprune_core::selection::{SelectError, nearest_kept};
+use ctprune_core::selection::{Reach, SelectError, nearest_kept};
 use ctprune_core::similarity::{Measure, Picture};
 use ctprune_core::watch::Watch;
 use ctprune_dicom::slice::ReadOptions;
@@ -60,6 +60,7 @@ pub trait VolumeRule: Send + Sync + std::fmt::Debug {
         &self,
         slices: &[Candidate<'_>],
         thresholds: &[f64],
+        reach: Reach<'_>,
         watch: &Watch,
     ) -> Result<PixelSelection, SelectError>;
 }
@@ -78,9 +79,10 @@ impl<M: Measure + Send + std::fmt::Debug> VolumeRule for Similarity<M> {
         &self,
         slices: &[Candidate<'_>],
         thresholds: &[f64],
+        reach: Reach<'_>,
         watch: &Watch,
     ) -> Result<PixelSelection, SelectError> {
-        exemplars(&self.measure, slices, thresholds, self.own, watch)
+        exemplars(&self.measure, slices, thresholds, self.own, reach, watch)
     }
 }
 
@@ -150,9 +152,14 @@ pub(super) struct ByPixels {
 impl Method for ByPixels {
     fn select(&self, slices: Slices<'_>, watch: &Watch) -> Result<Choice, SelectError> {
         let mut sweep = PixelSweep::new(&*self.rule, self.thresholds.clone());
-        let volumes = slices.groups.windows(2);
-        let files = volumes.map(|group| (group[0]..group[1]).map(slices.file_of).collect());
-        sweep.add(files, slices.reading, watch)?;
+        let volumes = slices.groups.windows(2).map(|group| group[0]..group[1]);
+        let files = volumes.map(|group| {
+            (
+                group.clone().map(slices.file_of).collect(),
+                slices.reach.of(group),
+            )
+        });
+        sweep.add_within(files, slices.reading, watch)?;
         let index = match self.keep {
             None => 0,
             Some(fraction) => {
@@ -219,8 +226,18 @@ impl<R: Deref<Target = dyn VolumeRule> + Sync> PixelSweep<R> {
         reading: &Reading<'_>,
         watch: &Watch,
     ) -> Result<(), SelectError> {
+        self.add_within(volumes.map(|volume| (volume, Reach::ANY)), reading, watch)
+    }
+
+    /// The same, where exemplars must lie in reach of their slices.
+    pub fn add_within<'a>(
+        &mut self,
+        volumes: impl Iterator<Item = (Vec<SliceFile>, Reach<'a>)>,
+        reading: &Reading<'_>,
+        watch: &Watch,
+    ) -> Result<(), SelectError> {
         let mut volumes = volumes.peekable();
-        while let Some(first) = volumes.next() {
+        while let Some((first, reach)) = volumes.next() {
             let size = |volume: &[SliceFile]| volume.iter().map(|slice| slice.pixels).sum::<usize>();
             let mut pixels = size(&first);
             let is_packed = first.first().is_some_and(|slice| is_packed(&slice.location));
@@ -229,29 +246,38 @@ impl<R: Deref<Target = dyn VolumeRule> + Sync> PixelSweep<R> {
             } else {
                 PIXELS_TOGETHER
             };
-            let mut together = vec![first];
-            while let Some(volume) = volumes.next_if(|volume| pixels.saturating_add(size(volume)) <= most) {
+            let (mut together, mut reaches) = (vec![first], vec![reach]);
+            while let Some((volume, reach)) =
+                volumes.next_if(|(volume, _)| pixels.saturating_add(size(volume)) <= most)
+            {
                 pixels += size(&volume);
                 together.push(volume);
+                reaches.push(reach);
             }
-            self.add_together(sources(together, reading.decode)?, is_packed, reading, watch)?;
+            let volumes = sources(together, reading.decode)?;
+            let volumes = volumes.into_iter().zip(reaches).collect();
+            self.add_together(volumes, is_packed, reading, watch)?;
         }
         Ok(())
     }
 
     fn add_together(
         &mut self,
-        volumes: Vec<Vec<Source>>,
+        volumes: Vec<(Vec<Source>, Reach<'_>)>,
         is_packed: bool,
         reading: &Reading<'_>,
         watch: &Watch,
     ) -> Result<(), SelectError> {
         let selected: Vec<Selected> = if is_packed {
+            let (volumes, reaches): (Vec<_>, Vec<_>) = volumes.into_iter().unzip();
             let volumes = read_at_once(volumes, reading, watch);
-            let select = |volume: &Vec<GrayResult>| self.select(volume, watch);
-            volumes.par_iter().with_max_len(1).map(select).collect()
+            let select = |(volume, reach): (&Vec<GrayResult>, Reach<'_>)| self.select(volume, reach, watch);
+            let volumes = volumes.par_iter().zip(reaches);
+            volumes.with_max_len(1).map(select).collect()
         } else {
-            let select = |volume: Vec<Source>| self.select(&read(volume, reading, watch), watch);
+            let select = |(volume, reach): (Vec<Source>, Reach<'_>)| {
+                self.select(&read(volume, reading, watch), reach, watch)
+            };
             volumes.into_par_iter().with_max_len(1).map(select).collect()
         };
         let selected = selected.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -278,12 +304,12 @@ impl<R: Deref<Target = dyn VolumeRule> + Sync> PixelSweep<R> {
         }
     }
 
-    fn select(&self, slices: &[GrayResult], watch: &Watch) -> Selected {
+    fn select(&self, slices: &[GrayResult], reach: Reach<'_>, watch: &Watch) -> Selected {
         let candidates: Vec<_> = slices
             .iter()
             .map(|slice| slice.as_ref().ok().map(GraySlice::picture))
             .collect();
-        let selection = self.rule.exemplars(&candidates, &self.thresholds, watch)?;
+        let selection = self.rule.exemplars(&candidates, &self.thresholds, reach, watch)?;
         let unread = slices
             .iter()
             .filter_map(|slice| slice.as_ref().err().map(PixelError::to_string));

@@ -26,6 +26,7 @@ pub(super) static SSIM: Description = Description {
     options: &[
         ("threshold", Default::None),
         ("keep", Default::None),
+        ("max_gap_mm", Default::None),
         ("window", Default::Word("uniform")),
     ],
     way: Way::Pixels(|request| {

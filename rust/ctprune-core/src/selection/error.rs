@@ -23,6 +23,13 @@ pub enum SelectError {
         /// Number of fingerprints.
         found: usize,
     },
+    /// As many positions as slices were expected.
+    Positions {
+        /// Number of slices.
+        expected: usize,
+        /// Number of positions.
+        found: usize,
+    },
     /// More slices than a selection can number.
     TooManySlices {
         /// Number of slices.
@@ -56,6 +63,9 @@ impl fmt::Display for SelectError {
             }
             Self::Fingerprints { expected, found } => {
                 write!(f, "expected fingerprints of {expected} slices, found {found}")
+            }
+            Self::Positions { expected, found } => {
+                write!(f, "expected positions of {expected} slices, found {found}")
             }
             Self::TooManySlices { found } => {
                 write!(

@@ -33,7 +33,7 @@ pub fn nearest_kept(kept: impl IntoIterator<Item = usize>, wanted: f64) -> Optio
 /// one.
 ///
 /// `select` gives the number kept and the selection at the radius of an index. `slack` is how far off a measured
-/// distance may be.
+/// distance may be; with an infinite one every radius is tried.
 pub(super) fn nearest_radius<S>(
     radii: &[f64],
     slack: f64,

@@ -7,6 +7,8 @@
 //! * [`cosine`]: embeddings whose cosine is at least so much;
 //! * [`pixels`]: SSIM or mutual information of at least so much.
 //!
+//! A [`Reach`] says how far along the body an exemplar may lie, whatever decides on what is similar.
+//!
 //! Each has a module `naive`, which is the rule word for word; the fast ways give exactly its answer. [`every_n`] and
 //! [`random`] do not look at the slices. Nothing depends on the number of threads.
 
@@ -15,10 +17,12 @@ mod error;
 pub mod hamming;
 mod keep_fraction;
 pub mod pixels;
+mod reach;
 mod sample;
 
 pub use error::SelectError;
 pub use keep_fraction::nearest_kept;
+pub use reach::Reach;
 pub use sample::{every_n, random};
 
 use crate::similarity::hamming::Fingerprints;
@@ -92,7 +96,7 @@ impl Selection {
 }
 
 /// Refuses more slices than a `u32` can number, [`NO_EXEMPLAR`] excepted.
-fn check_count(slices: usize) -> Result<(), SelectError> {
+pub(crate) fn check_count(slices: usize) -> Result<(), SelectError> {
     if slices as u64 > u64::from(u32::MAX) {
         Err(SelectError::TooManySlices { found: slices })
     } else {
@@ -101,7 +105,7 @@ fn check_count(slices: usize) -> Result<(), SelectError> {
 }
 
 /// Refuses offsets of volumes that do not start at 0, do not end at `slices`, or descend.
-fn check_starts(starts: &[usize], slices: usize) -> Result<(), SelectError> {
+pub(crate) fn check_starts(starts: &[usize], slices: usize) -> Result<(), SelectError> {
     let ends_right = starts.first() == Some(&0) && starts.last() == Some(&slices);
     if ends_right && starts.is_sorted() {
         Ok(())

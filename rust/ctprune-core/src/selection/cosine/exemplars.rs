@@ -4,7 +4,7 @@
 //! itself. The first kept row that is similar counts, so that the order of the work does not matter.
 
 use super::{CosineSelection, check};
-use crate::selection::SelectError;
+use crate::selection::{Reach, SelectError};
 use crate::similarity::cosine::Embeddings;
 use crate::similarity::cosine::block::{Block, Panel, WIDE};
 use crate::watch::Watch;
@@ -17,7 +17,7 @@ const ROWS: usize = 32;
 const RUN: usize = 16;
 
 /// Applies the greedy exemplar rule to each group of rows by itself: a row is dropped when its cosine similarity to
-/// a row kept before it is at least `threshold`, which is from −1 to 1.
+/// a row kept before it, which `reach` allows, is at least `threshold`, which is from −1 to 1.
 ///
 /// Group `g` is the rows from `starts[g]` to before `starts[g + 1]`; one group is the whole data set. Once
 /// `watch` is stopped, the result is [`SelectError::Stopped`].
@@ -25,14 +25,16 @@ pub fn exemplars(
     embeddings: Embeddings<'_>,
     starts: &[usize],
     threshold: f64,
+    reach: Reach<'_>,
     watch: &Watch,
 ) -> Result<CosineSelection, SelectError> {
-    check(embeddings, starts, threshold)?;
+    check(embeddings, starts, threshold, reach)?;
     let mut selection = CosineSelection::all(embeddings.len());
     let groups = starts.par_windows(2).map(|group| {
         let mut walk = Walk {
             embeddings,
             threshold,
+            reach,
             kept: Vec::new(),
             covers: Vec::new(),
         };
@@ -65,6 +67,7 @@ struct CosineCover {
 struct Walk<'a> {
     embeddings: Embeddings<'a>,
     threshold: f64,
+    reach: Reach<'a>,
     /// Kept rows in order.
     kept: Vec<Panel>,
     /// Of each row decided on; `None` if it was kept.
@@ -91,7 +94,8 @@ impl Walk<'_> {
                 self.keep(exemplar);
                 for later in row + 1..block.len() {
                     let similarity = similarities[later][column];
-                    if covers[later].is_none() && f64::from(similarity) >= self.threshold {
+                    let is_similar = self.is_similar(block.first() + later, exemplar, similarity);
+                    if covers[later].is_none() && is_similar {
                         covers[later] = Some(CosineCover { exemplar, similarity });
                     }
                 }
@@ -107,9 +111,11 @@ impl Walk<'_> {
             let mut similarities = Vec::new();
             for panel in panels {
                 block.similarities(panel, &mut similarities);
-                for (cover, similarities) in covers.iter_mut().zip(&similarities) {
+                for (row, (cover, similarities)) in covers.iter_mut().zip(&similarities).enumerate() {
                     let mut columns = panel.rows().iter().zip(similarities);
-                    let found = columns.find(|&(_, &similarity)| f64::from(similarity) >= self.threshold);
+                    let found = columns.find(|&(&exemplar, &similarity)| {
+                        self.is_similar(block.first() + row, exemplar, similarity)
+                    });
                     let found = found.map(|(&exemplar, &similarity)| CosineCover { exemplar, similarity });
                     *cover = cover.or(found);
                 }
@@ -125,6 +131,10 @@ impl Walk<'_> {
         };
         let none = || vec![None; block.len()];
         self.kept.par_chunks(RUN).map(search).reduce(none, earlier)
+    }
+
+    fn is_similar(&self, row: usize, exemplar: u32, similarity: f32) -> bool {
+        f64::from(similarity) >= self.threshold && self.reach.allows(row, exemplar as usize)
     }
 
     fn keep(&mut self, row: u32) {

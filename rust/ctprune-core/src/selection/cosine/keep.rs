@@ -1,8 +1,8 @@
 //! The threshold that keeps a wanted share of the slices.
 
 use super::{CosineSelection, exemplars};
-use crate::selection::SelectError;
 use crate::selection::keep_fraction::{check_fraction, nearest_radius};
+use crate::selection::{Reach, SelectError};
 use crate::similarity::cosine::Embeddings;
 use crate::watch::Watch;
 
@@ -39,19 +39,22 @@ pub fn grid() -> Vec<f64> {
 /// Finds among the cosines of [`angles`] the one whose kept fraction comes nearest to `fraction`, ties to the smaller
 /// angle, and its selection.
 ///
-/// Angles are a metric, so what holds for Hamming distances holds for them: see [`nearest_radius`].
+/// Angles are a metric, so what holds for Hamming distances holds for them: see [`nearest_radius`]. With a bound on the
+/// gap they are none, and all are tried.
 /// Once `watch` is stopped, the result is [`SelectError::Stopped`].
 pub fn threshold_for_keep(
     embeddings: Embeddings<'_>,
     starts: &[usize],
     fraction: f64,
+    reach: Reach<'_>,
     watch: &Watch,
 ) -> Result<(f64, CosineSelection), SelectError> {
     check_fraction(fraction)?;
     let wanted = fraction * embeddings.len() as f64;
     let angles = angles();
-    let (nearest, selection) = nearest_radius(&angles, SLACK, wanted, |index| {
-        let selection = exemplars(embeddings, starts, threshold_of(angles[index]), watch)?;
+    let slack = if reach.is_bounded() { f64::INFINITY } else { SLACK };
+    let (nearest, selection) = nearest_radius(&angles, slack, wanted, |index| {
+        let selection = exemplars(embeddings, starts, threshold_of(angles[index]), reach, watch)?;
         Ok((selection.kept(), selection))
     })?;
     Ok((threshold_of(angles[nearest]), selection))

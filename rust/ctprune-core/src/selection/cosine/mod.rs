@@ -11,7 +11,7 @@ mod tests;
 pub use exemplars::exemplars;
 pub use keep::{angles, grid, threshold_for_keep};
 
-use super::{SelectError, check_count, check_starts};
+use super::{Reach, SelectError, check_count, check_starts};
 use crate::option::OptionError;
 use crate::similarity::cosine::Embeddings;
 
@@ -39,9 +39,15 @@ impl CosineSelection {
     }
 }
 
-fn check(embeddings: Embeddings<'_>, starts: &[usize], threshold: f64) -> Result<(), SelectError> {
+fn check(
+    embeddings: Embeddings<'_>,
+    starts: &[usize],
+    threshold: f64,
+    reach: Reach<'_>,
+) -> Result<(), SelectError> {
     check_count(embeddings.len())?;
     check_starts(starts, embeddings.len())?;
+    reach.check(embeddings.len())?;
     if (-1.0..=1.0).contains(&threshold) {
         Ok(())
     } else {

@@ -40,10 +40,13 @@ fn the_fast_way_equals_the_naive_one() {
         let embeddings = Embeddings::new(features, &halves).unwrap();
         let groups: Vec<Vec<usize>> = vec![vec![0, rows], vec![0, rows / 3, rows / 3, rows / 2, rows]];
         for starts in &groups {
-            for threshold in [-1.0, 0.0, 0.5, 0.9, 0.97, 0.999, 1.0] {
-                let expected = naive::exemplars(embeddings, starts, threshold).unwrap();
-                let found = exemplars(embeddings, starts, threshold, &Watch::default()).unwrap();
-                assert_eq!(found, expected, "{rows} × {features} at {threshold}");
+            let position_mm: Vec<f64> = (0..rows).map(|row| (row % 41) as f64 * 0.75).collect();
+            for reach in [Reach::ANY, Reach::within(&position_mm, 6.0).unwrap()] {
+                for threshold in [-1.0, 0.0, 0.5, 0.9, 0.97, 0.999, 1.0] {
+                    let expected = naive::exemplars(embeddings, starts, threshold, reach).unwrap();
+                    let found = exemplars(embeddings, starts, threshold, reach, &Watch::default()).unwrap();
+                    assert_eq!(found, expected, "{rows} × {features} at {threshold}");
+                }
             }
         }
     }
@@ -58,7 +61,7 @@ fn the_number_of_threads_does_not_matter() {
             .num_threads(threads)
             .build()
             .unwrap();
-        pool.install(|| exemplars(embeddings, &[0, 600], 0.98, &Watch::default()).unwrap())
+        pool.install(|| exemplars(embeddings, &[0, 600], 0.98, Reach::ANY, &Watch::default()).unwrap())
     };
     assert_eq!(on(1), on(5));
 }
@@ -69,9 +72,12 @@ fn keeping_a_fraction_equals_trying_all_angles() {
         let halves = wandering(120, 6, seed);
         let embeddings = Embeddings::new(6, &halves).unwrap();
         let starts = [0, 50, 120];
-        for fraction in [0.05, 0.2, 0.5, 0.8, 1.0] {
+        let position_mm: Vec<f64> = (0..120).map(|row| f64::from(row) * 2.5).collect();
+        let reaches = [Reach::ANY, Reach::within(&position_mm, 12.5).unwrap()];
+        let trials = [0.05, 0.2, 0.5, 0.8, 1.0].into_iter();
+        for (fraction, reach) in trials.flat_map(|fraction| reaches.map(|reach| (fraction, reach))) {
             let (threshold, selection) =
-                threshold_for_keep(embeddings, &starts, fraction, &Watch::default()).unwrap();
+                threshold_for_keep(embeddings, &starts, fraction, reach, &Watch::default()).unwrap();
             let off = |kept: usize| (kept as f64 - fraction * 120.0).abs();
             let tried = angles().into_iter().map(|degrees| {
                 let threshold = if degrees == 90.0 {
@@ -79,7 +85,9 @@ fn keeping_a_fraction_equals_trying_all_angles() {
                 } else {
                     libm::cos(degrees.to_radians())
                 };
-                let kept = naive::exemplars(embeddings, &starts, threshold).unwrap().kept();
+                let kept = naive::exemplars(embeddings, &starts, threshold, reach)
+                    .unwrap()
+                    .kept();
                 (threshold, off(kept))
             });
             let best = tried.fold((f64::NAN, f64::INFINITY), |best, trial| {
@@ -100,7 +108,7 @@ fn equal_embeddings_have_similarity_one_and_empty_ones_none() {
     let mut halves = [row.clone(), row].concat();
     halves.resize(4 * 2048, f16::ZERO);
     let embeddings = Embeddings::new(2048, &halves).unwrap();
-    let found = exemplars(embeddings, &[0, 4], 1.0, &Watch::default()).unwrap();
+    let found = exemplars(embeddings, &[0, 4], 1.0, Reach::ANY, &Watch::default()).unwrap();
     assert_eq!(found.exemplar, [0, 0, 2, 3]);
     assert_eq!(found.similarity[1], 1.0);
 }
@@ -112,13 +120,13 @@ fn what_cannot_be_used_is_refused() {
     assert!(Embeddings::new(1, &[f16::INFINITY]).is_err());
     let embeddings = Embeddings::new(1, &[f16::ONE; 3]).unwrap();
     for threshold in [f64::NAN, 1.01, -1.01] {
-        assert!(exemplars(embeddings, &[0, 3], threshold, &Watch::default()).is_err());
+        assert!(exemplars(embeddings, &[0, 3], threshold, Reach::ANY, &Watch::default()).is_err());
     }
-    assert!(exemplars(embeddings, &[0, 2], 0.5, &Watch::default()).is_err());
+    assert!(exemplars(embeddings, &[0, 2], 0.5, Reach::ANY, &Watch::default()).is_err());
     let stopped = Watch::default();
     stopped.stop();
     assert_eq!(
-        exemplars(embeddings, &[0, 3], 0.5, &stopped),
+        exemplars(embeddings, &[0, 3], 0.5, Reach::ANY, &stopped),
         Err(SelectError::Stopped)
     );
 }

@@ -1,6 +1,7 @@
 //! The greedy exemplar rule on fingerprints: two are similar when at most `threshold` bits differ.
 //!
 //! * [`volume_exemplars`] applies the rule to each volume by itself, volumes in parallel;
+//! * [`near_exemplars`] does so where an exemplar must also lie near along the body;
 //! * [`dataset_exemplars`] applies it to all fingerprints as one sequence, with an exact index;
 //! * [`threshold_for_keep`] finds the threshold that keeps a wanted share.
 //!
@@ -14,6 +15,7 @@ mod group;
 mod index;
 mod keep;
 pub mod naive;
+mod near;
 mod plan;
 mod recent;
 mod runs;
@@ -23,6 +25,9 @@ mod volumes;
 
 pub use dataset::{BLOCK, dataset_exemplars};
 pub use keep::{Scope, threshold_for_keep};
+pub use near::near_exemplars;
+pub(crate) use plan::{Chunk, cut, shares};
+pub(crate) use table::Table;
 pub use volumes::{PIECE, volume_exemplars};
 
 use super::SelectError;

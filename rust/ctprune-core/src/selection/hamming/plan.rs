@@ -162,7 +162,7 @@ struct Cut {
 }
 
 /// Radii of `parts` parts, the sum of `radius + 1` being that of the whole; only as many as are needed.
-fn shares(radius: u32, parts: usize) -> impl Iterator<Item = u32> {
+pub(crate) fn shares(radius: u32, parts: usize) -> impl Iterator<Item = u32> {
     let parts = parts as u32;
     let (each, over) = ((radius + 1) / parts, (radius + 1) % parts);
     (0..parts)
@@ -182,7 +182,8 @@ fn cuts(word: usize, limit: u32, widest: u32) -> impl Iterator<Item = Vec<Chunk>
     })
 }
 
-fn cut(word: usize, limit: u32, parts: u32, extra: u32, widest: u32) -> Option<Vec<Chunk>> {
+/// A word cut into `parts` chunks, none wider than `widest`; those with more flips wider by `extra` bits.
+pub(crate) fn cut(word: usize, limit: u32, parts: u32, extra: u32, widest: u32) -> Option<Vec<Chunk>> {
     let over = (limit + 1) % parts;
     if over == 0 && extra > 0 {
         return None;

@@ -9,7 +9,7 @@
 
 use super::cover::PixelCover;
 use super::thresholds::ThresholdSet;
-use crate::selection::{SelectError, check_count};
+use crate::selection::{Reach, SelectError, check_count};
 use crate::similarity::{Measure, Picture, PictureError, Verdict, rounded};
 use crate::watch::Watch;
 use rayon::prelude::*;
@@ -35,7 +35,8 @@ pub struct PixelSelection {
 }
 
 /// Applies the rule to the slices of one volume at ascending thresholds. A slice is similar to another of the same size
-/// when the similarity, rounded to `f32`, is at least the threshold; `own` is that of a slice with itself.
+/// when the similarity, rounded to `f32`, is at least the threshold and `reach` allows it; `own` is the similarity of a
+/// slice with itself.
 ///
 /// `watch` counts the slices decided on; once it is stopped, the result is [`SelectError::Stopped`].
 pub fn exemplars<M: Measure>(
@@ -43,12 +44,15 @@ pub fn exemplars<M: Measure>(
     slices: &[Candidate<'_>],
     thresholds: &[f64],
     own: f32,
+    reach: Reach<'_>,
     watch: &Watch,
 ) -> Result<PixelSelection, SelectError> {
     check_count(slices.len())?;
+    reach.check(slices.len())?;
     let pass = Pass {
         measure,
         thresholds,
+        reach,
         watch,
         pairs: AtomicUsize::new(0),
         bounded_pairs: AtomicUsize::new(0),
@@ -153,6 +157,7 @@ impl<P> Member<P> {
 struct Pass<'a, M> {
     measure: &'a M,
     thresholds: &'a [f64],
+    reach: Reach<'a>,
     watch: &'a Watch,
     pairs: AtomicUsize,
     bounded_pairs: AtomicUsize,
@@ -169,7 +174,8 @@ impl<M: Measure> Pass<'_, M> {
             return Ok(());
         };
         let both = open.open.and(&decided.open);
-        let Some(lowest) = both.first().filter(|_| open.size == decided.size) else {
+        let comparable = open.size == decided.size && self.reach.allows(open.number, decided.number);
+        let Some(lowest) = both.first().filter(|_| comparable) else {
             return Ok(());
         };
         if self.watch.is_stopped() {

@@ -1,7 +1,7 @@
 //! One pass at many thresholds against the rule, at each threshold and number of threads.
 
 use super::{cover_at, exemplars, naive};
-use crate::selection::SelectError;
+use crate::selection::{Reach, SelectError};
 use crate::similarity::drifting::{Volume, volumes};
 use crate::similarity::mi::MutualInformation;
 use crate::similarity::ssim::{Ssim, Window};
@@ -24,19 +24,34 @@ fn one_pass_gives_the_rule_at_every_threshold_and_number_of_threads() {
             .collect();
         let value = |a: usize, b: usize| matrix[a][b];
         let slices: Vec<_> = (0..count).map(|slice| Some(volume.picture(slice))).collect();
-        for threads in [1, 2, 5] {
+        // Neither evenly spaced nor in order, and one unknown.
+        let mut position_mm: Vec<f64> = (0..count)
+            .map(|slice| (slice * 7 % count) as f64 * 1.25)
+            .collect();
+        position_mm[count / 2] = f64::NAN;
+        let reaches = [
+            Reach::ANY,
+            Reach::within(&position_mm, 0.0).unwrap(),
+            Reach::within(&position_mm, 5.0).unwrap(),
+        ];
+        for (threads, reach) in [1, 2, 5]
+            .into_iter()
+            .flat_map(|threads| reaches.map(|reach| (threads, reach)))
+        {
             let watch = Watch::default();
             let pool = rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)
                 .build()
                 .unwrap();
             let found = pool
-                .install(|| exemplars(measure, &slices, thresholds, 1.0, &watch))
+                .install(|| exemplars(measure, &slices, thresholds, 1.0, reach, &watch))
                 .unwrap();
             assert!(found.refused.is_empty());
             assert_eq!(watch.done(), count);
             for (index, &threshold) in thresholds.iter().enumerate() {
-                let expected = naive::exemplars(count, |a, b| f64::from(value(a, b)) >= threshold);
+                let expected = naive::exemplars(count, |a, b| {
+                    f64::from(value(a, b)) >= threshold && reach.allows(a, b)
+                });
                 for (slice, expected) in expected.into_iter().enumerate() {
                     let cover = cover_at(&found.covers[slice], index);
                     assert_eq!(cover.exemplar as usize, expected);
@@ -77,7 +92,15 @@ fn slices_of_other_sizes_and_missing_ones_are_kept() {
         None,
     ];
     let watch = Watch::default();
-    let found = exemplars(&Ssim::new(Window::Uniform), &slices, &[0.1], 1.0, &watch).unwrap();
+    let found = exemplars(
+        &Ssim::new(Window::Uniform),
+        &slices,
+        &[0.1],
+        1.0,
+        Reach::ANY,
+        &watch,
+    )
+    .unwrap();
     let covers = found.covers.iter();
     let exemplars: Vec<u32> = covers.map(|covers| cover_at(covers, 0).exemplar).collect();
     assert_eq!(exemplars, [0, 1, 2, 3, 0, 1, 6]);
@@ -97,6 +120,6 @@ fn a_pass_can_be_stopped() {
     let slices: Vec<_> = (0..4).map(|slice| Some(volume.picture(slice))).collect();
     let watch = Watch::default();
     watch.stop();
-    let stopped = exemplars(&MutualInformation, &slices, &[1.5], 2.0, &watch);
+    let stopped = exemplars(&MutualInformation, &slices, &[1.5], 2.0, Reach::ANY, &watch);
     assert_eq!(stopped, Err(SelectError::Stopped));
 }

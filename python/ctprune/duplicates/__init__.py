@@ -1,0 +1,1 @@
+"""Pairs and groups of volumes that show the same anatomy."""

@@ -1,0 +1,70 @@
+"""The configuration of a search for duplicates: a frozen dataclass that checks itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from ctprune.options.check import check
+from ctprune.options.described import described
+from ctprune.options.option import option
+from ctprune.options.parse import keep_fraction
+from ctprune.options.shared import threads_option
+
+#: What a group's representative may be.
+PREFERENCES = ("soft", "sharp", "thin", "thick")
+
+
+@described
+@dataclass(frozen=True, kw_only=True)
+class DuplicatesConfig:
+    """What counts as the same scan, and which volume of a group is recommended.
+
+    Raises:
+        ConfigError: An option that cannot be used.
+
+    >>> DuplicatesConfig(prefer="sharp").min_overlap
+    0.5
+    """
+
+    threshold: int | None = option(
+        None,
+        low=0,
+        high=1024,
+        unit="bits",
+        help="Largest median Hamming distance of aligned slices; default 3 of 64 bits.",
+    )
+    min_overlap: float = option(
+        0.5,
+        parse=keep_fraction,
+        above=0,
+        high=1,
+        noun="a fraction",
+        example=0.5,
+        metavar="FRACTION",
+        help="Share of the shorter volume that must lie within the other, such as 0.5 or 50%.",
+    )
+    turned: bool = option(
+        True, negative=True, help="Also find pictures that are mirrored or turned by half a turn; dHash only."
+    )
+    pixels: bool = option(
+        True, negative=True, help="Read a few aligned slices of each pair and give their correlation."
+    )
+    prefer: str = option(
+        "soft", choices=PREFERENCES, help="Volume of a group to recommend: by kernel or by slice thickness."
+    )
+    threads: int = threads_option()
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class DuplicatesOptions(TypedDict, total=False):
+    """The options of `DuplicatesConfig` as arguments of a function, for type checkers and editors."""
+
+    threshold: int | None
+    min_overlap: float
+    turned: bool
+    pixels: bool
+    prefer: str
+    threads: int

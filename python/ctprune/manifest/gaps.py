@@ -1,0 +1,39 @@
+"""How far along the body dropped slices are from their exemplars."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+#: An exemplar that is farther away shows another part of the body: some two vertebrae.
+FAR_MM = 50.0
+
+#: Share of the dropped slices from which on so distant exemplars are worth a word.
+WORTH_A_WORD = 0.01
+
+
+def gap_percentiles(gaps_mm: npt.NDArray[np.float32]) -> dict[str, Any] | None:
+    """What a summary says of the distances between n dropped slices and their exemplars; None without any.
+
+    Args:
+        gaps_mm: The distances along the body in mm, of shape (n,).
+
+    Returns:
+        `slices` (n), `median`, `p90`, `p99` and `largest` in mm, and `far`: how many exceed 50 mm.
+
+    >>> gap_percentiles(np.array([1, 2, 3, 60], np.float32))
+    {'slices': 4, 'median': 2.5, 'p90': 42.9, 'p99': 58.29, 'largest': 60.0, 'far': 1}
+    """
+    if not len(gaps_mm):
+        return None
+    median, p90, p99, largest = np.percentile(gaps_mm.astype(np.float64), [50, 90, 99, 100])
+    return {
+        "slices": len(gaps_mm),
+        "median": round(float(median), 3),
+        "p90": round(float(p90), 3),
+        "p99": round(float(p99), 3),
+        "largest": round(float(largest), 3),
+        "far": int((gaps_mm > FAR_MM).sum()),
+    }
