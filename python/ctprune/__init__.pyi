@@ -42,6 +42,7 @@ from ctprune.reduction.export_config import ExportConfig as ExportConfig
 from ctprune.reduction.merge import merge as merge
 from ctprune.reduction.read import Volume as Volume
 from ctprune.reduction.read import read_volume as read_volume
+from ctprune.reduction.check import check as check
 from ctprune.reduction.reduce import reduce as reduce
 from ctprune.reduction.shards import ShardRead as ShardRead
 from ctprune.reduction.shards import missing_shards as missing_shards
