@@ -35,6 +35,7 @@ from ctprune.networks.backbone import load_backbone as load_backbone
 from ctprune.pretraining.config import PretrainConfig as PretrainConfig
 from ctprune.pretraining.result import PretrainResult as PretrainResult
 from ctprune.pretraining.run import pretrain as pretrain
+from ctprune.reduction.check import check as check
 from ctprune.reduction.config import ReduceConfig as ReduceConfig
 from ctprune.reduction.export import Exported as Exported
 from ctprune.reduction.export import export_kept as export_kept
@@ -42,7 +43,6 @@ from ctprune.reduction.export_config import ExportConfig as ExportConfig
 from ctprune.reduction.merge import merge as merge
 from ctprune.reduction.read import Volume as Volume
 from ctprune.reduction.read import read_volume as read_volume
-from ctprune.reduction.check import check as check
 from ctprune.reduction.reduce import reduce as reduce
 from ctprune.reduction.shards import ShardRead as ShardRead
 from ctprune.reduction.shards import missing_shards as missing_shards

@@ -17,12 +17,38 @@ Integers = npt.NDArray[np.int64]
 
 #: The columns of a manifest that checks look at.
 COLUMNS = (
-    "path", "reader", "series_instance_uid", "study_instance_uid", "sop_instance_uid", "frame", "volume", "slice_index",
-    "position_mm", "rows", "columns", "pixel_spacing_mm", "slice_thickness_mm", "image_position_patient",
-    "image_orientation_patient", "instance_number", "convolution_kernel", "image_type", "frame_of_reference_uid",
-    "bits_stored", "lossy_image_compression", "burned_in_annotation", "patient_check", "modality", "min_hu", "max_hu",
-    "hu_shares", "fingerprint", "status", "code", "source",
-)  # fmt: skip
+    "path",
+    "reader",
+    "series_instance_uid",
+    "study_instance_uid",
+    "sop_instance_uid",
+    "frame",
+    "volume",
+    "slice_index",
+    "position_mm",
+    "rows",
+    "columns",
+    "pixel_spacing_mm",
+    "slice_thickness_mm",
+    "image_position_patient",
+    "image_orientation_patient",
+    "instance_number",
+    "convolution_kernel",
+    "image_type",
+    "frame_of_reference_uid",
+    "bits_stored",
+    "lossy_image_compression",
+    "burned_in_annotation",
+    "patient_check",
+    "modality",
+    "min_hu",
+    "max_hu",
+    "hu_shares",
+    "fingerprint",
+    "status",
+    "code",
+    "source",
+)
 
 PLANES = ("sagittal", "coronal", "axial")
 
@@ -80,7 +106,7 @@ class Columns:
 
     @cached_property
     def plane(self) -> Integers:
-        """0 sagittal, 1 coronal, 2 axial, -1 unknown: by the largest component of the normal, the last of equal ones."""
+        """0 sagittal, 1 coronal, 2 axial, -1 unknown: by the normal's largest component, the last of equal ones."""
         size = np.abs(self.normal)
         known = ~np.isnan(size).any(axis=1)
         return np.where(known, 2 - np.argmax(np.nan_to_num(size)[:, ::-1], axis=1), -1)

@@ -1,4 +1,4 @@
-"""What a reduction leaves out of what it has read, by headers and findings: each slice with its code and reason."""
+"""What a reduction leaves out of what it has read, by headers and findings, with code and reason."""
 
 from __future__ import annotations
 
