@@ -59,7 +59,7 @@ def _orientation(series: Series) -> Iterator[Finding]:
 def _mixed(series: Series) -> Iterator[Finding]:
     matrix = np.unique(np.stack([series["rows"], series["columns"]], axis=1), axis=0)
     if len(matrix) > 1:
-        yield series.finding("C-MIXED-MATRIX", None, listed([f"{rows} × {columns}" for rows, columns in matrix]))
+        yield series.finding("C-MIXED-MATRIX", None, listed([f"{one[0]} × {one[1]}" for one in matrix]))
     spacing = np.asarray(series["pixel_spacing_mm"], float).reshape(-1, 2)
     # In steps of 0.1 µm, as volumes are told apart.
     steps = np.unique(np.round(np.nan_to_num(spacing, nan=-1) * 1e4).astype(np.int64), axis=0)
@@ -99,7 +99,7 @@ def usual_distance(along: Floats) -> float:
 
 def _gaps(volume: Series, steps: Floats, usual: float) -> Iterator[Finding]:
     thickness = np.nan_to_num(np.asarray(volume["slice_thickness_mm"], float), nan=0.0)
-    # Where the thickness changes, a distance that equals it is planned, such as 4 mm at the skull base and 7 mm above.
+    # Where the thickness changes, a distance that equals it is planned, as 4 mm at the skull base, 7 mm above.
     planned = np.zeros(len(steps), np.bool_)
     if len(np.unique(np.round(thickness, 3))) > 1:
         planned = steps <= (1 + _ALIKE) * np.maximum(thickness[:-1], thickness[1:])

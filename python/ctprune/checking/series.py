@@ -106,7 +106,7 @@ class Columns:
 
     @cached_property
     def plane(self) -> Integers:
-        """0 sagittal, 1 coronal, 2 axial, -1 unknown: by the normal's largest component, the last of equal ones."""
+        """0 sagittal, 1 coronal, 2 axial, -1 unknown: by the normal's largest component, the last of equals."""
         size = np.abs(self.normal)
         known = ~np.isnan(size).any(axis=1)
         return np.where(known, 2 - np.argmax(np.nan_to_num(size)[:, ::-1], axis=1), -1)
