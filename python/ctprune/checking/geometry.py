@@ -176,4 +176,5 @@ def direction(volume: Series) -> str:
 def _angle(normals: Floats, reference: Floats) -> Floats:
     """Between lines: a normal and its opposite are one orientation."""
     cosine = np.abs(normals @ reference) / np.linalg.norm(reference)
-    return np.degrees(np.arccos(np.clip(np.nan_to_num(cosine, nan=1.0), 0, 1)))
+    angle: Floats = np.degrees(np.arccos(np.clip(np.nan_to_num(cosine, nan=1.0), 0, 1)))
+    return angle

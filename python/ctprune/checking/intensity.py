@@ -41,7 +41,7 @@ def intensity_findings(series: Series) -> Iterator[Finding]:
 
 def body_share(series: Series) -> Floats:
     """Share of each slice that is denser than −500 HU, shape (n,); NaN where pixels were not read."""
-    return _shares(series)[:, _LESS_DENSE : _METAL + 1].sum(axis=1)
+    return np.asarray(_shares(series)[:, _LESS_DENSE : _METAL + 1].sum(axis=1), np.float64)
 
 
 def _shares(series: Series) -> Floats:
