@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from ctprune import _core
+from ctprune.checking.codes import documentation
 
 PAGE = Path(__file__).parent / "codes.md"
 
@@ -13,7 +14,8 @@ PAGE = Path(__file__).parent / "codes.md"
 def inserted(page: str) -> str:
     """The page with the tables between its marks."""
     marked = re.compile(r"(<!-- tables of codes -->\n).*?(<!-- end of tables -->)", re.DOTALL)
-    found, count = marked.subn(lambda marks: f"{marks[1]}\n{_core.codes_documentation()}\n{marks[2]}", page)
+    tables = f"{_core.codes_documentation()}\n## Found by ctprune check\n\n{documentation()}"
+    found, count = marked.subn(lambda marks: f"{marks[1]}\n{tables}\n{marks[2]}", page)
     if count != 1:
         raise ValueError(f"expected one place for the tables of codes, found {count}")
     return found

@@ -35,6 +35,13 @@ ELSEWHERE = {
     "E-PYDICOM-CRASH": "tests/test_hostile.py",
     "E-DECODER": "rust/ctprune-dicom/src/contain.rs",
     "E-NETWORK": "rust/ctprune-py/src/fetch.rs",
+    "S-NOT-INCLUDED": "tests/test_check.py",
+    "S-PLANE": "tests/test_check.py",
+    "S-DERIVED": "tests/test_check.py",
+    "S-THICKNESS": "tests/test_check.py",
+    "S-FEW-SLICES": "tests/test_check.py",
+    "S-SAME-POSITION": "tests/test_check.py",
+    "S-FINDING": "tests/test_check.py",
 }
 
 

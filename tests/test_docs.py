@@ -45,6 +45,7 @@ PAGES: dict[str, Callable[[Path], None]] = {
     "docs/sweep.md": lambda folder: None,
     "docs/duplicates.md": lambda folder: None,
     "docs/report.md": lambda folder: None,
+    "docs/check.md": lambda folder: None,
     "docs/codes.md": lambda folder: None,
     "docs/privacy.md": lambda folder: None,
     "docs/pretrain.md": lambda folder: None,

@@ -137,7 +137,7 @@ def test_the_version_before_is_refused(archive: Path, tmp_path: Path) -> None:
     table = pa.table(manifest).replace_schema_metadata({"ctprune": json.dumps(about)})
     pq.write_table(table, tmp_path / FILE_NAME)
     with pytest.raises(
-        ctprune.ManifestError, match=r"manifest version 2, but .* reads version 4: run 'ctprune reduce'"
+        ctprune.ManifestError, match=r"manifest version 2, but .* reads version 5: run 'ctprune reduce'"
     ):
         ctprune.Manifest.load(tmp_path)
 

@@ -38,6 +38,7 @@ from ctprune.networks.backbone import load_backbone as load_backbone
 from ctprune.pretraining.config import PretrainConfig as PretrainConfig
 from ctprune.pretraining.result import PretrainResult as PretrainResult
 from ctprune.pretraining.run import pretrain as pretrain
+from ctprune.reduction.check import check as check
 from ctprune.reduction.config import ReduceConfig as ReduceConfig
 from ctprune.reduction.export import Exported as Exported
 from ctprune.reduction.export import export_kept as export_kept

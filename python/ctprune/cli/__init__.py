@@ -17,6 +17,7 @@ from ctprune.environment.ending import ending_like_ctrl_c, exit_code
 #: Each is a module of this folder, and imported when it is used: it has its function `command` and an `EXAMPLE`.
 COMMANDS = (
     "reduce",
+    "check",
     "merge",
     "verify",
     "sweep",

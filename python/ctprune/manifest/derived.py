@@ -16,6 +16,10 @@ from ctprune.environment.lazy import numpy as np
 from ctprune.manifest.slices import with_status
 
 REPORT_NAME = "report.html"
+
+#: What `ctprune check` found in the series.
+SERIES_NAME = "series.parquet"
+
 SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME = "sweep.parquet", "sweep.png", "sweep.svg"
 
 #: The options of a report and of a sweep, beside them.
@@ -44,6 +48,16 @@ def remove_report(folder: Path) -> Path | None:
     except OSError:
         return None
     return file if is_report else None
+
+
+def remove_series(folder: Path) -> Path | None:
+    """Remove what `ctprune check` found in the slices of an earlier manifest, and return where it was."""
+    file = folder / SERIES_NAME
+    try:
+        file.unlink()
+    except OSError:
+        return None
+    return file
 
 
 def remove_sweep(folder: Path, manifest: Path) -> Path | None:

@@ -33,6 +33,22 @@ def keep_fraction(text: str) -> float:
     return fraction("keep", text)
 
 
+def thickness_range(text: str) -> tuple[float, float]:
+    """The option `thickness` from text.
+
+    Raises:
+        ConfigError: The text is no range.
+
+    >>> thickness_range("0.5-5")
+    (0.5, 5.0)
+    """
+    try:
+        low, high = (float(part) for part in text.split("-"))
+    except ValueError:
+        raise ConfigError(f"thickness {text}: expected a range in mm, such as 0.5-5", field="thickness") from None
+    return low, high
+
+
 def numbers_by_method(texts: Any) -> dict[str, list[float]]:
     """Thresholds by method from texts such as `hash=0,3,6`.
 

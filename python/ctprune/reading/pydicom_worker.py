@@ -223,9 +223,9 @@ def _describe(dataset: pydicom.Dataset, frame: int) -> dict[str, Any]:
             return None
         return value if -(1 << 32) < value < 1 << 32 else None
 
-    def thickness() -> float | None:
+    def decimal(name: str) -> float | None:
         try:
-            value = float(dataset.get("SliceThickness"))
+            value = float(dataset.get(name))
         except (TypeError, ValueError):
             return None
         return value if math.isfinite(value) else None
@@ -244,10 +244,17 @@ def _describe(dataset: pydicom.Dataset, frame: int) -> dict[str, Any]:
         "image_orientation_patient": floats("ImageOrientationPatient", 6),
         "acquisition_number": number("AcquisitionNumber"),
         "instance_number": number("InstanceNumber"),
-        "slice_thickness_mm": thickness(),
+        "slice_thickness_mm": decimal("SliceThickness"),
         "manufacturer": text("Manufacturer"),
         "manufacturer_model_name": text("ManufacturerModelName"),
         "convolution_kernel": text("ConvolutionKernel"),
+        "image_type": "\\".join(map(str, dataset.get("ImageType") or ())),
+        "frame_of_reference_uid": text("FrameOfReferenceUID"),
+        "bits_stored": number("BitsStored"),
+        "rescale_slope": decimal("RescaleSlope"),
+        "rescale_intercept": decimal("RescaleIntercept"),
+        "lossy_image_compression": text("LossyImageCompression"),
+        "burned_in_annotation": text("BurnedInAnnotation"),
     }
 
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from ctprune import _core
+from ctprune.checking.codes import CHECK_CODES
+from ctprune.checking.series import PLANES
 from ctprune.errors import ConfigError
 from ctprune.files.globs import glob_pattern
 from ctprune.options.check import canonical_intensity, check, check_one_group
 from ctprune.options.described import described
-from ctprune.options.option import deciding, option
-from ctprune.options.parse import keep_fraction
+from ctprune.options.option import Range, deciding, option
+from ctprune.options.parse import keep_fraction, thickness_range
 from ctprune.options.shared import threads_option
 from ctprune.reduction.failing import check_max_failed, max_failed
 from ctprune.selection.methods import FINGERPRINTS, METHODS, comparing, taking, threshold_help
@@ -26,7 +28,11 @@ SCOPES: tuple[Scope, ...] = ("volume", "dataset")
 WINDOWS = ("uniform", "gaussian")
 ORDERS: tuple[Order, ...] = ("position", "path")
 
-_SELECTION, _READING, _ENGINE = "Selection", "Reading", "Many machines"
+_SELECTION, _READING, _GATES, _ENGINE = "Selection", "Reading", "Gates", "Many machines"
+
+#: Gates that others have used for pre-training: thickness in mm, fewest slices, and one slice of each position.
+#: ct-fm: Pai et al. 2025, arXiv:2501.09001.
+GATES: dict[str, tuple[Range, int]] = {"ct-fm": ((1.0, 5.0), 51)}
 
 #: Who reads the files: this process, or the tasks of a Ray cluster.
 ENGINES = ("local", "ray")
@@ -169,6 +175,50 @@ class ReduceConfig:
         help="Do not read files whose path below SOURCE matches, such as 'labelsTr/*' or '**/mask*'; repeatable.",
         more="They are `skipped` in the manifest. Other patterns read nothing again but what they let in.",
     )
+    include: tuple[str, ...] = option(
+        (),
+        noun="patterns",
+        metavar="GLOB",
+        panel=_READING,
+        help="Read only files whose path below SOURCE matches, such as '**/*.dcm'; repeatable.",
+        more="Members of zip and tar files have paths of their own. The others are `skipped` in the manifest.",
+    )
+    plane: str | None = option(
+        None, choices=PLANES, panel=_GATES, help="Take only volumes of this plane.", more="Pictures have none."
+    )
+    skip_derived: bool = option(
+        False,
+        panel=_GATES,
+        help="Leave out slices whose Image Type says DERIVED, such as reformats and projections.",
+    )
+    thickness: Range | None = option(
+        None,
+        parse=thickness_range,
+        low=0,
+        high=1000,
+        unit="mm",
+        metavar="LOW-HIGH",
+        panel=_GATES,
+        help="Take only slices of this thickness in mm, such as 0.5-5.",
+        more="Slices without a Slice Thickness are left out.",
+    )
+    min_slices: int | None = option(
+        None, low=1, high=2**31 - 1, panel=_GATES, help="Take only volumes of at least so many slices."
+    )
+    skip_codes: tuple[str, ...] = option(
+        (),
+        noun="codes",
+        metavar="CODE",
+        panel=_GATES,
+        help="Leave out slices that 'ctprune check' finds this code in, such as C-EMPTY; repeatable.",
+    )
+    gate: str | None = option(
+        None,
+        choices=GATES,
+        panel=_GATES,
+        help="ct-fm: 1 to 5 mm thick, over 50 slices, one per position.",
+        more="`thickness` and `min_slices` win over those of the gate.",
+    )
     max_slice_mb: int = option(
         512, low=1, high=2**20, panel=_READING, help="Refuse decoded slices larger than this many MiB."
     )
@@ -265,8 +315,10 @@ class ReduceConfig:
         object.__setattr__(self, "intensity", canonical_intensity("intensity", self.intensity))
         object.__setattr__(self, "modality", canonical_modality(self.modality))
         object.__setattr__(self, "exclude", tuple(dict.fromkeys(self.exclude)))
-        for glob in self.exclude:
+        object.__setattr__(self, "include", tuple(dict.fromkeys(self.include)))
+        for glob in (*self.exclude, *self.include):
             glob_pattern(glob)
+        self._check_gates()
         self._check_volume_pattern()
         if self.address is not None and self.engine != "ray":
             raise ConfigError("address belongs to `engine` ray", field="address")
@@ -327,6 +379,16 @@ class ReduceConfig:
                 field="stable",
             )
 
+    def _check_gates(self) -> None:
+        codes = tuple(dict.fromkeys(code for text in self.skip_codes for code in text.upper().split(",") if code))
+        for code in codes:
+            if code not in CHECK_CODES:
+                raise ConfigError(
+                    f"skip_codes {code}: expected codes of 'ctprune check', such as C-EMPTY; see docs/codes.md",
+                    field="skip_codes",
+                )
+        object.__setattr__(self, "skip_codes", codes)
+
     def _check_volume_pattern(self) -> None:
         check_one_group("volume_pattern", self.volume_pattern)
         if self.volume_pattern is None:
@@ -368,6 +430,13 @@ class ReduceOptions(TypedDict, total=False):
     modality: str
     volume_pattern: str | None
     exclude: Sequence[str]
+    include: Sequence[str]
+    plane: str | None
+    skip_derived: bool
+    thickness: tuple[float, float] | None
+    min_slices: int | None
+    skip_codes: Sequence[str]
+    gate: str | None
     max_slice_mb: int
     pseudonymize: str | os.PathLike[str] | None
     pseudonyms_to: str | os.PathLike[str] | None

@@ -20,7 +20,7 @@ from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.globs import glob_pattern
 from ctprune.files.members import each_content
 from ctprune.files.run_lock import sole_writer
-from ctprune.manifest.derived import remove_report, remove_sweep
+from ctprune.manifest.derived import remove_report, remove_series, remove_sweep
 from ctprune.manifest.findings import Findings
 from ctprune.manifest.gaps import gap_percentiles
 from ctprune.manifest.manifest import (
@@ -40,6 +40,7 @@ from ctprune.reading.reasons import shown_reason, shown_reasons
 from ctprune.reduction.changes import Changes, find_changes
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.failing import stop_if_too_many_failed
+from ctprune.reduction.gates import gates
 from ctprune.reduction.selecting import select_in_parts
 from ctprune.selection.methods import METHODS
 from ctprune.sources.addresses import as_address
@@ -95,6 +96,8 @@ class Reduction:
             raise ConfigError(str(error)) from None
         for glob in config.exclude:
             self._archive.exclude(glob_pattern(glob), glob)
+        for glob in config.include:
+            self._archive.include(glob_pattern(glob))
         self._pseudonyms: Pseudonymizing | None = None
         if config.pseudonymize is not None and found.elsewhere:
             raise ConfigError(
@@ -202,7 +205,7 @@ class Reduction:
             check_claims(self.out, self.claim(), names=("kernels_version", "reading", "sources"))
             reading_seconds = self._find_read_and_select()
             tally = Tally()
-            outdated = [remove_report(self.out)]
+            outdated = [remove_report(self.out), remove_series(self.out)]
 
             def write_beside() -> None:
                 # The manifest comes last: where it is, all else is.
@@ -314,6 +317,12 @@ class Reduction:
         """Group all slices into volumes, in order."""
         self._report("selecting")
         self._archive.group(self.config.order, self.config.volume_pattern)
+        for refused in gates(self.config):
+            found = refused(self._archive)
+            if found:
+                for (code, reason), slices in found.items():
+                    self._archive.gate(slices, code, reason)
+                self._archive.group(self.config.order, self.config.volume_pattern)
 
     def _check_stable(self) -> None:
         """See that what was kept before was kept in the same way."""

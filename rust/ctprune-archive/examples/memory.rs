@@ -19,7 +19,7 @@ use ctprune_archive::rows::manifest_writer::{ManifestWriter, ROWS_PER_GROUP};
 use ctprune_archive::rows::row::{Fingerprinted, NewRow, Reader};
 use ctprune_archive::rows::schema::MANIFEST_VERSION;
 use ctprune_archive::volumes::order::Order;
-use ctprune_core::intensity::Intensity;
+use ctprune_core::intensity::{Intensity, Shares};
 use ctprune_core::resample::PassOrder;
 use ctprune_core::watch::Watch;
 use ctprune_dicom::slice::{ReadOptions, SliceInfo};
@@ -99,6 +99,7 @@ fn fill(archive: &mut Archive, count: usize) -> Result<(), Box<dyn Error>> {
             fingerprint: vec![hash(slice)],
             min_hu: -1024.0,
             max_hu: 3071.0,
+            shares: Shares::stored([1.0 / 13.0; 13]),
         };
         table.push(NewRow {
             file,

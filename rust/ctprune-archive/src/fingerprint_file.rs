@@ -7,7 +7,7 @@ use crate::rows::row::{Fingerprinted, NewRow, Reader};
 use ctprune_containers::open::{Container, kind_of, no_container};
 use ctprune_containers::promised_kind;
 use ctprune_core::fingerprint::{self, Engine, Kind};
-use ctprune_core::intensity::{GrayError, HuRange, Intensity, to_gray};
+use ctprune_core::intensity::{GrayError, HuRange, Intensity, Shares, to_gray};
 use ctprune_core::option::OptionError;
 use ctprune_core::pixels::{Scale, SlicePixels, Stored};
 use ctprune_core::resample::PassOrder;
@@ -65,6 +65,7 @@ impl Hasher {
             fingerprint: words,
             min_hu: range.min_hu as f32,
             max_hu: range.max_hu as f32,
+            shares: Shares::of(pixels, range),
         })
     }
 

@@ -109,6 +109,27 @@ codes! {
     Excluded, "S-EXCLUDED",
         "A pattern of `--exclude` matches the path.",
         "Nothing; reduce without the pattern to read it.";
+    NotIncluded, "S-NOT-INCLUDED",
+        "No pattern of `--include` matches the path.",
+        "Nothing; reduce without `--include` to read it.";
+    Plane, "S-PLANE",
+        "The volume is of another plane than `--plane`.",
+        "Nothing; reduce without `--plane` to take it.";
+    Derived, "S-DERIVED",
+        "Image Type says that the slice was made from others, and `--skip-derived` leaves such out.",
+        "Nothing; reduce without `--skip-derived` to take it.";
+    Thickness, "S-THICKNESS",
+        "The slice thickness lies outside of `--thickness`, or is not known.",
+        "Nothing; reduce with a wider `--thickness` to take it.";
+    FewSlices, "S-FEW-SLICES",
+        "The volume has fewer slices than `--min-slices`.",
+        "Nothing; reduce with a smaller `--min-slices` to take it.";
+    SamePosition, "S-SAME-POSITION",
+        "Another slice of the volume is at the same position, and `--gate ct-fm` takes one of each.",
+        "Nothing; reduce without the gate to take it.";
+    Finding, "S-FINDING",
+        "`ctprune check` finds something in the volume or slice that `--skip-codes` leaves out; the reason names it.",
+        "Nothing; reduce without that code to take it.";
     Linked, "S-LINKED",
         "A link leads to a folder that is read where it lies, or lies in a zip or tar file, whose links are not followed.",
         "Nothing.";
@@ -168,6 +189,15 @@ impl Code {
             .iter()
             .find(|about| about.name == name)
             .map(|about| about.code)
+    }
+
+    /// Whether a gate left a slice out that was read: for another run it is there.
+    pub fn is_gate(self) -> bool {
+        use Code::{Derived, FewSlices, Finding, Plane, SamePosition, Thickness};
+        matches!(
+            self,
+            Plane | Derived | Thickness | FewSlices | SamePosition | Finding
+        )
     }
 
     /// Whether something could not be read, rather than being left out.

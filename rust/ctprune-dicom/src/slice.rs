@@ -67,6 +67,23 @@ pub struct SliceInfo {
     pub manufacturer_model_name: String,
     /// Convolution Kernel.
     pub convolution_kernel: String,
+    /// Image Type, or Frame Type of one frame: values between backslashes.
+    pub image_type: String,
+    /// Frame of Reference UID.
+    pub frame_of_reference_uid: String,
+    /// Bits Stored.
+    pub bits_stored: Option<u32>,
+    /// Rescale Slope, where the file gives a finite one.
+    pub rescale_slope: Option<f64>,
+    /// Rescale Intercept, where the file gives a finite one.
+    pub rescale_intercept: Option<f64>,
+    /// Lossy Image Compression: `00` or `01`.
+    pub lossy_image_compression: String,
+    /// Burned In Annotation: `YES` or `NO`.
+    pub burned_in_annotation: String,
+    /// Eight bits of a hash of Patient ID and Study Instance UID: different ones in a study are different patients, and
+    /// no ID can be found from them.
+    pub patient_check: Option<u8>,
     /// Pixel padding as an inclusive range of stored values (Pixel Padding Value, Range Limit).
     pub pixel_padding: Option<[f64; 2]>,
 }

@@ -32,8 +32,31 @@ fn cut(text: &mut String, bytes: usize) {
 
 /// FNV-1a: the same on every machine and in every version.
 fn fnv_1a(bytes: &[u8]) -> u64 {
+    fnv_1a_from(0xcbf2_9ce4_8422_2325, bytes)
+}
+
+fn fnv_1a_from(hash: u64, bytes: &[u8]) -> u64 {
     let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+    bytes.iter().fold(hash, step)
+}
+
+/// What is kept of a Patient ID until the study is known.
+pub fn patient_hash(patient_id: &[u8]) -> u64 {
+    fnv_1a(patient_id)
+}
+
+/// Eight bits that differ, but for one chance in 256, between two patients of a study. Eight, so that one patient in 256
+/// has the same: they confirm no guess of an ID.
+pub fn patient_check(patient_hash: u64, study_instance_uid: &str) -> u8 {
+    let hash = fnv_1a_from(patient_hash, study_instance_uid.as_bytes());
+    // The multiplication of FNV carries upwards only: fold the upper half in.
+    hash.to_le_bytes().iter().fold(0, |all, byte| all ^ byte)
+}
+
+/// The values of a text between backslashes that are Code Strings, the others left empty.
+pub fn code_strings(text: &str) -> String {
+    let codes: Vec<&str> = text.split('\\').map(|value| code_string(value.trim())).collect();
+    codes.join("\\")
 }
 
 /// The text if it is a Code String (PS3.5 section 6.2), else an empty one: a damaged file may hold a name there.

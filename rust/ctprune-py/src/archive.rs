@@ -18,6 +18,7 @@ use ctprune_archive::rows::manifest_writer::ROWS_PER_GROUP;
 use ctprune_archive::volumes::geometry::GeometryFlags;
 use ctprune_archive::volumes::order::Order;
 use ctprune_core::watch::Watch;
+use ctprune_dicom::code::Reason as GateReason;
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -233,6 +234,28 @@ impl Archive {
         };
         let pattern = volume_pattern.map(compile).transpose()?;
         py.detach(|| self.inner.group(order, pattern.as_ref()));
+        Ok(())
+    }
+
+    /// Leave these grouped slices out, by their numbers in order, with this code and reason; group again afterwards.
+    fn gate(&mut self, slices: PyReadonlyArray1<'_, u32>, code: &str, reason: &str) -> PyResult<()> {
+        let slices = slices.as_slice()?;
+        if slices
+            .iter()
+            .any(|&slice| slice as usize >= self.inner.volumes().order.len())
+        {
+            return Err(value_error("a slice to leave out is not one of the grouped ones"));
+        }
+        self.inner
+            .gate(slices, &GateReason::new(known_code(code)?, reason.to_owned()));
+        Ok(())
+    }
+
+    /// Read only files whose path relative to their source matches this regular expression or another one given
+    /// so; before any source is added.
+    fn include(&mut self, pattern: &str) -> PyResult<()> {
+        let pattern = Regex::new(pattern).map_err(|error| value_error(error.to_string()))?;
+        self.inner.include(pattern);
         Ok(())
     }
 

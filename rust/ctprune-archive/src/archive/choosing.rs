@@ -7,6 +7,7 @@ use crate::open::Fetch;
 use ctprune_core::selection::{NO_DISTANCE, NO_EXEMPLAR, Reach, SelectError};
 use ctprune_core::similarity::hamming::Fingerprints;
 use ctprune_core::watch::Watch;
+use ctprune_dicom::code::Reason;
 use ctprune_dicom::slice::ReadOptions;
 use std::ops::Range;
 
@@ -47,6 +48,14 @@ impl Walk {
 }
 
 impl Archive {
+    /// Leave these grouped slices out, by their numbers in order, each for one reason; another grouping follows.
+    pub fn gate(&mut self, slices: &[u32], reason: &Reason) {
+        for &slice in slices {
+            self.table
+                .gate(self.volumes.order[slice as usize] as usize, reason);
+        }
+    }
+
     /// Choose among the grouped slices; `decode` reads what only another reader can, `fetch` gives what
     /// is on other machines. Slices that are not chosen from have no exemplar.
     pub fn choose(

@@ -9,7 +9,6 @@ use crate::discover::walk::{self, Found};
 use crate::error::ArchiveError;
 use crate::fingerprint_file::refusal;
 use crate::rows::row::Reader;
-use ctprune_dicom::code::Code;
 use ctprune_dicom::slice::Refusal;
 use regex::Regex;
 use std::path::Path;
@@ -26,6 +25,12 @@ impl Archive {
     /// manifest knew of them is not taken over.
     pub fn exclude(&mut self, pattern: Regex, glob: &str) {
         self.exclusions.add(pattern, glob);
+    }
+
+    /// Read only files whose path relative to their source matches this pattern or another one given so; before any
+    /// source is walked.
+    pub fn include(&mut self, pattern: Regex) {
+        self.exclusions.include(pattern);
     }
 
     /// Declare a source, before earlier tables are taken over: sources come in this order, whatever those hold.
@@ -221,7 +226,7 @@ impl Archive {
                 } else {
                     self.files.relative(file)
                 };
-                let excluded = self.exclusions.reason(&path).map(str::to_owned);
+                let excluded = self.exclusions.reason(&path);
                 if known.is_some() {
                     let unchanged = excluded.is_none() && self.files.stamp(file) == stamp;
                     if self.earlier.see(file, unchanged) {
@@ -237,8 +242,8 @@ impl Archive {
                     self.files.set_stamp(file, stamp);
                 }
                 if let Some(reason) = excluded {
-                    let reason = Refusal::skipped(Code::Excluded, reason.to_owned());
-                    self.table.push(refusal(file, Reader::None, reason))?;
+                    self.table
+                        .push(refusal(file, Reader::None, Refusal::Skipped(reason)))?;
                     return Ok(None);
                 }
                 Ok(Some(file))

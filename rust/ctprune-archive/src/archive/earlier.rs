@@ -189,7 +189,15 @@ impl Archive {
             self.earlier.read_to_end.insert(file);
         }
         let content = match (row.status, row.code) {
-            (Some(Status::Skipped), Some(code)) if self.earlier.is_whole || code != Code::Excluded => {
+            // What a gate left out is a slice again: whether it stays out is for this run's gates.
+            (Some(Status::Skipped), Some(code))
+                if code.is_gate() && row.fingerprinted.fingerprint.len() == self.table.words() =>
+            {
+                Ok(row.fingerprinted)
+            }
+            (Some(Status::Skipped), Some(code))
+                if self.earlier.is_whole || !matches!(code, Code::Excluded | Code::NotIncluded) =>
+            {
                 Err(Refusal::skipped(code, row.reason))
             }
             (Some(Status::Failed), Some(code)) if self.earlier.is_whole => {

@@ -124,7 +124,12 @@ impl<'a> Batch<'a> {
 
 /// Refusals in the order of their paths.
 pub(super) fn refusals(table: &Table, files: &Files) -> Vec<u32> {
-    let refused = |state| matches!(state, State::Skipped | State::Unsupported | State::Failed);
+    let refused = |state| {
+        matches!(
+            state,
+            State::Skipped | State::Gated | State::Unsupported | State::Failed
+        )
+    };
     let numbers = (0u32..)
         .zip(table.rows())
         .filter(|(_, row)| refused(row.state))

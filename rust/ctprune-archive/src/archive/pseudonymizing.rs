@@ -31,6 +31,7 @@ impl Pseudonymizing {
             (Kind::Study, &mut info.study_instance_uid),
             (Kind::Series, &mut info.series_instance_uid),
             (Kind::Instance, &mut info.sop_instance_uid),
+            (Kind::FrameOfReference, &mut info.frame_of_reference_uid),
         ] {
             *uid = self.key.uid(kind, uid);
         }

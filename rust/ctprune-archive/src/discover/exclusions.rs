@@ -1,31 +1,48 @@
 //! Files that are not read, by their paths. They have a row all the same.
 
+use ctprune_containers::promised_kind;
+use ctprune_dicom::code::{Code, Reason};
 use regex::Regex;
 
 /// How the reason of such a row begins; what the user wrote follows.
 pub const EXCLUDED: &str = "excluded by --exclude ";
 
-/// Patterns of paths, each with the reason that goes into the rows.
+/// The reason of a row whose path no pattern takes in.
+const NOT_INCLUDED: &str = "matched by no --include";
+
+/// Patterns of paths: of those to leave out, each with the reason that goes into the rows, and of those to take in.
 #[derive(Clone, Debug, Default)]
-pub struct Exclusions(Vec<(Regex, String)>);
+pub struct Exclusions {
+    left_out: Vec<(Regex, Reason)>,
+    taken_in: Vec<Regex>,
+}
 
 impl Exclusions {
     /// Exclude files whose path matches `pattern`; `glob` is what the user wrote.
     pub fn add(&mut self, pattern: Regex, glob: &str) {
-        self.0.push((pattern, format!("{EXCLUDED}{glob}")));
+        let reason = Reason::new(Code::Excluded, format!("{EXCLUDED}{glob}"));
+        self.left_out.push((pattern, reason));
+    }
+
+    /// Take in only files whose path matches `pattern` or another one given so.
+    pub fn include(&mut self, pattern: Regex) {
+        self.taken_in.push(pattern);
     }
 
     /// Whether there is none, so that no path need be put together.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.left_out.is_empty() && self.taken_in.is_empty()
     }
 
-    /// The reason of the first pattern that matches a path relative to its source; `None` when the file is read.
-    pub fn reason(&self, path: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(pattern, _)| pattern.is_match(path))
-            .map(|(_, reason)| reason.as_str())
+    /// Why a file with this path relative to its source is not read: the first pattern that leaves it out, or that none
+    /// takes it in; `None` when it is read. A container is opened, by its name: its members have paths of their own.
+    pub fn reason(&self, path: &str) -> Option<Reason> {
+        let left_out = self.left_out.iter().find(|(pattern, _)| pattern.is_match(path));
+        if let Some((_, reason)) = left_out {
+            return Some(reason.clone());
+        }
+        let is_taken = self.taken_in.is_empty() || self.taken_in.iter().any(|pattern| pattern.is_match(path));
+        (!is_taken && promised_kind(path).is_none()).then(|| Reason::new(Code::NotIncluded, NOT_INCLUDED))
     }
 }
 
@@ -44,10 +61,24 @@ mod tests {
             "**/*.nii",
         );
         assert!(!exclusions.is_empty());
-        let reason = |path| exclusions.reason(path);
-        assert_eq!(reason("labelsTr/a.nii"), Some("excluded by --exclude labelsTr/*"));
-        assert_eq!(reason("imagesTr/a.nii"), Some("excluded by --exclude **/*.nii"));
-        assert_eq!(reason("a.nii"), Some("excluded by --exclude **/*.nii"));
+        let reason = |path| exclusions.reason(path).map(|reason| reason.text);
+        let reason = |path| reason(path).map(std::borrow::Cow::into_owned);
+        let excluded = |glob: &str| Some(format!("{EXCLUDED}{glob}"));
+        assert_eq!(reason("labelsTr/a.nii"), excluded("labelsTr/*"));
+        assert_eq!(reason("imagesTr/a.nii"), excluded("**/*.nii"));
+        assert_eq!(reason("a.nii"), excluded("**/*.nii"));
         assert_eq!(reason("imagesTr/a.dcm"), None);
+    }
+
+    #[test]
+    fn what_no_pattern_takes_in_is_left_out_but_for_containers() {
+        let mut exclusions = Exclusions::default();
+        exclusions.include(Regex::new("^(?:imagesTr/[^/]*)(?:/.*)?$").unwrap());
+        assert!(!exclusions.is_empty());
+        let code = |path| exclusions.reason(path).map(|reason| reason.code);
+        assert_eq!(code("imagesTr/a.nii"), None);
+        assert_eq!(code("labelsTr/a.nii"), Some(Code::NotIncluded));
+        assert_eq!(code("all.zip"), None);
+        assert_eq!(code("all.zip!/labelsTr/a.nii"), Some(Code::NotIncluded));
     }
 }

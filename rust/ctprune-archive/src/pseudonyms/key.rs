@@ -46,6 +46,8 @@ pub enum Kind {
     Series,
     /// SOP Instance UID.
     Instance,
+    /// A Frame of Reference UID.
+    FrameOfReference,
 }
 
 impl Kind {
@@ -57,6 +59,7 @@ impl Kind {
             Kind::Study => "study_instance_uid",
             Kind::Series => "series_instance_uid",
             Kind::Instance => "sop_instance_uid",
+            Kind::FrameOfReference => "frame_of_reference_uid",
         }
     }
 }

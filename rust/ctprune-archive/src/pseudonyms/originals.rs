@@ -24,6 +24,7 @@ impl Originals {
         for (kind, uid) in [
             (Kind::Study, &info.study_instance_uid),
             (Kind::Series, &info.series_instance_uid),
+            (Kind::FrameOfReference, &info.frame_of_reference_uid),
         ] {
             if !uid.is_empty() {
                 self.shared.insert((kind, uid.clone()));

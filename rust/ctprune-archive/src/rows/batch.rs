@@ -163,6 +163,7 @@ mod tests {
     use crate::rows::row::{Fingerprinted, NewRow, Reader};
     use crate::rows::table::Table;
     use crate::rows::view::{Selected, Status};
+    use ctprune_core::intensity::Shares;
     use ctprune_dicom::code::Code;
     use ctprune_dicom::error::ReadError;
     use ctprune_dicom::slice::{Refusal, SliceInfo};
@@ -188,6 +189,14 @@ mod tests {
             manufacturer: "Maker".into(),
             manufacturer_model_name: "Model".into(),
             convolution_kernel: "B30f".into(),
+            image_type: "ORIGINAL\\\\PRIMARY\\\\AXIAL".into(),
+            frame_of_reference_uid: "1.5".into(),
+            bits_stored: Some(12),
+            rescale_slope: Some(2.0),
+            rescale_intercept: Some(-1024.0),
+            lossy_image_compression: "01".into(),
+            burned_in_annotation: "NO".into(),
+            patient_check: Some(200),
             pixel_padding: None,
         }
     }
@@ -206,6 +215,7 @@ mod tests {
             fingerprint: vec![0x0102_0304_0506_0708, 0x8000_0000_0000_0000],
             min_hu: -1024.5,
             max_hu: 3071.0,
+            shares: Shares::stored(std::array::from_fn(|at| at as f64 / 100.0)),
         };
         let contents = [
             (Reader::Dicom, full_info(), Ok(fingerprinted.clone())),

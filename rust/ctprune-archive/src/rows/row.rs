@@ -1,6 +1,7 @@
 //! One slice or refused file: before it is in the table, and in it.
 
 use crate::discover::files::FileId;
+use ctprune_core::intensity::Shares;
 use ctprune_dicom::slice::{Refusal, SliceInfo};
 
 /// Which code read the file.
@@ -54,6 +55,8 @@ pub enum State {
     Skipped,
     /// Of a kind that our readers do not know: another reader may try.
     Unsupported,
+    /// A slice with a fingerprint that a gate leaves out.
+    Gated,
     /// Could not be read.
     Failed,
     /// Belongs to a file that changed or vanished; not part of the table any more.
@@ -126,4 +129,6 @@ pub struct Fingerprinted {
     pub min_hu: f32,
     /// Largest value in HU.
     pub max_hu: f32,
+    /// Where its Hounsfield units lie.
+    pub shares: Option<Shares>,
 }

@@ -6,12 +6,13 @@ use crate::rows::value::Value;
 use crate::rows::view::Status;
 use crate::rows::view::{RowView, StoredRow};
 use arrow_schema::{DataType, Field, Schema};
+use ctprune_core::intensity::{SHARES, Shares};
 use ctprune_dicom::code::Code;
 use ctprune_dicom::text::{limit_text, limit_uid};
 use std::sync::Arc;
 
 /// Version of the layout; other versions are refused.
-pub const MANIFEST_VERSION: u64 = 4;
+pub const MANIFEST_VERSION: u64 = 5;
 
 /// Key of the Parquet metadata under which a manifest's version and configuration stand.
 pub const METADATA_KEY: &str = "ctprune";
@@ -148,7 +149,7 @@ use Origin::{File, Header, Pixels, Run};
 
 /// All columns, in the manifest's order.
 #[rustfmt::skip]
-pub static COLUMNS: [Column; 33] = [
+pub static COLUMNS: [Column; 42] = [
     Column::new("path", Text, File, "File, relative to its source, `/` on every system.",
         |row| row.path.as_str().into(), |row, value| row.path = value.text()).required(),
     Column::new("source", Text, File, "Absolute path of the source, or its address without what a server was asked for.",
@@ -212,6 +213,26 @@ pub static COLUMNS: [Column; 33] = [
         |row| row.row.acquisition_number().into(), |row, value| row.info.acquisition_number = value.integer()),
     Column::new("instance_number", Int32, Header, "Instance Number.",
         |row| row.row.instance_number().into(), |row, value| row.info.instance_number = value.integer()),
+    Column::new("image_type", Text, Header, "Image Type, or Frame Type of a frame: values between backslashes; one that is no code is empty.",
+        |row| row.series.image_type.as_str().into(), |row, value| row.info.image_type = text(value)),
+    Column::new("frame_of_reference_uid", Text, Header, "Frame of Reference UID; one of more than 64 bytes ends in a hash of the whole.",
+        |row| row.series.frame_of_reference_uid.as_str().into(), |row, value| row.info.frame_of_reference_uid = uid(value)),
+    Column::new("bits_stored", Int32, Header, "Bits Stored.",
+        |row| row.series.bits_stored.into(), |row, value| row.info.bits_stored = value.integer().and_then(|bits| bits.try_into().ok())),
+    Column::new("rescale_slope", Float64, Header, "Rescale Slope; null where the file gives none.",
+        |row| row.series.rescale_slope().into(), |row, value| row.info.rescale_slope = value.float()),
+    Column::new("rescale_intercept", Float64, Header, "Rescale Intercept; null where the file gives none.",
+        |row| row.series.rescale_intercept().into(), |row, value| row.info.rescale_intercept = value.float()),
+    Column::new("lossy_image_compression", Text, Header, "Lossy Image Compression: `01` when pixels were once compressed with loss.",
+        |row| row.series.lossy_image_compression.as_str().into(), |row, value| row.info.lossy_image_compression = text(value)),
+    Column::new("burned_in_annotation", Text, Header, "Burned In Annotation: `YES` when the pixels hold text that could identify the patient.",
+        |row| row.series.burned_in_annotation.as_str().into(), |row, value| row.info.burned_in_annotation = text(value)),
+    Column::new("patient_check", Int32, Header, "8 bits of a hash of Patient ID and Study Instance UID: different ones in a study are \
+        different patients; no ID can be found from them.",
+        |row| row.series.patient_check.map(u32::from).into(), |row, value| row.info.patient_check = value.integer().and_then(|bits| bits.try_into().ok())),
+    Column::new("hu_shares", Floats(SHARES), Pixels, "Shares of the pixels, of 128 rows, below -1500 HU, from there to -1100, -850, -500, -200, 0, \
+        200, 850, 1250 and 3000 HU, and from there on; then at the smallest and at the largest value.",
+        |row| row.shares.as_ref().into(), |row, value| row.fingerprinted.shares = value.floats().and_then(Shares::stored)),
     Column::new("file_size", Int64, File, "Size of the file in bytes, to see whether it has changed; 0 of DICOMweb, which does not say.",
         |row| (row.stamp.size as i64).into(), |row, value| row.stamp.size = value.integer().unwrap_or(0) as u64).required(),
     Column::new("file_version", Int64, File, "Time of the file's last change in nanoseconds since 1970; of an object in a store, 63 bits of its ETag's hash.",

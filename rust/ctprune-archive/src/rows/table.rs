@@ -1,4 +1,4 @@
-//! Every slice and every refusal as a row of 64 bytes plus its SOP Instance UID and fingerprint.
+//! Every slice and every refusal as a row of 64 bytes and 28 of shares plus its SOP Instance UID and fingerprint.
 //!
 //! What repeats over a series (UIDs, matrix, spacing, orientation, scanner) is interned; the rest stands in
 //! the row. With the file names this stays below 200 bytes a slice, so that ten million slices fit in 2 GiB.
@@ -7,9 +7,10 @@ use crate::error::ArchiveError;
 use crate::rows::intern::{Bits, Interner};
 use crate::rows::row::{NO_NUMBER, NewRow, Row, State};
 use crate::rows::uids::Uids;
+use ctprune_core::intensity::Shares;
 use ctprune_dicom::code::{Code, Reason};
 use ctprune_dicom::slice::{Refusal, SliceInfo};
-use ctprune_dicom::text::{code_string, uid};
+use ctprune_dicom::text::{code_string, code_strings, uid};
 
 /// What all slices of a series share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,6 +29,22 @@ pub struct SeriesAttributes {
     pub manufacturer_model_name: String,
     /// Convolution Kernel.
     pub convolution_kernel: String,
+    /// Image Type: values between backslashes.
+    pub image_type: String,
+    /// Frame of Reference UID.
+    pub frame_of_reference_uid: String,
+    /// Bits Stored.
+    pub bits_stored: Option<u32>,
+    /// Rescale Slope.
+    rescale_slope: Option<Bits>,
+    /// Rescale Intercept.
+    rescale_intercept: Option<Bits>,
+    /// Lossy Image Compression.
+    pub lossy_image_compression: String,
+    /// Burned In Annotation.
+    pub burned_in_annotation: String,
+    /// Bits of a hash of patient and study.
+    pub patient_check: Option<u8>,
 }
 
 /// Matrix and geometry of a slice, but for its position. As a key its numbers are [`Bits`].
@@ -74,6 +91,7 @@ pub struct Table {
     rows: Vec<Row>,
     words: usize,
     fingerprints: Vec<u64>,
+    shares: Vec<Option<Shares>>,
     sops: Uids,
     series: Interner<SeriesAttributes>,
     shapes: Interner<Shape<Bits>>,
@@ -87,6 +105,7 @@ impl Table {
             rows: Vec::new(),
             words,
             fingerprints: Vec::new(),
+            shares: Vec::new(),
             sops: Uids::default(),
             series: Interner::default(),
             shapes: Interner::default(),
@@ -107,6 +126,12 @@ impl Table {
     /// Mark a row as not belonging any more.
     pub fn retire(&mut self, row: usize) {
         self.rows[row].state = State::Stale;
+    }
+
+    /// Leave a slice out for this reason; what its pixels gave stays, so that another run can take it.
+    pub fn gate(&mut self, row: usize, reason: &Reason) {
+        self.rows[row].reason = self.reasons.number(reason);
+        self.rows[row].state = State::Gated;
     }
 
     /// Add to the reason why a row could not be read, with another code where there is one: no other reader will try
@@ -144,6 +169,7 @@ impl Table {
                 debug_assert_eq!(content.fingerprint.len(), self.words);
                 (row.min_hu, row.max_hu) = (content.min_hu, content.max_hu);
                 self.fingerprints.extend_from_slice(&content.fingerprint);
+                self.shares.push(content.shares);
             }
             Err(refusal) => {
                 let (state, reason) = match refusal {
@@ -153,6 +179,7 @@ impl Table {
                 };
                 (row.state, row.reason) = (state, self.reasons.number(&reason));
                 self.fingerprints.extend(std::iter::repeat_n(0, self.words));
+                self.shares.push(None);
             }
         }
         self.sops.push(&info.sop_instance_uid);
@@ -164,6 +191,11 @@ impl Table {
     pub fn fingerprint(&self, row: u32) -> &[u64] {
         let start = row as usize * self.words;
         &self.fingerprints[start..start + self.words]
+    }
+
+    /// Where the Hounsfield units of a row lie; `None` of a refusal and of a picture.
+    pub fn shares(&self, row: u32) -> Option<Shares> {
+        self.shares[row as usize]
     }
 
     /// SOP Instance UID of a row, empty when unknown.
@@ -184,7 +216,9 @@ impl Table {
     /// Why a row is no slice; `None` for a slice.
     pub fn reason(&self, row: &Row) -> Option<&Reason> {
         match row.state {
-            State::Skipped | State::Unsupported | State::Failed => Some(self.reasons.value(row.reason)),
+            State::Skipped | State::Gated | State::Unsupported | State::Failed => {
+                Some(self.reasons.value(row.reason))
+            }
             State::Slice | State::Stale => None,
         }
     }
@@ -196,6 +230,16 @@ fn narrow(number: Option<i64>) -> i32 {
 }
 
 impl SeriesAttributes {
+    /// Rescale Slope.
+    pub fn rescale_slope(&self) -> Option<f64> {
+        self.rescale_slope.map(f64::from)
+    }
+
+    /// Rescale Intercept.
+    pub fn rescale_intercept(&self) -> Option<f64> {
+        self.rescale_intercept.map(f64::from)
+    }
+
     fn of(info: &SliceInfo) -> Self {
         Self {
             study_instance_uid: info.study_instance_uid.clone(),
@@ -205,6 +249,14 @@ impl SeriesAttributes {
             manufacturer: info.manufacturer.clone(),
             manufacturer_model_name: info.manufacturer_model_name.clone(),
             convolution_kernel: info.convolution_kernel.clone(),
+            image_type: code_strings(&info.image_type),
+            frame_of_reference_uid: info.frame_of_reference_uid.clone(),
+            bits_stored: info.bits_stored,
+            rescale_slope: info.rescale_slope.map(Bits::from),
+            rescale_intercept: info.rescale_intercept.map(Bits::from),
+            lossy_image_compression: code_string(&info.lossy_image_compression).to_owned(),
+            burned_in_annotation: code_string(&info.burned_in_annotation).to_owned(),
+            patient_check: info.patient_check,
         }
     }
 }
@@ -236,6 +288,7 @@ mod tests {
             fingerprint: vec![42],
             min_hu: -1024.0,
             max_hu: 3071.0,
+            shares: None,
         };
         table
             .push(NewRow {

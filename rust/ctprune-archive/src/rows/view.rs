@@ -3,6 +3,7 @@
 use crate::discover::files::{Files, Stamp};
 use crate::rows::row::{Fingerprinted, Reader, Row, State};
 use crate::rows::table::{SeriesAttributes, Shape, Table};
+use ctprune_core::intensity::{SHARES, Shares};
 use ctprune_core::selection::NO_EXEMPLAR;
 use ctprune_dicom::code::{Code, Reason};
 use ctprune_dicom::slice::SliceInfo;
@@ -91,6 +92,8 @@ pub struct RowView<'a> {
     pub reason: Option<&'a Reason>,
     /// The fingerprint's bytes, the most significant first; empty for a refusal.
     pub fingerprint: Vec<u8>,
+    /// Where its Hounsfield units lie.
+    pub shares: Option<[f64; SHARES]>,
     /// What the selection says; `None` for refusals, and before there is one.
     pub selected: Option<Selected>,
 }
@@ -106,7 +109,8 @@ impl<'a> RowView<'a> {
     ) -> Self {
         let row = &table.rows()[number as usize];
         let mut fingerprint = Vec::new();
-        if row.state == State::Slice {
+        let has_pixels = matches!(row.state, State::Slice | State::Gated);
+        if has_pixels {
             fingerprint.extend(
                 table
                     .fingerprint(number)
@@ -126,6 +130,7 @@ impl<'a> RowView<'a> {
             sop_instance_uid: table.sop_instance_uid(number),
             reason: table.reason(row),
             fingerprint,
+            shares: table.shares(number).map(Shares::fractions),
             selected,
         }
     }
@@ -133,7 +138,7 @@ impl<'a> RowView<'a> {
     /// What became of it.
     pub fn status(&self) -> Status {
         match (self.row.state, &self.selected) {
-            (State::Skipped, _) => Status::Skipped,
+            (State::Skipped | State::Gated, _) => Status::Skipped,
             (State::Failed | State::Unsupported | State::Stale, _) => Status::Failed,
             (State::Slice, None) => Status::Read,
             (State::Slice, Some(s)) if s.exemplar.unwrap_or(NO_EXEMPLAR) == s.row => Status::Kept,
@@ -141,9 +146,9 @@ impl<'a> RowView<'a> {
         }
     }
 
-    /// A value that only slices have.
+    /// A value that only what has pixels has.
     pub fn of_slice<T>(&self, value: T) -> Option<T> {
-        (self.row.state == State::Slice).then_some(value)
+        matches!(self.row.state, State::Slice | State::Gated).then_some(value)
     }
 }
 

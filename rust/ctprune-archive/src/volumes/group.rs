@@ -167,6 +167,7 @@ mod tests {
                 fingerprint: vec![0],
                 min_hu: 0.0,
                 max_hu: 0.0,
+                shares: None,
             };
             self.table
                 .push(NewRow {

@@ -7,10 +7,12 @@
 mod divider;
 mod error;
 mod extremes;
+mod shares;
 mod stretch;
 mod window;
 
 pub use error::GrayError;
+pub use shares::{SHARES, Shares};
 pub use window::Intensity;
 
 use crate::pixels::{Scale, SlicePixels, Stored};

@@ -6,9 +6,10 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 use super::element::{Element, Encoding, Reader, UNDEFINED};
-use super::value::{decimal, decimals, integer, set_text, set_uid, unsigned};
+use super::value::{decimal, decimals, integer, set_text, set_uid, trimmed, unsigned};
 use crate::error::DataSetError;
 use crate::slice::SliceInfo;
+use crate::text::{patient_check, patient_hash};
 
 /// Which element holds the pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,13 @@ pub(crate) enum Number {
 }
 
 impl Number {
+    fn finite(self) -> Option<f64> {
+        match self {
+            Number::Value(value) if value.is_finite() => Some(value),
+            _ => None,
+        }
+    }
+
     fn of(value: &[u8]) -> Self {
         match decimal(value) {
             Some(number) => Number::Value(number),
@@ -58,8 +66,6 @@ impl Number {
 pub(crate) struct FrameAttributes {
     pub rescale_slope: Number,
     pub rescale_intercept: Number,
-    /// Image Type, or Frame Type of a functional group, as written (values between backslashes).
-    pub image_type: String,
 }
 
 /// What one pass over a data set finds. It is reused from file to file, so that its texts need no
@@ -73,7 +79,6 @@ pub(crate) struct Header {
     pub samples_per_pixel: Option<u32>,
     pub number_of_frames: Option<i64>,
     pub bits_allocated: Option<u32>,
-    pub bits_stored: Option<u32>,
     pub high_bit: Option<u32>,
     pub pixel_representation: Option<u32>,
     /// There is a Directory Record Sequence: a DICOMDIR, whatever its class says.
@@ -88,13 +93,14 @@ pub(crate) struct Header {
     /// Raw values: their signedness is known only with Pixel Representation.
     padding_value: Option<u32>,
     padding_limit: Option<u32>,
+    /// Of the Patient ID, which itself is not kept.
+    patient_hash: Option<u64>,
 }
 
 impl Header {
     /// Forgets the last file but keeps the memory of its texts.
     pub fn clear(&mut self) {
         let mut info = std::mem::take(&mut self.info);
-        let mut image_type = std::mem::take(&mut self.frame.image_type);
         let mut sop_class_uid = std::mem::take(&mut self.sop_class_uid);
         let mut photometric = std::mem::take(&mut self.photometric_interpretation);
         let texts = [
@@ -106,7 +112,10 @@ impl Header {
             &mut info.manufacturer,
             &mut info.manufacturer_model_name,
             &mut info.convolution_kernel,
-            &mut image_type,
+            &mut info.image_type,
+            &mut info.frame_of_reference_uid,
+            &mut info.lossy_image_compression,
+            &mut info.burned_in_annotation,
             &mut sop_class_uid,
             &mut photometric,
         ];
@@ -121,11 +130,11 @@ impl Header {
                 manufacturer: info.manufacturer,
                 manufacturer_model_name: info.manufacturer_model_name,
                 convolution_kernel: info.convolution_kernel,
+                image_type: info.image_type,
+                frame_of_reference_uid: info.frame_of_reference_uid,
+                lossy_image_compression: info.lossy_image_compression,
+                burned_in_annotation: info.burned_in_annotation,
                 ..SliceInfo::default()
-            },
-            frame: FrameAttributes {
-                image_type,
-                ..FrameAttributes::default()
             },
             sop_class_uid,
             photometric_interpretation: photometric,
@@ -138,6 +147,8 @@ impl Header {
     pub fn scan(&mut self, mut reader: Reader<'_>) -> Result<(), DataSetError> {
         let result = self.scan_elements(&mut reader);
         self.info.pixel_padding = self.pixel_padding();
+        let study = self.info.study_instance_uid.as_str();
+        self.info.patient_check = self.patient_hash.map(|hash| patient_check(hash, study));
         result
     }
 
@@ -178,6 +189,12 @@ impl Header {
         match element.tag {
             tags::SOP_CLASS_UID => set_uid(&mut self.sop_class_uid, value),
             tags::SOP_INSTANCE_UID => set_uid(&mut self.info.sop_instance_uid, value),
+            tags::PATIENT_ID if !trimmed(value).is_empty() => {
+                self.patient_hash = Some(patient_hash(trimmed(value)));
+            }
+            tags::FRAME_OF_REFERENCE_UID => set_uid(&mut self.info.frame_of_reference_uid, value),
+            tags::LOSSY_IMAGE_COMPRESSION => set_text(&mut self.info.lossy_image_compression, value),
+            tags::BURNED_IN_ANNOTATION => set_text(&mut self.info.burned_in_annotation, value),
             tags::MODALITY => set_text(&mut self.info.modality, value),
             tags::MANUFACTURER => set_text(&mut self.info.manufacturer, value),
             tags::MANUFACTURER_MODEL_NAME => set_text(&mut self.info.manufacturer_model_name, value),
@@ -189,7 +206,7 @@ impl Header {
             tags::ROWS => self.info.rows = unsigned(value, encoding).unwrap_or(0),
             tags::COLUMNS => self.info.columns = unsigned(value, encoding).unwrap_or(0),
             tags::BITS_ALLOCATED => self.bits_allocated = unsigned(value, encoding),
-            tags::BITS_STORED => self.bits_stored = unsigned(value, encoding),
+            tags::BITS_STORED => self.info.bits_stored = unsigned(value, encoding),
             tags::HIGH_BIT => self.high_bit = unsigned(value, encoding),
             tags::PIXEL_REPRESENTATION => self.pixel_representation = unsigned(value, encoding),
             tags::PIXEL_PADDING_VALUE => self.padding_value = unsigned(value, encoding),
@@ -226,7 +243,7 @@ pub(crate) fn take_frame_attribute(
     value: &[u8],
 ) {
     match tag {
-        tags::IMAGE_TYPE | tags::FRAME_TYPE => set_text(&mut frame.image_type, value),
+        tags::IMAGE_TYPE | tags::FRAME_TYPE => set_text(&mut info.image_type, value),
         tags::SLICE_THICKNESS => info.slice_thickness_mm = decimal(value).filter(|v| v.is_finite()),
         tags::CONVOLUTION_KERNEL => set_text(&mut info.convolution_kernel, value),
         // Acquisition Number; Frame Acquisition Number is a binary number, read by its group.
@@ -235,8 +252,14 @@ pub(crate) fn take_frame_attribute(
         tags::IMAGE_POSITION_PATIENT => info.image_position_patient = decimals(value),
         tags::IMAGE_ORIENTATION_PATIENT => info.image_orientation_patient = decimals(value),
         tags::PIXEL_SPACING => info.pixel_spacing_mm = decimals(value),
-        tags::RESCALE_INTERCEPT => frame.rescale_intercept = Number::of(value),
-        tags::RESCALE_SLOPE => frame.rescale_slope = Number::of(value),
+        tags::RESCALE_INTERCEPT => {
+            frame.rescale_intercept = Number::of(value);
+            info.rescale_intercept = frame.rescale_intercept.finite();
+        }
+        tags::RESCALE_SLOPE => {
+            frame.rescale_slope = Number::of(value);
+            info.rescale_slope = frame.rescale_slope.finite();
+        }
         _ => {}
     }
 }

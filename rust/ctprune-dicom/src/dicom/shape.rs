@@ -82,7 +82,7 @@ fn integer_sample(header: &Header) -> Result<Sample, Refusal> {
         }
         _ => return Err(unexpected("Bits Allocated", "8, 16 or 32", allocated).into()),
     }
-    let stored = header.bits_stored.unwrap_or(allocated);
+    let stored = header.info.bits_stored.unwrap_or(allocated);
     if stored == 0 || stored > allocated {
         return Err(unexpected("Bits Stored", format!("1 to {allocated}"), stored).into());
     }

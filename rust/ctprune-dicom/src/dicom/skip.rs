@@ -40,7 +40,7 @@ fn other_kind(header: &Header, class: &str, options: &ReadOptions) -> Option<Rea
         let text = format!("modality {}", countable(modality));
         return Some(Reason::new(Code::Modality, text));
     }
-    class_reason(class).or_else(|| image_type_reason(&header.frame.image_type, has_geometry(header)))
+    class_reason(class).or_else(|| image_type_reason(&header.info.image_type, has_geometry(header)))
 }
 
 fn class_of<'a>(header: &'a Header, media_storage_class: &'a str) -> &'a str {
@@ -151,7 +151,7 @@ mod tests {
         let mut header = Header::default();
         header.sop_class_uid = format!("1.2.840.10008.5.1.4.1.1.{class}");
         header.info.modality = modality.into();
-        header.frame.image_type = image_type.into();
+        header.info.image_type = image_type.into();
         header
     }
 

@@ -184,7 +184,7 @@ fn take_groups(header: &mut Header, groups: &mut FrameGroups<'_>) -> Result<(), 
     let result = groups.next_frame(&mut header.info, &mut header.frame);
     header.info.frame = n;
     result.map_err(ReadError::from)?;
-    match image_type_reason(&header.frame.image_type, has_position(&header.info)) {
+    match image_type_reason(&header.info.image_type, has_position(&header.info)) {
         Some(reason) => Err(Refusal::Skipped(reason)),
         None => Ok(()),
     }

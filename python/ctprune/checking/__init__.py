@@ -1,0 +1,1 @@
+"""What is unusual about series: findings with stable codes."""

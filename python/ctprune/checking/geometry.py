@@ -1,0 +1,180 @@
+"""Findings about where the slices of a series lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ctprune.checking.series import PLANES, Finding, Floats, Series, listed
+
+#: Positions closer than this are the same, in mm; as the order of slices has it.
+_SAME_MM = 1e-3
+
+#: At most this share of a series, and never more than half, is "a few slices".
+_FEW = 0.1
+
+#: Directions further apart than this are different, in degrees.
+_DEGREES = 1.0
+
+#: Thickness and distance that differ by less are alike.
+_ALIKE = 0.1
+
+
+def geometry_findings(series: Series) -> Iterator[Finding]:
+    """What is unusual about positions, orientation, matrix and thickness."""
+    if not series.is_dicom:
+        for volume in series.volumes():
+            yield from _along(volume)
+        return
+    if series.localizers:
+        yield Finding("C-LOCALIZER", series.localizers)
+    yield from _orientation(series)
+    yield from _mixed(series)
+    for volume in series.volumes():
+        if np.isnan(volume["position_mm"]).any():
+            yield volume.finding("C-NO-POSITIONS")
+        else:
+            yield from _along(volume)
+
+
+def _orientation(series: Series) -> Iterator[Finding]:
+    planes = series.plane
+    known, counts = np.unique(planes[planes >= 0], return_counts=True)
+    if not len(known):
+        return
+    main = known[np.argmax(counts)]
+    reference = np.median(series.normal[planes == main], axis=0)
+    angle = _angle(series.normal, reference)
+    # A tilt of the whole series moves the median with it.
+    odd = (angle > _DEGREES) & (planes >= 0)
+    if 0 < odd.sum() <= max(1, int(_FEW * len(series))) and odd.sum() < len(series) / 2:
+        yield series.finding("C-ODD-ORIENTATION", odd, f"up to {angle[odd].max():.0f}° off")
+    elif len(known) > 1:
+        yield series.finding("C-MIXED-PLANE", None, listed([PLANES[plane] for plane in known]))
+    if main != PLANES.index("axial"):
+        yield series.finding("C-NOT-AXIAL", planes == main, PLANES[main])
+
+
+def _mixed(series: Series) -> Iterator[Finding]:
+    matrix = np.unique(np.stack([series["rows"], series["columns"]], axis=1), axis=0)
+    if len(matrix) > 1:
+        yield series.finding("C-MIXED-MATRIX", None, listed([f"{one[0]} × {one[1]}" for one in matrix]))
+    spacing = np.asarray(series["pixel_spacing_mm"], float).reshape(-1, 2)
+    # In steps of 0.1 µm, as volumes are told apart.
+    steps = np.unique(np.round(np.nan_to_num(spacing, nan=-1) * 1e4).astype(np.int64), axis=0)
+    if len(steps) > 1:
+        yield series.finding("C-MIXED-SPACING", None, listed([f"{step[0] / 1e4:g} mm" for step in steps]))
+    kernels = sorted(set(series["convolution_kernel"]))
+    if len(kernels) > 1:
+        yield series.finding("C-MIXED-KERNEL", None, listed([kernel or "none" for kernel in kernels]))
+
+
+def _along(volume: Series) -> Iterator[Finding]:
+    order = np.argsort(volume["position_mm"], kind="stable")
+    volume = Series(volume.columns, volume.rows[order])
+    along = np.asarray(volume["position_mm"], float)
+    if np.isnan(along).any() or len(along) < 2:
+        return
+    steps = np.diff(along)
+    same = steps <= _SAME_MM
+    if same.any():
+        yield volume.finding("C-SAME-POSITION", np.flatnonzero(same) + 1)
+    if same.all():
+        return
+    usual = usual_distance(along)
+    yield from _gaps(volume, steps, usual)
+    if volume.is_dicom:
+        yield from _tilt(volume, along)
+        yield from _thickness(volume, usual)
+        yield from _instances(volume, same)
+
+
+def usual_distance(along: Floats) -> float:
+    """The median distance of slices at different positions, in mm; NaN where there is none."""
+    steps = np.diff(np.sort(along))
+    steps = np.sort(steps[steps > _SAME_MM])
+    return float(steps[len(steps) // 2]) if len(steps) else float("nan")
+
+
+def _gaps(volume: Series, steps: Floats, usual: float) -> Iterator[Finding]:
+    thickness = np.nan_to_num(np.asarray(volume["slice_thickness_mm"], float), nan=0.0)
+    # Where the thickness changes, a distance that equals it is planned, as 4 mm at the skull base, 7 mm above.
+    planned = np.zeros(len(steps), np.bool_)
+    if len(np.unique(np.round(thickness, 3))) > 1:
+        planned = steps <= (1 + _ALIKE) * np.maximum(thickness[:-1], thickness[1:])
+    gaps = np.flatnonzero((steps >= 1.5 * usual) & ~planned)
+    if len(gaps):
+        missing = np.maximum(np.round(steps[gaps] / usual).astype(int) - 1, 1)
+        along, numbers = volume["position_mm"], volume["slice_index"]
+        texts = [
+            f"{steps[gap]:.2f} mm instead of {usual:.2f} between slices {numbers[gap]} and {numbers[gap + 1]} "
+            f"({along[gap]:.1f} to {along[gap + 1]:.1f} mm)".replace("-", "−")
+            for gap in gaps
+        ]
+        rows = volume.rows[np.unique(np.concatenate([gaps, gaps + 1]))]
+        yield Finding("C-MISSING-SLICES", int(missing.sum()), listed(texts), rows)
+    uneven = (steps > _SAME_MM) & ((steps < 1.5 * usual) | planned) & (np.abs(steps - usual) > 0.1 * usual)
+    if uneven.any():
+        found = steps[uneven]
+        note = f"{found.min():.2f} to {found.max():.2f} mm instead of {usual:.2f}"
+        yield volume.finding("C-UNEVEN-SPACING", np.flatnonzero(uneven) + 1, note)
+
+
+def _tilt(volume: Series, along: Floats) -> Iterator[Finding]:
+    positions = np.asarray(volume["image_position_patient"], float).reshape(-1, 3)
+    normal = volume.normal.mean(axis=0)
+    normal /= np.linalg.norm(normal)
+    shift, steps = np.diff(positions, axis=0), np.diff(along)
+    there = steps > _SAME_MM
+    across = (shift - np.outer(shift @ normal, normal))[there] / steps[there, None]
+    degrees = np.degrees(np.arctan(np.linalg.norm(across, axis=1)))
+    if not len(degrees) or degrees.max() <= _DEGREES:
+        return
+    usual = np.median(across, axis=0)
+    changed = np.degrees(np.arctan(np.linalg.norm(across - usual, axis=1))) > _DEGREES
+    if changed.any():
+        note = f"{degrees.min():.1f}° to {degrees.max():.1f}°"
+        yield volume.finding("C-CHANGING-TILT", np.flatnonzero(there)[changed] + 1, note)
+    else:
+        yield volume.finding("C-TILT", None, f"{np.median(degrees):.1f}°")
+
+
+def _thickness(volume: Series, usual: float) -> Iterator[Finding]:
+    thickness = np.asarray(volume["slice_thickness_mm"], float)
+    values = np.unique(np.round(thickness[thickness > 0], 3))
+    if len(values) > 1:
+        yield volume.finding("C-MIXED-THICKNESS", None, listed([f"{value:g} mm" for value in values]))
+    if len(values) != 1:
+        return
+    note = f"{values[0]:g} mm thick, {usual:.2f} mm apart"
+    if values[0] < (1 - _ALIKE) * usual:
+        yield volume.finding("C-THICKNESS-GAP", None, note)
+    elif values[0] > (1 + _ALIKE) * usual:
+        yield volume.finding("C-THICKNESS-OVERLAP", None, note)
+
+
+def _instances(volume: Series, same: np.ndarray) -> Iterator[Finding]:
+    numbers = np.asarray(volume["instance_number"], np.int64)
+    if (numbers <= np.iinfo(np.int32).min + 1).any() or (numbers < 0).any() or same.any():
+        return
+    steps = np.diff(numbers)
+    steps = steps[steps != 0]
+    turned = int(min((steps > 0).sum(), (steps < 0).sum()))
+    if turned:
+        yield Finding("C-INSTANCE-ORDER", turned, "steps against the direction of most", volume.rows)
+
+
+def direction(volume: Series) -> str:
+    """How Instance Numbers run along the volume's normal: `up`, `down`, or empty where they do neither."""
+    numbers = np.diff(np.asarray(volume["instance_number"], np.int64))
+    if not len(numbers):
+        return ""
+    return "up" if (numbers > 0).all() else "down" if (numbers < 0).all() else ""
+
+
+def _angle(normals: Floats, reference: Floats) -> Floats:
+    """Between lines: a normal and its opposite are one orientation."""
+    cosine = np.abs(normals @ reference) / np.linalg.norm(reference)
+    angle: Floats = np.degrees(np.arccos(np.clip(np.nan_to_num(cosine, nan=1.0), 0, 1)))
+    return angle

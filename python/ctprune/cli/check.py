@@ -1,0 +1,96 @@
+"""`ctprune check`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ctprune.cli.generate import OptionsOf
+from ctprune.cli.output import NO_SLICES, neutral, print_hint, say
+from ctprune.cli.progress import ProgressDisplay
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ctprune.checking.check import SeriesCheck
+
+EXAMPLE = "ctprune check ./dicoms"
+
+#: Series that the table shows; all stand in --json and series.parquet.
+_SHOWN = 100
+
+_STYLES = {"error": "bold red", "warning": "yellow", "note": "", "ok": "green"}
+
+
+def command(
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE|REDUCTION",
+            help="What 'ctprune reduce' reads, or the folder of a reduction, whose files are not read again.",
+        ),
+    ],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for series.parquet; default the reduction, if it is one.")
+    ] = None,
+    options: Annotated[
+        dict[str, Any],
+        OptionsOf(
+            config="ctprune.reduction.config:ReduceConfig",
+            only=("modality", "exclude", "include", "volume_pattern", "max_slice_mb", "threads", "io"),
+            panel="Options",
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print all findings as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Say what is unusual about each series, the worst first: geometry, values, identity.
+
+    docs/codes.md says what each code means and what to do.
+    """
+    from rich.console import Console
+
+    from ctprune.reduction.check import check
+    from ctprune.reduction.config import ReduceConfig
+
+    with ProgressDisplay(hidden=quiet or as_json) as display:
+        found = check(source, config=ReduceConfig(**options), out=out, progress=display.update)
+    if as_json:
+        say(json.dumps([one.to_dict() for one in found], indent=2))
+    elif not quiet:
+        Console(highlight=False).print(_table(found))
+        counts = {name: sum(one.verdict == name for one in found) for name in _STYLES}
+        say(f"{len(found):,} series: " + ", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
+        if len(found) > _SHOWN:
+            print_hint(f"{len(found) - _SHOWN:,} more series are not shown; --json has all")
+    if not found:
+        raise typer.Exit(NO_SLICES)
+
+
+def _table(found: list[SeriesCheck]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("series", "slices", "mm"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("findings", overflow="fold")
+    for one in found[:_SHOWN]:
+        style = _STYLES[one.verdict]
+        verdict = f"[{style}]{one.verdict}[/]" if style else one.verdict
+        distance = "–" if one.distance_mm != one.distance_mm else f"{one.distance_mm:.2f}"
+        lines = [escape(neutral(one.path)), *(_line(finding) for finding in one.findings)]
+        table.add_row(f"{one.number}", f"{one.slices:,}", distance, verdict, "\n".join(lines))
+    return table
+
+
+def _line(finding: Any) -> str:
+    from rich.markup import escape
+
+    text = f"{finding.code}: {finding.count:,}"
+    return escape(neutral(f"{text}: {finding.where}" if finding.where else text))

@@ -1,0 +1,77 @@
+"""From sources or a reduction to a verdict per series."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ctprune import _core
+from ctprune.checking.check import SeriesCheck, check_rows, write_series
+from ctprune.environment.progress import ProgressCallback
+from ctprune.files.atomic import check_writable
+from ctprune.manifest.manifest import FILE_NAME, Manifest, batches
+from ctprune.reduction.config import ReduceConfig
+from ctprune.reduction.reduction import Reduction
+from ctprune.sources.addresses import as_address
+
+if TYPE_CHECKING:
+    from ctprune.sources.plan import Sources
+
+_ROWS_PER_BATCH = 1 << 16
+
+
+def check(
+    sources: Sources,
+    *,
+    config: ReduceConfig | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: ProgressCallback | None = None,
+) -> list[SeriesCheck]:
+    """Check the series of sources, or of the folder of a reduction; the worst come first.
+
+    Args:
+        sources: Folders, files or addresses to read, or one folder of a reduction, whose files are not read again.
+        config: How sources are read: modality, patterns, limits. What selects is not used.
+        out: Folder for `series.parquet`; of a reduction its own folder by default.
+        progress: Called now and then with how far it has come.
+
+    Returns:
+        One `SeriesCheck` per series.
+
+    Raises:
+        SourceError: There is no such source.
+        ManifestError: The manifest of a reduction cannot be used.
+        OutputError: `out` cannot be written.
+
+    >>> import ctprune, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = ctprune.phantom.write_archive(folder, patients=1, size=64)
+    >>> sorted({found.code for series in ctprune.check(folder) for found in series.findings})[:1]
+    ['C-THICKNESS-OVERLAP']
+    """
+    run = _run_of(sources)
+    if out is not None:
+        check_writable(Path(out))
+    rows = Manifest.load(run).rows if run is not None else _read(sources, config or ReduceConfig(), progress)
+    found = check_rows(rows)
+    if run is not None or out is not None:
+        write_series(found, out or run or "")
+    return found
+
+
+def _run_of(sources: Sources) -> Path | None:
+    """The folder of a reduction, if that is all there is."""
+    one = sources if isinstance(sources, (str, os.PathLike)) else sources[0] if len(sources) == 1 else None
+    if one is None or as_address(one) is not None:
+        return None
+    return Path(one) if (Path(one) / FILE_NAME).is_file() else None
+
+
+def _read(sources: Sources, config: ReduceConfig, progress: ProgressCallback | None) -> _core.Rows:
+    reduction = Reduction(sources, config, progress=progress)
+    reduction.find()
+    reduction.read_files()
+    reduction.group()
+    archive = reduction.archive
+    return _core.Rows.concat(list(batches(archive, archive.manifest_rows(), size=_ROWS_PER_BATCH)))

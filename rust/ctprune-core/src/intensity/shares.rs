@@ -1,0 +1,291 @@
+//! Where the Hounsfield units of a slice lie: the landmarks from which faults of the rescaling are seen.
+
+use super::HuRange;
+use crate::pixels::{Scale, SlicePixels, Stored};
+
+/// Edges of the bins in HU, ascending: a bin holds its lower edge. Air is near −1000, fat near −100, water at 0, soft
+/// tissue near 40; soft tissue that lacks its rescaling lies near 1064.
+pub const EDGES_HU: [f64; 10] = [
+    -1500.0, -1100.0, -850.0, -500.0, -200.0, 0.0, 200.0, 850.0, 1250.0, 3000.0,
+];
+
+/// Numbers of a slice: a share for each bin, then those of the smallest and of the largest value.
+pub const SHARES: usize = EDGES_HU.len() + 3;
+
+/// Rows that are looked at, evenly spread, or all of fewer: enough for shares, and no time beside reading.
+const ROWS: usize = 128;
+
+/// Shares of the pixels of a slice, each in steps of 1/65535; what is there at all has at least one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares([u16; SHARES]);
+
+impl Shares {
+    /// The shares of a slice of Hounsfield units whose range is known; `None` of a picture.
+    pub fn of(slice: &SlicePixels<'_>, range: HuRange) -> Option<Self> {
+        let Scale::Hounsfield { slope, intercept } = slice.scale else {
+            return None;
+        };
+        let hu = |stored: f64| stored * slope + intercept;
+        let counts = match slice.stored {
+            Stored::U8(s) => integers(slice, s, &hu, slope, range),
+            Stored::I8(s) => integers(slice, s, &hu, slope, range),
+            Stored::U16(s) => integers(slice, s, &hu, slope, range),
+            Stored::I16(s) => integers(slice, s, &hu, slope, range),
+            Stored::U32(s) => integers(slice, s, &hu, slope, range),
+            Stored::I32(s) => integers(slice, s, &hu, slope, range),
+            Stored::F32(s) => floats(slice, s, &hu, range),
+            Stored::F64(s) => floats(slice, s, &hu, range),
+        };
+        (counts.pixels > 0).then(|| counts.shares())
+    }
+
+    /// Shares that were stored; `None` when they are those of no slice.
+    pub fn stored(shares: [f64; SHARES]) -> Option<Self> {
+        let steps = shares.map(|share| (share * f64::from(u16::MAX)).round() as u16);
+        steps[..=EDGES_HU.len()]
+            .iter()
+            .any(|&step| step > 0)
+            .then_some(Self(steps))
+    }
+
+    /// From 0 to 1: of each bin from the lowest one on, of the smallest value, of the largest.
+    pub fn fractions(self) -> [f64; SHARES] {
+        self.0.map(|step| f64::from(step) / f64::from(u16::MAX))
+    }
+}
+
+/// How many of the pixels reach each edge, exceed the smallest value, and reach the largest.
+#[derive(Default)]
+struct Counts {
+    pixels: u64,
+    reach: [u64; EDGES_HU.len()],
+    above_min: u64,
+    at_max: u64,
+}
+
+impl Counts {
+    fn shares(&self) -> Shares {
+        let step = |count: u64| match count {
+            0 => 0,
+            _ => ((count as f64 / self.pixels as f64 * f64::from(u16::MAX)).round() as u16).max(1),
+        };
+        let mut steps = [0; SHARES];
+        let mut below = self.pixels;
+        for (bin, &reach) in self.reach.iter().enumerate() {
+            steps[bin] = step(below - reach);
+            below = reach;
+        }
+        steps[EDGES_HU.len()] = step(below);
+        steps[SHARES - 2] = step(self.pixels - self.above_min);
+        steps[SHARES - 1] = step(self.at_max);
+        Shares(steps)
+    }
+}
+
+fn rows<'a, T>(slice: &SlicePixels<'_>, stored: &'a [T]) -> impl Iterator<Item = &'a [T]> {
+    let every = (slice.rows / ROWS).max(1);
+    stored.chunks_exact(slice.columns).step_by(every)
+}
+
+/// An integer of a file.
+trait Integer: Copy + PartialOrd {
+    const LOW: i64;
+    const HIGH: i64;
+    fn of(value: i64) -> Self;
+}
+
+macro_rules! integer {
+    ($($type:ty),+) => {$(
+        impl Integer for $type {
+            const LOW: i64 = <$type>::MIN as i64;
+            const HIGH: i64 = <$type>::MAX as i64;
+            fn of(value: i64) -> Self {
+                value as $type
+            }
+        }
+    )+};
+}
+
+integer!(u8, i8, u16, i16, u32, i32);
+
+/// Compares stored values, so that no pixel is converted.
+fn integers<T: Integer>(
+    slice: &SlicePixels<'_>,
+    stored: &[T],
+    hu: &impl Fn(f64) -> f64,
+    slope: f64,
+    range: HuRange,
+) -> Counts {
+    let mut counts = Counts::default();
+    let edges = EDGES_HU.map(|edge| first::<T>(slope, |stored| hu(stored) >= edge));
+    let above_min = first::<T>(slope, |stored| hu(stored) > range.min_hu);
+    let at_max = first::<T>(slope, |stored| hu(stored) >= range.max_hu);
+    for row in rows(slice, stored) {
+        counts.pixels += row.len() as u64;
+        for (count, &edge) in counts.reach.iter_mut().zip(&edges) {
+            *count += reaching(row, edge, slope);
+        }
+        counts.above_min += reaching(row, above_min, slope);
+        counts.at_max += reaching(row, at_max, slope);
+    }
+    counts
+}
+
+/// The stored value from which on `holds` is true, upwards, or downwards with a negative slope; it may be one past the
+/// last.
+fn first<T: Integer>(slope: f64, holds: impl Fn(f64) -> bool) -> i64 {
+    if slope > 0.0 {
+        let (mut low, mut high) = (T::LOW, T::HIGH + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if holds(middle as f64) {
+                high = middle
+            } else {
+                low = middle + 1
+            }
+        }
+        low
+    } else {
+        let (mut low, mut high) = (T::LOW - 1, T::HIGH);
+        while low < high {
+            let middle = high - (high - low) / 2;
+            if holds(middle as f64) {
+                low = middle
+            } else {
+                high = middle - 1
+            }
+        }
+        low
+    }
+}
+
+fn reaching<T: Integer>(row: &[T], edge: i64, slope: f64) -> u64 {
+    if slope > 0.0 {
+        if edge > T::HIGH {
+            return 0;
+        }
+        let edge = T::of(edge);
+        row.iter()
+            .map(|value| u32::from(*value >= edge))
+            .sum::<u32>()
+            .into()
+    } else {
+        if edge < T::LOW {
+            return 0;
+        }
+        let edge = T::of(edge);
+        row.iter()
+            .map(|value| u32::from(*value <= edge))
+            .sum::<u32>()
+            .into()
+    }
+}
+
+/// Floats are converted; those that are not finite do not count.
+fn floats<T: Copy + Into<f64>>(
+    slice: &SlicePixels<'_>,
+    stored: &[T],
+    hu: &impl Fn(f64) -> f64,
+    range: HuRange,
+) -> Counts {
+    let mut counts = Counts::default();
+    for row in rows(slice, stored) {
+        for value in row
+            .iter()
+            .map(|&value| hu(value.into()))
+            .filter(|value| value.is_finite())
+        {
+            counts.pixels += 1;
+            for (count, edge) in counts.reach.iter_mut().zip(EDGES_HU) {
+                *count += u64::from(value >= edge);
+            }
+            counts.above_min += u64::from(value > range.min_hu);
+            counts.at_max += u64::from(value >= range.max_hu);
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The obvious way: every value on its own.
+    fn naive(values: &[f64], slope: f64, intercept: f64) -> [u64; SHARES] {
+        let hu: Vec<f64> = values.iter().map(|value| value * slope + intercept).collect();
+        let (low, high) = hu.iter().fold((f64::MAX, f64::MIN), |(low, high), &hu| {
+            (low.min(hu), high.max(hu))
+        });
+        let mut counts = [0; SHARES];
+        for &hu in &hu {
+            counts[EDGES_HU.iter().filter(|&&edge| hu >= edge).count()] += 1;
+            counts[SHARES - 2] += u64::from(hu == low);
+            counts[SHARES - 1] += u64::from(hu == high);
+        }
+        counts
+    }
+
+    fn range(values: &[f64], slope: f64, intercept: f64) -> HuRange {
+        let hu = values.iter().map(|value| value * slope + intercept);
+        HuRange {
+            min_hu: hu.clone().fold(f64::MAX, f64::min),
+            max_hu: hu.fold(f64::MIN, f64::max),
+        }
+    }
+
+    #[test]
+    fn shares_are_those_of_the_obvious_way() {
+        let mut state = 1u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) as i16
+        };
+        for (slope, intercept) in [
+            (1.0, -1024.0),
+            (1.0, 0.0),
+            (-1.0, 50.0),
+            (0.37, -999.5),
+            (2.5, -8192.0),
+        ] {
+            let stored: Vec<i16> = (0..60 * 70).map(|_| random() / 8).collect();
+            let values: Vec<f64> = stored.iter().map(|&value| value.into()).collect();
+            let unsigned: Vec<u16> = stored.iter().map(|&value| value as u16 / 8).collect();
+            let unsigned_values: Vec<f64> = unsigned.iter().map(|&value| value.into()).collect();
+            for (stored, values) in [
+                (Stored::I16(&stored), &values),
+                (Stored::F64(&values), &values),
+                (Stored::U16(&unsigned), &unsigned_values),
+            ] {
+                let slice = SlicePixels {
+                    rows: 60,
+                    columns: 70,
+                    stored,
+                    scale: Scale::Hounsfield { slope, intercept },
+                };
+                let found = Shares::of(&slice, range(values, slope, intercept)).unwrap();
+                for (share, count) in found.fractions().into_iter().zip(naive(values, slope, intercept)) {
+                    let expected = count as f64 / values.len() as f64;
+                    assert!((share - expected).abs() <= 1.0 / 65535.0, "{share} {expected}");
+                    assert_eq!(share > 0.0, count > 0);
+                }
+                assert_eq!(Shares::stored(found.fractions()), Some(found));
+            }
+        }
+    }
+
+    #[test]
+    fn a_picture_has_none() {
+        let slice = SlicePixels {
+            rows: 1,
+            columns: 2,
+            stored: Stored::U8(&[0, 255]),
+            scale: Scale::Gray8,
+        };
+        let range = HuRange {
+            min_hu: 0.0,
+            max_hu: 255.0,
+        };
+        assert_eq!(Shares::of(&slice, range), None);
+        assert_eq!(Shares::stored([0.0; SHARES]), None);
+    }
+}
