@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+
+from docs.marks import between
 
 from ctprune import _core
 from ctprune.checking.codes import documentation
@@ -13,12 +14,8 @@ PAGE = Path(__file__).parent / "codes.md"
 
 def inserted(page: str) -> str:
     """The page with the tables between its marks."""
-    marked = re.compile(r"(<!-- tables of codes -->\n).*?(<!-- end of tables -->)", re.DOTALL)
-    tables = f"{_core.codes_documentation()}\n## Found by ctprune check\n\n{documentation()}"
-    found, count = marked.subn(lambda marks: f"{marks[1]}\n{tables}\n{marks[2]}", page)
-    if count != 1:
-        raise ValueError(f"expected one place for the tables of codes, found {count}")
-    return found
+    tables = f"\n{_core.codes_documentation()}\n## Found by ctprune check\n\n{documentation()}\n"
+    return between(page, "tables of codes", tables, "end of tables")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import typer
+from docs.marks import between
 
 from ctprune.cli import COMMANDS, app
 
@@ -29,11 +29,7 @@ def reference() -> str:
 
 def inserted(page: str) -> str:
     """The page with the sections between its marks."""
-    marked = re.compile(r"(<!-- commands -->\n).*?(<!-- end of commands -->)", re.DOTALL)
-    found, count = marked.subn(lambda marks: f"{marks[1]}\n{reference()}\n{marks[2]}", page)
-    if count != 1:
-        raise ValueError(f"expected one place for the commands, found {count}")
-    return found
+    return between(page, "commands", f"\n{reference()}\n", "end of commands")
 
 
 if __name__ == "__main__":

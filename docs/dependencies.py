@@ -7,6 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from docs.marks import between
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "dependencies.md"
 
@@ -127,11 +129,7 @@ def tables() -> str:
 
 def inserted(page: str) -> str:
     """The page with the tables between its marks."""
-    marked = re.compile(r"(<!-- tables of dependencies -->\n).*?(<!-- end of tables -->)", re.DOTALL)
-    found, count = marked.subn(lambda marks: f"{marks[1]}\n{tables()}\n\n{marks[2]}", page)
-    if count != 1:
-        raise ValueError(f"expected one place for the tables of dependencies, found {count}")
-    return found
+    return between(page, "tables of dependencies", f"\n{tables()}\n\n", "end of tables")
 
 
 if __name__ == "__main__":

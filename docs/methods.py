@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+
+from docs.marks import between
 
 from ctprune.selection.methods import METHODS, Method, comparing
 
@@ -70,11 +71,7 @@ def _grids(names: list[str]) -> str:
 
 def inserted(page: str, table: str) -> str:
     """A page with the table between its marks."""
-    marked = re.compile(r"(<!-- table of methods -->\n).*?(\n<!-- end of table -->)", re.DOTALL)
-    found, count = marked.subn(lambda marks: marks[1] + table + marks[2], page)
-    if count != 1:
-        raise ValueError(f"expected one place for the table of methods, found {count}")
-    return found
+    return between(page, "table of methods", f"{table}\n", "end of table")
 
 
 TABLES = {"concepts": concepts, "sweep": sweep}

@@ -94,7 +94,7 @@ def test_a_saved_file_gives_the_same_configuration(
         (lambda: ctprune.write_report("run", intensiti="lung"), r"did you mean intensity\?"),
         (lambda: ctprune.build_store("run", with_use="all"), "with_use: unknown option"),
         (lambda: ctprune.pretrain("run", out="pre", epoch=3), r"epoch: unknown option: did you mean epochs\?"),
-        (lambda: ctprune.finetune("in", out="ft", neighbors=3), r"did you mean neighbors\?"),
+        (lambda: ctprune.finetune("in", out="ft", neighbor=3), r"did you mean neighbors\?"),
         (lambda: ctprune.predict("ft", "in", calibrate=True), r"did you mean calibrated\?"),
         (
             lambda: ctprune.compare(["a", "b"], color=1),

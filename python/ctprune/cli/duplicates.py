@@ -71,7 +71,7 @@ def _print(found: Duplicates) -> None:
             f"{pair.relation}{turned}{reversed_}",
             f"{pair.overlap:.1f} {pair.unit}",
             f"{pair.of_a:.0%}, {pair.of_b:.0%}",
-            f"{pair.shift:.1f}",
+            f"{round(pair.shift, 1) + 0.0:.1f}",
             f"{pair.median_bits:g}",
             "–" if pair.correlation is None else f"{pair.correlation:.3f}",
         )

@@ -114,13 +114,7 @@ impl Archive {
         settings.read.take_turns = true;
         // Refuses a hash size out of range before any file is opened.
         Hasher::new(&settings)?;
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .map_err(|error| ArchiveError::Threads {
-                threads,
-                found: error.to_string(),
-            })?;
+        let pool = readers::pool(threads)?;
         Ok(Self {
             table: Table::new(fingerprint::words(settings.hash_size)),
             settings,

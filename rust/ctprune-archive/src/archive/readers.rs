@@ -77,16 +77,20 @@ impl Readers {
     }
 
     fn resize(&mut self, threads: usize) -> Result<(), ArchiveError> {
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .map_err(|error| ArchiveError::Threads {
-                threads,
-                found: error.to_string(),
-            })?;
-        (self.pool, self.threads) = (Some(pool), threads);
+        (self.pool, self.threads) = (Some(pool(threads)?), threads);
         Ok(())
     }
+}
+
+/// So many threads; 0 means one per core.
+pub(super) fn pool(threads: usize) -> Result<ThreadPool, ArchiveError> {
+    ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|error| ArchiveError::Threads {
+            threads,
+            found: error.to_string(),
+        })
 }
 
 /// How long cores were busy with this process; `None` where the system does not say.
