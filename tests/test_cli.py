@@ -28,7 +28,16 @@ def test_help_names_every_command_and_imports_nothing_heavy(cli: Cli) -> None:
 def test_help_lists_options_in_sections(cli: Cli) -> None:
     shown = cli("reduce", "--help").stdout
     titles = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert titles == ["Arguments:", "Options:", "Selection:", "Reading:", "Many machines:", "Export:", "Output:"]
+    assert titles == [
+        "Arguments:",
+        "Options:",
+        "Selection:",
+        "Reading:",
+        "Gates:",
+        "Many machines:",
+        "Export:",
+        "Output:",
+    ]
     assert shown.index("Selection:") < shown.index("--threshold") < shown.index("Reading:")
     assert "Example: ctprune reduce ./dicoms" in shown
 

@@ -52,6 +52,7 @@ def row_of(archive: _core.Archive) -> dict[str, object]:
         n=None,
         seed=None,
         window=None,
+        max_gap_mm=None,
         whole_archive=False,
         stable=False,
         volumes=None,

@@ -33,7 +33,7 @@ def completed(words: str, cwd: Path) -> list[str]:
 
 def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
     assert completed("ctprune re", tmp_path) == ["reduce", "report"]
-    assert completed("ctprune reduce --th", tmp_path) == ["--threshold", "--threads"]
+    assert completed("ctprune reduce --th", tmp_path) == ["--threshold", "--thickness", "--threads"]
 
 
 class Terminal(io.StringIO):

@@ -15,7 +15,8 @@ from ctprune.checking.codes import CHECK_CODES
 from ctprune.checking.geometry import direction, geometry_findings, usual_distance
 from ctprune.checking.identity import Others, identity_findings
 from ctprune.checking.intensity import body_share, intensity_findings
-from ctprune.checking.series import COLUMNS, PLANES, Columns, Finding, Series
+from ctprune.checking.planes import PLANES
+from ctprune.checking.series import COLUMNS, Columns, Finding, Series
 from ctprune.files.atomic import replace_file
 from ctprune.manifest.derived import SERIES_NAME
 from ctprune.manifest.slices import has_status
@@ -57,7 +58,7 @@ class SeriesCheck:
         return self.findings[0].severity if self.findings else "ok"
 
     def to_dict(self) -> dict[str, Any]:
-        """As `--json` shows it: null where a number is not known."""
+        """As JSON has it: null where a number is not known."""
         plain = {name: value for name, value in asdict(self).items() if name != "findings"}
         plain = {
             name: None if isinstance(value, float) and value != value else value for name, value in plain.items()

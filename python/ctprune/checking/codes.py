@@ -23,7 +23,7 @@ _GEOMETRY = (
         "C-ODD-ORIENTATION",
         "error",
         "A few slices are oriented otherwise than the rest of the series.",
-        "Leave them out: `--skip-codes C-ODD-ORIENTATION`.",
+        "Leave them out: `ctprune reduce --skip-codes C-ODD-ORIENTATION`.",
     ),
     (
         "C-NO-POSITIONS",
@@ -41,7 +41,7 @@ _GEOMETRY = (
         "C-SAME-POSITION",
         "warning",
         "Several slices lie at one position, such as two phases or a copy.",
-        "Split the series, or take one of each with `--gate ct-fm`.",
+        "Split the series, or take one of each with `ctprune reduce --gate ct-fm`.",
     ),
     (
         "C-UNEVEN-SPACING",
@@ -61,7 +61,12 @@ _GEOMETRY = (
         "The slices are shifted against each other: the gantry was tilted.",
         "Shear the volume before it is used in 3-D.",
     ),
-    ("C-MIXED-PLANE", "warning", "One series has slices of several planes.", "`--plane axial` takes one of them."),
+    (
+        "C-MIXED-PLANE",
+        "warning",
+        "One series has slices of several planes.",
+        "`ctprune reduce --plane axial` takes one of them.",
+    ),
     (
         "C-MIXED-MATRIX",
         "warning",
@@ -82,7 +87,12 @@ _GEOMETRY = (
         "A localizer is in the series; ctprune skips it.",
         "Nothing here; other readers take it for a slice.",
     ),
-    ("C-NOT-AXIAL", "note", "The slices are coronal or sagittal.", "`--plane axial` leaves them out."),
+    (
+        "C-NOT-AXIAL",
+        "note",
+        "The slices are coronal or sagittal.",
+        "`ctprune reduce --plane axial` leaves them out.",
+    ),
     (
         "C-INSTANCE-ORDER",
         "note",
@@ -126,7 +136,7 @@ _INTENSITY = (
         "C-LABELS",
         "warning",
         "The values are those of a label mask: few small whole numbers.",
-        "Leave it out with `--exclude`.",
+        "Leave it out with `ctprune reduce --exclude`.",
     ),
     (
         "C-CLIPPED",
@@ -138,25 +148,25 @@ _INTENSITY = (
         "C-PADDING",
         "note",
         "Pixels outside the field of view have a value far below air.",
-        "`--intensity hu:-1000,400` keeps it from ruling the gray values.",
+        "`ctprune reduce --intensity hu:-1000,400` keeps it from ruling the gray values.",
     ),
     (
         "C-METAL",
         "note",
         "There are values of 3000 HU and more, as of metal.",
-        "`--intensity hu:-1000,400` keeps it from ruling the gray values.",
+        "`ctprune reduce --intensity hu:-1000,400` keeps it from ruling the gray values.",
     ),
     (
         "C-CONSTANT",
         "warning",
         "All pixels of a slice have one value.",
-        "Leave them out: `--skip-codes C-CONSTANT`.",
+        "Leave them out: `ctprune reduce --skip-codes C-CONSTANT`.",
     ),
     (
         "C-EMPTY",
         "note",
         "Less than 1 % of a slice is denser than −500 HU: nearly nothing is in it.",
-        "Leave them out: `--skip-codes C-EMPTY`.",
+        "Leave them out: `ctprune reduce --skip-codes C-EMPTY`.",
     ),
     ("C-LOSSY", "warning", "The pixels were once compressed with loss.", "Ask for the original."),
     ("C-FEW-BITS", "warning", "Less than 12 bits are stored.", "Ask for the original."),
@@ -198,19 +208,19 @@ _IDENTITY = (
         "C-REFORMATTED",
         "warning",
         "The slices were computed from others: reformatted, projected or averaged.",
-        "`--skip-derived` leaves them out.",
+        "`ctprune reduce --skip-derived` leaves them out.",
     ),
     (
         "C-DERIVED",
         "note",
         "Image Type says DERIVED: the pixels were made from other ones.",
-        "`--skip-derived` leaves them out.",
+        "`ctprune reduce --skip-derived` leaves them out.",
     ),
     (
         "C-SECONDARY",
         "note",
         "Image Type says SECONDARY: made after the examination.",
-        "`--skip-derived` leaves derived ones out.",
+        "`ctprune reduce --skip-derived` leaves derived ones out.",
     ),
 )
 

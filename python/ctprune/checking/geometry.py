@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ctprune.checking.series import PLANES, Finding, Floats, Series, listed
+from ctprune.checking.planes import PLANES
+from ctprune.checking.series import Finding, Floats, Series, listed
 
 #: Positions closer than this are the same, in mm; as the order of slices has it.
 _SAME_MM = 1e-3

@@ -50,8 +50,6 @@ COLUMNS = (
     "source",
 )
 
-PLANES = ("sagittal", "coronal", "axial")
-
 #: Ranges of slices that are named; more are counted.
 _NAMED = 4
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+from ctprune.environment.lazy import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: An exemplar that is farther away shows another part of the body: some two vertebrae.
 FAR_MM = 50.0

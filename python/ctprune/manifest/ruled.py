@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from ctprune import _core
+from ctprune.environment.lazy import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: Largest HU from which on a slice counts as ruled by metal: no bone or enamel reaches it, and scanners of 12 bits
 #: saturate just above, at 3071.

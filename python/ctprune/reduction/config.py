@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict
 
 from ctprune import _core
 from ctprune.checking.codes import CHECK_CODES
-from ctprune.checking.series import PLANES
+from ctprune.checking.planes import PLANES
 from ctprune.errors import ConfigError
 from ctprune.files.globs import glob_pattern
 from ctprune.options.check import canonical_intensity, check, check_one_group
@@ -402,6 +402,12 @@ class ReduceConfig:
     def to_dict(self) -> dict[str, Any]:
         """The options that decide the result, by name, as they stand in the manifest."""
         return deciding(self)
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether slices that were read can be left out by headers or findings."""
+        given = (self.gate, self.plane, self.thickness, self.min_slices)
+        return self.skip_derived or bool(self.skip_codes) or any(value is not None for value in given)
 
     def reading(self) -> dict[str, Any]:
         """The options that decide what reading a file gives: with the same ones fingerprints can be reused."""

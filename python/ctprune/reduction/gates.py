@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ctprune import _core
 from ctprune.checking.check import check_rows
-from ctprune.checking.series import PLANES, Columns
+from ctprune.checking.planes import PLANES
+from ctprune.checking.series import Columns
 from ctprune.manifest.manifest import batches
 from ctprune.reduction.config import GATES, ReduceConfig
 
@@ -60,7 +61,7 @@ def _by_findings(codes: tuple[str, ...], archive: _core.Archive) -> Refused:
         if code in found:
             chosen = np.zeros(len(seen), np.bool_)
             chosen[np.concatenate(found[code])] = True
-            _add(refused, "S-FINDING", f"{code} of --skip-codes", chosen & ~seen)
+            _add(refused, "S-FINDING", f"{code} is among the codes to skip", chosen & ~seen)
             seen |= chosen
     return refused
 

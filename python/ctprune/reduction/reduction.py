@@ -40,7 +40,6 @@ from ctprune.reading.reasons import shown_reason, shown_reasons
 from ctprune.reduction.changes import Changes, find_changes
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.failing import stop_if_too_many_failed
-from ctprune.reduction.gates import gates
 from ctprune.reduction.selecting import select_in_parts
 from ctprune.selection.methods import METHODS
 from ctprune.sources.addresses import as_address
@@ -317,6 +316,11 @@ class Reduction:
         """Group all slices into volumes, in order."""
         self._report("selecting")
         self._archive.group(self.config.order, self.config.volume_pattern)
+        if not self.config.has_gates:
+            return
+        # Not before one is asked for: it loads numpy.
+        from ctprune.reduction.gates import gates
+
         for refused in gates(self.config):
             found = refused(self._archive)
             if found:
@@ -488,7 +492,8 @@ class Reduction:
 
     def _summarize(self, tally: Tally, reading_seconds: float) -> dict[str, Any]:
         progress = self._archive.progress()
-        gaps = gap_percentiles(self._archive.gaps_mm())
+        # Without dropped slices there are none, and numpy need not be loaded to find that.
+        gaps = gap_percentiles(self._archive.gaps_mm()) if tally.rows["dropped"] else None
         seconds = time.perf_counter() - self._started
         comparisons = self._archive.comparisons()
         return {
