@@ -80,13 +80,11 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     elif ending in _TABLES:
         yield from _of_csv(path, "\t" if ending == ".tsv" else ",")
     else:
-        pass
-
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            text = line.strip()
-            if text and not text.startswith("#"):
-                yield _of_command(text), f"{path}, line {number}"
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                text = line.strip()
+                if text and not text.startswith("#"):
+                    yield _of_command(text), f"{path}, line {number}"
 
 
 def _of_command(line: str) -> str:
