@@ -54,7 +54,6 @@ PAGES: dict[str, Callable[[Path], None]] = {
     "docs/compare.md": three_fine_tunings,
     "docs/experiment.md": experiments_of_the_project,
     "docs/large-archives.md": lambda folder: None,
-    "docs/terminal.md": lambda folder: None,
 }
 
 

@@ -145,12 +145,14 @@ def test_reduce_sweep_and_report_write_their_stages_and_quiet_hides_them(
     cli: Cli, archive: Path, tmp_path: Path
 ) -> None:
     loud = cli("reduce", archive, "--out", "run").stderr
-    stages = [line.split(":")[0] for line in loud.splitlines()]
+    # Sentences are hints.
+    stages = [stage for line in loud.splitlines() if " " not in (stage := line.split(":")[0])]
     assert stages == ["finding", "reading", "selecting", "writing"]
     files = len([file for file in archive.rglob("*") if file.is_file()])
     assert f"/{files} files" in loud
     # Nothing is read again, so that nothing is said of reading.
-    again = [line.split(":")[0] for line in cli("reduce", archive, "--out", "run").stderr.splitlines()]
+    quiet = cli("reduce", archive, "--out", "run").stderr
+    again = [stage for line in quiet.splitlines() if " " not in (stage := line.split(":")[0])]
     assert again == ["finding", "selecting", "writing"]
     assert cli("sweep", "run", "--method", "hash").stderr.startswith("hash: 1/65")
     assert cli("report", "run").stderr.startswith("reading: ")

@@ -20,7 +20,14 @@ from ctprune.files.key_file import make_key, read_key
 from ctprune.manifest import pseudonyms
 from tests.conftest import Cli
 
-NAMES = ("source", "path", "study_instance_uid", "series_instance_uid", "sop_instance_uid")
+NAMES = (
+    "source",
+    "path",
+    "study_instance_uid",
+    "series_instance_uid",
+    "sop_instance_uid",
+    "frame_of_reference_uid",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -84,7 +84,7 @@ def hidden(kind: str, name: str) -> str | None:
     """The pseudonym of a name with the key that is named; None where none is.
 
     Args:
-        kind: `path`, `study_instance_uid`, `series_instance_uid` or `sop_instance_uid`.
+        kind: `path`, or the manifest's column of a UID, such as `series_instance_uid`.
         name: As the source has it.
     """
     key_file = os.environ.get(KEY)

@@ -49,6 +49,7 @@ pub fn pseudonym(key: &[u8], kind: &str, name: &str) -> PyResult<String> {
         Kind::Study,
         Kind::Series,
         Kind::Instance,
+        Kind::FrameOfReference,
     ]
     .into_iter()
     .find(|known| known.name() == kind)
