@@ -25,12 +25,12 @@ from tests.labeled import picture
 from tests.named_archive import BIRTH, HEADER, NUMBER, PATH, write_named_archive
 from tests.searching import occurrences, unpacked, words_in
 
-#: Outputs that may hold names of files; and UIDs, where they are manifests or parts of one.
+#: Outputs that may hold names of files; and UIDs, where they are manifests, parts of one or tables of its series.
 _ADDRESSES = re.compile(
     r"(.*/)?(manifest\.parquet|summary\.json|config\.yaml|predictions\.(parquet|csv)|tried\.yaml|\.cache\.json|"
-    r"digests\.parquet|experiment\.json|parts/part-\d+\.parquet)"
+    r"(digests|series)\.parquet|experiment\.json|parts/part-\d+\.parquet)"
 )
-_MANIFESTS = re.compile(r"(.*/)?(manifest|parts/part-\d+)\.parquet")
+_MANIFESTS = re.compile(r"(.*/)?(manifest|series|parts/part-\d+)\.parquet")
 
 
 @dataclass
@@ -85,6 +85,8 @@ def run_everything(command: Folder, source: Path, *, reduce: Sequence[object], n
     command("reduce", source, "--out", "exported", "--export", "png", "--export-dir", "png", *reduce)
     command("info", "run")
     command("info", "run", "--json")
+    command("check", "run", codes=(0, 1))
+    command("duplicates", "run", *names)
     command("report", "run", *names)
     command("report", "run-mi", "--json", *names)
     command("sweep", "run", *names)
