@@ -6,6 +6,7 @@ mod choosing;
 mod discovery;
 mod earlier;
 mod failures;
+mod member_root;
 mod members;
 mod output;
 mod passes;

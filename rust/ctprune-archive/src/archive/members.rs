@@ -1,6 +1,7 @@
 //! Containers among the files: their members are files like others, read in any order or in one pass.
 
 use super::Archive;
+use super::member_root::{MemberRoot, TOGETHER, no_members, too_many};
 use super::passes::OpenPass;
 use crate::discover::files::{FileId, Stamp};
 use crate::discover::location::{CONTAINER_MARK, Location};
@@ -12,29 +13,12 @@ use crate::rows::row::{NewRow, Reader};
 use ctprune_containers::index::{Index, Member, failed};
 use ctprune_containers::open::{Container, kind_of, too_deep};
 use ctprune_containers::{MAX_MEMBERS, promised_kind};
-use ctprune_dicom::code::Code;
-use ctprune_dicom::error::ReadError;
 use ctprune_dicom::read::HEAD_BYTES;
 use ctprune_dicom::slice::Refusal;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Members that are decoded together, for each thread.
-pub(super) const TOGETHER: usize = 16;
-
-/// The folder that stands for a container among the files.
-#[derive(Clone)]
-pub(super) struct MemberRoot {
-    /// The container.
-    pub(super) file: FileId,
-    pub(super) source: u32,
-    /// The folder that its members are in.
-    pub(super) prefix: String,
-    /// The version of the outermost container.
-    pub(super) version: i64,
-}
 
 impl Archive {
     /// A file is a container: take in its members, or begin a pass over them.
@@ -322,17 +306,4 @@ fn rows_in_memory(location: &Location, opened: Opened<'_>, file: FileId, setting
         return vec![refusal(file, Reader::None, too_deep())];
     }
     rows_of_opened(location, opened, file, settings)
-}
-
-pub(super) fn too_many() -> Refusal {
-    Refusal::Failed(ReadError::other(
-        Code::Container,
-        format!(
-            "more than {MAX_MEMBERS} members, with those of the archives in it: unpack it, and name the folder"
-        ),
-    ))
-}
-
-pub(super) fn no_members() -> Refusal {
-    Refusal::skipped(Code::NoMembers, "archive without files")
 }

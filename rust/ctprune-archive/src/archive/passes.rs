@@ -2,7 +2,7 @@
 
 use super::Archive;
 use super::earlier::READ_TO_END;
-use super::members::{MemberRoot, TOGETHER, no_members, too_many};
+use super::member_root::{MemberRoot, TOGETHER, no_members, too_many};
 use crate::discover::files::FileId;
 use crate::discover::location::Location;
 use crate::error::ArchiveError;
