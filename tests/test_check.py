@@ -266,7 +266,9 @@ def test_the_command_shows_the_worst_first(cli: Cli, tmp_path: Path) -> None:
     assert [one["verdict"] for one in found] == ["error", "ok"]
     assert found[0]["findings"][0]["action"].startswith("Do not use")
     (tmp_path / "empty").mkdir()
-    assert cli("check", "empty").returncode == 4
+    empty = cli("check", "empty")
+    assert (empty.returncode, empty.stdout) == (4, "")
+    assert empty.stderr.splitlines()[-1].startswith("Error: no slice was found in empty: 'ctprune reduce' says")
 
 
 def test_no_patient_id_and_no_name_in_image_type(tmp_path: Path) -> None:

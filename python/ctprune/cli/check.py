@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import NO_SLICES, neutral, print_hint, say
+from ctprune.cli.output import NO_SLICES, neutral, print_error, print_hint, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -61,13 +61,16 @@ def command(
         found = check(source, config=ReduceConfig(**options), out=out, progress=display.update)
     if as_json:
         say(json.dumps([one.to_dict() for one in found], indent=2))
-    elif not quiet:
+    elif found and not quiet:
         Console(highlight=False).print(_table(found))
         counts = {name: sum(one.verdict == name for one in found) for name in _STYLES}
         say(f"{len(found):,} series: " + ", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
         if len(found) > _SHOWN:
             print_hint(f"{len(found) - _SHOWN:,} more series are not shown; --json has all")
     if not found:
+        print_error(
+            f"no slice was found in {', '.join(source)}: 'ctprune reduce' says what became of each file there"
+        )
         raise typer.Exit(NO_SLICES)
 
 
