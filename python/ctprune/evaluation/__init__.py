@@ -1,1 +1,1 @@
-"""How good predictions are, how sure that is, and whether two models differ. No torch in here."""
+"""Performance of predictions with confidence intervals, and whether two models differ; without torch."""

@@ -148,7 +148,7 @@ class Parts:
 
     def remove(self, shards: list[Path]) -> None:
         """Remove all parts, and those of these shards: the manifest has it all. Other shards have just begun."""
-        # The last part may still be on its way; nobody needs it any more, nor its error.
+        # The last part may still be being written. With the manifest there, neither it nor its error matters.
         with suppress(OutputError):
             self._finish_writing()
         for folder in shards:
