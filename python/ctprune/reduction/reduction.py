@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -288,6 +289,9 @@ class Reduction:
         # Before hours of reading, since it may fail.
         self._deep = self.load_network()
         try:
+            if not all(map(_is_empty_folder, self.sources)) or self.runs or self._fetching is not None:
+                # `_core` makes its arrays with it: loaded here, before threads have taken the room that it needs.
+                importlib.import_module("numpy")
             self.find()
             if self._parts is not None and self.out is not None:
                 self._check_stable()
@@ -537,6 +541,15 @@ def _no_count(done: int) -> None:
 
 def _within(inner: Path, outer: Path) -> bool:
     return inner.resolve().is_relative_to(outer.resolve())
+
+
+def _is_empty_folder(source: Path) -> bool:
+    try:
+        with os.scandir(source) as entries:
+            return next(entries, None) is None
+    except OSError:
+        # Not a folder, or one for the walk to say something of.
+        return False
 
 
 def _check_out(out: Path, sources: list[Path]) -> None:
