@@ -300,7 +300,7 @@ def test_a_share_counts_from_a_hundred_files_on_and_at_the_end(ct_file: Path, tm
 
 def test_a_run_ends_long_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Empty files are read so fast that one portion might hold them all.
-    monkeypatch.setattr("ctprune.reduction.reduction._PORTION", 1e-6)
+    monkeypatch.setattr("ctprune.reduction.reading.PORTION", 1e-6)
     source = tmp_path / "in"
     source.mkdir()
     for number in range(20_000):

@@ -20,10 +20,10 @@ import os, signal, sys, time
 from pathlib import Path
 from ctprune import cli
 from ctprune.files import pace
-from ctprune.reduction import reduction
+from ctprune.reduction import reading, reduction
 NUMBER, pace.SHORTEST = int(sys.argv.pop(1)), 0.0
 # Portions of a few files.
-reduction._PORTION = 1e-6
+reading.PORTION = 1e-6
 report = reduction.Reduction._report
 def signalled(self, stage, **more):
     files = self._archive.progress()

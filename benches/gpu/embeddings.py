@@ -35,11 +35,11 @@ def run(box: Box) -> None:
 def _network(box: Box, embedder: Embedder) -> None:
     """Squares that are in memory already."""
     random = np.random.default_rng(0)
-    squares = random.integers(0, 256, (embedder.batch * (1 if box.tiny else 16), SIDE, SIDE), np.uint8)
+    images = random.integers(0, 256, (embedder.batch * (1 if box.tiny else 16), SIDE, SIDE), np.uint8)
     for turn in range(1 if box.tiny else 3):
         began = time.perf_counter()
-        embedder.embed(squares)
-        rate = len(squares) / (time.perf_counter() - began)
+        embedder.embed(images)
+        rate = len(images) / (time.perf_counter() - began)
         box.write("rate", name="network alone", round=turn, slices_per_second=round(rate, 2))
 
 

@@ -44,14 +44,14 @@ from ctprune.reduction.export import Exported as Exported
 from ctprune.reduction.export import export_kept as export_kept
 from ctprune.reduction.export_config import ExportConfig as ExportConfig
 from ctprune.reduction.merge import merge as merge
-from ctprune.reduction.read import Volume as Volume
-from ctprune.reduction.read import read_volume as read_volume
 from ctprune.reduction.reduce import reduce as reduce
 from ctprune.reduction.shards import ShardRead as ShardRead
 from ctprune.reduction.shards import missing_shards as missing_shards
 from ctprune.reduction.shards import read_shard as read_shard
 from ctprune.reduction.verify import Finding as Finding
 from ctprune.reduction.verify import verify as verify
+from ctprune.reduction.volume import Volume as Volume
+from ctprune.reduction.volume import read_volume as read_volume
 from ctprune.report.config import ReportConfig as ReportConfig
 from ctprune.report.report import Report as Report
 from ctprune.report.report import write_report as write_report

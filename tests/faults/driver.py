@@ -24,11 +24,11 @@ from typing import Any
 from ctprune import cli
 from ctprune.cli import generate, merge, output, progress, reduce  # noqa: F401
 from ctprune.files import pace
-from ctprune.reduction import reduction, selecting
+from ctprune.reduction import reading, selecting
 
 #: Savings at every occasion, portions of a few files: many calls, as in a long run.
 pace.SHORTEST = pace.LONGEST = 0.0
-reduction._PORTION = 1e-6
+reading.PORTION = 1e-6
 selecting._SLICES = 1
 
 SHIM = ctypes.CDLL(os.environ["CTPRUNE_SHIM"])

@@ -44,7 +44,7 @@ def command(
 
     from ctprune.reduction.config import ReduceConfig
     from ctprune.reduction.info import describe
-    from ctprune.reduction.reduction import load_summary
+    from ctprune.reduction.summary import load_summary
 
     found: Any
     if path.is_dir():

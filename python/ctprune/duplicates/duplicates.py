@@ -150,12 +150,12 @@ def with_correlation(
     rows = sorted({row for of_pair in read for both in of_pair for row in both})
     lines = slices.take(np.array(rows, np.int64), [*WHERE, *STAMP])
     usable = [at for at, reason in enumerate(why_unusable(lines)) if not reason]
-    squares = np.empty((len(usable), _SIDE, _SIDE), np.uint8)
+    resized = np.empty((len(usable), _SIDE, _SIDE), np.uint8)
     count = (operation or Operation()).counter("reading", len(usable), "slices")
-    outcomes = read_resized([lines[at] for at in usable], squares, slices.config, threads=threads, progress=count)
+    outcomes = read_resized([lines[at] for at in usable], resized, slices.config, threads=threads, progress=count)
     pictures = {
-        rows[at]: square.astype(np.float64)
-        for at, square, (_, _, reason) in zip(usable, squares, outcomes, strict=True)
+        rows[at]: pixels.astype(np.float64)
+        for at, pixels, (_, _, reason) in zip(usable, resized, outcomes, strict=True)
         if not reason
     }
     found = [

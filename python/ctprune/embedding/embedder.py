@@ -28,7 +28,7 @@ _GPU_BATCH, _CPU_BATCH = 256, 32
 
 
 class Embedder:
-    """A network ready to turn squares into embeddings.
+    """A network ready to turn images into embeddings.
 
     Args:
         weights: A file for `ctprune.load_backbone`, or the folder of a pre-training; None takes torchvision's
@@ -58,23 +58,23 @@ class Embedder:
         self.seconds = 0.0
         self._network = network.eval().to(self.device)
 
-    def embed(self, squares: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
-        """Embeddings of gray squares.
+    def embed(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+        """Embeddings of gray images.
 
         Args:
-            squares: uint8 of shape (n, rows, columns).
+            images: uint8 of shape (n, rows, columns).
 
         Returns:
             float16 of shape (n, features), each of unit length.
         """
         started = time.perf_counter()
         with torch.inference_mode(), autocast(self.device, self.precision):
-            found = [self._embed(batch) for batch in torch.split(torch.from_numpy(squares), self.batch)]
+            found = [self._embed(batch) for batch in torch.split(torch.from_numpy(images), self.batch)]
         # A copy to the CPU waits for the GPU.
         embeddings: npt.NDArray[np.float16] = torch.cat(found).cpu().numpy()
         self.seconds += time.perf_counter() - started
         return embeddings
 
-    def _embed(self, squares: torch.Tensor) -> torch.Tensor:
-        features = self._network(squares.to(self.device, non_blocking=True))
+    def _embed(self, images: torch.Tensor) -> torch.Tensor:
+        features = self._network(images.to(self.device, non_blocking=True))
         return torch.nn.functional.normalize(features.float(), dim=1).half()

@@ -175,10 +175,10 @@ class _Pass:
         keys = np.array([_key(line) for line in lines], np.uint64)
         indices = self._earlier.indices(keys)
         missing = np.flatnonzero(indices < 0)
-        squares = np.empty((len(missing), SIDE, SIDE), np.uint8)
+        resized = np.empty((len(missing), SIDE, SIDE), np.uint8)
         wanted = [lines[row] for row in missing]
-        outcomes = read_resized(wanted, squares, self._config, threads=self._threads) if wanted else []
-        return _Decoded(keys, indices, missing, squares, [reason for *_, reason in outcomes])
+        outcomes = read_resized(wanted, resized, self._config, threads=self._threads) if wanted else []
+        return _Decoded(keys, indices, missing, resized, [reason for *_, reason in outcomes])
 
     def _embed(self, batch: _Decoded) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float16]]:
         embeddings = np.zeros((len(batch.keys), self._embedder.features), np.float16)
@@ -187,7 +187,7 @@ class _Pass:
             embeddings[known] = self._earlier.embeddings.take(batch.indices[known])
         good = np.array([not reason for reason in batch.reasons], np.bool_)
         if good.any():
-            embeddings[batch.missing[good]] = self._embedder.embed(batch.squares[good])
+            embeddings[batch.missing[good]] = self._embedder.embed(batch.resized[good])
         batch.keys[batch.missing[~good]] = _NO_KEY
         self._left_out.update(reason for reason in batch.reasons if reason)
         self._made += int(good.sum())
@@ -204,7 +204,7 @@ class _Decoded:
     keys: npt.NDArray[np.uint64]
     indices: npt.NDArray[np.int64]
     missing: npt.NDArray[np.int64]
-    squares: npt.NDArray[np.uint8]
+    resized: npt.NDArray[np.uint8]
     reasons: list[str]
 
 

@@ -40,7 +40,7 @@ def read_fitted(
     threads: int = 0,
     progress: Count = lambda done: None,
 ) -> list[str]:
-    """Read slices as gray squares.
+    """Read slices as square gray images.
 
     Args:
         lines: Rows of the manifest with the columns `ctprune.reading.resized.WHERE` and `SHAPE`.
@@ -62,12 +62,12 @@ def read_fitted(
     reasons = [""] * len(lines)
     if direct:
         # Without a copy where all of them are.
-        squares = out if not others else np.empty((len(direct), side, side), np.uint8)
-        outcomes = read_resized([lines[p] for p in direct], squares, reading, threads=threads, progress=progress)
+        resized = out if not others else np.empty((len(direct), side, side), np.uint8)
+        outcomes = read_resized([lines[p] for p in direct], resized, reading, threads=threads, progress=progress)
         for index, (*_, reason) in zip(direct, outcomes, strict=True):
             reasons[index] = reason
         if others:
-            out[direct] = squares
+            out[direct] = resized
     done = len(direct)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         parts = list(_parts(lines, others))

@@ -45,7 +45,7 @@ class Epoch:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Images of a training: all squares, their labels, and the rows that train and that select."""
+    """Images of a training: the pixels of all, their labels, and the rows that train and that select."""
 
     pixels: Pixels
     labels: npt.NDArray[np.int64]
@@ -143,12 +143,12 @@ class SeedTraining:
         # Networks with dropout draw from torch's own generator.
         with seeded(mixed(self.seed, number)):
             for start, stop in self._recipe.batches(len(order), self.config.batch_size):
-                squares = on_device(self.data.pixels[order[start:stop]], self.device)
+                images = on_device(self.data.pixels[order[start:stop]], self.device)
                 if self.config.flip:
                     chosen = flips[start:stop].to(self.device)[:, None, None]
-                    squares = torch.where(chosen, squares.flip(-1), squares)
+                    images = torch.where(chosen, images.flip(-1), images)
                 labels = torch.from_numpy(self.data.labels[order[start:stop]]).to(self.device)
-                total += self._step(squares, labels, number).double() * (stop - start)
+                total += self._step(images, labels, number).double() * (stop - start)
         if not torch.isfinite(total):
             raise TrainingError(
                 f"seed {self.seed}, epoch {number}: the loss is not finite: try a smaller "
@@ -156,11 +156,11 @@ class SeedTraining:
             )
         return float(total) / len(order)
 
-    def _step(self, squares: torch.Tensor, labels: torch.Tensor, epoch: int) -> torch.Tensor:
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, epoch: int) -> torch.Tensor:
         self._optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.precision):
             with torch.set_grad_enabled(self._recipe.reaches_backbone(epoch)):
-                features = self.network(squares)
+                features = self.network(images)
             loss = cross_entropy(self.head(features).float(), labels, weight=self._weight)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.step(self._optimizer)

@@ -1,4 +1,4 @@
-"""A backbone on 8-bit gray squares: they become three equal channels, normalized as the backbone was trained."""
+"""A backbone on 8-bit gray images: each becomes three equal channels, normalized as the backbone was trained."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ IMAGENET_NORMALIZATION = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.2
 
 
 class GrayBackbone(torch.nn.Module):
-    """A backbone that takes gray squares, uint8 of shape (n, side, side), and gives features (n, num_features).
+    """A backbone that takes gray images, uint8 of shape (n, side, side), and gives features (n, num_features).
 
     Args:
         backbone: A network from `ctprune.networks.backbone`.
         normalization: Mean and standard deviation of its input.
-        transposed: Whether it sees the squares' rows as columns.
+        transposed: Whether it sees the images' rows as columns.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class GrayBackbone(torch.nn.Module):
         for name, values in (("mean", normalization.mean), ("std", normalization.std)):
             self.register_buffer(name, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
 
-    def forward(self, squares: torch.Tensor) -> torch.Tensor:
-        """Pooled features of squares, float of shape (n, num_features)."""
-        upright = squares.mT if self._transposed else squares
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Pooled features of images, float of shape (n, num_features)."""
+        upright = images.mT if self._transposed else images
         gray = repeat_gray(upright.unsqueeze(1)).float() / 255
         images = (gray - self.get_buffer("mean")) / self.get_buffer("std")
         features: torch.Tensor = self.backbone(images.contiguous(memory_format=torch.channels_last))
@@ -113,7 +113,7 @@ def features_of(
     device: torch.device,
     precision: str,
 ) -> npt.NDArray[np.float32]:
-    """Features of some squares by the network in evaluation mode.
+    """Features of some images by the network in evaluation mode.
 
     Args:
         network: The network, which is on `device`.

@@ -52,8 +52,8 @@ class KnnProbe:
     ) -> None:
         self._window, self._mean, self._std = window, mean, std
         lines, config = _labeled_lines(Path(folder), store)
-        squares = np.empty((len(lines), store.side, store.side), store.pixels.dtype)
-        outcomes = read_resized(lines, squares, config)
+        resized = np.empty((len(lines), store.side, store.side), store.pixels.dtype)
+        outcomes = read_resized(lines, resized, config)
         good = [index for index, (*_, reason) in enumerate(outcomes) if not reason]
         names = [lines[index]["path"].partition("/")[0] for index in good]
         patients = [_patient(lines[index], patient_pattern) for index in good]
@@ -72,7 +72,7 @@ class KnnProbe:
             raise SourceError(f"`probe` {folder}: expected images of at least two patients, found one")
         self._patients = torch.tensor([sorted(set(patients)).index(patient) for patient in patients])
         self._labels = torch.tensor([self.classes.index(name) for name in names])
-        self._pixels = squares[good]
+        self._pixels = resized[good]
 
     def __len__(self) -> int:
         """Number of images."""

@@ -15,7 +15,8 @@ from ctprune.errors import ConfigError, ManifestError
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.pseudonyms import is_pseudonym
 from ctprune.reduction.config import ReduceConfig
-from ctprune.reduction.reduction import Reduction, load_summary
+from ctprune.reduction.reduction import Reduction
+from ctprune.reduction.summary import load_summary
 
 
 def merge(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,17 +15,14 @@ from typing import TYPE_CHECKING, Any
 from ctprune import _core
 from ctprune.environment.extras import extra
 from ctprune.environment.progress import Count, Operation, ProgressCallback
-from ctprune.errors import ConfigError, Interrupted, ManifestError, OutputError, UnreadableError
+from ctprune.errors import ConfigError, Interrupted, OutputError
 from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.globs import glob_pattern
-from ctprune.files.members import each_content
 from ctprune.files.run_lock import sole_writer
 from ctprune.manifest.derived import remove_report, remove_series, remove_sweep
 from ctprune.manifest.findings import Findings
-from ctprune.manifest.gaps import gap_percentiles
 from ctprune.manifest.manifest import (
     FILE_NAME,
-    MANIFEST_VERSION,
     Manifest,
     batches,
     manifest_path,
@@ -37,13 +33,13 @@ from ctprune.manifest.shards import Shard, check_claims, idle_shards
 from ctprune.manifest.tally import Tally
 from ctprune.options.file import save_options
 from ctprune.reading.decoding import decode_foreign
-from ctprune.reading.reasons import shown_reason, shown_reasons
+from ctprune.reduction import reading
 from ctprune.reduction.changes import Changes, find_changes
 from ctprune.reduction.config import ReduceConfig
-from ctprune.reduction.failing import stop_if_too_many_failed
+from ctprune.reduction.folder import CONFIG_NAME, check_out, check_stable, is_empty_folder
 from ctprune.reduction.selecting import select_in_parts
+from ctprune.reduction.summary import SUMMARY_NAME, compared_all, summarize
 from ctprune.selection.methods import METHODS
-from ctprune.sources.addresses import as_address
 from ctprune.sources.plan import Plan, Sources, listed, plan
 
 if TYPE_CHECKING:
@@ -52,16 +48,11 @@ if TYPE_CHECKING:
     from ctprune.reduction.pseudonymizing import Pseudonymizing
     from ctprune.sources.plan import Elsewhere
 
-SUMMARY_NAME, CONFIG_NAME = "summary.json", "config.yaml"
-
-#: Seconds per portion: progress is drawn and Ctrl-C answered between portions.
-_PORTION = 0.2
-
 _ROWS_PER_BATCH = 1 << 16
 
 
 class Reduction:
-    """One reduction on its way. `ctprune.reduce` is the short form."""
+    """One reduction, step by step. `ctprune.reduce` is the short form."""
 
     def __init__(
         self,
@@ -117,14 +108,14 @@ class Reduction:
         self._parts: Parts | None = None
         self._changes: Changes | None = None
         if self.out is not None:
-            _check_out(self.out, self.sources)
+            check_out(self.out, self.sources)
             self._parts = Parts(
                 self.out, self._archive, config.to_dict(), config.reading(), shard=shard, note=self.note
             )
 
     @property
     def archive(self) -> _core.Archive:
-        """The archive on its way to a manifest."""
+        """The archive of this reduction, at its present stage."""
         return self._archive
 
     @property
@@ -164,7 +155,7 @@ class Reduction:
         if self._fetching is not None:
             for _ in self._fetching.find():
                 self._report("finding")
-        while self._archive.discover(_PORTION):
+        while self._archive.discover(reading.PORTION):
             self._report("finding")
         self._report("finding")
         return self._archive.progress()
@@ -236,8 +227,11 @@ class Reduction:
 
     def read_files(self) -> None:
         """Read what was found and is not known from before."""
-        self._read()
-        self._retry_with_pydicom()
+        self._reading().read()
+
+    def _reading(self) -> reading.Reading:
+        report = partial(self._report, "reading")
+        return reading.Reading(self._archive, self.config, self._parts, self._fetching, report)
 
     @contextmanager
     def keeping_parts(self) -> Iterator[None]:
@@ -289,17 +283,17 @@ class Reduction:
         # Before hours of reading, since it may fail.
         self._deep = self.load_network()
         try:
-            if not all(map(_is_empty_folder, self.sources)) or self.runs or self._fetching is not None:
+            if not all(map(is_empty_folder, self.sources)) or self.runs or self._fetching is not None:
                 # `_core` makes its arrays with it: loaded here, before threads have taken the room that it needs.
                 importlib.import_module("numpy")
             self.find()
             if self._parts is not None and self.out is not None:
-                self._check_stable()
+                check_stable(self.out, self.config, self._parts.earlier)
                 self._parts.selected = self._selected_before()
                 self._parts.remove_unusable()
             if not self.runs:
-                self.read_files()
-                self._stop_if_too_many_failed(at_end=True)
+                self._reading().read()
+                self._reading().stop_if_too_many_failed()
             reading_seconds = time.perf_counter() - self._started
             self.group()
             self._select()
@@ -314,7 +308,7 @@ class Reduction:
     def _selected_before(self) -> list[Path]:
         """Manifests with the same configuration whose selections within whole volumes still hold."""
         before = [*self.runs, *([self.out] if self.out is not None and not self.runs else [])]
-        return [run / FILE_NAME for run in before if _compared_all(run)]
+        return [run / FILE_NAME for run in before if compared_all(run)]
 
     def group(self) -> None:
         """Group all slices into volumes, in order."""
@@ -331,78 +325,6 @@ class Reduction:
                 for (code, reason), slices in found.items():
                     self._archive.gate(slices, code, reason)
                 self._archive.group(self.config.order, self.config.volume_pattern)
-
-    def _check_stable(self) -> None:
-        """See that what was kept before was kept in the same way."""
-        earlier = None if self._parts is None else self._parts.earlier
-        if not self.config.stable or self.out is None or not (self.out / FILE_NAME).exists():
-            return
-        if earlier is None:
-            raise ConfigError(f"stable: {self.out} was read in another way: leave `stable` out", field="stable")
-        mine = self.config.to_dict()
-        for name in mine.keys() - {"stable", "exclude"}:
-            if earlier["config"].get(name) != mine[name]:
-                raise ConfigError(
-                    f"stable: {self.out} was made with `{name}` {earlier['config'].get(name)}, not {mine[name]}: "
-                    "give the same options or leave `stable` out",
-                    field="stable",
-                )
-
-    def _read(self) -> None:
-        if self._archive.progress()["files_to_read"]:
-            self._report("reading")
-        while self._archive.read(_PORTION):
-            self._after_portion()
-        self._after_portion()
-        if self._fetching is not None:
-            for _ in self._fetching.read():
-                self._after_portion()
-
-    def _after_portion(self) -> None:
-        if self._parts is not None:
-            self._parts.save_now_and_then()
-        if self._archive.progress()["files_to_read"]:
-            self._report("reading")
-        if self.config.fail_first and self._archive.first_failure() is not None:
-            self._retry_with_pydicom()
-            self._stop_at_failure()
-        self._stop_if_too_many_failed(at_end=False)
-
-    def _stop_at_failure(self) -> None:
-        failure = self._archive.first_failure()
-        if failure is not None:
-            path, code, reason = failure
-            raise UnreadableError(f"{as_address(path) or path}: {shown_reason(reason)} ({code})")
-
-    def _stop_if_too_many_failed(self, *, at_end: bool) -> None:
-        saved = self._parts is not None
-        stop_if_too_many_failed(self._archive, self.config.max_failed, at_end=at_end, saved=saved)
-
-    def _retry_with_pydicom(self) -> None:
-        """What Rust does not know may be known to one of pydicom's decoders, if any is installed."""
-        unsupported = self._archive.unsupported()
-        if not unsupported:
-            return
-        from ctprune.reading.pydicom_reader import PydicomRefusal, read_slices
-
-        config = self.config
-        limits: dict[str, Any] = {"modality": config.modality, "max_slice_mb": config.max_slice_mb}
-
-        def retry(number: int, content: bytes | None) -> None:
-            file, path = unsupported[number]
-            refused = code = None
-            try:
-                for slice_ in read_slices(path, content=content, **limits):
-                    self._archive.add_foreign(file, *slice_)
-            except PydicomRefusal as refusal:
-                refused, code = str(refusal), refusal.code
-            self._archive.end_foreign(file, refused, code)
-            if self._parts is not None:
-                self._parts.save_now_and_then()
-            self._report("reading")
-
-        paths = [as_address(path) or str(path) for _, path in unsupported]
-        each_content(paths, retry, max_slice_mb=config.max_slice_mb)
 
     def _fetching_from(self, elsewhere: Sequence[Elsewhere]) -> Fetching:
         # Not before there is an address: it needs what an extra brings.
@@ -483,107 +405,26 @@ class Reduction:
         }.get(stage, (0, 0, ""))
         self._operation.report(stage, done, total, unit, **now)
 
+    def _summarize(self, tally: Tally, reading_seconds: float) -> dict[str, Any]:
+        return {
+            "config": self.config.to_dict(),
+            "sources": self._shown_sources(),
+            "threshold": self._threshold(),
+            **summarize(self._archive, tally, self.findings, reading_seconds=reading_seconds),
+            "changes": {} if self._changes is None else self._changes.counts(),
+            "seconds": round(time.perf_counter() - self._started, 3),
+            "stage_seconds": self._operation.seconds(),
+            "threads": self._threads,
+            **({} if self._deep is None else {"embeddings": self._deep.summary()}),
+            **({} if self._fetching is None else {"network": self._fetching.facts()}),
+        }
+
     def _threshold(self) -> float | None:
         if self._deep is not None:
             return self._deep.threshold
         measure, found = METHODS[self.config.method].measure, self._archive.threshold()
         return None if measure is None or found is None else measure.plain(found)
 
-    def _label_volumes(self) -> dict[str, Any]:
-        """NIfTI volumes that look like masks: how many, and the first file."""
-        found = self.findings.label_volumes()
-        return {"count": len(found), "first": found[0].path if found else None}
-
-    def _summarize(self, tally: Tally, reading_seconds: float) -> dict[str, Any]:
-        progress = self._archive.progress()
-        # Without dropped slices there are none, and numpy need not be loaded to find that.
-        gaps = gap_percentiles(self._archive.gaps_mm()) if tally.rows["dropped"] else None
-        seconds = time.perf_counter() - self._started
-        comparisons = self._archive.comparisons()
-        return {
-            "manifest_version": MANIFEST_VERSION,
-            "ctprune_version": _core.__version__,
-            "config": self.config.to_dict(),
-            "sources": self._shown_sources(),
-            "threshold": self._threshold(),
-            "files": progress["files_found"],
-            "files_read": progress["files_read"],
-            "files_reused": progress["files_reused"],
-            "files_vanished": progress["files_vanished"],
-            "slices": tally.rows["kept"] + tally.rows["dropped"],
-            "volumes": self._archive.volumes(),
-            "kept": tally.rows["kept"],
-            "dropped": tally.rows["dropped"],
-            "skipped": shown_reasons(tally.refused("skipped")),
-            "failed": shown_reasons(tally.refused("failed")),
-            "gaps_mm": gaps,
-            "ruled": self.findings.ruled.to_dict(),
-            "volumes_with": self._archive.geometry_flags(),
-            "label_volumes": self._label_volumes(),
-            "changes": {} if self._changes is None else self._changes.counts(),
-            "bytes_read": progress["bytes_read"],
-            "seconds": round(seconds, 3),
-            "reading_seconds": round(reading_seconds, 3),
-            "stage_seconds": self._operation.seconds(),
-            "slices_per_second": round(progress["slices_read"] / reading_seconds, 1),
-            "megabytes_per_second": round(progress["bytes_read"] / reading_seconds / 1e6, 1),
-            "threads": self._threads,
-            "machine": f"{platform.system()} {platform.machine()}",
-            **({} if self._deep is None else {"embeddings": self._deep.summary()}),
-            **({} if self._fetching is None else {"network": self._fetching.facts()}),
-            **({} if comparisons is None else {"comparisons": comparisons}),
-        }
-
 
 def _no_count(done: int) -> None:
     """Count nothing: the stage is short."""
-
-
-def _within(inner: Path, outer: Path) -> bool:
-    return inner.resolve().is_relative_to(outer.resolve())
-
-
-def _is_empty_folder(source: Path) -> bool:
-    try:
-        with os.scandir(source) as entries:
-            return next(entries, None) is None
-    except OSError:
-        # Not a folder, or one for the walk to say something of.
-        return False
-
-
-def _check_out(out: Path, sources: list[Path]) -> None:
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"out {out}: expected a folder, found a file", field="out")
-    if (out / CONFIG_NAME).exists() and not any((out / name).exists() for name in (FILE_NAME, SUMMARY_NAME)):
-        raise OutputError(
-            f"{out / CONFIG_NAME} is not of a reduction, and would be replaced: choose another folder"
-        )
-    for source in sources:
-        if source.is_dir() and _within(out, source):
-            raise ConfigError(
-                f"out {out} lies inside the source {source}: name a folder outside of it", field="out"
-            )
-
-
-def _compared_all(run: Path) -> bool:
-    """Whether a run could compare every slice: one that could not be read may be readable now."""
-    try:
-        return not load_summary(run)["comparisons"]["not_compared_so_kept"]
-    except (ManifestError, KeyError):
-        return False
-
-
-def load_summary(reduction: str | os.PathLike[str]) -> dict[str, Any]:
-    """The summary in the folder of a reduction.
-
-    Raises:
-        ManifestError: The folder holds none.
-    """
-    file = Path(reduction) / SUMMARY_NAME
-    try:
-        return dict(json.loads(file.read_text()))
-    except (OSError, ValueError):
-        raise ManifestError(
-            f"{reduction}: expected the folder of a reduction with {SUMMARY_NAME}, found none"
-        ) from None

@@ -22,7 +22,7 @@ from ctprune.manifest.parts import part_files
 from ctprune.manifest.slices import STAMP, Slices, batches_of_dicts, path_of, why_unusable
 from ctprune.manifest.tally import Tally
 from ctprune.reduction.reduce import reduce
-from ctprune.reduction.reduction import SUMMARY_NAME, load_summary
+from ctprune.reduction.summary import SUMMARY_NAME, load_summary
 from ctprune.selection.exemplars import select_exemplars
 from ctprune.selection.methods import METHODS
 

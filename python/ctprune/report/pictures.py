@@ -78,7 +78,7 @@ def make_pictures(
     lines = slices.take(np.array(wanted, np.int64), _COLUMNS)
     missing = dict(zip(wanted, _refusals(lines), strict=True))
     readable = [(row, line) for row, line in zip(wanted, lines, strict=True) if not missing[row]]
-    squares = np.empty((len(readable), SIDE, SIDE), np.uint8)
+    resized = np.empty((len(readable), SIDE, SIDE), np.uint8)
     in_hu = np.array([line["modality"] in ("CT", "", None) for _, line in readable], np.bool_)
     done = 0
     for intensity, chosen in ((window, in_hu), ("minmax", ~in_hu)):
@@ -91,12 +91,12 @@ def make_pictures(
             threads=threads,
             progress=operation.counter("reading", len(readable), "pictures", before=done),
         )
-        squares[indices] = part
+        resized[indices] = part
         done += len(indices)
         for index, (_, _, reason) in zip(indices, outcomes, strict=True):
             missing[readable[index][0]] = "the file can no longer be read" if reason else ""
     good = [index for index, (row, _) in enumerate(readable) if not missing[row]]
-    uris = _within(most_bytes, squares[good])
+    uris = _within(most_bytes, resized[good])
     found = {row: Picture(missing=reason) for row, reason in missing.items()}
     for index, uri in zip(good, uris, strict=True):
         found[readable[index][0]] = Picture(uri=uri, missing="" if uri else "left out to keep the report small")
@@ -152,10 +152,10 @@ def _burned_in(path: str, content: bytes | None) -> str:
     return "text may be burned into it" if is_capture or says_so else ""
 
 
-def _within(most_bytes: int, squares: npt.NDArray[np.uint8]) -> list[str]:
+def _within(most_bytes: int, resized: npt.NDArray[np.uint8]) -> list[str]:
     """Data URIs of the pictures at the best quality at which all fit; empty for those that fit at none."""
     for quality in _QUALITIES:
-        uris = [_data_uri(square, quality) for square in squares]
+        uris = [_data_uri(square, quality) for square in resized]
         if sum(map(len, uris)) <= most_bytes:
             return uris
     left = most_bytes

@@ -13,7 +13,7 @@ from ctprune.errors import ManifestError
 from ctprune.manifest.gaps import gap_percentiles
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.slices import Booleans, Floats, Integers, Slices
-from ctprune.reduction.reduction import SUMMARY_NAME, load_summary
+from ctprune.reduction.summary import SUMMARY_NAME, load_summary
 from ctprune.selection.methods import METHODS, Measure, Method
 
 __all__ = ["Booleans", "Floats", "Integers", "RunSlices", "load_run"]

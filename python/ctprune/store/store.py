@@ -285,8 +285,8 @@ class _Builder:
         with RowsFile(folder / _PIXELS, _dtype(self._config.depth), (side, side)) as pixels:
             try:
                 for batch in self._batches(rows):
-                    squares, good = self._read(batch, done, len(rows))
-                    self._write(squares[good], pixels)
+                    resized, good = self._read(batch, done, len(rows))
+                    self._write(resized[good], pixels)
                     packed.append(batch[good])
                     done += len(batch)
             except KeyboardInterrupt:
@@ -311,13 +311,13 @@ class _Builder:
     def _read(
         self, batch: npt.NDArray[np.int64], done: int, total: int
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-        """The squares of these rows, and which of them could be made."""
+        """The resized slices of these rows, and which of them could be made."""
         side = self._config.side
-        squares = np.empty((len(batch), side, side), _dtype(self._config.depth))
+        resized = np.empty((len(batch), side, side), _dtype(self._config.depth))
         lines = self._slices.take(batch, [*WHERE, *STAMP])
         outcomes = read_resized(
             lines,
-            squares,
+            resized,
             self._manifest.config,
             threads=self._config.threads,
             progress=self._operation.counter("packing", total, "slices", before=done),
@@ -326,12 +326,12 @@ class _Builder:
         changed = [CHANGED if reason else "" for reason in why_unusable(lines)]
         good = np.fromiter(map(self._take, outcomes, changed), np.bool_, len(lines))
         self._operation.report("packing", done + len(batch), total, "slices")
-        return squares, good
+        return resized, good
 
-    def _write(self, squares: npt.NDArray[Any], pixels: RowsFile) -> None:
-        pixels.append(squares)
-        for start in range(0, len(squares), _COUNTED):
-            values = squares[start : start + _COUNTED].ravel()
+    def _write(self, resized: npt.NDArray[Any], pixels: RowsFile) -> None:
+        pixels.append(resized)
+        for start in range(0, len(resized), _COUNTED):
+            values = resized[start : start + _COUNTED].ravel()
             self._histogram += np.bincount(values, minlength=len(self._histogram))
 
     def _take(self, outcome: Outcome, changed: str) -> bool:

@@ -1,0 +1,70 @@
+"""The folder of a reduction: where it may lie, and whether a selection can go on from what it holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ctprune.errors import ConfigError, OutputError
+from ctprune.manifest.manifest import FILE_NAME
+from ctprune.reduction.config import ReduceConfig
+from ctprune.reduction.summary import SUMMARY_NAME
+
+CONFIG_NAME = "config.yaml"
+
+
+def check_out(out: Path, sources: list[Path]) -> None:
+    """See that a reduction can be written to a folder without touching a source or what is not its own.
+
+    Raises:
+        ConfigError: It is a file, or lies inside a source.
+        OutputError: It holds the results of something else.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out {out}: expected a folder, found a file", field="out")
+    if (out / CONFIG_NAME).exists() and not any((out / name).exists() for name in (FILE_NAME, SUMMARY_NAME)):
+        raise OutputError(
+            f"{out / CONFIG_NAME} is not of a reduction, and would be replaced: choose another folder"
+        )
+    for source in sources:
+        if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+            raise ConfigError(
+                f"out {out} lies inside the source {source}: name a folder outside of it", field="out"
+            )
+
+
+def check_stable(out: Path, config: ReduceConfig, earlier: Mapping[str, Any] | None) -> None:
+    """With `stable`, see that what was kept before was kept with the same options.
+
+    Args:
+        out: Folder of the reduction.
+        config: What is asked for now.
+        earlier: What the manifest in `out` says of itself, None where it cannot be taken over.
+
+    Raises:
+        ConfigError: It was not.
+    """
+    if not config.stable or not (out / FILE_NAME).exists():
+        return
+    if earlier is None:
+        raise ConfigError(f"stable: {out} was read in another way: leave `stable` out", field="stable")
+    mine = config.to_dict()
+    for name in mine.keys() - {"stable", "exclude"}:
+        if earlier["config"].get(name) != mine[name]:
+            raise ConfigError(
+                f"stable: {out} was made with `{name}` {earlier['config'].get(name)}, not {mine[name]}: "
+                "give the same options or leave `stable` out",
+                field="stable",
+            )
+
+
+def is_empty_folder(source: str | os.PathLike[str]) -> bool:
+    """Whether a source is a folder, and nothing is in it."""
+    try:
+        with os.scandir(source) as entries:
+            return next(entries, None) is None
+    except OSError:
+        # Not a folder, or one for the walk to say something of.
+        return False
