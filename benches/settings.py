@@ -20,7 +20,7 @@ class Settings:
         copies: Copies of the series that the end-to-end benchmark reads.
         large: Also the selection among 10 million fingerprints.
         repetitions: Simulated comparisons for each line of the calibration.
-        state: Folder that keeps finished lines of the calibration, or empty; the same call goes on from there.
+        state: Folder that keeps finished lines of the calibration, or empty; the same call continues from there.
     """
 
     work: str

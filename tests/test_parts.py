@@ -28,7 +28,7 @@ report = reduction.Reduction._report
 def signalled(self, stage, **more):
     files = self._archive.progress()
     if stage == "reading" and 0 < files["files_read"] < files["files_to_read"]:
-        # It is written while reading goes on, and the disk may be slow.
+        # It is written while reading continues, and the disk may be slow.
         end = time.monotonic() + 30
         while not list(Path("run/parts").glob("*.parquet")) and time.monotonic() < end:
             time.sleep(0.005)

@@ -491,7 +491,7 @@ def test_no_header_is_quoted_by_warnings_or_reasons(archive: Path, tmp_path: Pat
     good = pydicom.dcmread(source / "slice.dcm")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # What pydicom warns of, quoting it, and goes on.
+        # What pydicom warns of, quoting it, and continues.
         good.SOPClassUID = good.file_meta.MediaStorageSOPClassUID = "Mustermann^Erika"
         good.save_as(source / "slice.dcm")
         good.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"

@@ -74,7 +74,7 @@ class _Fetch(Protocol):
 
 @final
 class Archive:
-    """An archive on its way to a manifest; each step works for a portion of time without the GIL."""
+    """An archive, from its files to a manifest; each step works for a portion of time without the GIL."""
 
     def __new__(
         cls,
@@ -258,7 +258,7 @@ def pseudonym(key: bytes, kind: str, name: str) -> str:
 
 @final
 class ManifestWriter:
-    """A manifest's file on its way to disk, for rows of fingerprints of `hash_size²` bits; OSError on failure."""
+    """A manifest's file while it is written, for rows of fingerprints of `hash_size²` bits; OSError on failure."""
 
     def __new__(cls, file: _Path, hash_size: int, about: str) -> ManifestWriter: ...
     def write(self, /, rows: Rows) -> None: ...

@@ -33,7 +33,7 @@ class SourceError(CtpruneError, FileNotFoundError):
 
 
 class NetworkError(CtpruneError, RuntimeError):
-    """A server that answers nobody any more, after many tries: the network is away, or the server."""
+    """A server that no longer answers, after many tries: the server is down, or the network."""
 
 
 class ManifestError(CtpruneError, ValueError):
@@ -77,7 +77,7 @@ class Interrupted(CtpruneError):
 
 
 class TrainingError(CtpruneError, RuntimeError):
-    """A training that cannot go on, such as one whose loss is not a number any more."""
+    """A training that cannot continue, such as one whose loss has become NaN."""
 
 
 class EngineError(CtpruneError, RuntimeError):

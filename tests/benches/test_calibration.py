@@ -1,4 +1,4 @@
-"""The calibration benchmark at a size of seconds: it simulates what it says, and goes on where it stopped."""
+"""The calibration benchmark at a size of seconds: it simulates what it says, and continues where it stopped."""
 
 from __future__ import annotations
 

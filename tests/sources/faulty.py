@@ -31,7 +31,7 @@ class Plan:
         delay: Seconds before each answer.
         requests: Number of requests by key.
         bytes_sent: Bytes of bodies.
-        most_at_a_time: Most requests that were on their way together.
+        most_at_a_time: Most requests that were in flight at a time.
     """
 
     fault: Callable[[str, str, int], Fault] = lambda method, key, before: None

@@ -30,7 +30,7 @@ def test_stores_are_the_same(runs: tuple[Path, Path], faults: Plan) -> None:
     there, here = (ctprune.build_store(run, side=32, use="all") for run in runs)
     assert np.array_equal(there.pixels, here.pixels)
     assert there.left_out == here.left_out
-    # While the core decodes, others are on their way.
+    # While the core decodes, others are in flight.
     assert faults.most_at_a_time > 8
 
 

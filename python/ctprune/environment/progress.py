@@ -125,7 +125,7 @@ class Operation:
         return count
 
     def pass_on(self, now: Progress, *, part: str = "") -> None:
-        """Report what an operation within this one reports. A request to stop goes on to that one.
+        """Report what an operation within this one reports. It passes on a request to stop.
 
         Args:
             now: The report of the operation within.

@@ -168,7 +168,7 @@ def _value(name: str, in_file: Any, given: dict[str, str]) -> Any:
 
 
 class _Checked:
-    """The content of a file on its way to an `ExperimentFile`."""
+    """The content of a file, before it becomes an `ExperimentFile`."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         for key in content:

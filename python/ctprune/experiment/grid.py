@@ -114,7 +114,7 @@ def build_grid(experiment: ExperimentFile, inputs: Inputs) -> Grid:
 
 
 class _Builder:
-    """A grid on its way."""
+    """A grid in progress."""
 
     def __init__(self, experiment: ExperimentFile, inputs: Inputs) -> None:
         self._experiment = experiment

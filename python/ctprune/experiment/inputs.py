@@ -102,7 +102,7 @@ class Inputs:
         if path.is_file():
             return [(path.name, contents.digest(path))]
         names = sorted(_files_below(str(path), ""))
-        # A reduction reports what it cannot read and goes on.
+        # A reduction reports what it cannot read and continues.
         files = [path / name for name in names]
         digests = contents.digests(files, unreadable="", progress=self._counter(files))
         # JSON cannot hold what is no Unicode.
@@ -115,7 +115,7 @@ def _files_below(folder: str, relative: str, entered: tuple[Path, ...] = ()) -> 
     try:
         entries = list(os.scandir(folder))
     except OSError:
-        # A reduction reports it and goes on.
+        # A reduction reports it and continues.
         return
     for entry in entries:
         name = os.path.join(relative, entry.name)

@@ -115,7 +115,7 @@ def run_experiment(
 
 
 class Run:
-    """One experiment on its way. `run_experiment` is the short form.
+    """One experiment in progress. `run_experiment` is the short form.
 
     Args:
         experiment: The file's content.

@@ -1,4 +1,4 @@
-"""How often work that goes on for long is saved."""
+"""How often long work is saved."""
 
 from __future__ import annotations
 

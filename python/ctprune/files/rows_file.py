@@ -12,7 +12,7 @@ from ctprune.files.checksums import BlockChecksums, block_checksum
 
 
 class RowsFile:
-    """An array of shape (n, *row_shape) on its way to disk; n is known when it is closed.
+    """An array of shape (n, *row_shape) that is written row by row; n is known when it is closed.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "rows.npy"

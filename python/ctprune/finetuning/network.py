@@ -62,7 +62,7 @@ def new_backbone(config: FinetuneConfig, weights: Pretrained | None, seed: int) 
 
     Raises:
         WeightsError: The file cannot be used.
-        ConfigError: The name is not known, or the network does not take squares of this side.
+        ConfigError: The name is not known, or the network does not take images of this size.
     """
     with seeded(seed):
         if weights is None:

@@ -1,4 +1,4 @@
-"""What a reduction has read so far, kept beside its manifest while it goes on: a kill costs the last seconds."""
+"""What a reduction has read so far, kept beside its manifest while it runs: a kill costs the last seconds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Parts:
 
     Args:
         out: The run's folder.
-        archive: The reduction on its way.
+        archive: The reduction in progress.
         config: Its configuration.
         reading: The options that decide how files are read.
         shard: The share of the files that is read; its parts are in a folder of their own.
@@ -99,7 +99,7 @@ class Parts:
             file.unlink(missing_ok=True)
 
     def save_now_and_then(self) -> None:
-        """Save what was read since the last part, if that is some seconds or many slices, while reading goes on.
+        """Save what was read since the last part, if that is some seconds or many slices, while reading continues.
 
         Raises:
             OutputError: The last part could not be written.

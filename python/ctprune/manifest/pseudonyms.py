@@ -50,7 +50,7 @@ def is_pseudonym(source: str) -> bool:
 def original(source: str, path: str) -> tuple[str, str]:
     """Source and path of a row's file; as they are where they are no pseudonyms.
 
-    A file that is not there any more keeps its pseudonym, and is found to be gone by whoever opens it.
+    A file that has vanished keeps its pseudonym; whoever opens it finds it gone.
 
     Raises:
         ManifestError: The key is not named, it is another one, or the source is not among those named.

@@ -31,7 +31,7 @@ WHERE = ("source", "path", "frame", "reader")
 #: The columns that tell whether a file is the one that was read.
 STAMP = ("file_size", "file_version")
 
-#: Why a slice cannot be used any more.
+#: Why a slice can no longer be used.
 GONE = "the file is gone"
 CHANGED = "the file has changed since the reduction read it"
 
@@ -127,7 +127,7 @@ class Slices:
 
         Raises:
             SourceError: A file is gone or has changed.
-            NetworkError: A server does not answer any more.
+            NetworkError: A server no longer answers.
         """
         for dicts in self.dicts(["source", "path", *STAMP], _ROWS_TOGETHER):
             # Slices of a file follow each other.
@@ -167,7 +167,7 @@ def why_unusable(rows: Sequence[dict[str, Any]]) -> list[str]:
     Servers are asked about many objects at a time.
 
     Raises:
-        NetworkError: A server does not answer any more.
+        NetworkError: A server no longer answers.
     """
     addresses = [path_of(row) for row in rows if is_address(row["source"])]
     elsewhere: dict[str, Stamp | str | None] = {}

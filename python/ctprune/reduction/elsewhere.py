@@ -36,7 +36,7 @@ class Fetching:
     """Lists and fetches what a reduction reads of other machines, and hands it to the core in order.
 
     Args:
-        archive: The reduction on its way.
+        archive: The reduction in progress.
         sources: What is to be found.
         modality: DICOM Modality to read.
         io: Requests at a time; 0 leaves it to the kind of server.
@@ -71,7 +71,7 @@ class Fetching:
 
         Raises:
             SourceError: An address means nothing, or may not be listed.
-            NetworkError: A server does not answer any more.
+            NetworkError: A server no longer answers.
         """
         if len(self._sources) < _MANY:
             for one in self._sources:
@@ -86,7 +86,7 @@ class Fetching:
         """Have the archive read it all; yields a few times a second.
 
         Raises:
-            NetworkError: A server does not answer any more.
+            NetworkError: A server no longer answers.
         """
         ready: list[tuple[int, bytes | str]] = []
         fetched = in_order(self._fetch, self._queue(), in_flight=self._in_flight, weigh=_weight, most=MOST_BYTES)

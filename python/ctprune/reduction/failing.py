@@ -6,7 +6,7 @@ from ctprune import _core
 from ctprune.errors import ConfigError, UnreadableError
 from ctprune.options.parse import fraction
 
-#: A share of fewer files says little while a run goes on.
+#: A share of fewer files says little while a run is in progress.
 MIN_FILES = 100
 
 _EXPECTED = "expected a share below 100%, such as 1% or 0.01, or a whole number of files"
@@ -41,7 +41,7 @@ def stop_if_too_many_failed(archive: _core.Archive, limit: float | None, *, at_e
     """End the run where more files have failed than may.
 
     Args:
-        archive: The reduction on its way.
+        archive: The reduction in progress.
         limit: A share of the files read so far, below 1, or a number of files; None is no limit.
         at_end: Whether all files are read, so that a share counts however few they are.
         saved: Whether what was read is kept for another run.

@@ -59,7 +59,7 @@ def read_with_ray(
 ) -> None:
     """Read all shards of an archive, and compare their volumes where the method does, as tasks of a Ray cluster.
 
-    A rerun goes on with the shards that are still missing. All machines must see the sources and `out` under the
+    A rerun continues with the shards that are still missing. All machines must see the sources and `out` under the
     same paths.
 
     Args:

@@ -51,7 +51,7 @@ def reduce(
     Raises:
         ConfigError: An option cannot be used.
         SourceError: A source is not there.
-        NetworkError: A server does not answer any more; what was read is kept.
+        NetworkError: A server no longer answers; what was read is kept.
         UnreadableError: With `fail_first`, a file cannot be read; with `max_failed`, more than that.
         OutputError: `out` cannot be written.
         InUseError: Another reduction is writing to `out`.

@@ -323,7 +323,7 @@ def _read_again(files: list[str], options: dict[str, Any], threads: int) -> dict
 
 def _difference(row: dict[str, Any], again: dict[str, Any] | None) -> str:
     if again is None:
-        return "the slice cannot be read any more"
+        return "the slice can no longer be read"
     if row["fingerprint"] != again["fingerprint"]:
         return "the fingerprint is another one when the slice is read again"
     if json.dumps([row["min_hu"], row["max_hu"]]) != json.dumps([again["min_hu"], again["max_hu"]]):

@@ -1,6 +1,6 @@
 """Objects' bytes for the Rust core, which asks for one after the other, fetched ahead within a budget of bytes.
 
-So many requests are on their way where the core's threads would each wait for one.
+So many requests are in flight where the core's threads would each wait for one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ctprune.sources.failures import Refused
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-#: Bytes of objects that are in memory or on their way at a time.
+#: Bytes of objects that are in memory or in flight at a time.
 MOST_BYTES = 512 << 20
 
 #: What an object is taken for until some are known.
@@ -32,7 +32,7 @@ class FetchAhead:
     The core's threads take them in about the order of `soon`.
 
     Args:
-        most_bytes: Bytes that may be in memory or on their way, but for what the core waits for.
+        most_bytes: Bytes that may be in memory or in flight, but for what the core waits for.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -52,7 +52,7 @@ class FetchAhead:
         """An object's bytes, or why there are none; None if they are not there within so many seconds.
 
         Raises:
-            NetworkError: The server does not answer any more.
+            NetworkError: The server no longer answers.
         """
         with self._lock:
             future = self._started.get(address) or self._begin(address)

@@ -18,7 +18,7 @@ def fetch_each(addresses: Sequence[str], take: Callable[[int, bytes | str], obje
     """Call `take` for each object, in order, with the index of its address, and its bytes or why there are none.
 
     Raises:
-        NetworkError: A server does not answer any more.
+        NetworkError: A server no longer answers.
     """
     fetched = in_order(
         _fetch, addresses, in_flight=OBJECTS_IN_FLIGHT, weigh=lambda address: _GUESS, most=MOST_BYTES

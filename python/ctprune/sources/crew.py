@@ -1,4 +1,4 @@
-"""Threads that wait for servers, and work whose results come in order while many pieces of it are on their way."""
+"""Threads that wait for servers, and work whose results come in order while many pieces of it are in flight."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_WAITING = 4096
 #: Set when the process ends: nothing is tried again.
 stopping = threading.Event()
 
-#: Seconds that the end of the process waits for requests on their way.
+#: Seconds that the end of the process waits for requests in flight.
 _LAST_WAIT = 35.0
 
 
@@ -59,7 +59,7 @@ class Crew:
         return future
 
     def wait(self, seconds: float) -> None:
-        """Wait until nothing is being done, so long at most: a request on its way cannot be ended."""
+        """Wait until nothing is being done, so long at most: a request in flight cannot be ended."""
         with self._lock:
             self._lock.wait_for(lambda: self._busy == 0, timeout=seconds)
 
@@ -107,7 +107,7 @@ def in_order(
         items: Taken from one by one.
         in_flight: Items that are worked on at a time.
         weigh: Bytes that an item's result takes.
-        most: Bytes that results may take, those on their way too. One item is always worked on.
+        most: Bytes that results may take, including those in flight. One item is always worked on.
 
     >>> from time import sleep
     >>> found = in_order(lambda n: sleep(0.01 * (3 - n)) or n * n, range(3), in_flight=3)

@@ -127,7 +127,7 @@ class Dicomweb:
 
         Raises:
             Refused: It is gone, or the server does not say.
-            NetworkError: The server does not answer any more.
+            NetworkError: The server no longer answers.
         """
         where = _WHERE.fullmatch(path)
         if where is None or where["instance"] is None:
@@ -148,7 +148,7 @@ class Dicomweb:
 
         Raises:
             Refused: It is gone or may not be read.
-            NetworkError: The server does not answer any more.
+            NetworkError: The server no longer answers.
         """
 
         def request() -> bytes:

@@ -15,7 +15,7 @@ def look(addresses: Sequence[str]) -> dict[str, Stamp | str | None]:
     """Size and version of each object as it is now; None where it is gone, a text that says why nobody can say.
 
     Raises:
-        NetworkError: A server does not answer any more.
+        NetworkError: A server no longer answers.
         MissingExtraError: The extra `cloud` or `dicomweb` is not installed.
     """
     found: dict[str, Stamp | str | None] = {}

@@ -1,7 +1,7 @@
 """Objects of S3, Google Cloud Storage, Azure and web servers, through obstore.
 
 Requests are made with obstore's blocking functions in the crew's threads: its asynchronous ones can abort the
-process when that ends while a request is on its way. Its own retries are off, since it cannot tell an object's
+process when that ends while a request is in flight. Its own retries are off, since it cannot tell an object's
 trouble from a lost network.
 """
 
@@ -56,7 +56,7 @@ class _NoRanges(Refused):
 
 
 class _Pages:
-    """The pages of a listing; after a failure it goes on where it was."""
+    """The pages of a listing; after a failure it continues where it stopped."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -119,7 +119,7 @@ class Objects:
 
         Raises:
             Refused: It is gone or may not be read.
-            NetworkError: The server does not answer any more.
+            NetworkError: The server no longer answers.
         """
         meta = self._ask(lambda store: obstore.head(store, path))
         return _stamp(meta)
@@ -134,7 +134,7 @@ class Objects:
 
         Raises:
             Refused: It is gone, has changed, is too large or may not be read.
-            NetworkError: The server does not answer any more.
+            NetworkError: The server no longer answers.
         """
         if decides is None or stamp is None:
             return self._ask(lambda store: self._range(store, path, None, stamp)[0])

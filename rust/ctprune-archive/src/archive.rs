@@ -62,11 +62,11 @@ pub struct Progress {
     pub slices_read: u64,
     /// Files taken over unread from an earlier run.
     pub files_reused: u64,
-    /// Files of an earlier run that are not there any more.
+    /// Files of an earlier run that have vanished.
     pub files_vanished: u64,
 }
 
-/// An archive on its way to a manifest.
+/// An archive, from its files to a manifest.
 pub struct Archive {
     settings: Settings,
     exclusions: Exclusions,

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// Gives the bytes of a [`Location::Remote`].
 pub trait Fetch: Sync {
-    /// Says which objects will be fetched, in about this order, so that they may be on their way before.
+    /// Says which objects will be fetched, in about this order, so that they may be in flight before.
     fn soon(&self, _addresses: &[&str]) {}
 
     /// All bytes of the object at this address.

@@ -20,7 +20,7 @@ use std::time::Duration;
 /// Bytes of members that are in memory at a time, or one member.
 const BUDGET: u64 = 128 << 20;
 
-/// As much of that is handed over together, so that unpacking goes on meanwhile.
+/// As much of that is handed over together, so that unpacking continues meanwhile.
 const TOGETHER: u64 = BUDGET / 2;
 
 /// Members that wait without bytes, such as links.
@@ -118,7 +118,7 @@ impl From<ReadError> for Fault {
     }
 }
 
-/// A pass on its way. Dropping it stops the thread.
+/// A pass in progress. Dropping it stops the thread.
 pub struct Pass {
     /// Within a lock so that an archive can be shared; `None` after the end.
     messages: Option<Mutex<Receiver<Message>>>,
@@ -224,7 +224,7 @@ struct BudgetState {
 }
 
 impl Budget {
-    /// Waits until so many bytes fit in, or nothing else is in memory; `false` when nobody wants them any more.
+    /// Waits until so many bytes fit in, or nothing else is in memory; `false` when nobody wants them.
     fn take(&self, bytes: u64) -> bool {
         let full = |state: &mut BudgetState| {
             !state.closed && state.taken > 0 && state.taken.saturating_add(bytes) > BUDGET
@@ -256,7 +256,7 @@ struct Producer {
     to: SyncSender<Message>,
 }
 
-/// Nobody listens any more.
+/// Nobody listens now.
 struct Unheard;
 
 /// What ends a pass before its time.

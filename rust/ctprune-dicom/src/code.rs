@@ -48,7 +48,7 @@ codes! {
         "Let the user who runs ctprune read it, then reduce again.";
     Vanished, "E-VANISHED",
         "The file was there when its folder was listed, and gone when it was to be read; or a link leads nowhere.",
-        "Reduce again once nothing moves or deletes files there any more.";
+        "Reduce again once nothing moves or deletes files there.";
     NotRegular, "E-NOT-REGULAR",
         "There is a FIFO, a socket or a device in place of a file.",
         "Nothing, if it belongs there; `--exclude` leaves it out.";

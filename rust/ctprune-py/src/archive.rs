@@ -35,7 +35,7 @@ type Changes<'py> = (
     Vec<&'static str>,
 );
 
-/// An archive on its way to a manifest; each step works for a portion of time without the GIL.
+/// An archive, from its files to a manifest; each step works for a portion of time without the GIL.
 #[pyclass]
 pub struct Archive {
     inner: core::Archive,

@@ -66,7 +66,7 @@ pub fn decoding<T: Send>(
                 Ok(GraySlice::new(&pixels, intensity).map_err(PixelError::from))
             };
             let slices = slices.iter().map(gray).collect::<PyResult<_>>()?;
-            // Nobody waits any more when the work has ended.
+            // Nobody waits once the work has ended.
             let _ = answer.send(slices);
         }
         Ok(())

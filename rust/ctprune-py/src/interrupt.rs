@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Runs work on a thread of its own while this one, Python's main thread, answers signals.
 ///
 /// `progress` is called now and then with the number of slices done. When it raises, or a signal handler does, the watch
-/// is stopped, and the exception goes on once the work has ended.
+/// is stopped, and the exception is raised once the work has ended.
 pub fn interruptible<T: Send>(
     py: Python<'_>,
     watch: &Watch,

@@ -108,7 +108,7 @@ impl RowBatches {
     }
 }
 
-/// A manifest's file on its way to disk.
+/// A manifest's file while it is written.
 #[pyclass(frozen)]
 pub struct ManifestWriter {
     inner: Mutex<Option<manifest_writer::ManifestWriter>>,

@@ -69,7 +69,7 @@ pub fn visit_bytes(
         let found = bytes_of(opened, limit).map_err(|error| error.to_string());
         let mut message = (index, found);
         while let Err(TrySendError::Full(back)) = send.try_send(message) {
-            // Who waits for the work to stop takes nothing any more.
+            // Who waits for the work to stop takes nothing.
             if watch.is_stopped() {
                 return;
             }

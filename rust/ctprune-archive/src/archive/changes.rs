@@ -73,7 +73,7 @@ pub enum Reason {
     NewExemplar,
     /// It is covered by one that was dropped.
     OtherExemplar,
-    /// What covered it is not there any more.
+    /// What covered it has vanished.
     Gone,
     /// What covered it is not what it was.
     Changed,

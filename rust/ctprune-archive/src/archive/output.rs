@@ -101,7 +101,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Add a row of the table; `false` when it does not fit any more.
+    /// Add a row of the table; `false` when it no longer fits.
     fn add(&mut self, number: u32, selected: Option<Selected>) -> bool {
         let Archive { table, files, .. } = self.archive;
         let bytes = self.archive.fingerprint_bytes();

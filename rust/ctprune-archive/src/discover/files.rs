@@ -118,7 +118,7 @@ impl Files {
         self.by_path.find(path_hash(folder, name), same).copied()
     }
 
-    /// Forget what [`Files::index`] made: nothing is looked for any more.
+    /// Forget what [`Files::index`] made: nothing more is looked for.
     pub fn drop_index(&mut self) {
         self.by_path = HashTable::new();
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 pub use crate::rows::parquet_writer::ROWS_PER_GROUP;
 
-/// A manifest on its way to disk.
+/// A manifest while it is written.
 pub struct ManifestWriter(ParquetWriter);
 
 impl ManifestWriter {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Rows that are compressed together: what is in memory while a file is written.
 pub const ROWS_PER_GROUP: usize = 1 << 16;
 
-/// A table on its way to disk. Its rows go out in groups, so that memory does not grow with their number.
+/// A table while it is written. Its rows go out in groups, so that memory does not grow with their number.
 pub struct ParquetWriter {
     file: PathBuf,
     rows: ArrowWriter<SealingWriter>,

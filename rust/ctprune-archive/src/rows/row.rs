@@ -59,7 +59,7 @@ pub enum State {
     Gated,
     /// Could not be read.
     Failed,
-    /// Belongs to a file that changed or vanished; not part of the table any more.
+    /// Belongs to a file that changed or vanished; no longer part of the table.
     Stale,
 }
 

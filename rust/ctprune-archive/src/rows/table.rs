@@ -123,7 +123,7 @@ impl Table {
         &self.rows
     }
 
-    /// Mark a row as not belonging any more.
+    /// Mark a row as no longer part of the table.
     pub fn retire(&mut self, row: usize) {
         self.rows[row].state = State::Stale;
     }
@@ -134,8 +134,8 @@ impl Table {
         self.rows[row].state = State::Gated;
     }
 
-    /// Add to the reason why a row could not be read, with another code where there is one: no other reader will try
-    /// any more.
+    /// Add to the reason why a row could not be read, with another code where there is one: no other reader will
+    /// try.
     pub fn refuse(&mut self, row: usize, addition: &str, code: Option<Code>) {
         let before = self.reasons.value(self.rows[row].reason);
         let text = format!("{}; {addition}", before.text);

@@ -20,7 +20,7 @@ pub enum Status {
     Skipped,
     /// Could not be read.
     Failed,
-    /// A slice before there is a selection: in parts of a run on its way.
+    /// A slice before there is a selection: in parts of an unfinished run.
     Read,
 }
 

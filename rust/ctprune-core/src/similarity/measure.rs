@@ -20,7 +20,7 @@ pub trait Measure: Sync {
 
     /// Prepares a slice; refuses one that cannot be compared.
     ///
-    /// `spare` was prepared before and is not needed any more: new memory would cost as much time as what goes into it.
+    /// `spare` was prepared before and is no longer needed: new memory would cost as much time as what goes into it.
     fn prepare<'a>(
         &self,
         picture: Picture<'a>,

@@ -4,7 +4,7 @@
 use ctprune_core::similarity::hamming::Fingerprints;
 use std::ops::ControlFlow;
 
-/// A progress callback that goes on.
+/// A progress callback that never stops the work.
 pub fn never_stop(_: usize) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }

@@ -16,7 +16,7 @@ use crate::open::open_regular;
 /// A DICOMDIR of a million images has some 500 MB.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// Record In-use Flag (0004,1410) of a record whose file is not to be used any more (PS3.3 F.3.2.2).
+/// Record In-use Flag (0004,1410) of a record whose file is no longer to be used (PS3.3 F.3.2.2).
 const INACTIVE: u16 = 0x0000;
 
 /// The components of each Referenced File ID (0004,1500), in the order of the records.

@@ -14,7 +14,7 @@ pub struct Buffers {
     pub(crate) frames: FrameBuffers,
 }
 
-/// Memory for one frame on its way to pixels.
+/// Memory for one frame while it is decoded.
 #[derive(Debug, Default)]
 pub(crate) struct FrameBuffers {
     /// Its compressed bytes, where they lie in pieces or on disk.

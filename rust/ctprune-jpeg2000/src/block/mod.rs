@@ -110,7 +110,7 @@ impl Scratch {
         while let Some(piece) = pieces.next() {
             self.segment.extend_from_slice(bytes(packets, piece));
             pending += piece.passes;
-            // A segment goes on in the next piece, unless it had all passes that it can have.
+            // A segment continues in the next piece, unless it had all passes that it can have.
             let ends = passes_left_in_segment(style, done) <= pending;
             if !ends && pieces.peek().is_some() {
                 continue;

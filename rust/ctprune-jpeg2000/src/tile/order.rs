@@ -24,7 +24,7 @@ impl Tile {
             progression: coding.progression,
         };
         let changes = if changes.is_empty() { &[whole] } else { changes };
-        // Layers of each precinct that are behind: a change goes on with the next one.
+        // Layers of each precinct that are behind: a change continues with the next one.
         let mut next_layers: Vec<Vec<u16>> = precincts.iter().map(|&count| vec![0; count]).collect();
         for change in changes {
             let resolutions = change.resolutions.start..change.resolutions.end.min(precincts.len());

@@ -4,7 +4,7 @@
 
 use super::{Axis, Bands, interleave};
 
-/// Rows on their way, kept from level to level.
+/// Rows in work, kept from level to level.
 #[derive(Default)]
 pub(crate) struct Rows {
     /// Low and high half of a row before they are interleaved.

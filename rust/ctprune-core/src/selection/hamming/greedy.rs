@@ -7,7 +7,7 @@ use crate::selection::NO_EXEMPLAR;
 use crate::similarity::hamming::Fingerprints;
 use crate::similarity::hamming::lanes::{Lanes, Task};
 
-/// Decides on `rows`, ascending, given that no row before `first` matters any more.
+/// Decides on `rows`, ascending, given that no row before `first` matters.
 ///
 /// Writes the cover of row `r` to `covers[r − first]`, and leaves the kept ones in `kept`.
 pub(crate) struct Greedy<'a> {

@@ -32,7 +32,7 @@ pub(super) struct Maps<'a> {
 }
 
 impl<'a> Maps<'a> {
-    /// Of a slice, with statistics of its blocks; in memory of another that is not needed any more, if there is one.
+    /// Of a slice, with statistics of its blocks; in memory of another that is no longer needed, if there is one.
     pub fn new(cpu: Cpu, picture: Picture<'a>, spare: Option<Self>) -> (Self, Coarse) {
         let columns = picture.columns;
         let (rows, width) = (picture.rows - SIDE + 1, columns - SIDE + 1);
