@@ -1,4 +1,4 @@
-"""The images of a task, read once: square gray images for the network, fingerprints for the guard of the splits."""
+"""The images of a task, read once: gray images for the network, fingerprints for the guard of the splits."""
 
 from __future__ import annotations
 
