@@ -74,11 +74,8 @@ def command(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files could not be read or exported,
     4 no slice was found, 130 interrupted (rerun to resume).
     """
-    from ctprune.cli.hints import hints
-    from ctprune.cli.no_slices import why_no_slices
     from ctprune.errors import ConfigError, InUseError
     from ctprune.reduction.config import ReduceConfig
-    from ctprune.reduction.export import check_destination, export_kept
     from ctprune.reduction.reduce import prepared
     from ctprune.reduction.reduction import Reduction
 
@@ -104,6 +101,8 @@ def command(
         make = Reduction if dry_run else prepared
         run = make(source or [], config, from_list=from_list, out=out, progress=display.update, note=note)
         if wanted is not None:
+            from ctprune.reduction.export import check_destination
+
             check_destination(wanted, run.sources)
         if dry_run:
             found = run.find()
@@ -120,14 +119,20 @@ def command(
         _print_plan(found, config.to_dict(), as_json=as_json, quiet=quiet)
         return
     if wanted is not None and run.out is not None and run.summary["slices"]:
+        from ctprune.reduction.export import export_kept
+
         with ProgressDisplay(hidden=quiet) as display:
             exported = export_kept(run.out, wanted, progress=display.update)
         run.summary["exported"] = exported.to_dict()
     print_reduction(run.summary, run.out, as_json=as_json, quiet=quiet)
     if not run.summary["slices"]:
+        from ctprune.cli.no_slices import why_no_slices
+
         print_error(why_no_slices(run.summary, run.findings))
         raise typer.Exit(NO_SLICES)
     if not quiet:
+        from ctprune.cli.hints import hints
+
         for sentence in [*run.server_notes(), *hints(run.summary, run.findings, removed=run.removed)]:
             print_hint(sentence)
     if run.summary["failed"] or run.summary.get("exported", {}).get("left_out"):
