@@ -109,8 +109,9 @@ fmt: $(CHECKS) ## format all code
 	ruff check --fix --quiet . || true
 	ruff format .
 
-docs: $(CHECKED) ## run every snippet of README and docs
-	python -m pytest tests/test_docs.py
+docs: $(CHECKED) ## build the site into site/; every snippet of it runs in the tests
+	python -m sphinx --quiet --fail-on-warning --keep-going --builder html --conf-dir docs/site . site
+	@echo "Open site/index.html in a browser."
 
 screenshot: demo ## renew the README's picture of the report (needs Chromium)
 	python -m docs.screenshot demo/reduction/report.html docs/images/report.png

@@ -40,7 +40,7 @@ _WHOLE = ("a", "b", "compared", "group", "representative")
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What was found.
+    """Pairs and groups of volumes that `find_duplicates` found.
 
     Attributes:
         pairs: Pairs of volumes, by ascending numbers.

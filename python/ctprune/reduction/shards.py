@@ -49,7 +49,7 @@ _SAME = ("of", "kernels_version", "config", "sources")
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRead:
-    """What a call for one shard did.
+    """What one call of `read_shard` did.
 
     Attributes:
         shard: The shard, such as `3/8`.

@@ -41,7 +41,7 @@ _SEALED = ("embeddings.json", "store.json")
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be.
+    """Something that `verify` found not to be as it should.
 
     Attributes:
         check: What was looked at: `manifest`, `summary`, `exemplars`, `volumes`, `files`, `pixels`, `parts`,

@@ -14,7 +14,7 @@ from ctprune.options.shared import threads_option
 @described
 @dataclass(frozen=True, kw_only=True)
 class ReportConfig:
-    """What a report shows.
+    """Options of a report: what it shows.
 
     Raises:
         ConfigError: An option that cannot be used.

@@ -13,7 +13,7 @@ from ctprune.errors import ConfigError
 
 
 class CosineSelection(NamedTuple):
-    """What a selection found.
+    """The exemplars that `cosine_exemplars` chose.
 
     Attributes:
         exemplar: uint32 of shape (n,): the row of the kept embedding that covers each; itself when kept.

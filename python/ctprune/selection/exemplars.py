@@ -14,7 +14,7 @@ from ctprune.selection.fingerprint import FingerprintArray, as_fingerprints
 
 
 class Selection(NamedTuple):
-    """What a selection found.
+    """The exemplars that `select_exemplars` chose.
 
     Attributes:
         exemplar: int64 of shape (n,): the row of the kept fingerprint that covers each; itself when kept.

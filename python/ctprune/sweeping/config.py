@@ -23,7 +23,7 @@ SWEPT = tuple(deciding())
 @described
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig:
-    """What is swept.
+    """Options of a sweep: methods, thresholds, slices.
 
     Raises:
         ConfigError: An option that cannot be used.
