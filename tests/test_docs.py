@@ -22,6 +22,7 @@ import pytest
 import ctprune
 from tests.commands import Commands
 from tests.results import predictions, write_result
+from tests.stand_ins import write_stand_ins
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -95,6 +96,22 @@ def test_blocks_run_in_order(page: str, tmp_path: Path, commands: Commands) -> N
             command = ["bash", "-e", "-c", "\n".join(lines)]
             result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
             assert result.returncode == 0, f"{code}\n{result.stdout}\n{result.stderr}"
+
+
+#: Indented commands that ask a server, and cannot here.
+ASK_A_SERVER = ("--download", "idc_manifest")
+
+
+@pytest.mark.parametrize("page", ["docs/how-to.md", "docs/datasets.md"])
+def test_commands_of_how_tos_run_on_small_archives(page: str, tmp_path: Path, commands: Commands) -> None:
+    write_stand_ins(tmp_path)
+    lines = re.findall(r"^    (ctprune .*)$", (ROOT / page).read_text(), re.MULTILINE)
+    assert len(lines) > 8
+    for line in lines:
+        if any(word in line for word in ASK_A_SERVER):
+            continue
+        done = commands.run(shlex.split(line)[1:], cwd=tmp_path, env=os.environ, timeout=600)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
 #: Runs blocks of Python that it gets as JSON, a line each, in one session; says what went wrong, if anything did.

@@ -49,6 +49,15 @@ def test_no_slice_has_an_exit_code_and_says_what_to_try(cli: Cli, ct_file: Path,
     assert ctprune.ReduceConfig(modality="Any").modality == "any"
 
 
+def test_slices_that_an_option_leaves_out_are_no_other_files(cli: Cli, ct_file: Path, tmp_path: Path) -> None:
+    result = cli("reduce", ct_file, "--min-slices", "2", "--out", "run", "--quiet")
+    assert result.returncode == 4
+    assert result.stderr == (
+        "Error: no slice is left: volume of fewer than 2 slices (S-FEW-SLICES): 1 slice; loosen the options that "
+        "leave these out\n"
+    )
+
+
 def test_unreadable_files_alone_are_no_slices_either(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.dcm").write_bytes(b"")

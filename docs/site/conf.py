@@ -65,7 +65,7 @@ napoleon_use_ivar = True
 
 #: Sections of the navigation, and their pages.
 NAVIGATION = {
-    "Start": ["docs/tutorial", "docs/how-to", "docs/concepts"],
+    "Start": ["docs/tutorial", "docs/how-to", "docs/datasets", "docs/concepts"],
     "Select": ["docs/sources", "docs/remote", "docs/large-archives", "docs/ray", "docs/report", "docs/sweep"],
     "Know the archive": ["docs/check", "docs/duplicates", "docs/privacy"],
     "Train": [

@@ -22,6 +22,9 @@ _ARCHIVES = (
     ("a rar archive", 0, b"Rar!\x1a\x07"),
 )
 
+#: Codes of slices that were read, and that an option left out.
+_GATES = ("S-PLANE", "S-DERIVED", "S-THICKNESS", "S-FEW-SLICES", "S-SAME-POSITION", "S-FINDING")
+
 #: Reasons that are named; all are in the table.
 _REASONS = 3
 
@@ -30,6 +33,9 @@ def why_no_slices(summary: dict[str, Any], findings: Findings) -> str:
     """One sentence: what is there instead, and what to try."""
     sources = [sentence for source in map(Path, summary["sources"]) for sentence in _of_source(source)]
     skipped = summary["skipped"]
+    gated = _gated(skipped)
+    if gated:
+        return f"no slice is left: {'; '.join(gated)}; loosen the options that leave these out"
     found = [*sources, *_archives(findings, sources), *_indices(skipped), *_modalities(skipped), *_failed(summary)]
     if not found:
         reasons = lines(skipped)[:_REASONS]
@@ -49,6 +55,13 @@ def _of_source(source: Path) -> list[str]:
         return []
     kind = _archive(source)
     return [f"{source} is {kind}: unpack it, and name the folder"] if kind else []
+
+
+def _gated(skipped: Refused) -> list[str]:
+    reasons = lines({code: skipped[code] for code in _GATES if code in skipped})[:_REASONS]
+    return [
+        f"{reason} ({code}): {count:,} {'slice' if count == 1 else 'slices'}" for code, reason, count in reasons
+    ]
 
 
 def _archives(findings: Findings, sources: list[str]) -> list[str]:
