@@ -41,7 +41,7 @@ def test_tables_are_those_of_the_raw_predictions(tmp_path: Path) -> None:
                 "nothing": "no-pretraining",
                 "all slices": "all-same-epochs",
                 "slices kept by the hash": "hash",
-                "as many random slices": "random",
+                "the same number of random slices": "random",
             },
         ),
         (
