@@ -30,7 +30,7 @@ def sweep() -> str:
     rows = [
         (
             fingerprints,
-            "nothing is read: the fingerprints are in the manifest, of the reduction's kind",
+            "no file is read: the manifest has the fingerprints (one kind, that of the reduction)",
             "every radius, 0 to all bits",
         ),
         (
@@ -51,7 +51,7 @@ def sweep() -> str:
 
 def _defaults(method: Method) -> str:
     if method.role == "sizes":
-        return "as many of each volume as `hash` keeps"
+        return "as many per volume as `hash` keeps"
     given = {name: value for name, value in method.options.items() if value is not None}
     if method.decides and "threshold" not in given:
         return "give `--threshold` or `--keep`"
