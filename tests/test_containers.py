@@ -240,7 +240,7 @@ def test_info_of_a_container_says_what_it_is(packed: dict[str, Path]) -> None:
     (tarred,) = describe(packed["tar.gz"])
     assert tarred["reason"] == "a gzipped tar file: add '!/' and the path of a file in it"
     (gone,) = describe(f"{packed['tar.gz']}!/no/such")
-    assert (gone["status"], gone["reason"]) == ("failed", "the archive has no such member that can be read")
+    assert (gone["status"], gone["reason"]) == ("failed", "the archive has no such readable member")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -277,7 +277,7 @@ def test_bytes_of_members_come_as_they_are(kind: str, files: dict[str, bytes], p
     found: dict[int, bytes | str] = {}
     names = [*files, "gone"]
     visit_bytes([f"{packed[kind]}!/{name}" for name in names], found.__setitem__)
-    gone = {"gone": "the archive has no such member that can be read"}
+    gone = {"gone": "the archive has no such readable member"}
     assert {names[index]: content for index, content in found.items()} == files | gone
 
 

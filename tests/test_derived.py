@@ -41,14 +41,15 @@ def test_a_report_goes_with_the_next_reduction_and_a_sweep_with_other_slices(
     assert left(run) == SWEEP | {"report.html", "report.html.yaml"}
     said = cli("reduce", source, "--threshold", "3", "--out", "run").stderr
     assert (
-        "report.html described the reduction before this one and is removed: 'ctprune report run' makes it new"
-        in said
+        "report.html described the earlier reduction and was removed: 'ctprune report run' writes it again" in said
     )
     assert "sweep" not in said
     # The curve holds every threshold.
     assert left(run) == SWEEP
     (source / ct_file.relative_to(archive)).unlink()
-    assert "'ctprune sweep run' makes it new" in cli("reduce", source, "--threshold", "3", "--out", "run").stderr
+    assert (
+        "'ctprune sweep run' writes it again" in cli("reduce", source, "--threshold", "3", "--out", "run").stderr
+    )
     # What the missing slice changed is told beside the manifest.
     assert left(run) == {"changes.jsonl"}
 

@@ -88,9 +88,9 @@ def test_missing_and_doubtful_files_fail(disk: Path) -> None:
     rows = ctprune.reduce(disk / "DICOMDIR", method="all").rows.to_dicts()
     reasons = {row["path"]: row["reason"] for row in rows if row["status"] == "failed"}
     assert reasons == {
-        gone.relative_to(disk).as_posix(): "listed in the DICOMDIR, but not there",
+        gone.relative_to(disk).as_posix(): "listed in the DICOMDIR, but not found",
         doubtful.relative_to(disk).as_posix(): (
-            "listed in the DICOMDIR, but several files could be meant: rename those that are not"
+            "listed in the DICOMDIR, but several files match: rename the others"
         ),
     }
 
@@ -113,7 +113,7 @@ def test_paths_that_lead_out_are_not_followed(disk: Path) -> None:
     index.save_as(disk / "DICOMDIR")
     rows = ctprune.reduce(disk / "DICOMDIR", method="all").rows.to_dicts()
     failed = [row for row in rows if row["status"] == "failed"]
-    assert {row["reason"] for row in failed} == {"listed in the DICOMDIR, but not there"}
+    assert {row["reason"] for row in failed} == {"listed in the DICOMDIR, but not found"}
     assert len(failed) == 2
     assert not any(".." in row["path"] for row in rows)
     assert len(rows) == len(records) - 1

@@ -115,8 +115,8 @@ def summary(**changes: object) -> dict:
         (summary(kept=3, method="random"), None),
         (
             summary(kept=150, keep=0.99, threshold=0),
-            "--keep 0.99: the nearest that can be reached is 75.0%, at threshold 0: even this one, the strictest, "
-            "drops slices with equal fingerprints",
+            "--keep 0.99: the nearest fraction that can be reached is 75.0%, at threshold 0: even this "
+            "threshold, the strictest, drops slices with equal fingerprints",
         ),
         (summary(kept=150, keep=0.99, threshold=1, method="ssim"), "drops slices with equal pixels"),
         (
@@ -127,8 +127,8 @@ def summary(**changes: object) -> dict:
             summary(kept=4, keep=0.001, threshold=0, method="ssim"),
             "each of the 4 volumes keeps at least one slice",
         ),
-        (summary(kept=9, keep=0.001, threshold=1, method="mi"), "the loosest that is tried"),
-        (summary(kept=140), "at threshold 6: the next thresholds keep a fraction that is farther away"),
+        (summary(kept=9, keep=0.001, threshold=1, method="mi"), "the loosest threshold that is tried"),
+        (summary(kept=140), "at threshold 6: the neighboring thresholds keep fractions that are farther away"),
     ],
 )
 def test_a_fraction_that_cannot_be_reached_is_said_and_why(found: dict, sentence: str | None) -> None:

@@ -112,9 +112,9 @@ CENTRAL = b"PK\x01\x02"
     ("offset", "value", "reason"),
     [
         (8, b"\x01\x00", "encrypted: unpack the archive with its password"),
-        (10, b"\x0c\x00", "packed with bzip2, which is not read"),
+        (10, b"\x0c\x00", "compressed with bzip2, which is not supported"),
         (10, b"\x63\x00", "encrypted"),
-        (16, b"\x00\x00\x00\x00", "its checksum does not fit"),
+        (16, b"\x00\x00\x00\x00", "its checksum does not match"),
         (24, b"\xff\xff\xff\x7f", "raise --max-slice-mb"),
         (24, b"\x10\x00\x00\x00", "the size of the member: expected 16, found more"),
         (42, b"\xf0\xff\xff\x7f", "lies outside of the archive"),
@@ -352,7 +352,7 @@ def test_a_folder_that_is_named_like_a_container(some: Files, tmp_path: Path) ->
     out = tmp_path / "run"
     rows = {row["path"]: row for row in ctprune.reduce(source, method="all", out=out).rows.to_dicts()}
     assert rows["b!/1.dcm"]["status"] == rows["a.zip!/1.dcm"]["status"] == "kept"
-    assert "stands beside it" in rows["a.zip"]["reason"]
+    assert "beside it is a folder" in rows["a.zip"]["reason"]
     assert len(rows) == 3
     assert not ctprune.build_store(out, side=16, use="all").left_out
 

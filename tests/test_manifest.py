@@ -117,7 +117,7 @@ def refusal(manifest: ctprune.Manifest, folder: Path, name: str, row: int, value
         ("volume", 0, None, "row 0: volume: expected ascending numbers from 0, for slices only, found none"),
         ("volume", 1, 7, "row 1: volume: expected ascending numbers from 0, for slices only, found 7"),
         ("exemplar", 1, 10**12, "row 1: exemplar: expected the number of a row, found 1000000000000"),
-        ("exemplar", 0, 1, "row 0: exemplar: expected the own row of a kept slice"),
+        ("exemplar", 0, 1, "row 0: exemplar: expected a kept slice's own row"),
         ("frame", 3, -1, "row 3: frame: expected 0 or more, found -1"),
         ("reader", 3, "gdcm", "row 3: reader: expected dicom, pydicom, nifti or image"),
     ],

@@ -267,7 +267,7 @@ def test_a_damaged_store_is_built_again_and_said_so(run: Path, tmp_path: Path) -
     again = ctprune.build_store(run, side=16, out=folder, note=notes.append)
     assert (again.pixels == whole).all()
     assert notes == [
-        f"{folder}/pixels.npy: the file is damaged (its checksum does not fit): build the store again, "
+        f"{folder}/pixels.npy: the file is damaged (its checksum does not match): build the store again, "
         "which is done now"
     ]
 

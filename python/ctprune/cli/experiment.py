@@ -34,29 +34,31 @@ def command(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Value of a variable; repeatable.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the steps and which are done; carry out nothing.")
+        bool, typer.Option("--dry-run", help="Show the steps and which are done; run nothing.")
     ] = False,
     list_steps: Annotated[
         bool, typer.Option("--list", help="List the steps by number, what each needs, and which are done.")
     ] = False,
     step: Annotated[
-        int | None, typer.Option(metavar="N", help="Carry out step N of the list alone, as in a job array.")
+        int | None, typer.Option(metavar="N", help="Run only step N of the list, as in a job array.")
     ] = None,
     engine: Annotated[
         str,
         typer.Option(
             metavar="[local|ray]",
-            help="Who carries out the steps: this process, or tasks of a Ray cluster.  [default: local]",
+            help="What runs the steps: this process, or tasks of a Ray cluster.",
         ),
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Ray cluster to use, such as auto; without it this machine."),
+        typer.Option(
+            metavar="HOST:PORT", help="Ray cluster to use, such as auto; by default Ray starts on this machine."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print steps and comparisons as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Carry out an experiment: reduce × pretrain × finetune, then one page that compares all.
+    """Run an experiment: reduce × pretrain × finetune, then one page that compares all results.
 
     Finished steps are skipped; after an interruption, rerun to resume.
 

@@ -35,12 +35,12 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder of the result; rerun to resume.")],
     split: Annotated[
         Path | None,
-        typer.Option(help="Folder of lists of names, one text file per split and class.", rich_help_panel=_TASK),
+        typer.Option(help="Folder with a text file of names for each split and class.", rich_help_panel=_TASK),
     ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="For a reduction: table of label by path, sop_instance_uid or series_instance_uid.",
+            help="For a reduction: table of labels by path, sop_instance_uid or series_instance_uid.",
             rich_help_panel=_TASK,
         ),
     ] = None,

@@ -69,7 +69,7 @@ def _headers(summary: dict[str, Any]) -> list[str]:
     if exported.get("mode") not in ("copy", "link") or not exported["written"]:
         return []
     return [
-        f"{exported['folder']} is not anonymous: the files have numbers for names, but keep every header, "
+        f"{exported['folder']} is not anonymous: the files have numbers as names but keep every header, "
         "patients' names and IDs included; --export png has pixels only"
     ]
 
@@ -77,8 +77,8 @@ def _headers(summary: dict[str, Any]) -> list[str]:
 def _removed(file: Path) -> str:
     command = "report" if file.name == REPORT_NAME else "sweep"
     return (
-        f"{file} described the reduction before this one and is removed: 'ctprune {command} {file.parent}' "
-        "makes it new"
+        f"{file} described the earlier reduction and was removed: 'ctprune {command} {file.parent}' "
+        "writes it again"
     )
 
 
@@ -104,7 +104,7 @@ def _labels(findings: Findings) -> list[str]:
 def _exclusions(summary: dict[str, Any]) -> list[str]:
     """Patterns that were of no use, such as misspelled ones."""
     return [
-        f"--exclude {glob}: no file matches, or only such as a pattern before it excludes"
+        f"--exclude {glob}: no file matches, or earlier patterns exclude all that match"
         for glob in summary["config"]["exclude"]
         if f"{EXCLUDED}{glob}" not in summary["skipped"].get("S-EXCLUDED", {})
     ]
@@ -120,7 +120,7 @@ def _keep(summary: dict[str, Any]) -> list[str]:
         return []
     why = _why(summary, is_too_few=kept < wanted * slices)
     return [
-        f"--keep {wanted:g}: the nearest that can be reached is {kept / slices:.1%}, at threshold "
+        f"--keep {wanted:g}: the nearest fraction that can be reached is {kept / slices:.1%}, at threshold "
         f"{summary['threshold']:.6g}: {why}"
     ]
 
@@ -139,8 +139,8 @@ def _ruled(summary: dict[str, Any]) -> list[str]:
     if not found:
         return []
     return [
-        f"{' and '.join(found)}: with --intensity {STEADY_INTENSITY} all slices have the same gray for one HU; "
-        "the files are read again, and the selection is no longer that of the published method"
+        f"{' and '.join(found)}: --intensity {STEADY_INTENSITY} maps one HU to the same gray in all slices; it "
+        f"reads the files again, and the selection is no longer that of the published method"
     ]
 
 
@@ -152,8 +152,9 @@ def _far(summary: dict[str, Any]) -> list[str]:
         return []
     return [
         f"{gaps['far'] / gaps['slices']:.1%} of the dropped slices have an exemplar more than {FAR_MM:g} mm away "
-        f"along the body, up to {gaps['largest']:.0f} mm: --max-gap-mm {FAR_MM:g} keeps slices that have none "
-        "within that; the published method has no such bound"
+        f"along the body, up to {gaps['largest']:.0f} mm: --max-gap-mm {FAR_MM:g} keeps slices without an "
+        f"exemplar "
+        "within that distance; the published method has no such limit"
     ]
 
 
@@ -163,12 +164,11 @@ def _why(summary: dict[str, Any], *, is_too_few: bool) -> str:
     measure = method.measure
     if is_too_few and measure is not None and threshold == measure.strictest:
         finer = ", which a larger --hash-size can tell apart" if method.compares == "fingerprints" else ""
-        return (
-            f"even this one, the strictest, drops {measure.strictest_drops}{finer}; --method all keeps every slice"
-        )
+        return f"even this threshold, the strictest, drops {measure.strictest_drops}{finer}; --method all keeps "
+        "every slice"
     if not is_too_few and config["scope"] == "volume" and summary["kept"] == summary["volumes"]:
         wider = "" if method.compares == "pixels" else "; --scope dataset compares across volumes"
         return f"each of the {summary['volumes']:,} volumes keeps at least one slice{wider}"
     if not is_too_few and measure is not None and threshold == measure.loosest:
-        return "this is the loosest that is tried"
-    return "the next thresholds keep a fraction that is farther away"
+        return "this is the loosest threshold that is tried"
+    return "the neighboring thresholds keep fractions that are farther away"

@@ -26,7 +26,7 @@ def command(
         Path,
         typer.Argument(
             metavar="FILE|REDUCTION",
-            help="A file of an archive, also as download.zip!/1.dcm, or the folder of a reduction.",
+            help="A file, also inside an archive (download.zip!/1.dcm), or the folder of a reduction.",
         ),
     ],
     options: Annotated[

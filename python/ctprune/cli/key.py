@@ -13,11 +13,12 @@ EXAMPLE = "ctprune key ~/ctprune.key"
 
 
 def command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; none may be there.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; it must not exist yet.")],
 ) -> None:
     """Make a secret key for `ctprune reduce --pseudonymize`: 32 random bytes that only you may read.
 
-    Keep it apart from manifests. Who has it can try names out; without it, nobody finds a pseudonym's file again.
+    Keep the key apart from manifests. Whoever has it can test guessed names; without it, nobody can find the file
+    of a pseudonym again.
     """
     from ctprune.files.key_file import make_key, read_key
 

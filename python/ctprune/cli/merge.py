@@ -17,14 +17,14 @@ def command(
     runs: Annotated[list[Path], typer.Argument(metavar="REDUCTION", help="Folders of reductions, two or more.")],
     *,
     out: Annotated[Path, typer.Option(help="Folder of the new reduction.")],
-    threads: Annotated[int, typer.Option(min=0, help="Threads, 0 for one per core.  [default: 0]")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Join reductions of the same options into one, as if their sources had been reduced together.
+    """Join reductions with the same options into one, as if their sources had been reduced together.
 
-    No source need be there; methods that compare pixels read those files that they must compare anew. Exit codes
-    are those of ctprune reduce.
+    The sources need not be available, unless the method compares pixels: then some files are read again.
+    Exit codes are those of ctprune reduce.
     """
     from ctprune.reduction.merge import prepare_merge
 

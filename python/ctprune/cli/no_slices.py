@@ -54,7 +54,7 @@ def _of_source(source: Path) -> list[str]:
             return [f"{source} is the folder of a reduction: name the folder of the images"]
         return []
     kind = _archive(source)
-    return [f"{source} is {kind}: unpack it, and name the folder"] if kind else []
+    return [f"{source} is {kind}: unpack it and name the folder"] if kind else []
 
 
 def _gated(skipped: Refused) -> list[str]:
@@ -71,7 +71,7 @@ def _archives(findings: Findings, sources: list[str]) -> list[str]:
     for source, path in findings.unknown:
         kind = _archive(Path(source, path))
         if kind:
-            return [f"{Path(source, path)} is {kind}: unpack it, and name the folder"]
+            return [f"{Path(source, path)} is {kind}: unpack it and name the folder"]
     return []
 
 

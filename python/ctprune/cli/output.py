@@ -20,11 +20,11 @@ FAILED, WRONG_USAGE, DONE_WITH_FAILURES, NO_SLICES, INTERRUPTED = 1, 2, 3, 4, 13
 #: What each exit code says; docs/terminal.md lists them. SIGTERM and SIGHUP give 128 and their number.
 EXIT_CODES = {
     0: "done",
-    FAILED: "failed: one sentence on stderr says what to do; `verify` found something",
-    WRONG_USAGE: "wrong usage: an option or argument that cannot be used",
+    FAILED: "failed: one sentence on stderr says what to do; or `verify` found problems",
+    WRONG_USAGE: "wrong usage: an invalid option or argument",
     DONE_WITH_FAILURES: "done, but some inputs could not be read or exported; the result says which",
     NO_SLICES: "no slice was found",
-    INTERRUPTED: "interrupted; what was done is saved where the sentence on stderr says so",
+    INTERRUPTED: "interrupted; if work was saved, the sentence on stderr says how to resume",
 }
 
 #: Share of the time from which on a stage has a line of its own.

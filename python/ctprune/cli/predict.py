@@ -28,7 +28,7 @@ def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a finished fine-tuning.")],
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGES", help="Files or folders of whatever ctprune reduce reads."),
+        typer.Argument(metavar="IMAGES", help="Files or folders of anything that 'ctprune reduce' reads."),
     ],
     *,
     out: Annotated[
@@ -38,7 +38,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Predict the class of new images with a fine-tuned model, mean over its seeds.
+    """Predict the class of new images with a fine-tuned model, averaged over its seeds.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images could not be read.
     """

@@ -53,8 +53,8 @@ def command(
         str | None,
         typer.Option(
             metavar="[paper|vit|small|smoke]",
-            help="Options that belong together: those of the paper (default; vit for transformers), for a laptop, "
-            "or for minutes.",
+            help="Set of defaults: of the papers (default; vit for transformers), for a laptop, or for a test "
+            "of minutes.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
@@ -79,7 +79,7 @@ def command(
 ) -> None:
     """Pre-train a backbone by contrastive learning on the kept slices of a reduction.
 
-    Defaults are those of swav; options of the method's own, and of its views, stand in a --config file.
+    Defaults are those of swav. Set the method's own options, and those of its views, in a --config file.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (continue with --resume).
     """

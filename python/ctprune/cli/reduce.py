@@ -28,7 +28,7 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE",
-            help="Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, zip, tar, mixed as they are; or a DICOMDIR; or "
+            help="Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, zip and tar, in any mix; a DICOMDIR; or "
             "addresses: s3://, gs://, az://, https://, dicomweb+https://.",
         ),
     ] = None,
@@ -36,7 +36,9 @@ def command(
     from_list: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="LIST", help="File that lists sources, one a line, or a table with a column of them."
+            "--from",
+            metavar="LIST",
+            help="File that lists sources, one per line, or a table with a column of sources.",
         ),
     ] = None,
     out: Annotated[
@@ -52,7 +54,8 @@ def command(
         str | None,
         typer.Option(
             metavar="I/N",
-            help="Read only share I of N of the files, such as 3/8, for many machines; the last call joins all.",
+            help="Read only share I of N of the files, such as 3/8, to use many machines; the last call joins "
+            "all.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
@@ -69,7 +72,7 @@ def command(
 ) -> None:
     """Select the slices worth pre-training on and write a manifest.
 
-    With --shard, 0 also means: this shard is done, others are still to be called.
+    With --shard, exit code 0 also means that this shard is done but others are still to be called.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files could not be read or exported,
     4 no slice was found, 130 interrupted (rerun to resume).

@@ -24,9 +24,9 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Write one HTML page about a reduction: figures, groups of slices as pictures, what was lost where.
+    """Write one HTML page about a reduction: figures, groups of slices as pictures, and where slices were dropped.
 
-    The page needs no network and holds no patient's name, id or date.
+    The page needs no network and holds no patient's name, ID or date.
     """
     from ctprune.manifest.reveal_config import reveal_given
     from ctprune.report.report import write_report

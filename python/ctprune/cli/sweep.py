@@ -35,7 +35,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Show which threshold keeps how many slices of a reduction, for one or several methods.
+    """Show how many slices of a reduction each threshold keeps, for one or several methods.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some slices could not be read.
     """

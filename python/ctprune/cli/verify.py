@@ -20,17 +20,18 @@ def command(
     pixels: Annotated[
         str | None,
         typer.Option(
-            metavar="FRACTION", help="Read a sample of the slices again, such as 0.01 or 1%, and compare them."
+            metavar="FRACTION",
+            help="Also read this share of the slices again, such as 0.01 or 1%, and compare them.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of that sample.  [default: 0]")] = 0,
-    threads: Annotated[int, typer.Option(min=0, help="Threads, 0 for one per core.  [default: 0]")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print findings and errors only.")] = False,
 ) -> None:
-    """Check a reduction: checksums, counts, selection, and whether its files are as they were.
+    """Check a reduction: checksums, counts, selection, and whether its source files are unchanged.
 
-    Prints one sentence per finding. Exit codes: 0 all is as it should be, 1 something is not, 2 wrong usage.
+    Prints one sentence per finding. Exit codes: 0 no problem found, 1 problems found, 2 wrong usage.
     """
     from ctprune.options.parse import fraction
     from ctprune.reduction.verify import verify
@@ -44,6 +45,6 @@ def command(
         for finding in findings:
             say(f"{finding.check}: {finding.sentence}")
         if not findings and not quiet:
-            say(f"{run}: all is as it should be")
+            say(f"{run}: no problem was found")
     if findings:
         raise typer.Exit(FAILED)

@@ -32,12 +32,12 @@ class CompareConfig:
         None,
         noun="names",
         flag="name",
-        help="What to call a result; once for each, in order. Equal names make one result of several "
-        "pre-trainings.",
+        help="Name of a result; give one for each, in order. Results with equal names are pre-trainings of one "
+        "kind.",
         more="Default: the folders' names.",
     )
     reference: str | None = option(
-        None, rivals=("contrasts",), help="Compare each result with this one alone; default every pair."
+        None, rivals=("contrasts",), help="Compare each result with this one only; default every pair."
     )
     contrasts: Sequence[Sequence[str]] | None = field(
         default=None,
@@ -47,7 +47,7 @@ class CompareConfig:
             repeatable=True,
             flag="contrast",
             metavar="A,B",
-            help="Compare these two, as planned; can be given several times.",
+            help="Compare these two, as planned; repeatable.",
         ),
     )
     margin: float | None = option(
@@ -55,14 +55,14 @@ class CompareConfig:
         expected="a difference in AUC such as 0.02",
         above=0,
         high=1 - 2**-53,
-        help="Difference in AUC that does no harm, such as 0.02: also test that it is smaller.",
+        help="Difference in AUC too small to matter, such as 0.02; also test whether differences are smaller.",
     )
     correction: str = option("holm", choices=CORRECTIONS, help="Correction for several comparisons.")
     resamples: int = option(
         500, low=100, high=1_000_000, help="Resamples of the bootstrap, for measures other than the AUC."
     )
     seed: int = option(
-        0, low=0, high=2**64 - 1, help="Seed of the bootstrap.", more="The same gives the same numbers."
+        0, low=0, high=2**64 - 1, help="Seed of the bootstrap.", more="The same seed gives the same numbers."
     )
 
     def __post_init__(self) -> None:

@@ -83,7 +83,7 @@ def read_about(folder: Path) -> dict[str, Any] | None:
 
 def _damaged(file: Path) -> StoreError:
     return StoreError(
-        f"{file}: the file is damaged (its checksum does not fit): delete the folder {file.parent} and rerun "
+        f"{file}: the file is damaged (its checksum does not match): delete the folder {file.parent} and rerun "
         "the command"
     )
 

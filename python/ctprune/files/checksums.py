@@ -102,11 +102,11 @@ def unseal(text: str) -> dict[str, Any]:
 
     >>> unseal(seal({"mean": 0.1}).replace("0.1", "0.3"))
     Traceback (most recent call last):
-    ValueError: the checksum does not fit
+    ValueError: the checksum does not match
     """
     content = json.loads(text)
     if not isinstance(content, dict) or content.pop(_SEAL, None) != _digest(content):
-        raise ValueError("the checksum does not fit")
+        raise ValueError("the checksum does not match")
     return content
 
 

@@ -68,7 +68,7 @@ class Contents:
             if path not in self._members:
                 self._take_members([path])
             if path not in self._members:
-                raise SourceError(f"{file}: the archive has no such member that can be read")
+                raise SourceError(f"{file}: the archive has no such readable member")
             return self._members[path]
         try:
             stamp = _stamp(path)

@@ -79,7 +79,7 @@ class FinetuneConfig:
     """
 
     patient_pattern: str | None = option(
-        None, panel=_TASK, help="Regular expression whose one group takes the patient from a file's name."
+        None, panel=_TASK, help="Regular expression with one group that extracts the patient from a file's name."
     )
     drop_overlap: bool = option(
         False,
@@ -91,8 +91,8 @@ class FinetuneConfig:
         above=0,
         high=0.9,
         panel=_TASK,
-        help="Fraction held out where the data name no split.",
-        more="It is one of the images, or of the training images.",
+        help="Fraction held out if the data name no split.",
+        more="A fraction of all images, or of the training images.",
     )
     split_seed: int = option(
         0, low=0, high=2**64 - 1, panel=_TASK, help="Seed of the split that `val_fraction` makes."
@@ -100,13 +100,13 @@ class FinetuneConfig:
     positive: str | None = option(
         None,
         panel=_TASK,
-        help="Positive one of two classes; needed unless they are 0 and 1.",
-        more="Its precision, sensitivity and so on are reported. Of 0 and 1 it is 1.",
+        help="Positive class of two; required unless the classes are 0 and 1.",
+        more="Precision, sensitivity and so on are those of this class. Of 0 and 1 it is 1.",
     )
     intensity: str | None = option(
         None,
         panel=_TASK,
-        help="HU to gray, as for reduce; default the pre-training's, or minmax.",
+        help="How HU map to gray, as for reduce; default that of the pre-training, or else minmax.",
         more="As `intensity` of `ctprune.ReduceConfig`.",
     )
     modality: str = option("CT", panel=_TASK, help="DICOM Modality to read; any reads all.")
@@ -117,9 +117,11 @@ class FinetuneConfig:
         panel=_TRAINING,
         help="File of a backbone, folder of a pre-training, imagenet (torchvision's ResNet-50), or none.",
     )
-    download: bool = option(False, decides=False, panel=_TRAINING, help="imagenet: fetch it if it is not on disk.")
+    download: bool = option(
+        False, decides=False, panel=_TRAINING, help="imagenet: download it if it is not on disk."
+    )
     backbone: str | None = option(
-        None, metavar="NAME", panel=_TRAINING, help="Architecture; default the file's, else resnet50."
+        None, metavar="NAME", panel=_TRAINING, help="Architecture; default that of the weights, or else resnet50."
     )
     mode: str = option(
         "finetune",
@@ -132,9 +134,9 @@ class FinetuneConfig:
         "default",
         choices=PRESETS,
         panel=_TRAINING,
-        help="default, or reference: the published notebooks' training, in every step.",
-        more="`reference` squeezes images into the square, normalizes by the training images and computes in 32 "
-        "bits where nothing else is said. It belongs to mode `finetune`.",
+        help="default, or reference: the training of the published notebooks, step by step.",
+        more="Unless other options differ, `reference` squeezes images into the square, normalizes by the "
+        "training images and computes in 32 bits. It belongs to mode `finetune`.",
     )
     seeds: int | Sequence[int] = option(
         5,
@@ -142,7 +144,7 @@ class FinetuneConfig:
         metavar="N",
         panel=_TRAINING,
         help="Repetitions, with seeds 0, 1, …",
-        more="In Python also the seeds themselves.",
+        more="In Python, also a list of seeds.",
     )
     fraction: float = option(1.0, above=0, high=1, panel=_TRAINING, help="Fraction of the training labels to use.")
     class_weights: bool | None = option(
@@ -156,7 +158,7 @@ class FinetuneConfig:
         belongs_to="mode",
         low=0,
         panel=_TRAINING,
-        help="finetune: first epochs with a frozen backbone, default 10.",
+        help="finetune: initial epochs with a frozen backbone, default 10.",
         more="BatchNorm layers then keep the statistics of the pre-training (in `reference` they train).",
     )
     batch_size: int = option(64, low=2, high=65_536, panel=_TRAINING, help="Images per step.")
@@ -167,7 +169,7 @@ class FinetuneConfig:
         high=10,
         panel=_TRAINING,
         help="finetune: learning rate of Adam, default 1e-4.",
-        more="It is constant (in `reference` a fifth of it from the second thawed epoch on).",
+        more="It is constant; in `reference`, a fifth of it from the second epoch with a thawed backbone on.",
     )
     weight_decay: float | None = option(
         None,
@@ -200,7 +202,7 @@ class FinetuneConfig:
         belongs_to="preset",
         choices=FITS,
         panel=_TRAINING,
-        help="How an image becomes a square: pad (default), squeeze (of reference) or crop, which cuts off.",
+        help="How an image becomes a square: pad (default), squeeze (default of reference) or crop.",
         more="`pad` adds margins as dark as the image's darkest pixel, `squeeze` changes its shape, `crop` takes "
         "the middle of the longer side.",
     )
@@ -209,18 +211,18 @@ class FinetuneConfig:
         belongs_to="preset",
         metavar=f"[{'|'.join(NORMALIZATIONS)}]",
         panel=_TRAINING,
-        help="Mean and standard deviation: auto (default; as in the pre-training), imagenet, train (of "
+        help="Mean and standard deviation: auto (default; as in the pre-training), imagenet, train (default of "
         "reference), or two numbers such as 0.56,0.29.",
-        more="Numbers are fractions of 255. `auto` is ImageNet's for files that name none, and that of the "
-        "training images without weights.",
+        more="Numbers are fractions of 255. `auto` uses ImageNet's for weights that name none, and the training "
+        "images' without weights.",
     )
     precision: str | None = option(
         None,
         belongs_to="preset",
         choices=PRECISIONS,
         panel=_TRAINING,
-        help="auto (default; mixed on a GPU), 32 (of reference), bf16 or fp16.",
-        more="`auto` takes bf16 on GPUs that have it, else fp16, and 32 bits on a CPU.",
+        help="Precision: auto (default; mixed on a GPU), 32 (default of reference), bf16 or fp16.",
+        more="`auto` uses bf16 on GPUs that support it, fp16 on other GPUs, and 32 bits on a CPU.",
     )
     device: str = device_option(panel=_TRAINING)
     threads: int = threads_option(what="Threads that read images", panel=_OUTPUT)

@@ -23,7 +23,7 @@ class PredictConfig:
     calibrated: bool = option(
         False,
         help="Scale probabilities by the temperatures fitted on validation.",
-        more="Each seed has a temperature of its own.",
+        more="Each seed has its own temperature.",
     )
     device: str = device_option()
     threads: int = threads_option(what="Threads that read images")

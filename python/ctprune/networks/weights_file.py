@@ -107,7 +107,7 @@ def _read_safetensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
     except (SafetensorError, ValueError, AttributeError) as error:
         raise WeightsError(f"{file}: the safetensors file is damaged: {error}") from None
     if sealed and described.get(SEAL_KEY) != checksum_of(weights, described):
-        raise WeightsError(f"{file}: the safetensors file is damaged (its checksum does not fit)")
+        raise WeightsError(f"{file}: the safetensors file is damaged (its checksum does not match)")
     return weights, metadata
 
 

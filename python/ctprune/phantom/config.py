@@ -27,11 +27,11 @@ class PhantomConfig:
         low=1,
         high=9999,
         help="Number of patients.",
-        more="Patient 1 is the same whatever the number of patients.",
+        more="Patient 1 does not depend on the number of patients.",
     )
     seed: int = option(1, low=0, high=2**63 - 1, help="Seed; the same seed gives the same bytes.")
     size: int = option(256, low=64, high=2048, help="Rows and columns of a slice.")
-    slices: int = option(40, low=1, high=440, help="Most slices in a series.")
+    slices: int = option(40, low=1, high=440, help="Largest number of slices in a series.")
 
     def __post_init__(self) -> None:
         check(self)

@@ -49,28 +49,28 @@ class PretrainConfig:
         noun="folders or manifests",
         is_path=True,
         panel=_DATA,
-        help="Leave out slices close to those of this folder or manifest (a test set); repeatable.",
+        help="Leave out slices similar to any of this folder or manifest (a test set); repeatable.",
     )
     exclude_threshold: int | None = option(
         None,
         low=0,
         noun="a whole number",
         panel=_DATA,
-        help="Largest Hamming distance, in bits, that is close; default the reduction's.",
+        help="Largest Hamming distance, in bits, that counts as similar; default the reduction's threshold.",
     )
     probe: str | None = option(
         None,
         is_path=True,
         decides=False,
         panel=_DATA,
-        help="Folder per class: kNN accuracy after each epoch.",
+        help="Folder with a folder per class, to measure kNN accuracy after each epoch.",
     )
     probe_patient_pattern: str | None = option(
         None,
         decides=False,
         panel=_DATA,
         help="Regular expression whose one group takes the patient from the names of the probe's files.",
-        more="None goes by studies and folders.",
+        more="None uses studies and folders.",
     )
     method: str = option("swav", choices=tuple(SETTINGS), panel=_TRAINING, help="Method.")
     backbone: str = option(
@@ -80,7 +80,7 @@ class PretrainConfig:
         help="resnet18, resnet50 …, or a model of timm.",
     )
     weights: str | None = option(
-        None, is_path=True, panel=_TRAINING, help="Start from this backbone's file; default random weights."
+        None, is_path=True, panel=_TRAINING, help="File of a backbone to start from; default random weights."
     )
     epochs: int = option(800, low=1, noun="a whole number", panel=_TRAINING, help="Passes over the slices.")
     steps: int | None = option(
@@ -89,7 +89,7 @@ class PretrainConfig:
         noun="a whole number",
         panel=_TRAINING,
         help="Optimizer steps, instead of epochs.",
-        more="The schedule ends there.",
+        more="The schedule ends with the last of them.",
     )
     batch_size: int = option(
         128, low=1, noun="a whole number", panel=_TRAINING, help="Slices per step and device."
@@ -102,7 +102,7 @@ class PretrainConfig:
         high=1e6,
         short="lr",
         panel=_TRAINING,
-        help="Learning rate after the warm-up for 256 slices per step, scaled with their number.",
+        help="Learning rate after the warm-up, for 256 slices per step; it scales with the slices per step.",
     )
     start_learning_rate: float = option(
         0.0,
@@ -122,15 +122,20 @@ class PretrainConfig:
         "linear",
         choices=RATE_SCALINGS,
         hidden=True,
-        help="How the three learning rates go with the slices of an optimizer step (batch size × accumulate × "
+        help="How the three learning rates scale with the slices per optimizer step (batch size × accumulate × "
         "devices).",
-        more="`linear`: times slices / 256; `sqrt`: times its square root; `none`: not at all.",
+        more="`linear`: times slices / 256; `sqrt`: times the square root of that; `none`: not at all.",
     )
     warmup_epochs: int = option(
         10, low=0, noun="a whole number", panel=_TRAINING, help="Epochs until the learning rate is reached."
     )
     weight_decay: float = option(
-        1e-6, low=0, high=1e6, panel=_TRAINING, help="Weight decay.", more="It is that of the beginning."
+        1e-6,
+        low=0,
+        high=1e6,
+        panel=_TRAINING,
+        help="Weight decay.",
+        more="With `final_weight_decay`, this is the initial value.",
     )
     final_weight_decay: float | None = option(
         None,
@@ -144,13 +149,13 @@ class PretrainConfig:
         low=0,
         high=1e6,
         panel=_TRAINING,
-        help="Largest norm of all gradients together, 0 for any (presets of dino: 3).",
-        more="Longer ones are shortened.",
+        help="Largest norm of all gradients together; 0 for no limit (presets of dino: 3).",
+        more="Larger gradients are scaled down.",
     )
     decay_biases: bool = option(
         True,
         hidden=True,
-        help="Whether biases and normalization get weight decay and, with `lars`, its scaling, too.",
+        help="Whether weight decay and, with `lars`, its scaling also apply to biases and normalization layers.",
     )
     momentum: float = option(0.9, low=0, high=1, hidden=True, help="Momentum of `lars` and `sgd`.")
     seed: int = option(
@@ -159,29 +164,31 @@ class PretrainConfig:
         high=2**64 - 1,
         panel=_TRAINING,
         help="Random seed.",
-        more="It decides the first weights, the order of slices and their views.",
+        more="It determines the initial weights, the order of slices and their views.",
     )
     precision: str = option(
         "auto",
         choices=PRECISIONS,
         panel=_HARDWARE,
-        help="auto is mixed where the GPU has it, else 32.",
-        more="`auto` takes bf16 on GPUs that have it, else fp16, and 32 bits on a CPU.",
+        help="Precision; auto is mixed on a GPU, else 32.",
+        more="`auto` uses bf16 on GPUs that support it, fp16 on other GPUs, and 32 bits on a CPU.",
     )
     compile: bool = option(
         False,
         panel=_HARDWARE,
         help="Compile the network and its momentum encoder.",
-        more="It is done once for each size of crop.",
+        more="Compilation happens once for each crop size.",
     )
     devices: int = option(
         1,
         low=0,
         noun="a whole number",
         panel=_HARDWARE,
-        help="GPUs of a machine, 0 for all; or processes on a CPU.",
+        help="GPUs per machine, 0 for all; or processes on a CPU.",
     )
-    nodes: int = option(1, low=1, noun="a whole number", panel=_HARDWARE, help="Machines, with srun or torchrun.")
+    nodes: int = option(
+        1, low=1, noun="a whole number", panel=_HARDWARE, help="Number of machines, with srun or torchrun."
+    )
     threads: int = threads_option(what="Threads that decode", panel=_HARDWARE)
     log_every: int = option(
         10, low=1, noun="a whole number", decides=False, panel=_OUTPUT, help="Steps per line of the log."
@@ -193,7 +200,7 @@ class PretrainConfig:
         decides=False,
         panel=_OUTPUT,
         help="Minutes between checkpoints.",
-        more="One is written with a line of the log, or after an epoch's, when the last one is this old.",
+        more="A checkpoint is written after a line of the log if the last one is at least this old.",
     )
     keep_checkpoints: int = option(
         2, low=1, noun="a whole number", decides=False, panel=_OUTPUT, help="Newest checkpoints to keep."
@@ -216,7 +223,7 @@ class PretrainConfig:
     settings: MethodSettings = field(
         default_factory=SwavSettings,
         metadata=about(
-            "What the method has of its own, such as `ctprune.pretraining.settings.SwavSettings`.",
+            "Settings of the method, such as `ctprune.pretraining.settings.SwavSettings`.",
             hidden=True,
             belongs_to="method",
         ),

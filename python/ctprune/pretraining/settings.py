@@ -32,12 +32,12 @@ class SwavSettings(_Settings):
     """SwAV (Caron et al. 2020, arXiv 2006.09882), with the reference's numbers for CT."""
 
     prototypes: int = _width(500, "Number of prototypes.")
-    freeze_epochs: int = _width(1, "Epochs in which the prototypes are not trained.", low=0)
+    freeze_epochs: int = _width(1, "Initial epochs in which the prototypes are not trained.", low=0)
     freeze_steps: int | None = option(
         None,
         low=0,
         noun="a whole number",
-        help="Optimizer steps in which the prototypes are not trained, instead of `freeze_epochs`.",
+        help="Initial optimizer steps in which the prototypes are not trained, instead of `freeze_epochs`.",
         more="The published launch script has 313.",
     )
     temperature: float = _temperature(0.1, "Temperature of the softmax over prototypes.")
@@ -49,9 +49,9 @@ class SwavSettings(_Settings):
         0,
         low=0,
         noun="a whole number",
-        help="Projections of earlier slices that take part in the assignment of a batch, of all devices together; "
-        "a multiple of their batches, 0 for none.",
-        more="It is for batches that are small beside the prototypes.",
+        help="Number of projections of earlier slices that take part in the assignments, for all devices "
+        "together; a multiple of their total batch, 0 for no queue.",
+        more="Useful if the batch is small compared with the number of prototypes.",
     )
     queue_epochs: int = _width(
         15, "Epochs before the queue is used, as projections change too fast at the beginning.", low=0
@@ -65,7 +65,7 @@ class MocoSettings(_Settings):
 
     temperature: float = _temperature(0.2, "Temperature of the InfoNCE loss.")
     queue: int = _width(65536, "Keys of earlier batches that serve as negatives; a multiple of the batch size.")
-    teacher_momentum: float = _share(0.999, "Share of the key encoder that stays from step to step.")
+    teacher_momentum: float = _share(0.999, "Momentum of the key encoder: the share that stays in each step.")
     hidden: int = _width(2048, "Width of the projection head; 0 for a linear one.", low=0)
     projection: int = _width(128, "Length of a projection.")
 
@@ -76,7 +76,7 @@ class ByolSettings(_Settings):
     """BYOL (Grill et al. 2020, arXiv 2006.07733)."""
 
     teacher_momentum: float = _share(
-        0.996, "Share of the target network that stays from step to step; rises to 1 as a cosine."
+        0.996, "Momentum of the target network: the share that stays in each step; rises to 1 along a cosine."
     )
     hidden: int = _width(4096, "Width of the projection and of the prediction head.")
     projection: int = _width(256, "Length of a projection.")
@@ -112,11 +112,11 @@ class DinoSettings(_Settings):
         None,
         low=0,
         high=1,
-        help="Share of the teacher that stays from step to step; rises to 1 as a cosine.",
-        more="None takes what fits the slices of an optimizer step: 0.996^(slices / 1,024).",
+        help="Momentum of the teacher: the share that stays in each step; rises to 1 along a cosine.",
+        more="None means 0.996^(slices / 1,024) with the slices of an optimizer step.",
     )
-    center_momentum: float = _share(0.9, "Share of the center that stays from step to step.")
-    freeze_epochs: int = _width(1, "Epochs in which the head's last layer is not trained.", low=0)
+    center_momentum: float = _share(0.9, "Momentum of the center: the share that stays in each step.")
+    freeze_epochs: int = _width(1, "Initial epochs in which the head's last layer is not trained.", low=0)
 
 
 MethodSettings = SwavSettings | MocoSettings | ByolSettings | SimclrSettings | DinoSettings

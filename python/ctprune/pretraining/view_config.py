@@ -55,14 +55,13 @@ class WindowConfig:
     center: float = option(0.0, low=-32768, high=32767, unit="HU", help="Center of the window.")
     width: float = option(2000.0, low=1, high=65535, unit="HU", help="Width of the window.")
     center_jitter: float = option(
-        100.0, low=0, high=65535, unit="HU", help="The center is drawn evenly from `center` ± this many HU."
+        100.0, low=0, high=65535, unit="HU", help="The center is drawn uniformly from `center` ± this many HU."
     )
     width_jitter: float = option(
         0.2,
         low=0,
         high=9,
-        help="The width is multiplied with a number drawn evenly, on a logarithmic scale, between 1 / (1 + this) "
-        "and 1 + this.",
+        help="The width is multiplied by a factor drawn log-uniformly between 1 / (1 + this) and 1 + this.",
     )
 
     def __post_init__(self) -> None:
@@ -105,13 +104,13 @@ class ViewConfig:
     [(2, 224), (6, 96)]
     """
 
-    rotation_probability: float = _probability(0.0, "How often a view is rotated.")
+    rotation_probability: float = _probability(0.0, "Probability of rotating a view.")
     rotation_degrees: float = option(
-        10.0, low=0, high=180, help="Largest angle of the rotation to either side, around the middle of the slice."
+        10.0, low=0, high=180, help="Largest rotation angle in either direction, around the middle of the slice."
     )
     crops: tuple[CropConfig, ...] = field(
         default_factory=lambda: (CropConfig(), CropConfig(count=6, size=96, scale=(0.1, 0.33))),
-        metadata=about("Groups of views, in order; each as `CropConfig` says."),
+        metadata=about("Groups of views, in order; see `CropConfig`."),
     )
     ratio: Range = option(
         (3 / 4, 4 / 3), low=0.1, high=10, help="Smallest and largest ratio of columns to rows of a crop."
@@ -121,31 +120,30 @@ class ViewConfig:
     window: WindowConfig | None = field(
         default=None,
         metadata=about(
-            "With stores of Hounsfield units, the random window, as `WindowConfig` says; None takes the whole "
-            "range of the type."
+            "Random window for stores of Hounsfield units, see `WindowConfig`; None uses the whole range of the "
+            "type."
         ),
     )
     jitter_probability: float = _probability(
-        0.8, "How often brightness and contrast are changed, in random order."
+        0.8, "Probability of changing brightness and contrast, in random order."
     )
-    brightness: float = option(0.4, low=0, high=1, help="Factor of the brightness: drawn evenly from 1 ± this.")
+    brightness: float = option(0.4, low=0, high=1, help="Factor of the brightness: drawn uniformly from 1 ± this.")
     contrast: float = option(
-        0.4, low=0, high=1, help="Factor of the distance from the view's mean: drawn evenly from 1 ± this."
+        0.4, low=0, high=1, help="Factor of the distance from the view's mean: drawn uniformly from 1 ± this."
     )
-    blur_probability: float = _probability(0.5, "How often a view is blurred.")
+    blur_probability: float = _probability(0.5, "Probability of blurring a view.")
     blur_sigma: Range = option(
         (0.1, 2.0),
         low=0.01,
         high=16,
         help="Smallest and largest standard deviation of the Gaussian blur, in pixels of the view.",
     )
-    noise_probability: float = _probability(0.0, "How often Gaussian noise is added.")
+    noise_probability: float = _probability(0.0, "Probability of adding Gaussian noise.")
     noise_sigma: Range = option(
         (math.sqrt(1e-5), math.sqrt(1e-4)),
         low=1e-6,
         high=1,
-        help="Smallest and largest standard deviation of the noise, as a fraction; drawn evenly on a logarithmic "
-        "scale.",
+        help="Smallest and largest standard deviation of the noise, as a fraction; drawn log-uniformly.",
     )
 
     def __post_init__(self) -> None:

@@ -54,7 +54,7 @@ class ReduceConfig:
         "hash",
         choices=tuple(METHODS),
         panel=_SELECTION,
-        help="What makes two slices near-duplicates, or a control.",
+        help="Method that decides which slices are near-duplicates, or a control.",
     )
     threshold: float | None = option(
         None,
@@ -76,20 +76,21 @@ class ReduceConfig:
         example=0.1,
         metavar="FRACTION",
         panel=_SELECTION,
-        help=f"{', '.join(deciding_methods())}: keep about this fraction (0.1 or 10%) and say at which threshold; "
+        help=f"{', '.join(deciding_methods())}: keep about this fraction (0.1 or 10%) and print the threshold; "
         "random: keep this fraction.",
-        more="The threshold that comes nearest is taken. The default of `random` is as many slices as `hash` "
+        more="The threshold that comes nearest is used. By default, `random` keeps as many slices as `hash` "
         "keeps.",
     )
     hash_size: int = option(
-        8, low=2, high=32, panel=_SELECTION, help="Rows N of the fingerprint, which has N² bits."
+        8, low=2, high=32, panel=_SELECTION, help="Side N of the fingerprint, which has N² bits."
     )
     fingerprint: str = option(
         "auto",
         belongs_to="method",
         choices=("auto", *FINGERPRINTS),
         panel=_SELECTION,
-        help=f"Kind of fingerprint in the manifest; auto is the method's own, else {_core.DEFAULT_FINGERPRINT}.",
+        help=f"Kind of fingerprint in the manifest; auto is the method's own kind, or else "
+        f"{_core.DEFAULT_FINGERPRINT}.",
     )
     n: int | None = option(
         None,
@@ -115,15 +116,15 @@ class ReduceConfig:
         belongs_to="method",
         is_path=True,
         panel=_SELECTION,
-        help="deep: backbone's file; default torchvision's ResNet-50.",
-        more="The file is one for `ctprune.load_backbone`.",
+        help="deep: file of a backbone; default torchvision's ResNet-50.",
+        more="Any file that `ctprune.load_backbone` reads.",
     )
     download: bool = option(
         False,
         belongs_to="method",
         decides=False,
         panel=_SELECTION,
-        help="deep: fetch that ResNet-50 if it is not on disk.",
+        help="deep: download torchvision's ResNet-50 if it is not on disk.",
     )
     max_gap_mm: float | None = option(
         None,
@@ -133,15 +134,15 @@ class ReduceConfig:
         unit="mm",
         example=20,
         panel=_SELECTION,
-        help="Keep a slice whose exemplar would be farther along the body than this; default: any distance.",
-        more="The published rule has no such bound. It needs `scope` volume, and has no effect on slices without "
+        help="Keep a slice if its exemplar would be farther away along the body than this; default no limit.",
+        more="The published rule has no such limit. It needs `scope` volume and does not affect slices without "
         "positions.",
     )
     scope: str = option(
         "volume",
         choices=SCOPES,
         panel=_SELECTION,
-        help="Compare within each volume or over the dataset.",
+        help="Compare slices within each volume or over the whole dataset.",
         more="`ssim` and `mi` compare within volumes only.",
     )
     order: str = option(
@@ -150,14 +151,14 @@ class ReduceConfig:
     stable: bool = option(
         False,
         panel=_SELECTION,
-        help="On an archive that has grown, keep what is kept already and compare new slices with that first.",
-        more="Belongs to methods that compare slices, with a `threshold`. The earlier reduction in `out` must "
+        help="Keep the slices that the earlier reduction kept, and compare new slices with these first.",
+        more="Works with methods that compare slices, and with a `threshold`. The earlier reduction in `out` must "
         "have the same options.",
     )
     intensity: str = option(
         "minmax",
         panel=_READING,
-        help="HU to gray: minmax, a window (lung, mediastinum, bone, brain …), window:C,W or hu:LOW,HIGH.",
+        help="How HU map to gray: minmax, a window (lung, mediastinum, bone, brain …), window:C,W or hu:LOW,HIGH.",
         more="`minmax` takes each slice's smallest and largest value. C and W are the window's center and width "
         "in HU.",
     )
@@ -165,7 +166,7 @@ class ReduceConfig:
         "CT", panel=_READING, help="DICOM Modality to read; any reads all.", more="In upper or lower case."
     )
     volume_pattern: str | None = option(
-        None, panel=_READING, help="Regular expression whose one group takes the volume from image names."
+        None, panel=_READING, help="Regular expression with one group that extracts the volume from image names."
     )
     exclude: tuple[str, ...] = option(
         (),
@@ -173,7 +174,8 @@ class ReduceConfig:
         metavar="GLOB",
         panel=_READING,
         help="Do not read files whose path below SOURCE matches, such as 'labelsTr/*' or '**/mask*'; repeatable.",
-        more="They are `skipped` in the manifest. Other patterns read nothing again but what they let in.",
+        more="Excluded files are `skipped` in the manifest. With changed patterns, only newly included files "
+        "are read.",
     )
     include: tuple[str, ...] = option(
         (),
@@ -181,10 +183,14 @@ class ReduceConfig:
         metavar="GLOB",
         panel=_READING,
         help="Read only files whose path below SOURCE matches, such as '**/*.dcm'; repeatable.",
-        more="Members of zip and tar files have paths of their own. The others are `skipped` in the manifest.",
+        more="Members of zip and tar files have their own paths. Other files are `skipped` in the manifest.",
     )
     plane: str | None = option(
-        None, choices=PLANES, panel=_GATES, help="Take only volumes of this plane.", more="Pictures have none."
+        None,
+        choices=PLANES,
+        panel=_GATES,
+        help="Take only volumes of this plane.",
+        more="Pictures such as PNG have no plane.",
     )
     skip_derived: bool = option(
         False,
@@ -203,21 +209,21 @@ class ReduceConfig:
         more="Slices without a Slice Thickness are left out.",
     )
     min_slices: int | None = option(
-        None, low=1, high=2**31 - 1, panel=_GATES, help="Take only volumes of at least so many slices."
+        None, low=1, high=2**31 - 1, panel=_GATES, help="Take only volumes with at least this many slices."
     )
     skip_codes: tuple[str, ...] = option(
         (),
         noun="codes",
         metavar="CODE",
         panel=_GATES,
-        help="Leave out slices that 'ctprune check' finds this code in, such as C-EMPTY; repeatable.",
+        help="Leave out slices for which 'ctprune check' reports this code, such as C-EMPTY; repeatable.",
     )
     gate: str | None = option(
         None,
         choices=GATES,
         panel=_GATES,
-        help="ct-fm: 1 to 5 mm thick, over 50 slices, one per position.",
-        more="`thickness` and `min_slices` win over those of the gate.",
+        help="ct-fm: 1 to 5 mm thick, more than 50 slices, one slice per position.",
+        more="`thickness` and `min_slices` override those of the gate.",
     )
     max_slice_mb: int = option(
         512, low=1, high=2**20, panel=_READING, help="Refuse decoded slices larger than this many MiB."
@@ -228,8 +234,8 @@ class ReduceConfig:
         is_path=True,
         metavar="KEYFILE",
         panel=_READING,
-        help="Put keyed hashes in place of UIDs and paths in the manifest; 'ctprune key' makes a key.",
-        more="The same key gives the same pseudonyms in every run. Later commands find the files with the key and "
+        help="Replace UIDs and paths in the manifest with keyed hashes; 'ctprune key' makes a key.",
+        more="The same key always gives the same pseudonyms. Later commands find the files with the key and "
         "the sources.",
     )
     pseudonyms_to: str | None = option(
@@ -239,7 +245,8 @@ class ReduceConfig:
         is_path=True,
         metavar="FILE",
         panel=_READING,
-        help="With `pseudonymize`: also write a CSV table of pseudonyms and names, outside of the run's folder.",
+        help="With `pseudonymize`: also write a CSV table of pseudonyms and names, outside the reduction's "
+        "folder.",
     )
     threads: int = threads_option(panel=_READING)
     io: int = option(
@@ -249,9 +256,9 @@ class ReduceConfig:
         high=4096,
         expected="0 (by the kind of source) to 4096",
         panel=_READING,
-        help="Reads in flight; 0 chooses by itself.",
-        more="Object stores get 128 requests at a time, DICOMweb 16. Files get a reader for each thread, and up "
-        "to 64 where the readers mostly wait. The result does not depend on it.",
+        help="Files read at the same time; 0 chooses automatically.",
+        more="Automatic means 128 requests at a time for object stores, 16 for DICOMweb, and for files one "
+        "reader per thread, or up to 64 if the readers mostly wait. The result does not depend on it.",
     )
     fail_first: bool = option(False, decides=False, panel=_READING, help="Stop at the first unreadable file.")
     engine: str = option(
@@ -259,7 +266,7 @@ class ReduceConfig:
         decides=False,
         choices=ENGINES,
         panel=_ENGINE,
-        help="Who reads: this process, or tasks of a Ray cluster (extra ray).",
+        help="What reads the files: this process, or tasks of a Ray cluster (extra ray).",
         more="The result does not depend on it.",
     )
     address: str | None = option(
@@ -267,7 +274,7 @@ class ReduceConfig:
         decides=False,
         panel=_ENGINE,
         metavar="HOST:PORT",
-        help="Ray cluster to use, such as auto; without it Ray starts on this machine.",
+        help="Ray cluster to use, such as auto; by default Ray starts on this machine.",
     )
     task_memory_gb: float = option(
         2.0,
@@ -286,8 +293,8 @@ class ReduceConfig:
         expected="a share of the files, such as 1% or 0.01, or a whole number of files",
         metavar="SHARE|N",
         panel=_READING,
-        help="Stop when more files cannot be read than this share (1%) or number of those read so far.",
-        more="A share is looked at from 100 files on, and at the end. What was read is kept for another run.",
+        help="Stop when more than this share (1%) or number of the files read so far could not be read.",
+        more="A share is checked from 100 files on, and at the end. What was read is kept for the next attempt.",
     )
 
     def __post_init__(self) -> None:

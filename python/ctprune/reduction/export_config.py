@@ -32,7 +32,8 @@ class ExportConfig:
             choices=MODES,
             flag="export",
             panel=_EXPORT,
-            help="Put the kept slices into a new tree. copy and link keep every DICOM header, patients' names "
+            help="Put the kept slices into a new folder tree. copy and link keep every DICOM header, patients' "
+            "names "
             "included; png has pixels only.",
         )
     )
@@ -44,7 +45,7 @@ class ExportConfig:
         choices=(8, 16),
         belongs_to="mode",
         panel=_EXPORT,
-        help="png: bits, gray as fingerprinted (8, default) or HU + 32768 (16).",
+        help="png: bits per pixel, gray as fingerprinted (8, default) or HU + 32768 (16).",
     )
     threads: int = threads_option(what="Threads for pictures")
 

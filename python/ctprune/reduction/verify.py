@@ -145,7 +145,7 @@ def _damaged_arrays(folder: Path) -> Iterator[Finding]:
         for name in wrong:
             yield Finding(
                 check,
-                f"{file.parent / name} is damaged (its checksum does not fit): delete the folder {file.parent}; "
+                f"{file.parent / name} is damaged (its checksum does not match): delete the folder {file.parent}; "
                 "it is made again when it is needed",
             )
 

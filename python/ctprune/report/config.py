@@ -26,7 +26,7 @@ class ReportConfig:
     # Wide enough for lungs, soft tissue and bone at once.
     intensity: str = option(
         "window:-200,1600",
-        help="HU to gray of the pictures: a window (lung, mediastinum …), window:C,W or hu:LOW,HIGH.",
+        help="How HU map to gray in the pictures: a window (lung, mediastinum …), window:C,W or hu:LOW,HIGH.",
         more="As `intensity` of `ctprune.ReduceConfig`.",
     )
     threads: int = threads_option()

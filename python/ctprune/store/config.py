@@ -19,7 +19,7 @@ def use_option(*, panel: str | None = None) -> str:
         "kept",
         choices=USES,
         panel=panel,
-        help="The kept slices, all, or a random sample of as many as were kept.",
+        help="Slices to use: the kept ones, all, or a random sample of as many as were kept.",
     )
 
 
@@ -32,7 +32,7 @@ def side_option(*, panel: str | None = None) -> int:
         unit="pixels",
         panel=panel,
         help="Rows and columns of the packed slices.",
-        more="The shorter side of a slice becomes this, the longer one is cropped in the middle.",
+        more="The shorter side of a slice is scaled to this; the longer side is cropped at both ends.",
     )
 
 
@@ -44,7 +44,8 @@ def depth_option(*, panel: str | None = None) -> int:
         unit="bits",
         panel=panel,
         help="Bits per pixel: gray (8) or Hounsfield units (16).",
-        more="Gray is as it was fingerprinted. With 16 bits a pixel is HU + 32768, of 8-bit pictures gray × 257.",
+        more="Gray values are those that were fingerprinted. With 16 bits a pixel is HU + 32768, for 8-bit "
+        "pictures gray × 257.",
     )
 
 
@@ -60,11 +61,13 @@ class StoreConfig:
     use: str = use_option()
     side: int = side_option()
     depth: int = depth_option()
-    seed: int = option(0, low=0, high=2**64 - 1, help="Seed of the random sample.", more="0 for the others.")
+    seed: int = option(
+        0, low=0, high=2**64 - 1, help="Seed of the random sample.", more="0 for other values of `use`."
+    )
     without: str = option(
         "",
-        help="Digest of the slices that the random sample is not drawn from.",
-        more="Empty for the others.",
+        help="Digest of the slices that the random sample must not contain.",
+        more="Empty for other values of `use`.",
     )
     threads: int = threads_option()
 

@@ -113,7 +113,7 @@ def open_store(path: str | os.PathLike[str], *, verify: bool = True, threads: in
     try:
         for name in (_ROWS, _HISTOGRAM, _PIXELS) if verify else (_ROWS, _HISTOGRAM):
             if not fits(folder / name, checksums[name], threads=threads):
-                raise StoreError(f"{folder / name}: the file is damaged (its checksum does not fit): {again}")
+                raise StoreError(f"{folder / name}: the file is damaged (its checksum does not match): {again}")
         config = StoreConfig(**about.pop("config"))
         # Of a file that is too short it says so, and maps nothing: reading there would end the process.
         pixels = np.load(folder / _PIXELS, mmap_mode="r")
@@ -140,7 +140,7 @@ def _read_about(folder: Path) -> dict[str, Any]:
         version = about.pop("store_version")
     except (ValueError, KeyError):
         raise StoreError(
-            f"{file}: the file is damaged (its checksum does not fit): build the store again"
+            f"{file}: the file is damaged (its checksum does not match): build the store again"
         ) from None
     if version != STORE_VERSION:
         raise StoreError(

@@ -37,10 +37,10 @@ class SweepConfig:
         noun="methods",
         flag="method",
         metavar=choices(SWEPT),
-        help="Repeat it for several methods; default hash.",
-        more="`hash` and others by fingerprints read no pixel, but compare only the kind that the reduction has. "
-        "`ssim` and `mi` read each slice once and compare within volumes only. `deep` takes the embeddings beside "
-        "the manifest and makes those that are missing.",
+        help="Methods to sweep; repeatable; default hash.",
+        more="Methods that compare fingerprints read no pixels, but the reduction must have that kind of "
+        "fingerprint. `ssim` and `mi` read each slice once and compare within volumes only. `deep` uses the "
+        "embeddings beside the manifest and computes missing ones.",
     )
     thresholds: Mapping[str, Sequence[float]] = field(
         default_factory=dict,
@@ -48,15 +48,20 @@ class SweepConfig:
             parse=numbers_by_method,
             repeatable=True,
             metavar="METHOD=T,T,…",
-            help="Thresholds to try; default all radii of hash; of the others, those that `ctprune reduce` tries.",
-            more="By method, for some of the methods.",
+            help="Thresholds to try; default all radii for fingerprints, and for others those that `ctprune "
+            "reduce` tries.",
+            more="By method; methods that are not named use the default.",
         ),
     )
     scope: str | None = option(
-        None, choices=SCOPES, help="Compare within each volume or over the dataset; default as the reduction did."
+        None,
+        choices=SCOPES,
+        help="Compare slices within each volume or over the whole dataset; default the reduction's scope.",
     )
-    weights: str | None = option(None, is_path=True, help="deep: backbone's file; default the reduction's.")
-    download: bool = option(False, decides=False, help="deep: fetch torchvision's ResNet-50 if it is not on disk.")
+    weights: str | None = option(None, is_path=True, help="deep: file of a backbone; default the reduction's.")
+    download: bool = option(
+        False, decides=False, help="deep: download torchvision's ResNet-50 if it is not on disk."
+    )
     threads: int = threads_option()
 
     def __post_init__(self) -> None:

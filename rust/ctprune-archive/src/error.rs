@@ -20,7 +20,7 @@ pub enum ArchiveError {
         found: String,
     },
     /// A source is no file.
-    #[error("{}: not the name of a file", file.display())]
+    #[error("{}: not a file name", file.display())]
     NotAFileName {
         /// The path.
         file: PathBuf,
@@ -34,7 +34,7 @@ pub enum ArchiveError {
         found: std::io::Error,
     },
     /// There are more slices than a row can number.
-    #[error("an archive may have at most 4,294,967,294 slices: split it into several runs")]
+    #[error("an archive may have at most 4,294,967,294 slices: split it into several reductions")]
     TooManySlices,
     /// Another reader's slices belong to no file that waits for them.
     #[error("expected slices of a file of an unsupported kind, found those of file {file}")]

@@ -232,7 +232,7 @@ fn container_by_content(
         Location::Remote(_) => Err(Refusal::Failed(ReadError::other(
             Code::Container,
             format!(
-                "a {} on another machine: download it, and name the file",
+                "a {} on another machine: download it and name the file",
                 kind.name()
             ),
         ))),

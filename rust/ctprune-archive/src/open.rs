@@ -168,9 +168,7 @@ pub fn is_packed(location: &Location) -> bool {
 }
 
 pub(crate) fn gone() -> Refusal {
-    Refusal::Failed(ReadError::Invalid(
-        "the archive has no such member that can be read",
-    ))
+    Refusal::Failed(ReadError::Invalid("the archive has no such readable member"))
 }
 
 /// Calls `act` with the content of a member of a container's index.

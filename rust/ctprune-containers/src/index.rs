@@ -127,7 +127,7 @@ fn refuse_namesakes(mut members: Vec<Member>) -> Vec<Member> {
 }
 
 /// Why a name that several members have is not read.
-pub const NAMESAKES: &str = "several members have this name, and which one is meant is not known: repack the archive with one of them";
+pub const NAMESAKES: &str = "several members have this name: repack the archive with only one of them";
 
 /// Refuses `wow!/1.dcm` beside `wow`: it could as well be a member of a container of that name.
 fn refuse_doubtful_folders(members: &mut [Member], by_name: &[u32]) {
@@ -140,8 +140,7 @@ fn refuse_doubtful_folders(members: &mut [Member], by_name: &[u32]) {
                 .is_ok()
         });
         if containers.next().is_some() {
-            members[number]
-                .refuse("a member and a folder of its name with '!' stand side by side: rename one");
+            members[number].refuse("a member and a folder have the same name, but for '!': rename one");
         }
     }
 }

@@ -185,9 +185,9 @@ pub fn no_container(name: &str) -> Refusal {
     match promised_kind(name) {
         Some(kind) => Refusal::Failed(corrupt(
             kind,
-            "its first bytes are those of another kind of file: get it anew from where it came",
+            "its first bytes belong to another kind of file: download or copy it again",
         )),
-        None => failed("no zip or tar file, so it has no members"),
+        None => failed("not a zip or tar file, so it has no members"),
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn stored_bytes(bytes: &Bytes, kind: Kind, extent: Extent) -> Result<
         Kind::Zip => zip::content_offset(bytes, extent)?,
         Kind::Tar | Kind::TarGz | Kind::TarZst => extent.offset,
     };
-    let cut = ReadError::Invalid("cut off with the end of the archive: get it anew from where it came");
+    let cut = ReadError::Invalid("cut off by the end of the archive: download or copy it again");
     bytes.slice(start, extent.stored).ok_or(cut)
 }
 
@@ -159,7 +159,7 @@ fn check(expected: u32, found: u32) -> Result<(), ReadError> {
         return Ok(());
     }
     Err(ReadError::Invalid(
-        "its checksum does not fit: the archive is damaged, get it anew from where it came",
+        "its checksum does not match: the archive is damaged, download or copy it again",
     ))
 }
 

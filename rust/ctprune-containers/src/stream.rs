@@ -139,7 +139,7 @@ impl<R: BufRead> ZstdFrames<R> {
         self.in_frame = false;
         let expected = self.decoder.get_checksum_from_data();
         if expected.is_some() && expected != self.decoder.get_calculated_checksum() {
-            let reason = "a Zstandard frame's checksum does not fit";
+            let reason = "a Zstandard frame's checksum does not match";
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
         Ok(())

@@ -18,10 +18,9 @@ pub(super) const BLOCK: usize = 512;
 const MAX_EXTENSION: u64 = 1 << 20;
 
 /// Why nothing is taken from a packed file that its own checksum, or its decoder, calls damaged.
-pub(super) const DAMAGED: &str = "it does not unpack, or not to what its checksum says, so no file in it can be trusted: get it anew from where it came";
+pub(super) const DAMAGED: &str = "it cannot be unpacked, or its checksum does not match, so no file in it can be trusted: download or copy it again";
 
-const CUT: &str =
-    "it ends within a member, and what should follow was not read: get it anew from where it came";
+const CUT: &str = "it ends within a member, so later members are missing: download or copy it again";
 
 /// A source whose bytes can be left out.
 pub(super) trait Skip: Read {
@@ -159,7 +158,7 @@ impl<R: Skip> Entries<R> {
                 // The label of a tape, the list of a folder.
                 EntryType::Char | EntryType::Block | EntryType::Fifo => Some(failed("not a regular file")),
                 other if b"VD".contains(&other.as_byte()) => return Ok(None),
-                _ => Some(failed("a kind of member that is not read: unpack the archive")),
+                _ => Some(failed("unsupported kind of member: unpack the archive")),
             }
         };
         let mut member = match member_name(&raw) {
@@ -198,8 +197,7 @@ impl<R: Skip> Entries<R> {
             match self.block(&mut block)? {
                 0 if marked => return Ok(None),
                 0 => {
-                    let reason =
-                        "it has no end mark, so members may be missing: get it anew from where it came";
+                    let reason = "it has no end mark, so members may be missing: download or copy it again";
                     return Err(corrupt(self.kind, reason));
                 }
                 BLOCK => {}
@@ -212,11 +210,12 @@ impl<R: Skip> Entries<R> {
                 return Ok(Some(block));
             } else {
                 let position = if marked {
-                    "behind its end mark"
+                    "after its end mark"
                 } else {
                     "between its members"
                 };
-                let reason = format!("{position} stands no header, and what follows was not read");
+                let reason =
+                    format!("expected a header {position}, found other bytes, so the rest was not read");
                 return Err(corrupt(self.kind, reason));
             }
         }
@@ -346,7 +345,7 @@ pub(super) fn index(bytes: &Bytes) -> Index {
         let outside = |extent: &Extent| bytes.slice(extent.offset, extent.stored).is_none();
         if member.extent.as_ref().is_ok_and(outside) {
             member.extent = Err(failed(
-                "cut off with the end of the archive: get it anew from where it came",
+                "cut off by the end of the archive: download or copy it again",
             ));
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn index(bytes: &Bytes) -> Result<Index, ReadError> {
     }
     if records.count as u64 != announced {
         let reason = format!(
-            "expected {announced} members, found {}: get it anew from where it came",
+            "expected {announced} members, found {}: download or copy it again",
             records.count
         );
         return Err(corrupt(Kind::Zip, reason));
@@ -44,7 +44,7 @@ pub(super) fn index(bytes: &Bytes) -> Result<Index, ReadError> {
 }
 
 fn too_many() -> ReadError {
-    let reason = format!("more than {MAX_MEMBERS} members: unpack it, and name the folder");
+    let reason = format!("more than {MAX_MEMBERS} members: unpack it and name the folder");
     corrupt(Kind::Zip, reason)
 }
 
@@ -54,7 +54,7 @@ fn broken(error: &rawzip::Error) -> ReadError {
         rawzip::ErrorKind::MissingEndOfCentralDirectory => "its end is missing".into(),
         _ => error.to_string(),
     };
-    corrupt(Kind::Zip, format!("{reason}: get it anew from where it came"))
+    corrupt(Kind::Zip, format!("{reason}: download or copy it again"))
 }
 
 #[derive(Default)]
@@ -108,9 +108,7 @@ impl Records {
         }
         for (member, &(_, end)) in self.members.iter_mut().zip(&self.extents) {
             if end > directory {
-                member.extent = Err(failed(
-                    "lies outside of the archive: get it anew from where it came",
-                ));
+                member.extent = Err(failed("lies outside of the archive: download or copy it again"));
             }
         }
         // In the order in which they lie on disk.
@@ -126,7 +124,7 @@ fn extent_of(record: &ZipFileHeaderRecord<'_>) -> Result<Extent, Refusal> {
     if record.flags().is_encrypted() || method == CompressionMethod::AES {
         return Err(Refusal::Failed(ReadError::other(
             Code::Encrypted,
-            "encrypted: unpack the archive with its password, and name the folder",
+            "encrypted: unpack the archive with its password and name the folder",
         )));
     }
     if record.mode().is_symlink() {
@@ -136,7 +134,7 @@ fn extent_of(record: &ZipFileHeaderRecord<'_>) -> Result<Extent, Refusal> {
         CompressionMethod::STORE if size == stored => false,
         CompressionMethod::STORE => {
             return Err(failed(
-                "two sizes for what is stored as it is: the archive is damaged",
+                "the two sizes of an uncompressed member differ: the archive is damaged",
             ));
         }
         CompressionMethod::DEFLATE => true,
@@ -144,7 +142,8 @@ fn extent_of(record: &ZipFileHeaderRecord<'_>) -> Result<Extent, Refusal> {
             let name = other
                 .name()
                 .map_or(other.as_u16().to_string(), str::to_ascii_lowercase);
-            let reason = format!("packed with {name}, which is not read: repack the archive with deflate");
+            let reason =
+                format!("compressed with {name}, which is not supported: repack the archive with deflate");
             return Err(Refusal::Failed(ReadError::other(Code::Container, reason)));
         }
     };
@@ -164,7 +163,7 @@ pub(super) fn content_offset(bytes: &Bytes, extent: Extent) -> Result<u64, ReadE
         .map_err(|error| ReadError::io("the archive cannot be read", &error))?;
     if read < header.len() || !header.starts_with(b"PK\x03\x04") {
         return Err(ReadError::Invalid(
-            "no member where the archive announces one: get it anew from where it came",
+            "no member where the archive lists one: download or copy it again",
         ));
     }
     let length = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));

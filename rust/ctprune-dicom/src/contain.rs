@@ -54,7 +54,7 @@ mod tests {
     fn a_panic_becomes_an_error() {
         let result: Result<(), ReadError> = contained(|| panic!("index 3 of {}", 2));
         let error = result.unwrap_err();
-        assert_eq!(error.to_string(), "the decoder gave up: index 3 of 2");
+        assert_eq!(error.to_string(), "the decoder failed: index 3 of 2");
         assert_eq!(error.code(), Code::Decoder);
         assert_eq!(contained(|| Ok::<_, ReadError>(5)), Ok(5));
         assert_eq!(DEPTH.get(), 0);

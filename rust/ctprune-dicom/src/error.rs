@@ -207,7 +207,7 @@ impl fmt::Display for ReadError {
             Self::DataSet(error) => error.fmt(f),
             Self::Jpeg2000(error) => error.fmt(f),
             Self::Invalid(sentence) => f.write_str(sentence),
-            Self::Panicked(message) => write!(f, "the decoder gave up: {message}"),
+            Self::Panicked(message) => write!(f, "the decoder failed: {message}"),
             Self::Empty => f.write_str("the file is empty"),
             Self::Other(reason) => reason.fmt(f),
         }

@@ -230,7 +230,11 @@ impl Archive {
         let order = match order {
             "position" => Order::Position,
             "path" => Order::Path,
-            other => return Err(value_error(format!("unknown order {other:?}"))),
+            other => {
+                return Err(value_error(format!(
+                    "order: expected position or path, found {other:?}"
+                )));
+            }
         };
         let pattern = volume_pattern.map(compile).transpose()?;
         py.detach(|| self.inner.group(order, pattern.as_ref()));

@@ -25,7 +25,7 @@ pub(super) fn too_many() -> Refusal {
     Refusal::Failed(ReadError::other(
         Code::Container,
         format!(
-            "more than {MAX_MEMBERS} members, with those of the archives in it: unpack it, and name the folder"
+            "more than {MAX_MEMBERS} members, with those of the archives in it: unpack it and name the folder"
         ),
     ))
 }

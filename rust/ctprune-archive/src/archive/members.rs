@@ -42,7 +42,7 @@ impl Archive {
             let mut beside = path.into_os_string();
             beside.push(CONTAINER_MARK.to_string());
             if PathBuf::from(&beside).is_dir() {
-                let reason = "a folder of its name with '!' stands beside it: rename one of them";
+                let reason = "beside it is a folder with its name and '!': rename one of them";
                 return self.refuse_container(&root, failed(reason));
             }
         }

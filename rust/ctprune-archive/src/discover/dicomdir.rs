@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 /// Files that are looked for before the caller can draw progress.
 const AT_A_TIME: usize = 256;
 
-const MISSING: &str = "listed in the DICOMDIR, but not there";
-const SEVERAL: &str = "listed in the DICOMDIR, but several files could be meant: rename those that are not";
+const MISSING: &str = "listed in the DICOMDIR, but not found";
+const SEVERAL: &str = "listed in the DICOMDIR, but several files match: rename the others";
 
 /// Whether a file is a DICOMDIR by its name.
 pub fn is_dicomdir(name: &str) -> bool {

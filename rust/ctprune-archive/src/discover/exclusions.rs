@@ -8,7 +8,7 @@ use regex::Regex;
 pub const EXCLUDED: &str = "excluded by --exclude ";
 
 /// The reason of a row whose path no pattern takes in.
-const NOT_INCLUDED: &str = "matched by no --include";
+const NOT_INCLUDED: &str = "not matched by any --include";
 
 /// Patterns of paths: of those to leave out, each with the reason that goes into the rows, and of those to take in.
 #[derive(Clone, Debug, Default)]

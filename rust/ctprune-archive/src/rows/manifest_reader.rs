@@ -166,7 +166,7 @@ pub fn metadata_of(file: &Path) -> Option<String> {
 fn contained<T, E: ToString>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("its structure contradicts itself".into()),
+        Err(_) => Err("its structure is inconsistent".into()),
     }
 }
 
@@ -200,6 +200,6 @@ fn difference(expected: &Schema, found: &Schema) -> Option<String> {
                 .iter()
                 .zip(found.fields())
                 .all(|(a, b)| a.name() == b.name());
-        (!same).then(|| "there are others, or in another order".into())
+        (!same).then(|| "their names or their order differ".into())
     })
 }

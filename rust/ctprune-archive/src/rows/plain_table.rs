@@ -71,7 +71,7 @@ pub fn read(file: &Path, names: Option<&[String]>) -> Result<PlainTable, TableEr
     // The reader of Parquet may have met what nobody thought of.
     match catch_unwind(AssertUnwindSafe(|| read_sound(opened, names))) {
         Ok(table) => table,
-        Err(_) => Err(TableError::Parquet("its structure contradicts itself".into())),
+        Err(_) => Err(TableError::Parquet("its structure is inconsistent".into())),
     }
 }
 

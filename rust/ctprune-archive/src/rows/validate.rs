@@ -105,7 +105,7 @@ impl Validator {
             && let Some(exemplar) = exemplar
             && exemplar != Value::Integer(self.checked as i64)
         {
-            return Err(("exemplar", "the own row of a kept slice", format!("{exemplar:?}")));
+            return Err(("exemplar", "a kept slice's own row", format!("{exemplar:?}")));
         }
         match volume.map(Value::integer) {
             None => Ok(()),
