@@ -135,5 +135,5 @@ def test_a_report_shows_that_files_were_left_out_and_not_which(source: Path, tmp
     config = ctprune.ReduceConfig(exclude=("a/*", "b/*")).to_dict()
     assert shown_config(config)["exclude"] == "2 patterns"
     assert command_line(config) == (
-        "ctprune reduce SOURCE --method hash --threshold 6 --exclude GLOB --exclude GLOB --out run/"
+        "ctprune reduce SOURCE --method hash --threshold 6 --exclude GLOB --exclude GLOB --out reduction/"
     )

@@ -257,4 +257,4 @@ def test_the_command_says_what_to_do_next(tmp_path):
     result = CliRunner().invoke(app, [str(out), "--patients", "1", "--size", "64", "--slices", "2"])
     assert result.exit_code == 0, result.output
     assert "1 patients, 2 series, 4 slices" in result.stdout
-    assert f"ctprune reduce {out} --method hash --out run/" in result.stdout
+    assert f"ctprune reduce {out} --method hash --out reduction/" in result.stdout

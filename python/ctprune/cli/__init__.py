@@ -95,7 +95,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 110, "help_option_names": ["--help", "-h"]},
     help="Pick the CT slices worth pre-training on, straight from a DICOM archive.",
-    epilog="Try it without data: ctprune phantom dicoms && ctprune reduce dicoms --out run",
+    epilog="Try it without data: ctprune phantom dicoms && ctprune reduce dicoms --out reduction",
 )
 
 

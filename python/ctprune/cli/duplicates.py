@@ -15,7 +15,7 @@ from ctprune.cli.progress import ProgressDisplay
 if TYPE_CHECKING:
     from ctprune.duplicates.duplicates import Duplicates
 
-EXAMPLE = "ctprune duplicates run/ --prefer soft"
+EXAMPLE = "ctprune duplicates reduction/ --prefer soft"
 
 #: Pairs that the terminal shows; the table has all.
 _SHOWN = 40

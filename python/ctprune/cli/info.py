@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-EXAMPLE = "ctprune info run/"
+EXAMPLE = "ctprune info reduction/"
 
 
 def command(

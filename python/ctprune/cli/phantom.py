@@ -40,5 +40,5 @@ def _report(summary: ArchiveSummary) -> str:
         f"{summary.patients} patients, {summary.series} series, {summary.slices} slices.\n"
         f"{summary.patients_with_lesion} patients have lesions, seen in {summary.slices_with_lesion} slices: "
         f"{summary.path / LABELS}\n"
-        f"Next: ctprune reduce {summary.path} --method hash --out run/"
+        f"Next: ctprune reduce {summary.path} --method hash --out reduction/"
     )

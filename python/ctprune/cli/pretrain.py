@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ctprune.options.option import Option
     from ctprune.pretraining.result import PretrainResult
 
-EXAMPLE = "ctprune pretrain run/ --method swav --out pre/"
+EXAMPLE = "ctprune pretrain reduction/ --method swav --out pre/"
 
 _DATA, _TRAINING, _OUTPUT = "Data", "Training", "Output"
 

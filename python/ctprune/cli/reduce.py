@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ctprune.reduction.config import ReduceConfig
     from ctprune.reduction.export_config import ExportConfig
 
-EXAMPLE = "ctprune reduce ./dicoms --method hash --out run/"
+EXAMPLE = "ctprune reduce ./dicoms --method hash --out reduction/"
 
 _OUTPUT = "Output"
 
@@ -85,7 +85,7 @@ def command(
     if shard is not None and dry_run:
         raise ConfigError("shard and `dry_run` exclude each other: a dry run lists all files", field="shard")
     if out is None and not dry_run:
-        raise ConfigError("out is missing: name a folder for the manifest, such as `out` run/", field="out")
+        raise ConfigError("out is missing: name a folder for the manifest, such as `out` reduction/", field="out")
     config = ReduceConfig(**options)
     if shard is not None and config.engine != "local":
         raise ConfigError(f"engine {config.engine} calls all shards itself: leave out `shard`", field="engine")

@@ -12,7 +12,7 @@ from ctprune.cli.generate import OptionsOf
 from ctprune.cli.output import print_hint, say
 from ctprune.cli.progress import ProgressDisplay
 
-EXAMPLE = "ctprune report run/"
+EXAMPLE = "ctprune report reduction/"
 
 
 def command(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SHOWN_STEP = 0.92
 
 
-EXAMPLE = "ctprune sweep run/ --method hash"
+EXAMPLE = "ctprune sweep reduction/ --method hash"
 
 
 def command(

@@ -11,7 +11,7 @@ import typer
 from ctprune.cli.output import FAILED, say
 from ctprune.cli.progress import ProgressDisplay
 
-EXAMPLE = "ctprune verify run/ --pixels 1%"
+EXAMPLE = "ctprune verify reduction/ --pixels 1%"
 
 
 def command(

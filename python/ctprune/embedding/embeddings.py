@@ -1,4 +1,4 @@
-"""Embeddings of all slices of a run, kept beside its manifest and reused where files are unchanged."""
+"""Embeddings of all slices of a reduction, kept beside its manifest and reused where files are unchanged."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def embed_slices(
     Args:
         batches: Called with the size of a batch; gives the slices in batches, rows with the columns `COLUMNS`.
         embedder: The network.
-        config: The run's configuration: how pixels become gray.
-        out: The run's folder; its folder `embeddings` is read and replaced. None keeps nothing.
+        config: The reduction's configuration: how pixels become gray.
+        out: The reduction's folder; its folder `embeddings` is read and replaced. None keeps nothing.
         threads: Number of threads that decode, 0 for one per core.
         progress: Function called with the number of slices done.
 

@@ -1,4 +1,4 @@
-"""Saved embeddings: a folder beside the manifest, and parts of a run that has not ended."""
+"""Saved embeddings: a folder beside the manifest, and parts of a reduction that has not ended."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Parts:
     exemplars.
 
     Args:
-        out: The run's folder.
+        out: The reduction's folder.
         archive: The reduction in progress.
         config: Its configuration.
         reading: The options that decide how files are read.
@@ -240,7 +240,7 @@ class Parts:
 
 
 def part_files(out: Path) -> list[Path]:
-    """All parts in a run's folder: of rows and of selections, those of shards too."""
+    """All parts in a reduction's folder: of rows and of selections, those of shards too."""
     folders = [out / PARTS_NAME, *shard_folders(out).values()]
     return [file for folder in folders for kind in (_ROWS, _SELECTION) for file in _files(folder, kind)]
 

@@ -1,4 +1,4 @@
-"""Shards of a run: each a share of the files that some machine reads, in a folder with a lock of its own.
+"""Shards of a reduction: each a share of the files that some machine reads, in a folder with a lock of its own.
 
 A shard says in its folder what it is reading and how far it is, so that others with other options are refused and
 the last one knows that it is the last. Nothing else is shared: no two shards wait for each other.
@@ -20,7 +20,7 @@ from ctprune.files.atomic import replace_file
 from ctprune.files.checksums import seal, unseal
 from ctprune.files.run_lock import sole_writer
 
-#: The folder in a run's folder that holds what was read so far.
+#: The folder in a reduction's folder that holds what was read so far.
 PARTS_NAME = "parts"
 
 _CLAIM = "shard.json"
@@ -66,7 +66,7 @@ class Shard:
         return cls(int(found[1]), int(found[2]))
 
     def folder(self, out: Path) -> Path:
-        """Where its parts are in a run's folder."""
+        """Where its parts are in a reduction's folder."""
         return out / PARTS_NAME / f"shard-{self.number:05d}-of-{self.of:05d}"
 
     def __str__(self) -> str:
@@ -74,12 +74,12 @@ class Shard:
         return f"{self.number}/{self.of}"
 
 
-#: Shards that a run can have: names of folders are sorted as text.
+#: Shards that a reduction can have: names of folders are sorted as text.
 _MOST = 99_999
 
 
 def shard_folders(out: Path) -> dict[Shard, Path]:
-    """The shards that a run's folder has, in order."""
+    """The shards that a reduction's folder has, in order."""
     found = {}
     for folder in (out / PARTS_NAME).glob("shard-*-of-*"):
         match = _FOLDER.fullmatch(folder.name)
@@ -119,10 +119,10 @@ def write_claim(folder: Path, claim: dict[str, Any]) -> None:
 
 
 def check_claims(out: Path, claim: dict[str, Any], *, names: tuple[str, ...]) -> None:
-    """See that all shards of a run agree with this one.
+    """See that all shards of a reduction agree with this one.
 
     Args:
-        out: The run's folder.
+        out: The reduction's folder.
         claim: What this shard, or the join, says.
         names: What of it must be the same.
 
@@ -162,14 +162,14 @@ def _said(value: Any) -> str:
 
 
 def stages(out: Path) -> dict[int, str]:
-    """How far each shard of a run is that has begun, by its number."""
+    """How far each shard of a reduction is that has begun, by its number."""
     claims = {shard.number: read_claim(folder) for shard, folder in shard_folders(out).items()}
     return {number: claim["stage"] for number, claim in claims.items() if claim is not None}
 
 
 @contextmanager
 def idle_shards(out: Path) -> Iterator[list[Path]]:
-    """Hold all shards of a run while the block runs, and yield their folders.
+    """Hold all shards of a reduction while the block runs, and yield their folders.
 
     Raises:
         InUseError: Some are being read.

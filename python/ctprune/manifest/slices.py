@@ -1,4 +1,4 @@
-"""The slices of a run: what report, sweep, store and export are made from."""
+"""The slices of a reduction: what report, sweep, store and export are made from."""
 
 from __future__ import annotations
 

@@ -24,10 +24,10 @@ _WORDS = {"fingerprint": "kind"}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Excluded:
-    """Slices of a run that are close to those of other sets.
+    """Slices of a reduction that are close to those of other sets.
 
     Attributes:
-        rows: Rows of the slices in the run's manifest, ascending, int64 of shape (n,).
+        rows: Rows of the slices in the reduction's manifest, ascending, int64 of shape (n,).
         distance: To the nearest slice of the other sets, in bits; uint16 of shape (n,).
         threshold: The largest distance that counts as close.
         compared: Number of slices in the other sets.
@@ -42,12 +42,12 @@ class Excluded:
 def excluded_rows(
     manifest: Manifest, others: Sequence[str | os.PathLike[str]], *, threshold: int | None = None
 ) -> Excluded:
-    """Find the slices of a run that are close to a slice of other sets, exactly.
+    """Find the slices of a reduction that are close to a slice of other sets, exactly.
 
     Args:
         manifest: Manifest of the run.
         others: For each set its folder, zip or tar file of images, its MedMNIST file (.npz), a
-            run's folder, or its manifest file.
+            reduction's folder, or its manifest file.
         threshold: Largest Hamming distance that counts as close; None takes the run's, or 6 of 64 bits.
 
     Raises:

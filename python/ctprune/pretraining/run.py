@@ -1,4 +1,4 @@
-"""From a run's manifest to a pre-trained backbone: pack, train, save, describe."""
+"""From a reduction's manifest to a pre-trained backbone: pack, train, save, describe."""
 
 from __future__ import annotations
 

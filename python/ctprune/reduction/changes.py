@@ -35,7 +35,7 @@ class Changes:
         kept: Whether each is kept now, bool of shape (n,).
         reason: Index of the reason of each, uint8 of shape (n,).
         reasons: The reasons.
-        option: The option that differs from the earlier run's; then the slices are not looked at.
+        option: The option that differs from the earlier reduction's; then the slices are not looked at.
     """
 
     archive: _core.Archive

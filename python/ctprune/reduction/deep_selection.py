@@ -100,7 +100,7 @@ class DeepSelection:
         return CosineSelection(exemplar, similarity, found.threshold)
 
     def summary(self) -> dict[str, Any]:
-        """What is known of the embeddings, for the run's summary."""
+        """What is known of the embeddings, for the reduction's summary."""
         done, embedder = self._done, self._embedder
         if done is None:
             return {}

@@ -122,7 +122,7 @@ def _refuse_pseudonyms(folders: list[Path], readers: list[_core.ManifestReader])
 
 
 def _sources(folder: Path, reader: _core.ManifestReader) -> list[str]:
-    """The sources of a run in their order: what it was given, as far as rows say which folder that is."""
+    """The sources of a reduction in their order: what it was given, as far as rows say which folder that is."""
     there: dict[str, None] = {}
     for rows in reader.batches(["source"]):
         there |= dict.fromkeys(rows.labels("source")[0])

@@ -24,7 +24,7 @@ class Pseudonymizing:
 
     Args:
         config: The run's, with `pseudonymize`.
-        out: The run's folder, if there is one.
+        out: The reduction's folder, if there is one.
         sources: Absolute paths of its sources.
 
     Raises:
@@ -101,7 +101,7 @@ def _is_table(table: Path) -> bool:
 
 
 def _check_apart(field: str, file: Path, out: Path | None, sources: Sequence[Path]) -> None:
-    """Refuse a file in the run's folder, which is handed on, or in a source, which nothing is written to."""
+    """Refuse a file in the reduction's folder, which is handed on, or in a source, which nothing is written to."""
     resolved = file.resolve()
     for folder, what in ((out, "the folder of the run"), *((source, "a source") for source in sources)):
         if folder is not None and not folder.is_file() and resolved.is_relative_to(folder.resolve()):

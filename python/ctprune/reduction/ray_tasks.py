@@ -1,4 +1,4 @@
-"""Shards as tasks of a Ray cluster: each reads its share into the run's folder and returns less than a kilobyte.
+"""Shards as tasks of a Ray cluster: each reads its share into the reduction's folder and returns under a kilobyte.
 
 Ray finds a machine for each task and notices when one is gone. What was read is on disk, as with shards that a
 user calls: a lost task costs some seconds, and the object store stays empty.
@@ -65,7 +65,7 @@ def read_with_ray(
     Args:
         sources: As for `ctprune.reduce`.
         config: The reduction's options; `address`, `threads` (of a task) and `task_memory_gb` are about the tasks.
-        out: The run's folder.
+        out: The reduction's folder.
         from_list: As for `ctprune.reduce`.
         progress: As for `ctprune.reduce`; the sum over all shards.
         note: Called with a sentence about what was lost and is done again.

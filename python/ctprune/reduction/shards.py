@@ -106,7 +106,7 @@ def read_shard(
     note: Callable[[str], None] | None = None,
     **options: Unpack[ReduceOptions],
 ) -> ShardRead:
-    """Read one share of an archive's files into a run's folder; any order, any machine, again after a failure.
+    """Read one share of an archive's files into a reduction's folder: on any machine, in any order, repeatedly.
 
     Which files belong to a shard is told by their addresses alone, so all machines must see the sources and `out`
     under the same paths. Once all shards are read, `ctprune.reduce` with the same arguments joins them and
@@ -120,7 +120,7 @@ def read_shard(
         config: As for `ctprune.reduce`; the same for all shards.
         shard: Which share, such as `"3/8"`.
         from_list: As for `ctprune.reduce`.
-        out: The run's folder, the same for all shards.
+        out: The reduction's folder, the same for all shards.
         progress: As for `ctprune.reduce`.
         note: Called with a sentence when something that was read before cannot be used.
         options: Those of `ctprune.ReduceConfig`.
@@ -190,7 +190,7 @@ def carry_out_shard(run: Reduction) -> ShardRead:
 
 
 def missing_shards(out: str | os.PathLike[str]) -> tuple[int, ...]:
-    """Numbers of the shards of a run that have not been read yet; none where no shard has begun.
+    """Numbers of the shards of a reduction that have not been read yet; none where no shard has begun.
 
     >>> missing_shards("/nonexistent")
     ()

@@ -50,7 +50,7 @@ def command_line(config: dict[str, Any]) -> str:
     """The command that repeats the reduction.
 
     >>> command_line(ReduceConfig(keep=0.1).to_dict())
-    'ctprune reduce SOURCE --method hash --keep 0.1 --out run/'
+    'ctprune reduce SOURCE --method hash --keep 0.1 --out reduction/'
     """
     defaults = {field.name: field.default for field in fields(ReduceConfig)}
     defaults["fingerprint"] = METHODS[config["method"]].fingerprint or DEFAULT_FINGERPRINT
@@ -60,7 +60,7 @@ def command_line(config: dict[str, Any]) -> str:
             parts += ["--exclude", "GLOB"] * len(config["exclude"])
         elif name != "method" and value != defaults.get(name, MISSING):
             parts += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join([*parts, "--out", "run/"])
+    return shlex.join([*parts, "--out", "reduction/"])
 
 
 def method_sentence(slices: RunSlices) -> str:

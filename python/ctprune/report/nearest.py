@@ -29,7 +29,7 @@ class Nearest(NamedTuple):
     Attributes:
         rows: Rows of the slices.
         partners: Rows of the nearest kept slices before them; the first one of equals.
-        value: Hamming distance in bits, or cosine similarity, as the run's measure is.
+        value: Hamming distance in bits, or cosine similarity, as the reduction's measure is.
     """
 
     rows: Integers
@@ -38,7 +38,7 @@ class Nearest(NamedTuple):
 
 
 def nearest_kept_before(slices: RunSlices) -> Nearest | None:
-    """Compare each kept slice with all kept before it, in its volume or in the dataset, as the run's scope says.
+    """Compare each kept slice with all kept before it, in its volume or in the dataset, by the reduction's scope.
 
     Exact. None where the method keeps nothing to compare by, where that is gone (the embeddings beside the
     manifest), or where there are more than `MOST_PAIRS` pairs.

@@ -20,12 +20,12 @@ __all__ = ["Booleans", "Floats", "Integers", "RunSlices", "load_run"]
 
 
 class RunSlices(Slices):
-    """A run's slices with what the report says of them.
+    """A reduction's slices with what the report says of them.
 
     Args:
-        folder: The run's folder.
+        folder: The reduction's folder.
         manifest: The whole manifest, refused files included.
-        summary: The run's summary.
+        summary: The reduction's summary.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, summary: dict[str, Any]) -> None:

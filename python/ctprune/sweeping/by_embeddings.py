@@ -40,7 +40,7 @@ class EmbeddingSweep(SweptMethod):
             return slices.dicts(COLUMNS, size)
 
         if self.config.weights is None and not self.config.download:
-            # Those of the run's own network need neither torch nor a file.
+            # Those of the reduction's own network need neither torch nor a file.
             known = kept_embeddings(batches, config, out=slices.folder)
             if known is not None:
                 return known

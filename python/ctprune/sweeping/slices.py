@@ -16,8 +16,8 @@ class SweptSlices(Slices):
     """The slices of a reduction and what they are compared with.
 
     Args:
-        folder: The run's folder.
-        manifest: The run's manifest.
+        folder: The reduction's folder.
+        manifest: The reduction's manifest.
         scope: `volume` or `dataset`: what slices are compared with.
     """
 

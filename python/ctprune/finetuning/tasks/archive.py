@@ -1,6 +1,6 @@
-"""Slices of a run of `ctprune reduce` with a table of labels, by path, SOP Instance UID or Series Instance UID.
+"""Slices of a reduction with a table of labels, by path, SOP Instance UID or Series Instance UID.
 
-Every slice that the run read counts, kept or dropped. Without a column `patient` in the table the study stands for
+Every slice that the reduction read counts, kept or dropped. Without a column `patient` in the table the study stands for
 the patient: a manifest holds no patient's id.
 """
 

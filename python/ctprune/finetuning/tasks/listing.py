@@ -60,7 +60,7 @@ class Listing:
         classes: Names of the classes, in order.
         arrays: Images that are in memory already, one for each entry: uint8 of shape (rows, cols), or with a last
             axis of three colors.
-        reading: How slices of a run were read; empty for others.
+        reading: How slices of a reduction were read; empty for others.
         notes: Sentences that the reader must know.
     """
 
