@@ -69,11 +69,11 @@ class EvaluationError(CtpruneError, ValueError):
 
 
 class MissingExtraError(CtpruneError, ImportError):
-    """A part of ctprune that needs an extra which is not installed."""
+    """A part of ctprune needs an extra that is not installed."""
 
 
 class Interrupted(CtpruneError):
-    """The user stopped the work; what was done is saved where the text says."""
+    """The user stopped the work; the text says whether it was saved and how to resume."""
 
 
 class TrainingError(CtpruneError, RuntimeError):

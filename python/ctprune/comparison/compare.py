@@ -35,22 +35,22 @@ def compare(
 ) -> Comparison:
     """Compare results of `ctprune.finetune` that were measured on the same images.
 
-    Intervals and tests count what the images (whole patients, where they are known) and what the trainings vary
-    by. Results of one name are pre-trainings of one way with different seeds: with several of them the noise of
-    training is that between pre-trainings, with one that between its fine-tunings, and the verdict speaks of that
-    one backbone alone. DeLong's test is that of the predictions averaged over trainings, for each class against
-    the rest where there are more than two.
+    Intervals and tests include the variation between images (by patient if patients are known) and between
+    trainings. Results with the same name are pre-trainings of one kind with different seeds. With several of them,
+    the training noise is the variation between pre-trainings. With one, it is the variation between its
+    fine-tunings, and the verdict holds for that one backbone only. DeLong's test uses predictions averaged over
+    trainings, for each class against the rest if there are more than two classes.
 
     Args:
         results: Folders of two or more finished results.
-        config: What to compare; excludes single options.
+        config: What to compare; cannot be combined with single options.
         out: Folder for `comparison.json`, `comparison.html`, `table.md` and `table.tex`; None writes nothing.
         title: Heading of the page.
         options: Those of `ctprune.CompareConfig`, such as `reference="all"`.
 
     Raises:
         SourceError: A folder is not there.
-        EvaluationError: A folder holds no finished result, or they cannot be compared with each other.
+        EvaluationError: A folder holds no finished result, or the results cannot be compared with each other.
         ConfigError: An option cannot be used.
         OutputError: The result cannot be written.
     """

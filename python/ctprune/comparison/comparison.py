@@ -54,13 +54,13 @@ class Comparison:
 
     Attributes:
         results: Results that were compared, in the order given.
-        levels: Pre-trainings and fine-tunings of each result; identical predictions count once.
+        levels: Number of pre-trainings and fine-tunings of each result; identical predictions count once.
         measures: Measures of each result by name.
         averaged_auc: AUC of each result's predictions averaged over trainings, with DeLong's 95 % interval; None
             with more than two classes.
         pairs: Pairs of results that were compared.
         correction: Correction for multiple comparisons, `holm` or `benjamini-hochberg`.
-        margin: Margin of equivalence, in AUC; None where it was not given.
+        margin: Margin of equivalence, in AUC; None if it was not given.
         resamples: Number of bootstrap resamples.
         seed: Random seed of the bootstrap.
         unit: Unit that was resampled: `image` or `patient`.
@@ -129,7 +129,7 @@ class Comparison:
         return {name: int(count) for name, count in zip(first.classes, counts, strict=True)}
 
     def patients(self) -> int | None:
-        """How many patients the images are of; None where not all are known."""
+        """Number of patients in the images; None if not all are known."""
         patients = self.results[0].patients
         return None if None in patients else len(set(patients))
 

@@ -19,7 +19,7 @@ CORRECTIONS = ("holm", "benjamini-hochberg")
 @described
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """What is compared, and how.
+    """The options of a comparison.
 
     Raises:
         ConfigError: An option that cannot be used.

@@ -30,9 +30,9 @@ class Progress:
 
     Attributes:
         stage: What the operation is doing, such as `reading`; the operation's docstring lists its stages.
-        part: Which of several similar parts the stage belongs to, such as `seed 2/5`; empty where there is one.
+        part: Which of several similar parts the stage belongs to, such as `seed 2/5`; empty if there is only one.
         done: How much of the stage is done, in `unit`.
-        total: How much there is to do; 0 where that is unknown.
+        total: How much there is to do; 0 if that is unknown.
         unit: What is counted: `files`, `bytes`, `slices`, `images`, `pictures`, `thresholds`, `epochs` or `steps`.
         facts: Further numbers by name, such as `{"loss": 3.2}`; None and NaN are not known yet.
         seconds: Seconds spent in each stage so far, in the order in which the stages began.

@@ -65,10 +65,10 @@ class ExperimentResult:
     """A finished experiment.
 
     Attributes:
-        out: Its folder.
-        statuses: Of every step, in order.
-        comparisons: For each task, by its name.
-        page: The comparison's page.
+        out: Folder of the experiment.
+        statuses: Status of every step, in order.
+        comparisons: Comparison of each task, by the task's name.
+        page: File of the comparison's page.
     """
 
     out: Path
@@ -87,11 +87,11 @@ def run_experiment(
     engine: str = "local",
     address: str | None = None,
 ) -> ExperimentResult:
-    """Carry out an experiment's grid of reductions, pre-trainings and fine-tunings, then compare.
+    """Run an experiment's grid of reductions, pre-trainings and fine-tunings, then compare the results.
 
-    Each step has a folder of its own under `out`, named by what it is and by the digest of its configuration and
-    inputs. A step whose result is there is not carried out again, so that the same call resumes after an
-    interruption, and a changed file repeats only what the change concerns.
+    Each step has its own folder under `out`, named by the step and by the digest of its configuration and inputs.
+    A step whose result exists is skipped. The same call therefore resumes after an interruption, and after a
+    change of the file repeats only the steps that depend on the change.
 
     Args:
         file: The experiment's file; docs/experiment.md lists its keys.
@@ -100,15 +100,15 @@ def run_experiment(
         changed: Called with all statuses whenever one changes.
         progress: Called a few times a second with a `ctprune.Progress`. Stages: `reading inputs` (files), then
             those of the steps; the part is the step, such as `reduce hash`. With `engine="ray"`: `steps`.
-        engine: Who carries out the steps: `local`, this process, or `ray`, tasks of a Ray cluster, with a GPU each
-            where it has any.
-        address: The Ray cluster's, such as `auto`; None for one of this machine.
+        engine: What runs the steps: `local`, this process, or `ray`, tasks of a Ray cluster, each with a GPU if
+            the cluster has GPUs.
+        address: Address of the Ray cluster, such as `auto`; None starts one on this machine.
 
     Raises:
-        ConfigError: The file is not as it should be; nothing was started.
+        ConfigError: The file has a wrong key or value; nothing was started.
         SourceError: A source or a task's data are not there.
-        CtpruneError: A step failed; the sentence names it, and what was finished stays.
-        Interrupted: Ctrl-C; the same call resumes there.
+        CtpruneError: A step failed; the sentence names it, and finished steps are kept.
+        Interrupted: Ctrl-C; the same call resumes.
     """
     run = Run(load_experiment(file, variables=variables), out, changed=changed, progress=progress)
     return run.carry_out(engine=engine, address=address)

@@ -65,11 +65,11 @@ PRESETS = tuple(_PRESETS)
 @described
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """What decides the result of a fine-tuning, besides the data.
+    """The options of a fine-tuning.
 
-    Backbone and one linear layer, Adam, 70 epochs, of which the first 10 with a frozen backbone, horizontal flips,
-    as in Wolf et al. 2024. With `preset="reference"` the training is that of its published notebooks in each step;
-    see `ctprune.finetuning.recipe` for what that changes.
+    By default as in Wolf et al. 2024: backbone and one linear layer, Adam, 70 epochs (the first 10 with a frozen
+    backbone), horizontal flips. `preset="reference"` trains as the published notebooks do, step by step;
+    `ctprune.finetuning.recipe` lists the differences.
 
     Raises:
         ConfigError: An option that is out of range or of no use in this mode.

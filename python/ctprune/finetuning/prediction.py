@@ -50,7 +50,7 @@ class Predictions:
         frames: Frame of each image within its file, from 0.
         probabilities: Probability of each class, the mean over seeds, float64 of shape (n, classes).
         classes: Names of the classes.
-        positive: The positive one of two classes; None where there are more.
+        positive: The positive one of two classes; None if there are more.
         unreadable: Reason for each file or frame that could not be read.
         skipped: Reason for each file that is not an image of the modality.
     """
@@ -90,16 +90,16 @@ def predict(
     progress: ProgressCallback | None = None,
     **options: Unpack[PredictOptions],
 ) -> Predictions:
-    """Predict the class of images with all seeds of a fine-tuning; the probabilities are means over the seeds.
+    """Predict the class of images with a fine-tuning; the probabilities are means over its seeds.
 
     Args:
         model: Folder of a finished fine-tuning, or its folder `model`.
-        images: Files or folders of whatever `ctprune.reduce` reads; every frame of a file counts as an image.
-        config: How to predict; excludes single options that decide that.
-        out: A file `.csv` or `.parquet` for the table; None writes nothing. In a CSV file an apostrophe stands
-            before texts that a spreadsheet would take for a formula.
-        progress: Function called a few times a second with a `ctprune.Progress`. Stages: those of `ctprune.reduce`
-            as it finds the images, then `predicting` (images).
+        images: Files or folders of anything that `ctprune.reduce` reads; every frame of a file counts as an image.
+        config: How to predict; cannot be combined with single options that decide it.
+        out: A file `.csv` or `.parquet` for the table; None writes nothing. In a CSV file, texts that a
+            spreadsheet would take for a formula get an apostrophe in front.
+        progress: Called a few times a second with a `ctprune.Progress`. Stages: those of `ctprune.reduce` as it
+            finds the images, then `predicting` (images).
         options: Options of `ctprune.PredictConfig`, such as `calibrated=True`.
 
     Raises:

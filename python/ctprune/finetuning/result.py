@@ -28,13 +28,15 @@ class FinetuneResult:
         out: Folder of the fine-tuning.
         config: All options by name.
         classes: Names of the classes.
-        positive: The class of two whose precision, sensitivity and so on are reported; None with more classes.
+        positive: The positive one of two classes, whose precision, sensitivity and so on are reported; None with
+            more classes.
         splits: Number of images by split and class.
-        evaluated_split: The split that the metrics are of.
+        evaluated_split: The split on which the metrics were computed.
         selection_split: The split that chose the epoch.
         evaluation: What was evaluated, in words.
         overlaps: Patients and near-duplicates that splits share, see `ctprune.finetuning.overlaps.Overlap`.
-        weights: Name, SHA-256 and metadata of the file of weights it started from; None for random weights.
+        weights: Name, SHA-256 and metadata of the file of weights that the training started from; None for random
+            weights.
         backbone: Name of the architecture.
         per_seed: A mapping per seed with `seed`, `metrics`, `threshold`, `temperature`, `images_used`, `seconds`
             and the facts of its training.
@@ -44,7 +46,7 @@ class FinetuneResult:
         calibrated: Metrics of probabilities scaled by each seed's `temperature`, which is fitted on the selecting
             split, with the fields of `pooled`.
         interval_unit: Unit that counts as independent: `patient` where patients are known, else `image`.
-        no_interval: Why no interval can be estimated, in words; None where there is one.
+        no_interval: Why no interval can be estimated, in words; None if there is one.
         patients: Number of `patients` and of `images_without` a known patient, by split.
         notes: Sentences that the reader must know.
         unreadable: Reason for each file that could not be read, by name.
@@ -100,7 +102,7 @@ class FinetuneResult:
         """Read it from the folder of a finished fine-tuning.
 
         Raises:
-            SourceError: The folder holds no result, or one of another version.
+            SourceError: The folder holds no result, or a result of another version.
         """
         file = Path(out) / METRICS_NAME
         try:

@@ -56,17 +56,17 @@ def finetune(
     progress: ProgressCallback | None = None,
     **options: Unpack[FinetuneOptions],
 ) -> FinetuneResult:
-    """Train a classifier on labeled images, several times, and evaluate it.
+    """Train a classifier on labeled images several times, with different seeds, and evaluate it.
 
-    Rerun an interrupted or killed fine-tuning to resume it; one that is finished is only read.
+    Call it again to resume an interrupted or killed fine-tuning; the result of a finished one is only read.
 
     Args:
-        data: A folder per class (below `train`, `val`, `test` where there are these), a CSV or Parquet table of
-            `path`, `label` and where known `split`, `patient`, `frame`, a MedMNIST `.npz`, or the folder of a
-            reduction.
-        config: How to train and evaluate; excludes single options that decide that.
-        out: Folder of the result; new, empty, or that of the same fine-tuning.
-        split: For folders, the folder of text files that list the names of a split and class each.
+        data: A folder per class (below folders `train`, `val` and `test`, if there are any); a CSV or Parquet
+            table of `path`, `label` and, if known, `split`, `patient` and `frame`; a MedMNIST `.npz`; or the
+            folder of a reduction.
+        config: How to train and evaluate; cannot be combined with single options that decide it.
+        out: Folder of the result: new, empty, or of the same fine-tuning.
+        split: For folders of classes, the folder with a text file of names for each split and class.
         labels: For a reduction, the table of labels with `path`, `sop_instance_uid` or `series_instance_uid`.
         progress: Called a few times a second with a `ctprune.Progress`. Stages: `reading` (images), then for each
             seed, which is the part, `training` (epochs) and `features` (images). Fact: `accuracy` on the selecting

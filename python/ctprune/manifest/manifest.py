@@ -41,11 +41,11 @@ class Manifest:
     """The result of a reduction.
 
     A manifest has Arrow's PyCapsule interface: `polars.DataFrame(manifest)`, `pyarrow.table(manifest)` and DuckDB
-    take it as it is.
+    take it directly.
 
     Attributes:
-        rows: One row per slice (`kept` or `dropped`), in order, then one per refused file or frame (`skipped` or
-            `failed`).
+        rows: One row per slice (`kept` or `dropped`), in order, then one per file or frame that was not used
+            (`skipped` or `failed`).
         config: The full configuration that made the manifest.
         ctprune_version: The version of ctprune that made the manifest.
     """
@@ -59,7 +59,7 @@ class Manifest:
         """Read a manifest from the folder of a reduction or from the Parquet file itself.
 
         Raises:
-            ManifestError: There is no manifest, it is damaged, or its version is not this one's.
+            ManifestError: There is no manifest, it is damaged, or this version of ctprune cannot read it.
 
         >>> import ctprune, tempfile
         >>> from pathlib import Path
@@ -100,7 +100,7 @@ class Manifest:
         return Slices(self.rows.slice(0, counts["kept"] + counts["dropped"]), self.config)
 
     def counts(self) -> dict[str, int]:
-        """Number of rows by status; every status is there."""
+        """Number of rows by status; every status is included."""
         names, of = self.rows.labels("status")
         found = dict(zip(names, np.bincount(of, minlength=len(names)).tolist(), strict=True))
         return {status: found.get(status, 0) for status in STATUSES}
@@ -141,9 +141,9 @@ class Manifest:
     def digest(self) -> str:
         """SHA-256, in hexadecimal, of what was selected from which files with which options.
 
-        Two manifests of one digest have the same rows in the same order, and slices of the same names, sizes of
-        files, fingerprints and ranges of Hounsfield units. Where the sources lie and when they were written does
-        not matter, so that a copy of an archive has the same digest.
+        Two manifests with the same digest have the same rows in the same order, and slices with the same names, file
+        sizes, fingerprints and ranges of Hounsfield units. The location and the times of the sources do not matter,
+        so a copy of an archive has the same digest.
         """
         options = {name: value for name, value in self.config.items() if name != "weights"}
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())

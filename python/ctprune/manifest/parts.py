@@ -43,7 +43,7 @@ class Parts:
         config: Its configuration.
         reading: The options that decide how files are read.
         shard: The share of the files that is read; its parts are in a folder of their own.
-        note: Called with a sentence when something that was read before cannot be used.
+        note: Called with a sentence when something that an earlier call read cannot be used.
     """
 
     def __init__(

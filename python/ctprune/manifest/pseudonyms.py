@@ -27,11 +27,11 @@ _FINGERPRINT = slice(len(PREFIX), len(PREFIX) + 16)
 
 
 def reveal(key: PathLike, sources: PathLike | Sequence[PathLike]) -> None:
-    """From now on, find the files behind pseudonyms of this key in these sources, as `ctprune reduce` got them.
+    """From now on, find the files behind this key's pseudonyms in these sources.
 
     Args:
         key: The key's file.
-        sources: Folders or files.
+        sources: Folders or files, by the paths that `ctprune.reduce` read.
 
     Raises:
         ConfigError: The key cannot be used.

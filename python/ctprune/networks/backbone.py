@@ -68,14 +68,14 @@ def create_backbone(name: str, weights: str | os.PathLike[str] | None = None) ->
 def load_backbone(path: str | os.PathLike[str], *, name: str | None = None) -> torch.nn.Module:
     """Read a backbone from a file that ctprune, torchvision or the published code wrote.
 
-    Known are ctprune's `backbone.safetensors`, torchvision's state dicts, and checkpoints of Lightning, with the
-    network at the top or under `model.`, `encoder_q.`, `online_network.encoder.`, `backbone.` or `module.`.
-    Heads are left out. Objects in a file that are not tensors are never made.
+    It reads ctprune's `backbone.safetensors`, torchvision's state dicts, and checkpoints of Lightning, with the
+    network at the top or under `model.`, `encoder_q.`, `online_network.encoder.`, `backbone.` or `module.`. Heads
+    are left out. Objects in a file that are not tensors are never created.
 
     Args:
         path: The file, or the folder of a pre-training.
-        name: The architecture, as for `create_backbone`; by default what the file says, or what the shapes of its
-            weights show.
+        name: The architecture, as for `create_backbone`; by default the one that the file names, or that the
+            shapes of its weights show.
 
     Returns:
         The module in training mode, with the attributes `num_features` and `architecture` (its name), as from

@@ -32,7 +32,7 @@ _DATA, _TRAINING, _HARDWARE, _OUTPUT = "Data", "Training", "Hardware", "Output"
 @described
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """What decides the result of a pre-training.
+    """The options of a pre-training.
 
     Raises:
         ConfigError: An option that is out of range or that does not fit the others.
@@ -289,10 +289,10 @@ class PretrainConfig:
         preset_name: str | None = None,
         file: str | os.PathLike[str] | None = None,
     ) -> PretrainConfig:
-        """Put a configuration together: the preset's options, those of a file, then the options given.
+        """Combine the options of a preset, of a file, and those given; later ones override earlier ones.
 
         Args:
-            options: By name, as `from_dict` takes them; None stands for not given.
+            options: Options by name, as `from_dict` takes them; None means not given.
             preset_name: `paper`, `vit`, `small` or `smoke`; by default `paper`, or nothing when there is a file.
             file: A YAML file such as `config.yaml` of an earlier pre-training.
 
@@ -349,7 +349,7 @@ class PretrainConfig:
         return self.devices != 1 or self.nodes != 1
 
     def deciding(self) -> dict[str, Any]:
-        """The options that decide what is learned: a run can only be resumed with the same ones."""
+        """The options that decide what is learned: a training can be resumed only with the same ones."""
         options = options_of(type(self))
         return {name: value for name, value in self.to_dict().items() if options[name].about.decides}
 

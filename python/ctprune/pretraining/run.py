@@ -79,11 +79,13 @@ def pretrain(
 
     Args:
         reduction: Folder of a reduction.
-        config: The whole configuration; excludes `preset` and single options that decide the result.
+        config: The whole configuration; cannot be combined with `preset` or with single options that decide the
+            result.
         out: Folder of the result: `backbone.safetensors`, `README.md`, `config.yaml`, `summary.json`, logs and
             the last checkpoints. New or empty, unless `resume`.
         preset: `paper` (default), `vit`, `small` or `smoke`.
-        resume: Continue from the checkpoint in `out`, if there is one. A finished pre-training is only read.
+        resume: Continue from the checkpoint in `out`, if there is one. The result of a finished pre-training is
+            only read.
         progress: Function called after every step with a `ctprune.Progress`. Stages: `packing` (slices) and
             `training` (steps). Facts of `training`: `epoch` of `epochs`, `loss` (the mean since the last line of
             the log), `slices_per_second` (of all devices since then), and while the kNN probe runs, `now` is
@@ -92,7 +94,7 @@ def pretrain(
 
     Raises:
         ConfigError: An option cannot be used.
-        ManifestError: There is no run, or it has no such slice.
+        ManifestError: There is no reduction, or it has no such slice.
         SourceError: No slice can be read.
         OutputError: `out` holds something else, or cannot be written.
         InUseError: Another process writes to `out`.

@@ -41,7 +41,7 @@ ENGINES = ("local", "ray")
 @described
 @dataclass(frozen=True, kw_only=True)
 class ReduceConfig:
-    """What decides which slices are kept, and how that is carried out.
+    """The options of a reduction.
 
     Raises:
         ConfigError: An option that is out of range or that the method does not take.
@@ -407,7 +407,7 @@ class ReduceConfig:
             raise ConfigError(f"volume_pattern {self.volume_pattern}: {error}", field="volume_pattern") from None
 
     def to_dict(self) -> dict[str, Any]:
-        """The options that decide the result, by name, as they stand in the manifest."""
+        """The options that decide the result, by name, as in the manifest."""
         return deciding(self)
 
     @property
@@ -417,7 +417,7 @@ class ReduceConfig:
         return self.skip_derived or bool(self.skip_codes) or any(value is not None for value in given)
 
     def reading(self) -> dict[str, Any]:
-        """The options that decide what reading a file gives: with the same ones fingerprints can be reused."""
+        """The options that decide the result of reading a file: with the same ones, fingerprints can be reused."""
         names = ("fingerprint", "hash_size", "intensity", "modality", "max_slice_mb")
         return {name: getattr(self, name) for name in names}
 

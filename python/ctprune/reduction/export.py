@@ -60,11 +60,11 @@ def export_kept(
     progress: ProgressCallback | None = None,
     **options: Unpack[ExportOptions],
 ) -> Exported:
-    """Write the kept slices of `manifest` into a new tree; the source is only read.
+    """Write the kept slices of `manifest` into a new folder tree; nothing is written to the sources.
 
     Args:
-        manifest: A manifest in memory, or the folder or file of one, which is then read a few rows at a time.
-        config: What to write where; excludes single options.
+        manifest: A manifest in memory, or the folder or file of one, which is read a few rows at a time.
+        config: What to write, and where; cannot be combined with single options.
         progress: Called a few times a second with a `ctprune.Progress`. Stage: `exporting` (slices).
         options: Those of `ctprune.ExportConfig`, such as `mode="png"` and `folder="kept"`.
 

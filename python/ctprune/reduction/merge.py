@@ -27,21 +27,21 @@ def merge(
     progress: ProgressCallback | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Manifest:
-    """Join reductions of the same configuration into one, as if all their sources had been reduced together.
+    """Join reductions with the same configuration into one, as if all their sources had been reduced together.
 
-    Selection is made anew, among all slices; fingerprints, refusals and embeddings are taken as they are, so no
-    source need be there. Only methods that compare pixels read the files of volumes of which several runs have
-    slices.
+    The selection is made again among all slices. Fingerprints, embeddings, and skipped and failed files are taken
+    over, so the sources need not be available. Only methods that compare pixels read files: those of volumes that
+    have slices in several reductions.
 
-    Where two runs know a file, what was read of its later state holds. A source that lies in another one becomes
-    part of that.
+    If two reductions contain the same file, its later version wins. A source inside another source becomes part of
+    it.
 
     Args:
         runs: Folders of reductions, two or more; their sources follow in this order.
-        out: Folder of the new reduction, another one than those of `runs`.
+        out: Folder of the new reduction; must differ from those in `runs`.
         threads: Number of threads, 0 for one per core.
         progress: As for `ctprune.reduce`.
-        note: Called with a sentence when something that was kept before cannot be used.
+        note: Called with a sentence when something that was saved before cannot be used.
 
     Returns:
         The manifest of all.

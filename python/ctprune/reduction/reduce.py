@@ -32,27 +32,30 @@ def reduce(
     """Select the slices worth pre-training on from folders or files of CT.
 
     Args:
-        sources: Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, mixed as they are. Addresses of object stores
-            (`s3://`, `gs://`, `az://`), of files of a web server (`https://`) and of DICOMweb (`dicomweb+https://`).
-        config: How slices are selected; excludes single options that decide that.
-        from_list: File that lists more sources, one a line, or a `.csv` or `.parquet` with a column of them.
-        out: Folder for `manifest.parquet`, `summary.json` and `config.yaml`, the options; a manifest that is there
-            already is reused where files are unchanged. None writes nothing.
+        sources: Folders or files in any mix: DICOM, NIfTI, PNG, JPEG, TIFF, zip, tar. Or addresses of object
+            stores (`s3://`, `gs://`, `az://`), of files of a web server (`https://`) and of DICOMweb
+            (`dicomweb+https://`).
+        config: How slices are selected; cannot be combined with single options that decide it.
+        from_list: File that lists more sources, one per line, or a `.csv` or `.parquet` file with a column of
+            sources.
+        out: Folder for `manifest.parquet`, `summary.json` and `config.yaml` (the options). If it already holds a
+            manifest, unchanged files are not read again. None writes nothing.
         progress: Called a few times a second with a `ctprune.Progress`. Stages: `finding` (files), `reading`
             (bytes), `selecting`, with some methods `embedding` or `comparing` (slices), `writing`. Facts:
             `files_found`, `files_to_read`, `files_read`, `files_reused`, `files_vanished`, `bytes_to_read`,
             `bytes_read`, `slices_read`.
-        note: Called with a sentence when something that an earlier run has read cannot be used.
+        note: Called with a sentence when something that an earlier reduction read cannot be used.
         options: Those of `ctprune.ReduceConfig`, such as `method="hash"` and `threshold=6`.
 
     Returns:
-        The manifest, one row per slice or refused file.
+        The manifest, with one row per slice and per skipped or failed file.
 
     Raises:
         ConfigError: An option cannot be used.
         SourceError: A source is not there.
         NetworkError: A server no longer answers; what was read is kept.
-        UnreadableError: With `fail_first`, a file cannot be read; with `max_failed`, more than that.
+        UnreadableError: With `fail_first`, a file cannot be read; with `max_failed`, too many files cannot be
+            read.
         OutputError: `out` cannot be written.
         InUseError: Another reduction is writing to `out`.
         WeightsError: With `deep`, the weights are not there or cannot be used.

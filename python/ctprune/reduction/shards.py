@@ -53,12 +53,14 @@ class ShardRead:
 
     Attributes:
         shard: The shard, such as `3/8`.
-        stage: `read`; or `selected` where the method compares pixels or embeddings and the shard's volumes are
-        done. files: Number of files of the shard, known from before or read now. files_read: Number of files that
-        were read now. slices_read: Number of slices that were read now. digest: SHA-256 of the digests of the
-        shard's parts, in hexadecimal. missing: Numbers of the shards that are still to be called. begins_next:
-        Whether they are to be called for the next stage: all are read, and their volumes are to be
-            compared.
+        stage: `read`; or `selected` if the method compares pixels or embeddings and the shard's volumes are done.
+        files: Number of files of the shard, read now or in an earlier call.
+        files_read: Number of files that were read now.
+        slices_read: Number of slices that were read now.
+        digest: SHA-256 of the digests of the shard's parts, in hexadecimal.
+        missing: Numbers of the shards that are still to be called.
+        begins_next: Whether the missing shards are to be called for the next stage: all shards are read, and their
+            volumes are to be compared.
     """
 
     shard: str
@@ -108,12 +110,11 @@ def read_shard(
 ) -> ShardRead:
     """Read one share of an archive's files into a reduction's folder: on any machine, in any order, repeatedly.
 
-    Which files belong to a shard is told by their addresses alone, so all machines must see the sources and `out`
-    under the same paths. Once all shards are read, `ctprune.reduce` with the same arguments joins them and
-    selects.
+    A file's address alone decides which shard it belongs to, so all machines must see the sources and `out` under
+    the same paths. Once all shards are read, `ctprune.reduce` with the same arguments joins them and selects.
 
-    Methods that compare pixels (with a threshold) or embeddings take a second call for each shard, which compares
-    whole volumes; it does so when all shards are read. Without it the join compares by itself.
+    For methods that compare pixels (with a threshold) or embeddings, call each shard a second time once all shards
+    are read: the second call compares whole volumes. Without it, the join compares everything alone.
 
     Args:
         sources: As for `ctprune.reduce`.
@@ -122,11 +123,11 @@ def read_shard(
         from_list: As for `ctprune.reduce`.
         out: The reduction's folder, the same for all shards.
         progress: As for `ctprune.reduce`.
-        note: Called with a sentence when something that was read before cannot be used.
+        note: Called with a sentence when something that an earlier call read cannot be used.
         options: Those of `ctprune.ReduceConfig`.
 
     Raises:
-        ConfigError: An option cannot be used, or other shards were read with others.
+        ConfigError: An option cannot be used, or other shards were read with different options.
         InUseError: Another process reads this shard.
         SourceError: A source is not there.
         OutputError: `out` cannot be written.
@@ -190,7 +191,7 @@ def carry_out_shard(run: Reduction) -> ShardRead:
 
 
 def missing_shards(out: str | os.PathLike[str]) -> tuple[int, ...]:
-    """Numbers of the shards of a reduction that have not been read yet; none where no shard has begun.
+    """Numbers of the shards of a reduction that have not been read yet; empty if no shard has begun.
 
     >>> missing_shards("/nonexistent")
     ()

@@ -41,13 +41,13 @@ _SEALED = ("embeddings.json", "store.json")
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that `verify` found not to be as it should.
+    """A problem of a reduction.
 
     Attributes:
-        check: What was looked at: `manifest`, `summary`, `exemplars`, `volumes`, `files`, `pixels`, `parts`,
+        check: What was checked: `manifest`, `summary`, `exemplars`, `volumes`, `files`, `pixels`, `parts`,
             `embeddings` or `store`.
         sentence: What was found, and where.
-        count: Number of files or rows that it is about.
+        count: Number of files or rows that have the problem.
     """
 
     check: str
@@ -67,27 +67,26 @@ def verify(
     threads: int = 0,
     progress: ProgressCallback | None = None,
 ) -> list[Finding]:
-    """Check a reduction: checksums, counts, selection, volumes, and whether the files are as they were.
+    """Check a reduction: checksums, counts, selection, volumes, and whether the source files are unchanged.
 
-    Where fingerprints are compared, every distance is computed anew and the selection is repeated; it must be the
-    same. Parts, embeddings and packed stores in the folder have checksums, too, and these are compared.
+    For methods that compare fingerprints, every distance is computed again and the selection is repeated; both
+    must be the same. The checksums of parts, embeddings and packed stores in the folder are checked, too.
 
     Args:
         run: Folder of a reduction.
         pixels: Fraction of the slices, 0 to 1, that are read again from a sample of the files; their fingerprints
-        and
-            ranges must be the same.
-        seed: Seed of that sample.
+            and value ranges must be the same.
+        seed: Seed of the sample.
         threads: Number of threads, 0 for one per core.
         progress: Called with a `ctprune.Progress`. Stages: `checking` (files), with `pixels` also `reading`
-        (files).
+            (files).
 
     Returns:
-        What was found; nothing where all is as it should be.
+        The problems that were found; empty if there are none.
 
     Raises:
-        ConfigError: `pixels` is no fraction.
-        ManifestError: The folder is not that of a reduction.
+        ConfigError: `pixels` is not a fraction.
+        ManifestError: The folder holds no reduction.
 
     >>> import ctprune, tempfile
     >>> folder = Path(tempfile.mkdtemp())

@@ -20,9 +20,9 @@ class Volume:
 
     Attributes:
         hu: float32 of shape (slices, rows, cols): Hounsfield units; gray values for 8-bit pictures.
-        position_mm: float64 of shape (slices,): position along the mean normal, NaN where the files give none.
-        pixel_spacing_mm: Distance between rows and between columns, None where the files give none.
-        series_instance_uid: Series Instance UID, empty where there is none.
+        position_mm: float64 of shape (slices,): position along the mean normal, NaN if the files give none.
+        pixel_spacing_mm: Distance between rows and between columns in mm, None if the files give none.
+        series_instance_uid: Series Instance UID, empty if there is none.
         paths: File of each slice.
         frames: Frame of each slice within its file.
     """
@@ -48,7 +48,7 @@ def read_volume(
 
     Args:
         path: Folder or file of DICOM, NIfTI or pictures.
-        volume: Number of the volume where there are several; counted as in the manifest of `reduce`.
+        volume: Number of the volume, as in the manifest of `reduce`; needed if there are several.
         order: `position` or `path`.
         modality: DICOM Modality to read.
         max_slice_mb: Limit for one decoded slice in MiB.

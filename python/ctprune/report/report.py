@@ -57,10 +57,10 @@ class Report:
     """A written report.
 
     Attributes:
-        path: The file.
-        bytes: Its size.
-        pictures: How many thumbnails it shows.
-        pictures_missing: How many could not be shown, by reason.
+        path: The report's file.
+        bytes: Size of the report's file.
+        pictures: How many pictures the report shows.
+        pictures_missing: How many pictures could not be shown, by reason.
     """
 
     path: Path
@@ -78,18 +78,18 @@ def write_report(
     progress: ProgressCallback | None = None,
     **options: Unpack[ReportOptions],
 ) -> Report:
-    """Write one HTML page about a reduction: no network, no patient's name, below 5 MB.
+    """Write one HTML page about a reduction: below 5 MB, without patients' names, readable without a network.
 
     Args:
-        reduction: Folder of a reduction, as `ctprune.reduce` leaves it.
-        config: What the page shows; excludes single options.
+        reduction: Folder of a reduction.
+        config: What the page shows; cannot be combined with single options.
         out: The file to write; by default `report.html` in the reduction's folder. The options are written beside
             it, as `report.html.yaml`.
         progress: Called a few times a second with a `ctprune.Progress`. Stage: `reading` (pictures).
         options: Those of `ctprune.ReportConfig`, such as `intensity="lung"`.
 
     Raises:
-        ManifestError: The folder is not that of a finished reduction, or the reduction has no slice.
+        ManifestError: The folder holds no finished reduction, or the reduction has no slice.
         ConfigError: An option cannot be used.
         OutputError: The file cannot be written.
         Interrupted: Ctrl-C; nothing is left behind.

@@ -63,9 +63,9 @@ class SliceStore:
         rows: Row of each slice in the manifest's table, int64 of shape (n,).
         histogram: Number of pixels of each value, int64 of shape (256,) or (65536,).
         config: Options of the store.
-        intensity: How Hounsfield units became gray, as in the manifest; of no meaning for 16 bits.
+        intensity: How Hounsfield units became gray, as in the manifest; meaningless for 16 bits.
         manifest_digest: `Manifest.digest()` of the manifest that the store was made from.
-        file_times: Digest of the times of change of all files of the manifest; after a change the slices are
+        file_times: Digest of the modification times of all files of the manifest; if it changes, the slices are
             packed again.
         mean: Mean of all pixels, as a fraction of the largest value of the type.
         std: Standard deviation of all pixels (of the population), as a fraction of the largest value of the type.
@@ -99,9 +99,9 @@ def open_store(path: str | os.PathLike[str], *, verify: bool = True, threads: in
 
     Args:
         path: The folder.
-        verify: Whether to read all pixels once and compare their checksums, at the speed of the disk or of some
-            4 GB/s per thread. The other files are compared always.
-        threads: Number of threads for that, 0 for one per core.
+        verify: Whether to read all pixels once and check their checksums, at the speed of the disk or at some 4
+            GB/s per thread. The other files are always checked.
+        threads: Number of threads that check, 0 for one per core.
 
     Raises:
         StoreError: The folder holds no store, or one that is damaged or of another version.
@@ -161,21 +161,22 @@ def build_store(
     note: Callable[[str], None] | None = None,
     **options: Unpack[StoreOptions],
 ) -> SliceStore:
-    """Decode slices of a manifest into a packed store, or open the store that is there already.
+    """Decode slices of a manifest into a packed store, or open the store if it exists.
 
-    A slice becomes gray as it was fingerprinted (or HU + 32768), then a square: resampled with Pillow's Lanczos
-    filter, in sizes as torchvision's `Resize(side)` and `CenterCrop(side)` take them. The slices are in the order
-    of the manifest. Slices whose files are gone, changed or broken are left out and counted in `left_out`.
+    A slice becomes gray as for its fingerprint (or HU + 32768), then a square: resampled with Pillow's Lanczos
+    filter, to the sizes of torchvision's `Resize(side)` and `CenterCrop(side)`. The slices are in the order of the
+    manifest. Slices whose files are gone, changed or broken are left out and counted in `left_out`.
 
     Args:
         manifest: Folder of a reduction, its manifest file, or a `Manifest`.
-        config: What the store holds; excludes single options that decide that.
-        without: Rows of the manifest, int64 of shape (n,), that a `random` sample is not drawn from; it has as
-            many slices as were kept outside of them. The other stores hold them, and a training leaves them out.
-        out: Folder of the store; by default one in the reduction's folder. A store in it that does not fit is
-            replaced.
-        progress: Function called a few times a second with a `ctprune.Progress`. Stage: `packing` (slices).
-        verify: Whether to compare all checksums of a store that is there already, see `open_store`.
+        config: What the store holds; cannot be combined with single options that decide it.
+        without: Rows of the manifest, int64 of shape (n,), that a `random` sample must not contain. The sample
+            then has as many slices as were kept among the other rows. Stores of other kinds contain these rows,
+            and a training leaves them out.
+        out: Folder of the store; by default one in the reduction's folder. A store there with other options or
+            slices is replaced.
+        progress: Called a few times a second with a `ctprune.Progress`. Stage: `packing` (slices).
+        verify: Whether to check all checksums of an existing store, see `open_store`.
         note: Called with a sentence when a store is damaged and built again.
         options: Those of `ctprune.store.config.StoreConfig`, such as `use="all"` and `side=512`.
 

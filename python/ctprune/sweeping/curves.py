@@ -44,15 +44,15 @@ def sweep(
     progress: ProgressCallback | None = None,
     **options: Unpack[SweepOptions],
 ) -> Sweep:
-    """Find out how many slices of a reduction each method keeps at each threshold.
+    """Count how many slices of a reduction each method keeps at each threshold.
 
-    At every threshold exactly the slices are kept that `ctprune.reduce` keeps with it, in the reduction's order
-    and with its intensity. The number kept need not fall as the rule gets looser (a slice that goes may have
-    covered others), so targets are looked up among all thresholds.
+    At every threshold the sweep keeps exactly the slices that `ctprune.reduce` keeps, with the reduction's order
+    and intensity. A looser threshold can keep more slices (a slice that it drops may have covered others), so each
+    target is the best of all thresholds.
 
     Args:
         reduction: Folder of a reduction, or its manifest.
-        config: What to sweep; excludes single options.
+        config: What to sweep; cannot be combined with single options.
         out: Folder for `sweep.parquet`, `sweep.png`, `sweep.svg` and `sweep.yaml`, the options. None writes
             nothing.
         progress: Called a few times a second with a `ctprune.Progress`. Stages: the methods (slices or

@@ -27,9 +27,9 @@ class Sweep:
     """Kept fraction against threshold.
 
     Attributes:
-        table: One row per method and threshold, each method's thresholds from the one that drops least on; columns
-            `method`, `threshold`, `kept` (slices), `kept_fraction`.
-        about: The rest, as it stands in the file's metadata: `manifest_digest` (see `ctprune.Manifest.digest`),
+        table: One row per method and threshold, from each method's strictest threshold (which drops least) to its
+            loosest; columns `method`, `threshold`, `kept` (slices), `kept_fraction`.
+        about: Everything else, as in the file's metadata: `manifest_digest` (see `ctprune.Manifest.digest`),
             `scope`, `slices`, `volumes`, `methods` (for each what its threshold is compared with), `targets`,
             `agreement`.
     """
@@ -39,7 +39,7 @@ class Sweep:
 
     @property
     def methods(self) -> list[str]:
-        """The methods, in the order they were asked for."""
+        """The methods, in the order in which they were given."""
         return [method["name"] for method in self.about["methods"]]
 
     @property
@@ -80,7 +80,7 @@ class Sweep:
         """Read a sweep from its folder or from the Parquet file itself.
 
         Raises:
-            ManifestError: There is none, it is not a sweep, or its version is not this one's.
+            ManifestError: There is no sweep, the file is not one, or this version of ctprune cannot read it.
         """
         file = Path(path, SWEEP_NAME) if Path(path).is_dir() else Path(path)
         if not file.is_file():

@@ -1,7 +1,7 @@
 """Slices of a reduction with a table of labels, by path, SOP Instance UID or Series Instance UID.
 
-Every slice that the reduction read counts, kept or dropped. Without a column `patient` in the table the study stands for
-the patient: a manifest holds no patient's id.
+Every slice that the reduction read counts, kept or dropped. Without a column `patient` in the table, the study
+stands for the patient: a manifest holds no patient ID.
 """
 
 from __future__ import annotations
