@@ -146,5 +146,5 @@ def test_a_store_cut_short_while_it_is_read_is_one_sentence(archive: Path, tmp_p
     pixels, positions = next(batches)
     assert (pixels.numpy() == store.pixels[positions.numpy()]).all()
     os.truncate(tmp_path / "store" / "pixels.npy", 5000)
-    with pytest.raises(ctprune.StoreError, match=f"{tmp_path}/store: the store has become shorter"):
+    with pytest.raises(ctprune.StoreError, match=f"{tmp_path}/store: the store was truncated"):
         list(batches)

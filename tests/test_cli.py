@@ -114,7 +114,7 @@ def test_unreadable_files_give_exit_code_3_and_a_row(cli: Cli, ct_file: Path, tm
         (["in", "--out", "run", "--keep", "10"], "--keep 10: expected a fraction above 0 and up to 1"),
         (["in", "--out", "run", "--keep", "ten"], "--keep ten: expected a fraction, such as 0.1 or 10%"),
         (["in", "--out", "run", "--keep", "5%%"], "--keep 5%%: expected a fraction"),
-        (["in", "--out", "run", "--keep", "0.5", "--threshold", "3"], "exclude each other"),
+        (["in", "--out", "run", "--keep", "0.5", "--threshold", "3"], "mutually exclusive"),
         (["in", "--out", "run", "--hash-size", "1"], "--hash-size 1: expected 2 to 32"),
         (["in", "--out", "run", "--n", "3"], "--n belongs to --method every-n"),
         (["in", "--out", "run", "--method", "every-n", "--n", "0"], "--n 0: expected 1 to"),

@@ -290,7 +290,7 @@ def test_a_share_counts_from_a_hundred_files_on_and_at_the_end(ct_file: Path, tm
     source = failing(ct_file, tmp_path / "in", good=60, bad=3)
     assert ctprune.reduce(source, max_failed=0.05).counts()["failed"] == 3
     assert ctprune.reduce(source, max_failed=3).counts()["failed"] == 3
-    with pytest.raises(ctprune.UnreadableError, match=r"3 of 64 files .* `max_failed` allows 1%: mend that, or"):
+    with pytest.raises(ctprune.UnreadableError, match=r"3 of 64 files .* `max_failed` allows 1%: fix that, or"):
         ctprune.reduce(source, max_failed=0.01)
     with pytest.raises(ctprune.UnreadableError, match=r"3 of 64 files .* `max_failed` allows 2: "):
         ctprune.reduce(source, max_failed=2)

@@ -261,7 +261,7 @@ def test_planned_contrasts_alone_are_tested(three: list[Path]) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             ctprune.compare(three, contrasts=contrasts)
-    with pytest.raises(ConfigError, match="`reference` and `contrasts` exclude each other"):
+    with pytest.raises(ConfigError, match="`reference` and `contrasts` are mutually exclusive"):
         ctprune.compare(three, contrasts=[["ft-hash", "ft-all"]], reference="ft-all")
 
 
@@ -455,7 +455,7 @@ def test_other_test_sets_are_refused(three: list[Path], tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="18 only in the first, 18 only in the second, 100 in both"):
         ctprune.compare([three[0], other])
     relabeled = write_result(tmp_path / "labels", np.r_[1 - LABELS[0], LABELS[1:]], model)
-    with pytest.raises(EvaluationError, match="same images, but 1 of them have other labels"):
+    with pytest.raises(EvaluationError, match="same images, but 1 of them have different labels"):
         ctprune.compare([three[0], relabeled])
     renamed = write_result(tmp_path / "classes", LABELS, model, classes=["a", "b"])
     with pytest.raises(EvaluationError, match="have different classes: NonCOVID, COVID against a, b"):

@@ -210,7 +210,7 @@ def test_moved_sources_are_read_again_for_what_is_left(
     run = Run(load_experiment(write(sources={"phantom": str(moved)})), tmp_path / "out")
     reduction = run.grid.steps[0]
     digest = ctprune.Manifest.load(reduction.folder(run.out)).digest()
-    with pytest.raises(SourceError, match="needs step 1, reduce phantom-hash6, which has to note anew"):
+    with pytest.raises(SourceError, match="needs step 1, reduce phantom-hash6, which must record again"):
         run.carry_out_step(4)
     result = run.carry_out()
     assert [status.state for status in result.statuses] == ["done", *["done before"] * 2, *["done"] * 5]
@@ -359,13 +359,16 @@ def test_names_of_models_say_what_differs(write: Callable[..., Path], archive: P
         ({"reductions": {"h": {"method": "hsh"}}}, "reductions.h.method hsh: expected one of hash"),
         ({"reductions": {"h": {"threshold": "six"}}}, "reductions.h.threshold six: expected a number"),
         ({"pretrainings": {"p": {"epoch": 3}}}, "pretrainings.p.epoch: unknown key: expected some of sources,"),
-        ({"pretrainings": {"p": {"seed": 3}}}, "pretrainings.p.seed: not here: seeds.pretraining is for all"),
+        (
+            {"pretrainings": {"p": {"seed": 3}}},
+            "pretrainings.p.seed: not here: seeds.pretraining sets the seeds of all",
+        ),
         ({"pretrainings": {"p": {"epochs": 0}}}, "pretrainings.p.epochs 0: expected a whole number"),
         ({"pretrainings": {"p": {"reductions": "none"}}}, "pretrainings.p.reductions: expected some of hash6"),
         ({"pretrainings": {"p": {"steps_of": "q"}}}, "pretrainings.p.steps_of: expected one of .*found q"),
         (
             {"pretrainings": {"p": {"steps_of": "q", "steps": 3}, "q": {}}},
-            "pretrainings.p: steps_of and steps exclude each other",
+            "pretrainings.p: steps_of and steps are mutually exclusive",
         ),
         ({"tasks": {"t": {}}}, "tasks.t.data: expected a folder or file of labeled images, found none"),
         ({"seeds": 0}, "seeds.finetuning: expected a number of seeds from 1"),
@@ -380,18 +383,18 @@ def test_names_of_models_say_what_differs(write: Callable[..., Path], archive: P
         ({"comparison": {"contrasts": ["hash"]}}, r"comparison.contrasts: expected two models .* found 'hash'"),
         (
             {"comparison": {"contrasts": [["hash", "some"]]}},
-            r"comparison.contrasts: \[hash, some\]: no two models differ in this alone: expected .* of none,",
+            r"comparison.contrasts: \[hash, some\]: no two models differ only in this: expected .* of none,",
         ),
         (
             {"comparison": {"contrasts": [["hash", "all"]], "reference": "all"}},
-            "comparison: `reference` and `contrasts` exclude each other",
+            "comparison: `reference` and `contrasts` are mutually exclusive",
         ),
         ({"comparison": {"margin": "small"}}, "comparison.margin small: expected a difference in AUC"),
         (
             {"baselines": None, "pretrainings": {"p": {"preset": "smoke"}}},
             "expected two or more models to compare, found p alone",
         ),
-        ({"sources": {"phantom": "${archive}"}}, r"sources.phantom: \$\{archive\} is none of the variables"),
+        ({"sources": {"phantom": "${archive}"}}, r"sources.phantom: \$\{archive\} is not one of the variables"),
         ({"variables": {"archive": None}}, "variables: archive has no value: give one with `variables` archive="),
     ],
 )
@@ -511,7 +514,7 @@ def test_dry_run_and_wrong_usage(
     )
     assert command(file, "--list", "--step", 1)[::2] == (
         2,
-        "Error: --dry-run, --list and --step exclude each other: give one of them\n",
+        "Error: --dry-run, --list and --step are mutually exclusive: give only one\n",
     )
 
 
@@ -527,13 +530,13 @@ def test_list_and_step_on_the_command_line(
         1,
         "",
         "Error: --step 2: pretrain phantom-hash6-all-seed0 needs step 1, reduce phantom-hash6, which is not done: "
-        "carry that out first\n",
+        "run that first\n",
     )
     done = json.loads(command(file, "--out", "out", "--step", 1, "--json")[1])
     assert [(step["number"], step["state"]) for step in done["steps"]] == [(1, "done")]
     table = command(file, "--out", "out", "--list")[1]
     assert "done before" in table
-    assert table.endswith("job arrays, one after the other: 1-1 2-3 4-4 5-8\n")
+    assert table.endswith("job arrays, in this order: 1-1 2-3 4-4 5-8\n")
 
 
 def test_independent_steps_at_the_same_time(write: Callable[..., Path], stages: Stages, tmp_path: Path) -> None:

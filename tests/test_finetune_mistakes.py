@@ -131,7 +131,7 @@ def test_patients_that_nobody_named_are_not_known(command: Command, weights: Pat
     assert code == 0, stderr
     assert "share 0 patients" not in stdout + stderr
     assert "train and val: patients not known, and 1 image of val has a near-duplicate in train" in stderr
-    assert "name them by --patient-pattern or a column patient" in stderr
+    assert "name the patients with --patient-pattern or a column patient" in stderr
     about = json.loads((tmp_path / "ft" / "metrics.json").read_text())
     assert {one["patients"] for one in about["overlaps"]} == {None}
     assert "patients not known" in (tmp_path / "ft" / "README.md").read_text()
@@ -187,7 +187,9 @@ def test_the_folder_of_the_classes_is_looked_for(tmp_path: Path) -> None:
     with pytest.raises(ctprune.TaskError) as refused:
         list_task(tmp_path / "covid-ct", split=tmp_path / "split")
     images = tmp_path / "covid-ct" / "Images"
-    assert str(refused.value).endswith(f"CT_COVID is no folder of {tmp_path / 'covid-ct'}; did you mean {images}?")
+    assert str(refused.value).endswith(
+        f"CT_COVID is not a folder of {tmp_path / 'covid-ct'}; did you mean {images}?"
+    )
     assert len(list_task(images, split=tmp_path / "split").entries) == 2
 
 

@@ -108,8 +108,8 @@ def test_stable_is_the_plain_rule_where_nothing_was_before(archive: Path, tmp_pa
     ("options", "expected"),
     [
         ({"threshold": 4}, "`threshold` 6, not 4"),
-        ({"method": "ahash", "threshold": 6}, "read in another way|`method`"),
-        ({"intensity": "lung"}, "read in another way"),
+        ({"method": "ahash", "threshold": 6}, "read with different options|`method`"),
+        ({"intensity": "lung"}, "read with different options"),
         ({"keep": 0.1}, "stable needs `threshold`"),
         ({"method": "random"}, "stable belongs to"),
     ],

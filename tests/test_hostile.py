@@ -98,10 +98,10 @@ def test_whatever_happens_in_pydicoms_process_is_that_files_row(
     assert rows["bad.dcm"]["status"] == "failed"
     expected = {
         "crash": ("pydicom's process crashed (signal 6)", "E-PYDICOM-CRASH"),
-        "memory": ("pydicom needs more memory than it may have", "E-PYDICOM-MEMORY"),
+        "memory": ("pydicom needs more memory than allowed", "E-PYDICOM-MEMORY"),
         "time": ("pydicom took longer than 8 s", "E-PYDICOM-TIME"),
         "panic": ("pydicom cannot read it either", "E-UNSUPPORTED"),
-        "noise": ("pydicom's process gave no sound answer", "E-PYDICOM-CRASH"),
+        "noise": ("pydicom's process gave no valid answer", "E-PYDICOM-CRASH"),
     }
     reason, code = expected[what]
     assert str(rows["bad.dcm"]["reason"]).endswith(reason)

@@ -103,7 +103,7 @@ def test_a_saved_file_gives_the_same_configuration(
         (lambda: ctprune.export_kept("run", modes="png"), r"did you mean mode\?"),
         (
             lambda: ctprune.reduce("in", ReduceConfig(), keep=0.1),
-            "keep and a whole ReduceConfig exclude each other",
+            "keep and a whole ReduceConfig cannot be combined",
         ),
         (lambda: ctprune.reduce("in", ReportConfig()), "config: expected ReduceConfig, found ReportConfig"),
         (lambda: ReduceConfig(hash_size=8.5), r"hash_size 8\.5: expected a whole number, 2 to 32"),
@@ -182,7 +182,11 @@ def test_files_of_options_work_on_the_command_line(cli: Cli, archive: Path, tmp_
 
 def test_a_file_of_options_that_is_not_of_a_reduction_stays(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("method: all\n")
-    with pytest.raises(ctprune.OutputError, match=r"config\.yaml is not of a reduction, and would be replaced"):
+    with pytest.raises(
+        ctprune.OutputError,
+        match=r"config\.yaml does not belong to a reduction and would be "
+        "replaced",
+    ):
         ctprune.reduce(archive, out=tmp_path)
     assert (tmp_path / "config.yaml").read_text() == "method: all\n"
 

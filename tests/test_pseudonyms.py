@@ -179,10 +179,13 @@ def test_what_cannot_be_used_as_key_or_table(source: Path, key: Path, tmp_path: 
         ({"pseudonymize": tmp_path / "short"}, "expected 32 random bytes or more, found 31"),
         ({"pseudonymize": tmp_path / "zeros"}, "expected random bytes"),
         ({"pseudonymize": tmp_path / "large"}, "found a large file"),
-        ({"pseudonymize": run / "key"}, "lies in the folder of the run: keep it apart"),
-        ({"pseudonymize": source / "key"}, "lies in a source: keep it apart"),
-        ({"pseudonymize": key, "pseudonyms_to": run / "t.csv"}, "lies in the folder of the run: keep it apart"),
-        ({"pseudonymize": key, "pseudonyms_to": source / "t.csv"}, "lies in a source: keep it apart"),
+        ({"pseudonymize": run / "key"}, "lies in the reduction's folder: keep it elsewhere"),
+        ({"pseudonymize": source / "key"}, "lies in a source: keep it elsewhere"),
+        (
+            {"pseudonymize": key, "pseudonyms_to": run / "t.csv"},
+            "lies in the reduction's folder: keep it elsewhere",
+        ),
+        ({"pseudonymize": key, "pseudonyms_to": source / "t.csv"}, "lies in a source: keep it elsewhere"),
         ({"pseudonymize": key, "pseudonyms_to": tmp_path / "text.csv"}, "not a table of pseudonyms"),
         ({"pseudonyms_to": tmp_path / "t.csv"}, "needs `pseudonymize`"),
     ):
@@ -207,7 +210,7 @@ def test_a_key_is_made_once(cli: Cli, tmp_path: Path) -> None:
     again = cli("key", "k")
     assert (again.returncode, again.stderr) == (
         1,
-        "Error: k: is there already, and no key is overwritten: choose another name\n",
+        "Error: k: already exists, and no key is overwritten: choose another name\n",
     )
     assert read_key(tmp_path / "k") == secret
     with pytest.raises(OutputError):

@@ -586,7 +586,7 @@ def test_the_command_line_says_where_the_report_is(cli: Cli, run: Path, tmp_path
         (["nowhere"], 1, "nowhere: no such folder: expected the folder of a reduction"),
         (["empty"], 1, "empty: expected the folder of a reduction with manifest.parquet"),
         (["no-summary"], 1, "no-summary: expected the folder of a reduction with summary.json"),
-        (["foreign"], 1, "foreign: summary.json is not that of the manifest beside it"),
+        (["foreign"], 1, "foreign: summary.json does not belong to the manifest beside it"),
         (["no-slices"], 1, "no-slices: the reduction has no slice, so there is nothing to show"),
         (["run", "--out", "empty"], 2, "--out empty: expected a file"),
         (["run", "--out", "in/page.html"], 2, "lies inside the source"),

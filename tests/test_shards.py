@@ -144,7 +144,7 @@ def test_volumes_that_no_shard_has_compared_are_compared_by_the_join(archive: Pa
 @pytest.mark.parametrize(
     ("shard", "options", "expected"),
     [
-        ("2/3", {}, "take the same number of shards"),
+        ("2/3", {}, "use the same number of shards"),
         ("2/2", {"intensity": "lung"}, "`intensity` minmax, not hu:"),
         ("2/2", {"threshold": 4}, "`threshold` 6, not 4"),
         ("2/2", {"exclude": ["x"]}, "`exclude`"),

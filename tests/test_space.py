@@ -22,7 +22,7 @@ def test_copies_need_the_bytes_of_the_kept_files(
     alone = [row for row in rows if sum(other["path"] == row["path"] for other in manifest.rows.to_dicts()) == 1]
     needed = sum(Path(row["source"], row["path"]).stat().st_size for row in alone)
     with_free(monkeypatch, needed // 2)
-    with pytest.raises(ctprune.OutputError, match=r"kept: .* MB are needed on this disk, and .* MB are free"):
+    with pytest.raises(ctprune.OutputError, match=r"kept: .* MB are needed on this disk, but only .* MB are free"):
         ctprune.export_kept(manifest, mode="copy", folder=tmp_path / "kept")
     assert list(tmp_path.iterdir()) == []
     # Links need none.
@@ -39,7 +39,7 @@ def test_a_store_needs_its_pixels(archive: Path, tmp_path: Path, monkeypatch: py
     # The pixels, and eight bytes for the row of each slice.
     needed = kept * (64 * 64 * 2 + 8)
     with_free(monkeypatch, needed - 1)
-    with pytest.raises(ctprune.OutputError, match="free some, or name a folder on another disk"):
+    with pytest.raises(ctprune.OutputError, match="free space, or name a folder on another disk"):
         ctprune.build_store(tmp_path / "run", side=64, depth=16)
     assert [path for path in sorted(tmp_path.rglob("*")) if path.name != ".lock"] == before
     with_free(monkeypatch, needed)

@@ -191,7 +191,7 @@ def test_the_command_line_shows_tables_and_writes_files(cli: Cli, run: Path, tmp
         (["run", "--method", "deep", "--thresholds", "deep=2"], "expected a cosine similarity"),
         (["run", "--scope", "patient"], "--scope patient: expected one of"),
         (["run", "--weights", "w"], "--weights belongs to --method deep"),
-        (["run", "--method", "deep", "--weights", "w", "--download"], "exclude each other"),
+        (["run", "--method", "deep", "--weights", "w", "--download"], "mutually exclusive"),
         (["run", "--out", "run/manifest.parquet"], "cannot be written"),
     ],
 )

@@ -303,7 +303,7 @@ def replaced(file: str, text: str) -> Callable[[Path], None]:
     ("change", "sentence"),
     [
         (replaced("ill/valill.txt", "nobody.png\n"), "names nobody.png, but there is no such file"),
-        (replaced("ill/trainodd.txt", "p01_0.png\n"), "odd is no folder of .*: its folders are healthy, ill"),
+        (replaced("ill/trainodd.txt", "p01_0.png\n"), "odd is not a folder of .*: its folders are healthy, ill"),
         (replaced("ill/odd.txt", "p01_0.png\n"), "expected a name of split and class"),
         (replaced("ill/valill.txt", "p01_0.png\n"), "ill/p01_0.png is in (train and in val|val and in train)"),
         (replaced("ill/valill.txt", "\n"), "names no image: class ill would be empty in val"),
@@ -336,7 +336,7 @@ def test_mistakes_in_lists(folders: Path, change: Callable[[Path], object], sent
         ("path,label\ndata/ill/p01_0.png,1\ndata/ill/p01_0.png,0\n", "is labeled 1 and 0"),
         (
             "path,label,split\ndata/ill/p01_0.png,1,train\ndata/healthy/p00_0.png,0,\n",
-            "data/healthy/p00_0.png has no split, but others have",
+            "data/healthy/p00_0.png has no split, but other images have",
         ),
         ("path,label,frame\ndata/ill/p01_0.png,1,x\n", "expected a frame from 0, found x"),
         (

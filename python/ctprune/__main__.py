@@ -19,7 +19,7 @@ def main() -> None:
         # What a loader says of a library for which there is no room.
         if isinstance(error, ImportError) and "failed to map segment" not in str(error):
             raise
-        sys.stderr.write("Error: not enough memory to load ctprune's libraries: allow more\n")
+        sys.stderr.write("Error: not enough memory to load ctprune's libraries: allow more memory\n")
         sys.exit(1)
 
 

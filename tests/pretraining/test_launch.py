@@ -300,6 +300,6 @@ def test_what_the_first_process_cannot_do_all_of_them_say(run: Path, tmp_path: P
             started.start(**srun(rank, 2), MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
         said = [process.communicate(timeout=120)[1] for process in started._processes]
     sentence = (
-        f"Error: {tmp_path / 'pre'} is not empty and nothing is overwritten: choose a new or an empty folder\n"
+        f"Error: {tmp_path / 'pre'} is not empty, and nothing is overwritten: choose a new or an empty folder\n"
     )
     assert said == [sentence, sentence]

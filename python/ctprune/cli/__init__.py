@@ -135,5 +135,5 @@ def main() -> None:
             print_error(error)
             sys.exit(FAILED)
         except MemoryError:
-            print_error("not enough memory: take fewer `threads`, or allow more")
+            print_error("not enough memory: use fewer `threads`, or allow more memory")
             sys.exit(FAILED)

@@ -70,7 +70,7 @@ def command(
     from ctprune.reduction.config import ENGINES
 
     if dry_run + list_steps + (step is not None) > 1:
-        raise ConfigError("`dry_run`, `list_steps` and `step` exclude each other: give one of them")
+        raise ConfigError("`dry_run`, `list_steps` and `step` are mutually exclusive: give only one")
     if engine not in ENGINES:
         raise ConfigError(f"engine {engine}: expected one of {', '.join(ENGINES)}", field="engine")
     if address is not None and engine != "ray":
@@ -110,9 +110,9 @@ def command(
     Console(highlight=False).print(_table(statuses, run if list_steps or step is not None else None))
     if dry_run:
         waiting = sum(status.state == "waiting" for status in statuses)
-        say(f"dry run: {len(statuses)} steps, {waiting} to carry out; nothing was written")
+        say(f"dry run: {len(statuses)} steps, {waiting} to run; nothing was written")
     if list_steps:
-        say(f"job arrays, one after the other: {' '.join(arrays)}")
+        say(f"job arrays, in this order: {' '.join(arrays)}")
     if dry_run or list_steps or step is not None:
         return
     for task, comparison in result.comparisons.items():

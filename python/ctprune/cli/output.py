@@ -132,7 +132,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
     if "embeddings" in summary:
         embeddings = summary["embeddings"]
         row(
-            "embedded / taken from the last time",
+            "embedded / reused from the last time",
             f"{embeddings['slices_embedded']:,} / {embeddings['slices_reused']:,}",
         )
     if "comparisons" in summary:

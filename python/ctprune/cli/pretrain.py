@@ -140,7 +140,7 @@ def _print_result(result: PretrainResult, *, as_json: bool, quiet: bool) -> None
         table.add_column(justify="right")
         table.add_row("slices", f"{facts['slices']:,} ({facts['use']})")
         if facts["excluded"]:
-            table.add_row("left out, close to a test set", f"{facts['excluded']['slices']:,}")
+            table.add_row("left out, similar to a test set", f"{facts['excluded']['slices']:,}")
         table.add_row("epochs, steps", f"{facts['epochs']:,}, {facts['steps']:,}")
         table.add_row("last loss", f"{facts['final_loss']:.4f}")
         for name, value in (("RankMe", facts["rankme"]), ("kNN accuracy", facts["knn_accuracy"])):

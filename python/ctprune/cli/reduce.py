@@ -83,7 +83,7 @@ def command(
     from ctprune.reduction.reduction import Reduction
 
     if shard is not None and dry_run:
-        raise ConfigError("shard and `dry_run` exclude each other: a dry run lists all files", field="shard")
+        raise ConfigError("shard cannot be combined with `dry_run`: a dry run lists all files", field="shard")
     if out is None and not dry_run:
         raise ConfigError("out is missing: name a folder for the manifest, such as `out` reduction/", field="out")
     config = ReduceConfig(**options)

@@ -70,7 +70,7 @@ class CompareConfig:
         if self.contrasts is not None:
             object.__setattr__(self, "contrasts", tuple(tuple(contrast) for contrast in self.contrasts))
         if self.reference is not None and self.contrasts is not None:
-            raise ConfigError("`reference` and `contrasts` exclude each other: give one of them")
+            raise ConfigError("`reference` and `contrasts` are mutually exclusive: give only one")
 
 
 class CompareOptions(TypedDict, total=False):

@@ -30,7 +30,7 @@ def notes_on(results: Sequence[Result], found: Measured, *, explored: int) -> li
     notes += [*_on_trainings(results, found), *_on_options(results, found)]
     if explored > 1:
         notes.append(
-            f"All {explored} pairs were compared, which is for exploring: fewer comparisons, planned as "
+            f"All {explored} pairs were compared, which suits exploration only: fewer comparisons, planned as "
             "contrasts, can show smaller differences."
         )
     return notes
@@ -54,8 +54,8 @@ def _on_trainings(results: Sequence[Result], found: Measured) -> list[str]:
     ]
     if few:
         notes.append(
-            f"Fewer than {LEAST_PRETRAININGS} pre-trainings of {', '.join(few)}: intervals are wide, and neither "
-            "“better” nor “equivalent” can be said."
+            f"Fewer than {LEAST_PRETRAININGS} pre-trainings of {', '.join(few)}: intervals are wide, and no "
+            f"verdict can be “better” or “equivalent”."
         )
     same = [
         result.name
@@ -86,7 +86,9 @@ def _on_options(results: Sequence[Result], found: Measured) -> list[str]:
             "are optimistic."
         )
     if len({str(sorted(fine_tuning_of(result).items())) for result in results}) > 1:
-        notes.append("The results were not fine-tuned with the same options: differences may come from those.")
+        notes.append(
+            "The results were not fine-tuned with the same options: differences may be due to the options."
+        )
     if found.undefined:
         notes.append(
             f"In {found.undefined:,} of {found.resamples:,} resamples a class had no image: these were left out."

@@ -254,7 +254,7 @@ def check_comparable(results: Sequence[Result]) -> None:
     names = [result.name for result in results]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise EvaluationError(f"two results are called {twice[0]!r}: give each a name of its own with `names`")
+        raise EvaluationError(f"two results are called {twice[0]!r}: give each its own name with `names`")
     first = results[0]
     for other in results[1:]:
         pair = f"{first.path} and {other.path}"
@@ -270,7 +270,7 @@ def check_comparable(results: Sequence[Result]) -> None:
             )
         differing = int((first.labels != other.labels).sum())
         if differing:
-            raise EvaluationError(f"{pair} have the same images, but {differing:,} of them have other labels")
+            raise EvaluationError(f"{pair} have the same images, but {differing:,} of them have different labels")
         if other.patients != first.patients:
             raise EvaluationError(
                 f"{pair} assign the images to different patients; use the same `patient_pattern`"

@@ -102,9 +102,7 @@ def read_result(step: Step, out: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise EvaluationError(
-            f"{file}: cannot be read: {error}: remove its folder to have the step again"
-        ) from None
+        raise EvaluationError(f"{file}: cannot be read: {error}: remove its folder to repeat the step") from None
 
 
 def facts(step: Step, out: Path) -> Facts:

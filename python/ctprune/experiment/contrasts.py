@@ -32,8 +32,8 @@ def resolve_contrasts(contrasts: Sequence[Sequence[str]], names: Sequence[str]) 
         found = list(_pairs(first, second, names))
         if not found:
             raise ConfigError(
-                f"comparison.contrasts: [{first}, {second}]: no two models differ in this alone: expected models, "
-                f"or parts of their names, of {', '.join(names)}"
+                f"comparison.contrasts: [{first}, {second}]: no two models differ only in this: expected models, "
+                f"or parts of their names, among {', '.join(names)}"
             )
         pairs.update(dict.fromkeys(found))
     return list(pairs)

@@ -143,7 +143,7 @@ def _with_variables(content: dict[str, Any], given: dict[str, str]) -> dict[str,
         for name in _VARIABLE.findall(value):
             if name not in values:
                 raise ConfigError(
-                    f"{key}: ${{{name}}} is none of the variables {', '.join(values) or '(there are none)'}"
+                    f"{key}: ${{{name}}} is not one of the variables {', '.join(values) or '(there are none)'}"
                 )
         whole = _VARIABLE.fullmatch(value)
         if whole:
@@ -210,7 +210,8 @@ class _Checked:
         for name in found:
             if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise ConfigError(
-                    f"{key}: {name!r} is no name: expected letters, digits and . _ + -, as it becomes a folder's"
+                    f"{key}: {name!r} is not a valid name: expected letters, digits and . _ + -, because a "
+                    f"folder gets this name"
                 )
         return found
 
@@ -326,14 +327,16 @@ def _check_steps_of(name: str, pretraining: Pretraining, all_of_them: Mapping[st
             f"{key}: expected one of {others or '(there is no other)'}, found {pretraining.steps_of}"
         )
     if other.steps_of is not None:
-        raise ConfigError(f"{key}: {pretraining.steps_of} has steps_of itself: name the one that they come from")
+        raise ConfigError(
+            f"{key}: {pretraining.steps_of} has steps_of itself: name the pre-training that its steps come from"
+        )
     for option in ("epochs", "steps"):
         if option in pretraining.options:
-            raise ConfigError(f"pretrainings.{name}: steps_of and {option} exclude each other: give one of them")
+            raise ConfigError(f"pretrainings.{name}: steps_of and {option} are mutually exclusive: give only one")
     for kind in ("sources", "reductions"):
         apart = [one for one in getattr(pretraining, kind) if one not in getattr(other, kind)]
         if apart:
-            raise ConfigError(f"{key}: {pretraining.steps_of} is not carried out for {kind[:-1]} {apart[0]}")
+            raise ConfigError(f"{key}: {pretraining.steps_of} does not run for {kind[:-1]} {apart[0]}")
 
 
 def _seed_list(key: str, value: Any) -> tuple[int, ...]:

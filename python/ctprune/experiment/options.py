@@ -14,14 +14,14 @@ from ctprune.reduction.config import ReduceConfig
 
 #: Options that are given elsewhere in the file, by group, and where.
 _ELSEWHERE = {
-    "pretrainings": {"seed": "seeds.pretraining is for all"},
+    "pretrainings": {"seed": "seeds.pretraining sets the seeds of all"},
     "tasks": {
-        "seeds": "seeds.finetuning is for all",
+        "seeds": "seeds.finetuning sets the seeds of all",
         "weights": "they come from the pre-trainings and baselines",
         "backbone": "it comes from the pre-trainings and baselines",
     },
     "baselines": {
-        "seeds": "seeds.finetuning is for all",
+        "seeds": "seeds.finetuning sets the seeds of all",
         "data": "it belongs to a task",
         "split": "it belongs to a task",
         "labels": "they belong to a task",
@@ -54,7 +54,7 @@ def check_options(
     known = [key for key in _known(group) if key not in elsewhere]
     for key in options:
         if key in elsewhere:
-            raise ConfigError(f"{group}.{name}.{key}: not here: {elsewhere[key]}")
+            raise ConfigError(f"{group}.{name}.{key}: cannot be set here: {elsewhere[key]}")
         if key not in known:
             raise ConfigError(
                 f"{group}.{name}.{key}: unknown key: expected some of {', '.join((*besides, *known))}"

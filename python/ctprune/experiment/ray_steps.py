@@ -111,8 +111,8 @@ class _Steps:
             except ray.exceptions.RayError as error:
                 if tries == TRIES:
                     raise EngineError(
-                        f"{step.kind} {step.name} was lost {tries} times ({last_line(error)}): see to its "
-                        "machine's memory, and run this again"
+                        f"{step.kind} {step.name} was lost {tries} times ({last_line(error)}): check its "
+                        f"machine's memory, then rerun"
                     ) from None
                 self._begin(step, tries + 1)
             else:

@@ -220,7 +220,7 @@ class Run:
                 reason = needed.text or "is not done"
                 raise SourceError(
                     f"step {number}: {step.kind} {step.name} needs step {self.grid.number(missing[0])}, "
-                    f"{missing[0].kind} {missing[0].name}, which {reason}: carry that out first",
+                    f"{missing[0].kind} {missing[0].name}, which {reason}: run that first",
                     field="step",
                 )
             self.remember()
@@ -234,7 +234,7 @@ class Run:
     def _look_at_reduction(self, step: Step) -> None:
         """Slices are packed from files by their paths and times: have these noted anew where they changed."""
         if self._statuses[step].state == FOUND and not is_current(step, self.out):
-            self._set(step, WAITING, text="has to note anew where its files lie and when they changed")
+            self._set(step, WAITING, text="must record again where its files are and when they changed")
 
     def _carry_out(self, step: Step) -> None:
         started = time.perf_counter()

@@ -100,7 +100,9 @@ def check_free(folder: Path) -> None:
     """
     if folder.is_dir():
         if not all(path.name == _LOCK or re.fullmatch(rf"\..+{_PART}", path.name) for path in folder.iterdir()):
-            raise OutputError(f"{folder} is not empty and nothing is overwritten: choose a new or an empty folder")
+            raise OutputError(
+                f"{folder} is not empty, and nothing is overwritten: choose a new or an empty folder"
+            )
     elif folder.exists() or folder.is_symlink():
         raise OutputError(f"{folder} is not a folder: choose a new or an empty folder")
 

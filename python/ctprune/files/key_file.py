@@ -30,7 +30,7 @@ def make_key(file: str | os.PathLike[str]) -> Path:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise OutputError(f"{path}: is there already, and no key is overwritten: choose another name") from None
+        raise OutputError(f"{path}: already exists, and no key is overwritten: choose another name") from None
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
     import secrets
@@ -72,5 +72,5 @@ def read_key(file: str | os.PathLike[str], *, field: str = "key") -> bytes:
             f"{field} {path}: expected {KEY_BYTES} random bytes or more, found {len(secret)}", field=field
         )
     if len(set(secret)) < 8:
-        raise ConfigError(f"{field} {path}: expected random bytes, found hardly any different ones", field=field)
+        raise ConfigError(f"{field} {path}: expected random bytes, found very few different ones", field=field)
     return secret

@@ -28,8 +28,8 @@ def check_space(folder: str | os.PathLike[str], needed: int) -> None:
         return
     if needed > free:
         raise OutputError(
-            f"{folder}: {_size(needed)} are needed on this disk, and {_size(free)} are free: free some, or name a "
-            "folder on another disk"
+            f"{folder}: {_size(needed)} are needed on this disk, but only {_size(free)} are free: free space, "
+            f"or name a folder on another disk"
         )
 
 

@@ -26,15 +26,15 @@ _MODES = {
 
 
 _FITS = {
-    "pad": "shown whole, between margins where they are not square",
-    "squeeze": "squeezed into the square, whole",
+    "pad": "shown whole, with margins if they are not square",
+    "squeeze": "shown whole, squeezed into the square",
     "crop": "cropped to the square in their middle: both ends of the longer side are cut off",
 }
 
 _FROZEN = {
     "default": " (its BatchNorm layers keep their statistics then)",
-    "reference": ", whose BatchNorm layers train all the same, a fifth of the rate after one epoch at the full "
-    "one: the preset `reference`, as in the published notebooks, with rows and columns exchanged",
+    "reference": ", whose BatchNorm layers still train, a fifth of the rate after one epoch at the full rate: "
+    "the preset `reference`, as in the published notebooks, with rows and columns exchanged",
 }
 
 
@@ -76,7 +76,7 @@ def interval(one: Mapping[str, float | None]) -> str:
 def positive_sentence(result: FinetuneResult) -> str:
     """The class that the measures refer to, in words."""
     if result.positive is None:
-        return "Measures of single classes are means over all of them, each against the rest."
+        return "Measures of single classes are means over the classes, each against the rest."
     return (
         f"The positive class is {result.positive}: precision, sensitivity, specificity, F1 and average precision "
         "refer to it."

@@ -288,4 +288,4 @@ def _check_left(splits: Splits, images: LabeledImages, source: Path) -> None:
     for split in (TRAIN, splits.selection):
         found = set(images.labels[splits.rows(split)].tolist())
         if not found or (split == TRAIN and len(found) < len(images.classes)):
-            raise TaskError(f"{source}: `drop_overlap` leaves {split} without images of every class")
+            raise TaskError(f"{source}: `drop_overlap` leaves {split} without images of some classes")

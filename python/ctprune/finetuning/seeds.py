@@ -163,7 +163,7 @@ class SeedTrainer:
             origin = "random weights" if self.weights is None else self.weights.file
             raise WeightsError(
                 f"{origin}: the network's features of {without:,} of {len(found):,} images are not finite: its "
-                "weights are too large for it"
+                f"weights are too large"
             )
         return found
 

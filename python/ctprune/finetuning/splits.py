@@ -64,16 +64,18 @@ class Splits:
             known = any(count["patients"] for count in counts)
             which = f"the patients of {without:,} images are" if known else "patients are"
             # Arrays have no names of files, nor columns.
-            mend = "" if images.entries[0].file is None else ": name them by `patient_pattern` or a column patient"
+            mend = ": name the patients with `patient_pattern` or a column patient"
+            if images.entries[0].file is None:
+                mend = ""
             found.append(
-                f"{which} not known, so one patient's images may be in several splits, and intervals treat "
-                f"each image as a patient of its own{mend}"
+                f"{which} not known, so one patient's images may be in several splits, and intervals treat each "
+                f"image as a separate patient{mend}"
             )
         missing = [name for name, count in self.counts(images)[self.selection].items() if not count]
         if missing:
             found.append(
-                f"{self.selection} has no image of class {', '.join(missing)}: the other classes alone chose "
-                "epoch or regularization; more patients or a larger `val_fraction` prevent this"
+                f"{self.selection} has no image of class {', '.join(missing)}: only the other classes chose the "
+                f"epoch or regularization; more patients or a larger `val_fraction` prevent this"
             )
         return found
 
@@ -147,7 +149,7 @@ def _check_evaluated(splits: Splits, images: LabeledImages, source: Path) -> Non
     for number, name in enumerate(images.classes):
         if number not in found:
             raise TaskError(
-                f"{source}: the evaluated split {splits.evaluated} has no image of class {name}: it needs some of "
-                f"every class"
+                f"{source}: the evaluated split {splits.evaluated} has no image of class {name}: it needs "
+                f"images of every class"
                 + ("" if splits.evaluated not in splits.seeded else "; the class has too few images or patients")
             )

@@ -218,7 +218,7 @@ class SeedTraining:
             self.history = [Epoch(*line) for line in state["history"]]
         except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
             raise WeightsError(
-                f"{self.checkpoint}: the checkpoint is damaged: delete it to train this seed anew"
+                f"{self.checkpoint}: the checkpoint is damaged: delete it to train this seed again"
             ) from None
 
 

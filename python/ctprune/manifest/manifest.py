@@ -141,9 +141,9 @@ class Manifest:
     def digest(self) -> str:
         """SHA-256, in hexadecimal, of what was selected from which files with which options.
 
-        Two manifests with the same digest have the same rows in the same order, and slices with the same names, file
-        sizes, fingerprints and ranges of Hounsfield units. The location and the times of the sources do not matter,
-        so a copy of an archive has the same digest.
+        Two manifests with the same digest have the same rows in the same order, and slices with the same names,
+        file sizes, fingerprints and ranges of Hounsfield units. The location and the times of the sources do not
+        matter, so a copy of an archive has the same digest.
         """
         options = {name: value for name, value in self.config.items() if name != "weights"}
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())

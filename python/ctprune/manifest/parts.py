@@ -212,7 +212,7 @@ class Parts:
         except ManifestError:
             if is_manifest:
                 raise
-            self._note(f"{file} is damaged: what it held is read again")
+            self._note(f"{file} is damaged: its files are read again")
             self._unusable.append(file)
             return None
         about = json.loads(reader.about)
@@ -231,7 +231,7 @@ class Parts:
     def _difference(self, about: dict[str, Any]) -> str:
         """What keeps this run from using what was read; empty where nothing does."""
         if about.get("kernels_version") != _core.KERNELS_VERSION:
-            return f"other readers than those of ctprune {_core.__version__}"
+            return f"readers other than those of ctprune {_core.__version__}"
         for option, value in self._reading.items():
             found = about["config"].get(option)
             if found != value:

@@ -74,7 +74,7 @@ def original(source: str, path: str) -> tuple[str, str]:
     if not names.has_source(source):
         raise ConfigError(
             f"source {named.replace(os.pathsep, ', ')}: not the source of the manifest's pseudonyms: name the "
-            "folders or files that 'ctprune reduce' got, where they lay then",
+            f"folders or files that 'ctprune reduce' read, by the paths that they had then",
             field="source",
         )
     return names.find(source, path) or (source, path)

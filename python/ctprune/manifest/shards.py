@@ -132,8 +132,8 @@ def check_claims(out: Path, claim: dict[str, Any], *, names: tuple[str, ...]) ->
     for shard, folder in shard_folders(out).items():
         if "of" in names and shard.of != claim["of"]:
             raise ConfigError(
-                f"shard {claim['shard']}/{claim['of']}: {out} has shard {shard}: take the same number of shards, "
-                f"or delete {out / PARTS_NAME} to begin anew",
+                f"shard {claim['shard']}/{claim['of']}: {out} has shard {shard}: use the same number of shards, "
+                f"or delete {out / PARTS_NAME} to start over",
                 field="shard",
             )
         other = read_claim(folder)
@@ -143,8 +143,8 @@ def check_claims(out: Path, claim: dict[str, Any], *, names: tuple[str, ...]) ->
             difference = _difference(name, other[name], claim[name])
             if difference:
                 raise ConfigError(
-                    f"shard {shard} in {out} was read with {difference}: all shards need the same; or delete "
-                    f"{out / PARTS_NAME} to begin anew"
+                    f"shard {shard} in {out} was read with {difference}: all shards need the same options; or "
+                    f"delete {out / PARTS_NAME} to start over"
                 )
 
 
@@ -184,5 +184,5 @@ def idle_shards(out: Path) -> Iterator[list[Path]]:
                 busy.append(str(shard))
         if busy:
             are = f"shard {busy[0]} is" if len(busy) == 1 else f"shards {', '.join(busy)} are"
-            raise InUseError(f"{out}: {are} being read: wait until that is done, or end it, and run this again")
+            raise InUseError(f"{out}: {are} being read: wait until they are done, or stop them, then rerun")
         yield list(folders.values())

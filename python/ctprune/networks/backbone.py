@@ -216,5 +216,7 @@ def _fitting(
             raise WeightsError(f"{path}: expected weights of {name} with {key} of shape {shape}, found {found}")
     for key in weights:
         if key not in expected and key.split(".")[0] in parts:
-            raise WeightsError(f"{path}: expected weights of {name}, found also {key}: it is another architecture")
+            raise WeightsError(
+                f"{path}: expected weights of {name}, found also {key}: it belongs to another architecture"
+            )
     return {key: weights[key] for key in expected if key in weights}

@@ -48,7 +48,7 @@ def choose_precision(name: str, device: torch.device) -> str:
 
     gpu = device.type == "cuda"
     if name == "fp16" and not gpu:
-        raise ConfigError("precision fp16 needs a GPU: take 32 or bf16", field="precision")
+        raise ConfigError("precision fp16 needs a GPU: use 32 or bf16", field="precision")
     if name != "auto":
         return name
     return "32" if not gpu else "bf16" if torch.cuda.is_bf16_supported() else "fp16"

@@ -118,7 +118,7 @@ def _read_torch(file: Path) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError:
         raise WeightsError(
             f"{file}: the checkpoint is refused: it holds pickled objects besides weights, and loading those can "
-            "run code: save its state_dict alone"
+            "run code: save only its state_dict"
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile):
         raise WeightsError(f"{file}: the checkpoint is damaged or cut short") from None

@@ -29,7 +29,7 @@ def configure(kind: type[C], config: C | None, options: Mapping[str, Any]) -> C:
     for name in options:
         if known[name].about.decides:
             raise ConfigError(
-                f"{name} and a whole {kind.__name__} exclude each other: give the option in the configuration",
+                f"{name} and a whole {kind.__name__} cannot be combined: set the option in the configuration",
                 field=name,
             )
     return dataclasses.replace(config, **options) if options else config  # type: ignore[type-var]

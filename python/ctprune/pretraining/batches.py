@@ -201,8 +201,8 @@ class _Pixels:
         for row, position in zip(pixels.numpy(), positions.tolist(), strict=True):
             if os.preadv(self._file, [row.data], self._offset + position * size) != size:
                 raise StoreError(
-                    f"{self._folder}: the store has become shorter while it was read: something else has changed "
-                    "it; rerun with `resume` to build it again and continue from the last checkpoint"
+                    f"{self._folder}: the store was truncated while it was read: another program has changed "
+                    f"it; rerun with `resume` to build it again and continue from the last checkpoint"
                 )
         return pixels
 

@@ -249,14 +249,14 @@ class PretrainConfig:
             )
         if self.optimizer == "lars" and 0 in (self.weight_decay, self.final_weight_decay):
             raise ConfigError(
-                "weight_decay 0 switches off the scaling of `optimizer` lars: give one, such as 1e-6",
+                "weight_decay 0 switches off the scaling of `optimizer` lars: give a value such as 1e-6",
                 field="weight_decay",
             )
         queue = getattr(self.settings, "queue", 0)
         if queue % self.batch_size:
             raise ConfigError(
-                f"settings.queue {queue}: expected a multiple of the batch size {self.batch_size}: else some "
-                "would be lost where the queue begins again",
+                f"settings.queue {queue}: expected a multiple of the batch size {self.batch_size}: otherwise "
+                f"entries would be lost when the queue wraps around",
                 field="settings.queue",
             )
 

@@ -43,8 +43,8 @@ def check_queue(config: PretrainConfig, processes: int) -> None:
     together, queue = config.batch_size * processes, getattr(config.settings, "queue", 0)
     if queue % together:
         raise ConfigError(
-            f"settings.queue {queue}: expected a multiple of {together}, the batch of all devices together: else "
-            "some would be lost where the queue begins again",
+            f"settings.queue {queue}: expected a multiple of {together}, the batch of all devices together: "
+            f"otherwise entries would be lost when the queue wraps around",
             field="settings.queue",
         )
 

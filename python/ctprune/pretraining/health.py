@@ -95,7 +95,7 @@ class CollapseAlarm:
     >>> alarm = CollapseAlarm(prototypes=None)
     >>> alike = [alarm.check(loss=1.0, features=torch.ones(8, 4), assignments=None) for _ in range(PATIENCE)]
     >>> alike[0], alike[-1]
-    ('', 'the features of all slices have become alike (collapse): their spread is below 5 % of an even one')
+    ('', 'the features of all slices have become similar (collapse): their spread is below 5 % of an even one')
     """
 
     def __init__(self, *, prototypes: int | None) -> None:
@@ -130,9 +130,8 @@ class CollapseAlarm:
     def _symptoms(self, loss: float, features: Tensor, assignments: Tensor | None) -> dict[str, bool]:
         spread = feature_std(features) * math.sqrt(features.shape[1])
         symptoms = {
-            "the features of all slices have become alike (collapse): their spread is below 5 % of an even one": (
-                spread < _LITTLE_SPREAD
-            )
+            "the features of all slices have become similar (collapse): their spread is below 5 % of an "
+            "even one": (spread < _LITTLE_SPREAD)
         }
         if assignments is None:
             return symptoms
@@ -140,7 +139,7 @@ class CollapseAlarm:
         each = entropy(assignments).mean().item() / largest
         single = assignment_entropy(assignments) < _SINGLE
         symptoms["all slices are assigned to one and the same prototype (collapse)"] = single
-        uniform = "slices are assigned to all prototypes alike"
+        uniform = "slices are assigned to all prototypes equally"
         if self._prototypes is None:
             symptoms[uniform] = each > _UNIFORM
         else:

@@ -96,7 +96,7 @@ def _manifest_of(other: Path, like: Manifest) -> Manifest:
             if manifest.config[name] != like.config[name]:
                 raise ManifestError(
                     f"`exclude` {other}: fingerprints of {_WORDS.get(name, name)} {manifest.config[name]}, "
-                    f"expected {like.config[name]} as in the run: name the folder of images instead"
+                    f"expected {like.config[name]} as in the reduction: name the folder of images instead"
                 )
         found = manifest
     elif is_container or other.is_dir():

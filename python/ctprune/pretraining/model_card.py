@@ -45,7 +45,7 @@ def _card(facts: dict[str, Any]) -> str:
         "## Use",
         '```python\nimport ctprune\n\nbackbone = ctprune.load_backbone("backbone.safetensors")\n```',
         f"Input: float tensors of shape (n, 3, rows, columns), three equal channels, gray from 0 to 1 "
-        f"(intensity `{facts['intensity']}`), less mean {facts['mean']:.4f}, divided by {facts['std']:.4f}. "
+        f"(intensity `{facts['intensity']}`), minus mean {facts['mean']:.4f}, divided by {facts['std']:.4f}. "
         f"Output: pooled features. The file is a state dict as {_origin(facts['backbone'])}'s, without the last "
         "layer.",
         "## Data",
@@ -54,7 +54,7 @@ def _card(facts: dict[str, Any]) -> str:
                 "slices": f"{facts['slices']:,} ({facts['use']})",
                 "reduction": _reduction(reduction),
                 "left out, unreadable": f"{sum(facts['left_out'].values()):,}",
-                "left out, close to a test set": f"{facts['excluded'].get('slices', 0):,}",
+                "left out, similar to a test set": f"{facts['excluded'].get('slices', 0):,}",
                 "manifest": f"`{facts['manifest_digest'][:16]}…` (SHA-256)",
             }
         ),
@@ -73,7 +73,8 @@ def _card(facts: dict[str, Any]) -> str:
                 "time": f"{facts['seconds']:,.0f} s, {facts['slices_per_second']:,.1f} slices/s",
             }
         ),
-        "All settings are in `config.yaml`; `ctprune pretrain RUN --config config.yaml --out NEW` repeats it.",
+        "All settings are in `config.yaml`; `ctprune pretrain REDUCTION --config config.yaml --out NEW` repeats "
+        "it.",
         "## How it went",
         f"![Loss, rank of the features, probe over the steps]({CURVES_NAME})",
         _table(

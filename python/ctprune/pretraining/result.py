@@ -126,7 +126,7 @@ def notes_on(config: PretrainConfig, slices: int) -> list[str]:
     queue = config.settings.queue
     return [
         f"the queue of {queue:,} keys is longer than an epoch of {slices:,} slices: it holds each slice's own "
-        f"earlier keys, as negatives, about {queue / slices:.1f} times; a shorter one is set in a file: "
+        f"earlier keys, as negatives, about {queue / slices:.1f} times; set a shorter queue in a file: "
         "settings: {queue: …}"
     ]
 
@@ -141,7 +141,7 @@ def rates_sentence(config: PretrainConfig, factor: float, devices: int) -> str:
     """
     rate = f"learning rate {factor * config.learning_rate:.6g}"
     if config.rate_scaling == "none":
-        return f"{rate}, whatever the batch"
+        return f"{rate}, for any batch"
     slices = config.batch_size * config.accumulate * devices
     how = "times" if config.rate_scaling == "linear" else "times the square root of"
     return f"{rate}: {config.learning_rate:g} {how} {slices:,} / {RATE_BATCH} slices per optimizer step"

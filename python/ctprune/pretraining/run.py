@@ -106,7 +106,9 @@ def pretrain(
     if config is None:
         config = PretrainConfig.resolve(options, preset_name=preset)
     elif preset is not None:
-        raise ConfigError("preset and a whole PretrainConfig exclude each other: give one of them", field="preset")
+        raise ConfigError(
+            "preset and a whole PretrainConfig are mutually exclusive: give only one", field="preset"
+        )
     else:
         config = configure(PretrainConfig, config, options)
     return PretrainingRun(Path(reduction), Path(out), config, resume=resume, progress=progress).carry_out()

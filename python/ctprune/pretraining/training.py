@@ -86,7 +86,7 @@ class TrainingLoop:
         if not self.steps_per_epoch:
             raise ConfigError(
                 f"batch_size {config.batch_size} × `accumulate` {config.accumulate} × {fabric.world_size} "
-                f"devices is more than the {batches.slices} slices: take a smaller batch",
+                f"devices is more than the {batches.slices} slices: use a smaller batch",
                 field="batch_size",
             )
         self.steps = config.steps or config.epochs * self.steps_per_epoch
@@ -145,7 +145,8 @@ class TrainingLoop:
                 )
         if content["digest"] != self._digest:
             raise ConfigError(
-                f"{file} was trained on other slices than the run holds now: start again in another folder"
+                f"{file} was trained on slices other than those of the reduction now: start again in another "
+                f"folder"
             )
         load_module_state(self.method, content["module"], file)
         self._optimizer.load_state_dict(content["optimizer"])
@@ -294,7 +295,7 @@ class TrainingLoop:
         loss = float(mean)
         if not math.isfinite(loss):
             raise TrainingError(
-                f"the loss is {loss} at step {self.step}: the training has diverged: take a smaller "
+                f"the loss is {loss} at step {self.step}: the training has diverged: use a smaller "
                 "`learning_rate` or `precision` 32"
             )
         now = time.perf_counter()

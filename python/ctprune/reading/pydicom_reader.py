@@ -42,10 +42,10 @@ _CRASHED, _TOO_SLOW = "E-PYDICOM-CRASH", "E-PYDICOM-TIME"
 #: Sentence and code for what the process says; where it adds nothing, the code of the Rust reader stays.
 _REASONS: dict[str, tuple[str, str | None]] = {
     "pydicom": ("pydicom cannot read it either", None),
-    "memory": ("pydicom needs more memory than it may have", "E-PYDICOM-MEMORY"),
+    "memory": ("pydicom needs more memory than allowed", "E-PYDICOM-MEMORY"),
 }
 
-_NO_SOUND_ANSWER = "pydicom's process gave no sound answer"
+_NO_SOUND_ANSWER = "pydicom's process gave no valid answer"
 
 #: What reading a header may take, as a slice's limit is counted.
 _HEADER_MB = 256

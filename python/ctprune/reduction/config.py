@@ -309,7 +309,7 @@ class ReduceConfig:
         if method.compares == "pixels" and self.scope == "dataset":
             raise ConfigError(
                 f"scope dataset: `method` {self.method} would need the pixels of the whole archive in memory; "
-                f"compare within volumes, or take `method` {_either(comparing('fingerprints', 'embeddings'))} for "
+                f"compare within volumes, or use `method` {_either(comparing('fingerprints', 'embeddings'))} for "
                 "the dataset",
                 field="scope",
             )
@@ -372,7 +372,7 @@ class ReduceConfig:
         if self.download and (METHODS[self.method].compares != "embeddings" or self.weights is not None):
             raise ConfigError("download belongs to `method` deep without `weights`", field="download")
         if self.threshold is not None and self.keep is not None:
-            raise ConfigError("`threshold` and `keep` exclude each other: give one of them")
+            raise ConfigError("`threshold` and `keep` are mutually exclusive: give only one")
 
     def _check_stable(self) -> None:
         if self.stable and not METHODS[self.method].decides:

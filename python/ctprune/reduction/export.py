@@ -191,7 +191,7 @@ def _link_or_copy_all(rows: list[dict[str, Any]], folder: Path, mode: str, left_
 
 def _link_or_copy(row: dict[str, Any], folder: Path, mode: str, left_out: Counter[str]) -> bool:
     if row["is_one_of_several"]:
-        left_out["a frame of a file with several cannot be linked or copied alone: use `mode` png"] += 1
+        left_out["a single frame of a multi-frame file cannot be linked or copied: use `mode` png"] += 1
         return False
     origin = path_of(row)
     target = _target(folder, row, _suffix(row["reader"], origin.lower()))

@@ -61,7 +61,7 @@ def stop_if_too_many_failed(archive: _core.Archive, limit: float | None, *, at_e
         return
     code, count = codes[0]
     most = f"{'all' if count == failed else f'{count:,} of them'} with {code}"
-    then = "mend that, then rerun to resume" if saved else "mend that"
+    then = "fix that, then rerun to resume" if saved else "fix that"
     raise UnreadableError(
         f"{failed:,} of {tried:,} files read so far could not be read, {most}; `max_failed` allows {allowed}: "
         f"{then}, or allow more"

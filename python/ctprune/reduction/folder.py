@@ -26,7 +26,7 @@ def check_out(out: Path, sources: list[Path]) -> None:
         raise ConfigError(f"out {out}: expected a folder, found a file", field="out")
     if (out / CONFIG_NAME).exists() and not any((out / name).exists() for name in (FILE_NAME, SUMMARY_NAME)):
         raise OutputError(
-            f"{out / CONFIG_NAME} is not of a reduction, and would be replaced: choose another folder"
+            f"{out / CONFIG_NAME} does not belong to a reduction and would be replaced: choose another folder"
         )
     for source in sources:
         if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
@@ -49,13 +49,13 @@ def check_stable(out: Path, config: ReduceConfig, earlier: Mapping[str, Any] | N
     if not config.stable or not (out / FILE_NAME).exists():
         return
     if earlier is None:
-        raise ConfigError(f"stable: {out} was read in another way: leave `stable` out", field="stable")
+        raise ConfigError(f"stable: {out} was read with different options: omit `stable`", field="stable")
     mine = config.to_dict()
     for name in mine.keys() - {"stable", "exclude"}:
         if earlier["config"].get(name) != mine[name]:
             raise ConfigError(
                 f"stable: {out} was made with `{name}` {earlier['config'].get(name)}, not {mine[name]}: "
-                "give the same options or leave `stable` out",
+                "give the same options or omit `stable`",
                 field="stable",
             )
 

@@ -100,7 +100,7 @@ def _check_same(folders: list[Path], abouts: list[dict[str, Any]]) -> None:
     for folder, about in zip(folders, abouts, strict=True):
         if about.get("kernels_version") != _core.KERNELS_VERSION:
             raise ConfigError(
-                f"{folder} was read with other readers than those of ctprune {_core.__version__}: reduce its "
+                f"{folder} was read with readers other than those of ctprune {_core.__version__}: reduce its "
                 "source again"
             )
         for name in sorted({*config, *about["config"]}):

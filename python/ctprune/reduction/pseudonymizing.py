@@ -41,7 +41,8 @@ class Pseudonymizing:
                 _check_apart(field, file, out, sources)
         if self._table is not None and self._table.exists() and not _is_table(self._table):
             raise ConfigError(
-                f"pseudonyms_to {self._table}: not a table of pseudonyms, and would be replaced: choose another",
+                f"pseudonyms_to {self._table}: not a table of pseudonyms, and would be replaced: choose another "
+                f"file",
                 field="pseudonyms_to",
             )
 
@@ -103,6 +104,6 @@ def _is_table(table: Path) -> bool:
 def _check_apart(field: str, file: Path, out: Path | None, sources: Sequence[Path]) -> None:
     """Refuse a file in the reduction's folder, which is handed on, or in a source, which nothing is written to."""
     resolved = file.resolve()
-    for folder, what in ((out, "the folder of the run"), *((source, "a source") for source in sources)):
+    for folder, what in ((out, "the reduction's folder"), *((source, "a source") for source in sources)):
         if folder is not None and not folder.is_file() and resolved.is_relative_to(folder.resolve()):
-            raise ConfigError(f"{field} {file}: lies in {what}: keep it apart", field=field)
+            raise ConfigError(f"{field} {file}: lies in {what}: keep it elsewhere", field=field)

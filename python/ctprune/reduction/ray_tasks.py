@@ -176,7 +176,7 @@ class _Tasks:
                 if tries == TRIES:
                     raise EngineError(
                         f"shard {number}/{self._of} was lost {tries} times ({last_line(error)}): give tasks more "
-                        "memory (`task_memory_gb`) or fewer `threads`, and run this again"
+                        "memory (`task_memory_gb`) or fewer `threads`, then rerun"
                     ) from None
                 fewer = max(1, threads // 2)
                 self._note(f"shard {number}/{self._of} was lost and is read again: {type(error).__name__}")

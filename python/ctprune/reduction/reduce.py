@@ -93,9 +93,7 @@ def prepared(
     reduction = Reduction(sources, config, from_list=from_list, out=out, progress=progress, note=note)
     if config.engine == "ray":
         if reduction.out is None:
-            raise ConfigError(
-                "engine ray needs `out`: name a folder that all machines see, for what they read", field="engine"
-            )
+            raise ConfigError("engine ray needs `out`: name a folder that all machines can access", field="engine")
         from ctprune.reduction.ray_tasks import read_with_ray
 
         read_with_ray(sources, config, reduction.out, from_list=from_list, progress=progress, note=reduction.note)

@@ -92,7 +92,7 @@ class Reduction:
         self._pseudonyms: Pseudonymizing | None = None
         if config.pseudonymize is not None and found.elsewhere:
             raise ConfigError(
-                "pseudonymize works for folders and files of this machine: later commands walk them",
+                "pseudonymize works only for folders and files on this machine: later commands must list them",
                 field="pseudonymize",
             )
         if config.pseudonymize is not None:

@@ -129,7 +129,7 @@ def _damaged_parts(parts: list[Path]) -> Iterator[Finding]:
             for _ in _core.ManifestReader(str(file)).batches():
                 pass
         except ManifestError as error:
-            yield Finding("parts", f"{error}; the next 'ctprune reduce' reads again what it held")
+            yield Finding("parts", f"{error}; the next 'ctprune reduce' reads its files again")
 
 
 def _damaged_arrays(folder: Path) -> Iterator[Finding]:
@@ -174,7 +174,7 @@ def _summary(folder: Path, manifest: Manifest, slices: Slices) -> tuple[dict[str
         if found[name] != count
     ]
     if summary.get("config") != manifest.config:
-        findings.append(Finding("summary", f"{file}: its configuration is not that of the manifest"))
+        findings.append(Finding("summary", f"{file}: its configuration differs from the manifest's"))
     return summary, findings
 
 
@@ -201,7 +201,7 @@ def _wrong_exemplars(slices: Slices, summary: dict[str, Any], threads: int) -> l
     threshold = config["threshold"] if config["threshold"] is not None else summary.get("threshold")
     if len(slices) and method.compares == "fingerprints" and method.recorded:
         distance = _distances(slices.fingerprints, target)
-        checks["have another distance to their exemplar than their fingerprints"] = inside & (
+        checks["have a distance to their exemplar other than that of their fingerprints"] = inside & (
             distance != slices.similarity
         )
         if method.decides and threshold is not None:
@@ -218,7 +218,9 @@ def _wrong_exemplars(slices: Slices, summary: dict[str, Any], threads: int) -> l
         differs = again.exemplar != exemplar
         if differs.any():
             findings.append(
-                _rows_finding("exemplars", "have another exemplar than their fingerprints give", differs)
+                _rows_finding(
+                    "exemplars", "have an exemplar other than the one that their fingerprints give", differs
+                )
             )
     return findings
 
@@ -243,7 +245,7 @@ def _wrong_volumes(slices: Slices) -> list[Finding]:
     }
     if slices.config["order"] == "position":
         step = np.diff(slices.position_mm, prepend=np.nan)
-        checks["lie before the slice that they follow"] = ~first & (step < -_SAME_MM)
+        checks["have a position before that of the preceding slice"] = ~first & (step < -_SAME_MM)
     return [_rows_finding("volumes", what, wrong) for what, wrong in checks.items() if wrong.any()]
 
 
@@ -324,7 +326,7 @@ def _difference(row: dict[str, Any], again: dict[str, Any] | None) -> str:
     if again is None:
         return "the slice can no longer be read"
     if row["fingerprint"] != again["fingerprint"]:
-        return "the fingerprint is another one when the slice is read again"
+        return "the fingerprint differs when the slice is read again"
     if json.dumps([row["min_hu"], row["max_hu"]]) != json.dumps([again["min_hu"], again["max_hu"]]):
-        return "the range of values is another one when the slice is read again"
+        return "the range of values differs when the slice is read again"
     return ""

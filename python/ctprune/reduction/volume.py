@@ -74,7 +74,7 @@ def read_volume(
     rows = _rows_of(slices, volume, path)
     shapes = set(zip(rows["rows"].tolist(), rows["columns"].tolist(), strict=True))
     if len(shapes) > 1:
-        raise ConfigError(f"{path}: slices of {len(shapes)} sizes cannot be one array")
+        raise ConfigError(f"{path}: slices of {len(shapes)} different sizes cannot form one array")
     ((height, width),) = shapes
     paths = [os.path.join(source, file) for source, file in zip(rows["source"], rows["path"], strict=True)]
     frames = rows["frame"].tolist()
@@ -101,5 +101,5 @@ def _rows_of(slices: _core.Rows, volume: int | None, path: object) -> _core.Rows
     if volume is None and count > 1:
         raise ConfigError(f"{path}: holds {count} volumes; say which one with volume=0 to volume={count - 1}")
     if volume is not None and not 0 <= volume < count:
-        raise ConfigError(f"{path}: volume {volume} is not there; found {count}, counted from 0")
+        raise ConfigError(f"{path}: volume {volume} does not exist; found {count}, counted from 0")
     return slices.filter(slices["volume"] == (volume or 0))

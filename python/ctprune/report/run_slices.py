@@ -125,7 +125,7 @@ def load_run(run: str | os.PathLike[str]) -> RunSlices:
         summary.get(status) != counts[status] for status in ("kept", "dropped")
     ):
         raise ManifestError(
-            f"{folder}: {SUMMARY_NAME} is not that of the manifest beside it: run 'ctprune reduce' again"
+            f"{folder}: {SUMMARY_NAME} does not belong to the manifest beside it: run 'ctprune reduce' again"
         )
     if not counts["kept"] + counts["dropped"]:
         raise ManifestError(

@@ -74,7 +74,7 @@ class SweepConfig:
                 raise ConfigError(f"methods {method}: expected one of {', '.join(SWEPT)}", field="methods")
         self._check_thresholds()
         if self.weights is not None and self.download:
-            raise ConfigError("`weights` and `download` exclude each other: give one of them")
+            raise ConfigError("`weights` and `download` are mutually exclusive: give only one")
         if (self.weights is not None or self.download) and not set(self.methods) & set(comparing("embeddings")):
             name = "download" if self.download else "weights"
             raise ConfigError(f"{name} belongs to `methods` deep", field=name)

@@ -54,15 +54,11 @@ def _list(path: Path, split: PathLike | None, labels: PathLike | None, patient_p
     is_run = path.name == FILE_NAME or (path.is_dir() and (path / FILE_NAME).is_file())
     if is_run:
         if labels is None:
-            raise ConfigError(
-                f"{path} is a run of ctprune reduce: give the table of its labels as `labels`", field="labels"
-            )
+            raise ConfigError(f"{path} is a reduction: give the table of its labels as `labels`", field="labels")
         _refuse_split(split, "a run")
         return list_archive(path, Path(labels), patient_pattern)
     if labels is not None:
-        raise ConfigError(
-            f"labels {labels}: belongs to a run of ctprune reduce, and {path} is not one", field="labels"
-        )
+        raise ConfigError(f"labels {labels}: belongs to a reduction, and {path} is not one", field="labels")
     if path.is_dir():
         if split is not None:
             return list_named_images(path, Path(split), patient_pattern)
@@ -78,11 +74,11 @@ def _list(path: Path, split: PathLike | None, labels: PathLike | None, patient_p
     if path.suffix.lower() in SUFFIXES:
         _refuse_split(split, "a table")
         return list_label_table(path, patient_pattern)
-    raise ConfigError(f"{path}: expected a folder, a table ({', '.join(SUFFIXES)}), a MedMNIST .npz or a run")
+    raise ConfigError(
+        f"{path}: expected a folder, a table ({', '.join(SUFFIXES)}), a MedMNIST .npz or a reduction"
+    )
 
 
 def _refuse_split(split: PathLike | None, kind: str) -> None:
     if split is not None:
-        raise ConfigError(
-            f"split belongs to folders of images; {kind} says itself what is in which split", field="split"
-        )
+        raise ConfigError(f"split belongs to folders of images; {kind} defines its own splits", field="split")

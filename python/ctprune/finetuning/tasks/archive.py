@@ -45,7 +45,7 @@ def list_archive(run: Path, labels: Path, patient_pattern: str | None) -> Listin
             raise TaskError(f"{labels}: row {number} ({key} {row[key]}) belongs to no slice of {run}")
         entries += [_entry(line, row, labels, patient_pattern) for line in found]
     reading = {name: manifest.config[name] for name in ("intensity", "modality", "max_slice_mb")}
-    return listing(run, "a run with labels", entries, classes_of(entries), reading=reading)
+    return listing(run, "a reduction with labels", entries, classes_of(entries), reading=reading)
 
 
 def _slices_by(manifest: Manifest, key: str) -> dict[str | None, list[dict[str, Any]]]:

@@ -116,11 +116,13 @@ def _refuse_contradictions(source: Path, entries: list[Entry]) -> None:
             continue
         if other.split != entry.split:
             raise TaskError(
-                f"{source}: {entry.name} is in {other.split} and in {entry.split}: name it in one of them"
+                f"{source}: {entry.name} is in {other.split} and in {entry.split}: list it in only one of them"
             )
         if other.label != entry.label:
             raise TaskError(f"{source}: {entry.name} is labeled {other.label} and {entry.label}")
         raise TaskError(f"{source}: {entry.name} is listed twice")
     without = [entry.name for entry in entries if entry.split is None]
     if without and len(without) < len(entries):
-        raise TaskError(f"{source}: {without[0]} has no split, but others have: give all of them one, or none")
+        raise TaskError(
+            f"{source}: {without[0]} has no split, but other images have: give a split to all images or to none"
+        )

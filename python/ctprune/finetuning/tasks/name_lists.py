@@ -44,7 +44,7 @@ def _split_and_class(file: Path, folders: list[str], root: Path) -> tuple[str, s
                 return SPLIT_NAMES[name], label
             unknown = unknown or label
     if unknown:
-        raise TaskError(f"{file}: {unknown} is no folder of {root}{_did_you_mean(root, unknown, folders)}")
+        raise TaskError(f"{file}: {unknown} is not a folder of {root}{_did_you_mean(root, unknown, folders)}")
     raise TaskError(
         f"{file}: expected a name of split and class, such as train{folders[0] if folders else 'CLASS'}.txt, "
         f"where the class is a folder of {root}"

@@ -44,9 +44,9 @@ def check_no_patient_folders(root: Path, entries: list[Entry]) -> list[str]:
         )
     notes = []
     if table:
-        notes.append(f"{table} lies beside the class folders and is not used: give it if it has the labels")
+        notes.append(f"{table} is beside the class folders and is not used: to use its labels, give it instead")
     if alone and distinct:
-        notes.append(f"class {alone[0]} is of one patient alone: nothing tells the class from the patient")
+        notes.append(f"class {alone[0]} has one patient only: the class cannot be told from the patient")
     return notes
 
 
