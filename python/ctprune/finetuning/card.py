@@ -132,7 +132,7 @@ def _model(result: FinetuneResult) -> str:
             f"epoch with the best accuracy on `{result.selection_split}` was taken.",
         ]
     elif result.weights is not None and config["fraction"] == 1:
-        lines += ["", "It involves no chance, so all seeds give the same result."]
+        lines += ["", "The method is deterministic, so all seeds give the same result."]
     lines += ["", f"Images are {_FITS[config['fit']]}."]
     return "\n".join(lines)
 

@@ -31,5 +31,5 @@ PRECISIONS = ("auto", "bf16", "fp16", "32")
 def device_option(*, panel: str | None = None) -> str:
     """A field for the device that computes."""
     return option(
-        "auto", decides=False, choices=DEVICES, panel=panel, help="Device; auto is a GPU where there is one."
+        "auto", decides=False, choices=DEVICES, panel=panel, help="Device; auto uses a GPU if there is one."
     )

@@ -49,7 +49,7 @@ def write_archive(
 
     Args:
         out: Folder of the archive; new or empty.
-        config: What is in it; cannot be combined with single options.
+        config: What the archive contains; cannot be combined with single options.
         options: Options of `ctprune.phantom.PhantomConfig`, such as `patients=4`.
 
     Raises:
