@@ -273,7 +273,7 @@ def test_a_run_that_goes_wrong_ends_and_resumes(cli: Cli, ct_file: Path, tmp_pat
     ended = cli("reduce", "in", "--out", "run", "--max-failed", "10%", "--quiet")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
-        "Error: 4 of 35 files read so far could not be read, all with E-EMPTY; --max-failed allows 10%: mend "
+        "Error: 4 of 35 files read so far could not be read, all with E-EMPTY; --max-failed allows 10%: fix "
         "that, then rerun to resume, or allow more\n"
     )
     assert not (tmp_path / "run" / "manifest.parquet").exists()

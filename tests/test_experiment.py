@@ -354,7 +354,7 @@ def test_names_of_models_say_what_differs(write: Callable[..., Path], archive: P
         ({"sources": None}, "sources: expected at least one, found none"),
         ({"sources": {"phantom": 3}}, "sources.phantom: expected a folder or a list of folders, found 3"),
         ({"reductions": ["hash"]}, "reductions: expected names with options, found a list"),
-        ({"reductions": {"a/b": {}}}, "reductions: 'a/b' is no name"),
+        ({"reductions": {"a/b": {}}}, "reductions: 'a/b' is not a valid name"),
         ({"reductions": {"h": {"treshold": 6}}}, "reductions.h.treshold: unknown key: expected some of method,"),
         ({"reductions": {"h": {"method": "hsh"}}}, "reductions.h.method hsh: expected one of hash"),
         ({"reductions": {"h": {"threshold": "six"}}}, "reductions.h.threshold six: expected a number"),

@@ -157,9 +157,9 @@ def test_classes_of_several_patients_in_dicom_are_classes(archive: Path, tmp_pat
     listed = list_task(tmp_path / "data")
     assert (listed.classes, listed.notes) == (("healthy", "ill"), ())
     shutil.copy(archive / "labels.csv", tmp_path / "data")
-    assert "labels.csv lies beside the class folders and is not used" in list_task(tmp_path / "data").notes[0]
+    assert "labels.csv is beside the class folders and is not used" in list_task(tmp_path / "data").notes[0]
     shutil.rmtree(tmp_path / "data" / "ill" / patients[1].name)
-    assert "class ill is of one patient alone" in list_task(tmp_path / "data").notes[1]
+    assert "class ill has one patient only" in list_task(tmp_path / "data").notes[1]
 
 
 def test_studies_stand_for_patients_of_dicom_that_nobody_named(

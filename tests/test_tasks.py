@@ -361,7 +361,7 @@ def test_mistakes_of_a_run(archive: Path, tmp_path: Path) -> None:
     ctprune.reduce(archive, out=tmp_path / "run")
     with pytest.raises(ctprune.ConfigError, match="give the table of its labels as `labels`"):
         list_task(tmp_path / "run")
-    with pytest.raises(ctprune.ConfigError, match=r"labels .*: belongs to a run"):
+    with pytest.raises(ctprune.ConfigError, match=r"labels .*: belongs to a reduction"):
         list_task(archive, labels=archive / "labels.csv")
     for text, sentence in (
         ("label\n1\n", "expected a column path, sop_instance_uid or series_instance_uid"),

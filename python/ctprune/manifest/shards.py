@@ -184,5 +184,5 @@ def idle_shards(out: Path) -> Iterator[list[Path]]:
                 busy.append(str(shard))
         if busy:
             are = f"shard {busy[0]} is" if len(busy) == 1 else f"shards {', '.join(busy)} are"
-            raise InUseError(f"{out}: {are} being read: wait until they are done, or stop them, then rerun")
+            raise InUseError(f"{out}: {are} being read: wait until reading ends, or stop it, then rerun")
         yield list(folders.values())
