@@ -361,7 +361,7 @@ def test_names_of_models_say_what_differs(write: Callable[..., Path], archive: P
         ({"pretrainings": {"p": {"epoch": 3}}}, "pretrainings.p.epoch: unknown key: expected some of sources,"),
         (
             {"pretrainings": {"p": {"seed": 3}}},
-            "pretrainings.p.seed: not here: seeds.pretraining sets the seeds of all",
+            "pretrainings.p.seed: cannot be set here: seeds.pretraining sets the seeds of all",
         ),
         ({"pretrainings": {"p": {"epochs": 0}}}, "pretrainings.p.epochs 0: expected a whole number"),
         ({"pretrainings": {"p": {"reductions": "none"}}}, "pretrainings.p.reductions: expected some of hash6"),
@@ -383,7 +383,7 @@ def test_names_of_models_say_what_differs(write: Callable[..., Path], archive: P
         ({"comparison": {"contrasts": ["hash"]}}, r"comparison.contrasts: expected two models .* found 'hash'"),
         (
             {"comparison": {"contrasts": [["hash", "some"]]}},
-            r"comparison.contrasts: \[hash, some\]: no two models differ only in this: expected .* of none,",
+            r"comparison.contrasts: \[hash, some\]: no two models differ only in this: expected .* among none,",
         ),
         (
             {"comparison": {"contrasts": [["hash", "all"]], "reference": "all"}},
@@ -506,7 +506,7 @@ def test_dry_run_and_wrong_usage(
 ) -> None:
     file = write()
     code, shown, _ = command(file, "--out", "out", "--dry-run")
-    assert (code, "8 steps, 8 to carry out" in shown) == (0, True)
+    assert (code, "8 steps, 8 to run" in shown) == (0, True)
     assert not (tmp_path / "out").exists()
     assert command(file, "--set", "data")[::2] == (
         2,
