@@ -41,7 +41,7 @@ _SEALED = ("embeddings.json", "store.json")
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem of a reduction.
+    """A problem that `verify` found in a reduction.
 
     Attributes:
         check: What was checked: `manifest`, `summary`, `exemplars`, `volumes`, `files`, `pixels`, `parts`,
