@@ -27,6 +27,7 @@ BENCHMARKS = {
     "throughput": (2,),
     "reuse": (2,),
     "scale": (2,),
+    "cluster": (2,),
     "calibration": (1,),
     "objects": (2,),
 }

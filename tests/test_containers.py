@@ -14,6 +14,8 @@ import pytest
 
 import ctprune
 from ctprune.files.members import container_of, read_bytes, visit_bytes
+from ctprune.reading import decoding
+from ctprune.reduction import reduction
 from ctprune.reduction.info import describe
 from tests.conftest import Cli
 from tests.containers import KINDS, files_of, write_container, write_tar, write_zip
@@ -258,6 +260,32 @@ def test_slices_that_only_pydicom_reads(kind: str, ct_file: Path, tmp_path: Path
     ctprune.reduce(source, method="all", out=tmp_path / "plain")
     store, other = ctprune.build_store(run, side=32), ctprune.build_store(tmp_path / "plain", side=32)
     np.testing.assert_array_equal(store.pixels, other.pixels)
+
+
+@pytest.mark.parametrize("room", [1 << 30, 1])
+def test_what_pydicom_decodes_comes_from_one_pass(
+    ct_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    source = tmp_path / "plain"
+    source.mkdir()
+    for number in range(5):
+        with_modality_lut(ct_file, source / f"{number}.dcm", InstanceNumber=number)
+    container = write_container(tmp_path / "a.tar.gz", files_of(source))
+    monkeypatch.setattr(decoding, "_KEPT_BYTES", room)
+    made: list[decoding.ForeignDecoder] = []
+
+    class Noted(decoding.ForeignDecoder):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            made.append(self)
+
+    monkeypatch.setattr(reduction, "ForeignDecoder", Noted)
+    options: dict[str, Any] = {"method": "ssim", "threshold": 0.999}
+    found, expected = (ctprune.reduce(one, **options) for one in (container, source))
+    assert rows_in(found, "a.tar.gz!/") == rows_in(expected, "")
+    assert set(found.kept()["reader"]) == {"pydicom"}
+    assert made[0].passes == (1 if room > 1 else 5)
+    assert made[1].passes == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

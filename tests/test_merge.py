@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import ctprune
+from ctprune.errors import ManifestError
 from ctprune.manifest.manifest import FILE_NAME
 from tests.conftest import Cli
 
@@ -140,3 +141,25 @@ def test_the_command(parts: list[Path], tmp_path: Path, cli: Cli) -> None:
     assert done.returncode == 3
     assert "manifest: both/manifest.parquet" in done.stdout
     assert cli("verify", "both").returncode == 0
+
+
+def test_a_run_that_has_not_ended_is_not_merged(archive: Path, tmp_path: Path) -> None:
+    runs = [tmp_path / "a", tmp_path / "b"]
+    ctprune.reduce(archive, out=runs[0])
+    ctprune.read_shard(archive, shard="2/3", out=runs[1])
+    with pytest.raises(ManifestError, match=r"b: 1 of its 3 shards are read, and .* run 'ctprune reduce' again"):
+        ctprune.merge(runs, out=tmp_path / "both")
+    for number in (1, 3):
+        ctprune.read_shard(archive, shard=f"{number}/3", out=runs[1])
+    with pytest.raises(ManifestError, match="b: 3 of its 3 shards are read, and not all that was read is in its"):
+        ctprune.merge(runs, out=tmp_path / "both")
+    ctprune.reduce(archive, out=runs[1])
+    merged = ctprune.merge(runs, out=tmp_path / "both")
+    assert merged.counts() == ctprune.reduce(archive).counts()
+    # A manifest is there, but parts of a run that was to renew it are, too.
+    part = runs[1] / "parts" / "part-000001.parquet"
+    part.parent.mkdir()
+    part.write_bytes((runs[1] / "manifest.parquet").read_bytes()[:-7])
+    with pytest.raises(ManifestError, match="not all that was read is in its manifest"):
+        ctprune.merge(runs, out=tmp_path / "both")
+    assert not (tmp_path / "both" / "parts").exists()

@@ -9,8 +9,13 @@ def main() -> None:
     """Run the command line; Ctrl-C is one sentence even while its modules are being loaded."""
     try:
         from ctprune.cli import main as command_line
+        from ctprune.environment.ending import leave
 
-        command_line()
+        try:
+            command_line()
+        except SystemExit as ended:
+            leave(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+            raise
     except KeyboardInterrupt:
         # Plain, since what draws may be half loaded.
         sys.stderr.write("Error: interrupted\n")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -15,6 +18,9 @@ ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasatt
 Handler = Callable[[int, FrameType | None], None]
 
 _noted: list[int] = []
+
+#: Each says whether threads are at work that nobody can end, such as one that waits for a silent server.
+_at_work: list[Callable[[], bool]] = []
 
 
 @contextmanager
@@ -53,6 +59,27 @@ def handled(numbers: tuple[int, ...], handler: Handler) -> Iterator[dict[int, An
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+def may_be_left(is_at_work: Callable[[], bool]) -> None:
+    """Name threads whose work may be left undone when the program ends: `leave` does not wait for them."""
+    _at_work.append(is_at_work)
+
+
+def leave(code: int) -> None:
+    """End the program with this code, after all that is to be done at its end; return where nothing is in the way.
+
+    A thread that comes back into Python while that is being taken down can end the process with another code.
+    """
+    if not _at_work:
+        return
+    # What is registered there is done once, here or at the end.
+    atexit._run_exitfuncs()
+    if any(is_at_work() for is_at_work in _at_work):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        os._exit(code)
 
 
 def note(number: int) -> None:

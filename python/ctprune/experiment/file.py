@@ -13,8 +13,10 @@ from ctprune.comparison.config import CompareConfig
 from ctprune.errors import ConfigError, SourceError
 from ctprune.experiment.inputs import NAMED_WEIGHTS
 from ctprune.experiment.options import check_options
+from ctprune.files.members import is_there
 from ctprune.options.file import as_given
 from ctprune.options.option import options_of
+from ctprune.sources.addresses import as_address, parse_address
 
 #: Keys of the file; those that begin with `x-` are for anchors and not looked at.
 _KEYS = (
@@ -298,7 +300,10 @@ def _paths(key: str, value: Any) -> tuple[Path, ...]:
     if not isinstance(given, list) or not given or not all(isinstance(item, str) for item in given):
         raise ConfigError(f"{key}: expected a folder or a list of folders, found {_kind(value)}")
     for item in given:
-        if not Path(item).exists():
+        address = as_address(item)
+        if address is not None:
+            parse_address(address)
+        elif not is_there(item):
             raise SourceError(f"{key}: {item}: no such file or folder")
     return tuple(Path(item) for item in given)
 

@@ -1,6 +1,7 @@
 """What a step depends on, as a digest: its options and what its files hold.
 
-Where files lie and when they were written does not matter; of a task's images only those count that it lists.
+Where files lie and when they were written does not matter, unless they are elsewhere: of those the server says
+which version they have. Of a task's images only those count that it lists.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any
 
 from ctprune.environment.progress import Count, Operation
 from ctprune.files.contents import Contents
+from ctprune.files.members import container_of
 from ctprune.finetuning.tasks import list_task
 from ctprune.manifest.manifest import FILE_NAME
+from ctprune.sources.addresses import as_address
 
 #: File of a pre-training's folder that its name stands for.
 _BACKBONE = "backbone.safetensors"
@@ -99,7 +102,10 @@ class Inputs:
         return self._operation.counter("reading inputs", len(files), "files")
 
     def _read_below(self, path: Path, contents: Contents) -> list[tuple[str, str]]:
-        if path.is_file():
+        address = as_address(path)
+        if address is not None:
+            return _found_at(address)
+        if path.is_file() or container_of(path) is not None:
             return [(path.name, contents.digest(path))]
         names = sorted(_files_below(str(path), ""))
         # A reduction reports what it cannot read and continues.
@@ -107,6 +113,14 @@ class Inputs:
         digests = contents.digests(files, unreadable="", progress=self._counter(files))
         # JSON cannot hold what is no Unicode.
         return [(os.fsencode(name).hex(), digest) for name, digest in zip(names, digests, strict=True)]
+
+
+def _found_at(address: str) -> list[tuple[str, str]]:
+    """All that lies elsewhere, by its names there, and its sizes and versions as the server says."""
+    from ctprune.sources.listing import found_at
+
+    found = sorted((os.fsencode(path).hex(), *stamp) for path, stamp in found_at(address))
+    return [(path, f"{size} {version}") for path, size, version in found]
 
 
 def _files_below(folder: str, relative: str, entered: tuple[Path, ...] = ()) -> Iterator[str]:

@@ -19,7 +19,8 @@ from ctprune import _core
 from ctprune.environment.progress import Count
 from ctprune.errors import SourceError
 from ctprune.files.atomic import replace_file
-from ctprune.files.members import container_of, visit_bytes
+from ctprune.files.members import opens, visit_bytes
+from ctprune.sources.addresses import as_address
 
 #: Size, time of change, time of change of the inode, inode.
 Stamp = tuple[int, int, int, int]
@@ -55,6 +56,8 @@ class Contents:
         self._earlier = {} if file is None else _load(file)
         self._known: dict[str, tuple[Stamp, str]] = {}
         self._members: dict[str, str] = {}
+        #: Why others have none.
+        self._why: dict[str, str] = {}
         self._new = False
 
     def digest(self, file: str | os.PathLike[str]) -> str:
@@ -63,12 +66,12 @@ class Contents:
         Raises:
             SourceError: It cannot be read.
         """
-        path = os.path.abspath(file)
-        if container_of(path) is not None:
+        path = as_address(file) or os.path.abspath(file)
+        if not opens(path):
             if path not in self._members:
                 self._take_members([path])
             if path not in self._members:
-                raise SourceError(f"{file}: the archive has no such readable member")
+                raise SourceError(f"{path}: {self._why.get(path, 'the archive has no such readable member')}")
             return self._members[path]
         try:
             stamp = _stamp(path)
@@ -112,7 +115,7 @@ class Contents:
                     raise
                 return unreadable
 
-        members = [path for path in paths if container_of(path) is not None]
+        members = [path for path in paths if not opens(path)]
         self._take_members(members)
         with ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4)) as threads:
             # In parts: a file that waits for its thread takes a kilobyte of memory.
@@ -126,12 +129,14 @@ class Contents:
         return found
 
     def _take_members(self, addresses: list[str | os.PathLike[str]]) -> None:
-        """Know the digests of members of containers, each container read once."""
+        """Know the digests of members of containers, each container read once, and of objects elsewhere."""
 
         def take(index: int, content: bytes | str) -> None:
+            path = as_address(addresses[index]) or os.path.abspath(addresses[index])
             if isinstance(content, bytes):
-                path = os.path.abspath(addresses[index])
                 self._members[path] = hashlib.sha256(content).hexdigest()[:32]
+            else:
+                self._why[path] = content
 
         if addresses:
             visit_bytes(addresses, take)

@@ -75,6 +75,10 @@ class Parts:
         #: What the manifest that was there says of itself; None where there was none that can be used.
         self.earlier: dict[str, Any] | None = None
 
+    def has_earlier(self) -> bool:
+        """Whether there is anything to take over."""
+        return (self._out / FILE_NAME).exists() or bool(self._earlier(all_shards=True))
+
     def take_over(self, *, all_shards: bool = True) -> None:
         """Give the archive what earlier runs knew, the newest first.
 

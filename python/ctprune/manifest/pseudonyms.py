@@ -8,12 +8,14 @@ that a command starts have them, too.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from ctprune import _core
 from ctprune.errors import ConfigError, ManifestError
 from ctprune.files.key_file import read_key
+from ctprune.sources.addresses import as_address, parse_address
 
 #: How the source of a row with pseudonyms begins; the key's fingerprint follows.
 PREFIX = "pseudonym:"
@@ -31,15 +33,19 @@ def reveal(key: PathLike, sources: PathLike | Sequence[PathLike]) -> None:
 
     Args:
         key: The key's file.
-        sources: Folders or files, by the paths that `ctprune.reduce` read.
+        sources: Folders, files or addresses, as `ctprune.reduce` read them.
 
     Raises:
-        ConfigError: The key cannot be used.
+        ConfigError: The key or an address cannot be used.
     """
     read_key(key)
     given = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
+    for source in given:
+        text = as_address(source)
+        if text is not None:
+            parse_address(text)
     os.environ[KEY] = os.path.abspath(key)
-    os.environ[SOURCES] = os.pathsep.join(os.path.abspath(source) for source in given)
+    os.environ[SOURCES] = os.pathsep.join(as_address(source) or os.path.abspath(source) for source in given)
 
 
 def is_pseudonym(source: str) -> bool:
@@ -77,7 +83,15 @@ def original(source: str, path: str) -> tuple[str, str]:
             f"folders or files that 'ctprune reduce' read, by the paths that they had then",
             field="source",
         )
-    return names.find(source, path) or (source, path)
+    found = names.find(source, path)
+    if found is None:
+        container = names.unlisted_container(source, path)
+        if container is not None:
+            from ctprune.sources.listing import members_of
+
+            names.add(container[0], members_of(*container))
+            found = names.find(source, path)
+    return found or (source, path)
 
 
 def hidden(kind: str, name: str) -> str | None:
@@ -91,6 +105,26 @@ def hidden(kind: str, name: str) -> str | None:
     return _core.pseudonym(read_key(key_file), kind, name) if key_file else None
 
 
+def _split(named: str) -> list[str]:
+    """Sources that are separated as in `PATH`; addresses stay whole.
+
+    >>> _split("/data/a:s3://bucket/b:https://host:8443/c.zip:/d") if os.pathsep == ":" else []
+    ['/data/a', 's3://bucket/b', 'https://host:8443/c.zip', '/d']
+    """
+    sources: list[str] = []
+    for part in named.split(os.pathsep):
+        # On most systems the separator is also in addresses, before their slashes and their ports.
+        is_rest = part.startswith("//") or (_PORT.match(part) and _HOST.fullmatch(sources[-1] if sources else ""))
+        if sources and is_rest:
+            sources[-1] += f"{os.pathsep}{part}"
+        elif part:
+            sources.append(part)
+    return sources
+
+
+_HOST, _PORT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]+"), re.compile(r"[0-9]{1,5}(/|$)")
+
+
 _known: dict[tuple[str, str], tuple[bytes, _core.Names]] = {}
 
 
@@ -98,7 +132,17 @@ def _names(key_file: str, named: str) -> tuple[bytes, _core.Names]:
     """The key and the listing of the sources, made once in a process."""
     if (key_file, named) not in _known:
         key = read_key(key_file)
-        sources = [str(Path(source)) for source in named.split(os.pathsep)]
+        sources = _split(named)
+        here = [str(Path(source)) for source in sources if as_address(source) is None]
+        names = _core.Names(key, here)
+        elsewhere = [source for source in sources if as_address(source) is not None]
+        if elsewhere:
+            # Not before there is an address: what asks servers takes time to load.
+            from ctprune.sources.listing import listed
+            from ctprune.sources.plan import Elsewhere
+
+            for source, paths in listed([Elsewhere(parse_address(text)) for text in elsewhere]).items():
+                names.add(source, paths)
         _known.clear()
-        _known[key_file, named] = key, _core.Names(key, sources)
+        _known[key_file, named] = key, names
     return _known[key_file, named]

@@ -33,11 +33,11 @@ class RevealConfig:
     source: tuple[str, ...] = option(
         (),
         decides=False,
-        noun="folders or files",
+        noun="folders, files or addresses",
         is_path=True,
         metavar="SOURCE",
         panel=_NAMES,
-        help="With `key`: folder or file that the reduction was made from; repeatable.",
+        help="With `key`: folder, file or address that the reduction was made from; repeatable.",
     )
 
     def __post_init__(self) -> None:

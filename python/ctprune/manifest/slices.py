@@ -169,27 +169,31 @@ def why_unusable(rows: Sequence[dict[str, Any]]) -> list[str]:
     Raises:
         NetworkError: A server no longer answers.
     """
-    addresses = [path_of(row) for row in rows if is_address(row["source"])]
+    paths = [path_of(row) for row in rows]
+    addresses = [path for path in paths if is_address(path)]
     elsewhere: dict[str, Stamp | str | None] = {}
     if addresses:
         from ctprune.sources.look import look
 
         elsewhere = look(addresses)
-    return [_of_object(row, elsewhere) if is_address(row["source"]) else _of_file(row) for row in rows]
+    return [
+        _of_object(row, elsewhere[path]) if is_address(path) else _of_file(row, path)
+        for row, path in zip(rows, paths, strict=True)
+    ]
 
 
-def _of_object(row: dict[str, Any], found: dict[str, Stamp | str | None]) -> str:
-    stamp = found[path_of(row)]
+def _of_object(row: dict[str, Any], stamp: Stamp | str | None) -> str:
     if stamp is None:
         return GONE
     if isinstance(stamp, str):
         return f"the file cannot be examined: {stamp}"
-    return "" if stamp == (row["file_size"], row["file_version"]) else CHANGED
+    # Of members of containers, and of instances of DICOMweb, nobody says how large they are.
+    is_same = stamp.version == row["file_version"] and stamp.size in (0, row["file_size"])
+    return "" if is_same else CHANGED
 
 
-def _of_file(row: dict[str, Any]) -> str:
+def _of_file(row: dict[str, Any], address: str) -> str:
     """A member of a container is taken as unchanged when the container has not changed."""
-    address = path_of(row)
     container = container_of(address)
     try:
         found = os.stat(address if container is None else container)

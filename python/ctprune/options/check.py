@@ -10,6 +10,7 @@ from typing import Any
 
 from ctprune.errors import ConfigError
 from ctprune.options.option import About, Option, options_of
+from ctprune.sources.addresses import as_address
 
 
 def check(config: Any, *, group: str = "") -> None:
@@ -200,7 +201,8 @@ def _texts(option: Option, value: Any) -> tuple[str, ...]:
             f"{option.name} {value!r}: expected a sequence of {noun}, found one text", field=option.name
         )
     try:
-        texts = tuple(os.fspath(item) for item in value)
+        # As a path, an address has lost a slash.
+        texts = tuple(as_address(item) or os.fspath(item) for item in value)
     except TypeError:
         raise ConfigError(f"{option.name} {value}: expected a sequence of {noun}", field=option.name) from None
     return texts

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ctprune import _core
-from ctprune.sources.addresses import locate
+from ctprune.sources.addresses import MARK, locate
 from ctprune.sources.ahead import MOST_BYTES
 from ctprune.sources.connections import Connection, connect, connection_of
 from ctprune.sources.crew import crew, finished, in_order
-from ctprune.sources.failures import Refused
+from ctprune.sources.failures import Broken, NoRanges, Refused
 from ctprune.sources.found import Found, Stamp
 from ctprune.sources.header_first import HeaderFirst
 from ctprune.sources.plan import Elsewhere
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from ctprune.sources.containers import Feeding
+    from ctprune.sources.objects import Objects
 
 #: Objects that the core reads together, for each thread.
 _TOGETHER = 8
@@ -27,6 +30,15 @@ _QUEUED_TOGETHER = 1 << 12
 
 #: What an object of unknown size is taken for.
 _GUESS = 1 << 20
+
+#: Tar files that are on their way at a time, from the one that is read on.
+_STREAMS = 2
+
+#: What a portion of reading takes while a tar file comes, in seconds.
+_PORTION = 0.2
+
+#: Number, address, size and version of an object.
+Queued = tuple[int, str, int, int]
 
 #: Addresses from which on each is listed as a whole, many at a time, in place of page by page.
 _MANY = 16
@@ -63,6 +75,10 @@ class Fetching:
                     connection.server.limit(io)
                 self._connections[one.address.server] = connection
         self._seen: set[tuple[str, str]] = set()
+        self._queued = 0
+        #: Paths that are folders, though their names are those of a container and its mark.
+        self._folders: set[tuple[str, str]] = set()
+        self._tars: list[tuple[Objects, str, Stamp, _core.Feed]] = []
         self._in_flight = sum(one.server.in_flight for one in self._connections.values())
         self._header_first = HeaderFirst(partial(_core.header_decides, modality=modality))
 
@@ -76,18 +92,26 @@ class Fetching:
         if len(self._sources) < _MANY:
             for one in self._sources:
                 yield from self._find_by_pages(one)
-            return
-        for result in in_order(self._find_all, self._sources, in_flight=self._in_flight):
-            if result is not None:
-                self._add(*result)
-            yield
+        else:
+            for result in in_order(self._find_all, self._sources, in_flight=self._in_flight):
+                if result is not None:
+                    self._add(*result)
+                yield
+        yield from self._open_containers()
 
     def read(self) -> Iterator[None]:
-        """Have the archive read it all; yields a few times a second.
+        """Have the archive read it all, before it ends its own reading; yields a few times a second.
 
         Raises:
             NetworkError: A server no longer answers.
         """
+        yield from self._read_queue()
+        # What was found to be a container only now has members.
+        while (yield from self._open_containers()):
+            yield from self._read_queue()
+        yield from self._read_streams()
+
+    def _read_queue(self) -> Iterator[None]:
         ready: list[tuple[int, bytes | str]] = []
         fetched = in_order(self._fetch, self._queue(), in_flight=self._in_flight, weigh=_weight, most=MOST_BYTES)
         for result in fetched:
@@ -101,6 +125,72 @@ class Fetching:
         if ready:
             self._archive.read_remote(ready)
             yield
+
+    def _open_containers(self) -> Generator[None, None, bool]:
+        """Have the archive know what is in containers; returns whether there were any."""
+        found = self._archive.take_remote_containers()
+        opened = in_order(self._open, found, in_flight=self._in_flight)
+        for result in opened:
+            if result is not None:
+                self._take_in(*result)
+            yield
+        return bool(found)
+
+    def _open(self, queued: Queued) -> _core.ZipDirectory | bytes | Refused | None:
+        """The directory of a zip file, the first bytes of a tar file, or why neither; None for other files."""
+        _, address, size, version = queued
+        server, path = locate(address)
+        objects = _objects(server)
+        if objects is None:
+            return Refused("a container, where instances of DICOM belong")
+        if (server, path) in self._folders:
+            return Refused("")
+        stamp = Stamp(size, version)
+        try:
+            head = objects.head(path, stamp)
+            kind = _core.container_kind(path.rpartition("/")[2], head)
+            return objects.containers.directory(path, stamp) if kind == "zip" else head if kind else None
+        except NoRanges:
+            return NoRanges("the server sends no parts of files, which reading a zip file takes: download it")
+        except Refused as refusal:
+            return refusal
+
+    def _take_in(self, queued: Queued, opened: _core.ZipDirectory | bytes | Refused | None) -> None:
+        file, address, size, version = queued
+        if opened is None:
+            self._archive.put_back_remote(file)
+        elif isinstance(opened, Refused):
+            self._archive.refuse_remote_container(file, str(opened) or None, _code_of(opened))
+        elif isinstance(opened, bytes):
+            server, path = locate(address)
+            objects, feed = _objects(server), _core.Feed()
+            assert objects is not None
+            self._tars.append((objects, path, Stamp(size, version), feed))
+            self._archive.open_remote_tar(file, feed, opened)
+        else:
+            self._archive.open_remote_zip(file, opened)
+
+    def _read_streams(self) -> Iterator[None]:
+        """Read tar files as they come, the last one first: so the archive opens them."""
+        from ctprune.sources.containers import feeding
+
+        feeds = [feed for *_, feed in self._tars]
+        running: list[tuple[Feeding, _core.Feed]] = []
+        try:
+            while self._tars or running:
+                while self._tars and len(running) < _STREAMS:
+                    objects, path, stamp, feed = self._tars.pop()
+                    running.append((feeding(objects, path, stamp, feed), feed))
+                more = self._archive.read(_PORTION)
+                for thread, _ in running:
+                    # What the archive cannot read is a row; a server that is silent ends the run.
+                    if thread.failure is not None and not isinstance(thread.failure, Refused):
+                        raise thread.failure
+                running = [(thread, feed) for thread, feed in running if more and not feed.is_closed()]
+                yield
+        finally:
+            for feed in feeds:
+                feed.close()
 
     def facts(self) -> dict[str, int]:
         """Numbers for the summary: how often something was tried again, and bytes that were not read."""
@@ -134,6 +224,9 @@ class Fetching:
             # Two searches may find the same.
             found = [instance for instance in found if (one.address.server, instance.path) not in self._seen]
             self._seen.update((one.address.server, instance.path) for instance in found)
+        for path, _ in found:
+            if MARK in path and path != one.address.path:
+                self._note_folder(one.address.server, path)
         by_source: dict[str, list[tuple[str, int, int]]] = {}
         for path, stamp in found:
             source, below = one.source_and_path(path)
@@ -141,13 +234,21 @@ class Fetching:
         for source, those in by_source.items():
             self._archive.add_found(source, those)
 
-    def _queue(self) -> Iterator[tuple[int, str, int, int]]:
-        start = 0
-        while queued := self._archive.remote(start, start + _QUEUED_TOGETHER):
-            yield from queued
-            start += len(queued)
+    def _note_folder(self, server: str, path: str) -> None:
+        """A listing has found something in a folder whose name ends in the mark of a container."""
+        containers = self._connections[server].containers
+        at = path.find(MARK)
+        while containers is not None and at >= 0:
+            containers.is_no_container(path[:at])
+            self._folders.add((server, path[:at]))
+            at = path.find(MARK, at + 1)
 
-    def _fetch(self, queued: tuple[int, str, int, int]) -> bytes | str:
+    def _queue(self) -> Iterator[Queued]:
+        while queued := self._archive.remote(self._queued, self._queued + _QUEUED_TOGETHER):
+            self._queued += len(queued)
+            yield from queued
+
+    def _fetch(self, queued: Queued) -> bytes | str:
         """Bytes of an object, or why there are none; only its beginning where that is enough to refuse it."""
         _, address, size, version = queued
         server, path = locate(address)
@@ -161,5 +262,18 @@ class Fetching:
         return data
 
 
-def _weight(queued: tuple[int, str, int, int]) -> int:
+def _code_of(refused: Refused) -> str:
+    """The code of a container that cannot be read."""
+    if isinstance(refused, Broken):
+        return "E-CORRUPT"
+    return "E-ARCHIVE" if isinstance(refused, NoRanges) or not str(refused) else "E-NETWORK"
+
+
+def _objects(server: str) -> Objects | None:
+    """The connection to a bucket or web server; None for others."""
+    connection = connection_of(server)
+    return None if connection.containers is None else cast("Objects", connection)
+
+
+def _weight(queued: Queued) -> int:
     return queued[2] or _GUESS

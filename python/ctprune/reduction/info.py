@@ -37,7 +37,7 @@ def describe(path: str | os.PathLike[str], *, config: ReduceConfig | None = None
     elif not Path(path).is_file() and container_of(path) is None:
         raise SourceError(f"{path}: no such file")
     config = config or ReduceConfig()
-    with FetchAhead() as fetch:
+    with FetchAhead(at_container=True) as fetch:
         rows = _core.describe(address or str(path), fetch=fetch, **config.reading())
     for row in rows:
         if "fingerprint" in row:

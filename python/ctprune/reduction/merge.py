@@ -13,7 +13,9 @@ from ctprune import _core
 from ctprune.environment.progress import ProgressCallback
 from ctprune.errors import ConfigError, ManifestError
 from ctprune.manifest.manifest import Manifest, manifest_path
+from ctprune.manifest.parts import part_files
 from ctprune.manifest.pseudonyms import is_pseudonym
+from ctprune.manifest.shards import READING, shard_folders, stages
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
 from ctprune.reduction.summary import load_summary
@@ -79,6 +81,7 @@ def prepare_merge(
     for folder in folders:
         if folder.resolve() == Path(out).resolve():
             raise ConfigError(f"out {out} is one of the reductions to merge: name another folder", field="out")
+        _refuse_unfinished(folder)
     readers = [_core.ManifestReader(str(manifest_path(folder))) for folder in folders]
     abouts = [json.loads(reader.about) for reader in readers]
     _check_same(folders, abouts)
@@ -88,6 +91,20 @@ def prepare_merge(
     _refuse_pseudonyms(folders, readers)
     sources = _outermost([source for run in zip(folders, readers, strict=True) for source in _sources(*run)])
     return Reduction(sources, config, out=out, progress=progress, note=note, runs=folders)
+
+
+def _refuse_unfinished(folder: Path) -> None:
+    """Refuse a run of which something was read that is not in its manifest."""
+    shards = stages(folder)
+    if not shards and not part_files(folder):
+        return
+    done = ""
+    if shards:
+        read = sum(stage != READING for stage in shards.values())
+        done = f"{read} of its {max(shard.of for shard in shard_folders(folder))} shards are read, and "
+    raise ManifestError(
+        f"{folder}: {done}not all that was read is in its manifest: run 'ctprune reduce' again, then merge"
+    )
 
 
 def _check_same(folders: list[Path], abouts: list[dict[str, Any]]) -> None:

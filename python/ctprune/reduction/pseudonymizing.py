@@ -6,6 +6,7 @@ import csv
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ctprune import _core
 from ctprune.errors import ConfigError
@@ -14,9 +15,15 @@ from ctprune.files.key_file import read_key
 from ctprune.manifest.pseudonyms import reveal
 from ctprune.reduction.config import ReduceConfig
 
+if TYPE_CHECKING:
+    from ctprune.sources.plan import Elsewhere
+
 COLUMNS = ("kind", "pseudonym", "original")
 
 _LINES = 1 << 14
+
+#: Addresses that what follows gets one by one.
+_NAMED = 256
 
 
 class Pseudonymizing:
@@ -25,16 +32,21 @@ class Pseudonymizing:
     Args:
         config: The run's, with `pseudonymize`.
         out: The reduction's folder, if there is one.
-        sources: Absolute paths of its sources.
+        sources: Absolute paths of its sources on this machine.
+        elsewhere: Its sources on other machines.
 
     Raises:
         ConfigError: The key or the table cannot be used, or lies where it is not kept apart.
     """
 
-    def __init__(self, config: ReduceConfig, out: Path | None, sources: Sequence[Path]) -> None:
+    def __init__(
+        self, config: ReduceConfig, out: Path | None, sources: Sequence[Path], elsewhere: Sequence[Elsewhere]
+    ) -> None:
         self._key_file = str(config.pseudonymize)
         self._key = read_key(self._key_file, field="pseudonymize")
         self._sources = [str(source) for source in sources]
+        self._elsewhere = elsewhere
+        self._names = self._sources + list(dict.fromkeys(one.name for one in elsewhere))
         self._table = None if config.pseudonyms_to is None else Path(config.pseudonyms_to)
         for field, file in (("pseudonymize", Path(self._key_file)), ("pseudonyms_to", self._table)):
             if file is not None:
@@ -49,11 +61,34 @@ class Pseudonymizing:
     def begin(self, archive: _core.Archive) -> None:
         """Have the archive give pseudonyms, and what follows find the files behind them."""
         archive.pseudonymize(self._key, self._sources, self._table is not None)
-        reveal(self._key_file, self._sources)
+        texts = [one.text for one in self._elsewhere]
+        if len(texts) > _NAMED:
+            # A list's; the environment has room for some.
+            texts = list(dict.fromkeys(one.address.server for one in self._elsewhere))
+        reveal(self._key_file, [*self._sources, *texts])
+
+    def name_remote(self, archive: _core.Archive) -> None:
+        """Have the archive know the names of what lies elsewhere, so that it takes rows of an earlier run over.
+
+        Raises:
+            SourceError: An address means nothing, or may not be listed.
+            NetworkError: A server does not answer any more.
+        """
+        if not self._elsewhere:
+            return
+        from ctprune.sources.listing import listed, members_of
+
+        found = listed(self._elsewhere)
+        for source, paths in found.items():
+            zips = [path for path in paths if path.lower().endswith(".zip")]
+            # A tar file would have to be read to its end for them: it can as well be read again, as a new one.
+            paths[:] = [path for path in paths if not _core.promises_container(path)] + zips
+            paths += [member for path in zips for member in members_of(source, path)]
+        archive.name_remote(list(found.items()))
 
     def shown_sources(self) -> list[str]:
         """The pseudonyms of the sources."""
-        return [_core.pseudonym(self._key, "source", source) for source in self._sources]
+        return [_core.pseudonym(self._key, "source", source) for source in self._names]
 
     def write_table(self, archive: _core.Archive) -> None:
         """Write what the pseudonyms stand for, if that was asked for, for the owner's eyes only.

@@ -54,12 +54,12 @@ class Reading:
         """
         if self._archive.progress()["files_to_read"]:
             self._report()
-        while self._archive.read(PORTION):
-            self._after_portion()
-        self._after_portion()
         if self._fetching is not None:
             for _ in self._fetching.read():
                 self._after_portion()
+        while self._archive.read(PORTION):
+            self._after_portion()
+        self._after_portion()
         self._retry_with_pydicom()
 
     def stop_if_too_many_failed(self, *, at_end: bool = True) -> None:

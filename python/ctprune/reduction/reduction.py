@@ -32,7 +32,7 @@ from ctprune.manifest.parts import Parts
 from ctprune.manifest.shards import Shard, check_claims, idle_shards
 from ctprune.manifest.tally import Tally
 from ctprune.options.file import save_options
-from ctprune.reading.decoding import decode_foreign
+from ctprune.reading.decoding import ForeignDecoder
 from ctprune.reduction import reading
 from ctprune.reduction.changes import Changes, find_changes
 from ctprune.reduction.config import ReduceConfig
@@ -90,20 +90,20 @@ class Reduction:
         for glob in config.include:
             self._archive.include(glob_pattern(glob))
         self._pseudonyms: Pseudonymizing | None = None
-        if config.pseudonymize is not None and found.elsewhere:
-            raise ConfigError(
-                "pseudonymize works only for folders and files on this machine: later commands must list them",
-                field="pseudonymize",
-            )
         if config.pseudonymize is not None:
             from ctprune.reduction.pseudonymizing import Pseudonymizing
 
-            self._pseudonyms = Pseudonymizing(config, self.out, self.sources)
+            self._pseudonyms = Pseudonymizing(config, self.out, self.sources, found.elsewhere)
             self._pseudonyms.begin(self._archive)
         self._threads = config.threads or os.cpu_count() or 1
         self._fetching: Fetching | None = None
         if found.elsewhere:
             self._fetching = self._fetching_from(found.elsewhere)
+        self._decoder = ForeignDecoder(
+            modality=config.modality,
+            max_slice_mb=config.max_slice_mb,
+            wanted=lambda: map(str, self._archive.foreign()),
+        )
         self._started = time.perf_counter()
         self._parts: Parts | None = None
         self._changes: Changes | None = None
@@ -145,6 +145,8 @@ class Reduction:
         if self.shard is not None and read_here:
             self._archive.set_shard(self.shard.number, self.shard.of)
         if self._parts is not None:
+            if self._pseudonyms is not None and self._parts.has_earlier():
+                self._pseudonyms.name_remote(self._archive)
             self._parts.take_over(all_shards=self.shard is None or not read_here)
         for source in self.sources:
             if source.is_dir():
@@ -369,7 +371,7 @@ class Reduction:
                 whole_archive=config.scope == "dataset",
                 stable=config.stable,
                 volumes=volumes,
-                decode=partial(decode_foreign, modality=config.modality, max_slice_mb=config.max_slice_mb),
+                decode=self._decoder,
                 fetch=fetch,
                 progress=progress,
             )

@@ -21,6 +21,9 @@ _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.
 #: A path object has lost a slash.
 _ADDRESS_AS_PATH = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/(?P<rest>[^/].*)", re.DOTALL)
 
+#: Ends the name of a container; what follows is the path of a member, which is never escaped.
+MARK = "!/"
+
 _EXPECTED = "s3://, gs://, az://, https:// or dicomweb+https://"
 
 #: Where the resources of DICOMweb begin (PS3.18 section 10).
@@ -68,8 +71,11 @@ class Address:
 
     @property
     def folder(self) -> str:
-        """The path that the names of what is found are relative to, as a folder's files are."""
-        return self.base if self.is_dicomweb else self.path.rpartition("/")[0]
+        """The path that the names of what is found are relative to, as a folder's files are.
+
+        That of a member of a container is its container's.
+        """
+        return self.base if self.is_dicomweb else self.path.partition(MARK)[0].rpartition("/")[0]
 
     @property
     def source(self) -> str:
@@ -158,7 +164,7 @@ def locate(text: str) -> tuple[str, str]:
     """
     scheme, _, rest = text.partition("://")
     host, _, path = rest.partition("/")
-    address = Address(scheme, host, path if scheme in BUCKETS else unquote(path))
+    address = Address(scheme, host, path if scheme in BUCKETS else _unescaped(path))
     return (address.server, address.resource) if address.is_dicomweb else (address.root, address.path)
 
 
@@ -177,6 +183,9 @@ def _object(scheme: str, rest: str, text: str) -> Address:
 
 
 def _url(scheme: str, rest: str) -> Address:
+    mark = member = ""
+    if scheme in WEB:
+        rest, mark, member = rest.partition(MARK)
     try:
         parts = urlsplit(f"{scheme.removeprefix('dicomweb+')}://{rest}")
         host = parts.netloc
@@ -202,7 +211,7 @@ def _url(scheme: str, rest: str) -> Address:
             f"{shown}: expected the address of one file, since web servers have no listing; "
             "name several in a file for `from_list`"
         )
-    return Address(scheme, host, unquote(parts.path).strip("/"))
+    return Address(scheme, host, unquote(parts.path).strip("/") + mark + member)
 
 
 def _with_password(scheme: str, host: str) -> str:
@@ -214,4 +223,11 @@ def _with_password(scheme: str, host: str) -> str:
 
 def _escaped(path: str) -> str:
     """A decoded path as it is written, so that it is decoded to itself."""
-    return path.replace("%", "%25").replace("?", "%3F").replace("#", "%23")
+    outer, mark, member = path.partition(MARK)
+    return outer.replace("%", "%25").replace("?", "%3F").replace("#", "%23") + mark + member
+
+
+def _unescaped(path: str) -> str:
+    """The decoded path of one that was written by `_escaped`, or by who has not heard of containers."""
+    outer, mark, member = path.partition(MARK)
+    return unquote(outer) + mark + member

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ctprune import _core
 from ctprune.sources.addresses import locate
 from ctprune.sources.connections import OBJECTS_IN_FLIGHT, connection_of
 from ctprune.sources.crew import crew, finished
@@ -33,10 +34,12 @@ class FetchAhead:
 
     Args:
         most_bytes: Bytes that may be in memory or in flight, but for what the core waits for.
+        at_container: Whether of a zip or tar file its first bytes are enough.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int = MOST_BYTES, *, at_container: bool = False) -> None:
         self._most = most_bytes
+        self._read = _read_or_head if at_container else _read
         self._lock = threading.Lock()
         self._later: deque[str] = deque()
         self._started: dict[str, Future[bytes]] = {}
@@ -91,10 +94,22 @@ class FetchAhead:
 
     def _begin(self, address: str) -> Future[bytes]:
         server, path = locate(address)
-        future = crew(OBJECTS_IN_FLIGHT).submit(partial(_read, server, path))
+        future = crew(OBJECTS_IN_FLIGHT).submit(partial(self._read, server, path))
         self._started[address] = future
         return future
 
 
 def _read(server: str, path: str) -> bytes:
     return connection_of(server).read(path, None)
+
+
+def _read_or_head(server: str, path: str) -> bytes:
+    connection = connection_of(server)
+    if connection.containers is None:
+        return connection.read(path, None)
+    name = path.rpartition("/")[2]
+    stamp = connection.look(path)
+    # Of a member nobody knows the size before it is read.
+    return connection.read(
+        path, stamp if stamp.size else None, lambda head: _core.container_kind(name, head) is not None
+    )

@@ -12,6 +12,7 @@ from ctprune.sources.addresses import Address
 from ctprune.sources.found import Found, Stamp
 
 if TYPE_CHECKING:
+    from ctprune.sources.containers import Containers
     from ctprune.sources.retries import Server
 
 #: Requests at a time: object stores are made for hundreds, the archive of a hospital is not.
@@ -23,6 +24,10 @@ class Connection(Protocol):
 
     server: Server
     notes: list[str]
+
+    @property
+    def containers(self) -> Containers | None:
+        """The zip and tar files there; None where there can be none."""
 
     def find(self, address: Address) -> Iterator[list[Found]]:
         """What an address means, some objects at a time."""

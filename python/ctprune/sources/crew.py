@@ -6,10 +6,13 @@ import atexit
 import os
 import queue
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from ctprune.environment.ending import may_be_left
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -27,7 +30,10 @@ _MOST_WAITING = 4096
 stopping = threading.Event()
 
 #: Seconds that the end of the process waits for requests in flight.
-_LAST_WAIT = 35.0
+_LAST_WAIT = 1.0
+
+
+_CREWS: list[Crew] = []
 
 
 class Crew:
@@ -37,6 +43,11 @@ class Crew:
     """
 
     def __init__(self) -> None:
+        self._begin()
+        _CREWS.append(self)
+
+    def _begin(self) -> None:
+        """Without any thread: those of a process that forked are not this one's."""
         self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._busy = 0
@@ -62,6 +73,10 @@ class Crew:
         """Wait until nothing is being done, so long at most: a request in flight cannot be ended."""
         with self._lock:
             self._lock.wait_for(lambda: self._busy == 0, timeout=seconds)
+
+    def is_busy(self) -> bool:
+        """Whether anything is being done."""
+        return self._busy > 0
 
     def _serve(self) -> None:
         while True:
@@ -97,7 +112,8 @@ def in_order(
     in_flight: int,
     weigh: Callable[[T], int] = lambda item: 0,
     most: int = 1,
-) -> Iterator[tuple[T, R] | None]:
+    threads: Crew | None = None,
+) -> Generator[tuple[T, R] | None, None, None]:
     """Do something with each item, many at a time; each item with its result, in the order of the items.
 
     None comes a few times a second while there is no result, so that the caller can draw progress and stop.
@@ -108,13 +124,17 @@ def in_order(
         in_flight: Items that are worked on at a time.
         weigh: Bytes that an item's result takes.
         most: Bytes that results may take, including those in flight. One item is always worked on.
+        threads: Whose threads work; those of the process's crew without it.
 
     >>> from time import sleep
     >>> found = in_order(lambda n: sleep(0.01 * (3 - n)) or n * n, range(3), in_flight=3)
     >>> [result for result in found if result is not None]
     [(0, 0), (1, 1), (2, 4)]
     """
-    threads = crew(in_flight)
+    if threads is None:
+        threads = crew(in_flight)
+    else:
+        threads.grow(in_flight)
     pending: deque[tuple[T, Future[R], int]] = deque()
     rest = iter(items)
     following: T | None = next(rest, None)
@@ -169,15 +189,18 @@ def finished(future: Future[R], seconds: float) -> bool:
 
 def _begin_anew() -> None:
     """After a fork, the threads are the parent's."""
-    global _CREW
-    _CREW = Crew()
+    for one in _CREWS:
+        one._begin()
 
 
 def _end() -> None:
     stopping.set()
-    _CREW.wait(_LAST_WAIT)
+    last = time.monotonic() + _LAST_WAIT
+    for one in _CREWS:
+        one.wait(max(0.0, last - time.monotonic()))
 
 
 atexit.register(_end)
+may_be_left(lambda: any(one.is_busy() for one in _CREWS))
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew)

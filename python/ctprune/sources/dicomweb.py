@@ -99,6 +99,7 @@ class Dicomweb:
         self._sessions = threading.local()
         self.server = Server(str(base), in_flight)
         self.notes: list[str] = []
+        self.containers = None
         # It logs addresses with their queries when a program logs everything.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.WARNING)
 

@@ -30,6 +30,18 @@ class Gone(Refused):
     """There is no such object, bucket or resource."""
 
 
+class Exhausted(Refused):
+    """It was tried again and again, while the server answered others."""
+
+
+class Broken(Refused):
+    """What the object holds breaks the rules of its kind."""
+
+
+class NoRanges(Refused):
+    """The server sends objects as a whole whatever part is asked for."""
+
+
 DENIED = "access is denied (403)"
 UNKNOWN = "the server wants credentials (401)"
 GONE = "the object is gone (404)"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from ctprune.sources.addresses import locate
+from ctprune.sources.addresses import MARK, locate
 from ctprune.sources.connections import OBJECTS_IN_FLIGHT, connection_of
 from ctprune.sources.crew import in_order
 from ctprune.sources.failures import Gone, Refused
@@ -14,16 +14,28 @@ from ctprune.sources.found import Stamp
 def look(addresses: Sequence[str]) -> dict[str, Stamp | str | None]:
     """Size and version of each object as it is now; None where it is gone, a text that says why nobody can say.
 
+    Of a member of a container it is the version of that, and no size.
+
     Raises:
         NetworkError: A server no longer answers.
         MissingExtraError: The extra `cloud` or `dicomweb` is not installed.
     """
-    found: dict[str, Stamp | str | None] = {}
-    for result in in_order(_look, dict.fromkeys(addresses), in_flight=OBJECTS_IN_FLIGHT):
-        if result is not None:
-            address, stamp = result
-            found[address] = stamp
-    return found
+    # One question for all members of a container.
+    whole = {address: address.partition(MARK)[0] for address in addresses}
+    found = _looked_at(whole.values())
+    # Unless it is none.
+    alone = [address for address, container in whole.items() if address != container and found[container] is None]
+    found |= _looked_at(alone)
+    for address, container in whole.items():
+        if address not in found:
+            stamp = found[container]
+            found[address] = Stamp(0, stamp.version) if isinstance(stamp, Stamp) else stamp
+    return {address: found[address] for address in addresses}
+
+
+def _looked_at(addresses: Iterable[str]) -> dict[str, Stamp | str | None]:
+    found = in_order(_look, dict.fromkeys(addresses), in_flight=OBJECTS_IN_FLIGHT)
+    return dict(result for result in found if result is not None)
 
 
 def _look(address: str) -> Stamp | str | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 import obstore
 from obstore import exceptions
@@ -21,9 +22,11 @@ from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 from ctprune import _core
 from ctprune.errors import SourceError
 from ctprune.sources import failures
-from ctprune.sources.addresses import BUCKETS, Address
+from ctprune.sources.addresses import BUCKETS, MARK, Address
+from ctprune.sources.containers import NO_MEMBER, Containers
 from ctprune.sources.credentials import ADVICE, credentials
-from ctprune.sources.failures import Denied, Gone, Refused, Transient, of_status
+from ctprune.sources.crew import Crew, in_order
+from ctprune.sources.failures import Denied, Exhausted, Gone, NoRanges, Refused, Transient, of_status
 from ctprune.sources.found import Found, Stamp, version_of
 from ctprune.sources.retries import Server
 
@@ -44,15 +47,17 @@ _LISTED_TOGETHER = 1000
 #: Objects above are not read: they would have to be in memory as a whole.
 MOST_BYTES = 8 << 30
 
+#: Bytes of an object that is read from its start to its end that are asked for together, and how often at a time.
+_PORTION, _PORTIONS_IN_FLIGHT = 4 << 20, 8
+
+#: Threads for these: whoever waits for a whole object may be one of the crew.
+_STREAMING = Crew()
+
 #: What obstore raises; it has no class of its own for what is not there.
 _FAILURES = (exceptions.BaseError, FileNotFoundError)
 
 #: Bytes of an object that hold most headers.
 HEAD = 64 << 10
-
-
-class _NoRanges(Refused):
-    """The server sends objects as a whole whatever part is asked for."""
 
 
 class _Pages:
@@ -92,6 +97,8 @@ class Objects:
         self.server = Server(root.root, in_flight)
         #: A sentence on how it is read that the user should know.
         self.notes: list[str] = []
+        #: Zip and tar files there.
+        self.containers = Containers(self)
         found = credentials(root.scheme)
         self._has_credentials = found is not None
         self._store = self._connect(found)
@@ -115,17 +122,21 @@ class Objects:
         yield from self._listed(address)
 
     def look(self, path: str) -> Stamp:
-        """Size and version of an object as it is now.
+        """Size and version of an object as it is now; of a member the container's version, and no size.
 
         Raises:
             Refused: It is gone or may not be read.
             NetworkError: The server no longer answers.
         """
-        meta = self._ask(lambda store: obstore.head(store, path))
-        return _stamp(meta)
+        found = self.containers.within(path) if MARK in path else None
+        return self.look_at(self._decoded(path)) if found is None else Stamp(0, self.look_at(found[0]).version)
+
+    def look_at(self, path: str) -> Stamp:
+        """Size and version of an object, wherever its path seems to lead; see `look`."""
+        return _stamp(self._ask(lambda store: obstore.head(store, path)))
 
     def read(self, path: str, stamp: Stamp | None, decides: Callable[[bytes], bool] | None = None) -> bytes:
-        """An object's bytes.
+        """The bytes of an object, or of a member of a container.
 
         Args:
             path: Below the bucket or server.
@@ -136,16 +147,124 @@ class Objects:
             Refused: It is gone, has changed, is too large or may not be read.
             NetworkError: The server no longer answers.
         """
+        found = self.containers.within(path) if MARK in path else None
+        if found is not None:
+            try:
+                return self.containers.read(*found, None if stamp is None else stamp.version)
+            except Refused as refusal:
+                if str(refusal) != NO_MEMBER:
+                    raise
+                try:
+                    # It may be an object in a folder of such a name.
+                    self.look_at(self._decoded(path))
+                except Gone:
+                    raise refusal from None
+        path = self._decoded(path)
         if decides is None or stamp is None:
             return self._ask(lambda store: self._range(store, path, None, stamp)[0])
         try:
-            head, mark = self._ask(lambda store: self._range(store, path, (0, HEAD), stamp))
-        except _NoRanges:
-            return self.read(path, stamp)
+            head, mark = self.part(path, (0, HEAD), stamp)
+        except NoRanges:
+            return self._ask(lambda store: self._range(store, path, None, stamp)[0])
         if len(head) == stamp.size or decides(head):
             return head
-        rest, _ = self._ask(lambda store: self._range(store, path, (len(head), stamp.size), stamp, mark))
+        rest, _ = self.part(path, (len(head), stamp.size), stamp, mark)
         return head + rest
+
+    def part(
+        self, path: str, part: tuple[int, int], stamp: Stamp, mark: str | None = None
+    ) -> tuple[bytes, str | None]:
+        """Bytes of an object from one offset to another, and its ETag; with `mark` only if it still has that one.
+
+        Raises:
+            NoRanges: The server sends it as a whole only.
+            Refused: It is gone, has changed or may not be read.
+            NetworkError: The server does not answer any more.
+        """
+        return self._ask(lambda store: self._range(store, path, part, stamp, mark))
+
+    def head(self, path: str, stamp: Stamp) -> bytes:
+        """The first bytes of an object.
+
+        Raises:
+            Refused: It is gone, has changed or may not be read.
+            NetworkError: The server does not answer any more.
+        """
+        try:
+            return self.part(path, (0, HEAD), stamp)[0]
+        except NoRanges:
+            first: list[bytes] = []
+
+            def take(portion: bytes) -> bool:
+                first.append(portion)
+                return False
+
+            self._stream_whole(path, stamp, take)
+            return first[0] if first else b""
+
+    def stream(self, path: str, stamp: Stamp, give: Callable[[bytes], bool]) -> None:
+        """Give all bytes of an object, in order and some at a time, until nobody wants more.
+
+        Raises:
+            Refused: It is gone, has changed or may not be read.
+            NetworkError: The server does not answer any more.
+        """
+        starts = range(0, stamp.size, _PORTION)
+        if not starts:
+            return
+        try:
+            first, mark = self.part(path, (0, min(_PORTION, stamp.size)), stamp)
+        except NoRanges:
+            self._stream_whole(path, stamp, give)
+            return
+
+        def portion(start: int) -> bytes:
+            part = start, min(start + _PORTION, stamp.size)
+            try:
+                return self.part(path, part, stamp, mark)[0]
+            except Exhausted:
+                # A whole archive hangs on it, and by now it can be said whether the server answers anybody.
+                return self.part(path, part, stamp, mark)[0]
+
+        if not give(first):
+            return
+        portions = in_order(portion, starts[1:], in_flight=_PORTIONS_IN_FLIGHT, threads=_STREAMING)
+        for result in portions:
+            if result is not None and not give(result[1]):
+                portions.close()
+                return
+
+    def _stream_whole(self, path: str, stamp: Stamp, give: Callable[[bytes], bool]) -> None:
+        """Give all bytes of an object of a server that sends no parts; after a failure from where it was."""
+        given = 0
+
+        def once(store: ObjectStore) -> None:
+            nonlocal given
+            result = obstore.get(store, path)
+            self.server.is_alive()
+            if _stamp(result.meta) != stamp:
+                raise Refused(failures.CHANGED)
+            at = 0
+            try:
+                for chunk in result.stream(min_chunk_size=_PORTION):
+                    new = bytes(chunk)[max(0, given - at) :]
+                    at += len(chunk)
+                    given = max(given, at)
+                    if new and not give(new):
+                        return
+            except exceptions.BaseError:
+                raise Transient(failures.CUT_SHORT, alive=True) from None
+            if at != stamp.size:
+                raise Transient(failures.CUT_SHORT, alive=True)
+
+        self._ask(once)
+
+    def _decoded(self, path: str) -> str:
+        """The path of an object of which the part behind a mark may still be escaped."""
+        if MARK not in path or self._root.scheme in BUCKETS:
+            return path
+        before, _, behind = path.partition(MARK)
+        return f"{before}{MARK}{unquote(behind)}"
 
     def _range(
         self,
@@ -176,8 +295,12 @@ class Objects:
         return data, result.meta["e_tag"]
 
     def _one(self, address: Address) -> Found:
+        path = address.path
         try:
-            return Found(address.path, self.look(address.path))
+            found = self.containers.within(path) if MARK in path else None
+            if found is not None:
+                return Found(path, self.containers.stamp(*found))
+            return Found(path, self.look_at(self._decoded(path)))
         except Gone:
             if address.scheme in BUCKETS:
                 raise
@@ -312,8 +435,8 @@ def _failure(error: Exception) -> Transient | Refused:
     status = re.search(r"status code: (\d{3})", text) or re.search(r"\bstatus: (\d{3})", text)
     if status:
         return of_status(int(status[1]))
-    if "NotPartial" in text:
-        return _NoRanges("the server sends more than was asked for")
+    if "NotPartial" in text or "RangeNotSupported" in text:
+        return NoRanges("the server sends more than was asked for")
     if "UnexpectedRange" in text:
         return Transient("the server sent another part than was asked for", alive=True)
     if "redirect" in text.lower():

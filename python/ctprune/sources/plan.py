@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from ctprune import _core
 from ctprune.errors import ConfigError, SourceError
@@ -32,6 +33,14 @@ class Elsewhere(NamedTuple):
     def name(self) -> str:
         """What may be shown and stored of it, without what a server was asked for."""
         return self.address.server if self.is_listed else str(self.address).rstrip("/")
+
+    @property
+    def text(self) -> str:
+        """What means the same as an argument; it may name a patient."""
+        address = self.address
+        wildcard = "*" if address.every and not address.is_dicomweb else ""
+        query = f"?{urlencode(address.query)}" if address.query else ""
+        return f"{address}{wildcard}{query}"
 
     def source_and_path(self, path: str) -> tuple[str, str]:
         """What stands in the manifest, as source and as path, of something found at a path of the server."""

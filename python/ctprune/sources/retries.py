@@ -19,7 +19,7 @@ from tenacity import (
 
 from ctprune.errors import NetworkError
 from ctprune.sources.crew import stopping
-from ctprune.sources.failures import Refused, Transient
+from ctprune.sources.failures import Exhausted, Refused, Transient
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class Server:
             raise
         except Transient as failure:
             if failure.alive or self._answered > began:
-                raise Refused(f"{failure}, tried again and again") from None
+                raise Exhausted(f"{failure}, tried again and again") from None
             raise NetworkError(f"{self.name}: {failure}: check the network and rerun to resume") from None
         self.is_alive()
         return found

@@ -14,7 +14,7 @@ from ctprune import _core
 from ctprune.environment.progress import Count, Operation
 from ctprune.errors import ConfigError
 from ctprune.manifest.slices import WHERE, path_of
-from ctprune.reading.decoding import decode_foreign
+from ctprune.reading.decoding import ForeignDecoder
 from ctprune.selection.methods import METHODS
 from ctprune.sources.ahead import FetchAhead
 from ctprune.sweeping.method import KeptSets, SweptMethod
@@ -108,10 +108,12 @@ def sweep_pixels(
         max_slice_mb=config["max_slice_mb"],
         threads=threads,
     )
-    decode = partial(decode_foreign, modality=config["modality"], max_slice_mb=config["max_slice_mb"])
+    limits = {"modality": config["modality"], "max_slice_mb": config["max_slice_mb"]}
     done = 0
     for volumes in _volumes(lines):
         where = [[_where(line) for line in volume] for volume in volumes]
+        foreign = [path for volume in where for path, _, _, is_foreign in volume if is_foreign]
+        decode = ForeignDecoder(wanted=partial(iter, foreign), **limits)
         with FetchAhead() as fetch:
             sweep.add(where, decode, partial(_forward, progress, done), fetch)
         done += sum(map(len, volumes))

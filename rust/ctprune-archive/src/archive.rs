@@ -18,6 +18,7 @@ mod remote;
 pub use adoption::Adoption;
 pub use changes::{Change, Reason};
 pub use choosing::Wish;
+pub use pseudonymizing::Listed as ListedElsewhere;
 
 use crate::archive::earlier::Earlier;
 use crate::archive::failures::Failures;
@@ -93,6 +94,8 @@ pub struct Archive {
     members: FxHashMap<PathBuf, usize>,
     /// Files of other machines to read.
     remote: Vec<FileId>,
+    /// Files of other machines that turned out to be containers when they were read.
+    remote_containers: Vec<FileId>,
     /// Rows of the files that another reader may try.
     unsupported: FxHashMap<FileId, Range<usize>>,
     /// What another reader has found in a file so far.
@@ -134,6 +137,7 @@ impl Archive {
             passes: Vec::new(),
             members: FxHashMap::default(),
             remote: Vec::new(),
+            remote_containers: Vec::new(),
             unsupported: FxHashMap::default(),
             foreign: Vec::new(),
             progress: Progress::default(),

@@ -229,13 +229,10 @@ fn container_by_content(
     };
     match location {
         Location::File(path) => Container::open(path).map(Some),
-        Location::Remote(_) => Err(Refusal::Failed(ReadError::other(
-            Code::Container,
-            format!(
-                "a {} on another machine: download it and name the file",
-                kind.name()
-            ),
-        ))),
+        Location::Remote(_) => Err(Refusal::skipped(
+            Code::Archive,
+            format!("a {}: add '!/' and the path of a file in it", kind.name()),
+        )),
         Location::Member { container, member } => match find_member(container, member, &settings.read)? {
             Found::Indexed(outer, found) => outer.open_nested(container, &found, &settings.read).map(Some),
             Found::InPass(..) => Ok(None),

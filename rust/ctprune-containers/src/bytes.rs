@@ -1,5 +1,6 @@
-//! A stretch of bytes that many threads read at once: of a file, or in memory.
+//! A stretch of bytes that many threads read at once: of a file, or in memory. Or one that is read once, as it comes.
 
+use super::feed::Feed;
 use ctprune_dicom::open::open_regular;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -18,6 +19,7 @@ pub struct Bytes {
 enum Backing {
     File(File),
     Memory(Vec<u8>),
+    Feed(Arc<Feed>),
 }
 
 impl Bytes {
@@ -45,6 +47,23 @@ impl Bytes {
         }
     }
 
+    /// What a feed will give, in so many bytes: they can be read once, from the first to the last.
+    pub fn of_feed(feed: Arc<Feed>, len: u64) -> Self {
+        Self {
+            backing: Arc::new(Backing::Feed(feed)),
+            start: 0,
+            len,
+        }
+    }
+
+    /// The feed that gives the bytes, if they can be read once only.
+    pub fn feed(&self) -> Option<&Arc<Feed>> {
+        match &*self.backing {
+            Backing::Feed(feed) => Some(feed),
+            Backing::File(_) | Backing::Memory(_) => None,
+        }
+    }
+
     /// Number of bytes.
     pub fn len(&self) -> u64 {
         self.len
@@ -58,7 +77,7 @@ impl Bytes {
     /// Bytes of memory that it holds.
     pub fn memory(&self) -> u64 {
         match &*self.backing {
-            Backing::File(_) => 0,
+            Backing::File(_) | Backing::Feed(_) => 0,
             Backing::Memory(bytes) => bytes.len() as u64,
         }
     }
@@ -87,6 +106,7 @@ impl Bytes {
                 buffer.copy_from_slice(&bytes[at as usize..][..left]);
                 Ok(left)
             }
+            Backing::Feed(feed) => feed.read_at(buffer, at),
         }
     }
 

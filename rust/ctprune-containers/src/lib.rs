@@ -5,16 +5,20 @@
 //! memory than a few members.
 
 pub mod bytes;
+pub mod feed;
 pub mod index;
+pub mod listing;
 pub mod names;
 pub mod open;
 pub mod pass;
 mod read;
+pub mod remote;
 mod stream;
 mod tar;
 mod zip;
 
-pub use read::Content;
+pub use read::{Content, check_size};
+pub use remote::read_by_name;
 
 use ctprune_dicom::error::ReadError;
 use flate2::bufread::MultiGzDecoder;

@@ -1,6 +1,7 @@
 //! Open containers, a few of which are kept: an index is made once, however many members are read.
 
 use super::bytes::Bytes;
+use super::feed::Feed;
 use super::index::{Index, Member, failed};
 use super::read::{self, Content};
 use super::stream::Raw;
@@ -8,7 +9,7 @@ use super::{Kind, corrupt, promised_kind, tar, zip};
 use ctprune_dicom::error::ReadError;
 use ctprune_dicom::read::{HEAD_BYTES, format_of};
 use ctprune_dicom::slice::{ReadOptions, Refusal};
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
@@ -95,6 +96,28 @@ impl Container {
             name,
             true,
         )
+    }
+
+    /// The tar file that a feed gives from its start, with these first bytes.
+    pub fn of_feed(feed: Arc<Feed>, len: u64, head: &[u8], name: &str) -> Result<Self, Refusal> {
+        let kind = kind_of(head).filter(|&kind| kind != Kind::Zip);
+        Ok(Self {
+            kind: kind.ok_or_else(|| no_container(name))?,
+            raw: Raw {
+                bytes: Bytes::of_feed(feed, len),
+                deflated: false,
+            },
+            index: None,
+            is_nested: false,
+            memory: 0,
+        })
+    }
+
+    /// The container in an open file.
+    pub fn of_file(file: File, name: &str) -> Result<Self, Refusal> {
+        let bytes = Bytes::of_file(file).map_err(|error| ReadError::io("the file cannot be read", &error))?;
+        let deflated = false;
+        Self::of_raw(Raw { bytes, deflated }, name, false)
     }
 
     fn of_raw(raw: Raw, name: &str, is_nested: bool) -> Result<Self, Refusal> {

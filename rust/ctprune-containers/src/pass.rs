@@ -1,5 +1,6 @@
 //! One pass over a container that can only be read from its start: a thread unpacks it while others decode.
 
+use super::feed::Feed;
 use super::index::Member;
 use super::open::Container;
 use super::stream;
@@ -124,6 +125,8 @@ pub struct Pass {
     messages: Option<Mutex<Receiver<Message>>>,
     position: Arc<AtomicU64>,
     budget: Arc<Budget>,
+    /// What the thread may be waiting for.
+    feed: Option<Arc<Feed>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -143,11 +146,13 @@ impl Pass {
             options,
             to,
         };
+        let feed = container.raw().bytes.feed().cloned();
         let thread = std::thread::spawn(move || producer.run(&container, wanted));
         Self {
             messages: Some(Mutex::new(messages)),
             position,
             budget,
+            feed,
             thread: Some(thread),
         }
     }
@@ -203,6 +208,9 @@ impl Pass {
 impl Drop for Pass {
     fn drop(&mut self) {
         self.budget.close();
+        if let Some(feed) = &self.feed {
+            feed.close();
+        }
         self.messages = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

@@ -131,7 +131,7 @@ fn inflate(stored: &Bytes, size: u64, options: &ReadOptions, buffer: &mut Vec<u8
 }
 
 /// Refuses what would take too much memory.
-pub(super) fn check_size(size: u64, options: &ReadOptions) -> Result<(), ReadError> {
+pub fn check_size(size: u64, options: &ReadOptions) -> Result<(), ReadError> {
     let limit = member_limit(options.max_slice_bytes);
     if size > limit {
         return Err(ReadError::other(

@@ -7,18 +7,23 @@ use super::{Kind, MAX_MEMBERS, corrupt};
 use ctprune_dicom::code::Code;
 use ctprune_dicom::error::ReadError;
 use ctprune_dicom::slice::Refusal;
-use rawzip::{CompressionMethod, ZipFileHeaderRecord, ZipLocator};
+use rawzip::{CompressionMethod, ReaderAt, ZipFileHeaderRecord, ZipLocator};
 
 /// Bytes of a local header before its name.
-const LOCAL_HEADER: u64 = 30;
+pub(super) const LOCAL_HEADER: u64 = 30;
 
 const OVERLAP: &str = "overlaps another member: the archive is damaged or was made to do harm";
 
 /// The members of a zip file.
 pub(super) fn index(bytes: &Bytes) -> Result<Index, ReadError> {
+    index_of(bytes, bytes.len())
+}
+
+/// The members of a zip file of `len` bytes.
+pub(super) fn index_of<R: ReaderAt>(source: &R, len: u64) -> Result<Index, ReadError> {
     let mut buffer = vec![0; rawzip::RECOMMENDED_BUFFER_SIZE.max(1 << 18)];
     let archive = ZipLocator::new()
-        .locate_in_reader(bytes, &mut buffer, bytes.len())
+        .locate_in_reader(source, &mut buffer, len)
         .map_err(|(_, error)| broken(&error))?;
     let announced = archive.entries_hint();
     if announced > MAX_MEMBERS as u64 {

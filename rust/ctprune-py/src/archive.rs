@@ -8,6 +8,7 @@ use crate::info::slice_info;
 use crate::manifest::ManifestReader;
 use crate::manifest_error::manifest_error;
 use crate::pseudonyms::secret;
+use crate::remote::{Feed, ZipDirectory};
 use crate::rows::Rows;
 use crate::settings::{compile, settings, value_error};
 use ctprune_archive::archive::{self as core, Reason};
@@ -19,6 +20,7 @@ use ctprune_archive::volumes::geometry::GeometryFlags;
 use ctprune_archive::volumes::order::Order;
 use ctprune_core::watch::Watch;
 use ctprune_dicom::code::Reason as GateReason;
+use ctprune_dicom::error::ReadError;
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -113,6 +115,11 @@ impl Archive {
         Ok(())
     }
 
+    /// Name what lies on other machines, paths by source, so that rows of an earlier run with pseudonyms are known.
+    fn name_remote(&mut self, listed: Vec<(String, Vec<String>)>) {
+        self.inner.name_remote(listed);
+    }
+
     /// Kind, pseudonym and original of some lines of the table; none after the last one.
     fn pseudonym_lines(&self, start: usize, stop: usize) -> Vec<(&'static str, String, String)> {
         (start..stop)
@@ -176,6 +183,43 @@ impl Archive {
         py.detach(|| self.inner.read_remote(found)).map_err(value_error)
     }
 
+    /// Number, address, size and version of files of other machines that are containers; each is given once.
+    fn take_remote_containers(&mut self) -> Vec<(u32, String, u64, i64)> {
+        let found = self.inner.take_remote_containers();
+        found
+            .into_iter()
+            .map(|(file, location, stamp)| (file, location.to_string(), stamp.size, stamp.version))
+            .collect()
+    }
+
+    /// One of those is none: read it like other files.
+    fn put_back_remote(&mut self, file: u32) {
+        self.inner.put_back_remote(file);
+    }
+
+    /// One of those cannot be read, for this reason and with this code; None: a folder with its name and `!` stands
+    /// beside it.
+    fn refuse_remote_container(&mut self, file: u32, reason: Option<String>, code: &str) -> PyResult<()> {
+        let code = known_code(code)?;
+        let reason = reason.map(|reason| ReadError::Other(GateReason::new(code, reason)));
+        self.inner
+            .refuse_remote_container(file, reason)
+            .map_err(value_error)
+    }
+
+    /// One of those is a zip file with this directory.
+    fn open_remote_zip(&mut self, py: Python<'_>, file: u32, directory: &ZipDirectory) -> PyResult<()> {
+        py.detach(|| self.inner.open_remote_zip(file, directory.index()))
+            .map_err(value_error)
+    }
+
+    /// One of those is a tar file with these first bytes, which this feed will give while `read` is called.
+    fn open_remote_tar(&mut self, file: u32, feed: &Feed, head: &[u8]) -> PyResult<()> {
+        self.inner
+            .open_remote_tar(file, feed.inner(), head)
+            .map_err(value_error)
+    }
+
     /// Numbers and addresses of DICOM files of a kind that is not known here: another reader may try.
     fn unsupported(&mut self) -> Vec<(u32, PathBuf)> {
         let files = self.inner.unsupported();
@@ -183,6 +227,13 @@ impl Archive {
             .into_iter()
             .map(|file| (file, self.inner.files().locate(file).address()))
             .collect()
+    }
+
+    /// Addresses of files of which another reader has read slices.
+    fn foreign(&self) -> Vec<PathBuf> {
+        let files = self.inner.foreign();
+        let address = |file| self.inner.files().locate(file).address();
+        files.into_iter().map(address).collect()
     }
 
     /// Take in a slice that another reader found in one of these files.

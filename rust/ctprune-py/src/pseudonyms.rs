@@ -5,11 +5,12 @@ use ctprune_archive::pseudonyms::key::{Key, Kind, MIN_KEY_BYTES};
 use ctprune_archive::pseudonyms::names;
 use pyo3::prelude::*;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The files behind pseudonyms: lists the sources.
 #[pyclass(frozen)]
 pub struct Names {
-    inner: names::Names,
+    inner: Mutex<names::Names>,
 }
 
 #[pymethods]
@@ -18,18 +19,35 @@ impl Names {
     fn new(py: Python<'_>, key: &[u8], sources: Vec<PathBuf>) -> PyResult<Self> {
         let key = secret(key)?;
         Ok(Self {
-            inner: py.detach(|| names::Names::of(&key, &sources)),
+            inner: Mutex::new(py.detach(|| names::Names::of(&key, &sources))),
         })
     }
 
-    /// Source and path behind their pseudonyms; None when no file of these sources has them.
-    fn find(&self, source: &str, path: &str) -> Option<(String, String)> {
-        self.inner.find(source, path)
+    /// Take in files of another machine, or members of containers there, by their paths relative to a source.
+    fn add(&self, source: &str, paths: Vec<String>) {
+        self.names().add(source, paths.iter().map(String::as_str));
+    }
+
+    /// Source and path behind their pseudonyms; None when no file of these sources has them. Lists containers of this
+    /// machine that a pseudonym leads into.
+    fn find(&self, py: Python<'_>, source: &str, path: &str) -> Option<(String, String)> {
+        py.detach(|| self.names().find(source, path))
+    }
+
+    /// Source and path of the container of another machine that these pseudonyms lead into, each once.
+    fn unlisted_container(&self, source: &str, path: &str) -> Option<(String, String)> {
+        self.names().unlisted_container(source, path)
     }
 
     /// Whether a source's pseudonym is one of these sources'.
     fn has_source(&self, source: &str) -> bool {
-        self.inner.has_source(source)
+        self.names().has_source(source)
+    }
+}
+
+impl Names {
+    fn names(&self) -> MutexGuard<'_, names::Names> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from ctprune import _core
 from ctprune.errors import SourceError, TaskError
+from ctprune.files.members import is_there
 from ctprune.finetuning.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
+from ctprune.sources.addresses import as_address
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -17,7 +19,7 @@ _KNOWN = ("path", "label", "split", "patient", "frame", "sop_instance_uid", "ser
 
 
 def list_label_table(file: Path, patient_pattern: str | None) -> Listing:
-    """Paths are relative to the table's folder, or absolute.
+    """Paths are relative to the table's folder, absolute, addresses, or those of members of containers.
 
     Raises:
         SourceError: The table is not there or empty.
@@ -27,8 +29,9 @@ def list_label_table(file: Path, patient_pattern: str | None) -> Listing:
     root = file.parent
     entries = []
     for row in rows:
-        image = root / row["path"]
-        if not image.is_file():
+        # A path object keeps an address, but for one of its slashes.
+        image = root / row["path"] if as_address(row["path"]) is None else Path(row["path"])
+        if as_address(image) is None and (image.is_dir() or not is_there(image)):
             raise TaskError(f"{file}: names {row['path']}, but there is no such file in {root}")
         entries.append(
             Entry(

@@ -9,6 +9,9 @@ use ctprune_dicom::slice::Refusal;
 /// Members that are decoded together, for each thread.
 pub(super) const TOGETHER: usize = 16;
 
+/// Why a container is not read whose members' addresses would have two meanings.
+pub(super) const DOUBTFUL: &str = "beside it is a folder with its name and '!': rename one of them";
+
 /// The folder that stands for a container among the files.
 #[derive(Clone)]
 pub(super) struct MemberRoot {

@@ -1,7 +1,7 @@
 //! Containers among the files: their members are files like others, read in any order or in one pass.
 
 use super::Archive;
-use super::member_root::{MemberRoot, TOGETHER, no_members, too_many};
+use super::member_root::{DOUBTFUL, MemberRoot, TOGETHER, no_members, too_many};
 use super::passes::OpenPass;
 use crate::discover::files::{FileId, Stamp};
 use crate::discover::location::{CONTAINER_MARK, Location};
@@ -12,7 +12,7 @@ use crate::open::{Found as Open, Opened, find_member, with_member};
 use crate::rows::row::{NewRow, Reader};
 use ctprune_containers::index::{Index, Member, failed};
 use ctprune_containers::open::{Container, kind_of, too_deep};
-use ctprune_containers::{MAX_MEMBERS, promised_kind};
+use ctprune_containers::{MAX_MEMBERS, check_size, promised_kind};
 use ctprune_dicom::read::HEAD_BYTES;
 use ctprune_dicom::slice::Refusal;
 use rayon::prelude::*;
@@ -27,23 +27,12 @@ impl Archive {
         file: FileId,
         container: Arc<Container>,
     ) -> Result<(), ArchiveError> {
-        // It is what its members are in, not one of the files that are counted.
-        let size = self.files.stamp(file).size;
-        self.progress.files_found -= 1;
-        self.progress.files_to_read -= 1;
-        self.progress.bytes_to_read -= size;
-        let root = MemberRoot {
-            file,
-            source: self.files.source_of(file),
-            prefix: format!("{}{CONTAINER_MARK}", self.files.relative(file)),
-            version: self.files.stamp(file).version,
-        };
+        let root = self.root_of(file);
         if let Location::File(path) = self.files.locate(file) {
             let mut beside = path.into_os_string();
             beside.push(CONTAINER_MARK.to_string());
             if PathBuf::from(&beside).is_dir() {
-                let reason = "beside it is a folder with its name and '!': rename one of them";
-                return self.refuse_container(&root, failed(reason));
+                return self.refuse_container(&root, failed(DOUBTFUL));
             }
         }
         match container.index() {
@@ -53,6 +42,20 @@ impl Archive {
                 self.passes.push(OpenPass::new(root, container, BTreeSet::new()));
                 Ok(())
             }
+        }
+    }
+
+    /// What a file that is a container is to its members, and no longer one of the files that are counted.
+    pub(super) fn root_of(&mut self, file: FileId) -> MemberRoot {
+        let Stamp { size, version } = self.files.stamp(file);
+        self.progress.files_found -= 1;
+        self.progress.files_to_read -= 1;
+        self.progress.bytes_to_read -= size;
+        MemberRoot {
+            file,
+            source: self.files.source_of(file),
+            prefix: format!("{}{CONTAINER_MARK}", self.files.relative(file)),
+            version,
         }
     }
 
@@ -108,7 +111,8 @@ impl Archive {
                 && (self.exclusions.is_empty()
                     || self.exclusions.reason(&self.files.relative(file)).is_none())
         };
-        members.iter().all(is_usable).then_some(members)
+        // Where it has a row and they are not known, their names may be pseudonyms that nobody could put back.
+        (!members.is_empty() && members.iter().all(is_usable)).then_some(members)
     }
 
     /// Files of an earlier run in a folder of a source, or below.
@@ -128,7 +132,7 @@ impl Archive {
         self.table.push(refusal(root.file, Reader::None, reason))
     }
 
-    fn add_members(&mut self, root: &MemberRoot, index: &Index) -> Result<(), ArchiveError> {
+    pub(super) fn add_members(&mut self, root: &MemberRoot, index: &Index) -> Result<(), ArchiveError> {
         if !self.has_room(root, index.members().len()) {
             return self.refuse_container(root, too_many());
         }
@@ -136,9 +140,10 @@ impl Archive {
             let Some(file) = self.take_in_member(root, &member.name, member.size)? else {
                 continue;
             };
-            match &member.extent {
-                Ok(_) => self.enqueue(file),
-                Err(reason) => self.refuse_member(file, reason.clone())?,
+            let extent = member.extent.as_ref().map_err(Refusal::clone);
+            match extent.and_then(|extent| self.check_member(file, member.size, extent.deflated)) {
+                Ok(()) => self.enqueue(file),
+                Err(reason) => self.refuse_member(file, reason)?,
             }
         }
         match &index.broken {
@@ -146,6 +151,14 @@ impl Archive {
             None if index.members().is_empty() => self.refuse_container(root, no_members()),
             None => Ok(()),
         }
+    }
+
+    /// Refuses what would take too much memory, where it comes unpacked.
+    fn check_member(&self, file: FileId, size: u64, deflated: bool) -> Result<(), Refusal> {
+        if deflated && self.files.is_remote(file) {
+            check_size(size, &self.settings.read)?;
+        }
+        Ok(())
     }
 
     /// A row of a member that need not be read.

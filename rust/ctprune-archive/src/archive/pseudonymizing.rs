@@ -11,10 +11,14 @@ use crate::rows::row::NewRow;
 use crate::rows::view::{RowView, StoredRow};
 use std::path::PathBuf;
 
+/// What may lie in the sources that are not on this machine: source, and paths.
+pub type Listed = Vec<(String, Vec<String>)>;
+
 /// What a run needs to give pseudonyms, and to know its own from an earlier one.
 pub(super) struct Pseudonymizing {
     key: Key,
     sources: Vec<PathBuf>,
+    listed: Listed,
     /// Made when there are rows of an earlier run.
     names: Option<Names>,
     originals: Option<Originals>,
@@ -47,14 +51,24 @@ impl Pseudonymizing {
     /// key's.
     fn reveal(&mut self, row: &mut StoredRow) -> bool {
         let Self {
-            key, sources, names, ..
+            key,
+            sources,
+            listed,
+            names,
+            ..
         } = self;
         let of_this_key = row
             .source
             .strip_prefix(PREFIX)
             .is_some_and(|rest| rest.starts_with(key.fingerprint()));
         if of_this_key {
-            let names = names.get_or_insert_with(|| Names::of(key, sources));
+            let names = names.get_or_insert_with(|| {
+                let mut names = Names::of(key, sources);
+                for (source, paths) in listed {
+                    names.add(source, paths.iter().map(String::as_str));
+                }
+                names
+            });
             // Without a file behind it, the row counts as one of a vanished file.
             if let Some((source, path)) = names.find(&row.source, &row.path) {
                 (row.source, row.path) = (source, path);
@@ -71,9 +85,18 @@ impl Archive {
         self.pseudonyms = Some(Pseudonymizing {
             key,
             sources,
+            listed: Listed::new(),
             names: None,
             originals: keep_originals.then(Originals::default),
         });
+    }
+
+    /// Name what lies on other machines, so that rows of an earlier run are known; after [`Archive::pseudonymize`] and
+    /// before they are taken over.
+    pub fn name_remote(&mut self, listed: Listed) {
+        if let Some(pseudonyms) = &mut self.pseudonyms {
+            pseudonyms.listed = listed;
+        }
     }
 
     /// Whether a row of an earlier run can be one of this run's, with its names put back.

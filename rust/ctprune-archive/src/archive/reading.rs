@@ -93,6 +93,16 @@ impl Archive {
         files
     }
 
+    /// Files of which another reader (pydicom) has read slices, each once.
+    pub fn foreign(&self) -> Vec<FileId> {
+        let is_foreign = |row: &&Row| row.reader == Reader::Pydicom && row.state == State::Slice;
+        let rows = self.table.rows().iter().filter(is_foreign);
+        let mut files: Vec<FileId> = rows.map(|row| row.file).collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
     /// Take in a slice that another reader (pydicom) found in a file of [`Archive::unsupported`].
     pub fn add_foreign(
         &mut self,

@@ -1,0 +1,69 @@
+"""What lies elsewhere, by its names alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ctprune.errors import SourceError
+from ctprune.sources.addresses import joined, locate, parse_address
+from ctprune.sources.connections import OBJECTS_IN_FLIGHT, connect, connection_of
+from ctprune.sources.crew import in_order
+from ctprune.sources.failures import Refused
+from ctprune.sources.found import Stamp
+from ctprune.sources.plan import Elsewhere
+
+
+def listed(sources: Sequence[Elsewhere]) -> dict[str, list[str]]:
+    """Paths of all that addresses mean, by the source in a manifest that they are relative to.
+
+    Raises:
+        SourceError: An address means nothing, or may not be listed.
+        NetworkError: A server does not answer any more.
+    """
+    found: dict[str, list[str]] = {}
+    for result in in_order(_find, sources, in_flight=OBJECTS_IN_FLIGHT):
+        for source, path in result[1] if result is not None else ():
+            found.setdefault(source, []).append(path)
+    return found
+
+
+def found_at(address: str) -> list[tuple[str, Stamp]]:
+    """All that an address means: paths relative to its source, sizes and versions.
+
+    Raises:
+        ConfigError: The address cannot be used.
+        SourceError: It means nothing, or may not be listed.
+        NetworkError: The server does not answer any more.
+    """
+    one = Elsewhere(parse_address(address))
+
+    def find(_: Elsewhere) -> list[tuple[str, Stamp]]:
+        pages = connect(one.address).find(one.address)
+        return [(one.source_and_path(found.path)[1], found.stamp) for page in pages for found in page]
+
+    results = in_order(find, [one], in_flight=1)
+    return [found for result in results if result is not None for found in result[1]]
+
+
+def members_of(source: str, path: str) -> list[str]:
+    """Paths of all members of a container elsewhere, relative to the source that its own path is relative to.
+
+    None of them where it is no container, or cannot be read.
+
+    Raises:
+        NetworkError: The server does not answer any more.
+    """
+    server, below = locate(joined(source, path))
+    containers = connection_of(server).containers
+    if containers is None:
+        return []
+    results = in_order(containers.names, [below], in_flight=1)
+    try:
+        return [f"{path}!/{name}" for result in results if result is not None for name in result[1]]
+    except (Refused, SourceError):
+        return []
+
+
+def _find(one: Elsewhere) -> list[tuple[str, str]]:
+    pages = connect(one.address).find(one.address)
+    return [one.source_and_path(found.path) for page in pages for found in page]
