@@ -29,7 +29,8 @@ def geometry_findings(series: Series) -> Iterator[Finding]:
             yield from _along(volume)
         return
     if series.localizers:
-        yield Finding("C-LOCALIZER", series.localizers)
+        # All slices are concerned: who leaves out by this code wants no such series.
+        yield Finding("C-LOCALIZER", series.localizers, rows=series.rows)
     yield from _orientation(series)
     yield from _mixed(series)
     for volume in series.volumes():

@@ -33,7 +33,7 @@ class FinetuneResult:
         evaluated_split: The split that the metrics are of.
         selection_split: The split that chose the epoch.
         evaluation: What was evaluated, in words.
-        overlaps: Patients and near-duplicates that splits share, see `ctprune.finetuning.overlaps.Overlap`.
+        overlaps: Patients and near-duplicates that splits share, see `ctprune.finetuning.overlaps.SplitOverlap`.
         weights: Name, SHA-256 and metadata of the file of weights it started from; None for random weights.
         backbone: Name of the architecture.
         per_seed: A mapping per seed with `seed`, `metrics`, `threshold`, `temperature`, `images_used`, `seconds`

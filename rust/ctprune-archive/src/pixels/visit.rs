@@ -94,6 +94,7 @@ fn slices_of_file<T>(
                 results.push(act(pixels, job.target).err());
             }
         }
+        Event::Header { .. } => (),
         Event::Refused { refusal, .. } => refused = Some(refusal),
     });
     let missing = refused.map_or(PixelError::Gone, PixelError::Refused);

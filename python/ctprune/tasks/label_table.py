@@ -8,7 +8,7 @@ from typing import Any
 
 from ctprune import _core
 from ctprune.errors import SourceError, TaskError
-from ctprune.finetuning.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
+from ctprune.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
 
 SUFFIXES = (".csv", ".parquet")
 
