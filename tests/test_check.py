@@ -235,6 +235,14 @@ def test_two_thicknesses_at_their_own_distances_miss_nothing(tmp_path: Path) -> 
     assert set(found) == {"C-UNEVEN-SPACING", "C-MIXED-THICKNESS"}
 
 
+def test_no_spacing_is_said_as_none(tmp_path: Path) -> None:
+    series = plain_series()
+    for ds in series[8:]:
+        del ds.PixelSpacing
+    found = codes_of(write(series, tmp_path / "in"))
+    assert found["C-MIXED-SPACING"].where == "none, 1 mm"
+
+
 def test_the_phantom_has_only_what_was_put_into_it(archive: Path) -> None:
     assert set(codes_of(archive)) <= {"C-PADDING", "C-TILT", "C-THICKNESS-OVERLAP"}
 

@@ -233,6 +233,15 @@ def test_mistakes_are_one_sentence(run: Path, tmp_path: Path, cli: Cli) -> None:
     assert "--max much: expected a fraction" in wrong.stderr
 
 
+def test_a_set_is_in_itself(run: Path, tmp_path: Path) -> None:
+    """The same files are read for both sides."""
+    for number, image in enumerate(pictures_of(run, 6)):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    found = ctprune.find_overlap(tmp_path, tmp_path, min_correlation=1)
+    assert (found.slices, found.found, found.equal) == (6, 6, 6)
+    assert all((row["a_path"], row["bits"]) == (row["b_path"], 0) for row in found.rows)
+
+
 def test_slices_of_one_value_are_no_copies(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()

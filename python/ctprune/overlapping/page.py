@@ -63,6 +63,7 @@ def write_page(
         .render(
             style=style_of("ctprune.overlapping"),
             found=found,
+            least=config.min_correlation,
             volumes=list(zip(strips, rows, strict=True)),
             pairs=len(pairs),
             shown=shown,

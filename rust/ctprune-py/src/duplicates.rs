@@ -140,5 +140,5 @@ pub fn turned<'py>(
     for (row, out) in found.chunks_exact_mut(words.max(1)).enumerate() {
         turn.of(all.row(row), hash_size, out);
     }
-    Ok(PyArray1::from_vec(py, found).reshape([all.len(), words])?)
+    PyArray1::from_vec(py, found).reshape([all.len(), words])
 }
