@@ -9,6 +9,7 @@ import pytest
 
 import ctprune
 from tests.commands import Commands
+from tests.planted import Volume, patients
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -34,6 +35,12 @@ def ct_file(manifest: ctprune.Manifest) -> Path:
         if row["status"] in ("kept", "dropped") and row["transfer_syntax_uid"] in uncompressed:
             return Path(row["source"], row["path"])
     raise AssertionError("the phantom archive has no uncompressed slice")
+
+
+@pytest.fixture(scope="session")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> list[Volume]:
+    """HU of a volume of each of 12 patients; tests must not change them."""
+    return patients(tmp_path_factory.mktemp("patients"), 12)
 
 
 @pytest.fixture(scope="session")

@@ -94,6 +94,7 @@ COPIES: dict[str, Callable[[Volume], Volume]] = {
     "top and bottom exchanged": lambda volume: volume[:, ::-1],
     "half a turn": lambda volume: volume[:, ::-1, ::-1],
     "quarter of a turn": lambda volume: np.rot90(volume, axes=(1, 2)),
+    "shifted by 5 %": lambda volume: np.roll(volume, (volume.shape[1] // 20, volume.shape[2] // 20), (1, 2)),
     "field of view cropped by 5 %": _cropped(0.05),
     "field of view cropped by 10 %": _cropped(0.10),
     "field of view cropped by 20 %": _cropped(0.20),

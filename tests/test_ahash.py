@@ -84,7 +84,7 @@ def test_sweep_report_and_guard_know_it(archive: Path, tmp_path: Path, cli: Cli)
 
 
 def test_fingerprints_are_compared_with_their_own_kind_only(archive: Path, tmp_path: Path) -> None:
-    from ctprune.pretraining.leakage import excluded_rows
+    from ctprune.overlapping.excluded import excluded_rows
 
     run = ctprune.reduce(archive, method="ahash", threshold=3, out=tmp_path / "run")
     ctprune.reduce(archive, out=tmp_path / "other")

@@ -200,11 +200,11 @@ BESIDE: dict[str, set[str]] = {
 
 
 def codes_of(folder: Path) -> dict[str, Any]:
-    return {found.code: found for one in ctprune.check(folder) for found in one.findings}
+    return {found.code: found for one in ctprune.check(folder, pixels=True) for found in one.findings}
 
 
 def test_a_plain_series_has_no_finding(tmp_path: Path) -> None:
-    [found] = ctprune.check(write(plain_series(), tmp_path / "in"))
+    [found] = ctprune.check(write(plain_series(), tmp_path / "in"), pixels=True)
     assert (found.verdict, found.findings) == ("ok", [])
     assert (found.slices, found.plane, found.distance_mm, found.thickness_mm) == (SLICES, "axial", 2.5, 2.5)
     assert found.direction == "up"
@@ -235,6 +235,14 @@ def test_two_thicknesses_at_their_own_distances_miss_nothing(tmp_path: Path) -> 
     assert set(found) == {"C-UNEVEN-SPACING", "C-MIXED-THICKNESS"}
 
 
+def test_no_spacing_is_said_as_none(tmp_path: Path) -> None:
+    series = plain_series()
+    for ds in series[8:]:
+        del ds.PixelSpacing
+    found = codes_of(write(series, tmp_path / "in"))
+    assert found["C-MIXED-SPACING"].where == "none, 1 mm"
+
+
 def test_the_phantom_has_only_what_was_put_into_it(archive: Path) -> None:
     assert set(codes_of(archive)) <= {"C-PADDING", "C-TILT", "C-THICKNESS-OVERLAP"}
 
@@ -242,7 +250,7 @@ def test_the_phantom_has_only_what_was_put_into_it(archive: Path) -> None:
 def test_a_run_says_the_same_as_its_files(archive: Path, tmp_path: Path) -> None:
     ctprune.reduce(archive, out=tmp_path / "run")
     of_run = ctprune.check(tmp_path / "run")
-    assert [one.to_dict() for one in of_run] == [one.to_dict() for one in ctprune.check(archive)]
+    assert [one.to_dict() for one in of_run] == [one.to_dict() for one in ctprune.check(archive, pixels=True)]
     table = pq.read_table(tmp_path / "run" / "series.parquet").to_pylist()
     assert [row["number"] for row in table] == list(range(len(of_run)))
     assert {row["path"]: row["verdict"] for row in table} == {one.path: one.verdict for one in of_run}
@@ -259,6 +267,8 @@ def test_the_command_shows_the_worst_first(cli: Cli, tmp_path: Path) -> None:
     write(good + bad, tmp_path / "in")
     done = cli("check", "in", "--out", "found")
     assert done.returncode == 0, done.stderr
+    assert "pixels were not read, so nothing is said about values and equal slices: --pixels" in done.stderr
+    assert "pixels were not read" not in cli("check", "in", "--pixels").stderr
     assert done.stdout.index("C-BURNED-IN") < done.stdout.index("ok")
     assert "2 series: 1 error, 1 ok" in done.stdout
     assert (tmp_path / "found" / "series.parquet").is_file()
@@ -291,7 +301,9 @@ def test_no_patient_id_and_no_name_in_image_type(tmp_path: Path) -> None:
         ({"thickness": (0.5, 2.5)}, change(slice(8, 12), SliceThickness=3), "S-THICKNESS", 4),
         ({"min_slices": 13}, change(), "S-FEW-SLICES", 12),
         ({"skip_codes": ["c-burned-in,C-METAL"]}, pixels(metal, slice(4, 7)), "S-FINDING", 3),
-        ({"gate": "ct-fm", "min_slices": 5}, lambda series: another(series) and None, "S-SAME-POSITION", 1),
+        ({"skip_codes": ["C-SAME-POSITION"]}, lambda series: another(series) and None, "S-FINDING", 1),
+        ({"gate": "ct-fm", "min_slices": 5}, lambda series: another(series) and None, "S-SAME-POSITION", 13),
+        ({"gate": "ct-fm", "min_slices": 5}, change(slice(8, 9), SliceThickness=6), "S-THICKNESS", 12),
         ({"gate": "ct-fm"}, change(), "S-FEW-SLICES", 12),
         ({"include": ["00*.dcm"]}, change(), "S-NOT-INCLUDED", 2),
     ],
@@ -314,6 +326,73 @@ def test_a_gate_refuses_with_row_and_code_and_lets_in_again(
     assert summary["files_read"] == (refused if code == "S-NOT-INCLUDED" else 0)
     # Gated anew from what is known: the same as from the files.
     assert ctprune.reduce(folder, out=tmp_path / "run", **options) == manifest
+
+
+@pytest.mark.parametrize("options", [{"gate": "ct-fm", "min_slices": 5}, {"skip_codes": ["C-LOCALIZER"]}])
+def test_a_series_with_a_localizer_is_left_out_whole(options: dict[str, Any], tmp_path: Path) -> None:
+    series = plain_series()
+    PLANTED["C-LOCALIZER"][0](series)
+    manifest = ctprune.reduce(write(series, tmp_path / "in"), **options)
+    assert manifest.counts() == {"kept": 0, "dropped": 0, "skipped": 13, "failed": 0}
+    assert sorted(manifest.with_status("skipped")["code"]) == ["S-FINDING"] * 12 + ["S-LOCALIZER"]
+    # Without one, all are taken.
+    del series[-1]
+    assert ctprune.reduce(write(series, tmp_path / "plain"), **options).counts()["skipped"] == 0
+
+
+#: Findings that need pixels: about values, and about slices that are equal.
+OF_PIXELS = {code for code in CHECK_CODES if code in ("C-SAME-UID", "C-SAME-PIXELS")} | {
+    *("C-NO-RESCALE", "C-RESCALED-TWICE", "C-NOT-HU", "C-LABELS", "C-CLIPPED", "C-PADDING", "C-METAL"),
+    *("C-CONSTANT", "C-EMPTY"),
+}
+
+
+@pytest.mark.parametrize("code", PLANTED)
+def test_headers_alone_say_the_same_of_all_else(code: str, tmp_path: Path) -> None:
+    series = plain_series()
+    PLANTED[code][0](series)
+    folder = write(series, tmp_path / "in")
+    [of_headers], [of_all] = (ctprune.check(folder, pixels=pixels) for pixels in (False, True))
+    found = [finding for finding in of_all.findings if finding.code not in OF_PIXELS]
+    assert of_headers.findings == found
+    assert (code in {finding.code for finding in found}) == (code not in OF_PIXELS)
+    names = ("slices", "volumes", "plane", "distance_mm", "thickness_mm", "direction", "path")
+    one, other = of_headers.to_dict(), of_all.to_dict()
+    assert [one[name] for name in names] == [other[name] for name in names]
+    assert np.isnan(of_headers.body_share)
+
+
+def test_headers_of_compressed_and_enhanced_files_say_the_same(archive: Path) -> None:
+    def of(pixels: bool) -> list[tuple[Any, ...]]:
+        found = sorted(ctprune.check(archive, pixels=pixels), key=lambda one: one.number)
+        return [
+            (one.path, one.slices, [finding for finding in one.findings if finding.code not in OF_PIXELS])
+            for one in found
+        ]
+
+    assert of(pixels=False) == of(pixels=True)
+
+
+def test_equal_pixels_are_compared_and_not_only_what_a_manifest_holds(tmp_path: Path) -> None:
+    series = plain_series()
+    values = hu_of(series[5])
+    # Two pixels of soft tissue change places: fingerprint, range and shares stay the same.
+    values[40, 20], values[40, 21] = values[40, 21], values[40, 20]
+    assert values[40, 20] != values[40, 21]
+    put(series[6], values)
+    folder = write(series, tmp_path / "in")
+    ctprune.reduce(folder, out=tmp_path / "run")
+    rows = ctprune.Manifest.load(tmp_path / "run").rows.to_dicts()
+    known = ("fingerprint", "min_hu", "max_hu", "hu_shares")
+    assert all(np.array_equal(rows[5][name], rows[6][name]) for name in known)
+    assert ctprune.check(tmp_path / "run")[0].findings == []
+    # What cannot be read again is not claimed.
+    put(series[6], hu_of(series[5]))
+    folder = write(series, tmp_path / "equal")
+    ctprune.reduce(folder, out=tmp_path / "equal-run")
+    assert [one.code for one in ctprune.check(tmp_path / "equal-run")[0].findings] == ["C-SAME-PIXELS"]
+    (folder / "006.dcm").unlink()
+    assert ctprune.check(tmp_path / "equal-run")[0].findings == []
 
 
 def test_unknown_codes_and_ranges_are_refused() -> None:

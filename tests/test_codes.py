@@ -42,6 +42,7 @@ ELSEWHERE = {
     "S-FEW-SLICES": "tests/test_check.py",
     "S-SAME-POSITION": "tests/test_check.py",
     "S-FINDING": "tests/test_check.py",
+    "S-SAME-SCAN": "tests/test_one_per_scan.py",
 }
 
 

@@ -344,7 +344,7 @@ def test_gnu_and_pax_names_are_read_whole(ct_file: Path, tmp_path: Path) -> None
 
 
 def test_a_container_may_be_excluded_from_pretraining(files: dict[str, bytes], packed: dict[str, Path]) -> None:
-    from ctprune.pretraining.leakage import excluded_rows
+    from ctprune.overlapping.excluded import excluded_rows
 
     manifest = ctprune.reduce(packed["tar"])
     found = excluded_rows(manifest, [packed["deflated.zip"]], threshold=0)

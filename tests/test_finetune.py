@@ -26,10 +26,10 @@ from ctprune.finetuning.network import choose_normalization, find_weights
 from ctprune.finetuning.probes import linear_probe
 from ctprune.finetuning.recipe import joined_batches
 from ctprune.finetuning.result import FinetuneResult
-from ctprune.finetuning.tasks import list_task
 from ctprune.finetuning.training import SeedTraining, TrainingSet
 from ctprune.networks.backbone import create_backbone, save_backbone
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
+from ctprune.tasks import list_task
 from tests.conftest import Cli
 from tests.labeled import write
 

@@ -22,8 +22,8 @@ from ctprune.__main__ import main
 from ctprune.finetuning import training
 from ctprune.finetuning.heads import LinearHead, save_head
 from ctprune.finetuning.result import FinetuneResult
-from ctprune.finetuning.tasks import list_task
 from ctprune.networks.backbone import create_backbone, save_backbone
+from ctprune.tasks import list_task
 from tests.labeled import write
 from tests.results import predictions, write_result
 

@@ -284,7 +284,7 @@ def test_a_file_behind_a_pseudonym_that_is_gone_is_said_to_be(run: Path, source:
     for file in list((source / "Mustermann^John").rglob("*.dcm"))[:5]:
         file.unlink()
     report = ctprune.write_report(run)
-    assert set(report.pictures_missing) <= {"the file is gone", "left out to keep the report small"}
+    assert set(report.pictures_missing) <= {"the file is gone", "left out to keep the page small"}
 
 
 def test_slices_are_labeled_by_their_own_names(run: Path, source: Path, key: Path, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.fitting import fit_gray
 from ctprune.finetuning.images import read_images
 from ctprune.finetuning.recipe import ReferenceRecipe
-from ctprune.finetuning.tasks import list_task
 from ctprune.finetuning.training import SeedTraining, TrainingSet
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
+from ctprune.tasks import list_task
 
 CPU = torch.device("cpu")
 MEAN, STD = 0.56, 0.29

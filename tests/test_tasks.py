@@ -18,8 +18,8 @@ from ctprune.finetuning.images import LabeledImages, gray_of, read_images
 from ctprune.finetuning.overlaps import NEAR, find_overlaps, without_overlap
 from ctprune.finetuning.sampling import sample_part
 from ctprune.finetuning.splits import Splits, assign_splits
-from ctprune.finetuning.tasks import list_task
-from ctprune.finetuning.tasks.listing import Listing
+from ctprune.tasks import list_task
+from ctprune.tasks.listing import Listing
 from tests.labeled import picture, write
 
 PATTERN = r"^(p\d+)_"

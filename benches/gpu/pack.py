@@ -30,8 +30,8 @@ from benches.series import about, series
 from benches.settings import Settings
 from ctprune.finetuning.fitting import read_fitted
 from ctprune.finetuning.images import find_slices, read_images
-from ctprune.finetuning.tasks import list_task
-from ctprune.finetuning.tasks.listing import Entry
+from ctprune.tasks import list_task
+from ctprune.tasks.listing import Entry
 
 ABOUT, SERIES, SLICES = "about.json", "series.tar.xz", "slices.zip"
 

@@ -35,6 +35,9 @@ from ctprune.finetuning.run import finetune as finetune
 from ctprune.manifest.manifest import Manifest as Manifest
 from ctprune.manifest.pseudonyms import reveal as reveal
 from ctprune.networks.backbone import load_backbone as load_backbone
+from ctprune.overlapping.config import OverlapConfig as OverlapConfig
+from ctprune.overlapping.overlap import find_overlap as find_overlap
+from ctprune.overlapping.result import Overlap as Overlap
 from ctprune.pretraining.config import PretrainConfig as PretrainConfig
 from ctprune.pretraining.result import PretrainResult as PretrainResult
 from ctprune.pretraining.run import pretrain as pretrain

@@ -57,6 +57,7 @@ __all__ = [
     "sealed_digest",
     "select_exemplars",
     "ssim",
+    "turned",
     "visit_bytes",
 ]
 __version__: str
@@ -91,6 +92,7 @@ class Archive:
         max_slice_mb: int,
         threads: int,
         reads: int = 0,
+        headers_only: bool = False,
     ) -> Archive: ...
     def declare_source(self, /, root: _Path) -> None: ...
     def set_shard(self, /, number: int, of: int) -> None: ...
@@ -632,6 +634,21 @@ def nearest_within(
         TypeError: Another dtype.
         ValueError: Fingerprints of different lengths.
         KeyboardInterrupt: The user stopped it.
+    """
+
+def turned(
+    fingerprints: npt.NDArray[np.uint8] | npt.NDArray[np.uint64], turn: str, hash_size: int
+) -> npt.NDArray[np.uint64]:
+    """The dHashes of n pictures as those of the turned pictures, shape (n, words).
+
+    Args:
+        fingerprints: dHashes of `hash_size`² bits.
+        turn: Empty, `left-right`, `up-down` or `half turn`.
+        hash_size: Rows of a fingerprint.
+
+    Raises:
+        TypeError: Another dtype.
+        ValueError: Another turn, or too few bits.
     """
 
 def cosine_exemplars(

@@ -14,7 +14,7 @@ from PIL import Image
 
 import ctprune
 from ctprune.networks.backbone import backbone_metadata
-from ctprune.pretraining.leakage import excluded_rows
+from ctprune.overlapping.excluded import excluded_rows
 from ctprune.pretraining.probe import KnnProbe
 from ctprune.reduction.export import ExportConfig, export_kept
 from tests.labeled import write

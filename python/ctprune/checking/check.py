@@ -86,17 +86,19 @@ def check_rows(rows: _core.Rows) -> list[SeriesCheck]:
     >>> check_rows(ctprune.reduce(folder).rows)[0].plane
     'axial'
     """
-    found = [_checked(number, one, others) for number, (one, others) in enumerate(_series(rows))]
+    series = list(all_series(rows))
+    others = Others(series[0].columns, sum(map(len, series))) if series else None
+    found = [_checked(number, one, others) for number, one in enumerate(series) if others is not None]
     worst = {code: rank for rank, code in enumerate(("error", "warning", "note", "ok"))}
     return sorted(found, key=lambda one: (worst[one.verdict], -len(one.findings), one.number))
 
 
-def _series(rows: _core.Rows) -> Iterator[tuple[Series, Others]]:
+def all_series(rows: _core.Rows) -> Iterator[Series]:
+    """The series of a manifest's rows, in order; series without slices are none."""
     rows = rows.select([*COLUMNS, "transfer_syntax_uid"])
     is_slice = np.asarray(rows["volume"]) >= 0
     slices = rows.filter(is_slice)
     columns = Columns(slices)
-    others = Others(columns, len(slices))
     refused = rows.filter(~is_slice & has_status(rows, "skipped"))
     localizers: dict[str, int] = {}
     for uid, code in zip(refused["series_instance_uid"], refused["code"], strict=True):
@@ -107,7 +109,7 @@ def _series(rows: _core.Rows) -> Iterator[tuple[Series, Others]]:
     for row, (uid, volume) in enumerate(zip(slices["series_instance_uid"], volumes, strict=True)):
         members.setdefault(uid or volume, []).append(row)
     for key, at in members.items():
-        yield Series(columns, np.array(at, np.int64), localizers.get(key, 0)), others
+        yield Series(columns, np.array(at, np.int64), localizers.get(key, 0))
 
 
 def _checked(number: int, series: Series, others: Others) -> SeriesCheck:

@@ -41,7 +41,7 @@ _GEOMETRY = (
         "C-SAME-POSITION",
         "warning",
         "Several slices lie at one position, such as two phases or a copy.",
-        "Split the series, or take one of each with `ctprune reduce --gate ct-fm`.",
+        "Split the series, or take one of each with `ctprune reduce --skip-codes C-SAME-POSITION`.",
     ),
     (
         "C-UNEVEN-SPACING",
@@ -85,7 +85,7 @@ _GEOMETRY = (
         "C-LOCALIZER",
         "note",
         "A localizer is in the series; ctprune skips it.",
-        "Nothing here; other readers take it for a slice.",
+        "Nothing here; other readers take it for a slice. `--skip-codes C-LOCALIZER` leaves out such series.",
     ),
     (
         "C-NOT-AXIAL",

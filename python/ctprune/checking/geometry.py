@@ -29,7 +29,8 @@ def geometry_findings(series: Series) -> Iterator[Finding]:
             yield from _along(volume)
         return
     if series.localizers:
-        yield Finding("C-LOCALIZER", series.localizers)
+        # All slices are concerned: who leaves out by this code wants no such series.
+        yield Finding("C-LOCALIZER", series.localizers, rows=series.rows)
     yield from _orientation(series)
     yield from _mixed(series)
     for volume in series.volumes():
@@ -65,7 +66,8 @@ def _mixed(series: Series) -> Iterator[Finding]:
     # In steps of 0.1 µm, as volumes are told apart.
     steps = np.unique(np.round(np.nan_to_num(spacing, nan=-1) * 1e4).astype(np.int64), axis=0)
     if len(steps) > 1:
-        yield series.finding("C-MIXED-SPACING", None, listed([f"{step[0] / 1e4:g} mm" for step in steps]))
+        texts = ["none" if step[0] < 0 else f"{step[0] / 1e4:g} mm" for step in steps]
+        yield series.finding("C-MIXED-SPACING", None, listed(texts))
     kernels = sorted(set(series["convolution_kernel"]))
     if len(kernels) > 1:
         yield series.finding("C-MIXED-KERNEL", None, listed([kernel or "none" for kernel in kernels]))

@@ -9,6 +9,7 @@ import numpy as np
 
 from ctprune.checking.intensity import body_share
 from ctprune.checking.series import Columns, Finding, Integers, Series, listed
+from ctprune.reading.digests import NEEDED, pixel_digests
 
 #: Words in Image Type of slices that were computed from other slices.
 _COMPUTED = {"MPR", "MIP", "MINIP", "MNIP", "REFORMATTED", "RESAMPLED", "AVERAGE", "MEAN", "VRT", "CPR", "CURVED",
@@ -68,7 +69,18 @@ class Others:
             read = ~np.isnan(np.asarray(everything["min_hu"], float))
             self.same_uid = _differing(uid, pixels, named & read)
             full = named & read & (body_share(everything) >= _SOME_BODY)
-            self.same_pixels = _differing(pixels, uid, full)
+            self.same_pixels = _same_pixels(everything, uid, _differing(pixels, uid, full))
+
+
+def _same_pixels(slices: Series, uid: Integers, alike: np.ndarray) -> np.ndarray:
+    """Of slices that are alike by all that is known of them, those that are equal when they are read again."""
+    at = np.flatnonzero(alike)
+    if not len(at):
+        return alike
+    digests = pixel_digests(slices.lines(at, NEEDED))
+    keys = np.full(len(alike), -1, np.int64)
+    keys[at] = _numbers(digests)
+    return _differing(keys, uid, alike & np.isin(np.arange(len(alike)), at[[one is not None for one in digests]]))
 
 
 def _mixed_studies(slices: Series) -> set[str]:
@@ -85,7 +97,10 @@ def _uids(slices: Series) -> list[Any]:
 
 
 def _pixels(slices: Series) -> list[Any]:
-    """What stands for the pixels of each slice: fingerprint, range, matrix and shares of Hounsfield units."""
+    """What is known of the pixels of each slice: fingerprint, range, matrix and shares of Hounsfield units.
+
+    Slices that differ in it have different pixels; others may have the same.
+    """
     numbers = [np.asarray(slices[name], np.float64) for name in ("min_hu", "max_hu", "rows", "columns")]
     values = np.column_stack([*numbers, np.asarray(slices["hu_shares"], np.float64)])
     prints = np.asarray(slices["fingerprint"], np.uint8)

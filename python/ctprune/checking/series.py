@@ -48,6 +48,8 @@ COLUMNS = (
     "status",
     "code",
     "source",
+    "file_size",
+    "file_version",
 )
 
 #: Ranges of slices that are named; more are counted.
@@ -94,6 +96,11 @@ class Columns:
             self._found[name] = np.array(value, object) if isinstance(value, list) else value
         return self._found[name]
 
+    def take(self, rows: Integers, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Columns of some slices, a dict for each."""
+        found: list[dict[str, Any]] = self._rows.select(list(names)).take(rows).to_dicts()
+        return found
+
     @cached_property
     def normal(self) -> Floats:
         """Unit normals of the slices, shape (n, 3); NaN where there is none."""
@@ -127,6 +134,10 @@ class Series:
 
     def __getitem__(self, name: str) -> Any:
         return self.columns[name][self.rows]
+
+    def lines(self, at: Integers, names: Sequence[str]) -> list[dict[str, Any]]:
+        """These columns of slices by number, a dict for each."""
+        return self.columns.take(self.rows[at], names)
 
     @property
     def normal(self) -> Floats:

@@ -22,6 +22,7 @@ COMMANDS = (
     "verify",
     "sweep",
     "duplicates",
+    "overlap",
     "pretrain",
     "finetune",
     "predict",

@@ -34,6 +34,10 @@ def command(
         ),
     ],
     *,
+    pixels: Annotated[
+        bool,
+        typer.Option("--pixels", help="Read pixels, too: findings about values and equal slices; slower."),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for series.parquet; default the reduction, if it is one.")
     ] = None,
@@ -54,11 +58,11 @@ def command(
     """
     from rich.console import Console
 
-    from ctprune.reduction.check import check
+    from ctprune.reduction.check import check, run_of
     from ctprune.reduction.config import ReduceConfig
 
     with ProgressDisplay(hidden=quiet or as_json) as display:
-        found = check(source, config=ReduceConfig(**options), out=out, progress=display.update)
+        found = check(source, config=ReduceConfig(**options), pixels=pixels, out=out, progress=display.update)
     if as_json:
         say(json.dumps([one.to_dict() for one in found], indent=2))
     elif found and not quiet:
@@ -67,6 +71,11 @@ def command(
         say(f"{len(found):,} series: " + ", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
         if len(found) > _SHOWN:
             print_hint(f"{len(found) - _SHOWN:,} more series are not shown; --json has all")
+    if found and not quiet and not pixels and run_of(source) is None:
+        print_hint(
+            "pixels were not read, so nothing is said about values and equal slices: --pixels reads them, and a "
+            "reduction has read them"
+        )
     if not found:
         print_error(
             f"no slice was found in {', '.join(source)}: 'ctprune reduce' says what became of each file there"

@@ -34,7 +34,8 @@ def command(
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    from ctprune.duplicates.duplicates import FILE_NAME, find_duplicates
+    from ctprune.duplicates.duplicates import find_duplicates
+    from ctprune.manifest.derived import DUPLICATES_NAME
     from ctprune.manifest.manifest import manifest_path
     from ctprune.manifest.reveal_config import reveal_given
 
@@ -46,7 +47,7 @@ def command(
         say(json.dumps(found.to_dict(), indent=2))
     elif not quiet:
         _print(found)
-        say(f"pairs: {folder / FILE_NAME}")
+        say(f"pairs: {folder / DUPLICATES_NAME}")
     if found.too_short and not quiet:
         print_hint(f"{found.too_short:,} volumes have fewer than three slices and were not compared")
 

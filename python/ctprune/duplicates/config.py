@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TypedDict
 
 from ctprune.options.check import check
 from ctprune.options.described import described
 from ctprune.options.option import option
-from ctprune.options.parse import keep_fraction
+from ctprune.options.parse import fraction
 from ctprune.options.shared import threads_option
 
 #: What a group's representative may be.
@@ -36,7 +37,7 @@ class DuplicatesConfig:
     )
     min_overlap: float = option(
         0.5,
-        parse=keep_fraction,
+        parse=partial(fraction, "min_overlap"),
         above=0,
         high=1,
         noun="a fraction",

@@ -13,23 +13,22 @@ import numpy as np
 
 from ctprune import _core
 from ctprune.duplicates.config import DuplicatesConfig, DuplicatesOptions
+from ctprune.duplicates.evidence import correlation, read_small
 from ctprune.duplicates.groups import Group, groups_of
 from ctprune.duplicates.pairs import Pair, aligned, find_pairs
 from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import Interrupted
 from ctprune.files.atomic import replace_file
+from ctprune.manifest.derived import DUPLICATES_NAME
 from ctprune.manifest.manifest import Manifest, manifest_path
-from ctprune.manifest.slices import STAMP, WHERE, Slices, why_unusable
+from ctprune.manifest.slices import Slices
 from ctprune.options.configure import configure
-from ctprune.reading.resized import read_resized
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-FILE_NAME = "duplicates.parquet"
-
-#: Aligned slices of a pair that are read, and rows and columns to which they are resized.
-_SLICES, _SIDE = 5, 64
+#: Aligned slices of a pair that are read.
+_SLICES = 5
 
 #: Pairs beyond these are left without a correlation: reading them would take longer than all else.
 MOST_READ = 2000
@@ -136,7 +135,7 @@ def find_duplicates(
         )
         if out is not None:
             Path(out).mkdir(parents=True, exist_ok=True)
-            found.write(Path(out) / FILE_NAME)
+            found.write(Path(out) / DUPLICATES_NAME)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; no table was written") from None
     return found
@@ -147,43 +146,13 @@ def with_correlation(
 ) -> list[Pair]:
     """The same pairs with the correlation of a few aligned slices, where these can still be read."""
     read = [aligned(slices, pair, _SLICES) for pair in pairs[:MOST_READ]]
-    rows = sorted({row for of_pair in read for both in of_pair for row in both})
-    lines = slices.take(np.array(rows, np.int64), [*WHERE, *STAMP])
-    usable = [at for at, reason in enumerate(why_unusable(lines)) if not reason]
-    resized = np.empty((len(usable), _SIDE, _SIDE), np.uint8)
-    count = (operation or Operation()).counter("reading", len(usable), "slices")
-    outcomes = read_resized([lines[at] for at in usable], resized, slices.config, threads=threads, progress=count)
-    pictures = {
-        rows[at]: pixels.astype(np.float64)
-        for at, pixels, (_, _, reason) in zip(usable, resized, outcomes, strict=True)
-        if not reason
-    }
+    rows = (row for of_pair in read for both in of_pair for row in both)
+    small = read_small(slices, rows, threads=threads, operation=operation)
     found = [
-        replace(pair, correlation=_correlation(pictures, both, pair.turn))
+        replace(pair, correlation=correlation(small, both, pair.turn))
         for pair, both in zip(pairs[:MOST_READ], read, strict=True)
     ]
     return [*found, *pairs[MOST_READ:]]
-
-
-def _correlation(
-    pictures: dict[int, np.ndarray[Any, Any]], rows: list[tuple[int, int]], turn: str
-) -> float | None:
-    values = []
-    for a, b in rows:
-        if a not in pictures or b not in pictures:
-            continue
-        first, second = _turned(pictures[a], turn).ravel(), pictures[b].ravel()
-        first, second = first - first.mean(), second - second.mean()
-        length = float(np.sqrt((first @ first) * (second @ second)))
-        if length:
-            values.append(float(first @ second) / length)
-    return round(float(np.median(values)), 4) if values else None
-
-
-def _turned(picture: np.ndarray[Any, Any], turn: str) -> np.ndarray[Any, Any]:
-    if turn in ("left-right", "half turn"):
-        picture = picture[:, ::-1]
-    return picture[::-1] if turn in ("up-down", "half turn") else picture
 
 
 def _column(name: str, values: list[Any]) -> Any:

@@ -16,9 +16,9 @@ from typing import Any
 from ctprune.environment.progress import Count, Operation
 from ctprune.files.contents import Contents
 from ctprune.files.members import container_of
-from ctprune.finetuning.tasks import list_task
 from ctprune.manifest.manifest import FILE_NAME
 from ctprune.sources.addresses import as_address
+from ctprune.tasks import list_task
 
 #: File of a pre-training's folder that its name stands for.
 _BACKBONE = "backbone.safetensors"
@@ -70,7 +70,7 @@ class Inputs:
         """Of the images that a task lists, with their labels, splits and patients.
 
         Raises:
-            CtpruneError: The task cannot be listed, as `ctprune.finetuning.tasks.list_task` says.
+            CtpruneError: The task cannot be listed, as `ctprune.tasks.list_task` says.
         """
         if self._contents is None:
             return ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ctprune import _core
 from ctprune.files.atomic import replace_file
-from ctprune.finetuning.overlaps import Overlap
+from ctprune.finetuning.overlaps import SplitOverlap
 from ctprune.finetuning.result import FinetuneResult
 
 _METRIC_NAMES = {
@@ -104,7 +104,7 @@ def sentence_case(text: str) -> str:
 def overlap_sentences(result: FinetuneResult) -> list[str]:
     """Overlaps of the splits: a sentence for each pair that shares anything."""
     return [
-        Overlap(**(one | {"splits": tuple(one["splits"])})).sentence()
+        SplitOverlap(**(one | {"splits": tuple(one["splits"])})).sentence()
         for one in result.overlaps
         if one["patients"] or one["near_duplicates"]
     ]

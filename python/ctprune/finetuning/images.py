@@ -18,12 +18,12 @@ from ctprune.errors import Interrupted, SourceError, TaskError
 from ctprune.files.contents import Contents
 from ctprune.files.members import each_content, opens
 from ctprune.finetuning.fitting import SHAPE, fit_gray, read_fitted
-from ctprune.finetuning.tasks.listing import Entry, Listing
 from ctprune.manifest.slices import WHERE
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
 from ctprune.selection.fingerprint import dhash
 from ctprune.sources.addresses import as_address
+from ctprune.tasks.listing import Entry, Listing
 
 #: Squares beyond this many bytes lie in a file without a name instead of in memory.
 _IN_MEMORY = 2 << 30

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctprune import _core
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.splits import Splits
-from ctprune.finetuning.tasks.listing import TEST, TRAIN, VAL
+from ctprune.overlapping.near import find_near
+from ctprune.tasks.listing import TEST, TRAIN, VAL
 
 #: Largest Hamming distance of near-duplicates, in bits of 64: the paper's threshold.
 NEAR = 6
 
 
 @dataclass(frozen=True)
-class Overlap:
+class SplitOverlap:
     """Patients and near-duplicates that two splits share.
 
     Attributes:
@@ -61,7 +61,7 @@ class Overlap:
         return f"{shared}, and {images} of {second} {has} a near-duplicate in {first} ({self.identical} identical)"
 
 
-def find_overlaps(images: LabeledImages, splits: Splits) -> list[Overlap]:
+def find_overlaps(images: LabeledImages, splits: Splits) -> list[SplitOverlap]:
     """What each pair of splits shares; `select` and train, drawn from one split, are compared, too."""
     present = [name for name in (TRAIN, splits.selection, VAL, TEST) if name in splits.names]
     return [_overlap(images, splits, *pair) for pair in combinations(dict.fromkeys(present), 2)]
@@ -78,17 +78,17 @@ def without_overlap(images: LabeledImages, splits: Splits) -> Splits:
     for name in {TRAIN, splits.selection}:
         rows = splits.rows(name)
         shared = np.array([images.entries[row].patient in patients for row in rows], np.bool_)
-        near = _has_near(images.fingerprints[rows], images.fingerprints[evaluated])
+        near = find_near(images.fingerprints[rows], images.fingerprints[evaluated], NEAR).found
         names[rows[shared | near]] = ""
     return Splits(names, splits.evaluated, splits.selection, splits.seeded)
 
 
-def _overlap(images: LabeledImages, splits: Splits, first: str, second: str) -> Overlap:
+def _overlap(images: LabeledImages, splits: Splits, first: str, second: str) -> SplitOverlap:
     rows, others = splits.rows(first), splits.rows(second)
-    near = others[_has_near(images.fingerprints[others], images.fingerprints[rows])]
+    near = others[find_near(images.fingerprints[others], images.fingerprints[rows], NEAR).found]
     patients, others_patients = _patients(images, rows), _patients(images, others)
     known = {images.pixels[row].tobytes() for row in _candidates(images, rows, near)}
-    return Overlap(
+    return SplitOverlap(
         splits=(first, second),
         patients=len(patients & others_patients) if patients and others_patients else None,
         near_duplicates=len(near),
@@ -106,9 +106,3 @@ def _candidates(
     """Rows whose fingerprint equals that of one of `near`: equal images have equal fingerprints."""
     wanted = {images.fingerprints[row].tobytes() for row in near}
     return (row for row in rows if images.fingerprints[row].tobytes() in wanted)
-
-
-def _has_near(fingerprints: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """For each whether one of the others is a near-duplicate."""
-    nearest, _ = _core.nearest_within(np.ascontiguousarray(others), np.ascontiguousarray(fingerprints), NEAR)
-    return nearest >= 0

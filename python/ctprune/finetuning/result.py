@@ -34,7 +34,7 @@ class FinetuneResult:
         evaluated_split: The split on which the metrics were computed.
         selection_split: The split that chose the epoch.
         evaluation: What was evaluated, in words.
-        overlaps: Patients and near-duplicates that splits share, see `ctprune.finetuning.overlaps.Overlap`.
+        overlaps: Patients and near-duplicates that splits share, see `ctprune.finetuning.overlaps.SplitOverlap`.
         weights: Name, SHA-256 and metadata of the file of weights that the training started from; None for random
             weights.
         backbone: Name of the architecture.

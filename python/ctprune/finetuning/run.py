@@ -27,10 +27,10 @@ from ctprune.finetuning.overlaps import find_overlaps, without_overlap
 from ctprune.finetuning.result import METRICS_NAME, FinetuneResult
 from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
 from ctprune.finetuning.splits import Splits, assign_splits
-from ctprune.finetuning.tasks import list_task
-from ctprune.finetuning.tasks.listing import TRAIN, Listing
 from ctprune.options.configure import configure
 from ctprune.options.file import save_options
+from ctprune.tasks import list_task
+from ctprune.tasks.listing import TRAIN, Listing
 
 # Torch and scikit-learn are imported when labels and options are known to be right: a mistake in a table is not
 # worth waiting for them.

@@ -21,11 +21,11 @@ from ctprune.finetuning.probes import linear_probe, neighbor_probe
 from ctprune.finetuning.sampling import sample_part
 from ctprune.finetuning.saved_model import FOLDER_NAME
 from ctprune.finetuning.splits import Splits
-from ctprune.finetuning.tasks.listing import TRAIN
 from ctprune.finetuning.training import Epoch, SeedTraining, TrainingSet
 from ctprune.networks.backbone import BACKBONE_NAME, save_backbone
 from ctprune.networks.device import choose_device, choose_precision
 from ctprune.networks.gray_backbone import GrayBackbone, features_of
+from ctprune.tasks.listing import TRAIN
 
 #: What unfinished seeds leave behind for the next session; gone when all are done.
 PROGRESS_FOLDER = "progress"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ctprune.errors import TaskError
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.sampling import sample_part
-from ctprune.finetuning.tasks.listing import TEST, TRAIN, VAL
+from ctprune.tasks.listing import TEST, TRAIN, VAL
 
 #: The part of train that chooses the epoch where no split of the data is left for it.
 SELECT = "select"

@@ -20,6 +20,9 @@ REPORT_NAME = "report.html"
 #: What `ctprune check` found in the series.
 SERIES_NAME = "series.parquet"
 
+#: Pairs that `ctprune duplicates` found.
+DUPLICATES_NAME = "duplicates.parquet"
+
 SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME = "sweep.parquet", "sweep.png", "sweep.svg"
 
 #: The options of a report and of a sweep, beside them.
@@ -50,14 +53,15 @@ def remove_report(folder: Path) -> Path | None:
     return file if is_report else None
 
 
-def remove_series(folder: Path) -> Path | None:
-    """Remove what `ctprune check` found in the slices of an earlier manifest, and return where it was."""
-    file = folder / SERIES_NAME
-    try:
-        file.unlink()
-    except OSError:
-        return None
-    return file
+def remove_tables(folder: Path) -> list[Path]:
+    """Remove what `check` and `duplicates` found in the slices of an earlier manifest, and return where it was."""
+    found = [folder / name for name in (SERIES_NAME, DUPLICATES_NAME)]
+    removed = []
+    for file in found:
+        with suppress(OSError):
+            file.unlink()
+            removed.append(file)
+    return removed
 
 
 def remove_sweep(folder: Path, manifest: Path) -> Path | None:

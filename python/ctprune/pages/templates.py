@@ -10,12 +10,17 @@ if TYPE_CHECKING:
 
 
 def environment_of(package: str) -> jinja2.Environment:
-    """The templates in this package's folder `templates`; what a template names must be there."""
+    """The templates in this package's folder `templates` and those of all pages; what one names must be there."""
     import jinja2
 
-    templates = resources.files(package) / "templates"
+    own, shared = (resources.files(name) / "templates" for name in (package, "ctprune.pages"))
+
+    def load(name: str) -> str:
+        found = own / name
+        return (found if found.is_file() else shared / name).read_text("utf-8")
+
     return jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (templates / name).read_text("utf-8")),
+        loader=jinja2.FunctionLoader(load),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

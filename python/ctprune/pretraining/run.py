@@ -27,12 +27,12 @@ from ctprune.networks.backbone import BACKBONE_NAME, create_backbone, save_backb
 from ctprune.networks.device import choose_device, choose_precision
 from ctprune.options.configure import configure
 from ctprune.options.file import write_yaml
+from ctprune.overlapping.excluded import Excluded, excluded_rows
 from ctprune.pretraining.batches import StoreBatches
 from ctprune.pretraining.checkpoints import FOLDER_NAME, checkpoint_files
 from ctprune.pretraining.config import PretrainConfig, PretrainOptions
 from ctprune.pretraining.devices import check_queue, create_fabric, device_count
 from ctprune.pretraining.launch import Launch, find_launch, is_first_process
-from ctprune.pretraining.leakage import Excluded, excluded_rows
 from ctprune.pretraining.methods import create_method, sync_batchnorm
 from ctprune.pretraining.model_card import write_model_card
 from ctprune.pretraining.probe import KnnProbe

@@ -25,6 +25,7 @@ def check(
     sources: Sources,
     *,
     config: ReduceConfig | None = None,
+    pixels: bool = False,
     out: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | None = None,
 ) -> list[SeriesCheck]:
@@ -33,6 +34,8 @@ def check(
     Args:
         sources: Folders, files or addresses to read, or one folder of a reduction, whose files are not read again.
         config: How sources are read: modality, patterns, limits. What selects is not used.
+        pixels: Whether pixels of sources are read: without, nothing is found about values and about equal slices.
+            A reduction has read them.
         out: Folder for `series.parquet`; of a reduction its own folder by default.
         progress: Called now and then with how far it has come.
 
@@ -50,17 +53,17 @@ def check(
     >>> sorted({found.code for series in ctprune.check(folder) for found in series.findings})[:1]
     ['C-THICKNESS-OVERLAP']
     """
-    run = _run_of(sources)
+    run = run_of(sources)
     if out is not None:
         check_writable(Path(out))
-    rows = Manifest.load(run).rows if run is not None else _read(sources, config or ReduceConfig(), progress)
+    rows = Manifest.load(run).rows if run is not None else _read(sources, config, pixels, progress)
     found = check_rows(rows)
     if run is not None or out is not None:
         write_series(found, out or run or "")
     return found
 
 
-def _run_of(sources: Sources) -> Path | None:
+def run_of(sources: Sources) -> Path | None:
     """The folder of a reduction, if that is all there is."""
     one = sources if isinstance(sources, (str, os.PathLike)) else sources[0] if len(sources) == 1 else None
     if one is None or as_address(one) is not None:
@@ -68,8 +71,10 @@ def _run_of(sources: Sources) -> Path | None:
     return Path(one) if (Path(one) / FILE_NAME).is_file() else None
 
 
-def _read(sources: Sources, config: ReduceConfig, progress: ProgressCallback | None) -> _core.Rows:
-    reduction = Reduction(sources, config, progress=progress)
+def _read(
+    sources: Sources, config: ReduceConfig | None, pixels: bool, progress: ProgressCallback | None
+) -> _core.Rows:
+    reduction = Reduction(sources, config or ReduceConfig(), progress=progress, headers_only=not pixels)
     reduction.find()
     reduction.read_files()
     reduction.group()

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 from ctprune import _core
 from ctprune.checking.codes import CHECK_CODES
 from ctprune.checking.planes import PLANES
+from ctprune.duplicates.config import PREFERENCES
 from ctprune.errors import ConfigError
 from ctprune.files.globs import glob_pattern
 from ctprune.options.check import canonical_intensity, check, check_one_group
@@ -30,8 +31,9 @@ ORDERS: tuple[Order, ...] = ("position", "path")
 
 _SELECTION, _READING, _GATES, _ENGINE = "Selection", "Reading", "Gates", "Many machines"
 
-#: Gates that others have used for pre-training: thickness in mm, fewest slices, and one slice of each position.
-#: ct-fm: Pai et al. 2025, arXiv:2501.09001.
+#: Gates that others have used for pre-training, by series: thickness in mm and fewest slices; no two slices at one
+#: position, no localizer. ct-fm: Pai et al. 2025, arXiv:2501.09001, by its authors' query for the Imaging Data
+#: Commons, notebooks/data-download/query.sql in github.com/project-lighter/CT-FM.
 GATES: dict[str, tuple[Range, int]] = {"ct-fm": ((1.0, 5.0), 51)}
 
 #: Who reads the files: this process, or the tasks of a Ray cluster.
@@ -218,11 +220,23 @@ class ReduceConfig:
         panel=_GATES,
         help="Leave out slices for which 'ctprune check' reports this code, such as C-EMPTY; repeatable.",
     )
+    one_per_scan: bool = option(
+        False,
+        panel=_GATES,
+        help="Of volumes that show the same scan take one: of copies, parts, other kernels and thicknesses.",
+        more="Which ones are of one scan is said in docs/duplicates.md.",
+    )
+    prefer: str | None = option(
+        None,
+        choices=PREFERENCES,
+        panel=_GATES,
+        help="With `one_per_scan`: which volume to take, by kernel or slice thickness; default soft.",
+    )
     gate: str | None = option(
         None,
         choices=GATES,
         panel=_GATES,
-        help="ct-fm: 1 to 5 mm thick, more than 50 slices, one slice per position.",
+        help="ct-fm: series 1 to 5 mm thick, of over 50 slices, one per position, without a localizer.",
         more="`thickness` and `min_slices` override those of the gate.",
     )
     max_slice_mb: int = option(
@@ -395,6 +409,10 @@ class ReduceConfig:
                     field="skip_codes",
                 )
         object.__setattr__(self, "skip_codes", codes)
+        if self.prefer is not None and not self.one_per_scan:
+            raise ConfigError("prefer needs `one_per_scan`", field="prefer")
+        if self.one_per_scan and self.prefer is None:
+            object.__setattr__(self, "prefer", PREFERENCES[0])
 
     def _check_volume_pattern(self) -> None:
         check_one_group("volume_pattern", self.volume_pattern)
@@ -414,7 +432,12 @@ class ReduceConfig:
     def has_gates(self) -> bool:
         """Whether slices that were read can be left out by headers or findings."""
         given = (self.gate, self.plane, self.thickness, self.min_slices)
-        return self.skip_derived or bool(self.skip_codes) or any(value is not None for value in given)
+        return (
+            self.skip_derived
+            or self.one_per_scan
+            or bool(self.skip_codes)
+            or any(value is not None for value in given)
+        )
 
     def reading(self) -> dict[str, Any]:
         """The options that decide the result of reading a file: with the same ones, fingerprints can be reused."""
@@ -449,6 +472,8 @@ class ReduceOptions(TypedDict, total=False):
     thickness: tuple[float, float] | None
     min_slices: int | None
     skip_codes: Sequence[str]
+    one_per_scan: bool
+    prefer: str | None
     gate: str | None
     max_slice_mb: int
     pseudonymize: str | os.PathLike[str] | None

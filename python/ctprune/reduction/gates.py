@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune import _core
-from ctprune.checking.check import check_rows
+from ctprune.checking.check import all_series, check_rows
 from ctprune.checking.planes import PLANES
 from ctprune.checking.series import Columns
+from ctprune.duplicates.scans import stand_ins
 from ctprune.manifest.manifest import batches
+from ctprune.manifest.slices import Slices
 from ctprune.reduction.config import GATES, ReduceConfig
 
 #: Code and reason, and the slices by their numbers in order.
@@ -23,23 +25,20 @@ _COLUMNS = ["volume", "position_mm", "image_orientation_patient", "image_type", 
 
 _ROWS_PER_BATCH = 1 << 16
 
-#: Positions closer than this are the same, in mm.
-_SAME_MM = 1e-3
-
 
 def gates(config: ReduceConfig) -> Iterator[Callable[[_core.Archive], Refused]]:
     """The steps of these options' gates; volumes are grouped anew after each that leaves something out."""
     of_gate = GATES.get(config.gate or "")
-    thickness = config.thickness or (of_gate[0] if of_gate else None)
-    fewest = config.min_slices or (of_gate[1] if of_gate else None)
     if config.skip_codes:
         yield partial(_by_findings, config.skip_codes)
-    if config.plane is not None or config.skip_derived or thickness is not None:
-        yield partial(_by_headers, config, thickness)
+    if config.plane is not None or config.skip_derived or (config.thickness is not None and of_gate is None):
+        yield partial(_by_headers, config)
     if of_gate is not None:
-        yield _by_position
-    if fewest is not None:
-        yield partial(_by_number, fewest)
+        yield partial(_by_series, config.thickness or of_gate[0], config.min_slices or of_gate[1])
+    elif config.min_slices is not None:
+        yield partial(_by_number, config.min_slices)
+    if config.one_per_scan:
+        yield partial(_by_scan, config)
 
 
 def _rows(archive: _core.Archive, columns: list[str] | None = None) -> _core.Rows:
@@ -66,7 +65,7 @@ def _by_findings(codes: tuple[str, ...], archive: _core.Archive) -> Refused:
     return refused
 
 
-def _by_headers(config: ReduceConfig, thickness: tuple[float, float] | None, archive: _core.Archive) -> Refused:
+def _by_headers(config: ReduceConfig, archive: _core.Archive) -> Refused:
     columns = Columns(_rows(archive, _COLUMNS))
     refused: Refused = {}
     left = np.ones(len(columns["volume"]), np.bool_)
@@ -81,8 +80,8 @@ def _by_headers(config: ReduceConfig, thickness: tuple[float, float] | None, arc
         derived = np.array([text.split("\\")[0] == "DERIVED" for text in columns["image_type"]], np.bool_)
         _add(refused, "S-DERIVED", "derived by Image Type", derived & left)
         left &= ~derived
-    if thickness is not None:
-        low, high = thickness
+    if config.thickness is not None and config.gate is None:
+        low, high = config.thickness
         value = np.round(np.asarray(columns["slice_thickness_mm"], float), 6)
         unknown = np.isnan(value)
         _add(refused, "S-THICKNESS", "no Slice Thickness", unknown & left)
@@ -91,16 +90,43 @@ def _by_headers(config: ReduceConfig, thickness: tuple[float, float] | None, arc
     return refused
 
 
-def _by_position(archive: _core.Archive) -> Refused:
-    """The first slice of each position is taken: of the first acquisition, by the order of slices."""
-    rows = _rows(archive, _COLUMNS)
-    volume, along = np.asarray(rows["volume"]), np.asarray(rows["position_mm"], float)
-    order = np.lexsort((np.arange(len(along)), along, volume))
-    again = np.zeros(len(along), np.bool_)
-    same = (np.diff(volume[order]) == 0) & (np.diff(along[order]) <= _SAME_MM)
-    again[order[1:]] = same
+def _by_series(thickness: tuple[float, float], fewest: int, archive: _core.Archive) -> Refused:
+    """Whole series, as CT-FM chose them: what is wrong with one slice is a reason to leave out all."""
+    every = _core.Rows.concat(list(batches(archive, archive.manifest_rows(), size=_ROWS_PER_BATCH)))
     refused: Refused = {}
-    _add(refused, "S-SAME-POSITION", "another slice at the same position", again)
+    of_code: dict[tuple[str, str], list[Any]] = {}
+    low, high = thickness
+    for series in all_series(every):
+        value = np.round(np.asarray(series["slice_thickness_mm"], float), 6)
+        known = value[~np.isnan(value)]
+        positions = np.asarray(series["image_position_patient"], float).reshape(-1, 3)
+        if not len(known):
+            key = "S-THICKNESS", "no Slice Thickness"
+        elif known.min() < low or known.max() > high:
+            key = "S-THICKNESS", f"series with a slice thickness outside of {low:g} to {high:g} mm"
+        elif len(series) < fewest:
+            key = "S-FEW-SLICES", f"series of fewer than {fewest} slices"
+        elif np.isnan(positions).any() or len(np.unique(positions, axis=0)) < len(series):
+            key = "S-SAME-POSITION", "series with several slices at one position, or without positions"
+        elif series.localizers:
+            key = "S-FINDING", "C-LOCALIZER: a localizer is in the series"
+        else:
+            continue
+        of_code.setdefault(key, []).append(series.rows)
+    for key, rows in of_code.items():
+        refused[key] = np.sort(np.concatenate(rows)).astype(np.uint32)
+    return refused
+
+
+def _by_scan(config: ReduceConfig, archive: _core.Archive) -> Refused:
+    slices = Slices(_rows(archive), config.to_dict())
+    of_volume = {
+        one.volume: one.why for one in stand_ins(slices, prefer=str(config.prefer), threads=config.threads)
+    }
+    refused: Refused = {}
+    for why in sorted(set(of_volume.values())):
+        chosen = np.isin(slices.volume, [volume for volume, found in of_volume.items() if found == why])
+        _add(refused, "S-SAME-SCAN", f"another volume of the scan is taken: {why}", chosen)
     return refused
 
 

@@ -19,7 +19,7 @@ from ctprune.errors import ConfigError, Interrupted, OutputError
 from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.globs import glob_pattern
 from ctprune.files.run_lock import sole_writer
-from ctprune.manifest.derived import remove_report, remove_series, remove_sweep
+from ctprune.manifest.derived import remove_report, remove_sweep, remove_tables
 from ctprune.manifest.findings import Findings
 from ctprune.manifest.manifest import (
     FILE_NAME,
@@ -65,6 +65,7 @@ class Reduction:
         note: Callable[[str], None] | None = None,
         shard: Shard | None = None,
         runs: Sequence[Path] = (),
+        headers_only: bool = False,
     ) -> None:
         self.config = config
         self.runs = runs
@@ -82,7 +83,8 @@ class Reduction:
         self._say = note
         self._operation = Operation(progress)
         try:
-            self._archive = _core.Archive(**config.reading(), threads=config.threads, reads=config.io)
+            reading = {**config.reading(), "headers_only": headers_only}
+            self._archive = _core.Archive(**reading, threads=config.threads, reads=config.io)
         except ValueError as error:
             raise ConfigError(str(error)) from None
         for glob in config.exclude:
@@ -198,7 +200,7 @@ class Reduction:
             check_claims(self.out, self.claim(), names=("kernels_version", "reading", "sources"))
             reading_seconds = self._find_read_and_select()
             tally = Tally()
-            outdated = [remove_report(self.out), remove_series(self.out)]
+            outdated = [remove_report(self.out), *remove_tables(self.out)]
 
             def write_beside() -> None:
                 # The manifest comes last: where it is, all else is.

@@ -22,14 +22,15 @@ from ctprune.manifest.ruled import STEADY_INTENSITY
 from ctprune.options.configure import configure
 from ctprune.options.file import save_options
 from ctprune.pages import environment_of, style_of
+from ctprune.reading.thumbnails import Pictures, make_pictures
 from ctprune.report import figures
 from ctprune.report.borderline import Pair, dropped_pairs, kept_pairs
 from ctprune.report.citation import BIBTEX, PAPER, command_line, method_sentence, shown_config
 from ctprune.report.config import ReportConfig, ReportOptions
+from ctprune.report.findings import SameAnatomy, SeriesFindings
 from ctprune.report.groups import Group, choose_groups
 from ctprune.report.losses import losses
 from ctprune.report.nearest import MOST_PAIRS, Nearest, nearest_kept_before
-from ctprune.report.pictures import Pictures, make_pictures
 from ctprune.report.ranges import Ranges, ranges
 from ctprune.report.run_slices import Integers, RunSlices, load_run
 from ctprune.report.volume_table import (
@@ -162,6 +163,8 @@ class _Contents:
             int(volume): self._strip(int(volume)) for volume in [*self.lowest.tolist(), *self.highest.tolist()]
         }
         self.ranges: Ranges = ranges(slices, _RANGE_EXAMPLES)
+        self.series = SeriesFindings(slices)
+        self.same = SameAnatomy(slices)
         self.groups: list[Group] = choose_groups(slices, _GROUP_PICTURES)
 
     def rows(self) -> Iterator[int]:
@@ -170,6 +173,9 @@ class _Contents:
             yield from (pair.row, pair.earlier)
         for rows in self.strips.values():
             yield from rows
+        for _, aligned in self.same.shown:
+            for both in aligned:
+                yield from both
         yield from self.ruled_rows()
         for group in self.groups:
             yield group.exemplar
@@ -224,6 +230,7 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
         refused={status: total(summary[status]) for status in ("failed", "skipped")},
         slice_name=_SliceNames(slices).text,
         pictures=pictures,
+        index_of=lambda row: slices.slice_index[row],
         as_compared=as_compared,
         comparable=slices.method.decides and slices.method.compares in MOST_PAIRS,
         has_positions=bool(np.isfinite(slices.position_mm).any()),

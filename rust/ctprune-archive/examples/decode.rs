@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 BUFFERS.with_borrow_mut(|buffers| {
                     read_file(path, &options, buffers, &mut |event| match event {
                         Event::Slice { pixels, .. } => slices += usize::from(!pixels.stored.is_empty()),
-                        Event::Refused { .. } => (),
+                        Event::Header { .. } | Event::Refused { .. } => (),
                     });
                 });
                 slices

@@ -264,9 +264,10 @@ pub fn rows_of_opened(
         }
         let worker = slot.as_mut().expect("was just filled");
         let mut rows = Vec::new();
+        let words = fingerprint::words(settings.hash_size);
         let Worker { buffers, hasher } = worker;
         let format = read_opened(location, opened, &settings.read, buffers, &mut |event| {
-            rows.push(row_of_event(event, file, hasher));
+            rows.push(row_of_event(event, file, hasher, words));
         });
         let reader = match format {
             Some(Format::Dicom) => Reader::Dicom,
@@ -283,7 +284,7 @@ pub fn rows_of_opened(
     })
 }
 
-fn row_of_event(event: Event<'_>, file: FileId, hasher: &mut Hasher) -> NewRow {
+fn row_of_event(event: Event<'_>, file: FileId, hasher: &mut Hasher, words: usize) -> NewRow {
     match event {
         Event::Slice { info, pixels } => {
             let content = hasher.fingerprinted(&pixels).map_err(without_pixels);
@@ -294,6 +295,12 @@ fn row_of_event(event: Event<'_>, file: FileId, hasher: &mut Hasher) -> NewRow {
                 content,
             }
         }
+        Event::Header { info } => NewRow {
+            file,
+            reader: Reader::None,
+            info: info.clone(),
+            content: Ok(Fingerprinted::without_pixels(words)),
+        },
         Event::Refused {
             info,
             refusal: reason,

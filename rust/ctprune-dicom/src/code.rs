@@ -125,11 +125,14 @@ codes! {
         "The volume has fewer slices than `--min-slices`.",
         "Nothing; reduce with a smaller `--min-slices` to take it.";
     SamePosition, "S-SAME-POSITION",
-        "Another slice of the volume is at the same position, and `--gate ct-fm` takes one of each.",
+        "Several slices of the series are at one position, and `--gate ct-fm` takes no such series.",
         "Nothing; reduce without the gate to take it.";
     Finding, "S-FINDING",
-        "`ctprune check` finds something in the volume or slice that `--skip-codes` leaves out; the reason names it.",
-        "Nothing; reduce without that code to take it.";
+        "`ctprune check` finds something in the slice or its series that `--skip-codes` or `--gate` leaves out; the reason names it.",
+        "Nothing; reduce without that code or gate to take it.";
+    SameScan, "S-SAME-SCAN",
+        "Another volume shows the same anatomy, and `--one-per-scan` takes one of them; the reason says by what.",
+        "Nothing; reduce without `--one-per-scan`, or with another `--prefer`, to take it.";
     Linked, "S-LINKED",
         "A link leads to a folder that is read where it lies, or lies in a zip or tar file, whose links are not followed.",
         "Nothing.";
@@ -193,10 +196,10 @@ impl Code {
 
     /// Whether a gate left a slice out that was read: for another run it is there.
     pub fn is_gate(self) -> bool {
-        use Code::{Derived, FewSlices, Finding, Plane, SamePosition, Thickness};
+        use Code::{Derived, FewSlices, Finding, Plane, SamePosition, SameScan, Thickness};
         matches!(
             self,
-            Plane | Derived | Thickness | FewSlices | SamePosition | Finding
+            Plane | Derived | Thickness | FewSlices | SamePosition | Finding | SameScan
         )
     }
 

@@ -53,6 +53,7 @@ mod tests {
                 Stored::U16(s) => seen += &format!("{}x{} {s:?}", pixels.rows, pixels.columns),
                 other => seen += &format!("{other:?}"),
             },
+            Event::Header { info } => seen += &format!("{info:?}"),
             Event::Refused { refusal, .. } => seen += &format!("{refusal:?}"),
         });
         seen

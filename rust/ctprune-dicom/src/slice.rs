@@ -18,6 +18,8 @@ pub struct ReadOptions {
     /// Threads wait for each other with slices of more than 64 MiB, so that memory does not grow with their
     /// number. Not where what is done with a slice waits for other threads.
     pub take_turns: bool,
+    /// DICOM and NIfTI are read up to their pixels; pictures, whose headers say nothing of the patient, whole.
+    pub headers_only: bool,
 }
 
 impl Default for ReadOptions {
@@ -26,6 +28,7 @@ impl Default for ReadOptions {
             modality: "CT".into(),
             max_slice_bytes: 512 << 20,
             take_turns: false,
+            headers_only: false,
         }
     }
 }
@@ -145,6 +148,11 @@ pub enum Event<'a> {
         info: &'a SliceInfo,
         /// Its pixels.
         pixels: SlicePixels<'a>,
+    },
+    /// A slice by its header, where the options ask for no more.
+    Header {
+        /// Its description.
+        info: &'a SliceInfo,
     },
     /// No slice. `info` is what was understood before the refusal, if anything.
     Refused {

@@ -47,7 +47,8 @@ pub struct Archive {
 #[pymethods]
 impl Archive {
     #[new]
-    #[pyo3(signature = (*, fingerprint, hash_size, intensity, modality, max_slice_mb, threads, reads=0))]
+    #[pyo3(signature = (*, fingerprint, hash_size, intensity, modality, max_slice_mb, threads, reads=0, headers_only=false))]
+    #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn new(
         fingerprint: &str,
         hash_size: usize,
@@ -56,8 +57,10 @@ impl Archive {
         max_slice_mb: u64,
         threads: usize,
         reads: usize,
+        headers_only: bool,
     ) -> PyResult<Self> {
-        let settings = settings(fingerprint, hash_size, intensity, modality, max_slice_mb)?;
+        let mut settings = settings(fingerprint, hash_size, intensity, modality, max_slice_mb)?;
+        settings.read.headers_only = headers_only;
         Ok(Self {
             inner: core::Archive::new(settings, threads, reads).map_err(value_error)?,
             adoption: None,

@@ -1,4 +1,4 @@
-//! `find_pairs` and `nearest_within`.
+//! `find_pairs`, `nearest_within` and `turned`.
 
 use crate::fingerprint::{FingerprintArray, array};
 use crate::interrupt::interruptible;
@@ -6,7 +6,7 @@ use crate::pool;
 use crate::settings::value_error;
 use ctprune_core::duplicates::{self, Pair, Rule, Turn, Volumes};
 use ctprune_core::watch::Watch;
-use numpy::{PyArray1, PyReadonlyArray1};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -115,4 +115,30 @@ pub fn nearest_within<'py>(
         .map(|hit| hit.map_or(u16::MAX, |(_, bits)| bits))
         .collect();
     Ok((array(py, &rows), array(py, &distances)))
+}
+
+/// dHashes, uint8 of shape (n, bytes) or uint64 of shape (n, words), as those of turned pictures: uint64 of shape
+/// (n, words).
+#[pyfunction]
+pub fn turned<'py>(
+    py: Python<'py>,
+    fingerprints: &Bound<'py, PyAny>,
+    turn: &str,
+    hash_size: usize,
+) -> PyResult<Bound<'py, PyArray2<u64>>> {
+    let all = FingerprintArray::borrow(fingerprints)?;
+    let all = all.view()?;
+    let turn = Turn::named(turn).ok_or_else(|| value_error(format!("expected a turn, found {turn}")))?;
+    if hash_size * hash_size > all.bits() as usize {
+        return Err(value_error(format!(
+            "expected fingerprints of {hash_size} × {hash_size} bits, found {}",
+            all.bits()
+        )));
+    }
+    let words = all.words();
+    let mut found = vec![0u64; all.len() * words];
+    for (row, out) in found.chunks_exact_mut(words.max(1)).enumerate() {
+        turn.of(all.row(row), hash_size, out);
+    }
+    PyArray1::from_vec(py, found).reshape([all.len(), words])
 }

@@ -69,6 +69,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(selection::select_exemplars, module)?)?;
     module.add_function(wrap_pyfunction!(duplicates::find_pairs, module)?)?;
     module.add_function(wrap_pyfunction!(duplicates::nearest_within, module)?)?;
+    module.add_function(wrap_pyfunction!(duplicates::turned, module)?)?;
     module.add_function(wrap_pyfunction!(info::describe, module)?)?;
     module.add_function(wrap_pyfunction!(info::header_decides, module)?)?;
     module.add_function(wrap_pyfunction!(members::container_of, module)?)?;

@@ -49,6 +49,7 @@ pub fn read_options(modality: &str, max_slice_mb: u64) -> ReadOptions {
         modality: modality.to_owned(),
         max_slice_bytes: max_slice_mb << 20,
         take_turns: false,
+        headers_only: false,
     }
 }
 

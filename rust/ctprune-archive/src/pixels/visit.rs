@@ -90,10 +90,12 @@ fn slices_of_file<T>(
     let mut refused = None;
     read_opened(location, opened, options, buffers, &mut |event| match event {
         Event::Slice { info, pixels } => {
-            if let Some(job) = jobs.next_if(|job| job.frame == info.frame) {
+            // A slice may be wanted several times.
+            while let Some(job) = jobs.next_if(|job| job.frame == info.frame) {
                 results.push(act(pixels, job.target).err());
             }
         }
+        Event::Header { .. } => (),
         Event::Refused { refusal, .. } => refused = Some(refusal),
     });
     let missing = refused.map_or(PixelError::Gone, PixelError::Refused);

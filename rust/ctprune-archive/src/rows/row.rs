@@ -132,3 +132,15 @@ pub struct Fingerprinted {
     /// Where its Hounsfield units lie.
     pub shares: Option<Shares>,
 }
+
+impl Fingerprinted {
+    /// What is known of a slice whose pixels were not read: nothing.
+    pub fn without_pixels(words: usize) -> Self {
+        Self {
+            fingerprint: vec![0; words],
+            min_hu: f32::NAN,
+            max_hu: f32::NAN,
+            shares: None,
+        }
+    }
+}

@@ -27,11 +27,16 @@ impl Turn {
         }
     }
 
+    /// The turn with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Turn::ALL.into_iter().find(|turn| turn.name() == name)
+    }
+
     /// The dHash of `hash_size²` bits that the turned picture has: exactly so where no two neighboring pixels of the
     /// small picture are equal, which a dHash does not tell from the second being darker.
     ///
     /// Exchanging left and right reverses each row of bits and makes "brighter than its neighbor" "darker".
-    pub(super) fn of(self, fingerprint: &[u64], hash_size: usize, out: &mut [u64]) {
+    pub fn of(self, fingerprint: &[u64], hash_size: usize, out: &mut [u64]) {
         let (is_mirrored, is_upside_down) = match self {
             Turn::None => {
                 out.copy_from_slice(fingerprint);

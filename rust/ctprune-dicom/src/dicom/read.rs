@@ -11,7 +11,7 @@ use super::inflate::inflate;
 use super::memory::{Buffers, FrameBuffers};
 use super::skip::refusal;
 use super::slices::{Dataset, SopInstance, each_frame};
-use super::source::{HEADER_PREFIX, Input, MAX_HEADER, Source, WHOLE_FILE_LIMIT};
+use super::source::{HEADER_ALONE, HEADER_PREFIX, Input, MAX_HEADER, Source, WHOLE_FILE_LIMIT};
 use crate::aligned::AlignedBytes;
 use crate::error::{DataSetError, ReadError, unexpected};
 use crate::slice::{Event, ReadOptions, Refusal, SliceInfo};
@@ -69,7 +69,13 @@ pub fn read_bytes(
 pub fn header_decides(head: &[u8], options: &ReadOptions) -> bool {
     let (mut bytes, mut meta, mut header) = (AlignedBytes::default(), FileMeta::default(), Header::default());
     let mut input = Input::new(Cursor::new(head), head.len() as u64);
-    match scan_input(&mut input, &mut bytes, &mut meta, &mut header) {
+    match scan_input(
+        &mut input,
+        &mut bytes,
+        &mut meta,
+        &mut header,
+        WHOLE_FILE_LIMIT as u64,
+    ) {
         Ok((_, broken)) if header.pixels.is_some() => {
             let class = &meta.media_storage_sop_class_uid;
             matches!(
@@ -120,7 +126,12 @@ fn read_object(
         file,
         frames,
     } = buffers;
-    let (len, mut broken) = scan_input(input, file, meta, header)?;
+    let first = match options.headers_only {
+        true => HEADER_ALONE,
+        false if input.len <= WHOLE_FILE_LIMIT as u64 => input.len,
+        false => HEADER_PREFIX,
+    };
+    let (len, mut broken) = scan_input(input, file, meta, header, first)?;
     let bytes = file.bytes(len);
     let mut syntax = meta.transfer_syntax(bytes);
     let inflated;
@@ -174,20 +185,16 @@ fn read_pixels<'a>(
     }
 }
 
-/// Reads and scans as much of the input as is needed: all of a small one, of a large one what comes before
-/// the pixels. Returns how many bytes are in `bytes`, and why the scan ended early. The data set of a deflated
-/// file is left alone.
+/// Reads and scans as much of the input as is needed: the `first` bytes, and more until the pixels begin. Returns how
+/// many bytes are in `bytes`, and why the scan ended early. The data set of a deflated file is left alone.
 fn scan_input(
     input: &mut Input<'_>,
     bytes: &mut AlignedBytes,
     meta: &mut FileMeta,
     header: &mut Header,
+    first: u64,
 ) -> Result<(usize, Option<DataSetError>), ReadError> {
-    let mut wanted = if input.len <= WHOLE_FILE_LIMIT as u64 {
-        input.len
-    } else {
-        HEADER_PREFIX
-    };
+    let mut wanted = first.min(input.len);
     loop {
         let read = input.read_at(0, wanted as usize, bytes);
         let head = read.map_err(|e| ReadError::io("the file cannot be read", &e))?;

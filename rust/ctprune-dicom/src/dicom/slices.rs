@@ -43,12 +43,25 @@ pub(crate) fn each_frame(
 ) -> Result<(), Refusal> {
     let shape = Shape::of(instance.header, &instance.pixels, options)?;
     let wanted = instance.header.number_of_frames.map_or(1, |n| n.max(1) as u64);
-    let frames = frames_of(instance, &shape, wanted)?;
+    // Where compressed frames lie is known by reading from one to the next.
+    let is_native = instance.dataset.syntax.compression == Compression::None;
+    let frames = match options.headers_only && !is_native {
+        true => None,
+        false => Some(frames_of(instance, &shape, wanted)?),
+    };
     let mut groups = groups_of(instance)?;
-    let there = frames.available().min(wanted);
+    let there = frames
+        .as_ref()
+        .map_or(wanted, |frames| frames.available().min(wanted));
     for n in 0..there {
         instance.header.info.frame = u32::try_from(n).unwrap_or(u32::MAX);
-        if let Err(refusal) = frame_event(instance, &shape, (&frames, n), groups.as_mut(), buffers, each) {
+        let result = match &frames {
+            Some(frames) if !options.headers_only => {
+                frame_event(instance, &shape, (frames, n), groups.as_mut(), buffers, each)
+            }
+            _ => header_event(instance, groups.as_mut(), each),
+        };
+        if let Err(refusal) = result {
             each(Event::Refused {
                 info: Some(&instance.header.info),
                 refusal,
@@ -175,6 +188,24 @@ fn frame_event(
             scale,
         },
     });
+    Ok(())
+}
+
+/// Reports one frame by what the header says of it.
+fn header_event(
+    instance: &mut SopInstance<'_>,
+    groups: Option<&mut FrameGroups<'_>>,
+    each: &mut dyn FnMut(Event<'_>),
+) -> Result<(), Refusal> {
+    if let Some(groups) = groups {
+        take_groups(instance.header, groups)?;
+    }
+    let header = &instance.header;
+    // Pixels with a table are for another reader; the header is not.
+    if !header.has_modality_lut {
+        scale_of(&header.frame, false)?;
+    }
+    each(Event::Header { info: &header.info });
     Ok(())
 }
 

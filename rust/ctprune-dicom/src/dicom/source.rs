@@ -13,6 +13,9 @@ pub(crate) const WHOLE_FILE_LIMIT: usize = 64 << 20;
 /// First guess of how far the header of a large file reaches.
 pub(crate) const HEADER_PREFIX: u64 = 1 << 20;
 
+/// The same where nothing but the header is wanted: most are shorter, and what is read beyond is in vain.
+pub(crate) const HEADER_ALONE: u64 = 1 << 15;
+
 /// No header reaches further: an enhanced CT of ten thousand frames has some 30 MiB of functional groups.
 pub(crate) const MAX_HEADER: u64 = 256 << 20;
 

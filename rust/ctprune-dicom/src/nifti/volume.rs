@@ -11,7 +11,8 @@ use crate::samples::{make_native, slice_bytes, stored};
 use crate::slice::{Event, ReadOptions, SliceInfo};
 
 /// Hands over each slice as soon as it is read. Where `length`, the file's, is known, a file that is too
-/// short is refused before its first slice; a gzipped one is refused where it ends.
+/// short is refused before its first slice; a gzipped one is refused where it ends. With `headers_only` no voxel is
+/// read.
 pub(super) fn read_slices(
     header: &Header,
     mut source: impl Read,
@@ -23,6 +24,14 @@ pub(super) fn read_slices(
     let slice_length = slice_bytes(header.rows, header.columns, header.sample.size() as u64, options)?;
     let frames = frame_count(header)?;
     check_length(header, slice_length, frames, length)?;
+    if options.headers_only {
+        for frame in 0..frames {
+            each(Event::Header {
+                info: &describe(header, frame),
+            });
+        }
+        return Ok(());
+    }
     skip(&mut source, header.gap)?;
     for frame in 0..frames {
         let bytes = samples.take(slice_length);

@@ -3,6 +3,7 @@
 mod build;
 mod charls;
 mod encapsulated;
+mod headers;
 mod jpeg_encoder;
 mod malformed;
 mod multi_frame;
@@ -17,6 +18,7 @@ use ctprune_dicom::slice::{Event, ReadOptions, Refusal, SliceInfo};
 #[derive(Clone, Debug, PartialEq)]
 enum Seen {
     Slice(SliceInfo, Vec<f64>),
+    Header(SliceInfo),
     Refused(Option<SliceInfo>, Refusal),
 }
 
@@ -49,6 +51,7 @@ fn owned(event: Event<'_>) -> Seen {
                 .map(|v| v * slope + intercept);
             Seen::Slice(info.clone(), values.collect())
         }
+        Event::Header { info } => Seen::Header(info.clone()),
         Event::Refused { info, refusal } => Seen::Refused(info.cloned(), refusal),
     }
 }

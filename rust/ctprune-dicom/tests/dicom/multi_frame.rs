@@ -53,7 +53,7 @@ fn joined(parts: &[DataSet]) -> DataSet {
     }
 }
 
-fn enhanced(transfer_syntax: &str) -> Vec<u8> {
+pub fn enhanced(transfer_syntax: &str) -> Vec<u8> {
     let empty = DataSet::new(transfer_syntax);
     let shared = joined(&[
         group(&empty, 0x0028_9110, |s| {

@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use ctprune_core::pixels::Scale;
-use ctprune_dicom::nifti::{looks_like_gzipped_nifti, looks_like_nifti};
+use ctprune_dicom::nifti::{Buffers, looks_like_gzipped_nifti, looks_like_nifti, read_bytes};
+use ctprune_dicom::slice::ReadOptions;
 
-use crate::seen::{Seen, read_nifti};
+use crate::seen::{Seen, options, own, read_nifti};
 
 /// A NIfTI file to be: 3 columns, 2 rows, 2 slices of int16 counting up from -3, unless changed.
 pub struct Nifti {
@@ -319,5 +320,29 @@ fn data_that_start_within_the_header_fail() {
         let mut file = Nifti::new(false, false);
         file.set_real(108, 0, 0, offset);
         file.read()[0].assert_failed("the start of the NIfTI data: expected 348 bytes or more");
+    }
+}
+
+#[test]
+fn headers_alone_describe_the_same_slices() {
+    let options = ReadOptions {
+        headers_only: true,
+        ..options()
+    };
+    for two in [false, true] {
+        let mut seen = Vec::new();
+        let file = Nifti::new(two, false).bytes();
+        read_bytes(&file, &options, &mut Buffers::default(), &mut |event| {
+            seen.push(own(event))
+        });
+        let headers: Vec<_> = seen
+            .iter()
+            .map(|event| match event {
+                Seen::Header(info) => info.as_ref(),
+                other => panic!("a header was expected, seen: {other:?}"),
+            })
+            .collect();
+        let all = read_nifti(&file);
+        assert_eq!(headers, all.iter().map(Seen::info).collect::<Vec<_>>());
     }
 }

@@ -13,6 +13,7 @@ pub enum Seen {
         values: Vec<f64>,
         scale: Scale,
     },
+    Header(Box<SliceInfo>),
     Skipped(String),
     Failed(String),
 }
@@ -116,6 +117,7 @@ pub fn own(event: Event<'_>) -> Seen {
                 scale: pixels.scale,
             }
         }
+        Event::Header { info } => Seen::Header(Box::new(info.clone())),
         Event::Refused {
             refusal: Refusal::Skipped(why),
             ..

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ctprune.errors import TaskError
-from ctprune.finetuning.tasks.label_table import classes_of, frame_of, read_table, split_of
-from ctprune.finetuning.tasks.listing import Entry, Listing, listing, patient_of
 from ctprune.manifest.manifest import Manifest
 from ctprune.manifest.pseudonyms import hidden, is_pseudonym, original
 from ctprune.manifest.slices import path_of
+from ctprune.tasks.label_table import classes_of, frame_of, read_table, split_of
+from ctprune.tasks.listing import Entry, Listing, listing, patient_of
 
 #: Columns of the table that can identify a slice, the most specific first.
 KEYS = ("path", "sop_instance_uid", "series_instance_uid")

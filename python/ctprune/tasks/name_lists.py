@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ctprune.errors import SourceError, TaskError
-from ctprune.finetuning.tasks.class_folders import files_below, names, subfolders
-from ctprune.finetuning.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
+from ctprune.tasks.class_folders import files_below, names, subfolders
+from ctprune.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
 
 
 def list_named_images(root: Path, split_folder: Path, patient_pattern: str | None) -> Listing:

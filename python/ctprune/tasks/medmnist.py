@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune.errors import SourceError, TaskError
-from ctprune.finetuning.tasks.label_table import classes_of
-from ctprune.finetuning.tasks.listing import TEST, TRAIN, VAL, Entry, Listing, listing
+from ctprune.tasks.label_table import classes_of
+from ctprune.tasks.listing import TEST, TRAIN, VAL, Entry, Listing, listing
 
 
 def list_medmnist(file: Path) -> Listing:

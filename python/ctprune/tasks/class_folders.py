@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ctprune.errors import SourceError, TaskError
-from ctprune.finetuning.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
-from ctprune.finetuning.tasks.patient_folders import check_no_patient_folders
+from ctprune.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
+from ctprune.tasks.patient_folders import check_no_patient_folders
 
 
 def list_class_folders(root: Path, patient_pattern: str | None) -> Listing:

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from ctprune.errors import ConfigError, SourceError
-from ctprune.finetuning.tasks.archive import list_archive
-from ctprune.finetuning.tasks.class_folders import list_class_folders
-from ctprune.finetuning.tasks.label_table import SUFFIXES, list_label_table
-from ctprune.finetuning.tasks.listing import Listing
-from ctprune.finetuning.tasks.medmnist import list_medmnist
-from ctprune.finetuning.tasks.name_lists import list_named_images
 from ctprune.manifest.manifest import FILE_NAME
+from ctprune.tasks.archive import list_archive
+from ctprune.tasks.class_folders import list_class_folders
+from ctprune.tasks.label_table import SUFFIXES, list_label_table
+from ctprune.tasks.listing import Listing
+from ctprune.tasks.medmnist import list_medmnist
+from ctprune.tasks.name_lists import list_named_images
 
 PathLike = str | os.PathLike[str]
 

@@ -9,8 +9,8 @@ from typing import Any
 from ctprune import _core
 from ctprune.errors import SourceError, TaskError
 from ctprune.files.members import is_there
-from ctprune.finetuning.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
 from ctprune.sources.addresses import as_address
+from ctprune.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
 
 SUFFIXES = (".csv", ".parquet")
 

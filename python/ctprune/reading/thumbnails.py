@@ -14,11 +14,10 @@ import numpy.typing as npt
 
 from ctprune.environment.progress import Operation
 from ctprune.files.members import each_content
-from ctprune.manifest.slices import STAMP, WHERE, path_of, why_unusable
+from ctprune.manifest.slices import STAMP, WHERE, Slices, path_of, why_unusable
 from ctprune.reading.modalities import IMAGING
 from ctprune.reading.pydicom_reader import PydicomRefusal, read_attributes
 from ctprune.reading.resized import read_resized
-from ctprune.report.run_slices import RunSlices
 
 #: Rows and columns of a thumbnail.
 SIDE = 128
@@ -55,7 +54,7 @@ class Pictures:
 
 
 def make_pictures(
-    slices: RunSlices,
+    slices: Slices,
     rows: Iterable[int],
     window: str,
     *,
@@ -66,7 +65,7 @@ def make_pictures(
     """Decode and shrink these slices; where bytes run out, those that come last have no picture.
 
     Args:
-        slices: The run.
+        slices: The slices of a run, or of several.
         rows: Rows of the manifest, the most important ones first.
         window: From Hounsfield units to gray; other modalities than CT are shown from their minimum to their
             maximum, 8-bit pictures as they are.
@@ -99,7 +98,7 @@ def make_pictures(
     uris = _within(most_bytes, resized[good])
     found = {row: Picture(missing=reason) for row, reason in missing.items()}
     for index, uri in zip(good, uris, strict=True):
-        found[readable[index][0]] = Picture(uri=uri, missing="" if uri else "left out to keep the report small")
+        found[readable[index][0]] = Picture(uri=uri, missing="" if uri else "left out to keep the page small")
     return Pictures(found, dict(Counter(picture.missing for picture in found.values() if picture.missing)))
 
 

@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 from ctprune.errors import TaskError
-from ctprune.finetuning.tasks.listing import Entry
 from ctprune.reading.pydicom_reader import PydicomRefusal, read_attributes
+from ctprune.tasks.listing import Entry
 
 #: Files of a class that are looked at, spread evenly: enough to see a second patient.
 _LOOKED_AT = 16

@@ -1,0 +1,86 @@
+"""The configuration of a search for what two sets share: a frozen dataclass that checks itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TypedDict
+
+from ctprune.options.check import check
+from ctprune.options.described import described
+from ctprune.options.option import option
+from ctprune.options.parse import fraction
+from ctprune.options.shared import threads_option
+from ctprune.tasks.listing import TEST, TRAIN, VAL
+
+
+@described
+@dataclass(frozen=True, kw_only=True)
+class OverlapConfig:
+    """What counts as being in another set, and how much of it is too much.
+
+    Raises:
+        ConfigError: An option that cannot be used.
+
+    >>> OverlapConfig(max=0.01).threshold is None
+    True
+    """
+
+    threshold: int | None = option(
+        None,
+        low=0,
+        high=1024,
+        unit="bits",
+        help="Largest Hamming distance of slices; default the reduction's, or 6 of 64 bits.",
+    )
+    turned: bool = option(
+        True, negative=True, help="Also find pictures that are mirrored or turned by half a turn; dHash only."
+    )
+    min_correlation: float | None = option(
+        None,
+        above=-1,
+        high=1,
+        noun="a correlation",
+        example=0.99,
+        help="Slices whose gray correlates less do not count, such as 0.99; reads every slice that is near.",
+        more="Fingerprints of different patients are often near. See docs/overlap.md for what this leaves out.",
+    )
+    min_overlap: float = option(
+        0.5,
+        parse=partial(fraction, "min_overlap"),
+        above=0,
+        high=1,
+        noun="a fraction",
+        example=0.5,
+        metavar="FRACTION",
+        help="Share of the shorter volume that must lie within the other, such as 0.5 or 50%.",
+    )
+    split: str | None = option(None, choices=(TRAIN, VAL, TEST), help="Take only this split of B.")
+    max: float | None = option(
+        None,
+        parse=partial(fraction, "max"),
+        low=0,
+        high=1,
+        noun="a fraction",
+        example=0.01,
+        metavar="FRACTION",
+        help="Exit with 1 if more of B's slices or volumes is in A, such as 0 or 1%; default: any share is fine.",
+    )
+    pairs: int = option(24, low=0, high=500, help="Pairs of slices that the page shows.")
+    threads: int = threads_option()
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class OverlapOptions(TypedDict, total=False):
+    """The options of `OverlapConfig` as arguments of a function, for type checkers and editors."""
+
+    threshold: int | None
+    turned: bool
+    min_correlation: float | None
+    min_overlap: float
+    split: str | None
+    max: float | None
+    pairs: int
+    threads: int
