@@ -40,7 +40,7 @@ class SweepConfig:
         help="Repeat it for several methods; default hash.",
         more="`hash` and others by fingerprints read no pixel, but compare only the kind that the reduction has. "
         "`ssim` and `mi` read each slice once and compare within volumes only. `deep` takes the embeddings beside "
-        "the manifest and makes those that are missing.",
+        "the manifest and makes those that are missing. `kcenter` compares what the reduction has as `features`.",
     )
     thresholds: Mapping[str, Sequence[float]] = field(
         default_factory=dict,

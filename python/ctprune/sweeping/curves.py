@@ -14,7 +14,7 @@ from ctprune.files.atomic import check_writable
 from ctprune.manifest.derived import SWEEP_CONFIG_NAME, slices_digest
 from ctprune.options.configure import configure
 from ctprune.options.file import save_options
-from ctprune.selection.methods import METHODS
+from ctprune.selection.methods import METHODS, Method
 from ctprune.sweeping.agreement import Sets, agreements
 from ctprune.sweeping.config import SweepConfig, SweepOptions
 from ctprune.sweeping.method import KeptSets, SweptMethod
@@ -29,6 +29,7 @@ _SWEEPS = {
     "fingerprints": ("by_fingerprints", "FingerprintSweep"),
     "pixels": ("by_pixels", "PixelSweep"),
     "embeddings": ("by_embeddings", "EmbeddingSweep"),
+    "points": ("by_points", "PointSweep"),
 }
 
 #: Fractions for which each method's threshold is looked up.
@@ -79,7 +80,8 @@ def sweep(
     """
     config = configure(SweepConfig, config, options)
     slices = SweptSlices.load(reduction, config.scope)
-    swept = [_method(name, config) for name in config.methods]
+    features = slices.manifest.config.get("features")
+    swept = [_method(METHODS[name].on(features), config) for name in config.methods]
     chosen = {method.name: method.in_order(config.thresholds.get(method.name), slices) for method in swept}
     if out is not None:
         check_writable(Path(out))
@@ -100,9 +102,8 @@ def sweep(
     return result
 
 
-def _method(name: str, config: SweepConfig) -> SweptMethod:
-    described = METHODS[name]
-    module, kind = _SWEEPS[described.compares]
+def _method(described: Method, config: SweepConfig) -> SweptMethod:
+    module, kind = _SWEEPS["points" if described.by_points else described.compares]
     method: SweptMethod = getattr(importlib.import_module(f"ctprune.sweeping.{module}"), kind)(described, config)
     return method
 
