@@ -144,8 +144,8 @@ fn groups_share_a_number_at_one_radius() {
                     .clone()
                     .filter(|&row| selection.exemplar[row] as usize == row)
                     .count();
-                let (order, _) = naive::farthest_first(rows.len(), &within, usize::MAX, f64::NEG_INFINITY);
-                let (_, alone) = naive::farthest_first(rows.len(), &within, kept, f64::NEG_INFINITY);
+                let (order, _) = naive::farthest_first(rows.len(), within, usize::MAX, f64::NEG_INFINITY);
+                let (_, alone) = naive::farthest_first(rows.len(), within, kept, f64::NEG_INFINITY);
                 let exemplars: Vec<u32> = alone.exemplar.iter().map(|e| e + group[0] as u32).collect();
                 assert_eq!(selection.exemplar[rows], exemplars);
                 last.extend(order[1..kept].iter().map(|&(_, apart)| apart));
