@@ -21,7 +21,7 @@ def exponential_entropy(values: npt.NDArray[np.float64]) -> float:
 def vendi_score(unit: npt.NDArray[np.float32]) -> float:
     """From the matrix of similarities over n, as Friedman and Dieng define it."""
     similarity = unit.astype(np.float64) @ unit.astype(np.float64).T
-    return exponential_entropy(np.linalg.eigvalsh(similarity / len(unit)))
+    return exponential_entropy(np.linalg.eigvalsh(similarity / len(unit)).astype(np.float64))
 
 
 @pytest.mark.parametrize("shape", [(5, 64), (200, 16), (30, 30)])
@@ -56,7 +56,7 @@ def test_measures_of_a_selection(run: Path) -> None:
     kept = np.arange(len(slices)) % 3 == 0
     found = DiversityMeasures(slices, run).of(kept)
     bits = np.unpackbits(slices.fingerprints[kept], axis=1).astype(np.float32)
-    unit = (bits * 2 - 1) / 8
+    unit = ((bits * 2 - 1) / 8).astype(np.float32)
     assert found.vendi_score.value == pytest.approx(vendi_score(unit), rel=1e-4)
     distance = (bits[:, np.newaxis] != bits[np.newaxis]).sum(axis=2) / 32
     np.fill_diagonal(distance, np.inf)

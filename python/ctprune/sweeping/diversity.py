@@ -116,7 +116,8 @@ class DiversityMeasures:
         coverage = {
             name: len(np.unique(values[kept])) / len(np.unique(values)) for name, values in self._values.items()
         }
-        return Diversity(*estimates, coverage)
+        rank, vendi, nearest = estimates
+        return Diversity(rank, vendi, nearest, coverage)
 
     def _unit(self, rows: Integers) -> npt.NDArray[np.float32]:
         """Vectors of length 1, float32 of shape (rows, features)."""
@@ -137,7 +138,8 @@ class DiversityMeasures:
             similarity = unit @ self._unit(others).T
             similarity[sample[:, np.newaxis] == others] = -1
             closest = np.maximum(closest, similarity.max(axis=1))
-        return np.maximum(1 - closest, 0)
+        distances: Floats = np.maximum(1 - closest, 0)
+        return distances
 
 
 def spectral(unit: npt.NDArray[np.float32], weights: Floats) -> tuple[float, float]:
