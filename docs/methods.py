@@ -53,8 +53,10 @@ def _defaults(method: Method) -> str:
     if method.role == "sizes":
         return "as many per volume as `hash` keeps"
     given = {name: value for name, value in method.options.items() if value is not None}
-    if method.decides and "threshold" not in given:
-        return "give `--threshold` or `--keep`"
+    features = f"{given.pop('features')}; " if "features" in given else ""
+    asks = [f"`--{name}`" for name in ("threshold", "keep", "budget") if name in method.options]
+    if asks and "threshold" not in given:
+        return f"{features}give {', '.join(asks[:-1])} or {asks[-1]}"
     bits = f" of 64 {method.measure.unit}" if method.measure else ""
     return ", ".join(f"{name} {value}{bits if name == 'threshold' else ''}" for name, value in given.items())
 

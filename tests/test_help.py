@@ -54,7 +54,6 @@ def test_choices_are_those_that_are_taken() -> None:
 
     expected: dict[str, dict[str, Any]] = {
         "reduce": {
-            "method": methods.METHODS,
             "scope": config.SCOPES,
             "order": config.ORDERS,
             "window": config.WINDOWS,
@@ -81,6 +80,10 @@ def test_choices_are_those_that_are_taken() -> None:
         assert {option: found[option].metavar for option in choices} == {
             option: f"[{'|'.join(taken)}]" for option, taken in choices.items()
         }
+    # Too many for one line of help.
+    method = parameters("reduce")["method"]
+    assert method.metavar == "METHOD"
+    assert f": {', '.join(methods.METHODS)}." in method.help
 
 
 def test_the_defaults_of_pretrain_are_those_of_its_presets() -> None:

@@ -36,8 +36,9 @@ def test_options_are_those_of_the_configuration() -> None:
     for method in METHODS.values():
         assert all(hasattr(config, option) for option in method.options)
     assert taking("window") == ["ssim"]
-    assert taking("weights") == comparing("embeddings")
-    assert taking("keep") == [*deciding(), "random"]
+    assert taking("weights") == [*comparing("embeddings"), *taking("features")]
+    assert taking("keep") == taking("budget") == [*deciding(), "random", "random-per-volume"]
+    assert taking("features") == [name for name, method in METHODS.items() if method.on_embeddings]
 
 
 def test_grids_have_their_steps() -> None:

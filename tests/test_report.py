@@ -322,8 +322,8 @@ def test_metal_and_padding_are_counted_by_their_rules(archive: Path, tmp_path: P
 def test_every_method_has_a_measure_and_a_sentence(method: str) -> None:
     described = METHODS[method]
     assert described.citation
-    assert (described.measure is None) == (method == "all")
-    assert (described.recorded is None) == (method in ("all", "random"))
+    assert (described.measure is None) == (method in ("all", "random-per-volume"))
+    assert (described.recorded is None) == (method in ("all", "random", "random-per-volume"))
 
 
 @pytest.mark.parametrize("method", ["all", "every-n", "random"])

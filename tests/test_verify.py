@@ -53,6 +53,9 @@ METHODS: list[dict[str, Any]] = [
     {"method": "all"},
     {"method": "every-n", "n": 3},
     {"method": "random", "keep": 0.3},
+    {"method": "random-per-volume", "keep": 0.3},
+    {"method": "kcenter", "keep": 0.3},
+    {"method": "kcenter", "threshold": 9, "scope": "dataset"},
 ]
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "__version__",
     "canonical_intensity",
     "check_pattern",
+    "choose_points",
     "codes",
     "codes_documentation",
     "container_kind",
@@ -134,6 +135,7 @@ class Archive:
         method: str,
         threshold: float | None,
         keep: float | None,
+        budget: int | None,
         n: int | None,
         seed: int | None,
         window: str | None,
@@ -649,6 +651,38 @@ def turned(
     Raises:
         TypeError: Another dtype.
         ValueError: Another turn, or too few bits.
+    """
+
+def choose_points(
+    points: npt.NDArray[np.float16] | npt.NDArray[np.uint8],
+    starts: list[int],
+    *,
+    method: str,
+    threshold: float | None,
+    keep: float | None,
+    budget: int | None,
+    seed: int | None,
+    threads: int,
+) -> tuple[float | None, npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+    """Choose among points as a method does that compares them.
+
+    Args:
+        points: Embeddings, float16 of shape (n, features), or fingerprints, uint8 of shape (n, bytes).
+        starts: First point of each volume, ascending from 0, and last n.
+        method: Its name.
+        threshold: Largest distance in bits or smallest cosine, where the method takes one.
+        keep: Fraction to keep.
+        budget: Number to keep.
+        seed: Of what is drawn at random.
+        threads: Number of threads, 0 for one per core.
+
+    Returns:
+        The threshold; and of shape (n,) the exemplar of each point, itself when kept, 2**32 - 1 for none, and the
+        distance or cosine of both.
+
+    Raises:
+        ValueError: An option or an array that cannot be used.
+        KeyboardInterrupt: The user stopped it.
     """
 
 def cosine_exemplars(

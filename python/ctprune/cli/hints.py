@@ -12,7 +12,7 @@ from ctprune.manifest.derived import REPORT_NAME
 from ctprune.manifest.gaps import FAR_MM, WORTH_A_WORD
 from ctprune.manifest.refused import total
 from ctprune.manifest.ruled import STEADY_INTENSITY
-from ctprune.selection.methods import METHODS
+from ctprune.selection.methods import method_of
 
 if TYPE_CHECKING:
     from ctprune.manifest.findings import Findings
@@ -113,14 +113,16 @@ def _exclusions(summary: dict[str, Any]) -> list[str]:
 def _keep(summary: dict[str, Any]) -> list[str]:
     """Where `--keep` could not come near, and why."""
     config, slices, kept = summary["config"], summary["slices"], summary["kept"]
-    wanted = config["keep"]
-    if wanted is None or config["method"] == "random" or not slices:
+    budget = config["budget"]
+    if (config["keep"] is None and budget is None) or not method_of(config).decides or not slices:
         return []
-    if abs(kept / slices - wanted) <= _CLOSE_ENOUGH * wanted:
+    wanted = config["keep"] * slices if budget is None else min(budget, slices)
+    if abs(kept - wanted) <= _CLOSE_ENOUGH * wanted:
         return []
-    why = _why(summary, is_too_few=kept < wanted * slices)
+    why = _why(summary, is_too_few=kept < wanted)
+    asked, reached = ("budget", f"{kept:,} slices") if budget is not None else ("keep", f"{kept / slices:.1%}")
     return [
-        f"--keep {wanted:g}: the nearest fraction that can be reached is {kept / slices:.1%}, at threshold "
+        f"--{asked} {config[asked]:g}: the nearest that can be reached is {reached}, at threshold "
         f"{summary['threshold']:.6g}: {why}"
     ]
 
@@ -147,8 +149,8 @@ def _ruled(summary: dict[str, Any]) -> list[str]:
 def _far(summary: dict[str, Any]) -> list[str]:
     """Where exemplars are in another part of the body."""
     gaps = summary.get("gaps_mm")
-    method = METHODS[summary["config"]["method"]]
-    if not gaps or not method.decides or gaps["far"] < WORTH_A_WORD * gaps["slices"]:
+    method = method_of(summary["config"])
+    if not gaps or "max_gap_mm" not in method.options or gaps["far"] < WORTH_A_WORD * gaps["slices"]:
         return []
     return [
         f"{gaps['far'] / gaps['slices']:.1%} of the dropped slices have an exemplar more than {FAR_MM:g} mm away "
@@ -160,7 +162,7 @@ def _far(summary: dict[str, Any]) -> list[str]:
 
 def _why(summary: dict[str, Any], *, is_too_few: bool) -> str:
     config, threshold = summary["config"], summary["threshold"]
-    method = METHODS[config["method"]]
+    method = method_of(config)
     measure = method.measure
     if is_too_few and measure is not None and threshold == measure.strictest:
         finer = ", which a larger --hash-size can tell apart" if method.compares == "fingerprints" else ""

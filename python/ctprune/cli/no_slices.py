@@ -23,7 +23,7 @@ _ARCHIVES = (
 )
 
 #: Codes of slices that were read, and that an option left out.
-_GATES = ("S-PLANE", "S-DERIVED", "S-THICKNESS", "S-FEW-SLICES", "S-SAME-POSITION", "S-FINDING")
+_GATES = ("S-PLANE", "S-DERIVED", "S-THICKNESS", "S-FEW-SLICES", "S-SAME-POSITION", "S-FINDING", "S-SAME-SCAN")
 
 #: Reasons that are named; all are in the table.
 _REASONS = 3

@@ -95,7 +95,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
     from rich.table import Table
 
     from ctprune.manifest.refused import lines, total
-    from ctprune.selection.methods import METHODS
+    from ctprune.selection.methods import method_of
 
     config = summary["config"]
     table = Table(title=f"ctprune reduce, method {config['method']}", show_header=False, title_justify="left")
@@ -121,7 +121,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
         for reason, count in reasons.items():
             row(f"  {reason}", f"{count:,}")
     if summary["threshold"] is not None:
-        measure = METHODS[config["method"]].measure
+        measure = method_of(config).measure
         row(f"threshold ({measure.name if measure else ''})", f"{summary['threshold']:.6g}")
     gaps = summary.get("gaps_mm")
     if gaps:

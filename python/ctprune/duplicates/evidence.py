@@ -15,14 +15,14 @@ from ctprune.reading.resized import read_resized
 #: Rows and columns to which slices are resized.
 _SIDE = 64
 
-#: Small of gray by row.
+#: Small gray images by row.
 Small = dict[int, npt.NDArray[np.uint8]]
 
 
 def read_small(
     slices: Slices, rows: Iterable[int], *, threads: int = 0, operation: Operation | None = None
 ) -> Small:
-    """Gray of these slices, each of shape (64, 64); those that cannot be read any more are left out."""
+    """Gray of these slices, each of shape (64, 64); those that can no longer be read are left out."""
     wanted = sorted(set(rows))
     lines = slices.take(np.array(wanted, np.int64), [*WHERE, *STAMP])
     usable = [at for at, reason in enumerate(why_unusable(lines)) if not reason]
@@ -30,9 +30,7 @@ def read_small(
     count = (operation or Operation()).counter("reading", len(usable), "slices")
     outcomes = read_resized([lines[at] for at in usable], small, slices.config, threads=threads, progress=count)
     return {
-        wanted[at]: square
-        for at, square, (_, _, reason) in zip(usable, small, outcomes, strict=True)
-        if not reason
+        wanted[at]: image for at, image, (_, _, reason) in zip(usable, small, outcomes, strict=True) if not reason
     }
 
 

@@ -25,6 +25,9 @@ DUPLICATES_NAME = "duplicates.parquet"
 
 SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME = "sweep.parquet", "sweep.png", "sweep.svg"
 
+#: How diverse the kept slices of a sweep are.
+SWEEP_DIVERSITY_NAME = "diversity.html"
+
 #: The options of a report and of a sweep, beside them.
 REPORT_CONFIG_NAME, SWEEP_CONFIG_NAME = f"{REPORT_NAME}.yaml", "sweep.yaml"
 
@@ -77,7 +80,7 @@ def remove_sweep(folder: Path, manifest: Path) -> Path | None:
     reader = _core.ManifestReader(str(manifest))
     if swept == slices_digest(reader.batches(_SWEPT), json.loads(reader.about)["config"]["intensity"]):
         return None
-    for name in (SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME, SWEEP_CONFIG_NAME):
+    for name in (SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME, SWEEP_DIVERSITY_NAME, SWEEP_CONFIG_NAME):
         with suppress(OSError):
             (folder / name).unlink()
     return file

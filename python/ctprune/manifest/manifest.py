@@ -178,7 +178,9 @@ class Manifest:
         refused = ", ".join(f"{counts[status]:,} {status}" for status in ("skipped", "failed") if counts[status])
         options = [f"method {self.config['method']}"]
         options += [
-            f"{name} {self.config[name]:g}" for name in ("threshold", "keep") if self.config.get(name) is not None
+            f"{name} {self.config[name]:g}"
+            for name in ("threshold", "keep", "budget")
+            if self.config.get(name) is not None
         ]
         parts = [
             f"{slices:,} slices, {counts['kept']:,} kept",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ctprune.duplicates.duplicates import with_correlation
-from ctprune.duplicates.evidence import correlation, read_squares
+from ctprune.duplicates.evidence import correlation, read_small
 from ctprune.duplicates.pairs import Pair, find_pairs
 from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import Interrupted, SourceError
@@ -149,11 +149,11 @@ def _correlations(both: Both, near: Near, config: OverlapConfig, operation: Oper
         same = _same_fingerprints(both, near.row[at])
         candidates = {row: same[int(near.row[row])] for row in at.tolist()}
     rows = (other for row, others in candidates.items() for other in (both.of_a + row, *others))
-    squares = read_squares(both, map(int, rows), threads=config.threads, operation=operation)
+    small = read_small(both, map(int, rows), threads=config.threads, operation=operation)
     found = np.full(len(near.row), np.nan)
     for row, others in candidates.items():
         turn, own = TURNS[near.turn[row]], int(both.of_a + row)
-        values = [(correlation(squares, [(other, own)], turn), -other) for other in others]
+        values = [(correlation(small, [(other, own)], turn), -other) for other in others]
         known = [(value, other) for value, other in values if value is not None]
         if known:
             found[row], other = max(known)

@@ -19,7 +19,7 @@ from ctprune.options.option import Range, deciding, option
 from ctprune.options.parse import keep_fraction, thickness_range
 from ctprune.options.shared import threads_option
 from ctprune.reduction.failing import check_max_failed, max_failed
-from ctprune.selection.methods import FINGERPRINTS, METHODS, comparing, taking, threshold_help
+from ctprune.selection.methods import FEATURES, FINGERPRINTS, METHODS, Method, comparing, taking, threshold_help
 from ctprune.selection.methods import deciding as deciding_methods
 
 Scope = Literal["volume", "dataset"]
@@ -56,12 +56,13 @@ class ReduceConfig:
         "hash",
         choices=tuple(METHODS),
         panel=_SELECTION,
-        help="Method that decides which slices are near-duplicates, or a control.",
+        metavar="METHOD",
+        help=f"Method that decides which slices are near-duplicates, or a control: {', '.join(METHODS)}.",
     )
     threshold: float | None = option(
         None,
         belongs_to="method",
-        rivals=("keep",),
+        rivals=("keep", "budget"),
         panel=_SELECTION,
         help=threshold_help(),
         more="The default of `hash` is the same share of the bits at other hash sizes. Similarities: mean SSIM, "
@@ -70,7 +71,7 @@ class ReduceConfig:
     keep: float | None = option(
         None,
         belongs_to="method",
-        rivals=("threshold",),
+        rivals=("threshold", "budget"),
         parse=keep_fraction,
         above=0,
         high=1,
@@ -79,9 +80,30 @@ class ReduceConfig:
         metavar="FRACTION",
         panel=_SELECTION,
         help=f"{', '.join(deciding_methods())}: keep about this fraction (0.1 or 10%) and print the threshold; "
-        "random: keep this fraction.",
-        more="The threshold that comes nearest is used. By default, `random` keeps as many slices as `hash` "
-        "keeps.",
+        f"{', '.join(name for name in taking('keep') if name not in deciding_methods())}: keep this fraction.",
+        more="The threshold that comes nearest is used; `kcenter` keeps exactly that number. By default, `random` "
+        "keeps as many slices as `hash` keeps.",
+    )
+    budget: int | None = option(
+        None,
+        belongs_to="method",
+        rivals=("threshold", "keep"),
+        low=1,
+        high=2**32 - 1,
+        unit="slices",
+        example=1000,
+        metavar="N",
+        panel=_SELECTION,
+        help="Keep about this number of slices, as `keep` does a fraction.",
+        more="Where slices are compared within volumes, `kcenter` keeps at least one of each; `random` takes from "
+        "each volume in proportion to its slices, `random-per-volume` the same number.",
+    )
+    features: str | None = option(
+        None,
+        belongs_to="method",
+        choices=FEATURES,
+        panel=_SELECTION,
+        help=f"{', '.join(taking('features'))}: compare fingerprints (default) or embeddings, as deep makes them.",
     )
     hash_size: int = option(
         8, low=2, high=32, panel=_SELECTION, help="Side N of the fingerprint, which has N² bits."
@@ -108,7 +130,7 @@ class ReduceConfig:
         low=0,
         high=2**64 - 1,
         panel=_SELECTION,
-        help=f"random: seed of the sample, default {METHODS['random'].options['seed']}.",
+        help=f"{', '.join(taking('seed'))}: seed of the sample, default {METHODS['random'].options['seed']}.",
     )
     window: str | None = option(
         None, belongs_to="method", choices=WINDOWS, panel=_SELECTION, help="ssim: 7 × 7 pixels (default) or σ 1.5."
@@ -118,7 +140,7 @@ class ReduceConfig:
         belongs_to="method",
         is_path=True,
         panel=_SELECTION,
-        help="deep: file of a backbone; default torchvision's ResNet-50.",
+        help="For embeddings: file of a backbone; default torchvision's ResNet-50.",
         more="Any file that `ctprune.load_backbone` reads.",
     )
     download: bool = option(
@@ -126,7 +148,7 @@ class ReduceConfig:
         belongs_to="method",
         decides=False,
         panel=_SELECTION,
-        help="deep: download torchvision's ResNet-50 if it is not on disk.",
+        help="For embeddings: download torchvision's ResNet-50 if it is not on disk.",
     )
     max_gap_mm: float | None = option(
         None,
@@ -315,6 +337,9 @@ class ReduceConfig:
         check(self)
         method = METHODS[self.method]
         self._refuse_foreign_options()
+        if "features" in method.options and self.features is None:
+            object.__setattr__(self, "features", method.options["features"])
+        self._refuse_network()
         self._check_fingerprint()
         self._check_threshold()
         for name, default in method.options.items():
@@ -325,6 +350,12 @@ class ReduceConfig:
                 f"scope dataset: `method` {self.method} would need the pixels of the whole archive in memory; "
                 f"compare within volumes, or use `method` {_either(comparing('fingerprints', 'embeddings'))} for "
                 "the dataset",
+                field="scope",
+            )
+        if self.method == "random-per-volume" and self.scope == "dataset":
+            raise ConfigError(
+                "scope dataset: `method` random-per-volume takes the same number from every volume; for a sample "
+                "of the dataset take `method` random",
                 field="scope",
             )
         if self.max_gap_mm is not None and self.scope == "dataset":
@@ -357,16 +388,21 @@ class ReduceConfig:
             )
 
     def _check_threshold(self) -> None:
-        method, bits = METHODS[self.method], self.hash_size**2
+        method, bits = self.on_features, self.hash_size**2
         measure = method.measure
+        has_share = self.keep is not None or self.budget is not None
+        if "threshold" not in method.options and "keep" in method.options and not has_share:
+            raise ConfigError(
+                f"method {self.method} needs `keep` (such as 0.1) or `budget` (such as 1000)", field="method"
+            )
         if measure is None or "threshold" not in method.options:
             return
-        if self.threshold is None and self.keep is None:
+        if self.threshold is None and not has_share:
             default = method.default_threshold(bits)
             if default is None:
                 raise ConfigError(
                     f"method {self.method} needs `threshold` (a {measure.name}, such as {measure.example:g}) "
-                    "or `keep` (such as 0.1)",
+                    "or `keep` (such as 0.1) or `budget` (such as 1000)",
                     field="method",
                 )
             object.__setattr__(self, "threshold", default)
@@ -377,26 +413,37 @@ class ReduceConfig:
             object.__setattr__(self, "threshold", measure.plain(self.threshold))
 
     def _refuse_foreign_options(self) -> None:
-        for name in ("threshold", "keep", "n", "seed", "window", "weights", "max_gap_mm"):
+        for name in ("threshold", "keep", "budget", "features", "n", "seed", "window", "weights", "max_gap_mm"):
             takers = taking(name)
             if getattr(self, name) is not None and self.method not in takers:
                 raise ConfigError(
                     f"{name} belongs to `method` {_either(takers)}, not to {self.method}", field=name
                 )
-        if self.download and (METHODS[self.method].compares != "embeddings" or self.weights is not None):
+        given = [name for name in ("threshold", "keep", "budget") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ConfigError(f"`{given[0]}` and `{given[1]}` are mutually exclusive: give only one")
+
+    def _refuse_network(self) -> None:
+        """Refuse what belongs to a network where no slice is embedded."""
+        if self.compares == "embeddings":
+            if self.download and self.weights is not None:
+                raise ConfigError("download belongs to `method` deep without `weights`", field="download")
+            return
+        for name in ("weights", "download"):
+            if getattr(self, name) and "features" in METHODS[self.method].options:
+                raise ConfigError(f"{name} belongs to `features` embeddings, not to {self.features}", field=name)
+        if self.download:
             raise ConfigError("download belongs to `method` deep without `weights`", field="download")
-        if self.threshold is not None and self.keep is not None:
-            raise ConfigError("`threshold` and `keep` are mutually exclusive: give only one")
 
     def _check_stable(self) -> None:
-        if self.stable and not METHODS[self.method].decides:
+        if self.stable and "stable" not in METHODS[self.method].options:
             raise ConfigError(
-                f"stable belongs to `method` {_either(deciding_methods())}, not to {self.method}", field="stable"
+                f"stable belongs to `method` {_either(taking('stable'))}, not to {self.method}", field="stable"
             )
-        if self.stable and self.keep is not None:
+        if self.stable and (self.keep is not None or self.budget is not None):
             raise ConfigError(
-                "stable needs `threshold` in place of `keep`: a fraction to keep asks for another threshold each "
-                "time the archive grows",
+                f"stable needs `threshold` in place of `{'keep' if self.budget is None else 'budget'}`: a "
+                "fraction to keep asks for another threshold each time the archive grows",
                 field="stable",
             )
 
@@ -429,6 +476,16 @@ class ReduceConfig:
         return deciding(self)
 
     @property
+    def on_features(self) -> Method:
+        """The method as it is on the features that were asked for."""
+        return METHODS[self.method].on(self.features)
+
+    @property
+    def compares(self) -> str:
+        """What is compared: `fingerprints`, `pixels`, `embeddings`, or nothing."""
+        return self.on_features.compares
+
+    @property
     def has_gates(self) -> bool:
         """Whether slices that were read can be left out by headers or findings."""
         given = (self.gate, self.plane, self.thickness, self.min_slices)
@@ -451,6 +508,8 @@ class ReduceOptions(TypedDict, total=False):
     method: str
     threshold: float | None
     keep: float | None
+    budget: int | None
+    features: str | None
     hash_size: int
     fingerprint: str
     n: int | None

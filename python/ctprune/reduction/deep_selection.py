@@ -1,4 +1,4 @@
-"""The method `deep` of a reduction: embed the grouped slices and select by cosine similarity."""
+"""Reductions by embeddings: embed the grouped slices and select among them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ctprune.environment.progress import Count
 from ctprune.manifest.manifest import batches as manifest_batches
 from ctprune.reduction.config import ReduceConfig
 from ctprune.selection.cosine import CosineSelection, cosine_exemplars
+from ctprune.selection.points import select_points
 
 _ROWS_TOGETHER = 1 << 16
 
@@ -58,6 +59,9 @@ class DeepSelection:
         slices = starts[-1] if starts else 0
         done = self.embed(lambda size: manifest_batches(archive, slices, size=size), out, progress)
         groups = starts if self._config.scope == "volume" and slices else [0, slices]
+        if self._config.on_features.by_points:
+            self._take(archive, self._select_points(done.embeddings, groups))
+            return
         ahead = archive.kept_before() if self._config.stable else None
         positions = None
         if self._config.max_gap_mm is not None:
@@ -67,8 +71,25 @@ class DeepSelection:
         if ahead is not None and not np.array_equal(selection.kept, ahead):
             # New slices are kept, too: the exemplar is the first in order among all.
             selection = self._exemplars(done.embeddings, groups, positions, selection.kept)
+        self._take(archive, selection)
+
+    def _take(self, archive: _core.Archive, selection: CosineSelection) -> None:
         self.threshold = selection.threshold
         archive.set_selection(selection.exemplar, selection.similarity)
+
+    def _select_points(self, embeddings: npt.NDArray[np.float16], groups: list[int]) -> CosineSelection:
+        config = self._config
+        found = select_points(
+            embeddings,
+            config.method,
+            threshold=config.threshold,
+            keep=config.keep,
+            budget=config.budget,
+            seed=config.seed,
+            starts=groups,
+            threads=self._threads,
+        )
+        return CosineSelection(found.exemplar, found.measured, found.threshold)
 
     def _exemplars(
         self,
@@ -87,7 +108,7 @@ class DeepSelection:
         found = cosine_exemplars(
             embeddings,
             threshold=self._config.threshold,
-            keep=self._config.keep,
+            keep=_fraction(self._config, len(embeddings)),
             starts=groups,
             position_mm=positions,
             max_gap_mm=self._config.max_gap_mm,
@@ -113,3 +134,10 @@ class DeepSelection:
             "not_embedded_so_kept": dict(done.left_out),
             "slices_per_second": round(done.made / embedder.seconds, 1) if done.made else None,
         }
+
+
+def _fraction(config: ReduceConfig, slices: int) -> float | None:
+    """The fraction to keep of so many slices; None where a threshold was asked for."""
+    if config.budget is None:
+        return config.keep
+    return min(config.budget, slices) / slices if slices else 1.0

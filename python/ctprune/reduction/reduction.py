@@ -39,7 +39,6 @@ from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.folder import CONFIG_NAME, check_out, check_stable, is_empty_folder
 from ctprune.reduction.selecting import select_in_parts
 from ctprune.reduction.summary import SUMMARY_NAME, compared_all, summarize
-from ctprune.selection.methods import METHODS
 from ctprune.sources.plan import Plan, Sources, listed, plan
 
 if TYPE_CHECKING:
@@ -269,9 +268,9 @@ class Reduction:
             WeightsError: The weights are not there or cannot be used.
             MissingExtraError: The extra `train` is not installed.
         """
-        if METHODS[self.config.method].compares != "embeddings":
+        if self.config.compares != "embeddings":
             return None
-        with extra("train", "the method deep"):
+        with extra("train", f"the method {self.config.method}"):
             from ctprune.reduction.deep_selection import DeepSelection
         found = DeepSelection(self.config, download=self.config.download, threads=self._threads)
         # Loading a network is not reading.
@@ -350,8 +349,8 @@ class Reduction:
                 take_embeddings(self.runs, self.out)
             self._deep.select(self._archive, self.out, self.counter("embedding"))
             return
-        reads_pixels = METHODS[config.method].compares == "pixels"
-        if reads_pixels and self._parts is not None and config.keep is None:
+        reads_pixels = config.compares == "pixels"
+        if reads_pixels and self._parts is not None and config.keep is None and config.budget is None:
             select_in_parts(self._archive, self._parts, self.select_in, self.counter("comparing"))
             return
         self.select_in(None, self.counter("comparing") if reads_pixels else _no_count)
@@ -366,6 +365,7 @@ class Reduction:
                 method=config.method,
                 threshold=config.threshold,
                 keep=config.keep,
+                budget=config.budget,
                 n=config.n,
                 seed=config.seed,
                 window=config.window,
@@ -426,7 +426,7 @@ class Reduction:
     def _threshold(self) -> float | None:
         if self._deep is not None:
             return self._deep.threshold
-        measure, found = METHODS[self.config.method].measure, self._archive.threshold()
+        measure, found = self.config.on_features.measure, self._archive.threshold()
         return None if measure is None or found is None else measure.plain(found)
 
 

@@ -35,7 +35,6 @@ from ctprune.options.configure import configure
 from ctprune.reduction.config import ReduceConfig, ReduceOptions
 from ctprune.reduction.reduction import Reduction
 from ctprune.reduction.selecting import select_in_parts
-from ctprune.selection.methods import METHODS
 from ctprune.sources.plan import Sources
 
 if TYPE_CHECKING:
@@ -222,9 +221,9 @@ def calls_missing(out: Path, of: int, config: ReduceConfig) -> tuple[int, ...]:
 
 def _compares(config: ReduceConfig) -> bool:
     """Whether shards compare whole volumes in a second call."""
-    compares = METHODS[config.method].compares
+    compares, has_share = config.compares, config.keep is not None or config.budget is not None
     # A fraction to keep needs the similarities of all volumes before the threshold is known.
-    return compares == "embeddings" or (compares == "pixels" and config.keep is None)
+    return compares == "embeddings" or (compares == "pixels" and not has_share)
 
 
 def _all_read(out: Path, shard: Shard) -> bool:

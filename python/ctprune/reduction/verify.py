@@ -24,10 +24,14 @@ from ctprune.manifest.tally import Tally
 from ctprune.reduction.reduce import reduce
 from ctprune.reduction.summary import SUMMARY_NAME, load_summary
 from ctprune.selection.exemplars import select_exemplars
-from ctprune.selection.methods import METHODS
+from ctprune.selection.methods import method_of
+from ctprune.selection.points import select_points
 
 #: Files and rows that a finding names.
 _NAMED = 3
+
+#: Stands for no exemplar in what the core returns.
+_NO_EXEMPLAR = 2**32 - 1
 
 #: Rows that are looked at together, and files that are read again together.
 _ROWS, _FILES = 1 << 14, 1 << 10
@@ -185,7 +189,7 @@ def _total(value: Any) -> Any:
 def _wrong_exemplars(slices: Slices, summary: dict[str, Any], threads: int) -> list[Finding]:
     """Dropped slices without a kept one within reach, and, where fingerprints say so, any other selection."""
     config = slices.config
-    method = METHODS[config["method"]]
+    method = method_of(config)
     exemplar, kept = slices.exemplar, slices.kept
     covered = exemplar >= 0
     checks = {
@@ -211,11 +215,9 @@ def _wrong_exemplars(slices: Slices, summary: dict[str, Any], threads: int) -> l
             inside & ~kept & ~(slices.similarity.astype(np.float64) >= threshold)
         )
     findings = [_rows_finding("exemplars", what, wrong) for what, wrong in checks.items() if wrong.any()]
-    repeats = method.compares == "fingerprints" and method.decides and not config.get("stable")
-    if not findings and repeats and threshold is not None:
-        groups = slices.volume if config["scope"] == "volume" else None
-        again = select_exemplars(slices.fingerprints, threshold=int(threshold), groups=groups, threads=threads)
-        differs = again.exemplar != exemplar
+    again = None if findings or not len(slices) else _exemplars_again(slices, threshold, threads)
+    if again is not None:
+        differs = again != exemplar
         if differs.any():
             findings.append(
                 _rows_finding(
@@ -223,6 +225,25 @@ def _wrong_exemplars(slices: Slices, summary: dict[str, Any], threads: int) -> l
                 )
             )
     return findings
+
+
+def _exemplars_again(slices: Slices, threshold: float | None, threads: int) -> npt.NDArray[np.int64] | None:
+    """The exemplars that the fingerprints give, int64 of shape (n,); None where these do not decide."""
+    config = slices.config
+    method = method_of(config)
+    if method.compares == "fingerprints" and method.by_points:
+        found = select_points(
+            slices.fingerprints,
+            method.name,
+            **{name: config[name] for name in ("threshold", "keep", "budget", "seed")},
+            starts=slices.starts.tolist() if config["scope"] == "volume" else None,
+            threads=threads,
+        ).exemplar.astype(np.int64)
+        return np.where(found == _NO_EXEMPLAR, -1, found)
+    if method.fingerprint is None or config.get("stable") or threshold is None:
+        return None
+    groups = slices.volume if config["scope"] == "volume" else None
+    return select_exemplars(slices.fingerprints, threshold=int(threshold), groups=groups, threads=threads).exemplar
 
 
 def _distances(fingerprints: npt.NDArray[np.uint8], to: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

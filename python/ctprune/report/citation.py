@@ -63,10 +63,18 @@ def command_line(config: dict[str, Any]) -> str:
     return shlex.join([*parts, "--out", "reduction/"])
 
 
+def _features(slices: RunSlices) -> str:
+    if slices.method.compares == "embeddings":
+        return "embeddings of a network"
+    return f"fingerprints of {slices.config['hash_size'] ** 2} bits"
+
+
 def method_sentence(slices: RunSlices) -> str:
     """The reduction in one sentence, as it could stand in a paper's methods."""
     config, summary = slices.config, slices.summary
-    how = slices.method.citation.format(bits=config["hash_size"] ** 2, n=config.get("n"), seed=config.get("seed"))
+    how = slices.method.citation.format(
+        bits=config["hash_size"] ** 2, n=config.get("n"), seed=config.get("seed"), features=_features(slices)
+    )
     condition = ""
     if slices.measure is not None and slices.method.decides and slices.threshold is not None:
         where = "over the whole dataset" if config["scope"] == "dataset" else "within each volume"

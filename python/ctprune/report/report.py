@@ -254,7 +254,7 @@ def _without_patterns(refused: Refused) -> list[tuple[str, str, int]]:
 def _are_far(slices: RunSlices) -> bool:
     """Whether so many exemplars are far along the body that a bound is worth a word."""
     gaps = slices.gaps
-    return bool(slices.method.decides and gaps and gaps["far"] >= WORTH_A_WORD * gaps["slices"])
+    return bool("max_gap_mm" in slices.method.options and gaps and gaps["far"] >= WORTH_A_WORD * gaps["slices"])
 
 
 def _label_volumes(slices: RunSlices) -> list[int]:

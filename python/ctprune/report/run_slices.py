@@ -14,7 +14,7 @@ from ctprune.manifest.gaps import gap_percentiles
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.slices import Booleans, Floats, Integers, Slices
 from ctprune.reduction.summary import SUMMARY_NAME, load_summary
-from ctprune.selection.methods import METHODS, Measure, Method
+from ctprune.selection.methods import Measure, Method, method_of
 
 __all__ = ["Booleans", "Floats", "Integers", "RunSlices", "load_run"]
 
@@ -42,7 +42,7 @@ class RunSlices(Slices):
     @property
     def method(self) -> Method:
         """The reduction's method."""
-        return METHODS[self.config["method"]]
+        return method_of(self.config)
 
     @property
     def threshold(self) -> float | None:

@@ -18,12 +18,12 @@ class CosineSelection(NamedTuple):
     Attributes:
         exemplar: uint32 of shape (n,): the row of the kept embedding that covers each; itself when kept.
         similarity: float32 of shape (n,): cosine similarity to it; 1 when kept.
-        threshold: The threshold that was used.
+        threshold: The threshold that was used; None for methods that have none.
     """
 
     exemplar: npt.NDArray[np.uint32]
     similarity: npt.NDArray[np.float32]
-    threshold: float
+    threshold: float | None
 
     @property
     def kept(self) -> npt.NDArray[np.bool_]:

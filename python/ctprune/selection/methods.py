@@ -5,8 +5,8 @@ Each is described once, in Rust beside what it does (`rust/ctprune-archive/src/m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ctprune import _core
@@ -104,14 +104,17 @@ class Method:
     Attributes:
         name: The name, as in `ctprune.ReduceConfig`.
         drops: When a slice is dropped, in a few words.
-        citation: The reduction in a paper's methods section; `{bits}`, `{n}`, `{seed}` stand for a run's values.
+        citation: The reduction in a paper's methods section; `{bits}`, `{n}`, `{seed}` and `{features}` stand for
+            a run's values.
         source: Where the method comes from; empty for the controls.
         fingerprint: The kind of fingerprint that the method compares; None when it does with any, or with none.
         measure: What its threshold is compared with, if it takes one, or what the manifest's `similarity` holds.
+        on_embeddings: The same on embeddings, where the option `features` can ask for these.
         role: What the measure is for: `decides`, `recorded` (only stands in the manifest), `sizes` (only sets the
             number of slices), or empty.
         options: The options of selection that belong to it, with their defaults.
         compares: `fingerprints`, `pixels`, `embeddings`, or nothing.
+        by_points: Whether it takes fingerprints and embeddings alike, as points.
     """
 
     name: str
@@ -120,9 +123,11 @@ class Method:
     source: str
     fingerprint: str | None
     measure: Measure | None
+    on_embeddings: Measure | None
     role: str
     options: dict[str, Any]
     compares: str
+    by_points: bool
 
     @property
     def decides(self) -> bool:
@@ -133,6 +138,16 @@ class Method:
     def recorded(self) -> Measure | None:
         """What the manifest's column `similarity` holds; None where slices are not compared."""
         return self.measure if self.role in ("decides", "recorded") else None
+
+    def on(self, features: str | None) -> Method:
+        """The method as it is on these features, the value of the option `features`.
+
+        >>> METHODS["kcenter"].on("embeddings").measure.name
+        'cosine similarity'
+        """
+        if features != "embeddings" or self.on_embeddings is None:
+            return self
+        return replace(self, compares=features, measure=self.on_embeddings)
 
     def default_threshold(self, bits: int) -> int | None:
         """The threshold when nothing is given, with fingerprints of so many bits; None when one must be given.
@@ -147,10 +162,11 @@ class Method:
 
 
 def _method(facts: dict[str, Any]) -> Method:
-    measure = facts["measure"]
-    if measure is not None:
-        measure = Measure(**(measure | {"grid": tuple(measure["grid"])}))
-    return Method(**(facts | {"measure": measure}))
+    measures = {
+        name: None if facts[name] is None else Measure(**(facts[name] | {"grid": tuple(facts[name]["grid"])}))
+        for name in ("measure", "on_embeddings")
+    }
+    return Method(**(facts | measures))
 
 
 #: All methods by name, in the order in which they are listed.
@@ -158,6 +174,15 @@ METHODS: dict[str, Method] = {facts["name"]: _method(facts) for facts in _core.m
 
 #: Kinds of fingerprints.
 FINGERPRINTS: tuple[str, ...] = tuple(method.fingerprint for method in METHODS.values() if method.fingerprint)
+
+
+#: What methods that compare points can compare.
+FEATURES = ("fingerprints", "embeddings")
+
+
+def method_of(config: Mapping[str, Any]) -> Method:
+    """The method of a reduction, by its configuration."""
+    return METHODS[config["method"]].on(config.get("features"))
 
 
 def taking(option: str) -> list[str]:

@@ -23,7 +23,7 @@ class EmbeddingSweep(SweptMethod):
 
     def keep(self, slices: SweptSlices, thresholds: Sequence[float], operation: Operation) -> KeptSets:
         """One pass for embeddings that are not there, then one selection per cosine."""
-        embedded, weights = self._embed(slices, operation)
+        embedded, weights = embed(self, slices, operation)
         rows = []
         for done, threshold in enumerate(thresholds, 1):
             found = cosine_exemplars(
@@ -33,33 +33,36 @@ class EmbeddingSweep(SweptMethod):
             operation.report(self.name, done, len(thresholds), "thresholds")
         return KeptSets(np.stack(rows), len(slices), embedded.left_out, {"weights_sha256": weights})
 
-    def _embed(self, slices: SweptSlices, operation: Operation) -> tuple[Embedded, str]:
-        config = slices.manifest.config
 
-        def batches(size: int) -> Iterator[Lines]:
-            return slices.dicts(COLUMNS, size)
+def embed(method: SweptMethod, slices: SweptSlices, operation: Operation) -> tuple[Embedded, str]:
+    """The embeddings of all slices, and the SHA-256 of their network's weights."""
+    config, wish = slices.manifest.config, method.config
 
-        if self.config.weights is None and not self.config.download:
-            # Those of the reduction's own network need neither torch nor a file.
-            known = kept_embeddings(batches, config, out=slices.folder)
-            if known is not None:
-                return known
-        embedder = self._embedder(config["weights"])
-        slices.check_files()
-        embedded = embed_slices(
-            batches,
-            embedder,
-            config,
-            out=slices.folder,
-            threads=self.config.threads,
-            progress=operation.counter(self.name, len(slices), "slices"),
-        )
-        return embedded, embedder.digest
+    def batches(size: int) -> Iterator[Lines]:
+        return slices.dicts(COLUMNS, size)
 
-    def _embedder(self, weights_of_run: str | None) -> Embedder:
-        with extra("train", "the method deep"):
-            from ctprune.embedding.embedder import Embedder
-        weights = self.config.weights
-        if weights is None and not self.config.download:
-            weights = weights_of_run
-        return Embedder(weights, download=self.config.download)
+    if wish.weights is None and not wish.download:
+        # Those of the run's own network need neither torch nor a file.
+        known = kept_embeddings(batches, config, out=slices.folder)
+        if known is not None:
+            return known
+    embedder = _embedder(method, config["weights"])
+    slices.check_files()
+    embedded = embed_slices(
+        batches,
+        embedder,
+        config,
+        out=slices.folder,
+        threads=wish.threads,
+        progress=operation.counter(method.name, len(slices), "slices"),
+    )
+    return embedded, embedder.digest
+
+
+def _embedder(method: SweptMethod, weights_of_run: str | None) -> Embedder:
+    with extra("train", f"the method {method.name}"):
+        from ctprune.embedding.embedder import Embedder
+    weights = method.config.weights
+    if weights is None and not method.config.download:
+        weights = weights_of_run
+    return Embedder(weights, download=method.config.download)

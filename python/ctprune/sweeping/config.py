@@ -40,7 +40,7 @@ class SweepConfig:
         help="Methods to sweep; repeatable; default hash.",
         more="Methods that compare fingerprints read no pixels, but the reduction must have that kind of "
         "fingerprint. `ssim` and `mi` read each slice once and compare within volumes only. `deep` uses the "
-        "embeddings beside the manifest and computes missing ones.",
+        "embeddings beside the manifest and computes missing ones. `kcenter` compares the reduction's `features`.",
     )
     thresholds: Mapping[str, Sequence[float]] = field(
         default_factory=dict,

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ctprune import _core
 from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import Interrupted
@@ -14,9 +16,10 @@ from ctprune.files.atomic import check_writable
 from ctprune.manifest.derived import SWEEP_CONFIG_NAME, slices_digest
 from ctprune.options.configure import configure
 from ctprune.options.file import save_options
-from ctprune.selection.methods import METHODS
-from ctprune.sweeping.agreement import Sets, agreements
+from ctprune.selection.methods import METHODS, Method
+from ctprune.sweeping.agreement import EVERY_N, RANDOM, Sets, agreements, every_nth
 from ctprune.sweeping.config import SweepConfig, SweepOptions
+from ctprune.sweeping.diversity import SAMPLE, DiversityMeasures
 from ctprune.sweeping.method import KeptSets, SweptMethod
 from ctprune.sweeping.result import SWEEP_VERSION, Sweep, curve_table
 from ctprune.sweeping.slices import SweptSlices
@@ -29,6 +32,7 @@ _SWEEPS = {
     "fingerprints": ("by_fingerprints", "FingerprintSweep"),
     "pixels": ("by_pixels", "PixelSweep"),
     "embeddings": ("by_embeddings", "EmbeddingSweep"),
+    "points": ("by_points", "PointSweep"),
 }
 
 #: Fractions for which each method's threshold is looked up.
@@ -53,8 +57,8 @@ def sweep(
     Args:
         reduction: Folder of a reduction, or its manifest.
         config: What to sweep; cannot be combined with single options.
-        out: Folder for `sweep.parquet`, `sweep.png`, `sweep.svg` and `sweep.yaml`, the options. None writes
-            nothing.
+        out: Folder for `sweep.parquet`, `sweep.png`, `sweep.svg`, `diversity.html` and `sweep.yaml`, the
+            options. None writes nothing.
         progress: Called a few times a second with a `ctprune.Progress`. Stages: the methods (slices or
             thresholds), `writing`.
         options: Those of `ctprune.SweepConfig`, such as `methods=["hash", "ssim"]`.
@@ -79,7 +83,8 @@ def sweep(
     """
     config = configure(SweepConfig, config, options)
     slices = SweptSlices.load(reduction, config.scope)
-    swept = [_method(name, config) for name in config.methods]
+    features = slices.manifest.config.get("features")
+    swept = [_method(METHODS[name].on(features), config) for name in config.methods]
     chosen = {method.name: method.in_order(config.thresholds.get(method.name), slices) for method in swept}
     if out is not None:
         check_writable(Path(out))
@@ -92,17 +97,18 @@ def sweep(
         raise Interrupted("interrupted; no sweep was written") from None
     result = _result(slices, swept, chosen, kept)
     if out is not None:
+        from ctprune.sweeping.diversity_page import save_diversity_page
         from ctprune.sweeping.plot import save_plots
 
         result.save(out)
         save_plots(result, Path(out))
+        save_diversity_page(result, Path(out))
         save_options(config, Path(out, SWEEP_CONFIG_NAME))
     return result
 
 
-def _method(name: str, config: SweepConfig) -> SweptMethod:
-    described = METHODS[name]
-    module, kind = _SWEEPS[described.compares]
+def _method(described: Method, config: SweepConfig) -> SweptMethod:
+    module, kind = _SWEEPS["points" if described.by_points else described.compares]
     method: SweptMethod = getattr(importlib.import_module(f"ctprune.sweeping.{module}"), kind)(described, config)
     return method
 
@@ -114,7 +120,8 @@ def _result(
     kept: dict[str, KeptSets],
 ) -> Sweep:
     counts = {name: sets.counts for name, sets in kept.items()}
-    targets, agreement = [], []
+    targets, agreement, diversity = [], [], []
+    measures = DiversityMeasures(slices, slices.folder)
     for keep in TARGETS:
         indices = {name: _core.nearest_kept(counts[name].tolist(), keep * len(slices)) or 0 for name in kept}
         for name, index in indices.items():
@@ -123,6 +130,7 @@ def _result(
             targets.append({"method": name, "keep": keep} | found)
         sets: Sets = {name: kept[name].at(index) for name, index in indices.items()}
         agreement += agreements(keep, sets, slices)
+        diversity += _diversity(keep, sets, slices, measures)
     about: dict[str, Any] = {
         "sweep_version": SWEEP_VERSION,
         "ctprune_version": _core.__version__,
@@ -134,9 +142,25 @@ def _result(
         "methods": [_about(method, kept[method.name]) for method in swept],
         "targets": targets,
         "agreement": agreement,
+        "diversity_on": measures.features,
+        "diversity_sample": SAMPLE,
+        "diversity": diversity,
     }
     curves = {name: (thresholds[name], counts[name]) for name in kept}
     return Sweep(curve_table(curves, len(slices)), about)
+
+
+def _diversity(keep: float, sets: Sets, slices: SweptSlices, measures: DiversityMeasures) -> list[dict[str, Any]]:
+    """The measures of each method's kept slices near a fraction, and of the controls."""
+    count = round(keep * len(slices)) or 1
+    sample = np.random.default_rng(0).choice(len(slices), count, replace=False)
+    controls = {EVERY_N: every_nth(slices, keep), RANDOM: np.isin(np.arange(len(slices)), sample)}
+    return [
+        {"method": name, "keep": keep, "is_control": name in controls, "kept": int(kept.sum())}
+        | measures.of(kept).to_dict()
+        for name, kept in (sets | controls).items()
+        if kept.any()
+    ]
 
 
 def _about(method: SweptMethod, kept: KeptSets) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ctprune.files.atomic import replace_file
 from ctprune.manifest.derived import SWEEP_NAME
 
 #: Version of the table's layout; other versions are refused.
-SWEEP_VERSION = 2
+SWEEP_VERSION = 3
 
 _COLUMNS = ["method", "threshold", "kept", "kept_fraction"]
 
@@ -31,7 +31,7 @@ class Sweep:
             loosest; columns `method`, `threshold`, `kept` (slices), `kept_fraction`.
         about: Everything else, as in the file's metadata: `manifest_digest` (see `ctprune.Manifest.digest`),
             `scope`, `slices`, `volumes`, `methods` (for each what its threshold is compared with), `targets`,
-            `agreement`.
+            `agreement`, `diversity` (rows of each method near each fraction, as `Diversity.to_dict` gives them).
     """
 
     table: _core.Rows

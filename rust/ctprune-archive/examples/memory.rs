@@ -13,7 +13,7 @@ use ctprune_archive::archive::{Archive, Wish};
 use ctprune_archive::discover::files::Stamp;
 use ctprune_archive::discover::walk::Found;
 use ctprune_archive::fingerprint_file::Settings;
-use ctprune_archive::methods::{DEFAULT_FINGERPRINT, Request};
+use ctprune_archive::methods::{DEFAULT_FINGERPRINT, Request, Share};
 use ctprune_archive::rows::manifest_reader::ManifestReader;
 use ctprune_archive::rows::manifest_writer::{ManifestWriter, ROWS_PER_GROUP};
 use ctprune_archive::rows::row::{Fingerprinted, NewRow, Reader};
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let request = Request {
         method: "hash".into(),
         threshold: Some(6.0),
-        keep: None,
+        share: Share::default(),
         n: 1,
         seed: 0,
         window: String::new(),

@@ -172,8 +172,8 @@ impl Archive {
         }
     }
 
-    /// Set a selection among the grouped slices that was made outside: exemplars, itself where kept, and similarities
-    /// to them.
+    /// Set a selection among the grouped slices that was made outside: exemplars, itself where kept or [`NO_EXEMPLAR`],
+    /// and similarities to them.
     pub fn set_selection(&mut self, exemplar: Vec<u32>, similarity: Vec<f32>) -> Result<(), ArchiveError> {
         let slices = self.volumes.order.len();
         if exemplar.len() != slices || similarity.len() != slices {
@@ -183,7 +183,10 @@ impl Archive {
                 similarities: similarity.len(),
             });
         }
-        if let Some(&exemplar) = exemplar.iter().find(|&&exemplar| exemplar as usize >= slices) {
+        if let Some(&exemplar) = exemplar
+            .iter()
+            .find(|&&exemplar| exemplar as usize >= slices && exemplar != NO_EXEMPLAR)
+        {
             return Err(ArchiveError::NotASlice { exemplar, slices });
         }
         self.choice = Some(Choice {

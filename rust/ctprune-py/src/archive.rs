@@ -14,7 +14,7 @@ use crate::settings::{compile, settings, value_error};
 use ctprune_archive::archive::{self as core, Reason};
 use ctprune_archive::discover::files::Stamp;
 use ctprune_archive::discover::shard::Shard;
-use ctprune_archive::methods::Request;
+use ctprune_archive::methods::{Request, Share};
 use ctprune_archive::rows::manifest_writer::ROWS_PER_GROUP;
 use ctprune_archive::volumes::geometry::GeometryFlags;
 use ctprune_archive::volumes::order::Order;
@@ -322,13 +322,14 @@ impl Archive {
     /// `decode(path, frames)` reads slices that only another reader can; `fetch` gives what is on other machines;
     /// `progress` is called with the number of slices decided on by methods that read pixels. `stable` keeps what was
     /// kept before; `volumes` are those to choose in.
-    #[pyo3(signature = (*, method, threshold, keep, n, seed, window, max_gap_mm, whole_archive, stable, volumes, decode, fetch, progress))]
+    #[pyo3(signature = (*, method, threshold, keep, budget, n, seed, window, max_gap_mm, whole_archive, stable, volumes, decode, fetch, progress))]
     #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn select(
         slf: &Bound<'_, Self>,
         method: String,
         threshold: Option<f64>,
         keep: Option<f64>,
+        budget: Option<usize>,
         n: Option<usize>,
         seed: Option<u64>,
         window: Option<String>,
@@ -343,7 +344,7 @@ impl Archive {
         let request = Request {
             method,
             threshold,
-            keep,
+            share: Share { keep, budget },
             n: n.unwrap_or(1),
             seed: seed.unwrap_or(0),
             window: window.unwrap_or_default(),

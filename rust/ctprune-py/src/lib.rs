@@ -17,6 +17,7 @@ mod members;
 mod memory;
 mod methods;
 mod pixels;
+mod points;
 mod pool;
 mod pseudonyms;
 mod remote;
@@ -84,6 +85,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pixels::read_hu, module)?)?;
     module.add_function(wrap_pyfunction!(pixels::export_png, module)?)?;
     module.add_function(wrap_pyfunction!(cosine::cosine_exemplars, module)?)?;
+    module.add_function(wrap_pyfunction!(points::choose_points, module)?)?;
     module.add_function(wrap_pyfunction!(resize::read_resized, module)?)?;
     module.add_function(wrap_pyfunction!(resize::resize_decoded, module)?)?;
     module.add_class::<similarity::PixelSweep>()?;

@@ -1,6 +1,6 @@
 //! `methods` and `nearest_kept`.
 
-use ctprune_archive::methods::{DEFAULT_FINGERPRINT, Default, Description, METHODS, Measure};
+use ctprune_archive::methods::{DEFAULT_FINGERPRINT, Default, Description, METHODS, Measure, Way};
 use ctprune_core::selection;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -42,9 +42,17 @@ fn described<'py>(py: Python<'py>, method: &Description) -> PyResult<Bound<'py, 
         "measure",
         measure.map(|measure| measure_dict(py, measure)).transpose()?,
     )?;
+    let on_embeddings = method.on_embeddings.as_ref();
+    dict.set_item(
+        "on_embeddings",
+        on_embeddings
+            .map(|measure| measure_dict(py, measure))
+            .transpose()?,
+    )?;
     dict.set_item("role", method.role.name())?;
     dict.set_item("options", options)?;
     dict.set_item("compares", method.compares())?;
+    dict.set_item("by_points", matches!(method.way, Way::Points(_)))?;
     Ok(dict)
 }
 

@@ -7,8 +7,8 @@ use crate::foreign::decoding;
 use crate::pool;
 use crate::settings::{read_options, value_error};
 use ctprune_archive::discover::location::Location;
-use ctprune_archive::methods::Request;
 use ctprune_archive::methods::pixel_sweep::{self as core, Reading, SliceFile, Thresholds, VolumeRule};
+use ctprune_archive::methods::{Request, Share};
 use ctprune_core::intensity::Intensity;
 use ctprune_core::option::OptionError;
 use ctprune_core::similarity::mi::MutualInformation;
@@ -308,7 +308,7 @@ fn rule(method: &str, window: &str) -> Result<Box<dyn VolumeRule>, OptionError> 
     let request = Request {
         method: method.to_owned(),
         threshold: None,
-        keep: None,
+        share: Share::default(),
         n: 1,
         seed: 0,
         window: window.to_owned(),

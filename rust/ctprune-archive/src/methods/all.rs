@@ -11,6 +11,7 @@ pub(super) static ALL: Description = Description {
     source: "",
     fingerprint: None,
     measure: None,
+    on_embeddings: None,
     role: Role::None,
     options: &[],
     way: Way::Fingerprints(|_| Box::new(All)),

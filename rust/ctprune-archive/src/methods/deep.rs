@@ -9,22 +9,28 @@ pub(super) static DEEP: Description = Description {
     citation: "embeddings of a network",
     source: "Wolf et al. 2024",
     fingerprint: None,
-    measure: Some(Measure {
-        name: "cosine similarity",
-        unit: "",
-        larger_is_closer: true,
-        low: -1.0,
-        high: Some(1.0),
-        example: 0.95,
-        grid: cosine::grid,
-        strictest_drops: "slices with equal embeddings",
-    }),
+    measure: Some(COSINE),
+    on_embeddings: None,
     role: Role::Decides,
     options: &[
         ("threshold", Default::None),
         ("keep", Default::None),
+        ("budget", Default::None),
         ("max_gap_mm", Default::None),
+        ("stable", Default::None),
         ("weights", Default::None),
     ],
     way: Way::Embeddings,
+};
+
+/// The similarity of embeddings.
+pub(super) const COSINE: Measure = Measure {
+    name: "cosine similarity",
+    unit: "",
+    larger_is_closer: true,
+    low: -1.0,
+    high: Some(1.0),
+    example: 0.95,
+    grid: cosine::grid,
+    strictest_drops: "slices with equal embeddings",
 };

@@ -1,6 +1,7 @@
 //! What is to be known of a reduction method, each fact once: options, help, errors, sweep, report and the tables in
 //! the documentation are made from it.
 
+use super::by_points::ByPoints;
 use super::pixel_sweep::VolumeRule;
 use super::{Method, Request};
 use ctprune_core::fingerprint::Kind;
@@ -21,6 +22,8 @@ pub struct Description {
     pub fingerprint: Option<&'static Kind>,
     /// What its threshold is compared with.
     pub measure: Option<Measure>,
+    /// The same on embeddings, where the method compares fingerprints or, with the option `features`, these.
+    pub on_embeddings: Option<Measure>,
     /// What the measure is for.
     pub role: Role,
     /// The options of selection that it takes beside those that all methods take, with their defaults.
@@ -91,6 +94,8 @@ pub enum Way {
     Fingerprints(fn(&Request) -> Box<dyn Method>),
     /// From pixels, volume by volume, at many thresholds in one pass.
     Pixels(fn(&Request) -> Result<Box<dyn VolumeRule>, OptionError>),
+    /// From fingerprints, or from embeddings that are handed over; the measure says which it is by default.
+    Points(fn(&Request) -> Box<dyn ByPoints>),
     /// From embeddings, which need a network that Python runs; the choice is handed over.
     Embeddings,
 }
@@ -101,6 +106,15 @@ impl Description {
         match self.way {
             Way::Pixels(_) => "pixels",
             Way::Embeddings => "embeddings",
+            Way::Points(_)
+                if self
+                    .measure
+                    .as_ref()
+                    .is_some_and(|measure| measure.high.is_some()) =>
+            {
+                "embeddings"
+            }
+            Way::Points(_) => "fingerprints",
             Way::Fingerprints(_) if self.measure.is_some() => "fingerprints",
             Way::Fingerprints(_) => "",
         }

@@ -12,6 +12,7 @@ pub(super) static EVERY_N: Description = Description {
     source: "",
     fingerprint: None,
     measure: Some(HAMMING),
+    on_embeddings: None,
     role: Role::Recorded,
     options: &[("n", Default::Whole(10))],
     way: Way::Fingerprints(|request| Box::new(EveryN { n: request.n })),

@@ -2,7 +2,7 @@
 //!
 //! A method by another kind of fingerprint differs in a few words only: it takes the rest from [`by`].
 
-use super::{Choice, Default, Description, Measure, Method, Role, Slices, Way};
+use super::{Choice, Default, Description, Measure, Method, Role, Share, Slices, Way};
 use ctprune_core::fingerprint::{DHASH, Kind};
 use ctprune_core::selection::hamming::{self, Scope};
 use ctprune_core::selection::{SelectError, Selection};
@@ -17,7 +17,9 @@ pub(super) static HASH: Description = Description {
     options: &[
         ("threshold", Default::Whole(6)),
         ("keep", Default::None),
+        ("budget", Default::None),
         ("max_gap_mm", Default::None),
+        ("stable", Default::None),
     ],
     ..by("hash", &DHASH)
 };
@@ -31,11 +33,14 @@ pub(super) const fn by(name: &'static str, kind: &'static Kind) -> Description {
         source: "",
         fingerprint: Some(kind),
         measure: Some(HAMMING),
+        on_embeddings: None,
         role: Role::Decides,
         options: &[
             ("threshold", Default::None),
             ("keep", Default::None),
+            ("budget", Default::None),
             ("max_gap_mm", Default::None),
+            ("stable", Default::None),
         ],
         way: Way::Fingerprints(|request| Box::new(Hash::new(request))),
     }
@@ -57,8 +62,8 @@ pub(super) const HAMMING: Measure = Measure {
 pub(super) struct Hash {
     /// Largest distance of near-duplicates in bits.
     threshold: u32,
-    /// Fraction of slices to keep; the threshold that comes nearest is taken instead of `threshold`.
-    keep: Option<f64>,
+    /// How many slices to keep; the threshold that comes nearest is taken instead of `threshold`.
+    share: Share,
 }
 
 impl Method for Hash {
@@ -72,7 +77,7 @@ impl Hash {
     pub(super) fn new(request: &super::Request) -> Self {
         Self {
             threshold: request.bits(),
-            keep: request.keep,
+            share: request.share,
         }
     }
 
@@ -91,7 +96,7 @@ impl Hash {
             [_, _] if !slices.reach.is_bounded() => Scope::Dataset,
             groups => Scope::Volumes(groups, slices.reach),
         };
-        if let Some(fraction) = self.keep {
+        if let Some(fraction) = self.share.fraction(slices.fingerprints.len()) {
             return hamming::threshold_for_keep(slices.fingerprints, scope, fraction, &mut tick);
         }
         let selection = match scope {

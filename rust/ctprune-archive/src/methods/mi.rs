@@ -22,11 +22,14 @@ pub(super) static MI: Description = Description {
         grid: || steps_from(1),
         strictest_drops: "slices that determine each other",
     }),
+    on_embeddings: None,
     role: Role::Decides,
     options: &[
         ("threshold", Default::None),
         ("keep", Default::None),
+        ("budget", Default::None),
         ("max_gap_mm", Default::None),
+        ("stable", Default::None),
     ],
     way: Way::Pixels(|_| {
         Ok(Box::new(Similarity {

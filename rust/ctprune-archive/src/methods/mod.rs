@@ -4,16 +4,22 @@
 //! here: its line is its description.
 
 mod all;
+mod by_points;
 mod deep;
 mod description;
 mod every_n;
 mod hash;
+mod kcenter;
 mod mi;
 pub mod pixel_sweep;
 mod random;
+mod random_per_volume;
+mod share;
 mod ssim;
 
+pub use by_points::ByPoints;
 pub use description::{Default, Description, Measure, Role, Way};
+pub use share::Share;
 
 use ctprune_core::fingerprint::{AHASH, DHASH, Kind, PHASH};
 use ctprune_core::option::OptionError;
@@ -23,7 +29,7 @@ use ctprune_core::watch::Watch;
 use pixel_sweep::{ByPixels, Reading, SliceFile, Thresholds, VolumeRule};
 
 /// All methods, in the order in which they are listed.
-pub static METHODS: [&Description; 9] = [
+pub static METHODS: [&Description; 11] = [
     &hash::HASH,
     &Description {
         drops: "Hamming distance of two average hashes ≤ threshold",
@@ -40,9 +46,11 @@ pub static METHODS: [&Description; 9] = [
     &ssim::SSIM,
     &mi::MI,
     &deep::DEEP,
+    &kcenter::KCENTER,
     &all::ALL,
     &every_n::EVERY_N,
     &random::RANDOM,
+    &random_per_volume::RANDOM_PER_VOLUME,
 ];
 
 /// The kind of fingerprint of this name: that of a method.
@@ -140,8 +148,8 @@ pub struct Request {
     pub method: String,
     /// Largest distance or smallest similarity of near-duplicates.
     pub threshold: Option<f64>,
-    /// Fraction of slices to keep, instead of a threshold.
-    pub keep: Option<f64>,
+    /// How many slices to keep, instead of a threshold.
+    pub share: Share,
     /// Keep every n-th slice.
     pub n: usize,
     /// Seed of the sample.
@@ -167,6 +175,14 @@ impl Request {
         }
     }
 
+    /// The way of the method that was asked for, one that compares points.
+    pub fn by_points(&self) -> Result<Box<dyn ByPoints>, OptionError> {
+        match self.description()?.way {
+            Way::Points(way) => Ok(way(self)),
+            _ => Err(self.expected(|method| matches!(method.way, Way::Points(_)))),
+        }
+    }
+
     /// The error for a method that is none of these.
     fn expected(&self, these: fn(&Description) -> bool) -> OptionError {
         let methods = METHODS.iter().filter(|method| these(method));
@@ -187,9 +203,10 @@ impl Request {
                 Ok(Box::new(ByPixels {
                     rule: rule(self)?,
                     thresholds: Thresholds::new(thresholds)?,
-                    keep: self.keep,
+                    share: self.share,
                 }))
             }
+            Way::Points(way) => Ok(Box::new(by_points::OnFingerprints(way(self)))),
             Way::Embeddings => Err(self.expected(|method| !matches!(method.way, Way::Embeddings))),
         }
     }

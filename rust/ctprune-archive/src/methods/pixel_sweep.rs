@@ -1,6 +1,6 @@
 //! Selection by the slices' own pixels: volumes are read, selected from at all thresholds, and let go.
 
-use super::{Choice, Comparisons, Measured, Method, Slices};
+use super::{Choice, Comparisons, Measured, Method, Share, Slices};
 use crate::discover::location::Location;
 use crate::open::{Fetch, is_packed};
 use crate::pixels::PixelError;
@@ -146,7 +146,7 @@ impl Thresholds {
 pub(super) struct ByPixels {
     pub rule: Box<dyn VolumeRule>,
     pub thresholds: Thresholds,
-    pub keep: Option<f64>,
+    pub share: Share,
 }
 
 impl Method for ByPixels {
@@ -160,7 +160,7 @@ impl Method for ByPixels {
             )
         });
         sweep.add_within(files, slices.reading, watch)?;
-        let index = match self.keep {
+        let index = match self.share.fraction(sweep.len()) {
             None => 0,
             Some(fraction) => {
                 // From the strictest on, to which ties go.

@@ -1,7 +1,7 @@
 //! A seeded sample: the fair control at the same number of slices.
 
 use super::hash::{HAMMING, Hash};
-use super::{Choice, Default, Description, Method, Request, Role, Slices, Way};
+use super::{Choice, Default, Description, Method, Request, Role, Share, Slices, Way};
 use ctprune_core::selection::{self, SelectError};
 use ctprune_core::watch::Watch;
 
@@ -12,10 +12,12 @@ pub(super) static RANDOM: Description = Description {
     source: "",
     fingerprint: None,
     measure: Some(HAMMING),
+    on_embeddings: None,
     role: Role::Sizes,
     options: &[
         ("threshold", Default::Whole(6)),
         ("keep", Default::None),
+        ("budget", Default::None),
         ("seed", Default::Whole(0)),
     ],
     way: Way::Fingerprints(|request| Box::new(Random::new(request))),
@@ -23,8 +25,8 @@ pub(super) static RANDOM: Description = Description {
 
 /// Keeps a random sample of each group; no kept slice covers a dropped one.
 struct Random {
-    /// Fraction of each group to keep; without it as many slices of each group as `like` keeps.
-    keep: Option<f64>,
+    /// Fraction of each group to keep, or number in all; without either as many slices of each group as `like` keeps.
+    share: Share,
     /// The method whose number of slices is matched.
     like: Hash,
     /// The same seed gives the same sample on every machine.
@@ -34,7 +36,7 @@ struct Random {
 impl Random {
     fn new(request: &Request) -> Self {
         Self {
-            keep: request.keep,
+            share: request.share,
             like: Hash::new(request),
             seed: request.seed,
         }
@@ -43,13 +45,26 @@ impl Random {
 
 impl Method for Random {
     fn select(&self, slices: Slices<'_>, watch: &Watch) -> Result<Choice, SelectError> {
-        let selection = match self.keep {
-            Some(fraction) => {
+        let selection = match self.share {
+            Share {
+                budget: Some(budget), ..
+            } => {
+                let sizes: Vec<usize> = slices
+                    .groups
+                    .windows(2)
+                    .map(|group| group[1] - group[0])
+                    .collect();
+                let shares = selection::proportional_shares(&sizes, budget);
+                selection::random_of(slices.groups, &shares, self.seed)?
+            }
+            Share {
+                keep: Some(fraction), ..
+            } => {
                 // Rounded to the nearest number of slices, halves up.
                 let size = |slices: usize| (fraction * slices as f64 + 0.5).floor() as usize;
                 selection::random(slices.groups, |group| size(group.len()), self.seed)?
             }
-            None => {
+            Share { .. } => {
                 let (_, model) = self.like.exemplars(slices, watch)?;
                 let kept =
                     |group: std::ops::Range<usize>| group.filter(|&slice| model.is_kept(slice)).count();

@@ -22,11 +22,14 @@ pub(super) static SSIM: Description = Description {
         grid: || steps_from(0),
         strictest_drops: "slices with equal pixels",
     }),
+    on_embeddings: None,
     role: Role::Decides,
     options: &[
         ("threshold", Default::None),
         ("keep", Default::None),
+        ("budget", Default::None),
         ("max_gap_mm", Default::None),
+        ("stable", Default::None),
         ("window", Default::Word("uniform")),
     ],
     way: Way::Pixels(|request| {

@@ -11,19 +11,26 @@
 //!
 //! Each has a module `naive`, which is the rule word for word; the fast ways give exactly its answer. [`every_n`] and
 //! [`random`] do not look at the slices. Nothing depends on the number of threads.
+//!
+//! Other selections work on [`Points`], which are fingerprints or embeddings: [`kcenter`].
 
 pub mod cosine;
 mod error;
 pub mod hamming;
+pub mod kcenter;
 mod keep_fraction;
 pub mod pixels;
+mod points;
 mod reach;
 mod sample;
+mod shares;
 
 pub use error::SelectError;
 pub use keep_fraction::nearest_kept;
+pub use points::{PointSelection, Points};
 pub use reach::Reach;
-pub use sample::{every_n, random};
+pub use sample::{every_n, random, random_of};
+pub use shares::{even_shares, proportional_shares};
 
 use crate::similarity::hamming::Fingerprints;
 

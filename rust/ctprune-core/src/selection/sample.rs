@@ -70,6 +70,16 @@ pub fn random(
     Ok(selection)
 }
 
+/// [`random`] with the number of rows to keep of each volume given one by one.
+pub fn random_of(starts: &[usize], sizes: &[usize], seed: u64) -> Result<Selection, SelectError> {
+    let size_of = |volume: Range<usize>| {
+        // Of volumes that share an offset all but the last are empty.
+        let number = starts.partition_point(|&start| start <= volume.start) - 1;
+        sizes.get(number).copied().unwrap_or(0)
+    };
+    random(starts, size_of, seed)
+}
+
 fn open(starts: &[usize]) -> Result<Selection, SelectError> {
     let rows = starts.last().copied().unwrap_or(0);
     check_count(rows)?;

@@ -7,6 +7,7 @@
 
 pub(crate) mod block;
 mod error;
+pub(crate) mod lanes;
 
 pub use error::EmbeddingError;
 

@@ -1,0 +1,86 @@
+"""Selection among points: fingerprints or embeddings, with any of the methods that take both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune import _core
+from ctprune.environment.threads import check_threads
+from ctprune.errors import ConfigError
+
+
+class PointSelection(NamedTuple):
+    """What a selection found.
+
+    Attributes:
+        exemplar: uint32 of shape (n,): the row of the kept point that stands for each; itself when kept; 2**32 - 1
+            when none does.
+        measured: float32 of shape (n,): Hamming distance in bits or cosine similarity to it; 0 or 1 when kept.
+        threshold: The threshold that was used or reached; None for methods that have none.
+    """
+
+    exemplar: npt.NDArray[np.uint32]
+    measured: npt.NDArray[np.float32]
+    threshold: float | None
+
+    @property
+    def kept(self) -> npt.NDArray[np.bool_]:
+        """Bool of shape (n,): whether each is kept."""
+        return np.equal(self.exemplar, np.arange(len(self.exemplar)))
+
+
+def select_points(
+    points: npt.NDArray[Any],
+    method: str,
+    *,
+    threshold: float | None = None,
+    keep: float | None = None,
+    budget: int | None = None,
+    seed: int | None = None,
+    starts: Sequence[int] | None = None,
+    threads: int = 0,
+) -> PointSelection:
+    """Select among fingerprints or embeddings. The same at any number of threads.
+
+    Args:
+        points: Embeddings, floats of shape (n, features), rounded to float16; or fingerprints, uint8 of shape
+            (n, bytes).
+        method: A method of `ctprune reduce` that compares points, such as `kcenter`.
+        threshold: When a point is close enough to a kept one, in bits or as a cosine, where the method takes one.
+        keep: Fraction to keep, instead of a threshold.
+        budget: Number to keep, instead of a threshold.
+        seed: Of what the method draws at random.
+        starts: First row of each volume, ascending from 0, and last n: only rows of a volume are compared. None
+            compares all.
+        threads: Number of threads, 0 for one per core.
+
+    Raises:
+        ConfigError: Another method, arrays that do not fit together, or numbers that are not finite.
+        KeyboardInterrupt: The user stopped it.
+
+    >>> embeddings = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
+    >>> select_points(embeddings, "kcenter", budget=2).exemplar.tolist()
+    [0, 0, 2, 2]
+    """
+    check_threads(threads)
+    if points.ndim != 2:
+        raise ConfigError(f"expected points of shape (n, features) or (n, bytes), found {points.shape}")
+    found = np.ascontiguousarray(points, np.float16 if points.dtype.kind == "f" else None)
+    try:
+        used, exemplar, measured = _core.choose_points(
+            found,
+            [0, len(found)] if starts is None else list(starts),
+            method=method,
+            threshold=threshold,
+            keep=keep,
+            budget=budget,
+            seed=seed,
+            threads=threads,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return PointSelection(exemplar, measured, used)
