@@ -17,7 +17,7 @@ PAGE = Path(__file__).parent / "api.md"
 SECTIONS = {
     "Select slices": ("reduction", "manifest", "sweeping", "report", "phantom"),
     "Fingerprints, similarity, selection": ("selection",),
-    "Check an archive": ("checking", "duplicates"),
+    "Check an archive": ("checking", "duplicates", "overlapping"),
     "Train and evaluate": ("store", "networks", "pretraining", "finetuning", "comparison", "experiment"),
     "Errors and progress": ("errors", "environment"),
 }
