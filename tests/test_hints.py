@@ -102,7 +102,7 @@ def test_what_is_no_folder_of_images_is_named(ct_file: Path, archive: Path, tmp_
 
 
 def summary(**changes: object) -> dict:
-    config = {"keep": 0.5, "method": "hash", "scope": "volume", "exclude": []}
+    config = {"keep": 0.5, "budget": None, "method": "hash", "scope": "volume", "exclude": []}
     config |= {name: changes.pop(name) for name in ("keep", "method", "scope") if name in changes}
     return {"config": config, "slices": 200, "volumes": 4, "failed": {}, "threshold": 6} | changes
 
@@ -115,7 +115,7 @@ def summary(**changes: object) -> dict:
         (summary(kept=3, method="random"), None),
         (
             summary(kept=150, keep=0.99, threshold=0),
-            "--keep 0.99: the nearest fraction that can be reached is 75.0%, at threshold 0: even this "
+            "--keep 0.99: the nearest that can be reached is 75.0%, at threshold 0: even this "
             "threshold, the strictest, drops slices with equal fingerprints",
         ),
         (summary(kept=150, keep=0.99, threshold=1, method="ssim"), "drops slices with equal pixels"),

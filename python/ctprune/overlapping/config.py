@@ -11,7 +11,9 @@ from ctprune.options.described import described
 from ctprune.options.option import option
 from ctprune.options.parse import fraction
 from ctprune.options.shared import threads_option
-from ctprune.tasks.listing import TEST, TRAIN, VAL
+
+#: Those of `ctprune.tasks.listing`, whose import would take numpy's time.
+SPLITS = ("train", "val", "test")
 
 
 @described
@@ -55,7 +57,7 @@ class OverlapConfig:
         metavar="FRACTION",
         help="Share of the shorter volume that must lie within the other, such as 0.5 or 50%.",
     )
-    split: str | None = option(None, choices=(TRAIN, VAL, TEST), help="Take only this split of B.")
+    split: str | None = option(None, choices=SPLITS, help="Take only this split of B.")
     max: float | None = option(
         None,
         parse=partial(fraction, "max"),
