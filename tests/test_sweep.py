@@ -30,7 +30,7 @@ from ctprune.sweeping.slices import SweptSlices
 from tests.conftest import Cli
 from tests.manifest_schema import schema
 
-OUTPUTS = ["sweep.parquet", "sweep.png", "sweep.svg", "sweep.yaml"]
+OUTPUTS = ["diversity.html", "sweep.parquet", "sweep.png", "sweep.svg", "sweep.yaml"]
 
 
 @pytest.fixture(scope="module")
