@@ -17,7 +17,7 @@ from docs import api  # noqa: E402
 project = "ctprune"
 author = "the authors of ctprune"
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
@@ -27,6 +27,7 @@ root_doc = "README"
 include_patterns = [
     "*.md",
     "docs/*.md",
+    "docs/notebooks/*.ipynb",
     "benches/README.md",
     "benches/gpu/README.md",
     "benches/record/*.md",
@@ -53,6 +54,8 @@ html_title = "ctprune"
 html_copy_source = False
 html_show_sphinx = False
 myst_heading_anchors = 4
+# The tests run them; their outputs are those that are saved.
+nb_execution_mode = "off"
 myst_enable_extensions = ["smartquotes"]
 autodoc_typehints = "description"
 # Tables that `ctprune compare` wrote begin with a second-level heading.
@@ -65,9 +68,9 @@ napoleon_use_ivar = True
 
 #: Sections of the navigation, and their pages.
 NAVIGATION = {
-    "Start": ["docs/tutorial", "docs/how-to", "docs/datasets", "docs/concepts"],
+    "Start": ["docs/tutorial", "docs/notebooks/*", "docs/how-to", "docs/datasets", "docs/concepts"],
     "Select": ["docs/sources", "docs/remote", "docs/large-archives", "docs/ray", "docs/report", "docs/sweep"],
-    "Know the archive": ["docs/check", "docs/duplicates", "docs/privacy"],
+    "Know the archive": ["docs/check", "docs/duplicates", "docs/overlap", "docs/privacy"],
     "Train": [
         "docs/pretrain",
         "docs/views",

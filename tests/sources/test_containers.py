@@ -21,7 +21,7 @@ import pytest
 import ctprune
 from ctprune.errors import NetworkError, SourceError
 from ctprune.reduction.info import describe
-from ctprune.reduction.reduction import load_summary
+from ctprune.reduction.summary import load_summary
 from ctprune.sources import connections, containers, objects
 from tests.conftest import Cli
 from tests.containers import KINDS, files_of, write_container, write_zip

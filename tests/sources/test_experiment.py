@@ -15,7 +15,7 @@ from ctprune.experiment.grid import build_grid
 from ctprune.experiment.inputs import Inputs
 from ctprune.files.contents import Contents
 from ctprune.finetuning.images import read_images
-from ctprune.finetuning.tasks import list_task
+from ctprune.tasks import list_task
 from ctprune.sources import connections
 from tests.containers import files_of, write_container
 

@@ -50,8 +50,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         "again" => take_over(&mut archive, count, &file)?,
         other => return Err(format!("expected 'write' or 'again', found {other:?}").into()),
     }
-    println!("{:.1} s for the rows", start.elapsed().as_secs_f64());
+    report("rows", start, count);
     archive.group(Order::Position, None);
+    report("volumes", start, count);
     let request = Request {
         method: "hash".into(),
         threshold: Some(6.0),
@@ -69,23 +70,30 @@ fn main() -> Result<(), Box<dyn Error>> {
         &Watch::default(),
     )?;
     archive.set_choice(choice, false);
-    println!("{:.1} s to the selection", start.elapsed().as_secs_f64());
+    report("selection", start, count);
     write(&archive, &file.with_extension(format!("{step}.parquet")))?;
     if step == "write" {
         std::fs::rename(file.with_extension("write.parquet"), &file)?;
     }
-    println!("{:.1} s in all", start.elapsed().as_secs_f64());
-    let (rows, volumes) = (archive.manifest_rows(), archive.volumes().len());
-    println!("{rows} slices, {volumes} volumes");
-    match peak_bytes() {
-        Some(peak) => println!(
-            "peak {:.2} GiB, {} bytes per slice",
-            peak as f64 / (1u64 << 30) as f64,
-            peak / count as u64
-        ),
-        None => println!("the peak is only known on Linux"),
-    }
+    report("manifest", start, count);
+    println!(
+        "{} slices, {} volumes",
+        archive.manifest_rows(),
+        archive.volumes().len()
+    );
     Ok(())
+}
+
+/// What it took until a step ended.
+fn report(step: &str, start: Instant, count: usize) {
+    let seconds = start.elapsed().as_secs_f64();
+    match peak_bytes() {
+        Some(peak) => {
+            let (gib, each) = (peak as f64 / (1u64 << 30) as f64, peak / count as u64);
+            println!("{step}: {seconds:.1} s, peak {gib:.2} GiB, {each} bytes per slice");
+        }
+        None => println!("{step}: {seconds:.1} s; the peak is only known on Linux"),
+    }
 }
 
 /// Made-up rows.
@@ -163,7 +171,8 @@ fn slice_info(slice: usize) -> SliceInfo {
     SliceInfo {
         study_instance_uid: uid(1, slice / SLICES),
         series_instance_uid: uid(2, slice / SLICES),
-        sop_instance_uid: uid(3, slice),
+        // Of the same beginning as the others of its series, and digits of its own, as many archives have them.
+        sop_instance_uid: format!("1.3.6.1.4.1.14519.5.2.1.6279.6001.3{:026}", digits(slice)),
         modality: "CT".into(),
         transfer_syntax_uid: "1.2.840.10008.1.2.1".into(),
         rows: 512,
@@ -182,6 +191,11 @@ fn slice_info(slice: usize) -> SliceInfo {
 fn hash(slice: usize) -> u64 {
     let volume = (slice / SLICES) as u64;
     volume.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ ((1u64 << (slice % SLICES / 8 % 64)) - 1)
+}
+
+/// 26 digits that look random.
+fn digits(slice: usize) -> u128 {
+    (slice as u128).wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645) % 10u128.pow(26)
 }
 
 fn peak_bytes() -> Option<u64> {

@@ -189,7 +189,6 @@ mod tests {
             directory.extend(b"PK\x01\x02\x14\0\x14\0");
             directory.extend(&common[2..]);
             directory.extend([0; 12]);
-            directory.extend([0; 2]);
             directory.extend(offset.to_le_bytes());
             directory.extend(name.as_bytes());
             file.extend(b"PK\x03\x04");

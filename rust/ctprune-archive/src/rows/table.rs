@@ -1,4 +1,4 @@
-//! Every slice and every refusal as a row of 64 bytes and 28 of shares plus its SOP Instance UID and fingerprint.
+//! Every slice and every refusal as a row of 64 bytes and 26 of shares plus its SOP Instance UID and fingerprint.
 //!
 //! What repeats over a series (UIDs, matrix, spacing, orientation, scanner) is interned; the rest stands in
 //! the row. With the file names this stays below 200 bytes a slice, so that ten million slices fit in 2 GiB.
@@ -91,7 +91,7 @@ pub struct Table {
     rows: Vec<Row>,
     words: usize,
     fingerprints: Vec<u64>,
-    shares: Vec<Option<Shares>>,
+    shares: Vec<Shares>,
     sops: Uids,
     series: Interner<SeriesAttributes>,
     shapes: Interner<Shape<Bits>>,
@@ -169,7 +169,7 @@ impl Table {
                 debug_assert_eq!(content.fingerprint.len(), self.words);
                 (row.min_hu, row.max_hu) = (content.min_hu, content.max_hu);
                 self.fingerprints.extend_from_slice(&content.fingerprint);
-                self.shares.push(content.shares);
+                self.shares.push(content.shares.unwrap_or_default());
             }
             Err(refusal) => {
                 let (state, reason) = match refusal {
@@ -179,7 +179,7 @@ impl Table {
                 };
                 (row.state, row.reason) = (state, self.reasons.number(&reason));
                 self.fingerprints.extend(std::iter::repeat_n(0, self.words));
-                self.shares.push(None);
+                self.shares.push(Shares::default());
             }
         }
         self.sops.push(&info.sop_instance_uid);
@@ -195,7 +195,7 @@ impl Table {
 
     /// Where the Hounsfield units of a row lie; `None` of a refusal and of a picture.
     pub fn shares(&self, row: u32) -> Option<Shares> {
-        self.shares[row as usize]
+        Some(self.shares[row as usize]).filter(|shares| !shares.is_empty())
     }
 
     /// SOP Instance UID of a row, empty when unknown.

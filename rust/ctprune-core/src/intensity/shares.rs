@@ -16,7 +16,7 @@ pub const SHARES: usize = EDGES_HU.len() + 3;
 const ROWS: usize = 128;
 
 /// Shares of the pixels of a slice, each in steps of 1/65535; what is there at all has at least one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shares([u16; SHARES]);
 
 impl Shares {
@@ -41,11 +41,13 @@ impl Shares {
 
     /// Shares that were stored; `None` when they are those of no slice.
     pub fn stored(shares: [f64; SHARES]) -> Option<Self> {
-        let steps = shares.map(|share| (share * f64::from(u16::MAX)).round() as u16);
-        steps[..=EDGES_HU.len()]
-            .iter()
-            .any(|&step| step > 0)
-            .then_some(Self(steps))
+        let found = Self(shares.map(|share| (share * f64::from(u16::MAX)).round() as u16));
+        (!found.is_empty()).then_some(found)
+    }
+
+    /// Whether they are those of no slice: no bin holds a pixel.
+    pub fn is_empty(self) -> bool {
+        self.0[..=EDGES_HU.len()].iter().all(|&step| step == 0)
     }
 
     /// From 0 to 1: of each bin from the lowest one on, of the smallest value, of the largest.
