@@ -15,8 +15,8 @@ from ctprune.experiment.grid import build_grid
 from ctprune.experiment.inputs import Inputs
 from ctprune.files.contents import Contents
 from ctprune.finetuning.images import read_images
-from ctprune.tasks import list_task
 from ctprune.sources import connections
+from ctprune.tasks import list_task
 from tests.containers import files_of, write_container
 
 WAYS = ("folder", "deflated.zip", "tar.gz")

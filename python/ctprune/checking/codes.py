@@ -85,8 +85,8 @@ _GEOMETRY = (
         "C-LOCALIZER",
         "note",
         "A localizer is in the series; ctprune skips it.",
-        "Nothing here; other readers take it for a slice. `ctprune reduce --skip-codes C-LOCALIZER` leaves out such "
-        "series.",
+        "Nothing here; other readers take it for a slice. "
+        "`ctprune reduce --skip-codes C-LOCALIZER` leaves out such series.",
     ),
     (
         "C-NOT-AXIAL",
