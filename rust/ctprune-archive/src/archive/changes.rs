@@ -6,18 +6,22 @@ use crate::rows::row::State;
 use ctprune_core::selection::NO_EXEMPLAR;
 use rustc_hash::FxHashMap;
 
-/// Stands for "no decision".
-const NONE: u32 = u32::MAX;
-
 /// The slices of the earlier selection, numbered as they stood in its manifest.
 #[derive(Default)]
 pub(super) struct Decisions {
     /// For each the one that covered it, itself where it was kept, or [`NO_EXEMPLAR`].
     exemplars: Vec<u32>,
-    /// For each row of the table the number of its slice, or [`NONE`].
-    of_row: Vec<u32>,
+    /// Numbers of slices by rows of the table: as a rule, both go up together.
+    of_row: Vec<Run>,
     /// Those whose rows a later table had anew, by file and frame, and whether the file was still the same.
     lent: FxHashMap<(FileId, u32), (u32, bool)>,
+}
+
+/// So many rows of the table from one on, whose slices have numbers from another one on.
+struct Run {
+    row: u32,
+    number: u32,
+    len: u32,
 }
 
 /// What is known of a slice from the earlier selection.
@@ -36,10 +40,21 @@ impl Decisions {
         number
     }
 
-    /// A slice is this row of the table.
+    /// A slice is this row of the table; rows come in order.
     pub fn belongs_to(&mut self, row: usize, number: u32) {
-        self.of_row.resize(row, NONE);
-        self.of_row.push(number);
+        let row = row as u32;
+        match self.of_row.last_mut() {
+            Some(run) if (row, number) == (run.row + run.len, run.number + run.len) => run.len += 1,
+            _ => self.of_row.push(Run { row, number, len: 1 }),
+        }
+    }
+
+    /// The number of the slice that is a row of the table.
+    fn number_of(&self, row: u32) -> Option<u32> {
+        let after = self.of_row.partition_point(|run| run.row <= row);
+        let run = &self.of_row[after.checked_sub(1)?];
+        let at = row - run.row;
+        (at < run.len).then(|| run.number + at)
     }
 
     /// A slice is a row of another table.
@@ -182,19 +197,17 @@ impl Archive {
     /// Numbers of slices before of files that were read again, by file and frame.
     fn read_again(&self) -> FxHashMap<(FileId, u32), u32> {
         let decisions = &self.earlier.decisions;
-        let rows = self.table.rows().iter().zip(&decisions.of_row);
-        rows.filter(|(row, number)| row.state == State::Stale && **number != NONE)
-            .map(|(row, number)| ((row.file, row.frame), *number))
+        let stale = (0u32..)
+            .zip(self.table.rows())
+            .filter(|(_, row)| row.state == State::Stale);
+        stale
+            .filter_map(|(at, row)| Some(((row.file, row.frame), decisions.number_of(at)?)))
             .collect()
     }
 
     fn decided(&self, row: u32, again: &FxHashMap<(FileId, u32), u32>) -> Option<Decided> {
         let decisions = &self.earlier.decisions;
-        if let Some(&number) = decisions
-            .of_row
-            .get(row as usize)
-            .filter(|&&number| number != NONE)
-        {
+        if let Some(number) = decisions.number_of(row) {
             let unchanged = true;
             return Some(Decided { number, unchanged });
         }

@@ -118,11 +118,14 @@ impl Archive {
             .flat_map(|&slice| self.table.fingerprint(self.volumes.order[slice as usize]))
             .copied()
             .collect();
-        let position_mm: Vec<f64> = walk
-            .slices
-            .iter()
-            .map(|&slice| self.volumes.position_mm[slice as usize])
-            .collect();
+        // Only where it is asked for: with many millions of slices it counts.
+        let position_mm: Vec<f64> = match request.max_gap_mm {
+            None => Vec::new(),
+            Some(_) => {
+                let position = |&slice: &u32| self.volumes.position_mm[slice as usize];
+                walk.slices.iter().map(position).collect()
+            }
+        };
         let reach = match request.max_gap_mm {
             None => Reach::ANY,
             Some(most) => Reach::within(&position_mm, most)?,

@@ -18,7 +18,14 @@ use std::path::{Path, PathBuf};
 /// Why a container that one pass has read has a row: with it the next run knows that nothing more is in it.
 pub(super) const READ_TO_END: &str = "archive whose files have rows of their own";
 
-/// The files of earlier tables come first in [`Files`].
+/// The file was found again.
+const SEEN: u8 = 1;
+/// What was read of it can be taken over.
+const REUSABLE: u8 = 2;
+/// Its size and time are still those that the first table knew.
+const SAME: u8 = 4;
+
+/// The files of earlier tables come first in [`Files`]. There may be many millions: a file costs a byte here.
 #[derive(Default)]
 pub(super) struct Earlier {
     pub rows: usize,
@@ -29,12 +36,12 @@ pub(super) struct Earlier {
     /// Number of the table that rows are taken from now, and its first row.
     table: u32,
     table_start: usize,
-    /// For each file the first table that knew it: later ones are older.
-    table_of: Vec<u32>,
-    seen: Vec<bool>,
-    reusable: Vec<bool>,
-    /// Whether size and time are still those that the first table knew.
-    same: Vec<bool>,
+    /// The first file of each table that knew files which no table before did, and the table: later ones are older.
+    first_files: Vec<(FileId, u32)>,
+    /// Files that belong to another table by now.
+    moved: FxHashMap<FileId, u32>,
+    /// What is known of each file: [`SEEN`], [`REUSABLE`], [`SAME`].
+    flags: Vec<u8>,
     /// Rows of these files before this one are not to be used: a table after had the file as it was later.
     outdated: FxHashMap<FileId, usize>,
     /// By the source in a table the one that it belongs to now, and what to put before paths.
@@ -48,39 +55,58 @@ impl Earlier {
         if let Some(file) = files.find(folder, name) {
             return file;
         }
-        self.table_of.push(self.table);
-        self.seen.push(false);
-        self.reusable.push(true);
-        self.same.push(true);
         let file = files.push(folder, name, stamp);
+        if self
+            .first_files
+            .last()
+            .is_none_or(|&(_, table)| table != self.table)
+        {
+            self.first_files.push((file, self.table));
+        }
+        self.flags.push(REUSABLE | SAME);
         files.index(file);
         file
     }
 
+    /// The table whose rows of a file hold.
+    fn table_of(&self, file: FileId) -> u32 {
+        let of_first = || {
+            let after = self.first_files.partition_point(|&(first, _)| first <= file);
+            self.first_files[after - 1].1
+        };
+        self.moved.get(&file).copied().unwrap_or_else(of_first)
+    }
+
+    fn has(&self, file: FileId, flags: u8) -> bool {
+        self.flags[file as usize] & flags == flags
+    }
+
     /// A known file was found again; returns whether its rows can be taken over.
     pub fn see(&mut self, file: FileId, unchanged: bool) -> bool {
-        let file = file as usize;
-        self.seen[file] = true;
-        self.same[file] &= unchanged;
-        self.reusable[file] &= unchanged;
-        self.reusable[file]
+        let flags = &mut self.flags[file as usize];
+        *flags |= SEEN;
+        if !unchanged {
+            *flags &= !(SAME | REUSABLE);
+        }
+        self.has(file, REUSABLE)
     }
 
     /// Whether a file, known or not, is as the first table knew it.
     pub fn is_same(&self, file: FileId) -> bool {
-        self.same.get(file as usize).is_some_and(|&same| same)
+        self.flags
+            .get(file as usize)
+            .is_some_and(|flags| flags & SAME != 0)
     }
 
     /// All known files are there, and as they were.
     pub fn see_all(&mut self) {
-        self.seen.fill(true);
-        self.reusable.fill(true);
+        self.flags.iter_mut().for_each(|flags| *flags |= SEEN | REUSABLE);
     }
 
     /// Take nothing over of this file.
     pub fn forget(&mut self, file: FileId) {
-        if let Some(reusable) = self.reusable.get_mut(file as usize) {
-            *reusable = false;
+        if let Some(flags) = self.flags.get_mut(file as usize) {
+            *flags &= !REUSABLE;
         }
     }
 
@@ -91,23 +117,23 @@ impl Earlier {
 
     /// Number of files known.
     pub fn files(&self) -> FileId {
-        self.seen.len() as FileId
+        self.flags.len() as FileId
     }
 
     /// Whether the rows of a file could be taken over if it is found again.
     pub fn is_reusable(&self, file: FileId) -> bool {
-        self.reusable[file as usize]
+        self.has(file, REUSABLE)
     }
 
     /// Whether the rows of a file are taken over.
     pub fn is_reused(&self, file: FileId) -> bool {
-        self.seen[file as usize] && self.reusable[file as usize]
+        self.has(file, SEEN | REUSABLE)
     }
 
     /// Number of files that were not found again, but for those that may still be.
     pub fn vanished(&self, waits: impl Fn(FileId) -> bool) -> usize {
-        let files = (0..).zip(&self.seen);
-        files.filter(|&(file, &seen)| !seen && !waits(file)).count()
+        let files = (0..self.files()).filter(|&file| !self.has(file, SEEN));
+        files.filter(|&file| !waits(file)).count()
     }
 
     /// The source that a table's source belongs to now, and what to put before paths: it may lie in one of this run's.
@@ -168,7 +194,7 @@ impl Archive {
         let file = self.earlier.file(&mut self.files, folder, name, row.stamp);
         let is_decided = matches!(row.status, Some(Status::Kept | Status::Dropped)) && !self.earlier.is_whole;
         let decision = is_decided.then(|| self.earlier.decisions.push(row.exemplar));
-        if self.earlier.table_of[file as usize] != self.earlier.table {
+        if self.earlier.table_of(file) != self.earlier.table {
             let known = self.files.stamp(file);
             if let Some(decision) = decision {
                 let unchanged = known == row.stamp;
@@ -181,7 +207,7 @@ impl Archive {
                 return Ok(());
             }
             self.files.set_stamp(file, row.stamp);
-            self.earlier.table_of[file as usize] = self.earlier.table;
+            self.earlier.moved.insert(file, self.earlier.table);
             self.earlier.outdated.insert(file, self.earlier.table_start);
         }
         let reader = row.reader;
@@ -210,7 +236,7 @@ impl Archive {
             }
             // A failure is tried again; of a file that was excluded nothing is known.
             _ => {
-                self.earlier.reusable[file as usize] = false;
+                self.earlier.forget(file);
                 return Ok(());
             }
         };

@@ -1,7 +1,7 @@
 //! Every slice and every refusal as a row of 64 bytes and 26 of shares plus its SOP Instance UID and fingerprint.
 //!
 //! What repeats over a series (UIDs, matrix, spacing, orientation, scanner) is interned; the rest stands in
-//! the row. With the file names this stays below 200 bytes a slice, so that ten million slices fit in 2 GiB.
+//! the row. With the file names this stays near 200 bytes a slice, so that ten million slices fit in 2 GiB.
 
 use crate::error::ArchiveError;
 use crate::rows::intern::{Bits, Interner};
