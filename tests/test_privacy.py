@@ -28,7 +28,7 @@ from tests.searching import occurrences, unpacked, words_in
 #: Outputs that may hold names of files; and UIDs, where they are manifests, parts of one or tables of its series.
 _ADDRESSES = re.compile(
     r"(.*/)?(manifest\.parquet|summary\.json|config\.yaml|predictions\.(parquet|csv)|tried\.yaml|\.cache\.json|"
-    r"(digests|series)\.parquet|experiment\.json|parts/part-\d+\.parquet)"
+    r"(digests|series|overlap)\.parquet|experiment\.json|parts/part-\d+\.parquet)"
 )
 _MANIFESTS = re.compile(r"(.*/)?(manifest|series|parts/part-\d+)\.parquet")
 
@@ -134,6 +134,7 @@ def test_no_text_of_a_header_and_no_name_goes_anywhere_else(tmp_path: Path, comm
     command = Folder(tmp_path, commands)
     run_everything(command, source, reduce=(), names=())
     run_learning(command, data)
+    command("overlap", "run", source, "--out", "overlap")
     one = next(source.rglob("*.dcm"))
     command("info", one)
     command("info", one, "--json")

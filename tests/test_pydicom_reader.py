@@ -49,6 +49,7 @@ def row_of(archive: _core.Archive) -> dict[str, object]:
         method="hash",
         threshold=6,
         keep=None,
+        budget=None,
         n=None,
         seed=None,
         window=None,
