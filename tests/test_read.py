@@ -27,7 +27,7 @@ def test_a_series_comes_in_hounsfield_units(ct_file: Path) -> None:
 def test_several_volumes_need_a_number(archive: Path) -> None:
     with pytest.raises(ctprune.ConfigError, match="say which one with volume=0"):
         ctprune.read_volume(archive)
-    with pytest.raises(ctprune.ConfigError, match="volume 99 is not there"):
+    with pytest.raises(ctprune.ConfigError, match="volume 99 does not exist"):
         ctprune.read_volume(archive, volume=99)
     assert ctprune.read_volume(archive, volume=1).hu.ndim == 3
 
