@@ -11,6 +11,7 @@ import ctprune
 from ctprune import _core
 from ctprune.manifest.derived import (
     SWEEP_CONFIG_NAME,
+    SWEEP_DIVERSITY_NAME,
     SWEEP_NAME,
     SWEEP_PNG_NAME,
     SWEEP_SVG_NAME,
@@ -18,7 +19,7 @@ from ctprune.manifest.derived import (
 )
 from tests.conftest import Cli
 
-SWEEP = {SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME, SWEEP_CONFIG_NAME}
+SWEEP = {SWEEP_DIVERSITY_NAME, SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME, SWEEP_CONFIG_NAME}
 
 
 @pytest.fixture
