@@ -103,7 +103,7 @@ def simulate(slices: int, workers: int, costs: Costs, *, storage: float, seed: i
         read_seconds = each * max(costs.read * slowness[worker], fastest)
         took = list_seconds + read_seconds
         if chance.random() < _LOST_PER_HOUR * took / 3600:
-            # What was read is in parts: another one lists again and goes on.
+            # What was read is in parts: another one lists again and continues.
             lost += 1
             took += list_seconds + _LOST_SECONDS
             listing += list_seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,7 +30,10 @@ def open_browser() -> Iterator[Any]:
     try:
         yield browser
     finally:
-        browser.quit()
+        with warnings.catch_warnings():
+            # On a busy machine the driver ends before selenium has closed its connection to it.
+            warnings.simplefilter("ignore", ResourceWarning)
+            browser.quit()
 
 
 def show(browser: Any, *, scheme: str, width: int, height: int = 900, medium: str = "screen") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from errno import ENOMEM
 
 
 def main() -> None:
@@ -20,9 +21,11 @@ def main() -> None:
         # Plain, since what draws may be half loaded.
         sys.stderr.write("Error: interrupted\n")
         sys.exit(130)
-    except (MemoryError, ImportError) as error:
-        # What a loader says of a library for which there is no room.
+    except (MemoryError, ImportError, OSError) as error:
+        # What a loader says of a library for which there is no room, and what reading a folder of modules raises.
         if isinstance(error, ImportError) and "failed to map segment" not in str(error):
+            raise
+        if isinstance(error, OSError) and error.errno != ENOMEM:
             raise
         sys.stderr.write("Error: not enough memory to load ctprune's libraries: allow more memory\n")
         sys.exit(1)

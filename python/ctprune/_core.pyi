@@ -30,7 +30,7 @@ __all__ = [
     "choose_points",
     "codes",
     "codes_documentation",
-    "container_kind",
+    "container_kind_by_head",
     "container_of",
     "cosine_exemplars",
     "describe",
@@ -39,6 +39,7 @@ __all__ = [
     "find_pairs",
     "fingerprint",
     "fingerprint_bytes",
+    "gate_codes",
     "hamming",
     "header_decides",
     "is_packed",
@@ -313,7 +314,7 @@ class StoredContainer:
     def size(self, /, name: str) -> int | None: ...
     def names(self, /) -> list[str]: ...
 
-def container_kind(name: str, head: bytes) -> str | None:
+def container_kind_by_head(name: str, head: bytes) -> str | None:
     """`zip`, `tar`, `tar.gz` or `tar.zst` by a file's name and first bytes; None where it is no container."""
 
 def promises_container(name: str) -> bool:
@@ -335,6 +336,9 @@ class ManifestWriter:
 
 def codes() -> list[tuple[str, str, str]]:
     """Name, meaning and action of every stable code of a refusal, failures first."""
+
+def gate_codes() -> list[str]:
+    """Names of the codes with which a gate leaves out a slice that was read."""
 
 def codes_documentation() -> str:
     """The same as the tables in Markdown that the documentation shows."""

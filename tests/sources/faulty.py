@@ -52,9 +52,13 @@ class Plan:
             self.headers.append(headers)
         return self.fault(method, key, before)
 
-    def end(self, sent: int) -> None:
+    def end(self) -> None:
+        """Before the last bytes are sent: the client may ask for more as soon as it has them."""
         with self._lock:
             self._at_a_time -= 1
+
+    def add_sent(self, sent: int) -> None:
+        with self._lock:
             self.bytes_sent += sent
 
 
@@ -96,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         key = unquote(parts.path).removeprefix("/").removeprefix("bucket").removeprefix("/")
         fault = self.plan.begin(method, key, {name.lower(): value for name, value in self.headers.items()})
-        sent = 0
+        self._in_flight = True
         try:
             time.sleep(self.plan.delay)
             if fault == "reset":
@@ -109,22 +113,27 @@ class _Handler(BaseHTTPRequestHandler):
             elif not key:
                 self._send(200, self._listing(parse_qs(parts.query)), {"Content-Type": "application/xml"}, method)
             else:
-                sent = self._object(method, key, fault)
+                self._object(method, key, fault)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         finally:
-            self.plan.end(sent)
+            self._end()
 
-    def _object(self, method: str, key: str, fault: Fault) -> int:
+    def _end(self) -> None:
+        if self._in_flight:
+            self._in_flight = False
+            self.plan.end()
+
+    def _object(self, method: str, key: str, fault: Fault) -> None:
         file = self.folder / key
         if not file.is_file():
             self._send(404, b"<Error><Code>NoSuchKey</Code></Error>", {}, method)
-            return 0
+            return
         data, etag = file.read_bytes(), etag_of(file)
         wanted = self.headers.get("If-Match")
         if wanted is not None and wanted != etag:
             self._send(412, b"", {}, method)
-            return 0
+            return
         status, headers, body = 200, {"ETag": etag, "Last-Modified": "Sat, 28 Nov 2026 09:00:00 GMT"}, data
         part = self.headers.get("Range")
         if part and fault != "whole":
@@ -139,7 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
         else:
             self._send(status, body, headers, method)
-        return 0 if method == "HEAD" else len(body)
+        if method != "HEAD":
+            self.plan.add_sent(len(body))
 
     def _listing(self, query: dict[str, list[str]]) -> bytes:
         prefix, after = query.get("prefix", [""])[0], query.get("start-after", [""])[0]
@@ -171,12 +181,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
+        self._end()
         if method != "HEAD":
             self.wfile.write(body)
         self.wfile.flush()
 
     def _reset(self) -> None:
         """Drop the connection without an end."""
+        self._end()
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
         self.connection.close()

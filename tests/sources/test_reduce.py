@@ -168,7 +168,10 @@ def test_faults_that_stay_are_rows(filled: Path, faults: Plan, fault: Any, reaso
         ctprune.reduce("s3://bucket/chest", fail_first=True)
 
 
-def test_a_lost_network_ends_the_run_and_the_next_goes_on(filled: Path, faults: Plan, tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 8])
+def test_a_lost_network_ends_the_run_and_the_next_goes_on(
+    filled: Path, faults: Plan, tmp_path: Path, threads: int
+) -> None:
     objects_read = 0
 
     def lost(method: str, key: str, before: int) -> Any:
@@ -178,7 +181,7 @@ def test_a_lost_network_ends_the_run_and_the_next_goes_on(filled: Path, faults: 
 
     faults.fault = lost
     with pytest.raises(NetworkError, match=r"^s3://bucket: the server cannot be reached: check the"):
-        ctprune.reduce("s3://bucket/chest", out=tmp_path / "run", io=4)
+        ctprune.reduce("s3://bucket/chest", out=tmp_path / "run", io=4, threads=threads)
     assert not (tmp_path / "run/manifest.parquet").exists()
     faults.fault = lambda method, key, before: None
     faults.requests.clear()

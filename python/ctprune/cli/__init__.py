@@ -135,6 +135,9 @@ def main() -> None:
         except CtpruneError as error:
             print_error(error)
             sys.exit(FAILED)
-        except MemoryError:
+        except (MemoryError, RuntimeError) as error:
+            # Python's word where there is no room for the stack of a thread.
+            if isinstance(error, RuntimeError) and "start new thread" not in str(error):
+                raise
             print_error("not enough memory: use fewer `threads`, or allow more memory")
             sys.exit(FAILED)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ctprune import _core
 from ctprune.manifest.refused import Refused, lines, total
 from ctprune.reading.modalities import IMAGING
 from ctprune.sources.addresses import as_address
@@ -21,9 +22,6 @@ _ARCHIVES = (
     ("a 7z archive", 0, b"7z\xbc\xaf\x27\x1c"),
     ("a rar archive", 0, b"Rar!\x1a\x07"),
 )
-
-#: Codes of slices that were read, and that an option left out.
-_GATES = ("S-PLANE", "S-DERIVED", "S-THICKNESS", "S-FEW-SLICES", "S-SAME-POSITION", "S-FINDING", "S-SAME-SCAN")
 
 #: Reasons that are named; all are in the table.
 _REASONS = 3
@@ -58,7 +56,7 @@ def _of_source(source: Path) -> list[str]:
 
 
 def _gated(skipped: Refused) -> list[str]:
-    reasons = lines({code: skipped[code] for code in _GATES if code in skipped})[:_REASONS]
+    reasons = lines({code: skipped[code] for code in _core.gate_codes() if code in skipped})[:_REASONS]
     return [
         f"{reason} ({code}): {count:,} {'slice' if count == 1 else 'slices'}" for code, reason, count in reasons
     ]

@@ -16,6 +16,27 @@ from ctprune.options.shared import threads_option
 PREFERENCES = ("soft", "sharp", "thin", "thick")
 
 
+def min_overlap_option() -> float:
+    """A field for the share of a volume that another one must hold."""
+    return option(
+        0.5,
+        parse=partial(fraction, "min_overlap"),
+        above=0,
+        high=1,
+        noun="a fraction",
+        example=0.5,
+        metavar="FRACTION",
+        help="Share of the shorter volume that must lie within the other, such as 0.5 or 50%.",
+    )
+
+
+def turned_option() -> bool:
+    """A field for whether turned pictures count, too."""
+    return option(
+        True, negative=True, help="Also find pictures that are mirrored or turned by half a turn; dHash only."
+    )
+
+
 @described
 @dataclass(frozen=True, kw_only=True)
 class DuplicatesConfig:
@@ -35,19 +56,8 @@ class DuplicatesConfig:
         unit="bits",
         help="Largest median Hamming distance of aligned slices; default 3 of 64 bits.",
     )
-    min_overlap: float = option(
-        0.5,
-        parse=partial(fraction, "min_overlap"),
-        above=0,
-        high=1,
-        noun="a fraction",
-        example=0.5,
-        metavar="FRACTION",
-        help="Share of the shorter volume that must lie within the other, such as 0.5 or 50%.",
-    )
-    turned: bool = option(
-        True, negative=True, help="Also find pictures that are mirrored or turned by half a turn; dHash only."
-    )
+    min_overlap: float = min_overlap_option()
+    turned: bool = turned_option()
     pixels: bool = option(
         True, negative=True, help="Read a few aligned slices of each pair and give their correlation."
     )

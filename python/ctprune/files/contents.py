@@ -21,6 +21,7 @@ from ctprune.errors import SourceError
 from ctprune.files.atomic import replace_file
 from ctprune.files.members import opens, visit_bytes
 from ctprune.sources.addresses import as_address
+from ctprune.sources.failures import NO_MEMBER
 
 #: Size, time of change, time of change of the inode, inode.
 Stamp = tuple[int, int, int, int]
@@ -71,7 +72,7 @@ class Contents:
             if path not in self._members:
                 self._take_members([path])
             if path not in self._members:
-                raise SourceError(f"{path}: {self._why.get(path, 'the archive has no such readable member')}")
+                raise SourceError(f"{path}: {self._why.get(path, NO_MEMBER)}")
             return self._members[path]
         try:
             stamp = _stamp(path)

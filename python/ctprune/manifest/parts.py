@@ -120,8 +120,9 @@ class Parts:
             OutputError: It could not be written.
         """
         self._finish_writing()
-        self._begin_writing()
-        self._finish_writing()
+        file, batches = self._next_part()
+        if batches:
+            self._write(file, batches)
 
     def selections(self) -> Iterator[_core.ManifestReader]:
         """Selections within volumes that were made with the same configuration, by this run or by shards of it."""
@@ -166,16 +167,26 @@ class Parts:
             self._folder.rmdir()
 
     def _begin_writing(self) -> None:
+        file, batches = self._next_part()
+        if not batches:
+            return
+        if self._writer is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._writer = ThreadPoolExecutor(1)
+        try:
+            self._writing = self._writer.submit(self._write, file, batches)
+        except RuntimeError:
+            # Where memory is short, there is none for the stack of a thread.
+            self._writer = None
+            self._write(file, batches)
+
+    def _next_part(self) -> tuple[Path, list[_core.Rows]]:
         # Taken now, since the table grows while the part is written.
         batches = list(self._batches())
         self._pace.saved()
         self._slices_saved = self._archive.progress()["slices_read"]
-        if batches:
-            if self._writer is None:
-                from concurrent.futures import ThreadPoolExecutor
-
-                self._writer = ThreadPoolExecutor(1)
-            self._writing = self._writer.submit(self._write, self._new_file(_ROWS), batches)
+        return self._new_file(_ROWS), batches
 
     def _write(self, file: Path, batches: list[_core.Rows]) -> None:
         write_manifest(file, batches, self._config)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypedDict
 
+from ctprune.duplicates.config import min_overlap_option, turned_option
 from ctprune.options.check import check
 from ctprune.options.described import described
 from ctprune.options.option import option
@@ -35,9 +36,7 @@ class OverlapConfig:
         unit="bits",
         help="Largest Hamming distance of slices; default the reduction's, or 6 of 64 bits.",
     )
-    turned: bool = option(
-        True, negative=True, help="Also find pictures that are mirrored or turned by half a turn; dHash only."
-    )
+    turned: bool = turned_option()
     min_correlation: float | None = option(
         None,
         above=-1,
@@ -47,16 +46,7 @@ class OverlapConfig:
         help="Slices whose gray correlates less do not count, such as 0.99; reads every slice that is near.",
         more="Fingerprints of different patients are often near. See docs/overlap.md for what this leaves out.",
     )
-    min_overlap: float = option(
-        0.5,
-        parse=partial(fraction, "min_overlap"),
-        above=0,
-        high=1,
-        noun="a fraction",
-        example=0.5,
-        metavar="FRACTION",
-        help="Share of the shorter volume that must lie within the other, such as 0.5 or 50%.",
-    )
+    min_overlap: float = min_overlap_option()
     split: str | None = option(None, choices=SPLITS, help="Take only this split of B.")
     max: float | None = option(
         None,

@@ -17,6 +17,7 @@ from ctprune.errors import ManifestError, SourceError
 from ctprune.manifest.manifest import FILE_NAME, Manifest
 from ctprune.manifest.slices import Slices, path_of
 from ctprune.reduction.reduce import reduce
+from ctprune.sources.addresses import as_address
 from ctprune.tasks import list_task
 from ctprune.tasks.label_table import SUFFIXES
 from ctprune.tasks.listing import SPLIT_NAMES, Listing
@@ -125,19 +126,20 @@ def _of_listing(
     source: Path, listed: Listing, like: dict[str, Any], options: dict[str, Any], role: str
 ) -> SliceSet:
     """The slices that a list names, in a run or in files."""
-    files = {os.path.abspath(entry.file or ""): entry for entry in listed.entries}
+    of_file: dict[tuple[str, int | None], Any] = {
+        (_absolute(entry.file or ""), entry.frame): entry for entry in listed.entries
+    }
     if is_run(source):
         manifest = _compatible(Manifest.load(source), source, like, role)
     else:
-        manifest = reduce(list(files), method="all", modality="any", **options)
-    of_file: dict[tuple[str, int | None], Any] = {
-        (os.path.abspath(entry.file or ""), entry.frame): entry for entry in listed.entries
-    }
+        manifest = reduce(
+            list(dict.fromkeys(file for file, _ in of_file)), method="all", modality="any", **options
+        )
     slices = manifest.slices()
     entries = []
     for rows in slices.dicts(["source", "path", "frame"], 1 << 14):
         for row in rows:
-            file = os.path.abspath(path_of(row))
+            file = _absolute(path_of(row))
             entries.append(of_file.get((file, row["frame"])) or of_file.get((file, None)))
     chosen = np.array([entry is not None for entry in entries], np.bool_)
     named = [entry for entry in entries if entry is not None]
@@ -146,6 +148,11 @@ def _of_listing(
         [entry.split or "" for entry in named],
         [entry.label for entry in named],
     )
+
+
+def _absolute(file: PathLike) -> str:
+    """One text for one file, however it was named."""
+    return as_address(file) or os.path.abspath(file)
 
 
 def _write_pictures(file: Path, folder: Path, role: str) -> None:

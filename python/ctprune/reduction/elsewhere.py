@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from ctprune import _core
+from ctprune.errors import NetworkError
 from ctprune.sources.addresses import MARK, locate
 from ctprune.sources.ahead import MOST_BYTES
 from ctprune.sources.connections import Connection, connect, connection_of
@@ -31,7 +32,7 @@ _QUEUED_TOGETHER = 1 << 12
 #: What an object of unknown size is taken for.
 _GUESS = 1 << 20
 
-#: Tar files that are on their way at a time, from the one that is read on.
+#: Tar files that are in flight at a time, beginning with the one that is read.
 _STREAMS = 2
 
 #: What a portion of reading takes while a tar file comes, in seconds.
@@ -114,14 +115,19 @@ class Fetching:
     def _read_queue(self) -> Iterator[None]:
         ready: list[tuple[int, bytes | str]] = []
         fetched = in_order(self._fetch, self._queue(), in_flight=self._in_flight, weigh=_weight, most=MOST_BYTES)
-        for result in fetched:
-            if result is not None:
-                (file, *_), data = result
-                ready.append((file, data))
-            if ready and (result is None or len(ready) >= self._together):
-                self._archive.read_remote(ready)
-                ready = []
-            yield
+        try:
+            for result in fetched:
+                if result is not None:
+                    (file, *_), data = result
+                    ready.append((file, data))
+                if ready and (result is None or len(ready) >= self._together):
+                    self._archive.read_remote(ready)
+                    ready = []
+                yield
+        except NetworkError:
+            # The next run need not fetch these again.
+            self._archive.read_remote(ready)
+            raise
         if ready:
             self._archive.read_remote(ready)
             yield
@@ -148,7 +154,7 @@ class Fetching:
         stamp = Stamp(size, version)
         try:
             head = objects.head(path, stamp)
-            kind = _core.container_kind(path.rpartition("/")[2], head)
+            kind = _core.container_kind_by_head(path.rpartition("/")[2], head)
             return objects.containers.directory(path, stamp) if kind == "zip" else head if kind else None
         except NoRanges:
             return NoRanges("the server sends no parts of files, which reading a zip file takes: download it")

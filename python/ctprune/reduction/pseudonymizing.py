@@ -72,7 +72,7 @@ class Pseudonymizing:
 
         Raises:
             SourceError: An address means nothing, or may not be listed.
-            NetworkError: A server does not answer any more.
+            NetworkError: A server no longer answers.
         """
         if not self._elsewhere:
             return

@@ -82,8 +82,8 @@ class Reduction:
         self._say = note
         self._operation = Operation(progress)
         try:
-            reading = {**config.reading(), "headers_only": headers_only}
-            self._archive = _core.Archive(**reading, threads=config.threads, reads=config.io)
+            how = {**config.reading(), "headers_only": headers_only}
+            self._archive = _core.Archive(**how, threads=config.threads, reads=config.io)
         except ValueError as error:
             raise ConfigError(str(error)) from None
         for glob in config.exclude:
@@ -113,6 +113,8 @@ class Reduction:
             self._parts = Parts(
                 self.out, self._archive, config.to_dict(), config.reading(), shard=shard, note=self.note
             )
+        report = partial(self._report, "reading")
+        self._reading = reading.Reading(self._archive, config, self._parts, self._fetching, report)
 
     @property
     def archive(self) -> _core.Archive:
@@ -230,11 +232,7 @@ class Reduction:
 
     def read_files(self) -> None:
         """Read what was found and is not known from before."""
-        self._reading().read()
-
-    def _reading(self) -> reading.Reading:
-        report = partial(self._report, "reading")
-        return reading.Reading(self._archive, self.config, self._parts, self._fetching, report)
+        self._reading.read()
 
     @contextmanager
     def keeping_parts(self) -> Iterator[None]:
@@ -295,8 +293,8 @@ class Reduction:
                 self._parts.selected = self._selected_before()
                 self._parts.remove_unusable()
             if not self.runs:
-                self._reading().read()
-                self._reading().stop_if_too_many_failed()
+                self._reading.read()
+                self._reading.stop_if_too_many_failed()
             reading_seconds = time.perf_counter() - self._started
             self.group()
             self._select()

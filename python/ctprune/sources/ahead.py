@@ -111,5 +111,5 @@ def _read_or_head(server: str, path: str) -> bytes:
     stamp = connection.look(path)
     # Of a member nobody knows the size before it is read.
     return connection.read(
-        path, stamp if stamp.size else None, lambda head: _core.container_kind(name, head) is not None
+        path, stamp if stamp.size else None, lambda head: _core.container_kind_by_head(name, head) is not None
     )

@@ -20,7 +20,7 @@ from typing import Protocol
 from ctprune import _core
 from ctprune.sources import failures
 from ctprune.sources.addresses import MARK
-from ctprune.sources.failures import Broken, Gone, NoRanges, Refused
+from ctprune.sources.failures import NO_MEMBER, Broken, Gone, NoMember, NoRanges, Refused
 from ctprune.sources.found import Stamp
 
 #: Containers that are kept open, and those of them that are copies on the disk.
@@ -34,8 +34,6 @@ _LEFT_FREE = 1 << 30
 
 #: Limit for one member in MiB, as for an object.
 _MOST_MB = 8 << 10
-
-NO_MEMBER = "the archive has no such member that can be read"
 
 
 class Store(Protocol):
@@ -74,7 +72,7 @@ class Containers:
 
         Raises:
             Refused: Nobody can say.
-            NetworkError: The server does not answer any more.
+            NetworkError: The server no longer answers.
         """
         for container, name in splits(path):
             if self._is_there(container):
@@ -159,7 +157,7 @@ class Containers:
     def _opened_anew(self, path: str) -> _Zip | _Copy:
         objects = self._objects
         stamp = objects.look_at(path)
-        kind = _core.container_kind(name_of(path), objects.head(path, stamp))
+        kind = _core.container_kind_by_head(name_of(path), objects.head(path, stamp))
         if kind is None:
             raise Refused("no zip or tar file, so it has no members")
         if kind == "zip":
@@ -203,7 +201,7 @@ class _Zip:
             return self._member(name)
         found = self._directory.outer(name)
         if found is None:
-            raise Refused(NO_MEMBER)
+            raise NoMember(NO_MEMBER)
         outer, inner = found
         with self._lock:
             if self._nested is None or self._nested[0] != outer:
@@ -292,7 +290,7 @@ class Feeding(threading.Thread):
         self.failure: Exception | None = None
 
     def run(self) -> None:
-        """Until the end, or until nobody takes bytes any more."""
+        """Until the end, or until nobody takes bytes."""
         try:
             self._objects.stream(self._path, self._stamp, self._feed.push)
             self._feed.end()
@@ -353,5 +351,5 @@ def _stored(content: bytes, name: str) -> _core.StoredContainer:
 
 def _content(found: bytes | str) -> bytes:
     if isinstance(found, str):
-        raise Refused(found)
+        raise NoMember(found) if found == NO_MEMBER else Refused(found)
     return found

@@ -30,6 +30,10 @@ class Gone(Refused):
     """There is no such object, bucket or resource."""
 
 
+class NoMember(Refused):
+    """The container has no member of this name, or none that can be read."""
+
+
 class Exhausted(Refused):
     """It was tried again and again, while the server answered others."""
 
@@ -45,6 +49,7 @@ class NoRanges(Refused):
 DENIED = "access is denied (403)"
 UNKNOWN = "the server wants credentials (401)"
 GONE = "the object is gone (404)"
+NO_MEMBER = "the archive has no such readable member"
 CHANGED = "the object changed while it was read (412)"
 TIMED_OUT = "the server did not answer in time"
 NO_CONNECTION = "the server cannot be reached"

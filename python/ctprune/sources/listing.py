@@ -18,7 +18,7 @@ def listed(sources: Sequence[Elsewhere]) -> dict[str, list[str]]:
 
     Raises:
         SourceError: An address means nothing, or may not be listed.
-        NetworkError: A server does not answer any more.
+        NetworkError: A server no longer answers.
     """
     found: dict[str, list[str]] = {}
     for result in in_order(_find, sources, in_flight=OBJECTS_IN_FLIGHT):
@@ -33,7 +33,7 @@ def found_at(address: str) -> list[tuple[str, Stamp]]:
     Raises:
         ConfigError: The address cannot be used.
         SourceError: It means nothing, or may not be listed.
-        NetworkError: The server does not answer any more.
+        NetworkError: The server no longer answers.
     """
     one = Elsewhere(parse_address(address))
 
@@ -51,7 +51,7 @@ def members_of(source: str, path: str) -> list[str]:
     None of them where it is no container, or cannot be read.
 
     Raises:
-        NetworkError: The server does not answer any more.
+        NetworkError: The server no longer answers.
     """
     server, below = locate(joined(source, path))
     containers = connection_of(server).containers

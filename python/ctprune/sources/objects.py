@@ -23,10 +23,10 @@ from ctprune import _core
 from ctprune.errors import SourceError
 from ctprune.sources import failures
 from ctprune.sources.addresses import BUCKETS, MARK, Address
-from ctprune.sources.containers import NO_MEMBER, Containers
+from ctprune.sources.containers import Containers
 from ctprune.sources.credentials import ADVICE, credentials
 from ctprune.sources.crew import Crew, in_order
-from ctprune.sources.failures import Denied, Exhausted, Gone, NoRanges, Refused, Transient, of_status
+from ctprune.sources.failures import Denied, Exhausted, Gone, NoMember, NoRanges, Refused, Transient, of_status
 from ctprune.sources.found import Found, Stamp, version_of
 from ctprune.sources.retries import Server
 
@@ -151,9 +151,7 @@ class Objects:
         if found is not None:
             try:
                 return self.containers.read(*found, None if stamp is None else stamp.version)
-            except Refused as refusal:
-                if str(refusal) != NO_MEMBER:
-                    raise
+            except NoMember as refusal:
                 try:
                     # It may be an object in a folder of such a name.
                     self.look_at(self._decoded(path))
@@ -179,7 +177,7 @@ class Objects:
         Raises:
             NoRanges: The server sends it as a whole only.
             Refused: It is gone, has changed or may not be read.
-            NetworkError: The server does not answer any more.
+            NetworkError: The server no longer answers.
         """
         return self._ask(lambda store: self._range(store, path, part, stamp, mark))
 
@@ -188,7 +186,7 @@ class Objects:
 
         Raises:
             Refused: It is gone, has changed or may not be read.
-            NetworkError: The server does not answer any more.
+            NetworkError: The server no longer answers.
         """
         try:
             return self.part(path, (0, HEAD), stamp)[0]
@@ -207,7 +205,7 @@ class Objects:
 
         Raises:
             Refused: It is gone, has changed or may not be read.
-            NetworkError: The server does not answer any more.
+            NetworkError: The server no longer answers.
         """
         starts = range(0, stamp.size, _PORTION)
         if not starts:

@@ -27,7 +27,7 @@ struct State {
 }
 
 impl Feed {
-    /// Gives the next bytes; waits for room. `false` when nobody takes them any more.
+    /// Gives the next bytes; waits for room. `false` when nobody takes them.
     pub fn push(&self, portion: Vec<u8>) -> bool {
         let is_full =
             |state: &mut State| !state.is_closed && state.waiting > 0 && state.waiting + portion.len() > MOST;
@@ -53,7 +53,7 @@ impl Feed {
         self.changed.notify_all();
     }
 
-    /// Nobody takes bytes any more.
+    /// Nobody takes bytes from now on.
     pub fn close(&self) {
         let mut state = self.state();
         state.is_closed = true;
@@ -61,7 +61,7 @@ impl Feed {
         self.changed.notify_all();
     }
 
-    /// Whether nobody takes bytes any more.
+    /// Whether nobody takes bytes.
     pub fn is_closed(&self) -> bool {
         self.state().is_closed
     }

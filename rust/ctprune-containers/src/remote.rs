@@ -115,11 +115,7 @@ pub fn read_by_name(
     name: &str,
     options: &ReadOptions,
 ) -> Result<Vec<u8>, Refusal> {
-    let gone = || {
-        Refusal::Failed(ReadError::Invalid(
-            "the archive has no such member that can be read",
-        ))
-    };
+    let gone = || Refusal::Failed(ReadError::Invalid("the archive has no such readable member"));
     if let Some(index) = container.index() {
         if let Some(member) = index.find(name) {
             return content(&container.raw().bytes, container.kind(), member, options);

@@ -1,15 +1,16 @@
 //! Work that KeyboardInterrupt stops.
 
 use ctprune_core::watch::Watch;
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Thread;
+use std::thread::{Builder, Thread};
 use std::time::Duration;
 
 /// Runs work on a thread of its own while this one, Python's main thread, answers signals.
 ///
 /// `progress` is called now and then with the number of slices done. When it raises, or a signal handler does, the watch
-/// is stopped, and the exception is raised once the work has ended.
+/// is stopped, and the exception is raised once the work has ended. MemoryError: the system gives no thread.
 pub fn interruptible<T: Send>(
     py: Python<'_>,
     watch: &Watch,
@@ -19,13 +20,15 @@ pub fn interruptible<T: Send>(
     let done = AtomicBool::new(false);
     let here = std::thread::current();
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            let _report = Report {
-                done: &done,
-                to: &here,
-            };
-            work()
-        });
+        let thread = Builder::new()
+            .spawn_scoped(scope, || {
+                let _report = Report {
+                    done: &done,
+                    to: &here,
+                };
+                work()
+            })
+            .map_err(|_| PyMemoryError::new_err("no memory for another thread"))?;
         let mut answer = Ok(());
         while !done.load(Ordering::Acquire) && answer.is_ok() {
             py.detach(|| std::thread::park_timeout(Duration::from_millis(50)));

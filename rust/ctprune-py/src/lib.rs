@@ -63,6 +63,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(settings::canonical_intensity, module)?)?;
     module.add_function(wrap_pyfunction!(codes::codes, module)?)?;
     module.add_function(wrap_pyfunction!(codes::codes_documentation, module)?)?;
+    module.add_function(wrap_pyfunction!(codes::gate_codes, module)?)?;
     module.add_function(wrap_pyfunction!(settings::check_pattern, module)?)?;
     module.add_function(wrap_pyfunction!(fingerprint::fingerprint_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(fingerprint::fingerprint, module)?)?;
@@ -80,7 +81,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<remote::ZipDirectory>()?;
     module.add_class::<remote::Feed>()?;
     module.add_class::<remote::StoredContainer>()?;
-    module.add_function(wrap_pyfunction!(remote::container_kind, module)?)?;
+    module.add_function(wrap_pyfunction!(remote::container_kind_by_head, module)?)?;
     module.add_function(wrap_pyfunction!(remote::promises_container, module)?)?;
     module.add_function(wrap_pyfunction!(pixels::read_hu, module)?)?;
     module.add_function(wrap_pyfunction!(pixels::export_png, module)?)?;

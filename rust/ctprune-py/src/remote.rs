@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// The kind of container with this name and these first bytes: `zip`, `tar`, `tar.gz`, `tar.zst`; None for a file.
 #[pyfunction]
-pub fn container_kind(name: &str, head: &[u8]) -> Option<&'static str> {
+pub fn container_kind_by_head(name: &str, head: &[u8]) -> Option<&'static str> {
     let head = &head[..head.len().min(HEAD_BYTES)];
     let may_be_zip = promised_kind(name) == Some(Kind::Zip) && format_of(head).is_none();
     Some(match kind_of(head).or(may_be_zip.then_some(Kind::Zip))? {
@@ -139,7 +139,7 @@ impl Feed {
         }
     }
 
-    /// Give the next bytes; waits for room. False when nobody takes them any more.
+    /// Give the next bytes; waits for room. False when nobody takes them.
     fn push(&self, py: Python<'_>, portion: PyBackedBytes) -> bool {
         py.detach(|| self.inner.push(portion.to_vec()))
     }
@@ -154,12 +154,12 @@ impl Feed {
         self.inner.fail(reason);
     }
 
-    /// Nobody is to take bytes any more.
+    /// Nobody is to take bytes from now on.
     fn close(&self) {
         self.inner.close();
     }
 
-    /// Whether nobody takes bytes any more.
+    /// Whether nobody takes bytes.
     fn is_closed(&self) -> bool {
         self.inner.is_closed()
     }
