@@ -28,9 +28,6 @@ _COUNTS, _LARGE = (10_000, 30_000, 100_000), (1_000_000,)
 #: Files of a zip.
 _PER_ZIP = 4_000
 
-#: Zips, and objects in an S3 server on the same cores, are measured up to so many.
-_MOST_ZIPPED, _MOST_OBJECTS = 100_000, 30_000
-
 #: Slices that one process, several shards and a cluster read.
 _ENGINES_READ = 100_000
 
@@ -51,8 +48,8 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
     counts = _COUNTS + (_LARGE if settings.large else ())
     tables = [
         _growth("Files in folders", work, counts, lambda folder: _here(folder)),
-        _growth("The same in zips", work, [n for n in counts if n <= _MOST_ZIPPED], _zipped),
-        _growth("… and in an S3 server", work, [n for n in counts if n <= _MOST_OBJECTS], _stored),
+        _growth("The same in zips", work, counts, _zipped),
+        _growth("… and in an S3 server on the same cores", work, counts, _stored),
         _engines(work, threads),
         _join(work, settings),
     ]
@@ -86,7 +83,7 @@ def _zipped(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _stored(folder: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "benches.slow_store", str(folder), "0"]
+    command = [sys.executable, "-m", "benches.slow_store", str(folder), "0", "inf"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
@@ -98,7 +95,7 @@ def _stored(folder: Path) -> Iterator[str]:
         server.wait()
 
 
-def _growth(title: str, work: Path, counts: list[int] | tuple[int, ...], served: Callable[[Path], Any]) -> Table:
+def _growth(title: str, work: Path, counts: tuple[int, ...], served: Callable[[Path], Any]) -> Table:
     table = Table(title, ["slices", "seconds", "slices/s", "MiB", "bytes per slice beyond the first line"])
     for count in counts:
         folder = work / "scale"
