@@ -20,6 +20,7 @@ BENCHMARKS = {
     "decode": (1, 2),
     "hu": (1,),
     "selection": (2,),
+    "selections": (2,),
     "duplicates": (2,),
     "memory": (2,),
     "similarity": (1,),

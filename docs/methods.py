@@ -50,7 +50,7 @@ def sweep() -> str:
 
 
 def _defaults(method: Method) -> str:
-    if method.role == "sizes":
+    if method.role == "sizes" and "threshold" in method.options:
         return "as many per volume as `hash` keeps"
     given = {name: value for name, value in method.options.items() if value is not None}
     features = f"{given.pop('features')}; " if "features" in given else ""

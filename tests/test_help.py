@@ -60,7 +60,7 @@ def test_choices_are_those_that_are_taken() -> None:
             "fingerprint": ("auto", *methods.FINGERPRINTS),
             "mode": export_config.MODES,
         },
-        "sweep": {"methods": tuple(methods.deciding()), "scope": config.SCOPES},
+        "sweep": {"methods": tuple(methods.swept()), "scope": config.SCOPES},
         "pretrain": {
             "method": tuple(settings.SETTINGS),
             "preset": presets.PRESETS,

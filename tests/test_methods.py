@@ -11,7 +11,7 @@ from docs.methods import PAGES, TABLES, inserted
 
 import ctprune
 from ctprune import _core
-from ctprune.selection.methods import FINGERPRINTS, METHODS, comparing, deciding, taking
+from ctprune.selection.methods import FINGERPRINTS, METHODS, comparing, deciding, swept, taking
 
 
 def test_every_fact_of_every_method_is_there() -> None:
@@ -22,7 +22,7 @@ def test_every_fact_of_every_method_is_there() -> None:
         assert method.role in ("decides", "recorded", "sizes", "")
         assert method.compares in ("fingerprints", "pixels", "embeddings", "")
         assert (method.measure is None) == (method.role == "")
-        assert bool(method.source) == method.decides
+        assert bool(method.source) == (method.decides or method.by_points)
         if method.measure is not None and method.measure.grid:
             assert list(method.measure.grid) == sorted(method.measure.grid)
             assert all(method.measure.wrong(threshold, 64) is None for threshold in method.measure.grid)
@@ -36,8 +36,10 @@ def test_options_are_those_of_the_configuration() -> None:
     for method in METHODS.values():
         assert all(hasattr(config, option) for option in method.options)
     assert taking("window") == ["ssim"]
-    assert taking("weights") == [*comparing("embeddings"), *taking("features")]
-    assert taking("keep") == taking("budget") == [*deciding(), "random", "random-per-volume"]
+    on_embeddings = [n for n, method in METHODS.items() if method.compares == "embeddings" or method.on_embeddings]
+    assert taking("weights") == on_embeddings
+    assert taking("keep") == taking("budget") == [*swept(), "random", "random-per-volume"]
+    assert taking("clusters") == ["semdedup", "balanced"]
     assert taking("features") == [name for name, method in METHODS.items() if method.on_embeddings]
 
 

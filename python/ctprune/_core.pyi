@@ -666,6 +666,7 @@ def choose_points(
     keep: float | None,
     budget: int | None,
     seed: int | None,
+    clusters: int | None,
     threads: int,
 ) -> tuple[float | None, npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
     """Choose among points as a method does that compares them.
@@ -678,6 +679,7 @@ def choose_points(
         keep: Fraction to keep.
         budget: Number to keep.
         seed: Of what is drawn at random.
+        clusters: Number of clusters; None for the square root of n.
         threads: Number of threads, 0 for one per core.
 
     Returns:

@@ -14,7 +14,11 @@ from ctprune.selection.points import select_points
 
 
 @pytest.mark.parametrize("scope", ["volume", "dataset"])
-@pytest.mark.parametrize("options", [{"method": "kcenter", "features": "embeddings"}], ids=lambda of: of["method"])
+@pytest.mark.parametrize(
+    "options",
+    [{"method": "kcenter", "features": "embeddings"}, {"method": "facility", "features": "embeddings"}],
+    ids=lambda options: options["method"],
+)
 def test_the_manifest_holds_the_selection(
     run: Path, small: Path, weights: Path, scope: str, options: dict[str, Any]
 ) -> None:
@@ -27,12 +31,31 @@ def test_the_manifest_holds_the_selection(
     found = select_points(embeddings, options["method"], budget=6, starts=starts)
     assert slices.kept.sum() == 6
     assert slices.kept.tolist() == found.kept.tolist()
-    assert slices.exemplar.tolist() == found.exemplar.tolist()
-    assert slices.similarity.tolist() == found.measured.tolist()
+    exemplar = found.exemplar.astype(np.int64)
+    assert slices.exemplar.tolist() == np.where(exemplar == 2**32 - 1, -1, exemplar).tolist()
+    np.testing.assert_array_equal(slices.similarity, found.measured)
     assert summary["threshold"] == found.threshold
     assert ctprune.verify(run) == []
     page = ctprune.write_report(run).path.read_text()
     assert "on embeddings of a network" in page
-    swept = ctprune.sweep(run, methods=[options["method"]], thresholds={options["method"]: [found.threshold, 1.0]})
+    least = found.threshold or 0.1
+    swept = ctprune.sweep(run, methods=[options["method"]], thresholds={options["method"]: [least, 1.0]})
     fractions = swept.curve(options["method"])[1]
-    assert fractions[0] >= fractions[1] >= 6 / len(slices) - 1e-9
+    assert fractions[0] == 1.0 > fractions[1]
+
+
+@pytest.mark.parametrize("method", ["semdedup", "balanced"])
+def test_methods_that_cluster(run: Path, small: Path, weights: Path, method: str) -> None:
+    options: dict[str, Any] = {"method": method, "weights": weights, "scope": "dataset", "clusters": 3}
+    manifest = ctprune.reduce(small, keep=0.5, seed=4, out=run, **options)
+    slices = manifest.slices()
+    embeddings = np.load(run / "embeddings" / "embeddings.npy")
+    found = select_points(embeddings, method, keep=0.5, seed=4, clusters=3)
+    assert slices.kept.tolist() == found.kept.tolist()
+    assert ctprune.verify(run) == []
+    page = ctprune.write_report(run).path.read_text()
+    assert "3 clusters" in page
+    swept = ctprune.sweep(run, methods=[method], thresholds={method: [found.threshold or 0.5]})
+    assert swept.curve(method)[1].tolist() == [slices.kept.mean()]
+    with pytest.raises(ctprune.ConfigError, match=f"method {method} needs `scope` dataset"):
+        ctprune.reduce(small, method=method, keep=0.5)

@@ -132,6 +132,15 @@ class ReduceConfig:
         panel=_SELECTION,
         help=f"{', '.join(taking('seed'))}: seed of the sample, default {METHODS['random'].options['seed']}.",
     )
+    clusters: int | None = option(
+        None,
+        belongs_to="method",
+        low=1,
+        high=2**24,
+        panel=_SELECTION,
+        help=f"{', '.join(taking('clusters'))}: clusters of embeddings; default the square root of the slices.",
+        more="Of `balanced` those of the lowest level; each level above has an eighth, at most three in all.",
+    )
     window: str | None = option(
         None, belongs_to="method", choices=WINDOWS, panel=_SELECTION, help="ssim: 7 × 7 pixels (default) or σ 1.5."
     )
@@ -352,6 +361,11 @@ class ReduceConfig:
                 "the dataset",
                 field="scope",
             )
+        if "clusters" in method.options and self.scope == "volume":
+            raise ConfigError(
+                f"method {self.method} needs `scope` dataset: it clusters the slices of all volumes",
+                field="method",
+            )
         if self.method == "random-per-volume" and self.scope == "dataset":
             raise ConfigError(
                 "scope dataset: `method` random-per-volume takes the same number from every volume; for a sample "
@@ -413,7 +427,18 @@ class ReduceConfig:
             object.__setattr__(self, "threshold", measure.plain(self.threshold))
 
     def _refuse_foreign_options(self) -> None:
-        for name in ("threshold", "keep", "budget", "features", "n", "seed", "window", "weights", "max_gap_mm"):
+        for name in (
+            "threshold",
+            "keep",
+            "budget",
+            "features",
+            "n",
+            "seed",
+            "clusters",
+            "window",
+            "weights",
+            "max_gap_mm",
+        ):
             takers = taking(name)
             if getattr(self, name) is not None and self.method not in takers:
                 raise ConfigError(
@@ -514,6 +539,7 @@ class ReduceOptions(TypedDict, total=False):
     fingerprint: str
     n: int | None
     seed: int | None
+    clusters: int | None
     window: str | None
     weights: str | os.PathLike[str] | None
     download: bool

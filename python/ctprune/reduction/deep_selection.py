@@ -86,6 +86,7 @@ class DeepSelection:
             keep=config.keep,
             budget=config.budget,
             seed=config.seed,
+            clusters=config.clusters,
             starts=groups,
             threads=self._threads,
         )

@@ -235,7 +235,7 @@ def _exemplars_again(slices: Slices, threshold: float | None, threads: int) -> n
         found = select_points(
             slices.fingerprints,
             method.name,
-            **{name: config[name] for name in ("threshold", "keep", "budget", "seed")},
+            **{name: config[name] for name in ("threshold", "keep", "budget", "seed", "clusters")},
             starts=slices.starts.tolist() if config["scope"] == "volume" else None,
             threads=threads,
         ).exemplar.astype(np.int64)

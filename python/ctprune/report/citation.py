@@ -69,11 +69,21 @@ def _features(slices: RunSlices) -> str:
     return f"fingerprints of {slices.config['hash_size'] ** 2} bits"
 
 
+def _clusters(clusters: int | None) -> str:
+    if clusters is None:
+        return "as many clusters as the square root of their number"
+    return f"{clusters:,} clusters"
+
+
 def method_sentence(slices: RunSlices) -> str:
     """The reduction in one sentence, as it could stand in a paper's methods."""
     config, summary = slices.config, slices.summary
     how = slices.method.citation.format(
-        bits=config["hash_size"] ** 2, n=config.get("n"), seed=config.get("seed"), features=_features(slices)
+        bits=config["hash_size"] ** 2,
+        n=config.get("n"),
+        seed=config.get("seed"),
+        features=_features(slices),
+        clusters=_clusters(config.get("clusters")),
     )
     condition = ""
     if slices.measure is not None and slices.method.decides and slices.threshold is not None:

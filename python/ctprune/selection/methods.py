@@ -104,8 +104,8 @@ class Method:
     Attributes:
         name: The name, as in `ctprune.ReduceConfig`.
         drops: When a slice is dropped, in a few words.
-        citation: The reduction in a paper's methods section; `{bits}`, `{n}`, `{seed}` and `{features}` stand for
-            a run's values.
+        citation: The reduction in a paper's methods section; `{bits}`, `{n}`, `{seed}`, `{features}` and
+            `{clusters}` stand for a run's values.
         source: Where the method comes from; empty for the controls.
         fingerprint: The kind of fingerprint that the method compares; None when it does with any, or with none.
         measure: What its threshold is compared with, if it takes one, or what the manifest's `similarity` holds.
@@ -197,6 +197,11 @@ def taking(option: str) -> list[str]:
 def deciding() -> list[str]:
     """Names of the methods that drop slices by a measure, so that their thresholds can be swept."""
     return [name for name, method in METHODS.items() if method.decides]
+
+
+def swept() -> list[str]:
+    """Names of the methods that can be swept: by thresholds, or else by fractions to keep."""
+    return [name for name, method in METHODS.items() if method.decides or method.by_points]
 
 
 def comparing(*what: str) -> list[str]:

@@ -41,6 +41,7 @@ def select_points(
     keep: float | None = None,
     budget: int | None = None,
     seed: int | None = None,
+    clusters: int | None = None,
     starts: Sequence[int] | None = None,
     threads: int = 0,
 ) -> PointSelection:
@@ -54,6 +55,7 @@ def select_points(
         keep: Fraction to keep, instead of a threshold.
         budget: Number to keep, instead of a threshold.
         seed: Of what the method draws at random.
+        clusters: Number of clusters of a method that makes some; None for the square root of n.
         starts: First row of each volume, ascending from 0, and last n: only rows of a volume are compared. None
             compares all.
         threads: Number of threads, 0 for one per core.
@@ -79,6 +81,7 @@ def select_points(
             keep=keep,
             budget=budget,
             seed=seed,
+            clusters=clusters,
             threads=threads,
         )
     except ValueError as error:

@@ -59,6 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         share: Share::default(),
         n: 1,
         seed: 0,
+        clusters: None,
         window: String::new(),
         max_gap_mm: None,
     };

@@ -225,7 +225,10 @@ impl Archive {
     /// Distance or similarity of an ordered slice to its exemplar, as the method measures it.
     fn similarity(&self, slice: usize) -> Option<f32> {
         match &self.choice.as_ref()?.measured {
-            Measured::Similarities(similarities) => similarities.get(slice).copied(),
+            Measured::Similarities(similarities) => {
+                let similarity = *similarities.get(slice)?;
+                (!similarity.is_nan()).then_some(similarity)
+            }
             Measured::Distances(distances) => {
                 let distance = *distances.get(slice)?;
                 (distance != NO_DISTANCE).then_some(f32::from(distance))

@@ -347,6 +347,7 @@ impl Archive {
             share: Share { keep, budget },
             n: n.unwrap_or(1),
             seed: seed.unwrap_or(0),
+            clusters: None,
             window: window.unwrap_or_default(),
             max_gap_mm,
         };

@@ -18,7 +18,7 @@ type Chosen<'py> = (Option<f64>, Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<
 /// Choose among points, as one of the methods does that compare them, within consecutive groups that start at `starts`:
 /// embeddings, float16 of shape (n, features), or fingerprints, uint8 of shape (n, bytes). KeyboardInterrupt stops it.
 #[pyfunction]
-#[pyo3(signature = (points, starts, *, method, threshold, keep, budget, seed, threads))]
+#[pyo3(signature = (points, starts, *, method, threshold, keep, budget, seed, clusters, threads))]
 #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
 pub fn choose_points<'py>(
     py: Python<'py>,
@@ -29,6 +29,7 @@ pub fn choose_points<'py>(
     keep: Option<f64>,
     budget: Option<usize>,
     seed: Option<u64>,
+    clusters: Option<usize>,
     threads: usize,
 ) -> PyResult<Chosen<'py>> {
     let request = Request {
@@ -37,6 +38,7 @@ pub fn choose_points<'py>(
         share: Share { keep, budget },
         n: 1,
         seed: seed.unwrap_or(0),
+        clusters,
         window: String::new(),
         max_gap_mm: None,
     };

@@ -311,6 +311,7 @@ fn rule(method: &str, window: &str) -> Result<Box<dyn VolumeRule>, OptionError> 
         share: Share::default(),
         n: 1,
         seed: 0,
+        clusters: None,
         window: window.to_owned(),
         max_gap_mm: None,
     };

@@ -3,6 +3,7 @@
 use super::{Choice, Measured, Method, Slices};
 use ctprune_core::option::OptionError;
 use ctprune_core::selection::{PointSelection, Points, SelectError};
+use ctprune_core::similarity::cosine::Embeddings;
 use ctprune_core::watch::Watch;
 
 /// A way to choose among points.
@@ -29,6 +30,15 @@ impl Method for OnFingerprints {
             threshold,
             comparisons: None,
         })
+    }
+}
+
+/// The embeddings of a method that clusters those of the whole dataset.
+pub(super) fn embeddings_of<'a>(points: Points<'a>, groups: &[usize]) -> Result<Embeddings<'a>, SelectError> {
+    match points {
+        Points::Embeddings(embeddings) if groups.len() == 2 => Ok(embeddings),
+        Points::Embeddings(_) => Err(OptionError::new("scope", "dataset", "volume").into()),
+        Points::Fingerprints(_) => Err(OptionError::new("features", "embeddings", "fingerprints").into()),
     }
 }
 

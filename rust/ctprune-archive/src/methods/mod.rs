@@ -4,16 +4,19 @@
 //! here: its line is its description.
 
 mod all;
+mod balanced;
 mod by_points;
 mod deep;
 mod description;
 mod every_n;
+mod facility;
 mod hash;
 mod kcenter;
 mod mi;
 pub mod pixel_sweep;
 mod random;
 mod random_per_volume;
+mod semdedup;
 mod share;
 mod ssim;
 
@@ -29,7 +32,7 @@ use ctprune_core::watch::Watch;
 use pixel_sweep::{ByPixels, Reading, SliceFile, Thresholds, VolumeRule};
 
 /// All methods, in the order in which they are listed.
-pub static METHODS: [&Description; 11] = [
+pub static METHODS: [&Description; 14] = [
     &hash::HASH,
     &Description {
         drops: "Hamming distance of two average hashes ≤ threshold",
@@ -46,7 +49,10 @@ pub static METHODS: [&Description; 11] = [
     &ssim::SSIM,
     &mi::MI,
     &deep::DEEP,
+    &semdedup::SEMDEDUP,
     &kcenter::KCENTER,
+    &facility::FACILITY,
+    &balanced::BALANCED,
     &all::ALL,
     &every_n::EVERY_N,
     &random::RANDOM,
@@ -154,6 +160,8 @@ pub struct Request {
     pub n: usize,
     /// Seed of the sample.
     pub seed: u64,
+    /// Clusters of embeddings; by default the square root of the number of slices.
+    pub clusters: Option<usize>,
     /// Window of SSIM.
     pub window: String,
     /// Largest distance along the body between a slice and its exemplar in mm.
@@ -209,6 +217,12 @@ impl Request {
             Way::Points(way) => Ok(Box::new(by_points::OnFingerprints(way(self)))),
             Way::Embeddings => Err(self.expected(|method| !matches!(method.way, Way::Embeddings))),
         }
+    }
+
+    /// Clusters of so many embeddings.
+    fn clusters_of(&self, embeddings: usize) -> usize {
+        let root = (embeddings as f64).sqrt().ceil() as usize;
+        self.clusters.unwrap_or(root).clamp(1, embeddings.max(1))
     }
 
     /// The largest distance of near-duplicates in bits.

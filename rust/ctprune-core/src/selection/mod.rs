@@ -12,17 +12,23 @@
 //! Each has a module `naive`, which is the rule word for word; the fast ways give exactly its answer. [`every_n`] and
 //! [`random`] do not look at the slices. Nothing depends on the number of threads.
 //!
-//! Other selections work on [`Points`], which are fingerprints or embeddings: [`kcenter`].
+//! Other selections work on [`Points`], which are fingerprints or embeddings: [`kcenter`] and
+//! [`facility`]. On embeddings alone work [`semdedup`] and
+//! [`balanced`], which cluster them by [`kmeans`].
 
+pub mod balanced;
 pub mod cosine;
 mod error;
+pub mod facility;
 pub mod hamming;
 pub mod kcenter;
 mod keep_fraction;
+pub mod kmeans;
 pub mod pixels;
 mod points;
 mod reach;
 mod sample;
+pub mod semdedup;
 mod shares;
 
 pub use error::SelectError;

@@ -90,6 +90,11 @@ fn open(starts: &[usize]) -> Result<Selection, SelectError> {
     })
 }
 
+/// From a row to a number that is another for each, as if drawn at random.
+pub(super) fn ranks(seed: u64) -> impl Fn(usize) -> u64 {
+    move |row| rank(row, seed)
+}
+
 /// A number that is another for each row, as if drawn at random.
 fn rank(row: usize, seed: u64) -> u64 {
     mix((row as u64).wrapping_add(mix(seed)))

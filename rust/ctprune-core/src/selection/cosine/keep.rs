@@ -23,7 +23,7 @@ pub fn angles() -> Vec<f64> {
 }
 
 /// The cosine of an angle of the grid; that of 90 degrees is 0 and not what rounding leaves.
-fn threshold_of(degrees: f64) -> f64 {
+pub(in crate::selection) fn threshold_of(degrees: f64) -> f64 {
     if degrees == 90.0 {
         0.0
     } else {

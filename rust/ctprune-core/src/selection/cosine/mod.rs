@@ -9,6 +9,7 @@ pub mod naive;
 mod tests;
 
 pub use exemplars::exemplars;
+pub(super) use keep::threshold_of;
 pub use keep::{angles, grid, threshold_for_keep};
 
 use super::{Reach, SelectError, check_count, check_starts};

@@ -52,6 +52,14 @@ impl<'a> Embeddings<'a> {
         self.features
     }
 
+    /// Other numbers as embeddings of as many features; all of them finite, as those of these are.
+    pub(crate) fn same_features<'b>(&self, numbers: &'b [f16]) -> Embeddings<'b> {
+        Embeddings {
+            features: self.features,
+            numbers,
+        }
+    }
+
     /// The numbers of one embedding.
     fn row(&self, row: usize) -> impl Iterator<Item = f32> + Clone + 'a {
         let numbers = &self.numbers[row * self.features..][..self.features];

@@ -1,0 +1,166 @@
+"""Selections beyond the paper among embeddings of 384 float16: time and memory, beside libraries for the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+from sklearn.cluster import MiniBatchKMeans
+
+from benches.measure import Contender, Table, compare, number
+from benches.settings import Settings
+from ctprune.selection.points import select_points
+
+_FEATURES = 384
+_KINDS = 2000
+
+#: Farthest first and facility location grow faster than the others: they are timed on the first rows.
+_KCENTER_ROWS, _KCENTER_KEPT = 100_000, 1000
+_FACILITY_ROWS, _FACILITY_KEPT = 10_000, 1000
+
+Embeddings = npt.NDArray[np.float16]
+
+
+def run(settings: Settings, threads: int) -> dict[str, Any]:
+    faiss.omp_set_num_threads(threads)
+    sizes = {"100,000": 100_000, "1 million": 1_000_000}
+    if settings.large:
+        sizes["10 million"] = 10_000_000
+    tables = []
+    memory = Table(
+        "Peak memory of a process that selects", ["embeddings", "method", "MiB", "MiB before selecting"]
+    )
+    for name, rows in sizes.items():
+        file = Path(settings.work, "embeddings.npy")
+        _write(file, rows)
+        embeddings: Embeddings = np.load(file, mmap_mode="r")
+        tables.append(_clusters(name, embeddings, threads))
+        if rows == _KCENTER_ROWS:
+            tables += [
+                _kcenter(embeddings[:_KCENTER_ROWS], threads),
+                _facility(embeddings[:_FACILITY_ROWS], threads),
+            ]
+        for method in ("balanced", "semdedup"):
+            _add_memory(memory, name, method, file)
+    return {
+        "input": f"generated embeddings of {_FEATURES} float16 around {_KINDS} directions, some far more common",
+        "about": "Files are mapped into memory. FAISS: spherical Kmeans on at most 256 rows for each cluster, as "
+        "ctprune; it holds all rows as float32. scikit-learn: MiniBatchKMeans.",
+        "tables": [*tables, memory],
+    }
+
+
+def _write(file: Path, rows: int) -> None:
+    """Embeddings, a block at a time."""
+    rng = np.random.default_rng(0)
+    centers = rng.normal(size=(_KINDS, _FEATURES)).astype(np.float32)
+    out = np.lib.format.open_memmap(file, "w+", np.float16, (rows, _FEATURES))
+    for first in range(0, rows, 1 << 16):
+        count = min(1 << 16, rows - first)
+        kind = (_KINDS * rng.random(count) ** 3).astype(int)
+        noisy = centers[kind] + rng.normal(0, 0.4, (count, _FEATURES)).astype(np.float32)
+        out[first : first + count] = noisy / np.linalg.norm(noisy, axis=1, keepdims=True)
+    out.flush()
+
+
+def _clusters(name: str, embeddings: Embeddings, threads: int) -> Table:
+    clusters = int(np.ceil(np.sqrt(len(embeddings))))
+    contenders = [
+        Contender(name=f"ctprune {method}", run=_choose(embeddings, method, threads, keep=0.1), items=1, loops=1)
+        for method in ("balanced", "semdedup")
+    ]
+    contenders.append(
+        Contender(name="FAISS Kmeans and assignment", run=lambda: _faiss(embeddings, clusters), items=1, loops=1)
+    )
+    if len(embeddings) <= _KCENTER_ROWS:
+        contenders.append(
+            Contender(
+                name="scikit-learn MiniBatchKMeans",
+                run=lambda: MiniBatchKMeans(clusters, random_state=0, n_init=1).fit_predict(
+                    np.asarray(embeddings, np.float32)
+                ),
+                items=1,
+                loops=1,
+            )
+        )
+    title = f"{name} embeddings, {clusters:,} clusters, 10 % kept, {threads} threads"
+    return compare(title, contenders, rounds=1, unit="s")
+
+
+def _faiss(embeddings: Embeddings, clusters: int) -> npt.NDArray[np.int64]:
+    rows = np.asarray(embeddings, np.float32)
+    kmeans = faiss.Kmeans(_FEATURES, clusters, niter=20, spherical=True, seed=0, max_points_per_centroid=256)
+    kmeans.train(rows)
+    found: npt.NDArray[np.int64] = kmeans.index.search(rows, 1)[1][:, 0]
+    return found
+
+
+def _choose(embeddings: Embeddings, method: str, threads: int, **options: Any) -> Any:
+    return lambda: select_points(embeddings, method, threads=threads, **options)
+
+
+def _kcenter(embeddings: Embeddings, threads: int) -> Table:
+    def plain() -> npt.NDArray[np.bool_]:
+        """Farthest first with one matrix product for each kept row."""
+        rows = np.asarray(embeddings, np.float32)
+        closest = np.full(len(rows), -np.inf, np.float32)
+        kept, new = np.zeros(len(rows), np.bool_), 0
+        for _ in range(_KCENTER_KEPT):
+            kept[new] = True
+            closest = np.maximum(closest, rows @ rows[new])
+            new = int(np.where(kept, np.inf, closest).argmin())
+        return kept
+
+    contenders = [
+        Contender(
+            name="ctprune kcenter",
+            run=_choose(embeddings, "kcenter", threads, budget=_KCENTER_KEPT),
+            items=1,
+            loops=1,
+        ),
+        Contender(name="numpy, farthest first", run=plain, items=1, loops=1, note="float32"),
+    ]
+    title = f"{len(embeddings):,} embeddings, {_KCENTER_KEPT:,} kept, {threads} threads"
+    return compare(title, contenders, rounds=1, unit="s")
+
+
+def _facility(embeddings: Embeddings, threads: int) -> Table:
+    contenders = [
+        Contender(
+            name="ctprune facility",
+            run=_choose(embeddings, "facility", threads, budget=_FACILITY_KEPT),
+            items=1,
+            loops=1,
+            note="32 neighbors",
+        )
+    ]
+    try:
+        from apricot import FacilityLocationSelection
+    except ImportError:
+        pass
+    else:
+        contenders.append(
+            Contender(
+                name="apricot FacilityLocationSelection",
+                run=lambda: FacilityLocationSelection(
+                    _FACILITY_KEPT, metric="cosine", optimizer="lazy", n_neighbors=32
+                ).fit(np.asarray(embeddings, np.float64)),
+                items=1,
+                loops=1,
+            )
+        )
+    title = f"{len(embeddings):,} embeddings, {_FACILITY_KEPT:,} kept, {threads} threads"
+    return compare(title, contenders, rounds=1, unit="s")
+
+
+def _add_memory(table: Table, name: str, method: str, file: Path) -> None:
+    command = [sys.executable, "-m", "benches.peak_of_points", str(file), method]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    before, peak = (int(text) / 1024 for text in done.stdout.split())
+    table.rows.append([name, method, number(peak), number(before)])
+    table.raw.append({"embeddings": name, "method": method, "peak_mib": peak, "before_mib": before})

@@ -1,0 +1,104 @@
+//! What can be clustered: directions, each given as a vector of length 1.
+
+use crate::similarity::cosine::Embeddings;
+use crate::similarity::cosine::lanes::{halves, widened};
+
+/// Vectors of the same number of features.
+pub trait Vectors: Sync {
+    /// Number of vectors.
+    fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Numbers of one vector.
+    fn features(&self) -> usize;
+
+    /// Writes the vector, scaled to length 1; one of length 0 stays as it is.
+    fn unit(&self, row: usize, out: &mut [f32]);
+}
+
+impl Vectors for Embeddings<'_> {
+    fn len(&self) -> usize {
+        Embeddings::len(self)
+    }
+
+    fn features(&self) -> usize {
+        Embeddings::features(self)
+    }
+
+    fn unit(&self, row: usize, out: &mut [f32]) {
+        for (out, &half) in out.iter_mut().zip(halves(*self, row)) {
+            *out = widened(half);
+        }
+        let length = length(out.iter().map(|&number| f64::from(number)));
+        if length > 0.0 {
+            for number in out {
+                *number = (f64::from(*number) / length) as f32;
+            }
+        }
+    }
+}
+
+/// Directions that clusters are around.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Centroids {
+    features: usize,
+    numbers: Vec<f32>,
+}
+
+impl Centroids {
+    /// None yet.
+    pub(super) fn empty(features: usize) -> Self {
+        Self {
+            features,
+            numbers: Vec::new(),
+        }
+    }
+
+    /// Those of some rows.
+    pub(super) fn of_rows<V: Vectors>(vectors: &V, rows: &[u32]) -> Self {
+        let mut centroids = Self::empty(vectors.features());
+        let mut numbers = vec![0.0; vectors.features()];
+        for &row in rows {
+            vectors.unit(row as usize, &mut numbers);
+            centroids.push(&numbers);
+        }
+        centroids
+    }
+
+    pub(super) fn push(&mut self, numbers: &[f32]) {
+        self.numbers.extend_from_slice(numbers);
+    }
+
+    /// The numbers of one.
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.numbers[row * self.features..][..self.features]
+    }
+}
+
+impl Vectors for Centroids {
+    fn len(&self) -> usize {
+        self.numbers.len() / self.features
+    }
+
+    fn features(&self) -> usize {
+        self.features
+    }
+
+    fn unit(&self, row: usize, out: &mut [f32]) {
+        out.copy_from_slice(self.row(row));
+    }
+}
+
+/// The direction of a sum; `None` where it has no length.
+pub(super) fn direction(sums: &[f64]) -> Option<Vec<f32>> {
+    let length = length(sums.iter().copied());
+    (length > 0.0).then(|| sums.iter().map(|sum| (sum / length) as f32).collect())
+}
+
+fn length(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.fold(0.0, |sum, number| sum + number * number).sqrt()
+}
