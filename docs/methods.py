@@ -6,7 +6,8 @@ from pathlib import Path
 
 from docs.marks import between
 
-from ctprune.selection.methods import METHODS, Method, comparing
+from ctprune.selection.methods import METHODS, Method, comparing, swept
+from ctprune.sweeping.by_points import FRACTIONS
 
 PAGES = {name: Path(__file__).parent / f"{name}.md" for name in ("concepts", "sweep")}
 
@@ -43,6 +44,11 @@ def sweep() -> str:
             embeddings,
             "one pass of the network over the slices, unless `reduction/embeddings/` already holds them",
             "the cosines of `--keep`",
+        ),
+        (
+            [name for name in swept() if not METHODS[name].decides],
+            "one selection for each fraction; on embeddings one pass of the network before, as for `deep`",
+            f"fractions to keep: {', '.join(f'{fraction:g}' for fraction in FRACTIONS.grid)}",
         ),
     ]
     lines = [f"| {', '.join(f'`{name}`' for name in names)} | {cost} | {tried} |" for names, cost, tried in rows]

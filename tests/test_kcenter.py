@@ -154,7 +154,7 @@ def test_mistakes_are_one_sentence(archive: Path, options: dict[str, object], se
 def test_points_that_cannot_be_compared(points: npt.NDArray[np.float64], sentence: str) -> None:
     with pytest.raises(ctprune.ConfigError, match=sentence):
         select_points(points, "kcenter", budget=1)
-    with pytest.raises(ctprune.ConfigError, match="method hash: expected kcenter"):
+    with pytest.raises(ctprune.ConfigError, match=r"method hash: expected .*kcenter"):
         select_points(np.zeros((2, 3)), "hash", budget=1)
 
 

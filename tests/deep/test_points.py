@@ -37,7 +37,7 @@ def test_the_manifest_holds_the_selection(
     assert summary["threshold"] == found.threshold
     assert ctprune.verify(run) == []
     page = ctprune.write_report(run).path.read_text()
-    assert "on embeddings of a network" in page
+    assert "embeddings of a network" in page
     least = found.threshold or 0.1
     swept = ctprune.sweep(run, methods=[options["method"]], thresholds={options["method"]: [least, 1.0]})
     fractions = swept.curve(options["method"])[1]
