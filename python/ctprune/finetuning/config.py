@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from ctprune.errors import ConfigError
-from ctprune.options.check import canonical_intensity, check, check_one_group
+from ctprune.options.check import canonical_intensity, canonical_modality, check, check_one_group
 from ctprune.options.described import described
 from ctprune.options.option import deciding, option
 from ctprune.options.parse import whole_numbers
 from ctprune.options.shared import PRECISIONS, device_option, threads_option
-from ctprune.reduction.config import canonical_modality
 
 MODES = ("finetune", "linear", "knn")
 NORMALIZATIONS = ("auto", "imagenet", "train")

@@ -113,6 +113,15 @@ def check_one_group(name: str, pattern: str | None) -> None:
         raise ConfigError(f"{name} {pattern}: expected one group in parentheses, found {groups}", field=name)
 
 
+def canonical_modality(modality: str) -> str:
+    """As files have it, in capital letters; `any` stays.
+
+    >>> canonical_modality("mr"), canonical_modality("Any")
+    ('MR', 'any')
+    """
+    return "any" if modality.lower() == "any" else modality.upper()
+
+
 def canonical_intensity(name: str, intensity: str) -> str:
     """How Hounsfield units become gray, in its one form.
 

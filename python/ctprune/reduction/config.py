@@ -8,18 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from ctprune import _core
-from ctprune.checking.codes import CHECK_CODES
 from ctprune.checking.planes import PLANES
 from ctprune.duplicates.config import PREFERENCES
-from ctprune.errors import ConfigError
-from ctprune.files.globs import glob_pattern
-from ctprune.options.check import canonical_intensity, check, check_one_group
+from ctprune.options.check import check
 from ctprune.options.described import described
 from ctprune.options.option import Range, deciding, option
 from ctprune.options.parse import keep_fraction, thickness_range
 from ctprune.options.shared import threads_option
-from ctprune.reduction.failing import check_max_failed, max_failed
-from ctprune.selection.methods import FEATURES, FINGERPRINTS, METHODS, Method, comparing, taking, threshold_help
+from ctprune.reduction.complete import complete
+from ctprune.reduction.failing import max_failed
+from ctprune.selection.methods import FEATURES, FINGERPRINTS, METHODS, Method, taking, threshold_help
 from ctprune.selection.methods import deciding as deciding_methods
 
 Scope = Literal["volume", "dataset"]
@@ -344,157 +342,7 @@ class ReduceConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        method = METHODS[self.method]
-        self._refuse_foreign_options()
-        if "features" in method.options and self.features is None:
-            object.__setattr__(self, "features", method.options["features"])
-        self._refuse_network()
-        self._check_fingerprint()
-        self._check_threshold()
-        for name, default in method.options.items():
-            if name != "threshold" and getattr(self, name) is None:
-                object.__setattr__(self, name, default)
-        if method.compares == "pixels" and self.scope == "dataset":
-            raise ConfigError(
-                f"scope dataset: `method` {self.method} would need the pixels of the whole archive in memory; "
-                f"compare within volumes, or use `method` {_either(comparing('fingerprints', 'embeddings'))} for "
-                "the dataset",
-                field="scope",
-            )
-        if "clusters" in method.options and self.scope == "volume":
-            raise ConfigError(
-                f"method {self.method} needs `scope` dataset: it clusters the slices of all volumes",
-                field="method",
-            )
-        if self.method == "random-per-volume" and self.scope == "dataset":
-            raise ConfigError(
-                "scope dataset: `method` random-per-volume takes the same number from every volume; for a sample "
-                "of the dataset take `method` random",
-                field="scope",
-            )
-        if self.max_gap_mm is not None and self.scope == "dataset":
-            raise ConfigError(
-                "max_gap_mm needs `scope` volume: positions in different volumes have no distance",
-                field="max_gap_mm",
-            )
-        self._check_stable()
-        object.__setattr__(self, "intensity", canonical_intensity("intensity", self.intensity))
-        object.__setattr__(self, "modality", canonical_modality(self.modality))
-        object.__setattr__(self, "exclude", tuple(dict.fromkeys(self.exclude)))
-        object.__setattr__(self, "include", tuple(dict.fromkeys(self.include)))
-        for glob in (*self.exclude, *self.include):
-            glob_pattern(glob)
-        self._check_gates()
-        self._check_volume_pattern()
-        if self.address is not None and self.engine != "ray":
-            raise ConfigError("address belongs to `engine` ray", field="address")
-        check_max_failed(self.max_failed)
-        if self.pseudonyms_to is not None and self.pseudonymize is None:
-            raise ConfigError("pseudonyms_to needs `pseudonymize`: name the key", field="pseudonyms_to")
-
-    def _check_fingerprint(self) -> None:
-        own = METHODS[self.method].fingerprint
-        if self.fingerprint == "auto":
-            object.__setattr__(self, "fingerprint", own or _core.DEFAULT_FINGERPRINT)
-        if own not in (None, self.fingerprint):
-            raise ConfigError(
-                f"fingerprint {self.fingerprint}: `method` {self.method} compares {own}", field="fingerprint"
-            )
-
-    def _check_threshold(self) -> None:
-        method, bits = self.on_features, self.hash_size**2
-        measure = method.measure
-        has_share = self.keep is not None or self.budget is not None
-        if "threshold" not in method.options and "keep" in method.options and not has_share:
-            raise ConfigError(
-                f"method {self.method} needs `keep` (such as 0.1) or `budget` (such as 1000)", field="method"
-            )
-        if measure is None or "threshold" not in method.options:
-            return
-        if self.threshold is None and not has_share:
-            default = method.default_threshold(bits)
-            if default is None:
-                raise ConfigError(
-                    f"method {self.method} needs `threshold` (a {measure.name}, such as {measure.example:g}) "
-                    "or `keep` (such as 0.1) or `budget` (such as 1000)",
-                    field="method",
-                )
-            object.__setattr__(self, "threshold", default)
-        if self.threshold is not None:
-            expected = measure.wrong(self.threshold, bits)
-            if expected is not None:
-                raise ConfigError(f"threshold {self.threshold:g}: expected {expected}", field="threshold")
-            object.__setattr__(self, "threshold", measure.plain(self.threshold))
-
-    def _refuse_foreign_options(self) -> None:
-        for name in (
-            "threshold",
-            "keep",
-            "budget",
-            "features",
-            "n",
-            "seed",
-            "clusters",
-            "window",
-            "weights",
-            "max_gap_mm",
-        ):
-            takers = taking(name)
-            if getattr(self, name) is not None and self.method not in takers:
-                raise ConfigError(
-                    f"{name} belongs to `method` {_either(takers)}, not to {self.method}", field=name
-                )
-        given = [name for name in ("threshold", "keep", "budget") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ConfigError(f"`{given[0]}` and `{given[1]}` are mutually exclusive: give only one")
-
-    def _refuse_network(self) -> None:
-        """Refuse what belongs to a network where no slice is embedded."""
-        if self.compares == "embeddings":
-            if self.download and self.weights is not None:
-                raise ConfigError("download belongs to `method` deep without `weights`", field="download")
-            return
-        for name in ("weights", "download"):
-            if getattr(self, name) and "features" in METHODS[self.method].options:
-                raise ConfigError(f"{name} belongs to `features` embeddings, not to {self.features}", field=name)
-        if self.download:
-            raise ConfigError("download belongs to `method` deep without `weights`", field="download")
-
-    def _check_stable(self) -> None:
-        if self.stable and "stable" not in METHODS[self.method].options:
-            raise ConfigError(
-                f"stable belongs to `method` {_either(taking('stable'))}, not to {self.method}", field="stable"
-            )
-        if self.stable and (self.keep is not None or self.budget is not None):
-            raise ConfigError(
-                f"stable needs `threshold` in place of `{'keep' if self.budget is None else 'budget'}`: a "
-                "fraction to keep asks for another threshold each time the archive grows",
-                field="stable",
-            )
-
-    def _check_gates(self) -> None:
-        codes = tuple(dict.fromkeys(code for text in self.skip_codes for code in text.upper().split(",") if code))
-        for code in codes:
-            if code not in CHECK_CODES:
-                raise ConfigError(
-                    f"skip_codes {code}: expected codes of 'ctprune check', such as C-EMPTY; see docs/codes.md",
-                    field="skip_codes",
-                )
-        object.__setattr__(self, "skip_codes", codes)
-        if self.prefer is not None and not self.one_per_scan:
-            raise ConfigError("prefer needs `one_per_scan`", field="prefer")
-        if self.one_per_scan and self.prefer is None:
-            object.__setattr__(self, "prefer", PREFERENCES[0])
-
-    def _check_volume_pattern(self) -> None:
-        check_one_group("volume_pattern", self.volume_pattern)
-        if self.volume_pattern is None:
-            return
-        try:
-            # Rust's expressions are fewer than Python's.
-            _core.check_pattern(self.volume_pattern)
-        except ValueError as error:
-            raise ConfigError(f"volume_pattern {self.volume_pattern}: {error}", field="volume_pattern") from None
+        complete(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The options that decide the result, by name, as in the manifest."""
@@ -570,16 +418,3 @@ class ReduceOptions(TypedDict, total=False):
     address: str | None
     task_memory_gb: float
     max_failed: float | None
-
-
-def canonical_modality(modality: str) -> str:
-    """As files have it, in capital letters; `any` stays.
-
-    >>> canonical_modality("mr"), canonical_modality("Any")
-    ('MR', 'any')
-    """
-    return "any" if modality.lower() == "any" else modality.upper()
-
-
-def _either(names: list[str]) -> str:
-    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
