@@ -41,7 +41,7 @@ fn write(file: &Path, count: u32) -> Result<(), Box<dyn std::error::Error>> {
         pass_order: PassOrder::ByShape,
         read: ReadOptions::default(),
     };
-    let mut archive = Archive::new(settings, 1)?;
+    let mut archive = Archive::new(settings, 1, 0)?;
     let (files, table) = archive.parts_mut();
     let source = files.source("/archive".into());
     let folder = files.folder(source, "a");
@@ -58,6 +58,7 @@ fn write(file: &Path, count: u32) -> Result<(), Box<dyn std::error::Error>> {
                 fingerprint: vec![u64::from(number)],
                 min_hu: -1000.0,
                 max_hu: 5.0,
+                shares: None,
             }),
         };
         table.push(NewRow {
