@@ -28,6 +28,7 @@ _PACKAGES = (
     "faiss-cpu",
     "scikit-image",
     "scikit-learn",
+    "apricot-select",
     "scipy",
     "opencv-python-headless",
     "Fast-SSIM",

@@ -100,7 +100,7 @@ def _template(side: int) -> tuple[bytearray, dict[str, list[int]]]:
     ds.BitsAllocated = ds.BitsStored = 16
     ds.HighBit, ds.PixelRepresentation = 15, 0
     ds.RescaleSlope, ds.RescaleIntercept = 1, -1024
-    ds.PixelData = b"".join(value.to_bytes(2, "little") for value in range(side * side))
+    ds.PixelData = b"".join((value & 0xFFFF).to_bytes(2, "little") for value in range(side * side))
     file = io.BytesIO()
     ds.save_as(file, enforce_file_format=True)
     written = file.getvalue()
