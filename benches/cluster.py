@@ -26,7 +26,7 @@ from benches.settings import Settings
 _SIDE, _FILE_BYTES = 512, 528_000
 
 #: Files of the archives that are measured: of CT's size to read, small ones to list and to join.
-_READ, _LISTED = 600, 20_000
+_READ, _LISTED, _JOINED = (400, 2400), (20_000, 100_000), (100_000, 400_000)
 
 #: Slices and workers of the simulated runs.
 _SLICES = (1_000_000, 20_000_000, 100_000_000, 500_000_000)
@@ -170,30 +170,36 @@ def _simulated(costs: Costs, storage: float) -> Table:
 
 
 def _measured(work: Path, threads: int, settings: Settings) -> Costs:
+    """Each cost from two sizes: what a start takes is not a slice's."""
     folder, out = work / "cluster", work / "cluster-run"
-    write_archive(folder, _READ, _SIDE)
-    read = min(_seconds("ctprune.reduce", folder, "threads=1") for _ in range(settings.rounds)) / _READ
-    shutil.rmtree(folder)
-    write_archive(folder, _LISTED, 8)
-    nearly_none = f"shard='1/{_LISTED}', out={str(out)!r}"
-    listed = min(_seconds("ctprune.read_shard", folder, nearly_none) for _ in range(settings.rounds)) / _LISTED
-    joins = {}
-    for count in (_LISTED // 2, _LISTED):
+
+    def fastest(function: str, *options: str) -> float:
+        return min(_seconds(function, folder, *options) for _ in range(settings.rounds))
+
+    found: dict[str, list[float]] = {"read": [], "listed": [], "joined": [], "joined_bytes": []}
+    for count in _READ:
+        write_archive(folder, count, _SIDE)
+        found["read"].append(fastest("ctprune.reduce", "threads=1"))
         shutil.rmtree(folder)
-        shutil.rmtree(out, ignore_errors=True)
+    for count in _LISTED:
         write_archive(folder, count, 8)
-        _seconds("ctprune.read_shard", folder, f"shard='1/2', out={str(out)!r}")
-        _seconds("ctprune.read_shard", folder, f"shard='2/2', out={str(out)!r}")
-        joins[count] = _join(folder, out, threads)
-    shutil.rmtree(folder)
-    (half, (seconds_of_half, bytes_of_half)), (whole, (seconds, bytes_)) = joins.items()
-    # Of two sizes: what starting takes is not a slice's.
-    return Costs(
-        listed=listed,
-        read=read,
-        joined=max(0.0, seconds - seconds_of_half) / (whole - half),
-        joined_bytes=max(0, bytes_ - bytes_of_half) / (whole - half),
-    )
+        found["listed"].append(fastest("ctprune.read_shard", f"shard='1/{count}', out={str(out)!r}"))
+        shutil.rmtree(folder)
+        shutil.rmtree(out)
+    for count in _JOINED:
+        write_archive(folder, count, 8)
+        for shard in ("1/2", "2/2"):
+            _seconds("ctprune.read_shard", folder, f"shard={shard!r}, out={str(out)!r}")
+        seconds, peak = _join(folder, out, threads)
+        found["joined"].append(seconds)
+        found["joined_bytes"].append(peak)
+        shutil.rmtree(folder)
+        shutil.rmtree(out)
+    sizes = {"read": _READ, "listed": _LISTED, "joined": _JOINED, "joined_bytes": _JOINED}
+    slopes = {name: (values[1] - values[0]) / (sizes[name][1] - sizes[name][0]) for name, values in found.items()}
+    if min(slopes.values()) <= 0:
+        raise AssertionError(f"a slice costs something: {slopes}")
+    return Costs(**slopes)
 
 
 def _seconds(function: str, folder: Path, *options: str) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian
 
 from benches.measure import Table, number
 from benches.peak_memory import peak_kib
@@ -81,10 +81,49 @@ def write_archive(folder: Path, count: int, side: int = _SIDE) -> None:
             (inside / f"1-{slice_ + 1:03}.dcm").write_bytes(template)
 
 
+def write_multi_frame(folder: Path, count: int, frames: int, side: int = _SIDE) -> None:
+    """So many files of a series each, whose frames are slices."""
+    ds = _dataset(side)
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    ds.NumberOfFrames = frames
+    ds.PixelData = frames * ds.PixelData
+    shared = pydicom.Dataset()
+    shared.PlaneOrientationSequence = [pydicom.Dataset()]
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = ds.ImageOrientationPatient
+    del ds.ImageOrientationPatient, ds.ImagePositionPatient
+    ds.SharedFunctionalGroupsSequence = [shared]
+    ds.PerFrameFunctionalGroupsSequence = []
+    for frame in range(frames):
+        position = pydicom.Dataset()
+        position.ImagePositionPatient = [-180, -170, 1.25 * frame]
+        of_frame = pydicom.Dataset()
+        of_frame.PlanePositionSequence = [position]
+        ds.PerFrameFunctionalGroupsSequence.append(of_frame)
+    written = _bytes(ds)
+    template = bytearray(written)
+    ends = [end for uid in _uids().values() for end in _ends(uid, written)]
+    folder.mkdir(parents=True)
+    for series in range(count):
+        for end in ends:
+            template[end - len(_NUMBER) : end] = f"{series:0{len(_NUMBER)}}".encode()
+        (folder / f"{series:06}.dcm").write_bytes(template)
+
+
 def _template(side: int) -> tuple[bytearray, dict[str, list[int]]]:
     """A file, and where the digits of its UIDs and of its position stand."""
+    written = _bytes(_dataset(side))
+    offsets = {name: [end - len(_NUMBER) for end in _ends(uid, written)] for name, uid in _uids().items()}
+    offsets["position"] = [end - len(_POSITION) for end in _ends(_POSITION, written)]
+    return bytearray(written), offsets
+
+
+def _uids() -> dict[str, str]:
     kinds = {"study": 1, "series": 2, "instance": 3}
-    uids = {name: f"1.3.6.1.4.1.14519.5.2.1.6279.6001.{kind}.1{_NUMBER}" for name, kind in kinds.items()}
+    return {name: f"1.3.6.1.4.1.14519.5.2.1.6279.6001.{kind}.1{_NUMBER}" for name, kind in kinds.items()}
+
+
+def _dataset(side: int) -> pydicom.Dataset:
+    uids = _uids()
     ds = pydicom.Dataset()
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -101,12 +140,13 @@ def _template(side: int) -> tuple[bytearray, dict[str, list[int]]]:
     ds.HighBit, ds.PixelRepresentation = 15, 0
     ds.RescaleSlope, ds.RescaleIntercept = 1, -1024
     ds.PixelData = b"".join((value & 0xFFFF).to_bytes(2, "little") for value in range(side * side))
+    return ds
+
+
+def _bytes(ds: pydicom.Dataset) -> bytes:
     file = io.BytesIO()
     ds.save_as(file, enforce_file_format=True)
-    written = file.getvalue()
-    offsets = {name: [end - len(_NUMBER) for end in _ends(uid, written)] for name, uid in uids.items()}
-    offsets["position"] = [end - len(_POSITION) for end in _ends(_POSITION, written)]
-    return bytearray(written), offsets
+    return file.getvalue()
 
 
 def _ends(text: str, written: bytes) -> list[int]:

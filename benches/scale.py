@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benches.measure import Table, number
-from benches.memory import write_archive
+from benches.memory import write_archive, write_multi_frame
 from benches.settings import Settings
 
 _SIDE = 64
@@ -31,8 +31,11 @@ _PER_ZIP = 4_000
 #: Slices that one process, several shards and a cluster read.
 _ENGINES_READ = 100_000
 
-#: Rows of a shard, and shards, that are joined.
-_ROWS, _SHARDS = 10_000, 100
+#: The server of objects, which is Python's, is measured up to so many.
+_MOST_OBJECTS = 100_000
+
+#: Frames of the multi-frame files that are joined, and shards.
+_FRAMES, _SHARDS = 400, 100
 
 _READ_SHARD = """
 import sys
@@ -46,10 +49,13 @@ _Reduced = tuple[float, int, bytes]
 def run(settings: Settings, threads: int) -> dict[str, Any]:
     work = Path(settings.work)
     counts = _COUNTS + (_LARGE if settings.large else ())
+    stored = [count for count in counts if count <= _MOST_OBJECTS]
     tables = [
         _growth("Files in folders", work, counts, lambda folder: _here(folder)),
         _growth("The same in zips", work, counts, _zipped),
-        _growth("… and in an S3 server on the same cores", work, counts, _stored),
+        _growth(
+            "… and in an S3 server on the same cores", work, [n for n in counts if n <= _MOST_OBJECTS], _stored
+        ),
         _engines(work, threads),
         _join(work, settings),
     ]
@@ -95,7 +101,7 @@ def _stored(folder: Path) -> Iterator[str]:
         server.wait()
 
 
-def _growth(title: str, work: Path, counts: tuple[int, ...], served: Callable[[Path], Any]) -> Table:
+def _growth(title: str, work: Path, counts: Sequence[int], served: Callable[[Path], Any]) -> Table:
     table = Table(title, ["slices", "seconds", "slices/s", "MiB", "bytes per slice beyond the first line"])
     for count in counts:
         folder = work / "scale"
@@ -165,10 +171,10 @@ def _engines(work: Path, threads: int) -> Table:
 
 def _join(work: Path, settings: Settings) -> Table:
     """What the last call costs once all shards are read: listing, taking parts over, selecting, writing."""
-    count = _ROWS * _SHARDS if settings.large else _ROWS * _SHARDS // 10
+    files = 25_000 if settings.large else 2_500
     folder, out = work / "scale", work / "scale-run"
     shutil.rmtree(out, ignore_errors=True)
-    write_archive(folder, count, 8)
+    write_multi_frame(folder, files, _FRAMES)
     for shard in range(1, _SHARDS + 1):
         # Not the command line, whose last call would join.
         command = [sys.executable, "-c", _READ_SHARD, str(folder), f"{shard}/{_SHARDS}", str(out)]
@@ -186,7 +192,10 @@ def _join(work: Path, settings: Settings) -> Table:
     summary = json.loads("\n".join(lines))
     if summary["files_read"]:
         raise AssertionError("the join read files that shards had read")
-    table.raw.append({"slices": count, "seconds": seconds, "peak_bytes": 1024 * int(peak)})
-    table.rows.append([f"{count:,}", number(seconds), number(int(peak) / 1024)])
+    if summary["slices"] != files * _FRAMES:
+        raise AssertionError(f"{files * _FRAMES} slices were written, {summary['slices']} joined")
+    table.raw.append({"slices": summary["slices"], "seconds": seconds, "peak_bytes": 1024 * int(peak)})
+    table.rows.append([f"{summary['slices']:,}", number(seconds), number(int(peak) / 1024)])
+    table.notes.append(f"Frames of {files:,} multi-frame files of 8 × 8 pixels.")
     shutil.rmtree(folder)
     return table
