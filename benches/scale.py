@@ -81,6 +81,8 @@ def _zipped(folder: Path) -> Iterator[str]:
         ) as one:
             for file in files[start : start + _PER_ZIP]:
                 one.write(file, file.relative_to(folder))
+                # There need not be room for both.
+                file.unlink()
     yield str(zips)
     shutil.rmtree(zips)
 

@@ -237,9 +237,12 @@ def test_the_command_says_what_is_missing_and_the_last_one_joins(
     assert (tmp_path / "run" / FILE_NAME).read_bytes() == expected
 
 
-@pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b", "1/0"])
-def test_what_is_no_shard_is_refused(archive: Path, tmp_path: Path, cli: Cli, shard: str) -> None:
+@pytest.mark.parametrize(
+    ("shard", "expected"),
+    [*((shard, "i/n") for shard in ("0/3", "4/3", "3", "a/b", "1/0")), ("1/100000", "at most 99,999 shards")],
+)
+def test_what_is_no_shard_is_refused(archive: Path, tmp_path: Path, cli: Cli, shard: str, expected: str) -> None:
     done = cli("reduce", archive, "--out", "run", "--shard", shard)
     assert done.returncode == 2
-    assert f"--shard {shard}: expected i/n" in done.stderr
+    assert f"--shard {shard}: expected {expected}" in done.stderr
     assert not (tmp_path / "run" / "parts").exists()

@@ -51,7 +51,8 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.of <= _MOST:
-            raise ConfigError(f"shard {self}: expected i/n with i from 1 to n, such as 3/8", field="shard")
+            what = f"at most {_MOST:,} shards" if self.of > _MOST else "i/n with i from 1 to n, such as 3/8"
+            raise ConfigError(f"shard {self}: expected {what}", field="shard")
 
     @classmethod
     def parse(cls, text: str) -> Shard:
