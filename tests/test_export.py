@@ -253,6 +253,21 @@ def test_a_reduction_is_exported_on_the_command_line(cli: Cli, archive: Path, tm
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
+def test_slices_with_text_in_their_pixels_are_counted(cli: Cli, ct_file: Path, tmp_path: Path) -> None:
+    import pydicom
+
+    (tmp_path / "in").mkdir()
+    for number, says in enumerate(("YES", "NO", "YES")):
+        dataset = pydicom.dcmread(ct_file)
+        dataset.BurnedInAnnotation = says
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+        dataset.ImagePositionPatient = [0, 0, 5 * number]
+        dataset.save_as(tmp_path / "in" / f"{number}.dcm")
+    run = ctprune.reduce(tmp_path / "in", method="all", out=tmp_path / "run")
+    assert ctprune.export_kept(run, folder=tmp_path / "kept").burned_in == 2
+    assert "2 of these slices say that text" in cli("export", "run", "--out", "again").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -57,7 +57,9 @@ def test_a_manifest_in_memory_and_a_store_that_is_open_are_taken(
 
 def test_workers_load_batches(run: Path) -> None:
     dataset = ctprune.torch.SliceDataset(run, side=32, transform=lambda image: image.float() / 255)
-    loader = torch.utils.data.DataLoader(dataset, batch_size=8, num_workers=1, multiprocessing_context="fork")
+    loader = torch.utils.data.DataLoader(
+        dataset, batch_size=8, num_workers=1, multiprocessing_context="fork", timeout=60
+    )
     found = torch.cat(list(loader))
     assert found.shape == (len(dataset), 1, 32, 32)
     assert torch.equal(found, torch.stack([dataset[index] for index in range(len(dataset))]))

@@ -70,6 +70,11 @@ def export_hints(exported: dict[str, Any], mode_flag: str) -> list[str]:
             f"{exported['folder']} is not anonymous: the files have numbers as names but keep every header, "
             f"patients' names and IDs included; {mode_flag} png has pixels only"
         )
+    if exported.get("burned_in"):
+        found.append(
+            f"{exported['burned_in']:,} of these slices say that text which may identify the patient is in their "
+            "pixels: look at them before you share them, or reduce with --skip-codes C-BURNED-IN"
+        )
     return found
 
 

@@ -20,7 +20,10 @@ from ctprune.manifest.slices import Booleans, has_status, with_status
 #: Rows that are read together; two manifests of the same slices have the same ones in each batch.
 _ROWS = 1 << 16
 
-_SURVEYED = ["source", "path", "frame", "volume", "status", "file_size", "rows", "columns"]
+#: Says whether text that may identify the patient is in the pixels.
+_BURNED_IN = "burned_in_annotation"
+
+_SURVEYED = ["source", "path", "frame", "volume", "status", "file_size", "rows", "columns", _BURNED_IN]
 
 _COLUMNS = [
     *("source", "path", "frame", "volume", "slice_index", "reader", "status", "study_instance_uid"),
@@ -66,6 +69,7 @@ class Chosen:
         count: Number of slices.
         file_bytes: Size of their files.
         pixels: Number of their pixels.
+        burned_in: Number of slices whose header says that text which may identify the patient is in the pixels.
         sources: Different values of the column `source` of the whole manifest.
 
     Raises:
@@ -82,13 +86,17 @@ class Chosen:
         if config.mode == "nifti":
             found = [np.unique(batch["volume"][mask]) for batch, mask in self._masked(["volume", "status"])]
             self._whole_volumes = np.unique(np.concatenate([np.empty(0, np.int64), *found]))
-        self.count = self.file_bytes = self.pixels = 0
+        self.count = self.file_bytes = self.pixels = self.burned_in = 0
         self.sources: set[str] = set()
         self._in_files_of_several: set[tuple[str, str]] = set()
         for batch, mask in self._masked(_SURVEYED):
             self.count += int(mask.sum())
             self.file_bytes += int(batch["file_size"][mask].sum())
             self.pixels += int((batch["rows"].astype(np.int64) * batch["columns"])[mask].sum())
+            said, of = batch.labels(_BURNED_IN)
+            self.burned_in += sum(
+                int((mask & (of == number)).sum()) for number, one in enumerate(said) if one == "YES"
+            )
             self.sources.update(batch.labels("source")[0])
             later = batch.filter(batch["frame"] > 0)
             self._in_files_of_several.update(zip(later["source"], later["path"], strict=True))

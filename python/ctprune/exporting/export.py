@@ -46,6 +46,7 @@ class Exported:
         written: Number of slices written.
         left_out: Number of slices that could not be, by reason.
         layout: How the files lie, see `ExportConfig`.
+        burned_in: Number of slices whose header says that text which may identify the patient is in the pixels.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Exported:
     written: int
     left_out: dict[str, int] = field(default_factory=dict)
     layout: str = "folders"
+    burned_in: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON."""
@@ -117,7 +119,7 @@ def export_kept(
     except KeyboardInterrupt:
         done = written + left_out.total()
         raise Interrupted(f"interrupted after {done:,} of {chosen.count:,} slices; nothing was written") from None
-    return Exported(config.folder, config.mode, written, dict(left_out), config.layout)
+    return Exported(config.folder, config.mode, written, dict(left_out), config.layout, chosen.burned_in)
 
 
 def check_destination(config: ExportConfig, sources: Iterable[Path]) -> None:
