@@ -148,6 +148,9 @@ def test_monai(manifest: ctprune.Manifest, tmp_path: Path, mode: str) -> None:
     assert all(isinstance(value, (str, int)) for entry in found["training"] for value in entry.values())
 
 
+#: What the other program warns of is its own affair.
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_monai_itself_reads_it(
     manifest: ctprune.Manifest, plain: dict[tuple[int, int], Any], tmp_path: Path
 ) -> None:
@@ -161,6 +164,7 @@ def test_monai_itself_reads_it(
         assert np.array_equal(load(entry)["image"].numpy().T, plain[entry["volume"], entry["slice_index"]])
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_webdataset_itself_reads_it(
     manifest: ctprune.Manifest, plain: dict[tuple[int, int], Any], tmp_path: Path
 ) -> None:

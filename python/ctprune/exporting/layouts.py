@@ -123,7 +123,7 @@ class Nnssl(Folders):
         row = rows[0]
         kind, number = ("volume", row["volume"]) if row["study"] is None else ("study", row["study"])
         name = f"{kind}-{number:05d}"
-        empty = {"session_id": "ses-1", "session_info": None, "images": []}
+        empty: dict[str, Any] = {"session_id": "ses-1", "session_info": None, "images": []}
         new = {"subject_id": name, "subject_info": None, "sessions": {"ses-1": empty}}
         facts = facts_of(row)
         self._subjects.setdefault(name, new)["sessions"]["ses-1"]["images"].append(

@@ -20,3 +20,7 @@ def __getattr__(name: str) -> Any:
         from ctprune.torch import slice_dataset
 
     return getattr(slice_dataset, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

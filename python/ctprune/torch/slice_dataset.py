@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from ctprune.reading.resized import read_resized
 from ctprune.sources.addresses import is_address
 from ctprune.store.config import StoreConfig
 from ctprune.store.store import HU_OFFSET, SliceStore, open_store
+
+T = TypeVar("T")
 
 #: What `SliceDataset` takes from a reduction's configuration to read its files.
 _READING = ("intensity", "modality", "max_slice_mb")
@@ -68,16 +70,16 @@ class SliceDataset(Dataset[Any]):
         depth: int | None = None,
     ) -> None:
         self.transform = transform
+        given: dict[str, Any] = {"use": use, "side": side, "depth": depth}
+        given = {name: value for name, value in given.items() if value is not None}
         self._slices: _FromStore | _FromFiles
-        if isinstance(source, SliceStore) or _is_store(source):
-            for name, value in (("use", use), ("side", side), ("depth", depth)):
-                if value is not None:
-                    raise ConfigError(f"{name} belongs to a reduction: a store has its own", field=name)
-            self._slices = _FromStore(source if isinstance(source, SliceStore) else open_store(source))
+        if isinstance(source, SliceStore):
+            self._slices = _FromStore(_without_options(source, given))
+        elif not isinstance(source, Manifest) and (Path(source) / "store.json").is_file():
+            self._slices = _FromStore(open_store(_without_options(source, given)))
         else:
-            given = {"use": use, "side": side, "depth": depth}
-            config = StoreConfig(**{name: value for name, value in given.items() if value is not None})
-            self._slices = _FromFiles(source if isinstance(source, Manifest) else Manifest.load(source), config)
+            manifest = source if isinstance(source, Manifest) else Manifest.load(source)
+            self._slices = _FromFiles(manifest, StoreConfig(**given))
         self.rows = self._slices.rows
 
     def __len__(self) -> int:
@@ -98,8 +100,11 @@ class SliceDataset(Dataset[Any]):
         return image if self.transform is None else self.transform(image)
 
 
-def _is_store(source: Manifest | str | os.PathLike[str]) -> bool:
-    return not isinstance(source, Manifest) and (Path(source) / "store.json").is_file()
+def _without_options(store: T, given: dict[str, Any]) -> T:
+    """The store, of which nothing else can be asked."""
+    for name in given:
+        raise ConfigError(f"{name} belongs to a reduction: a store has its own", field=name)
+    return store
 
 
 class _FromStore:
@@ -109,7 +114,7 @@ class _FromStore:
         self._store = store
         self.rows = store.rows
 
-    def read(self, index: int) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    def read(self, index: int) -> npt.NDArray[Any]:
         return np.array(self._store.pixels[index : index + 1])
 
     def __getstate__(self) -> Path:
@@ -136,10 +141,10 @@ class _FromFiles:
         self._reading = {name: manifest.config[name] for name in _READING}
         self._config = config
 
-    def read(self, index: int) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    def read(self, index: int) -> npt.NDArray[Any]:
         [row] = self._where.slice(index, index + 1).to_dicts()
         side = self._config.side
-        pixels = np.empty((1, side, side), np.uint8 if self._config.depth == 8 else np.uint16)
+        pixels: npt.NDArray[Any] = np.empty((1, side, side), np.uint8 if self._config.depth == 8 else np.uint16)
         # A server is not asked about each slice once more.
         changed = "" if is_address(path_of(row)) else why_unusable([row])[0]
         reason = changed or read_resized([row], pixels, self._reading, threads=1)[0][2]
