@@ -15,10 +15,10 @@ PAGE = Path(__file__).parent / "api.md"
 
 #: Sections of the page, each with the packages whose names it holds, in order.
 SECTIONS = {
-    "Select slices": ("reduction", "manifest", "sweeping", "report", "phantom"),
+    "Select slices": ("reduction", "manifest", "sweeping", "report", "exporting", "phantom"),
     "Fingerprints, similarity, selection": ("selection",),
     "Check an archive": ("checking", "duplicates", "overlapping"),
-    "Train and evaluate": ("store", "networks", "pretraining", "finetuning", "comparison", "experiment"),
+    "Train and evaluate": ("store", "torch", "networks", "pretraining", "finetuning", "comparison", "experiment"),
     "Errors and progress": ("errors", "environment"),
 }
 

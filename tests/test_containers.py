@@ -323,7 +323,7 @@ def test_names_of_all_kinds(ct_file: Path, tmp_path: Path) -> None:
     }
     for row in slices:
         assert read_bytes(os.path.join(row["source"], row["path"])) == slice_
-    export = tmp_path / "export"
+    export = tmp_path.with_name(f"{tmp_path.name}-export")
     exported = ctprune.export_kept(ctprune.reduce(tmp_path, method="all"), mode="copy", folder=export)
     assert exported.written == len(slices)
     assert {path.relative_to(export).parts[0] for path in export.rglob("*.dcm")} <= {

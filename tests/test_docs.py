@@ -48,6 +48,7 @@ PAGES: dict[str, Callable[[Path], None]] = {
     "docs/sweep.md": lambda folder: None,
     "docs/duplicates.md": lambda folder: None,
     "docs/overlap.md": lambda folder: None,
+    "docs/export.md": lambda folder: None,
     "docs/report.md": lambda folder: None,
     "docs/check.md": lambda folder: None,
     "docs/codes.md": lambda folder: None,

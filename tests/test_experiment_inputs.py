@@ -274,6 +274,16 @@ def test_a_table_is_read_for_what_it_lists(root: Path) -> None:
     assert repeated(root, lambda: table.write_text(relabel)) == of_task(root, "listed")
 
 
+def test_names_of_columns_do_not_matter_but_what_they_hold(root: Path) -> None:
+    rows = [f"{number},{('ill', 'well')[number % 2]},{('well', 'ill')[number % 2]}" for number in range(4)]
+    (root / "listed/any.csv").write_text("\n".join(["n,Diagnosis,Other", *rows]))
+    inputs = Inputs(Contents())
+    plain = inputs.task({"data": root / "listed/labels.csv"})
+    any_name = {"data": root / "listed/any.csv", "path_column": "images/{n}.png"}
+    assert inputs.task(any_name | {"label_column": "Diagnosis"}) == plain
+    assert inputs.task(any_name | {"label_column": "Other"}) != plain
+
+
 def test_a_task_that_cannot_be_listed_is_said_before_anything_starts(root: Path) -> None:
     (root / "listed/images/1.png").unlink()
     with pytest.raises(TaskError, match=r"^tasks\.listed: .*labels.csv: names images/1.png, but there is no"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +62,10 @@ def test_a_run_on_disk_is_exported_as_one_in_memory(archive: Path, tmp_path: Pat
     trees = []
     for name, one in given.items():
         exported = ctprune.export_kept(one, ctprune.ExportConfig(mode="link", folder=tmp_path / name))
-        tree = {file.relative_to(tmp_path / name): file.readlink() for file in (tmp_path / name).rglob("*.*")}
+        tree = {
+            file.relative_to(tmp_path / name): file.readlink() if file.is_symlink() else file.read_text()
+            for file in (tmp_path / name).rglob("*.*")
+        }
         trees.append((tree, exported.left_out))
     assert trees[0][0]
     assert trees[0][1]
@@ -85,7 +90,8 @@ def test_names_of_files_do_not_travel(tmp_path: Path, mode: str) -> None:
     ctprune.export_kept(manifest, ctprune.ExportConfig(mode=mode, folder=tmp_path / "kept"))
     names = sorted(file.relative_to(tmp_path / "kept").as_posix() for file in (tmp_path / "kept").rglob("*.*"))
     others = sorted(file.name for file in (tmp_path / "kept" / "00000").iterdir() if not file.suffix)
-    assert names + others == ["00000/00001.png", "00000"]
+    assert names + others == ["00000/00001.png", "index.csv", "00000"]
+    assert "Doe" not in (tmp_path / "kept" / "index.csv").read_text()
 
 
 def test_nothing_is_overwritten(manifest: ctprune.Manifest, tmp_path: Path) -> None:
@@ -126,3 +132,166 @@ def test_files_that_keep_their_headers_are_not_called_anonymous(
     assert ("kept is not anonymous" in told) == is_told
     assert ("patients' names and IDs included" in told) == is_told
     assert "not anonymous" not in cli("reduce", archive, "--out", "run").stderr
+
+
+def indexed(folder: Path) -> list[dict[str, str]]:
+    with (folder / "index.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("mode", ["link", "copy", "png"])
+def test_the_index_has_a_line_for_each_file(manifest: ctprune.Manifest, tmp_path: Path, mode: str) -> None:
+    exported = ctprune.export_kept(manifest, mode=mode, folder=tmp_path / "kept")
+    lines = indexed(tmp_path / "kept")
+    files = {path for path in (tmp_path / "kept").rglob("*") if path.suffix in (".png", ".dcm")}
+    assert {tmp_path / "kept" / line["path"] for line in lines} == files
+    assert len(lines) == exported.written
+    rows = manifest.rows.to_dicts()
+    studies: dict[str, str] = {}
+    for line in lines:
+        row = rows[int(line["row"])]
+        assert row["status"] == "kept"
+        assert target(tmp_path / "kept", row, Path(line["path"]).suffix) == tmp_path / "kept" / line["path"]
+        assert (int(line["volume"]), int(line["slice_index"])) == (row["volume"], row["slice_index"])
+        assert float(line["position_mm"]) == row["position_mm"]
+        spacing = [float(line["row_spacing_mm"]), float(line["column_spacing_mm"])]
+        assert spacing == row["pixel_spacing_mm"]
+        assert (int(line["rows"]), int(line["columns"])) == (row["rows"], row["columns"])
+        # A study has one number, and no two have the same one.
+        assert studies.setdefault(row["study_instance_uid"], line["study"]) == line["study"]
+    assert len(set(studies.values())) == len(studies) > 1
+    # Nobody is named.
+    text = (tmp_path / "kept" / "index.csv").read_text()
+    for row in rows:
+        names = [row[name] for name in ("path", "sop_instance_uid", "study_instance_uid") if row[name]]
+        assert not [name for name in names if name in text]
+
+
+def test_all_slices_can_be_exported(manifest: ctprune.Manifest, tmp_path: Path) -> None:
+    counts = manifest.counts()
+    exported = ctprune.export_kept(manifest, use="all", folder=tmp_path / "all")
+    assert exported.written == counts["kept"] + counts["dropped"] > counts["kept"]
+    assert [int(line["row"]) for line in indexed(tmp_path / "all")] == list(range(exported.written))
+
+
+def test_random_slices_are_as_many_of_each_volume(archive: Path, tmp_path: Path) -> None:
+    run = ctprune.reduce(archive, out=tmp_path / "run")
+    other = ctprune.reduce(archive, out=tmp_path / "other", keep=0.3)
+    wanted = np.bincount(other.kept()["volume"], minlength=run.slices().volumes)
+    found = {}
+    for name, seed in (("a", 0), ("again", 0), ("b", 1)):
+        ctprune.export_kept(
+            tmp_path / "run", like=tmp_path / "other", seed=seed, folder=tmp_path / name, mode="link"
+        )
+        # Frames of one file cannot be linked, and are drawn all the same.
+        ctprune.export_kept(run, like=tmp_path / "other", seed=seed, folder=tmp_path / f"{name}-png")
+        found[name] = [int(line["row"]) for line in indexed(tmp_path / f"{name}-png")]
+        volumes = run.slices().volume[found[name]]
+        assert np.bincount(volumes, minlength=len(wanted)).tolist() == wanted.tolist()
+        assert {int(line["row"]) for line in indexed(tmp_path / name)} <= set(found[name])
+    assert found["a"] == found["again"] != found["b"]
+
+
+def test_random_slices_need_a_reduction_of_the_same_files(archive: Path, tmp_path: Path) -> None:
+    run = ctprune.reduce(archive)
+    ctprune.phantom.write_archive(tmp_path / "others", patients=1, seed=5, size=64, slices=8)
+    ctprune.reduce(tmp_path / "others", out=tmp_path / "other")
+    with pytest.raises(ctprune.ConfigError, match="its slices are not those of this reduction"):
+        ctprune.export_kept(run, like=tmp_path / "other", folder=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
+def test_nothing_is_written_into_a_source(archive: Path, manifest: ctprune.Manifest) -> None:
+    before = sorted(archive.rglob("*"))
+    with pytest.raises(ctprune.ConfigError, match="lies inside the source"):
+        ctprune.export_kept(manifest, folder=archive / "kept")
+    assert sorted(archive.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "options", [{"mode": "copy"}, {"layout": "webdataset"}, {"layout": "monai"}, {"mode": "nifti"}], ids=str
+)
+def test_an_interrupted_export_leaves_nothing(
+    manifest: ctprune.Manifest, tmp_path: Path, options: dict[str, str]
+) -> None:
+    def stop(now: ctprune.Progress) -> None:
+        if now.done:
+            now.stop()
+
+    with pytest.raises(ctprune.Interrupted, match=r"interrupted after \d+ of \d+ slices; nothing was written"):
+        ctprune.export_kept(manifest, folder=tmp_path / "kept", progress=stop, **options)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_read_is_left_out(archive: Path, tmp_path: Path) -> None:
+    from shutil import copytree
+
+    copytree(archive, tmp_path / "in")
+    run = ctprune.reduce(tmp_path / "in")
+    gone = single_frame_kept(run)[0]
+    Path(gone["source"], gone["path"]).unlink()
+    for mode in ("copy", "png", "nifti-slices"):
+        exported = ctprune.export_kept(run, mode=mode, folder=tmp_path / mode)
+        lost = run.counts()["kept"] - exported.written
+        assert sum(exported.left_out.values()) == lost > 0
+        assert gone["path"] not in str(exported.left_out)
+        assert len(indexed(tmp_path / mode)) == exported.written
+
+
+def test_a_reduction_is_exported_on_the_command_line(cli: Cli, archive: Path, tmp_path: Path) -> None:
+    kept = ctprune.reduce(archive, out=tmp_path / "run").counts()["kept"]
+    result = cli("export", "run", "--out", "kept")
+    assert (result.returncode, result.stdout) == (0, f"exported: {kept} slices to kept\n"), result.stderr
+    assert len(indexed(tmp_path / "kept")) == kept
+    result = cli("export", "run", "--out", "links", "--mode", "link", "--json")
+    said = json.loads(result.stdout)
+    assert result.returncode == (3 if said["left_out"] else 0)
+    assert said["written"] == len(indexed(tmp_path / "links"))
+    assert "links is not anonymous" in result.stderr
+    assert "--mode png has pixels only" in result.stderr
+    quiet = cli("export", "run", "--out", "quiet", "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_slices_with_text_in_their_pixels_are_counted(cli: Cli, ct_file: Path, tmp_path: Path) -> None:
+    import pydicom
+
+    (tmp_path / "in").mkdir()
+    for number, says in enumerate(("YES", "NO", "YES")):
+        dataset = pydicom.dcmread(ct_file)
+        dataset.BurnedInAnnotation = says
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+        dataset.ImagePositionPatient = [0, 0, 5 * number]
+        dataset.save_as(tmp_path / "in" / f"{number}.dcm")
+    run = ctprune.reduce(tmp_path / "in", method="all", out=tmp_path / "run")
+    assert ctprune.export_kept(run, folder=tmp_path / "kept").burned_in == 2
+    assert "2 of these slices say that text" in cli("export", "run", "--out", "again").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run"], "--out is missing: name a new folder, such as --out kept/"),
+        (
+            ["run", "--out", "a", "--layout", "webdataset", "--mode", "link"],
+            "--layout webdataset needs --mode copy or",
+        ),
+        (
+            ["run", "--out", "a", "--layout", "nnssl", "--mode", "nifti"],
+            "nnssl expects a name such as Dataset001_CT",
+        ),
+        (["run", "--out", "a", "--layout", "dinov2", "--png-depth", "16"], "needs --png-depth 8"),
+        (["run", "--out", "a", "--mode", "copy", "--png-depth", "16"], "--png-depth belongs to --mode png"),
+        (["run", "--out", "a", "--seed", "3"], "--seed belongs to --like"),
+        (["run", "--out", "a", "--use", "all", "--like", "b"], "leave out --use"),
+        (
+            ["run", "--out", "a", "--shard-mb", "3"],
+            "--shard-mb belongs to --layout webdataset or dinov2, not to folders",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_said(cli: Cli, tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    result = cli("export", *arguments)
+    assert result.returncode == 2, result.stderr
+    assert sentence in result.stderr
+    assert list(tmp_path.iterdir()) == []

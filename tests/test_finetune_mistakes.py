@@ -117,6 +117,31 @@ def test_the_positive_class_is_asked_for_and_named(command: Command, weights: Pa
     assert json.loads(predicted[1])["positive"] == "healthy"
 
 
+def test_a_table_may_name_its_columns_as_it_likes(command: Command, weights: Path, tmp_path: Path) -> None:
+    labels = table(tmp_path / "data", [f"p{n}" for n in range(8)])
+    labels.write_text(labels.read_text().replace("path,label,split,patient", "file,class,set,who", 1))
+    options = ["--mode", "knn", "--seeds", 1, "--side", 32, "--weights", weights]
+    code, _, stderr = command("finetune", labels, "--out", "ft", *options, "--path-column", "file")
+    assert code == 1
+    assert "expected a column label, found file, class, set, who" in stderr
+    names = [
+        "--path-column",
+        "{file}",
+        "--label-column",
+        "class",
+        "--split-column",
+        "set",
+        "--patient-column",
+        "who",
+    ]
+    code, _, stderr = command("finetune", labels, "--out", "ft", *options, *names)
+    assert code == 0, stderr
+    assert "patients not known" not in stderr
+    code, _, stderr = command("finetune", labels, "--out", "ft2", *options, "--path-column", "{file")
+    assert code == 2
+    assert "--path-column {file: expected" in stderr
+
+
 def test_classes_0_and_1_need_no_positive(weights: Path, tmp_path: Path) -> None:
     labels = table(tmp_path / "data", [f"p{n}" for n in range(8)])
     result = ctprune.finetune(labels, out=tmp_path / "ft", mode="knn", weights=weights, **SMALL)

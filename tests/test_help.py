@@ -44,11 +44,12 @@ def test_help_is_short_for_every_command_and_names_no_type(shown: str) -> None:
 
 def test_choices_are_those_that_are_taken() -> None:
     from ctprune.evaluation.correction import CORRECTIONS
+    from ctprune.exporting import config as exporting
     from ctprune.finetuning import config as finetuning
     from ctprune.options.shared import PRECISIONS
     from ctprune.pretraining import config as pretraining
     from ctprune.pretraining import presets, settings
-    from ctprune.reduction import config, export_config
+    from ctprune.reduction import config
     from ctprune.selection import methods
     from ctprune.store.config import USES
 
@@ -58,7 +59,7 @@ def test_choices_are_those_that_are_taken() -> None:
             "order": config.ORDERS,
             "window": config.WINDOWS,
             "fingerprint": ("auto", *methods.FINGERPRINTS),
-            "mode": export_config.MODES,
+            "mode": exporting.MODES,
         },
         "sweep": {"methods": tuple(methods.swept()), "scope": config.SCOPES},
         "pretrain": {

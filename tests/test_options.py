@@ -19,6 +19,7 @@ from ctprune.cli import COMMANDS
 from ctprune.cli.flags import translated
 from ctprune.comparison.config import CompareConfig, CompareOptions
 from ctprune.errors import ConfigError
+from ctprune.exporting.config import ExportConfig, ExportOptions
 from ctprune.finetuning.config import FinetuneConfig, FinetuneOptions
 from ctprune.finetuning.predict_config import PredictConfig, PredictOptions
 from ctprune.options.configure import configure
@@ -26,7 +27,6 @@ from ctprune.options.file import layered, read_options, save_options
 from ctprune.options.option import all_options, deciding, options_of
 from ctprune.pretraining.config import PretrainConfig, PretrainOptions
 from ctprune.reduction.config import ReduceConfig, ReduceOptions
-from ctprune.reduction.export_config import ExportConfig, ExportOptions
 from ctprune.report.config import ReportConfig, ReportOptions
 from ctprune.store.config import StoreConfig, StoreOptions
 from ctprune.sweeping.config import SweepConfig, SweepOptions

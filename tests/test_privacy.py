@@ -83,6 +83,16 @@ def run_everything(command: Folder, source: Path, *, reduce: Sequence[object], n
     command("reduce", source, "--out", "run", "--json", *reduce)
     command("reduce", source, "--out", "run", "--dry-run", *reduce)
     command("reduce", source, "--out", "exported", "--export", "png", "--export-dir", "png", *reduce)
+    for layout, mode, out in (
+        ("folders", "png", "exported-png"),
+        ("webdataset", "png", "exported-tar"),
+        ("imagefolder", "png", "exported-hf"),
+        ("dinov2", "png", "exported-dinov2"),
+        ("monai", "nifti-slices", "exported-monai"),
+        ("nnssl", "nifti", "Dataset001_Export"),
+    ):
+        command("export", "run", "--layout", layout, "--mode", mode, "--out", out, *names)
+    command("export", "run", "--like", "run-random", "--mode", "nifti", "--out", "exported-like", "--json", *names)
     command("info", "run")
     command("info", "run", "--json")
     command("check", "run", codes=(0, 1))
@@ -168,7 +178,7 @@ def test_no_text_of_a_header_and_no_name_goes_anywhere_else(tmp_path: Path, comm
         # Of one file that a user names, UIDs are shown.
         assert words <= ({NUMBER} if name.startswith("info ") and ".dcm" in name else set()), name
     # Pages, pictures and models name no file, and neither does a run that went well.
-    quiet = ("report", "sweep", "pretrain", "compare", "phantom", "info run")
+    quiet = ("report", "sweep", "pretrain", "compare", "phantom", "info run", "export")
     for name, said in command.said.items():
         if name.startswith(quiet):
             # The summary in JSON names the sources.

@@ -25,6 +25,10 @@ def test_copies_need_the_bytes_of_the_kept_files(
     with pytest.raises(ctprune.OutputError, match=r"kept: .* MB are needed on this disk, but only .* MB are free"):
         ctprune.export_kept(manifest, mode="copy", folder=tmp_path / "kept")
     assert list(tmp_path.iterdir()) == []
+    with_free(monkeypatch, 0)
+    for mode in ("png", "nifti"):
+        with pytest.raises(ctprune.OutputError, match="are needed on this disk"):
+            ctprune.export_kept(manifest, mode=mode, folder=tmp_path / "kept")
     # Links need none.
     ctprune.export_kept(manifest, mode="link", folder=tmp_path / "links")
     with_free(monkeypatch, 1 << 40)

@@ -69,7 +69,15 @@ napoleon_use_ivar = True
 #: Sections of the navigation, and their pages.
 NAVIGATION = {
     "Start": ["docs/tutorial", "docs/notebooks/*", "docs/how-to", "docs/datasets", "docs/concepts"],
-    "Select": ["docs/sources", "docs/remote", "docs/large-archives", "docs/ray", "docs/report", "docs/sweep"],
+    "Select": [
+        "docs/sources",
+        "docs/remote",
+        "docs/large-archives",
+        "docs/ray",
+        "docs/report",
+        "docs/sweep",
+        "docs/export",
+    ],
     "Know the archive": ["docs/check", "docs/duplicates", "docs/overlap", "docs/privacy"],
     "Train": [
         "docs/pretrain",

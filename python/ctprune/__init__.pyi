@@ -1,5 +1,6 @@
 # The public names, and where each lives: `__init__.py` takes them from here.
 from ctprune import phantom as phantom
+from ctprune import torch as torch
 from ctprune._core import __version__ as __version__
 from ctprune.comparison.compare import compare as compare
 from ctprune.comparison.comparison import Comparison as Comparison
@@ -26,6 +27,9 @@ from ctprune.errors import UnreadableError as UnreadableError
 from ctprune.errors import WeightsError as WeightsError
 from ctprune.experiment.run import ExperimentResult as ExperimentResult
 from ctprune.experiment.run import run_experiment as run_experiment
+from ctprune.exporting.config import ExportConfig as ExportConfig
+from ctprune.exporting.export import Exported as Exported
+from ctprune.exporting.export import export_kept as export_kept
 from ctprune.finetuning.config import FinetuneConfig as FinetuneConfig
 from ctprune.finetuning.predict_config import PredictConfig as PredictConfig
 from ctprune.finetuning.prediction import Predictions as Predictions
@@ -43,9 +47,6 @@ from ctprune.pretraining.result import PretrainResult as PretrainResult
 from ctprune.pretraining.run import pretrain as pretrain
 from ctprune.reduction.check import check as check
 from ctprune.reduction.config import ReduceConfig as ReduceConfig
-from ctprune.reduction.export import Exported as Exported
-from ctprune.reduction.export import export_kept as export_kept
-from ctprune.reduction.export_config import ExportConfig as ExportConfig
 from ctprune.reduction.merge import merge as merge
 from ctprune.reduction.reduce import reduce as reduce
 from ctprune.reduction.shards import ShardRead as ShardRead

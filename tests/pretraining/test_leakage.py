@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 import ctprune
+from ctprune.exporting.config import ExportConfig
+from ctprune.exporting.export import export_kept
 from ctprune.networks.backbone import backbone_metadata
 from ctprune.overlapping.excluded import excluded_rows
 from ctprune.pretraining.probe import KnnProbe
-from ctprune.reduction.export import ExportConfig, export_kept
 from tests.labeled import write
 from tests.pretraining.tiny import tiny
 

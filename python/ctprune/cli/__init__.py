@@ -23,6 +23,7 @@ COMMANDS = (
     "sweep",
     "duplicates",
     "overlap",
+    "export",
     "pretrain",
     "finetune",
     "predict",

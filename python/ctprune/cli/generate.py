@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +28,7 @@ class OptionsOf:
         file: Whether `--config` takes more of them from a file.
         panel: Section of the help for all of them, in place of their own.
         defaults: Module and function that makes an option's help, default included, in place of the usual way.
+        flags: Names of options on the command line, in place of their own.
     """
 
     config: str
@@ -35,6 +36,7 @@ class OptionsOf:
     file: bool = False
     panel: str | None = None
     defaults: str | None = None
+    flags: Mapping[str, str] = field(default_factory=dict)
 
     def options(self) -> dict[str, Option]:
         """The options by name."""
@@ -85,7 +87,7 @@ def _parameters(group: OptionsOf) -> Iterator[inspect.Parameter]:
     if group.file:
         yield _parameter("config", Path | None, typer.Option(help=CONFIG_HELP), None)
     say_help = _imported(group.defaults) if group.defaults else _help
-    flags = {name: flag(one.about.flag or name) for name, one in group.options().items()}
+    flags = {name: flag(group.flags.get(name) or one.about.flag or name) for name, one in group.options().items()}
     for name, one in group.options().items():
         about = one.about
         kind, default = _type(one)

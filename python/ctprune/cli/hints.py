@@ -34,7 +34,7 @@ def hints(summary: dict[str, Any], findings: Findings, *, removed: Sequence[Path
         *_keep(summary),
         *_ruled(summary),
         *_far(summary),
-        *_headers(summary),
+        *export_hints(summary.get("exported", {}), "--export"),
         *map(_removed, removed),
     ]
 
@@ -43,7 +43,6 @@ def _counted(summary: dict[str, Any]) -> list[str]:
     parts = (
         ("kept without an embedding", "slices", summary.get("embeddings", {}).get("not_embedded_so_kept", {})),
         ("kept without comparing", "slices", summary.get("comparisons", {}).get("not_compared_so_kept", {})),
-        ("not exported", "kept slices", summary.get("exported", {}).get("left_out", {})),
     )
     return [
         f"{what}: {count:,} {unit}: {reason}" for what, unit, counts in parts for reason, count in counts.items()
@@ -63,15 +62,20 @@ def _failed(summary: dict[str, Any], findings: Findings) -> list[str]:
     return [f"not read: {sentence}" for sentence in named]
 
 
-def _headers(summary: dict[str, Any]) -> list[str]:
-    """Numbers as names look anonymous, and are not."""
-    exported = summary.get("exported", {})
-    if exported.get("mode") not in ("copy", "link") or not exported["written"]:
-        return []
-    return [
-        f"{exported['folder']} is not anonymous: the files have numbers as names but keep every header, "
-        "patients' names and IDs included; --export png has pixels only"
-    ]
+def export_hints(exported: dict[str, Any], mode_flag: str) -> list[str]:
+    """What an export left out, and that numbers as names look anonymous, and are not."""
+    found = [f"not exported: {count:,} slices: {reason}" for reason, count in exported.get("left_out", {}).items()]
+    if exported.get("mode") in ("copy", "link") and exported["written"]:
+        found.append(
+            f"{exported['folder']} is not anonymous: the files have numbers as names but keep every header, "
+            f"patients' names and IDs included; {mode_flag} png has pixels only"
+        )
+    if exported.get("burned_in"):
+        found.append(
+            f"{exported['burned_in']:,} of these slices say that text which may identify the patient is in their "
+            "pixels: look at them before you share them, or reduce with --skip-codes C-BURNED-IN"
+        )
+    return found
 
 
 def _removed(file: Path) -> str:

@@ -15,8 +15,9 @@ from ctprune.cli.progress import ProgressDisplay
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ctprune.exporting.config import ExportConfig
+    from ctprune.options.option import Option
     from ctprune.reduction.config import ReduceConfig
-    from ctprune.reduction.export_config import ExportConfig
 
 EXAMPLE = "ctprune reduce ./dicoms --method hash --out reduction/"
 
@@ -48,7 +49,12 @@ def command(
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.reduction.config:ReduceConfig", file=True)],
     export: Annotated[
         dict[str, Any],
-        OptionsOf(config="ctprune.reduction.export_config:ExportConfig", only=("mode", "folder", "png_depth")),
+        OptionsOf(
+            config="ctprune.exporting.config:ExportConfig",
+            only=("mode", "folder", "png_depth"),
+            defaults="ctprune.cli.reduce:without_default",
+            flags={"mode": "export", "folder": "export_dir"},
+        ),
     ],
     shard: Annotated[
         str | None,
@@ -104,7 +110,7 @@ def command(
         make = Reduction if dry_run else prepared
         run = make(source or [], config, from_list=from_list, out=out, progress=display.update, note=note)
         if wanted is not None:
-            from ctprune.reduction.export import check_destination
+            from ctprune.exporting.export import check_destination
 
             check_destination(wanted, run.sources)
         if dry_run:
@@ -122,7 +128,7 @@ def command(
         _print_plan(found, config.to_dict(), as_json=as_json, quiet=quiet)
         return
     if wanted is not None and run.out is not None and run.summary["slices"]:
-        from ctprune.reduction.export import export_kept
+        from ctprune.exporting.export import export_kept
 
         with ProgressDisplay(hidden=quiet) as display:
             exported = export_kept(run.out, wanted, progress=display.update)
@@ -168,14 +174,19 @@ def _read_shard(
     return done.can_be_joined
 
 
+def without_default(option: Option) -> str:
+    """The help of an option of the export: without the first of them there is none."""
+    return option.about.help
+
+
 def _export_config(given: dict[str, Any], config: ReduceConfig) -> ExportConfig | None:
     """Options that belong together; None when no export was asked for."""
     from ctprune.errors import ConfigError
-    from ctprune.reduction.export_config import ExportConfig
+    from ctprune.exporting.config import MODES, ExportConfig
 
     if "mode" not in given:
         if given:
-            raise ConfigError("`folder` and `png_depth` need `mode` link, copy or png")
+            raise ConfigError(f"`folder` and `png_depth` need `mode` {', '.join(MODES[:-1])} or {MODES[-1]}")
         return None
     if "folder" not in given:
         raise ConfigError("mode needs `folder`: name a new folder", field="mode")

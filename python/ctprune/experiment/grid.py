@@ -21,6 +21,9 @@ FINISHED = {"reduce": "summary.json", "pretrain": "summary.json", "finetune": "m
 #: Options that name a task's data.
 _DATA = ("data", "split", "labels")
 
+#: Options that say how a table of labels is read.
+_COLUMNS = ("path_column", "label_column", "split_column", "patient_column")
+
 #: Hexadecimal digits of the digest in a folder's name.
 _SHOWN = 10
 
@@ -231,7 +234,7 @@ class _Builder:
             )
 
     def _task(self, options: dict[str, Any]) -> str:
-        key = digest_of(*(options.get(name) for name in (*_DATA, "patient_pattern")))
+        key = digest_of(*(options.get(name) for name in (*_DATA, "patient_pattern", *_COLUMNS)))
         if key not in self._tasks:
             self._tasks[key] = self._inputs.task(options)
         return self._tasks[key]

@@ -19,6 +19,7 @@ from ctprune.files.members import container_of
 from ctprune.manifest.manifest import FILE_NAME
 from ctprune.sources.addresses import as_address
 from ctprune.tasks import list_task
+from ctprune.tasks.columns import columns_of
 
 #: File of a pre-training's folder that its name stands for.
 _BACKBONE = "backbone.safetensors"
@@ -82,6 +83,7 @@ class Inputs:
             split=options.get("split"),
             labels=options.get("labels"),
             patient_pattern=options.get("patient_pattern"),
+            columns=columns_of(options),
         )
         files = list(dict.fromkeys(entry.file for entry in listed.entries if entry.file is not None))
         content = dict(zip(files, self._contents.digests(files, progress=self._counter(files)), strict=True))

@@ -15,7 +15,7 @@ from ctprune.options.check import canonical_intensity, canonical_modality, check
 from ctprune.options.described import described
 from ctprune.options.option import deciding, option
 from ctprune.options.parse import whole_numbers
-from ctprune.options.shared import PRECISIONS, device_option, threads_option
+from ctprune.options.shared import PRECISIONS, column_option, device_option, threads_option
 
 MODES = ("finetune", "linear", "knn")
 NORMALIZATIONS = ("auto", "imagenet", "train")
@@ -80,6 +80,10 @@ class FinetuneConfig:
     patient_pattern: str | None = option(
         None, panel=_TASK, help="Regular expression with one group that extracts the patient from a file's name."
     )
+    path_column: str | None = column_option("path", panel=_TASK)
+    label_column: str | None = column_option("label", panel=_TASK)
+    split_column: str | None = column_option("split", panel=_TASK)
+    patient_column: str | None = column_option("patient", panel=_TASK)
     drop_overlap: bool = option(
         False,
         panel=_TASK,
@@ -315,6 +319,10 @@ class FinetuneOptions(TypedDict, total=False):
     """The options of `FinetuneConfig` as arguments of a function, for type checkers and editors."""
 
     patient_pattern: str | None
+    path_column: str | None
+    label_column: str | None
+    split_column: str | None
+    patient_column: str | None
     drop_overlap: bool
     val_fraction: float
     split_seed: int

@@ -30,6 +30,7 @@ from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.options.configure import configure
 from ctprune.options.file import save_options
 from ctprune.tasks import list_task
+from ctprune.tasks.columns import columns_of
 from ctprune.tasks.listing import TRAIN, Listing
 
 # Torch and scikit-learn are imported when labels and options are known to be right: a mistake in a table is not
@@ -88,7 +89,13 @@ def finetune(
     config = configure(FinetuneConfig, config, options)
     source, folder = Path(data), Path(out)
     _check_out(folder, source)
-    listed = list_task(source, split=split, labels=labels, patient_pattern=config.patient_pattern)
+    listed = list_task(
+        source,
+        split=split,
+        labels=labels,
+        patient_pattern=config.patient_pattern,
+        columns=columns_of(config.to_dict()),
+    )
     config = config.for_classes(listed.classes)
     operation = Operation(progress)
     run = Finetuning(config, folder, operation=operation)

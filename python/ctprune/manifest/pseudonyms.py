@@ -48,6 +48,11 @@ def reveal(key: PathLike, sources: PathLike | Sequence[PathLike]) -> None:
     os.environ[SOURCES] = os.pathsep.join(as_address(source) or os.path.abspath(source) for source in given)
 
 
+def named_sources() -> list[str]:
+    """The sources that `reveal` has named; none where it was not called."""
+    return _split(os.environ.get(SOURCES, ""))
+
+
 def is_pseudonym(source: str) -> bool:
     """Whether the source of a row is a pseudonym, so that its path and UIDs are, too."""
     return source.startswith(PREFIX)

@@ -33,3 +33,15 @@ def device_option(*, panel: str | None = None) -> str:
     return option(
         "auto", decides=False, choices=DEVICES, panel=panel, help="Device; auto uses a GPU if there is one."
     )
+
+
+def column_option(name: str, *, panel: str | None = None) -> str | None:
+    """A field for what a table of labels calls its path, label, split or patient."""
+    example = "a template of columns such as {id:03d}.png" if name == "path" else "a template"
+    return option(
+        None,
+        default_text=name,
+        metavar="COLUMN",
+        panel=panel,
+        help=f"Table of labels: column of the {name}, or {example}.",
+    )

@@ -9,6 +9,7 @@ from ctprune.errors import ConfigError, SourceError
 from ctprune.manifest.manifest import FILE_NAME
 from ctprune.tasks.archive import list_archive
 from ctprune.tasks.class_folders import list_class_folders
+from ctprune.tasks.columns import Columns
 from ctprune.tasks.label_table import SUFFIXES, list_label_table
 from ctprune.tasks.listing import Listing
 from ctprune.tasks.medmnist import list_medmnist
@@ -23,6 +24,7 @@ def list_task(
     split: PathLike | None = None,
     labels: PathLike | None = None,
     patient_pattern: str | None = None,
+    columns: Columns | None = None,
 ) -> Listing:
     """List the images of a task with their labels, and with split and patient where the data name them.
 
@@ -32,6 +34,7 @@ def list_task(
         split: For folders of images, the folder of text files that list the names of a split and class each.
         labels: For a run of `ctprune reduce`, the table of labels.
         patient_pattern: Regular expression that takes the patient from a file's name.
+        columns: Which columns of a table say what; by default `path`, `label`, `split` and `patient`.
 
     Raises:
         SourceError: There is no such file or folder, or nothing in it.
@@ -41,7 +44,7 @@ def list_task(
     path = Path(data)
     if not path.exists():
         raise SourceError(f"{data}: no such file or folder")
-    found = _list(path, split, labels, patient_pattern)
+    found = _list(path, split, labels, patient_pattern, columns)
     if patient_pattern is not None and all(entry.patient is None for entry in found.entries):
         name = found.entries[0].name.rpartition("/")[2]
         raise ConfigError(
@@ -50,15 +53,30 @@ def list_task(
     return found
 
 
-def _list(path: Path, split: PathLike | None, labels: PathLike | None, patient_pattern: str | None) -> Listing:
+def _list(
+    path: Path,
+    split: PathLike | None,
+    labels: PathLike | None,
+    patient_pattern: str | None,
+    columns: Columns | None,
+) -> Listing:
     is_run = path.name == FILE_NAME or (path.is_dir() and (path / FILE_NAME).is_file())
     if is_run:
         if labels is None:
             raise ConfigError(f"{path} is a reduction: give the table of its labels as `labels`", field="labels")
         _refuse_split(split, "a run")
-        return list_archive(path, Path(labels), patient_pattern)
+        return list_archive(path, Path(labels), patient_pattern, columns)
     if labels is not None:
         raise ConfigError(f"labels {labels}: belongs to a reduction, and {path} is not one", field="labels")
+    if path.suffix.lower() in SUFFIXES and not path.is_dir():
+        _refuse_split(split, "a table")
+        return list_label_table(path, patient_pattern, columns)
+    if columns is not None and columns.renamed():
+        name = columns.renamed()[0]
+        raise ConfigError(
+            f"{name}_column {getattr(columns, name)}: belongs to a table of labels, and {path} is none",
+            field=f"{name}_column",
+        )
     if path.is_dir():
         if split is not None:
             return list_named_images(path, Path(split), patient_pattern)
@@ -71,9 +89,6 @@ def _list(path: Path, split: PathLike | None, labels: PathLike | None, patient_p
                 field="patient_pattern",
             )
         return list_medmnist(path)
-    if path.suffix.lower() in SUFFIXES:
-        _refuse_split(split, "a table")
-        return list_label_table(path, patient_pattern)
     raise ConfigError(
         f"{path}: expected a folder, a table ({', '.join(SUFFIXES)}), a MedMNIST .npz or a reduction"
     )

@@ -13,6 +13,7 @@ from ctprune.errors import TaskError
 from ctprune.manifest.manifest import Manifest
 from ctprune.manifest.pseudonyms import hidden, is_pseudonym, original
 from ctprune.manifest.slices import path_of
+from ctprune.tasks.columns import Columns
 from ctprune.tasks.label_table import classes_of, frame_of, read_table, split_of
 from ctprune.tasks.listing import Entry, Listing, listing, patient_of
 
@@ -22,14 +23,14 @@ KEYS = ("path", "sop_instance_uid", "series_instance_uid")
 _COLUMNS = ["source", "path", "frame", "status", "study_instance_uid", *KEYS[1:]]
 
 
-def list_archive(run: Path, labels: Path, patient_pattern: str | None) -> Listing:
+def list_archive(run: Path, labels: Path, patient_pattern: str | None, columns: Columns | None = None) -> Listing:
     """Slices that the table labels; others are not used.
 
     Raises:
         TaskError: The table has none of the columns `KEYS`, or a row that no slice of the run belongs to.
     """
     manifest = Manifest.load(run)
-    rows = read_table(labels, required=("label",))
+    rows = read_table(labels, required=("label",), named=columns)
     key = next((name for name in KEYS if name in rows[0]), None)
     if key is None:
         raise TaskError(

@@ -10,6 +10,7 @@ from ctprune import _core
 from ctprune.errors import SourceError, TaskError
 from ctprune.files.members import is_there
 from ctprune.sources.addresses import as_address
+from ctprune.tasks.columns import Columns
 from ctprune.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_of
 
 SUFFIXES = (".csv", ".parquet")
@@ -18,14 +19,14 @@ SUFFIXES = (".csv", ".parquet")
 _KNOWN = ("path", "label", "split", "patient", "frame", "sop_instance_uid", "series_instance_uid")
 
 
-def list_label_table(file: Path, patient_pattern: str | None) -> Listing:
+def list_label_table(file: Path, patient_pattern: str | None, columns: Columns | None = None) -> Listing:
     """Paths are relative to the table's folder, absolute, addresses, or those of members of containers.
 
     Raises:
         SourceError: The table is not there or empty.
         TaskError: A column is missing, a file is not there, or a split has no known name.
     """
-    rows = read_table(file, required=("path", "label"))
+    rows = read_table(file, required=("path", "label"), named=columns)
     root = file.parent
     entries = []
     for row in rows:
@@ -46,8 +47,13 @@ def list_label_table(file: Path, patient_pattern: str | None) -> Listing:
     return listing(file, "a table of labels", entries, classes_of(entries))
 
 
-def read_table(file: Path, *, required: tuple[str, ...]) -> list[dict[str, Any]]:
+def read_table(file: Path, *, required: tuple[str, ...], named: Columns | None = None) -> list[dict[str, Any]]:
     """Rows of text; empty cells are None.
+
+    Args:
+        file: A CSV or Parquet table.
+        required: What each row must have.
+        named: Which columns have path, label, split and patient; by default those of these names.
 
     Raises:
         SourceError: There is no such file, or no row in it.
@@ -57,13 +63,19 @@ def read_table(file: Path, *, required: tuple[str, ...]) -> list[dict[str, Any]]
         raise SourceError(f"{file}: no such file")
     try:
         is_parquet = file.suffix.lower() == ".parquet"
-        columns, rows = _read_parquet(file) if is_parquet else _read_csv(file)
+        needed = [column for columns in (named or Columns()).used().values() for column in columns]
+        columns, rows = _read_parquet(file, [*_KNOWN, *needed]) if is_parquet else _read_csv(file)
     except (OSError, ValueError, csv.Error) as error:
         raise TaskError(f"{file}: expected a CSV or Parquet table: {error}") from None
-    missing = [name for name in required if name not in columns]
+    rows = [{name: _text(value) for name, value in row.items()} for row in rows]
+    renamed = () if named is None else named.renamed()
+    missing = [name for name in required if name not in (*columns, *renamed)]
+    if named is not None:
+        missing += [column for name in renamed for column in named.used()[name] if column not in columns]
     if missing:
         raise TaskError(f"{file}: expected a column {missing[0]}, found {', '.join(columns)}")
-    rows = [{name: _text(value) for name, value in row.items()} for row in rows]
+    if named is not None and renamed:
+        rows = [_renamed(file, number, row, named, renamed) for number, row in enumerate(rows, 1)]
     if not rows:
         raise SourceError(f"{file}: the table has no row")
     for number, row in enumerate(rows, 1):
@@ -113,8 +125,18 @@ def frame_of(file: Path, row: dict[str, Any]) -> int | None:
     return int(value)
 
 
-def _read_parquet(file: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    table, _ = _core.Rows.read(file, _KNOWN)
+def _renamed(
+    file: Path, number: int, row: dict[str, Any], named: Columns, names: tuple[str, ...]
+) -> dict[str, Any]:
+    """The row with path, label, split and patient under these names."""
+    try:
+        return row | {name: named.value(name, row) for name in names}
+    except ValueError as error:
+        raise TaskError(f"{file}: row {number} does not fit the template: {error}") from None
+
+
+def _read_parquet(file: Path, names: list[str]) -> tuple[list[str], list[dict[str, Any]]]:
+    table, _ = _core.Rows.read(file, list(dict.fromkeys(names)))
     return table.columns, table.to_dicts()
 
 

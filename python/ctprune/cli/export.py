@@ -1,0 +1,50 @@
+"""`ctprune export`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ctprune.cli.generate import OptionsOf
+from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, say
+from ctprune.cli.progress import ProgressDisplay
+
+EXAMPLE = "ctprune export reduction/ --out kept/"
+
+
+def command(
+    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder of a reduction.")],
+    *,
+    options: Annotated[dict[str, Any], OptionsOf(config="ctprune.exporting.config:ExportConfig")],
+    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was exported as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Put slices of a reduction into a new folder, with a table of them, as other programs read them.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some slices could not be exported, 130 interrupted.
+    """
+    from ctprune.cli.hints import export_hints
+    from ctprune.errors import ConfigError
+    from ctprune.exporting.config import ExportConfig
+    from ctprune.exporting.export import export_kept
+    from ctprune.manifest.reveal_config import reveal_given
+
+    if "folder" not in options:
+        raise ConfigError("folder is missing: name a new folder, such as `folder` kept/", field="folder")
+    config = ExportConfig(**options)
+    reveal_given(names)
+    with ProgressDisplay(hidden=quiet) as display:
+        exported = export_kept(reduction, config, progress=display.update)
+    if as_json:
+        say(json.dumps(exported.to_dict(), indent=2))
+    elif not quiet:
+        say(f"exported: {exported.written:,} slices to {exported.folder}")
+    if not quiet:
+        for sentence in export_hints(exported.to_dict(), "--mode"):
+            print_hint(sentence)
+    if exported.left_out:
+        raise typer.Exit(DONE_WITH_FAILURES)

@@ -1,0 +1,1 @@
+"""Slices of a reduction as files for other programs."""

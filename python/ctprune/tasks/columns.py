@@ -1,0 +1,131 @@
+"""Which columns of a table of labels say what, by name or by a template such as `{id:03d}.png`."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ctprune.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Where a table's rows have path, label, split and patient.
+
+    Each is the name of a column, or a template: a text with names of columns in braces, each with a format after a
+    colon if it needs one, as in Python.
+
+    Attributes:
+        path: File of the image.
+        label: Its class.
+        split: `train`, `val` or `test`.
+        patient: A text that identifies the patient.
+
+    Raises:
+        ConfigError: A template cannot be used.
+
+    >>> Columns(path="{id:03d}.png", label="Diagnosis").used()
+    {'path': ('id',), 'label': ('Diagnosis',), 'split': ('split',), 'patient': ('patient',)}
+    """
+
+    path: str = "path"
+    label: str = "label"
+    split: str = "split"
+    patient: str = "patient"
+
+    def __post_init__(self) -> None:
+        for name, given in self._given().items():
+            if not is_template(given):
+                continue
+            try:
+                parts = list(string.Formatter().parse(given))
+            except ValueError as error:
+                raise ConfigError(f"{name}_column {given}: {error}", field=f"{name}_column") from None
+            for _, column, spec, conversion in parts:
+                if column is not None and (not column or conversion or "{" in (spec or "")):
+                    raise ConfigError(
+                        f"{name}_column {given}: expected names of columns in braces, such as {{id:03d}}.png",
+                        field=f"{name}_column",
+                    )
+
+    def used(self) -> dict[str, tuple[str, ...]]:
+        """For each of path, label, split and patient the table's columns that it is made of."""
+        return {
+            name: tuple(column for _, column, _, _ in string.Formatter().parse(given) if column)
+            if is_template(given)
+            else (given,)
+            for name, given in self._given().items()
+        }
+
+    def renamed(self) -> tuple[str, ...]:
+        """Those of path, label, split and patient that are not columns of these names."""
+        return tuple(name for name, given in self._given().items() if given != name)
+
+    def value(self, name: str, row: dict[str, str | None]) -> str | None:
+        """Path, label, split or patient of a row of texts; None where one of its cells is empty.
+
+        Raises:
+            ValueError: A cell does not have the format that the template names.
+
+        >>> Columns(path="{id:03d}.png").value("path", {"id": "7"})
+        '007.png'
+        """
+        given = self._given()[name]
+        if not is_template(given):
+            return row[given]
+        text = ""
+        for literal, column, spec, _ in string.Formatter().parse(given):
+            text += literal
+            if column is None:
+                continue
+            cell = row[column]
+            if cell is None:
+                return None
+            text += formatted(cell, spec or "")
+        return text
+
+    def _given(self) -> dict[str, str]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def columns_of(options: Mapping[str, Any]) -> Columns:
+    """The columns that options such as `label_column` name; None stands for the usual name.
+
+    Raises:
+        ConfigError: A template cannot be used.
+
+    >>> columns_of({"label_column": "Diagnosis", "path_column": None})
+    Columns(path='path', label='Diagnosis', split='split', patient='patient')
+    """
+    given = {field.name: options.get(f"{field.name}_column") for field in fields(Columns)}
+    return Columns(**{name: str(column) for name, column in given.items() if column is not None})
+
+
+def is_template(text: str) -> bool:
+    """Whether a text has braces; no column's name that people use has them."""
+    return "{" in text or "}" in text
+
+
+def formatted(cell: str, spec: str) -> str:
+    """A cell's text in a format of Python's: as a number where the format is one of numbers.
+
+    >>> formatted("7", "03d"), formatted("7.0", "03d"), formatted("a", ">3"), formatted("2.5", ".2f")
+    ('007', '007', '  a', '2.50')
+    """
+    if not spec:
+        return cell
+    kind = spec[-1]
+    value: Any = cell
+    if kind in "bcdoxXneEfFgG%":
+        try:
+            value = float(cell)
+        except ValueError:
+            raise ValueError(f"{cell} is no number") from None
+    if kind in "bcdoxXn":
+        # Spreadsheets and pandas write whole numbers with a point where a cell of the column is empty.
+        if not value.is_integer():
+            raise ValueError(f"{cell} is no whole number")
+        value = int(value)
+    return format(value, spec)
