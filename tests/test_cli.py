@@ -276,10 +276,10 @@ def test_a_full_disk_names_the_file_that_was_wanted(
 CTRL_C_LATER = """
 import os, signal
 from ctprune import cli
-from ctprune.reduction import export
+from ctprune.exporting import files
 def interrupt(*arguments):
     os.kill(os.getpid(), signal.SIGINT)
-export._link_or_copy = interrupt
+files._link_or_copy = interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
 cli.main()
 """
@@ -290,5 +290,6 @@ def test_ctrl_c_while_exporting_leaves_no_half_tree(archive: Path, tmp_path: Pat
     options = ["reduce", str(archive), "--out", "run", "--quiet", "--export", "copy", "--export-dir", "kept"]
     command = [sys.executable, "-c", CTRL_C_LATER, *options]
     stopped = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (stopped.returncode, stopped.stderr) == (130, "Error: interrupted\n")
+    expected = "Error: the export was interrupted after 0 of 22 slices; kept was not made\n"
+    assert (stopped.returncode, stopped.stderr) == (130, expected)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -274,7 +274,7 @@ def test_mistakes_are_one_sentence(cli: Cli, archive: Path) -> None:
         ({"method": "ssim", "keep": 0.1, "window": "box"}, "expected one of uniform, gaussian"),
         (
             {"method": "ssim", "keep": 0.1, "scope": "dataset"},
-            "compare within volumes, or use `method` hash, ahash, phash, deep or kcenter",
+            "compare within volumes, or use `method` hash, ahash, phash, deep, semdedup or kcenter",
         ),
     ):
         with pytest.raises(ctprune.ConfigError, match=sentence):

@@ -118,7 +118,9 @@ def export_kept(
             write(chosen, table.config, config, layout, count)
     except KeyboardInterrupt:
         done = written + left_out.total()
-        raise Interrupted(f"interrupted after {done:,} of {chosen.count:,} slices; nothing was written") from None
+        raise Interrupted(
+            f"the export was interrupted after {done:,} of {chosen.count:,} slices; {config.folder} was not made"
+        ) from None
     return Exported(config.folder, config.mode, written, dict(left_out), config.layout, chosen.burned_in)
 
 

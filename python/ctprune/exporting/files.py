@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from typing import Any
@@ -16,6 +17,9 @@ from ctprune.sources.ahead import FetchAhead
 
 #: Suffixes that links and copies keep, the longer ones first.
 _SUFFIXES = (".nii.gz", ".nii", ".png", ".jpeg", ".jpg", ".tiff", ".tif")
+
+#: The destination takes no more: its disk, the largest size of a file, a quota.
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def suffix_of(row: dict[str, Any], mode: str) -> str:
@@ -92,7 +96,9 @@ def _link_or_copy(row: dict[str, Any], mode: str) -> str:
     except FileNotFoundError:
         return GONE
     except OSError as error:
-        if mode == "copy" and error.filename == origin:
+        # Of a copy that has begun, the error names the origin even where the disk is full.
+        if mode == "copy" and error.filename == origin and error.errno not in _FULL:
+            target.unlink(missing_ok=True)
             return f"the file cannot be read: {error.strerror}"
         hint = "; copies work everywhere: use `mode` copy" if mode == "link" else ""
         raise OutputError(f"{target}: cannot be written: {error.strerror}{hint}") from None
