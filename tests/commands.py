@@ -77,7 +77,9 @@ class Commands:
     def close(self) -> None:
         """End the server."""
         if self._server is not None:
-            self._server.communicate()
+            with self._server as server:
+                # The end of its input would not do: a process that a test has forked may hold that open.
+                server.kill()
             self._server = None
 
 

@@ -55,15 +55,22 @@ def test_a_manifest_in_memory_and_a_store_that_is_open_are_taken(
         assert len(pickle.loads(sent)) == len(dataset)
 
 
+WORKERS = """
+import sys, torch, ctprune
+dataset = ctprune.torch.SliceDataset(sys.argv[1], side=32, transform=lambda image: image.float() / 255)
+loader = torch.utils.data.DataLoader(
+    dataset, batch_size=8, num_workers=1, multiprocessing_context="fork", timeout=60
+)
+found = torch.cat(list(loader))
+assert found.shape == (len(dataset), 1, 32, 32)
+assert torch.equal(found, torch.stack([dataset[index] for index in range(len(dataset))]))
+assert 0 <= found.min() < found.max() <= 1
+"""
+
+
 def test_workers_load_batches(run: Path) -> None:
-    dataset = ctprune.torch.SliceDataset(run, side=32, transform=lambda image: image.float() / 255)
-    loader = torch.utils.data.DataLoader(
-        dataset, batch_size=8, num_workers=1, multiprocessing_context="fork", timeout=60
-    )
-    found = torch.cat(list(loader))
-    assert found.shape == (len(dataset), 1, 32, 32)
-    assert torch.equal(found, torch.stack([dataset[index] for index in range(len(dataset))]))
-    assert 0 <= found.min() < found.max() <= 1
+    # In a process of its own: one with the threads of other tests must not be forked.
+    subprocess.run([sys.executable, "-c", WORKERS, str(run)], check=True)
 
 
 def test_options_of_a_store_are_its_own(run: Path, tmp_path: Path) -> None:
