@@ -2,6 +2,7 @@
 
 use super::HuRange;
 use crate::pixels::{Scale, SlicePixels, Stored};
+use ctprune_cpu::{Cpu, by_cpu};
 
 /// Edges of the bins in HU, ascending: a bin holds its lower edge. Air is near −1000, fat near −100, water at 0, soft
 /// tissue near 40; soft tissue that lacks its rescaling lies near 1064.
@@ -166,20 +167,43 @@ fn reaching<T: Integer>(row: &[T], edge: i64, slope: f64) -> u64 {
         if edge > T::HIGH {
             return 0;
         }
-        let edge = T::of(edge);
-        row.iter()
-            .map(|value| u32::from(*value >= edge))
-            .sum::<u32>()
-            .into()
+        at_least(Cpu::detect(), row, T::of(edge))
     } else {
         if edge < T::LOW {
             return 0;
         }
-        let edge = T::of(edge);
-        row.iter()
-            .map(|value| u32::from(*value <= edge))
-            .sum::<u32>()
-            .into()
+        at_most(Cpu::detect(), row, T::of(edge))
+    }
+}
+
+/// Values that are counted in 16 bits: a narrow sum leaves room for many beside it.
+const PART: usize = u16::MAX as usize;
+
+by_cpu! {
+    fn at_least[T: Integer](row: &[T], edge: T) -> u64 {
+        let mut total = 0;
+        for part in row.chunks(PART) {
+            let mut found = 0u16;
+            for &value in part {
+                found += u16::from(value >= edge);
+            }
+            total += u64::from(found);
+        }
+        total
+    }
+}
+
+by_cpu! {
+    fn at_most[T: Integer](row: &[T], edge: T) -> u64 {
+        let mut total = 0;
+        for part in row.chunks(PART) {
+            let mut found = 0u16;
+            for &value in part {
+                found += u16::from(value <= edge);
+            }
+            total += u64::from(found);
+        }
+        total
     }
 }
 
