@@ -14,15 +14,13 @@ from ctprune.errors import CtpruneError
 from ctprune.experiment.file import ExperimentFile
 from ctprune.experiment.inputs import NAMED_WEIGHTS, Inputs, digest_of
 from ctprune.experiment.options import deciding
+from ctprune.tasks.columns import COLUMN_OPTIONS
 
 #: File whose presence says that a step's result is finished, by kind; each stage writes it last.
 FINISHED = {"reduce": "summary.json", "pretrain": "summary.json", "finetune": "metrics.json"}
 
 #: Options that name a task's data.
 _DATA = ("data", "split", "labels")
-
-#: Options that say how a table of labels is read.
-_COLUMNS = ("path_column", "label_column", "split_column", "patient_column")
 
 #: Hexadecimal digits of the digest in a folder's name.
 _SHOWN = 10
@@ -234,7 +232,7 @@ class _Builder:
             )
 
     def _task(self, options: dict[str, Any]) -> str:
-        key = digest_of(*(options.get(name) for name in (*_DATA, "patient_pattern", *_COLUMNS)))
+        key = digest_of(*(options.get(name) for name in (*_DATA, "patient_pattern", *COLUMN_OPTIONS.values())))
         if key not in self._tasks:
             self._tasks[key] = self._inputs.task(options)
         return self._tasks[key]

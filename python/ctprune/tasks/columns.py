@@ -90,6 +90,10 @@ class Columns:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
+#: The option that names each of the columns.
+COLUMN_OPTIONS = {field.name: f"{field.name}_column" for field in fields(Columns)}
+
+
 def columns_of(options: Mapping[str, Any]) -> Columns:
     """The columns that options such as `label_column` name; None stands for the usual name.
 
@@ -99,7 +103,7 @@ def columns_of(options: Mapping[str, Any]) -> Columns:
     >>> columns_of({"label_column": "Diagnosis", "path_column": None})
     Columns(path='path', label='Diagnosis', split='split', patient='patient')
     """
-    given = {field.name: options.get(f"{field.name}_column") for field in fields(Columns)}
+    given = {name: options.get(option) for name, option in COLUMN_OPTIONS.items()}
     return Columns(**{name: str(column) for name, column in given.items() if column is not None})
 
 
@@ -116,16 +120,17 @@ def formatted(cell: str, spec: str) -> str:
     """
     if not spec:
         return cell
+    # Errors do not show the cell, which may be of a patient.
     kind = spec[-1]
     value: Any = cell
     if kind in "bcdoxXneEfFgG%":
         try:
             value = float(cell)
         except ValueError:
-            raise ValueError(f"{cell} is no number") from None
+            raise ValueError("a cell is no number") from None
     if kind in "bcdoxXn":
         # Spreadsheets and pandas write whole numbers with a point where a cell of the column is empty.
         if not value.is_integer():
-            raise ValueError(f"{cell} is no whole number")
+            raise ValueError("a cell is no whole number")
         value = int(value)
     return format(value, spec)

@@ -163,16 +163,15 @@ fn first<T: Integer>(slope: f64, holds: impl Fn(f64) -> bool) -> i64 {
 }
 
 fn reaching<T: Integer>(row: &[T], edge: i64, slope: f64) -> u64 {
+    let from = |edge: i64| match edge {
+        _ if edge > T::HIGH => 0,
+        _ if edge <= T::LOW => row.len() as u64,
+        _ => at_least(Cpu::detect(), row, T::of(edge)),
+    };
     if slope > 0.0 {
-        if edge > T::HIGH {
-            return 0;
-        }
-        at_least(Cpu::detect(), row, T::of(edge))
+        from(edge)
     } else {
-        if edge < T::LOW {
-            return 0;
-        }
-        at_most(Cpu::detect(), row, T::of(edge))
+        row.len() as u64 - from(edge + 1)
     }
 }
 
@@ -186,20 +185,6 @@ by_cpu! {
             let mut found = 0u16;
             for &value in part {
                 found += u16::from(value >= edge);
-            }
-            total += u64::from(found);
-        }
-        total
-    }
-}
-
-by_cpu! {
-    fn at_most[T: Integer](row: &[T], edge: T) -> u64 {
-        let mut total = 0;
-        for part in row.chunks(PART) {
-            let mut found = 0u16;
-            for &value in part {
-                found += u16::from(value <= edge);
             }
             total += u64::from(found);
         }

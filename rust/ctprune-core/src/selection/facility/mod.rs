@@ -35,14 +35,10 @@ pub fn facility(
     check_starts(starts, points.len())?;
     let graph = graph(points, starts, watch)?;
     let kept = lazy_greedy(&graph, count, watch)?;
-    let (strictest, none) = if points.are_similarities() {
-        (1.0, f32::NAN)
-    } else {
-        (0.0, f32::NAN)
-    };
+    let strictest = if points.are_similarities() { 1.0 } else { 0.0 };
     let mut selection = PointSelection {
         exemplar: vec![NO_EXEMPLAR; points.len()],
-        measured: vec![none; points.len()],
+        measured: vec![f32::NAN; points.len()],
     };
     let mut turn = vec![u32::MAX; points.len()];
     for (number, &row) in (0u32..).zip(&kept) {
