@@ -34,7 +34,13 @@ def why_no_slices(summary: dict[str, Any], findings: Findings) -> str:
     gated = _gated(skipped)
     if gated:
         return f"no slice is left: {'; '.join(gated)}; loosen the options that leave these out"
-    found = [*sources, *_archives(findings, sources), *_indices(skipped), *_modalities(skipped), *_failed(summary)]
+    found = [
+        *sources,
+        *_archives(findings, sources),
+        *_indices(skipped),
+        *_modalities(skipped),
+        *_failed(summary, findings),
+    ]
     if not found:
         reasons = lines(skipped)[:_REASONS]
         found = [f"{_files(count)}: {reason} ({code})" for code, reason, count in reasons]
@@ -104,9 +110,14 @@ def _modalities(skipped: Refused) -> list[str]:
     return sentences
 
 
-def _failed(summary: dict[str, Any]) -> list[str]:
+def _failed(summary: dict[str, Any], findings: Findings) -> list[str]:
     count = total(summary["failed"])
-    return [f"{_files(count)} could not be read"] if count else []
+    if not count:
+        return []
+    from ctprune.reading.reasons import shown_reason
+
+    such_as = [f"{path}: {shown_reason(reason)} ({code})" for path, code, reason in findings.failed[:1]]
+    return [": ".join([f"{_files(count)} could not be read", *such_as])]
 
 
 def _files(count: int) -> str:
