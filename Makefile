@@ -17,7 +17,9 @@ EXTRAS := train,timm,cloud,dicomweb,ray
 
 # Bytecode is made where it is imported: of torch and the others, most never is.
 export PIP_COMPILE := 0
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# For maturin's calls of pip, too.
+export PIP_QUIET := 1
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-aarch64 test-python lint bench gpu-bundle wheels fmt docs screenshot fuzz clean
