@@ -49,19 +49,19 @@ def test_choices_are_those_that_are_taken() -> None:
     from ctprune.options.shared import PRECISIONS
     from ctprune.pretraining import config as pretraining
     from ctprune.pretraining import presets, settings
-    from ctprune.reduction import config
+    from ctprune.reduction import selection_config as selection
     from ctprune.selection import methods
     from ctprune.store.config import USES
 
     expected: dict[str, dict[str, Any]] = {
         "reduce": {
-            "scope": config.SCOPES,
-            "order": config.ORDERS,
-            "window": config.WINDOWS,
+            "scope": selection.SCOPES,
+            "order": selection.ORDERS,
+            "window": selection.WINDOWS,
             "fingerprint": ("auto", *methods.FINGERPRINTS),
             "mode": exporting.MODES,
         },
-        "sweep": {"methods": tuple(methods.swept()), "scope": config.SCOPES},
+        "sweep": {"methods": tuple(methods.swept()), "scope": selection.SCOPES},
         "pretrain": {
             "method": tuple(settings.SETTINGS),
             "preset": presets.PRESETS,

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ctprune.errors import ConfigError
 from ctprune.options.check import check, check_one_group, checked
 from ctprune.options.configure import refuse_unknown
 from ctprune.options.described import described
 from ctprune.options.file import mapping, read_options
 from ctprune.options.option import about, all_options, option, options_of
 from ctprune.options.shared import PRECISIONS, threads_option
+from ctprune.pretraining.compatible import check_compatible
 from ctprune.pretraining.presets import check_preset, preset
-from ctprune.pretraining.settings import MULTI_CROP, SETTINGS, MethodSettings, SwavSettings
+from ctprune.pretraining.settings import SETTINGS, MethodSettings, SwavSettings
 from ctprune.pretraining.view_config import ViewConfig, WindowConfig
 from ctprune.store.config import depth_option, side_option, use_option
 
@@ -232,54 +232,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         check(self)
         check_one_group("probe_patient_pattern", self.probe_patient_pattern)
-        self._check_settings()
-        self._check_views()
-
-    def _check_settings(self) -> None:
-        expected = SETTINGS[self.method]
-        if not isinstance(self.settings, expected):
-            found = type(self.settings).__name__
-            raise ConfigError(
-                f"settings: expected {expected.__name__} for `method` {self.method}, found {found}",
-                field="settings",
-            )
-        if self.batch_size * self.accumulate < 2:
-            raise ConfigError(
-                f"batch_size {self.batch_size}: expected 2 or more: methods compare slices", field="batch_size"
-            )
-        if self.optimizer == "lars" and 0 in (self.weight_decay, self.final_weight_decay):
-            raise ConfigError(
-                "weight_decay 0 switches off the scaling of `optimizer` lars: give a value such as 1e-6",
-                field="weight_decay",
-            )
-        queue = getattr(self.settings, "queue", 0)
-        if queue % self.batch_size:
-            raise ConfigError(
-                f"settings.queue {queue}: expected a multiple of the batch size {self.batch_size}: otherwise "
-                f"entries would be lost when the queue wraps around",
-                field="settings.queue",
-            )
-
-    def _check_views(self) -> None:
-        first = self.views.crops[0].count
-        if self.method in MULTI_CROP:
-            if first < 2:
-                raise ConfigError(
-                    f"views: `method` {self.method} needs 2 or more crops in the first group, found {first}",
-                    field="views",
-                )
-        elif self.views.views != 2:
-            raise ConfigError(
-                f"views: `method` {self.method} takes 2 views of a slice, found {self.views.views}", field="views"
-            )
-        if self.views.window is not None and self.depth == 8:
-            raise ConfigError("views.window needs Hounsfield units: give `depth` 16", field="views.window")
-        if self.views.window is None and self.depth == 16:
-            raise ConfigError(
-                "depth 16 needs views.window, such as {center: 0, width: 2000}: in the whole range of 16 bits all "
-                "tissue is the same gray",
-                field="depth",
-            )
+        check_compatible(self)
 
     @classmethod
     def resolve(

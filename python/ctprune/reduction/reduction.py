@@ -25,7 +25,6 @@ from ctprune.manifest.manifest import (
     FILE_NAME,
     Manifest,
     batches,
-    manifest_path,
     write_manifest,
 )
 from ctprune.manifest.parts import Parts
@@ -33,11 +32,12 @@ from ctprune.manifest.shards import Shard, check_claims, idle_shards
 from ctprune.manifest.tally import Tally
 from ctprune.options.file import save_options
 from ctprune.reading.decoding import ForeignDecoder
-from ctprune.reduction import reading
 from ctprune.reduction.changes import Changes, find_changes
 from ctprune.reduction.config import ReduceConfig
+from ctprune.reduction.finding import Finding, Runs
 from ctprune.reduction.folder import CONFIG_NAME, check_out, check_stable, is_empty_folder
-from ctprune.reduction.selecting import select_in_parts
+from ctprune.reduction.reading import Reading
+from ctprune.reduction.selecting import select, select_in_parts
 from ctprune.reduction.summary import SUMMARY_NAME, compared_all, summarize
 from ctprune.sources.plan import Plan, Sources, listed, plan
 
@@ -113,8 +113,18 @@ class Reduction:
             self._parts = Parts(
                 self.out, self._archive, config.to_dict(), config.reading(), shard=shard, note=self.note
             )
+        self._finding = Finding(
+            self._archive,
+            self.sources,
+            parts=self._parts,
+            pseudonyms=self._pseudonyms,
+            fetching=self._fetching,
+            runs=Runs(runs, self._names) if runs else None,
+            shard=shard,
+            report=partial(self._report, "finding"),
+        )
         report = partial(self._report, "reading")
-        self._reading = reading.Reading(self._archive, config, self._parts, self._fetching, report)
+        self._reading = Reading(self._archive, config, self._parts, self._fetching, report)
 
     @property
     def archive(self) -> _core.Archive:
@@ -139,44 +149,7 @@ class Reduction:
         Args:
             read_here: Whether only the files of the shard are looked at, if this is one.
         """
-        self._report("finding")
-        if self.runs:
-            return self._find_in_runs()
-        for source in self.sources:
-            # They come in this order, whatever earlier runs hold.
-            self._archive.declare_source(str(source if source.is_dir() else source.parent))
-        if self.shard is not None and read_here:
-            self._archive.set_shard(self.shard.number, self.shard.of)
-        if self._parts is not None:
-            if self._pseudonyms is not None and self._parts.has_earlier():
-                self._pseudonyms.name_remote(self._archive)
-            self._parts.take_over(all_shards=self.shard is None or not read_here)
-        for source in self.sources:
-            if source.is_dir():
-                self._archive.add_source(str(source))
-            else:
-                self._archive.add_file(str(source))
-        # The walk comes last: with its end all is found.
-        if self._fetching is not None:
-            for _ in self._fetching.find():
-                self._report("finding")
-        while self._archive.discover(reading.PORTION):
-            self._report("finding")
-        self._report("finding")
-        return self._archive.progress()
-
-    def _find_in_runs(self) -> dict[str, int]:
-        """Take all that other runs know; of two that know a file equally well the last one holds."""
-        for source in self._names:
-            self._archive.declare_source(source)
-        self._archive.take_whole()
-        for run in reversed(self.runs):
-            self._archive.begin_earlier()
-            for rows in _core.ManifestReader(str(manifest_path(run))).batches():
-                self._archive.add_earlier(rows)
-                self._report("finding")
-        self._archive.finish_without_discovery()
-        return self._archive.progress()
+        return self._finding.find(read_here=read_here)
 
     def carry_out(self) -> Manifest:
         """Do all steps and return the manifest; writes it when there is a folder to write to.
@@ -355,26 +328,7 @@ class Reduction:
 
     def select_in(self, volumes: list[int] | None, progress: Count) -> None:
         """Select by fingerprints or pixels in these volumes, or in all."""
-        from ctprune.sources.ahead import FetchAhead
-
-        config = self.config
-        with FetchAhead() as fetch:
-            self._archive.select(
-                method=config.method,
-                threshold=config.threshold,
-                keep=config.keep,
-                budget=config.budget,
-                n=config.n,
-                seed=config.seed,
-                window=config.window,
-                max_gap_mm=config.max_gap_mm,
-                whole_archive=config.scope == "dataset",
-                stable=config.stable,
-                volumes=volumes,
-                decode=self._decoder,
-                fetch=fetch,
-                progress=progress,
-            )
+        select(self._archive, self.config, volumes, self._decoder, progress)
 
     def _counted(self, tally: Tally) -> Iterator[_core.Rows]:
         for batch in batches(self._archive, self._archive.manifest_rows(), size=_ROWS_PER_BATCH):

@@ -1,4 +1,7 @@
-"""Selection by pixels, some volumes at a time, so that what was compared is kept when a run is killed."""
+"""The stage that selects by fingerprints or pixels.
+
+By pixels it selects in some volumes at a time, so that what was compared is kept when a run is killed.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,48 @@ from ctprune.environment.lazy import numpy as np
 from ctprune.environment.progress import Count
 from ctprune.files.pace import LONGEST, Pace
 from ctprune.manifest.parts import Parts
+from ctprune.reading.decoding import ForeignDecoder
+from ctprune.reduction.config import ReduceConfig
 
 #: Slices that are compared before the time is looked at, at first.
 _SLICES = 2048
+
+
+def select(
+    archive: _core.Archive,
+    config: ReduceConfig,
+    volumes: list[int] | None,
+    decode: ForeignDecoder,
+    progress: Count,
+) -> None:
+    """Select in these volumes, or in all.
+
+    Args:
+        archive: The archive, grouped.
+        config: The method and its options.
+        volumes: Numbers of the volumes; None for all.
+        decode: Reads slices that only another reader can.
+        progress: Called with the number of slices decided on.
+    """
+    from ctprune.sources.ahead import FetchAhead
+
+    with FetchAhead() as fetch:
+        archive.select(
+            method=config.method,
+            threshold=config.threshold,
+            keep=config.keep,
+            budget=config.budget,
+            n=config.n,
+            seed=config.seed,
+            window=config.window,
+            max_gap_mm=config.max_gap_mm,
+            whole_archive=config.scope == "dataset",
+            stable=config.stable,
+            volumes=volumes,
+            decode=decode,
+            fetch=fetch,
+            progress=progress,
+        )
 
 
 def select_in_parts(

@@ -13,7 +13,7 @@ from ctprune.options.described import described
 from ctprune.options.option import about, option
 from ctprune.options.parse import numbers_by_method
 from ctprune.options.shared import threads_option
-from ctprune.reduction.config import SCOPES
+from ctprune.reduction.selection_config import SCOPES
 from ctprune.selection.methods import choices, comparing, swept
 
 #: The methods that have a threshold, or a share to keep of points.

@@ -32,7 +32,7 @@ use crate::discover::shard::Shard;
 use crate::discover::walk::Walker;
 use crate::error::ArchiveError;
 use crate::fingerprint_file::{Hasher, Settings};
-use crate::methods::pixel_sweep::SliceFile;
+use crate::methods::gray_slices::SliceFile;
 use crate::methods::{Choice, Measured};
 use crate::rows::row::{NewRow, Reader};
 use crate::rows::table::Table;

@@ -2,7 +2,7 @@
 
 use crate::images::Images;
 use crate::interrupt::interruptible;
-use ctprune_archive::methods::pixel_sweep::{Decode, GrayResult, GraySlice};
+use ctprune_archive::methods::gray_slices::{Decode, GrayResult, GraySlice};
 use ctprune_archive::pixels::PixelError;
 use ctprune_core::intensity::Intensity;
 use ctprune_core::selection::SelectError;

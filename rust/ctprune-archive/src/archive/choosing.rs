@@ -1,7 +1,7 @@
 //! From grouped slices to a choice among them: of all volumes or of some, with earlier exemplars first or not.
 
 use super::Archive;
-use crate::methods::pixel_sweep::{Decode, Reading};
+use crate::methods::gray_slices::{Decode, Reading};
 use crate::methods::{Choice, Comparisons, Measured, Request, Slices};
 use crate::open::Fetch;
 use ctprune_core::selection::{NO_DISTANCE, NO_EXEMPLAR, Reach, SelectError};

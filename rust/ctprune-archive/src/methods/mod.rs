@@ -10,6 +10,7 @@ mod deep;
 mod description;
 mod every_n;
 mod facility;
+pub mod gray_slices;
 mod hash;
 mod kcenter;
 mod mi;
@@ -29,7 +30,8 @@ use ctprune_core::option::OptionError;
 use ctprune_core::selection::{Reach, SelectError, Selection};
 use ctprune_core::similarity::hamming::Fingerprints;
 use ctprune_core::watch::Watch;
-use pixel_sweep::{ByPixels, Reading, SliceFile, Thresholds, VolumeRule};
+use gray_slices::{Reading, SliceFile};
+use pixel_sweep::{ByPixels, Thresholds, VolumeRule};
 
 /// All methods, in the order in which they are listed.
 pub static METHODS: [&Description; 14] = [

@@ -57,6 +57,10 @@ impl Shares {
     }
 }
 
+/// Places of what else is counted, after those of the edges.
+const ABOVE_MIN: usize = EDGES_HU.len();
+const AT_MAX: usize = EDGES_HU.len() + 1;
+
 /// How many of the pixels reach each edge, exceed the smallest value, and reach the largest.
 #[derive(Default)]
 struct Counts {
@@ -111,7 +115,7 @@ macro_rules! integer {
 
 integer!(u8, i8, u16, i16, u32, i32);
 
-/// Compares stored values, so that no pixel is converted.
+/// Compares stored values, so that no pixel is converted, with the edges that lie within the range of the slice.
 fn integers<T: Integer>(
     slice: &SlicePixels<'_>,
     stored: &[T],
@@ -119,19 +123,62 @@ fn integers<T: Integer>(
     slope: f64,
     range: HuRange,
 ) -> Counts {
-    let mut counts = Counts::default();
     let edges = EDGES_HU.map(|edge| first::<T>(slope, |stored| hu(stored) >= edge));
     let above_min = first::<T>(slope, |stored| hu(stored) > range.min_hu);
     let at_max = first::<T>(slope, |stored| hu(stored) >= range.max_hu);
-    for row in rows(slice, stored) {
-        counts.pixels += row.len() as u64;
-        for (count, &edge) in counts.reach.iter_mut().zip(&edges) {
-            *count += reaching(row, edge, slope);
-        }
-        counts.above_min += reaching(row, above_min, slope);
-        counts.at_max += reaching(row, at_max, slope);
+    let is_constant = range.min_hu == range.max_hu;
+    let mut within: Vec<(usize, i64)> = (0..EDGES_HU.len())
+        .filter(|&edge| range.min_hu < EDGES_HU[edge] && EDGES_HU[edge] <= range.max_hu)
+        .map(|edge| (edge, edges[edge]))
+        .collect();
+    if !is_constant {
+        within.extend([(ABOVE_MIN, above_min), (AT_MAX, at_max)]);
     }
-    counts
+    // From here on upwards are the values of a rising scale, and those that fall short of a falling one.
+    let from = |edge: i64| T::of(if slope > 0.0 { edge } else { edge + 1 });
+    let wanted: Vec<T> = within.iter().map(|&(_, edge)| from(edge)).collect();
+    let (pixels, found) = counted(slice, stored, &wanted);
+    let mut reach = [0; AT_MAX + 1];
+    for (edge, hu) in EDGES_HU.iter().enumerate() {
+        reach[edge] = if *hu <= range.min_hu { pixels } else { 0 };
+    }
+    reach[AT_MAX] = pixels;
+    for (&(edge, _), found) in within.iter().zip(found) {
+        reach[edge] = if slope > 0.0 { found } else { pixels - found };
+    }
+    Counts {
+        pixels,
+        reach: std::array::from_fn(|edge| reach[edge]),
+        above_min: reach[ABOVE_MIN],
+        at_max: reach[AT_MAX],
+    }
+}
+
+/// Number of pixels looked at, and how many of them are at least each of some values.
+fn counted<T: Integer>(slice: &SlicePixels<'_>, stored: &[T], wanted: &[T]) -> (u64, Vec<u64>) {
+    let cpu = Cpu::detect();
+    let mut found = vec![0; wanted.len()];
+    let mut count = |values: &[T]| {
+        for (found, wanted) in found.chunks_mut(TOGETHER).zip(wanted.chunks(TOGETHER)) {
+            let edges = std::array::from_fn(|at| wanted[at.min(wanted.len() - 1)]);
+            let counts = at_least(cpu, values, edges);
+            found
+                .iter_mut()
+                .zip(counts)
+                .for_each(|(found, count)| *found += count);
+        }
+    };
+    let (mut pixels, mut together) = (0, Vec::with_capacity(VALUES + slice.columns));
+    for row in rows(slice, stored) {
+        pixels += row.len() as u64;
+        together.extend_from_slice(row);
+        if together.len() >= VALUES {
+            count(&together);
+            together.clear();
+        }
+    }
+    count(&together);
+    (pixels, found)
 }
 
 /// The stored value from which on `holds` is true, upwards, or downwards with a negative slope; it may be one past the
@@ -162,31 +209,28 @@ fn first<T: Integer>(slope: f64, holds: impl Fn(f64) -> bool) -> i64 {
     }
 }
 
-fn reaching<T: Integer>(row: &[T], edge: i64, slope: f64) -> u64 {
-    let from = |edge: i64| match edge {
-        _ if edge > T::HIGH => 0,
-        _ if edge <= T::LOW => row.len() as u64,
-        _ => at_least(Cpu::detect(), row, T::of(edge)),
-    };
-    if slope > 0.0 {
-        from(edge)
-    } else {
-        row.len() as u64 - from(edge + 1)
-    }
-}
-
 /// Values that are counted in 16 bits: a narrow sum leaves room for many beside it.
 const PART: usize = u16::MAX as usize;
 
+/// Values of several rows that are looked at together: they stay in the nearest cache.
+const VALUES: usize = 1 << 13;
+
+/// Edges that a value is compared with when it is there.
+const TOGETHER: usize = 3;
+
 by_cpu! {
-    fn at_least[T: Integer](row: &[T], edge: T) -> u64 {
-        let mut total = 0;
-        for part in row.chunks(PART) {
-            let mut found = 0u16;
+    fn at_least[T: Integer](values: &[T], edges: [T; TOGETHER]) -> [u64; TOGETHER] {
+        let mut total = [0; TOGETHER];
+        for part in values.chunks(PART) {
+            // Variables of their own are vectorized along the values, an array across the edges.
+            let (mut first, mut second, mut third) = (0u16, 0u16, 0u16);
             for &value in part {
-                found += u16::from(value >= edge);
+                first += u16::from(value >= edges[0]);
+                second += u16::from(value >= edges[1]);
+                third += u16::from(value >= edges[2]);
             }
-            total += u64::from(found);
+            let found = [first, second, third];
+            total.iter_mut().zip(found).for_each(|(total, found)| *total += u64::from(found));
         }
         total
     }
@@ -244,6 +288,22 @@ mod tests {
         }
     }
 
+    /// All rows are looked at, and several times as many values as are looked at together.
+    const ROWS_HERE: usize = 200;
+    const COLUMNS_HERE: usize = 91;
+
+    #[test]
+    fn counts_are_those_of_the_obvious_way_on_every_processor() {
+        let values: Vec<u16> = (0..1000u32).map(|value| (value * 7919 % 65536) as u16).collect();
+        for cpu in Cpu::available() {
+            for edges in [[0, 1, 2], [30_000, 30_001, 65_535]] {
+                let found = at_least(cpu, &values, edges);
+                let naive = edges.map(|edge| values.iter().filter(|&&value| value >= edge).count() as u64);
+                assert_eq!(found, naive, "{cpu:?}");
+            }
+        }
+    }
+
     #[test]
     fn shares_are_those_of_the_obvious_way() {
         let mut state = 1u32;
@@ -258,18 +318,23 @@ mod tests {
             (0.37, -999.5),
             (2.5, -8192.0),
         ] {
-            let stored: Vec<i16> = (0..60 * 70).map(|_| random() / 8).collect();
+            let stored: Vec<i16> = (0..ROWS_HERE * COLUMNS_HERE).map(|_| random() / 8).collect();
             let values: Vec<f64> = stored.iter().map(|&value| value.into()).collect();
             let unsigned: Vec<u16> = stored.iter().map(|&value| value as u16 / 8).collect();
             let unsigned_values: Vec<f64> = unsigned.iter().map(|&value| value.into()).collect();
+            let wide: Vec<i32> = stored.iter().map(|&value| value.into()).collect();
+            let constant = vec![1000i16; stored.len()];
+            let constant_values = vec![1000.0; stored.len()];
             for (stored, values) in [
                 (Stored::I16(&stored), &values),
+                (Stored::I32(&wide), &values),
                 (Stored::F64(&values), &values),
                 (Stored::U16(&unsigned), &unsigned_values),
+                (Stored::I16(&constant), &constant_values),
             ] {
                 let slice = SlicePixels {
-                    rows: 60,
-                    columns: 70,
+                    rows: ROWS_HERE,
+                    columns: COLUMNS_HERE,
                     stored,
                     scale: Scale::Hounsfield { slope, intercept },
                 };

@@ -1,65 +1,25 @@
+"""Numbers, verdicts and what they count."""
+
 from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import ctprune
-from ctprune.comparison import figures
 from ctprune.comparison.comparison import compare_results
 from ctprune.comparison.verdict import Finding
-from ctprune.errors import ConfigError, EvaluationError, SourceError
+from ctprune.errors import ConfigError, EvaluationError
 from ctprune.evaluation.correction import holm
 from ctprune.evaluation.delong import delong_test
 from ctprune.evaluation.measured import measure
 from ctprune.evaluation.metrics import classification_metrics
-from tests.conftest import Cli
+from tests.comparison.made_up import LABELS, of_one_way
 from tests.results import CLASSES, predictions, write_result
-
-LABELS = np.random.default_rng(0).permutation(np.r_[np.ones(60, int), np.zeros(58, int)])
-NOISE = np.random.default_rng(1).normal(size=(118, 2))
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A poor model without pre-training and two good ones that hardly differ."""
-    folder = tmp_path_factory.mktemp("results")
-    models = {
-        "ft-none": (0.5, None),
-        "ft-all": (1.5, {"slices": 3481, "seconds": 1900.0}),
-        "ft-hash": (1.52, {"slices": 1200, "seconds": 640.0}),
-    }
-    for number, (name, (skill, weights)) in enumerate(models.items()):
-        model = predictions(LABELS, skill=skill, seeds=3, seed=number, shared=NOISE)
-        write_result(folder / name, LABELS, model, weights=weights)
-    return [folder / name for name in models]
-
-
-def of_one_way(
-    folder: Path, skills: Sequence[float], *, seed: int, finetunings: int = 2, images: int = 118, **options: Any
-) -> list[Path]:
-    """Results of several pre-trainings of one way, which are skilled as it happens."""
-    labels = LABELS if images == 118 else np.arange(images) % 2
-    shared = NOISE if images == 118 else np.random.default_rng(1).normal(size=(images, 2))
-    return [
-        write_result(
-            folder / str(index),
-            labels,
-            predictions(labels, skill=skill, seeds=finetunings, seed=seed + index, shared=shared),
-            weights={"slices": 1000, "seconds": 60.0, "seed": index, "way": folder.name},
-            **options,
-        )
-        for index, skill in enumerate(skills)
-    ]
 
 
 def test_numbers_are_those_of_the_evaluation(three: list[Path]) -> None:
@@ -265,88 +225,6 @@ def test_planned_contrasts_alone_are_tested(three: list[Path]) -> None:
         ctprune.compare(three, contrasts=[["ft-hash", "ft-all"]], reference="ft-all")
 
 
-def test_files_are_written_and_the_same_each_time(three: list[Path], tmp_path: Path) -> None:
-    for name in "ab":
-        ctprune.compare(three, out=tmp_path / name, resamples=200)
-    names = ["comparison.html", "comparison.json", "table.md", "table.tex"]
-    assert sorted(file.name for file in (tmp_path / "a").iterdir()) == names
-    for name in names:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    found = json.loads((tmp_path / "a" / "comparison.json").read_text())
-    assert found["images_by_class"] == {"NonCOVID": 58, "COVID": 60}
-    assert [run["slices"] for run in found["runs"]] == [0, 3481, 1200]
-    assert found["pairs"][2]["verdict"] == "noise"
-    table = (tmp_path / "a" / "table.md").read_text()
-    assert table.count("| ft-hash |") == 3
-    tex = (tmp_path / "a" / "table.tex").read_text()
-    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 2
-    assert all(line.count("&") == 12 for line in tex.splitlines()[3:8] if line.endswith(r"\\"))
-
-
-def test_page_is_self_contained_and_names_no_image(three: list[Path], tmp_path: Path) -> None:
-    ctprune.compare(three, out=tmp_path, resamples=200, title="All <slices> & fewer")
-    page = (tmp_path / "comparison.html").read_text()
-    assert "<title>All &lt;slices&gt; &amp; fewer</title>" in page
-    assert not re.search(r"""(src|href)=["'](?!#|data:)""", page.replace("xlink:href", "href"))
-    assert "image-0" not in page + (tmp_path / "comparison.json").read_text()
-    assert page.count("<figure") == 5
-    assert "within the noise" in page
-    # Each mark of the figures has become a color of the page.
-    assert "#0b2d0" not in page
-    assert "#0b1c0" not in page
-
-
-def test_long_names_have_room_in_the_figures(three: list[Path], tmp_path: Path) -> None:
-    names = [f"{first}-{'x' * 80}-{last}" for first, last in ("ab", "cd", "ef")]
-    ctprune.compare(three, names=names, out=tmp_path, resamples=200)
-    page = (tmp_path / "comparison.html").read_text()
-    drawn = re.findall(r">([^<>]*…[^<>]*)</text>", page)
-    assert len(drawn) >= 9
-    assert all(len(text) <= 64 for text in drawn)
-    assert {text[0] + text[-1] for text in drawn if "−" not in text} == {"ab", "cd", "ef"}
-
-
-def test_nothing_is_drawn_over_a_name(three: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither an interval nor the line of no difference crosses the name of a row, nor an interval a legend."""
-    names = [f"{name}-{'x' * 20}" for name in ("none", "all", "hash")]
-    found = ctprune.compare(three, names=names, resamples=100)
-    drawings: list[tuple[Callable[[Axes], None], tuple[float, float]]] = []
-    monkeypatch.setattr(
-        figures, "draw_svg", lambda draw, name, description, inches: drawings.append((draw, inches)) or ""
-    )
-    for draw_figure in (figures.auc_figure, figures.difference_figure, figures.slices_figure):
-        draw_figure(found, "tried")
-    for draw, inches in drawings:
-        figure = Figure(figsize=inches, layout="constrained")
-        axes = figure.subplots()
-        draw(axes)
-        figure.canvas.draw()
-        words = [text.get_window_extent() for text in axes.texts]
-        words += [legend.get_window_extent() for legend in [*figure.legends, axes.get_legend()] if legend]
-        lines = [line.get_window_extent() for line in axes.lines]
-        assert words
-        assert lines
-        assert not any(word.overlaps(line) for word in words for line in lines)
-
-
-def test_names_and_reference(three: list[Path]) -> None:
-    found = ctprune.compare(three, names=["none", "all", "hash"], reference="all", resamples=200)
-    assert [(pair.run, pair.other) for pair in found.pairs] == [("none", "all"), ("hash", "all")]
-    with pytest.raises(ConfigError, match="reference best: expected one of none, all, hash"):
-        ctprune.compare(three, names=["none", "all", "hash"], reference="best")
-    with pytest.raises(ConfigError, match="expected one for each of 3 results, found 1"):
-        ctprune.compare(three, names=["none"])
-
-
-def test_folders_of_one_name_are_told_apart(three: list[Path], tmp_path: Path) -> None:
-    for parent in "ab":
-        shutil.copytree(three[0], tmp_path / parent / "ft")
-    found = ctprune.compare([tmp_path / "a" / "ft", tmp_path / "b" / "ft"], resamples=200)
-    assert [result.name for result in found.results] == ["a/ft", "b/ft"]
-    # Equal models: no difference at all.
-    assert (found.pairs[0].differences["auc"].value, found.pairs[0].verdict) == (0, "noise")
-
-
 def test_patients_are_resampled_and_counted(tmp_path: Path) -> None:
     patients = [f"patient {i // 4}" for i in range(118)]
     for number in range(2):
@@ -412,90 +290,3 @@ def test_seeds_that_change_nothing_are_counted_once_and_said(tmp_path: Path) -> 
     assert any("Some trainings of a, b gave the same predictions: they count once." in note for note in notes)
     # The backbone comes with the weights: it is what is compared.
     assert not any("same options" in note for note in notes)
-
-
-def spoil(folder: Path, kind: str) -> None:
-    if kind == "no metrics":
-        (folder / "metrics.json").unlink()
-    elif kind == "broken metrics":
-        (folder / "metrics.json").write_text("{")
-    elif kind == "old metrics":
-        (folder / "metrics.json").write_text('{"metrics_version": 0}')
-    elif kind == "truncated predictions":
-        data = (folder / "predictions.parquet").read_bytes()
-        (folder / "predictions.parquet").write_bytes(data[: len(data) // 2])
-    elif kind == "no predictions":
-        (folder / "predictions.parquet").unlink()
-    else:
-        shutil.rmtree(folder)
-
-
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        ("no metrics", "expected a finished result of 'ctprune finetune', found no metrics.json"),
-        ("broken metrics", "metrics.json: expected the measures"),
-        ("old metrics", "metrics.json: expected version 2, found 0"),
-        ("truncated predictions", "predictions.parquet: expected predictions written by"),
-        ("no predictions", "predictions.parquet: expected predictions, found no such file"),
-        ("no folder", "no such folder"),
-    ],
-)
-def test_bad_folders_are_refused(three: list[Path], tmp_path: Path, kind: str, message: str) -> None:
-    shutil.copytree(three[1], tmp_path / "bad")
-    spoil(tmp_path / "bad", kind)
-    with pytest.raises((EvaluationError, SourceError), match=message):
-        ctprune.compare([three[0], tmp_path / "bad"], out=tmp_path / "out")
-    assert not list((tmp_path / "out").iterdir())
-
-
-def test_other_test_sets_are_refused(three: list[Path], tmp_path: Path) -> None:
-    model = predictions(LABELS, skill=1, seeds=1, seed=0)
-    other = write_result(tmp_path / "images", LABELS, model, images=[f"image-{i + 18:04}.png" for i in range(118)])
-    with pytest.raises(EvaluationError, match="18 only in the first, 18 only in the second, 100 in both"):
-        ctprune.compare([three[0], other])
-    relabeled = write_result(tmp_path / "labels", np.r_[1 - LABELS[0], LABELS[1:]], model)
-    with pytest.raises(EvaluationError, match="same images, but 1 of them have different labels"):
-        ctprune.compare([three[0], relabeled])
-    renamed = write_result(tmp_path / "classes", LABELS, model, classes=["a", "b"])
-    with pytest.raises(EvaluationError, match="have different classes: NonCOVID, COVID against a, b"):
-        ctprune.compare([three[0], renamed])
-    with pytest.raises(EvaluationError, match="expected two or more results to compare, found 1"):
-        ctprune.compare(three[:1])
-
-
-def test_command_line(three: list[Path], tmp_path: Path, cli: Cli) -> None:
-    result = cli("compare", *three, "--out", tmp_path / "out", "--resamples", "200")
-    assert result.returncode == 0
-    assert "ft-none" in result.stdout
-    assert "is within the noise" in result.stdout
-    planned = ("--contrast", "ft-hash,ft-all", "--margin", "0.05", "--resamples", "200")
-    as_json = cli("compare", *three, "--out", tmp_path / "out", *planned, "--json")
-    found = json.loads(as_json.stdout)
-    assert found == json.loads((tmp_path / "out" / "comparison.json").read_text())
-    assert [(pair["run"], pair["other"], pair["equivalence"]["margin"]) for pair in found["pairs"]] == [
-        ("ft-hash", "ft-all", 0.05)
-    ]
-    unfinished = cli("compare", three[0], tmp_path, "--out", tmp_path / "out")
-    assert (unfinished.returncode, unfinished.stderr.count("\n")) == (1, 1)
-    assert "found no metrics.json" in unfinished.stderr
-    wrong = cli("compare", *three)
-    assert (wrong.returncode, "--out is missing" in wrong.stderr) == (2, True)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"correction": "none"}, "correction none: expected one of holm"),
-        ({"resamples": 5}, "resamples 5: expected 100 to"),
-        ({"margin": 0.0}, "margin 0: expected a difference in AUC such as 0.02"),
-    ],
-)
-def test_options_out_of_range_are_refused(three: list[Path], options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        ctprune.compare(three, **options)
-
-
-def test_a_folder_given_twice_is_refused(three: list[Path]) -> None:
-    with pytest.raises(ConfigError, match="a result is named twice"):
-        ctprune.compare([three[0], three[0]])

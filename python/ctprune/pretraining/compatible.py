@@ -1,0 +1,69 @@
+"""Which options of a pre-training fit each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ctprune.errors import ConfigError
+from ctprune.pretraining.settings import MULTI_CROP, SETTINGS
+
+#: A `PretrainConfig`, which imports this module.
+PretrainConfig = Any
+
+
+def check_compatible(config: PretrainConfig) -> None:
+    """Check what one option cannot say alone.
+
+    Raises:
+        ConfigError: Options that do not fit the method or each other.
+    """
+    _check_settings(config)
+    _check_views(config)
+
+
+def _check_settings(config: PretrainConfig) -> None:
+    expected = SETTINGS[config.method]
+    if not isinstance(config.settings, expected):
+        found = type(config.settings).__name__
+        raise ConfigError(
+            f"settings: expected {expected.__name__} for `method` {config.method}, found {found}",
+            field="settings",
+        )
+    if config.batch_size * config.accumulate < 2:
+        raise ConfigError(
+            f"batch_size {config.batch_size}: expected 2 or more: methods compare slices", field="batch_size"
+        )
+    if config.optimizer == "lars" and 0 in (config.weight_decay, config.final_weight_decay):
+        raise ConfigError(
+            "weight_decay 0 switches off the scaling of `optimizer` lars: give a value such as 1e-6",
+            field="weight_decay",
+        )
+    queue = getattr(config.settings, "queue", 0)
+    if queue % config.batch_size:
+        raise ConfigError(
+            f"settings.queue {queue}: expected a multiple of the batch size {config.batch_size}: otherwise "
+            f"entries would be lost when the queue wraps around",
+            field="settings.queue",
+        )
+
+
+def _check_views(config: PretrainConfig) -> None:
+    first = config.views.crops[0].count
+    if config.method in MULTI_CROP:
+        if first < 2:
+            raise ConfigError(
+                f"views: `method` {config.method} needs 2 or more crops in the first group, found {first}",
+                field="views",
+            )
+    elif config.views.views != 2:
+        raise ConfigError(
+            f"views: `method` {config.method} takes 2 views of a slice, found {config.views.views}", field="views"
+        )
+    if config.views.window is not None and config.depth == 8:
+        raise ConfigError("views.window needs Hounsfield units: give `depth` 16", field="views.window")
+    if config.views.window is None and config.depth == 16:
+        raise ConfigError(
+            "depth 16 needs views.window, such as {center: 0, width: 2000}: in the whole range of 16 bits all "
+            "tissue is the same gray",
+            field="depth",
+        )

@@ -1,0 +1,116 @@
+"""The stage that finds: what an earlier run knew, then every file of the sources. It reads no pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ctprune import _core
+from ctprune.manifest.manifest import manifest_path
+from ctprune.manifest.parts import Parts
+from ctprune.manifest.shards import Shard
+from ctprune.reduction.reading import PORTION
+
+if TYPE_CHECKING:
+    from ctprune.reduction.elsewhere import Fetching
+    from ctprune.reduction.pseudonymizing import Pseudonymizing
+
+
+class Runs(NamedTuple):
+    """Finished runs that are merged.
+
+    Attributes:
+        folders: Their folders.
+        sources: The sources of all of them, in order.
+    """
+
+    folders: Sequence[Path]
+    sources: Sequence[str]
+
+
+class Finding:
+    """Finds the files of an archive.
+
+    Args:
+        archive: The archive; nothing is in it yet.
+        sources: Folders and files of this machine.
+        parts: What an earlier run read, None for nothing.
+        pseudonyms: What gives pseudonyms, None where names stay.
+        fetching: What lists servers, None where there are none.
+        runs: What is merged: no source is walked then.
+        shard: The share of the files that is read here, None for all.
+        report: Called when there may be something new to show.
+    """
+
+    def __init__(
+        self,
+        archive: _core.Archive,
+        sources: Sequence[Path],
+        *,
+        parts: Parts | None,
+        pseudonyms: Pseudonymizing | None,
+        fetching: Fetching | None,
+        runs: Runs | None,
+        shard: Shard | None,
+        report: Callable[[], None],
+    ) -> None:
+        self._archive = archive
+        self._sources = sources
+        self._parts = parts
+        self._pseudonyms = pseudonyms
+        self._fetching = fetching
+        self._runs = runs
+        self._shard = shard
+        self._report = report
+
+    def find(self, *, read_here: bool = True) -> dict[str, int]:
+        """Take over what is known and list all files. Returns counts by name.
+
+        Args:
+            read_here: Whether only the files of the shard are looked at, if there is one.
+        """
+        self._report()
+        if self._runs is not None:
+            self._take_runs(self._runs)
+        else:
+            self._declare(self._shard if read_here else None)
+            if self._parts is not None:
+                if self._pseudonyms is not None and self._parts.has_earlier():
+                    self._pseudonyms.name_remote(self._archive)
+                self._parts.take_over(all_shards=self._shard is None or not read_here)
+            self._walk()
+        self._report()
+        return self._archive.progress()
+
+    def _declare(self, shard: Shard | None) -> None:
+        for source in self._sources:
+            # They come in this order, whatever earlier runs hold.
+            self._archive.declare_source(str(source if source.is_dir() else source.parent))
+        if shard is not None:
+            self._archive.set_shard(shard.number, shard.of)
+
+    def _walk(self) -> None:
+        for source in self._sources:
+            if source.is_dir():
+                self._archive.add_source(str(source))
+            else:
+                self._archive.add_file(str(source))
+        # The walk comes last: with its end all is found.
+        if self._fetching is not None:
+            for _ in self._fetching.find():
+                self._report()
+        while self._archive.discover(PORTION):
+            self._report()
+
+    def _take_runs(self, runs: Runs) -> None:
+        """Take all that other runs know; of two that know a file equally well the last one holds."""
+        for source in runs.sources:
+            self._archive.declare_source(source)
+        self._archive.take_whole()
+        for run in reversed(runs.folders):
+            self._archive.begin_earlier()
+            for rows in _core.ManifestReader(str(manifest_path(run))).batches():
+                self._archive.add_earlier(rows)
+                self._report()
+        self._archive.finish_without_discovery()
