@@ -12,14 +12,17 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import ctprune
+from ctprune.phantom.config import PhantomConfig
 from tests.commands import Commands
 from tests.results import predictions, write_result
 from tests.stand_ins import write_stand_ins
@@ -75,8 +78,40 @@ def plain_commands(block: list[str]) -> list[list[str]] | None:
     return [line[1:] for line in words]
 
 
+class Phantoms:
+    """Runs commands, but makes each phantom once: the next page that asks for the same one gets a copy of it."""
+
+    def __init__(self, commands: Commands, folder: Path) -> None:
+        self._commands = commands
+        self._folder = folder
+
+    def run(self, words: list[str], *, cwd: Path, env: Mapping[str, str]) -> None:
+        """Run `ctprune WORDS`, which must end well."""
+        if words[0] != "phantom":
+            self._run(words, cwd, env)
+            return
+        out, options = words[1], words[2:]
+        config = PhantomConfig(**{n[2:]: int(v) for n, v in zip(options[::2], options[1::2], strict=True)})
+        made = self._folder / "-".join(map(str, astuple(config)))
+        self._folder.mkdir(exist_ok=True)
+        with FileLock(made.with_suffix(".lock")):
+            if not made.exists():
+                self._run(["phantom", str(made), *options], cwd, env)
+        shutil.copytree(made, cwd / out, copy_function=os.link)
+
+    def _run(self, words: list[str], cwd: Path, env: Mapping[str, str]) -> None:
+        done = self._commands.run(words, cwd=cwd, env=env, timeout=600)
+        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.fixture(scope="session")
+def phantoms(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Phantoms:
+    mine = tmp_path_factory.getbasetemp()
+    return Phantoms(commands, (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "phantoms")
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_blocks_run_in_order(page: str, tmp_path: Path, commands: Commands) -> None:
+def test_blocks_run_in_order(page: str, tmp_path: Path, phantoms: Phantoms) -> None:
     PAGES[page](tmp_path)
     blocks = BLOCK.findall((ROOT / page).read_text())
     assert blocks
@@ -92,8 +127,7 @@ def test_blocks_run_in_order(page: str, tmp_path: Path, commands: Commands) -> N
             plain = plain_commands(lines)
             if plain is not None:
                 for words in plain:
-                    done = commands.run(words, cwd=tmp_path, env=environment, timeout=600)
-                    assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+                    phantoms.run(words, cwd=tmp_path, env=environment)
                 continue
             command = ["bash", "-e", "-c", "\n".join(lines)]
             result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -197,13 +231,12 @@ def shell_lines(page: str, *names: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
-def test_what_is_exported_is_what_was_selected_before(page: str, tmp_path: Path) -> None:
+def test_what_is_exported_is_what_was_selected_before(page: str, tmp_path: Path, phantoms: Phantoms) -> None:
     lines = shell_lines(page, "phantom", "reduce", "export")
     index = next(number for number, line in enumerate(lines) if line.startswith("ctprune export"))
     kept = []
     for line in lines[: index + 1]:
-        command = [sys.executable, "-m", *line.split()]
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        phantoms.run(line.split()[1:], cwd=tmp_path, env=os.environ)
         if " --out reduction" in line:
             name = line.split("--out ")[1].split()[0]
             kept.append((name, json.loads((tmp_path / name / "summary.json").read_text())["kept"]))
