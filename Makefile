@@ -13,7 +13,7 @@ PACKAGE := $(VENV)/.package
 CHECKED := $(VENV)/.checked
 RIVALS := $(VENV)/.rivals
 ZIG := $(VENV)/.zig
-EXTRAS := train,timm,cloud,dicomweb,ray
+EXTRAS := train,timm,onnx,cloud,dicomweb,ray
 
 # Bytecode is made where it is imported: of torch and the others, most never is.
 export PIP_COMPILE := 0

@@ -18,7 +18,16 @@ SECTIONS = {
     "Select slices": ("reduction", "manifest", "sweeping", "report", "exporting", "phantom"),
     "Fingerprints, similarity, selection": ("selection",),
     "Check an archive": ("checking", "duplicates", "overlapping"),
-    "Train and evaluate": ("store", "torch", "networks", "pretraining", "finetuning", "comparison", "experiment"),
+    "Train and evaluate": (
+        "store",
+        "torch",
+        "networks",
+        "pretraining",
+        "finetuning",
+        "converting",
+        "comparison",
+        "experiment",
+    ),
     "Errors and progress": ("errors", "environment"),
 }
 

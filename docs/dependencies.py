@@ -35,6 +35,9 @@ PYTHON = {
     "tenacity": ("Apache-2.0", "repeated requests"),
     "requests": ("Apache-2.0", "DICOMweb"),
     "timm": ("Apache-2.0", "more backbones"),
+    "onnx": ("Apache-2.0", "backbones as ONNX"),
+    "onnxscript": ("MIT", "torch's way to ONNX"),
+    "onnxruntime": ("MIT", "compares an ONNX file with torch"),
 }
 
 #: Rust crates by name: what they are for. Licenses are those that cargo reports; versions are in Cargo.lock.

@@ -27,6 +27,7 @@ COMMANDS = (
     "pretrain",
     "finetune",
     "predict",
+    "convert",
     "compare",
     "experiment",
     "info",

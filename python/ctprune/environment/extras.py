@@ -17,6 +17,8 @@ _MODULES = {
         {"torch", "torchvision", "safetensors", "lightly", "pytorch_lightning"}
         | {"sklearn", "scipy", "lightning_fabric", "tensorboard"}
     ),
+    "onnx": frozenset({"onnx", "onnx_ir", "onnxscript", "onnxruntime"}),
+    "timm": frozenset({"timm", "huggingface_hub"}),
     "ray": frozenset({"ray"}),
     "cloud": frozenset({"obstore", "tenacity"}),
     "dicomweb": frozenset({"requests", "tenacity"}),

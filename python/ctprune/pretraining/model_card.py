@@ -13,6 +13,8 @@ from ctprune.reading.modalities import slices_of
 
 CARD_NAME, CURVES_NAME = "README.md", "curves.png"
 
+_USE = '```python\nimport ctprune\n\nbackbone = ctprune.load_backbone("backbone.safetensors")\n```'
+
 _METHODS = {
     "swav": "SwAV (arXiv 2006.09882)",
     "mocov2": "MoCo v2 (arXiv 2003.04297)",
@@ -32,10 +34,16 @@ def write_model_card(folder: Path, facts: dict[str, Any], lines: list[Line]) -> 
     """
     _write_curves(folder / CURVES_NAME, lines)
     with replace_file(folder / CARD_NAME) as beside:
-        beside.write_text(_card(facts))
+        beside.write_text(model_card(facts, use=_USE))
 
 
-def _card(facts: dict[str, Any]) -> str:
+def model_card(facts: dict[str, Any], *, use: str) -> str:
+    """The card as Markdown.
+
+    Args:
+        facts: Content of `summary.json`.
+        use: How the backbone is loaded, as Markdown.
+    """
     reduction = facts["reduction"]
     settings = facts["settings"]
     parts = [
@@ -43,7 +51,7 @@ def _card(facts: dict[str, Any]) -> str:
         f"Pre-trained without labels by ctprune{_network(facts['method'])}; the reduction follows Wolf et al. "
         "2024, <https://arxiv.org/abs/2410.14524>. For research, not for diagnosis.",
         "## Use",
-        '```python\nimport ctprune\n\nbackbone = ctprune.load_backbone("backbone.safetensors")\n```',
+        use,
         f"Input: float tensors of shape (n, 3, rows, columns), three equal channels, gray from 0 to 1 "
         f"(intensity `{facts['intensity']}`), minus mean {facts['mean']:.4f}, divided by {facts['std']:.4f}. "
         f"Output: pooled features. The file is a state dict as {_origin(facts['backbone'])}'s, without the last "

@@ -1,0 +1,1 @@
+"""Backbones as other programs read them."""

@@ -1,0 +1,65 @@
+"""Backbones as ONNX: 8-bit gray images in, features out, the normalization inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import onnxscript  # noqa: F401  torch's export needs it, and says so less well
+import torch
+
+from ctprune.networks.architectures import RESNETS
+from ctprune.networks.gray_backbone import GrayBackbone
+
+#: Names of the input, uint8 of shape (n, rows, columns), and of the output, float32 of shape (n, num_features).
+INPUT, OUTPUT = "gray", "features"
+
+#: Below it a ResNet has nothing left to pool.
+_LEAST_SIDE = 16
+
+#: What the file says about its origin; see `ctprune.networks.backbone.backbone_metadata`.
+_FACTS = ("ctprune_version", "backbone", "method", "intensity", "manifest_digest", "modalities")
+
+
+def write_file(network: GrayBackbone, file: Path, side: int, metadata: Mapping[str, Any]) -> None:
+    """Write a network, in evaluation mode, as one ONNX file for any number of images.
+
+    Args:
+        network: The network.
+        file: The file.
+        side: Rows and columns of an image; ResNets take other sizes too.
+        metadata: Facts about its training.
+    """
+    # One image alone would be taken for a fixed number of them.
+    example = torch.zeros(2, side, side, dtype=torch.uint8)
+    shapes: dict[int, Any] = {0: torch.export.Dim("n", min=1)}
+    if network.backbone.architecture in RESNETS:
+        shapes |= {axis: torch.export.Dim(name, min=_LEAST_SIDE) for axis, name in ((1, "rows"), (2, "columns"))}
+    program = torch.onnx.export(
+        network,
+        (example,),
+        dynamo=True,
+        dynamic_shapes=(shapes,),
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        verbose=False,
+    )
+    assert program is not None
+    facts = {name: metadata[name] for name in _FACTS if name in metadata}
+    program.model.metadata_props["ctprune"] = json.dumps(facts, sort_keys=True)
+    program.save(str(file), external_data=False)
+
+
+def features_of_file(file: Path) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+    """What onnxruntime makes of images, uint8 of shape (n, rows, columns), with a file of `write_file`."""
+    session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
+
+    def features(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        return np.asarray(session.run([OUTPUT], {INPUT: images})[0])
+
+    return features

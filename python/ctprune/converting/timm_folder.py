@@ -1,0 +1,90 @@
+"""Backbones as a folder of timm's, which the Hugging Face Hub takes as it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import timm
+import torch
+from timm.models import save_for_hf
+
+from ctprune.networks.gray_backbone import GrayBackbone, Normalization
+from ctprune.pretraining.model_card import CARD_NAME, CURVES_NAME, model_card
+from ctprune.pretraining.result import SUMMARY_NAME
+
+#: What the Hub reads at the beginning of a card. It says no licence: that is the owner's to give.
+_FRONT = "---\nlibrary_name: timm\ntags:\n- image-feature-extraction\n- timm\n- medical\n- ct\n---\n"
+
+_USE = """```python
+import timm
+
+backbone = timm.create_model("local-dir:FOLDER", pretrained=True)  # on the Hub: "hf-hub:NAME/OF-IT"
+```"""
+
+
+def write_folder(
+    network: GrayBackbone, folder: Path, side: int, metadata: Mapping[str, Any], beside_weights: Path
+) -> None:
+    """Write a network as `model.safetensors`, `config.json` and `README.md`.
+
+    Args:
+        network: The network, whose architecture is one that timm has under the same name.
+        folder: An empty folder.
+        side: Rows and columns of an image.
+        metadata: Facts about its training.
+        beside_weights: Folder of the weights, whose summary says what the model card shows.
+    """
+    normalization = Normalization.of_weights(metadata)
+    model = _without_classifier(str(network.backbone.architecture).partition(".")[0], pretrained=False)
+    model.load_state_dict(network.backbone.state_dict())
+    data = {
+        "input_size": (3, side, side),
+        "mean": _of_three(normalization.mean),
+        "std": _of_three(normalization.std),
+        "crop_pct": 1.0,
+        "interpolation": "bilinear",
+    }
+    save_for_hf(model, str(folder), model_config={"num_classes": 0}, safe_serialization=True, data_config=data)
+    (folder / CARD_NAME).write_text(_card(folder, beside_weights, str(network.backbone.architecture)), "utf-8")
+
+
+def features_of_folder(folder: Path) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+    """What timm makes of images, uint8 of shape (n, rows, columns), with a folder of `write_folder`."""
+    model = _without_classifier(f"local-dir:{folder}", pretrained=True).eval()
+    config: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    network = GrayBackbone(_featured(model), Normalization(tuple(config["mean"]), tuple(config["std"]))).eval()
+
+    def features(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(network(torch.from_numpy(images)).numpy())
+
+    return features
+
+
+def _without_classifier(name: str, *, pretrained: bool) -> torch.nn.Module:
+    model: torch.nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0)
+    return model
+
+
+def _featured(model: torch.nn.Module) -> torch.nn.Module:
+    model.num_features = getattr(model, "head_hidden_size", None) or model.num_features
+    return model
+
+
+def _of_three(values: tuple[float, ...]) -> tuple[float, ...]:
+    return values * (3 // len(values))
+
+
+def _card(folder: Path, beside_weights: Path, backbone: str) -> str:
+    summary = beside_weights / SUMMARY_NAME
+    if not summary.is_file():
+        return f"{_FRONT}# {backbone}\n\n## Use\n\n{_USE}\n"
+    if (beside_weights / CURVES_NAME).is_file():
+        shutil.copyfile(beside_weights / CURVES_NAME, folder / CURVES_NAME)
+    return _FRONT + model_card(json.loads(summary.read_text("utf-8")), use=_USE)

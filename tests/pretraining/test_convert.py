@@ -1,0 +1,109 @@
+"""Backbones as ONNX and as timm has them: the same features, their origin, and one sentence where it fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import timm
+import torch
+
+import ctprune
+from ctprune.converting import convert
+from ctprune.errors import ConfigError, OutputError
+from ctprune.networks.backbone import backbone_metadata, create_backbone, load_backbone, save_backbone
+from ctprune.networks.gray_backbone import GrayBackbone, Normalization
+from tests.conftest import Cli
+from tests.pretraining.tiny import tiny
+
+
+@pytest.fixture(scope="module")
+def pretrained(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("pretrained") / "pre"
+    ctprune.pretrain(run, tiny("simclr", steps=2), out=out)
+    return out
+
+
+def features(weights: Path, images: np.ndarray) -> np.ndarray:
+    network = GrayBackbone(load_backbone(weights), Normalization.of_weights(backbone_metadata(weights))).eval()
+    with torch.inference_mode():
+        return network(torch.from_numpy(images)).numpy()
+
+
+def test_onnx_takes_gray_images_of_any_number_and_size(pretrained: Path, tmp_path: Path) -> None:
+    file = tmp_path / "backbone.onnx"
+    found = ctprune.convert_backbone(pretrained, file, to="onnx")
+    assert found.largest_difference < 1e-5
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    for shape in [(1, 32, 32), (3, 48, 40)]:
+        images = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+        [made] = session.run(["features"], {"gray": images})
+        np.testing.assert_allclose(made, features(pretrained, images), rtol=1e-3, atol=1e-4)
+    [said] = [prop.value for prop in onnx.load(file).metadata_props if prop.key == "ctprune"]
+    metadata = backbone_metadata(pretrained)
+    assert {name: metadata[name] for name in json.loads(said)} == json.loads(said)
+    assert json.loads(said)["manifest_digest"] == metadata["manifest_digest"]
+
+
+def test_timm_reads_the_folder_with_its_normalization_and_card(pretrained: Path, tmp_path: Path) -> None:
+    ctprune.convert_backbone(pretrained, tmp_path / "timm", to="timm", side=32)
+    model = timm.create_model(f"local-dir:{tmp_path / 'timm'}", pretrained=True).eval()
+    images = np.random.default_rng(1).integers(0, 256, (2, 32, 32), np.uint8)
+    config = model.pretrained_cfg
+    assert config["input_size"] == (3, 32, 32)
+    gray = torch.from_numpy(images)[:, None].expand(-1, 3, -1, -1).float() / 255
+    mean, std = (torch.tensor(config[name]).reshape(3, 1, 1) for name in ("mean", "std"))
+    with torch.inference_mode():
+        made = model((gray - mean) / std).numpy()
+    np.testing.assert_allclose(made, features(pretrained, images), rtol=1e-3, atol=1e-4)
+    front, card = (tmp_path / "timm" / "README.md").read_text().split("---\n")[1:]
+    assert "library_name: timm" in front
+    assert "license" not in front
+    assert "| reduction | hash, threshold 6, volume scope |" in card
+    assert "local-dir:" in card
+    assert {file.name for file in (tmp_path / "timm").iterdir()} == {
+        *("README.md", "config.json", "curves.png", "model.safetensors")
+    }
+    assert load_backbone(tmp_path / "timm" / "model.safetensors").num_features == model.num_features
+
+
+def test_a_transformer_keeps_its_size(tmp_path: Path) -> None:
+    save_backbone(
+        create_backbone("vit_tiny_patch16_224"),
+        tmp_path / "vit.safetensors",
+        name="vit_tiny_patch16_224",
+        metadata={},
+    )
+    for to in ("onnx", "timm"):
+        found = ctprune.convert_backbone(tmp_path / "vit.safetensors", tmp_path / to, to=to)
+        assert (found.side, found.largest_difference < 1e-4) == (224, True)
+    with pytest.raises(ConfigError, match="does not take images of 100"):
+        ctprune.convert_backbone(tmp_path / "vit.safetensors", tmp_path / "other", side=100)
+
+
+def test_other_features_are_not_written(pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convert, "_TOLERANCE", -1.0)
+    with pytest.raises(OutputError, match=r"differ from the backbone's by .* nothing was written"):
+        ctprune.convert_backbone(pretrained, tmp_path / "timm", to="timm", side=32)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_and_mistakes(pretrained: Path, tmp_path: Path, cli: Cli) -> None:
+    done = cli("convert", pretrained, "--to", "timm", "--side", 32, "--out", "made", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["num_features"] == 512
+    for arguments, code, sentence in [
+        ((pretrained, "--out", "made"), 1, "made"),
+        ((tmp_path / "none.pth", "--out", "new"), 1, "none.pth"),
+        ((pretrained, "--to", "tensorrt", "--out", "new"), 2, "onnx"),
+        ((pretrained, "--backbone", "resnet50", "--out", "new"), 1, "resnet50"),
+    ]:
+        failed = cli("convert", *arguments, cwd=tmp_path)
+        assert failed.returncode == code, failed.stderr
+        assert sentence in failed.stderr
+        assert "Traceback" not in failed.stderr
+    assert not (tmp_path / "new").exists()
