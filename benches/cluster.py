@@ -219,6 +219,6 @@ def _join(folder: Path, out: Path, threads: int) -> tuple[float, int]:
     done = subprocess.run([*command, "--threads", str(threads)], capture_output=True, text=True, check=True)
     seconds = time.perf_counter() - start
     *lines, peak = done.stdout.splitlines()
-    if json.loads("\n".join(lines))["files_read"]:
+    if json.loads("\n".join(lines))["result"]["files_read"]:
         raise AssertionError("the join read files that shards had read")
     return seconds, 1024 * int(peak)

@@ -189,7 +189,7 @@ def _join(work: Path, settings: Settings) -> Table:
     )
     seconds = time.perf_counter() - start
     *lines, peak = done.stdout.splitlines()
-    summary = json.loads("\n".join(lines))
+    summary = json.loads("\n".join(lines))["result"]
     if summary["files_read"]:
         raise AssertionError("the join read files that shards had read")
     if summary["slices"] != files * _FRAMES:

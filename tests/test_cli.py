@@ -14,6 +14,7 @@ import pytest
 import ctprune
 from ctprune.manifest.refused import total
 from tests.conftest import Cli
+from tests.printed import result_of
 
 
 def test_help_names_every_command_and_imports_nothing_heavy(cli: Cli) -> None:
@@ -63,7 +64,7 @@ def test_reduce_writes_a_manifest_and_shows_a_table(cli: Cli, archive: Path, tmp
 
 def test_json_is_the_summary(cli: Cli, archive: Path, tmp_path: Path) -> None:
     result = cli("reduce", archive, "--out", "run", "--json", "--threshold", "3")
-    summary = json.loads(result.stdout)
+    summary = result_of("reduce", result.stdout)
     assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["threshold"] == 3
 
@@ -172,12 +173,13 @@ def test_an_unknown_manifest_version_is_refused(cli: Cli, archive: Path, tmp_pat
 def test_info_shows_a_slice_and_a_refusal_and_a_run(
     cli: Cli, archive: Path, manifest: ctprune.Manifest, ct_file: Path, tmp_path: Path
 ) -> None:
-    shown = json.loads(cli("info", ct_file, "--json").stdout)[0]
+    shown = result_of("info", cli("info", ct_file, "--json").stdout)["slices"][0]
     assert shown["status"] == "slice"
     assert len(shown["fingerprint"]) == 16
     assert "fingerprint" in cli("info", ct_file).stdout
     scout = next(row["path"] for row in manifest.rows.to_dicts() if row["reason"] == "localizer")
-    assert json.loads(cli("info", archive / scout, "--json").stdout)[0]["status"] == "skipped"
+    refused = result_of("info", cli("info", archive / scout, "--json").stdout)["slices"][0]
+    assert refused["status"] == "skipped"
     assert "localizer" in cli("info", archive / scout).stdout
     cli("reduce", archive, "--out", "run")
     assert "volumes" in cli("info", "run").stdout

@@ -24,6 +24,7 @@ import ctprune
 from ctprune import _core
 from ctprune.manifest.refused import total
 from tests.conftest import Cli
+from tests.printed import result_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -248,7 +249,8 @@ def test_codes_are_shown(cli: Cli, ct_file: Path, tmp_path: Path) -> None:
     assert total(summary["failed"], "E-TRUNCATED") == total(summary["failed"]) == 1
     assert summary["skipped"] == {"S-NOT-AN-IMAGE": {"not DICOM, NIfTI, PNG, JPEG or TIFF": 1}}
     assert "E-TRUNCATED" in cli("info", source / "slice.dcm").stdout
-    assert json.loads(cli("info", source / "slice.dcm", "--json").stdout)[0]["code"] == "E-TRUNCATED"
+    described = result_of("info", cli("info", source / "slice.dcm", "--json").stdout)
+    assert described["slices"][0]["code"] == "E-TRUNCATED"
     assert "E-TRUNCATED" in cli("info", "run").stdout
     cli("report", "run")
     page = (tmp_path / "run" / "report.html").read_text()
@@ -282,7 +284,7 @@ def test_a_run_that_goes_wrong_ends_and_resumes(cli: Cli, ct_file: Path, tmp_pat
         file.unlink()
     resumed = cli("reduce", "in", "--out", "run", "--max-failed", "10%", "--json")
     assert resumed.returncode == 0
-    summary = json.loads(resumed.stdout)
+    summary = result_of("reduce", resumed.stdout)
     assert (summary["files_read"], summary["files_reused"]) == (0, 31)
     assert ctprune.Manifest.load(tmp_path / "run").rows == ctprune.reduce(source).rows
 

@@ -17,6 +17,7 @@ from ctprune.duplicates.groups import sharpness
 from ctprune.errors import ConfigError, ManifestError
 from tests.conftest import Cli
 from tests.planted import COPIES, Volume, fingerprints
+from tests.printed import result_of
 
 #: Of 12 copies of each kind so many are found, with the default threshold; docs/duplicates.md says so, too.
 FOUND = {
@@ -99,7 +100,7 @@ def test_two_kernels_of_a_scan_are_a_pair(archive: Path, tmp_path: Path, cli: Cl
     lengths = np.diff(slices.starts)
     result = cli("duplicates", "run", "--json")
     assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
+    found = result_of("duplicates", result.stdout)
     twins = {
         (a, b)
         for a in range(slices.volumes)

@@ -27,6 +27,7 @@ from ctprune.experiment.inputs import Inputs
 from ctprune.experiment.run import Run
 from ctprune.files.contents import Contents
 from ctprune.files.run_lock import sole_writer
+from tests.printed import result_of
 from tests.results import predictions, write_result
 
 ROOT = Path(__file__).parents[1]
@@ -522,7 +523,7 @@ def test_list_and_step_on_the_command_line(
     write: Callable[..., Path], command: Callable[..., tuple[int, str, str]]
 ) -> None:
     file = write()
-    listed = json.loads(command(file, "--out", "out", "--list", "--json")[1])
+    listed = result_of("experiment", command(file, "--out", "out", "--list", "--json")[1])
     assert listed["arrays"] == ["1-1", "2-3", "4-4", "5-8"]
     assert [step["number"] for step in listed["steps"]] == list(range(1, 9))
     assert [step["needs"] for step in listed["steps"]] == [[], [1], [1], [1, 3], [], [2], [3], [4]]
@@ -532,7 +533,7 @@ def test_list_and_step_on_the_command_line(
         "Error: --step 2: pretrain phantom-hash6-all-seed0 needs step 1, reduce phantom-hash6, which is not done: "
         "run that first\n",
     )
-    done = json.loads(command(file, "--out", "out", "--step", 1, "--json")[1])
+    done = result_of("experiment", command(file, "--out", "out", "--step", 1, "--json")[1])
     assert [(step["number"], step["state"]) for step in done["steps"]] == [(1, "done")]
     table = command(file, "--out", "out", "--list")[1]
     assert "done before" in table
@@ -604,7 +605,7 @@ def test_small_experiment_for_real(archive: Path, tmp_path: Path) -> None:
     first.communicate()
     second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert second.returncode == 0, second.stderr
-    found = json.loads(second.stdout)
+    found = result_of("experiment", second.stdout)
     assert [step["state"] for step in found["steps"]][:2] == ["done before"] * 2
     assert {step["state"] for step in found["steps"][2:]} <= {"done", "done before"}
     runs = {run["name"]: run for run in found["tasks"]["lesions"]["runs"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image
 
 import ctprune
 from tests.conftest import Cli
+from tests.printed import result_of
 from tests.reference import slices as reference
 
 
@@ -107,6 +107,7 @@ def test_command_line_exports(cli: Cli, archive: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     kept = ctprune.Manifest.load(tmp_path / "run").counts()["kept"]
     assert len(list((tmp_path / "kept").rglob("*.png"))) == kept
+    assert result_of("reduce", result.stdout)["exported"]["written"] == kept
     assert (
         f"exported: {kept} kept slices"
         in cli("reduce", archive, "--out", "run", "--export", "png", "--export-dir", "again").stdout
@@ -244,7 +245,7 @@ def test_a_reduction_is_exported_on_the_command_line(cli: Cli, archive: Path, tm
     assert (result.returncode, result.stdout) == (0, f"exported: {kept} slices to kept\n"), result.stderr
     assert len(indexed(tmp_path / "kept")) == kept
     result = cli("export", "run", "--out", "links", "--mode", "link", "--json")
-    said = json.loads(result.stdout)
+    said = result_of("export", result.stdout)
     assert result.returncode == (3 if said["left_out"] else 0)
     assert said["written"] == len(indexed(tmp_path / "links"))
     assert "links is not anonymous" in result.stderr

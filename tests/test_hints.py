@@ -20,6 +20,7 @@ from ctprune.cli.hints import hints
 from ctprune.cli.no_slices import why_no_slices
 from ctprune.manifest.findings import Findings
 from tests.conftest import Cli
+from tests.printed import result_of
 
 
 def in_modality(ct_file: Path, folder: Path, *modalities: str) -> Path:
@@ -43,7 +44,7 @@ def test_no_slice_has_an_exit_code_and_says_what_to_try(cli: Cli, ct_file: Path,
     )
     # The files are accounted for nevertheless.
     assert ctprune.Manifest.load(tmp_path / "run").counts()["skipped"] == 4
-    assert json.loads(cli("reduce", source, "--out", "run", "--json").stdout)["slices"] == 0
+    assert result_of("reduce", cli("reduce", source, "--out", "run", "--json").stdout)["slices"] == 0
     for modality in ("mr", "MR"):
         assert cli("reduce", source, "--out", modality, "--modality", modality).returncode == 0
     assert ctprune.ReduceConfig(modality="Any").modality == "any"
@@ -140,10 +141,10 @@ def test_a_fraction_that_cannot_be_reached_is_said_and_why(found: dict, sentence
 
 
 def test_a_percentage_is_a_fraction(cli: Cli, archive: Path) -> None:
-    kept = {
-        text: json.loads(cli("reduce", archive, "--out", "run", "--keep", text, "--json").stdout)["config"]["keep"]
-        for text in ("7%", "0.07", "7.0 %")
-    }
+    kept = {}
+    for text in ("7%", "0.07", "7.0 %"):
+        printed = cli("reduce", archive, "--out", "run", "--keep", text, "--json").stdout
+        kept[text] = result_of("reduce", printed)["config"]["keep"]
     assert set(kept.values()) == {0.07}
 
 

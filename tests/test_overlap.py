@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
@@ -20,6 +19,7 @@ from ctprune.overlapping.near import TURNS, find_near
 from ctprune.reading.resized import read_resized
 from tests.conftest import Cli
 from tests.planted import COPIES, Volume, fingerprints
+from tests.printed import result_of
 
 #: Of 12 patients the first six are set A, and copies of all 12 are set B. In percent: how many copies of the six
 #: are found, and how many of all found ones are of the six; within 6 bits, within 3 bits, and within 6 bits with a
@@ -130,7 +130,7 @@ def test_a_series_of_the_archive_is_in_it(run: Path, tmp_path: Path, cli: Cli) -
     test_set = series_folder(run, tmp_path / "test")
     done = cli("overlap", run, "test", "--out", "found", "--json", "--max", "100%", "--min-correlation", "0.99")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = result_of("overlap", done.stdout)
     assert found["slices"] == found["found"] == found["equal"] == len(list(test_set.iterdir()))
     assert (found["volumes"], found["volumes_found"]) == (1, 1)
     assert (0, 0) in {(pair["a"], pair["b"]) for pair in found["pairs"]}
@@ -199,7 +199,7 @@ def test_splits_of_a_medmnist_file_and_of_lists_of_names(run: Path, tmp_path: Pa
         (tmp_path / "lists" / f"{name}.txt").write_text(lines)
     done = cli("overlap", run, "images", "--labels", "lists", "--split", "test", "--json")
     assert done.returncode == 0, done.stderr
-    named = json.loads(done.stdout)
+    named = result_of("overlap", done.stdout)
     assert named["parts"] == [
         {"split": "test", "label": "ill", "slices": 2, "found": 2},
         {"split": "test", "label": "well", "slices": 1, "found": 0},

@@ -51,11 +51,14 @@ class Folder:
             "NO_COLOR": "1",
             "HOME": str(home),
             "TMPDIR": str(temporary),
+            # Nothing of a header may be in what is logged either.
+            "CTPRUNE_LOG_LEVEL": "debug",
         }
         done = self.commands.run(arguments, cwd=self.folder, env=environment, timeout=300)
         name = " ".join(map(str, arguments))
         assert done.returncode in codes, f"{name}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
+        assert " DEBUG ctprune.cli: " in done.stderr
         self.said[name] = done.stdout + done.stderr
 
 

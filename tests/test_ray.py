@@ -17,6 +17,7 @@ import ctprune
 from ctprune.errors import EngineError
 from ctprune.reduction import ray_tasks
 from tests.conftest import Cli
+from tests.printed import result_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -146,7 +147,7 @@ def test_the_steps_of_an_experiment_are_tasks(archive: Path, tmp_path: Path) -> 
     for state in ("done", "done before"):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
+        found = result_of("experiment", done.stdout)
         assert {step["state"] for step in found["steps"]} == {state}
     assert (tmp_path / "out" / "comparison" / "comparison.html").is_file()
 

@@ -17,6 +17,7 @@ from ctprune.files.run_lock import sole_writer
 from ctprune.manifest.manifest import FILE_NAME
 from ctprune.manifest.shards import Shard, shard_folders
 from tests.conftest import Cli
+from tests.printed import result_of
 
 
 def whole(archive: Any, folder: Path, **options: Any) -> bytes:
@@ -231,7 +232,7 @@ def test_the_command_says_what_is_missing_and_the_last_one_joins(
     first = cli("reduce", archive, "--out", "run", "--shard", "2/2", "--json")
     assert first.returncode == 0
     assert "shard 2/2 is read; 1 is still to be read: 1" in first.stderr
-    assert json.loads(first.stdout)["missing"] == [1]
+    assert result_of("reduce", first.stdout)["missing"] == [1]
     last = cli("reduce", archive, "--out", "run", "--shard", "1/2")
     assert (last.returncode, "manifest: run/manifest.parquet" in last.stdout) == (0, True)
     assert (tmp_path / "run" / FILE_NAME).read_bytes() == expected

@@ -17,6 +17,7 @@ import pytest
 
 import ctprune
 from tests.conftest import Cli
+from tests.printed import result_of
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="faults of POSIX systems")
 
@@ -206,7 +207,7 @@ def test_names_say_nothing_to_a_terminal(cli: Cli, ct_file: Path, tmp_path: Path
     assert "(E-EMPTY)" in stopped.stderr
     assert stopped.stderr.count("\n") == 1
     again = cli("reduce", "in", "--out", "run", "--json")
-    assert json.loads(again.stdout)["files_reused"] == 1
+    assert result_of("reduce", again.stdout)["files_reused"] == 1
 
 
 def test_names_that_are_not_utf_8(cli: Cli, ct_file: Path, tmp_path: Path) -> None:

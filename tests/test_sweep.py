@@ -29,6 +29,7 @@ from ctprune.sweeping.method import KeptSets
 from ctprune.sweeping.slices import SweptSlices
 from tests.conftest import Cli
 from tests.manifest_schema import schema
+from tests.printed import result_of
 
 OUTPUTS = ["diversity.html", "sweep.parquet", "sweep.png", "sweep.svg", "sweep.yaml"]
 
@@ -172,7 +173,9 @@ def test_the_command_line_shows_tables_and_writes_files(cli: Cli, run: Path, tmp
     assert shown.returncode == 0, shown.stderr
     assert all(text in shown.stdout for text in ("Hamming", "50%", "every-n", "sweep.parquet"))
     assert set(OUTPUTS) < {file.name for file in (tmp_path / "run").iterdir()}
-    as_json = json.loads(cli("sweep", "run", "--json", "--thresholds", "hash=6,3,6", "--out", "other").stdout)
+    as_json = result_of(
+        "sweep", cli("sweep", "run", "--json", "--thresholds", "hash=6,3,6", "--out", "other").stdout
+    )
     assert [row["threshold"] for row in as_json["curve"]] == [3, 6]
     assert sorted(file.name for file in (tmp_path / "other").iterdir()) == OUTPUTS
     silent = cli("sweep", "run", "--quiet")

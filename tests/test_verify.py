@@ -15,6 +15,7 @@ import ctprune
 from ctprune import _core
 from ctprune.manifest.manifest import FILE_NAME, write_manifest
 from tests.conftest import Cli
+from tests.printed import result_of
 
 
 @pytest.fixture
@@ -184,5 +185,5 @@ def test_the_command(run: Path, tmp_path: Path, cli: Cli) -> None:
     assert wrong.returncode == 1
     assert wrong.stdout.startswith("files: ")
     found = cli("verify", "run", "--json")
-    assert [finding["check"] for finding in json.loads(found.stdout)] == ["files"]
+    assert [finding["check"] for finding in result_of("verify", found.stdout)["findings"]] == ["files"]
     assert cli("verify", "run", "--pixels", "2").returncode == 2

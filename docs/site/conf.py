@@ -88,7 +88,7 @@ NAVIGATION = {
         "experiments/*",
         "experiments/results/*/comparison/*",
     ],
-    "Reference": ["docs/commands", "docs/api", "docs/manifest", "docs/codes", "docs/terminal"],
+    "Reference": ["docs/commands", "docs/api", "docs/manifest", "docs/codes", "docs/terminal", "docs/json"],
     "Project": [
         "docs/architecture",
         "CONTRIBUTING",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import ctprune
 from ctprune.checking.codes import CHECK_CODES
 from tests.checking.faults import BESIDE, PLANTED, SLICES, change, hu_of, plain_series, put, write
 from tests.conftest import Cli
+from tests.printed import result_of
 
 
 def codes_of(folder: Path) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def test_the_command_shows_the_worst_first(cli: Cli, tmp_path: Path) -> None:
     assert done.stdout.index("C-BURNED-IN") < done.stdout.index("ok")
     assert "2 series: 1 error, 1 ok" in done.stdout
     assert (tmp_path / "found" / "series.parquet").is_file()
-    found = json.loads(cli("check", "in", "--json").stdout)
+    found = result_of("check", cli("check", "in", "--json").stdout)["series"]
     assert [one["verdict"] for one in found] == ["error", "ok"]
     assert found[0]["findings"][0]["action"].startswith("Do not use")
     (tmp_path / "empty").mkdir()

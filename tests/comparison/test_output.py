@@ -16,6 +16,7 @@ import ctprune
 from ctprune.comparison import figures
 from ctprune.errors import ConfigError
 from tests.conftest import Cli
+from tests.printed import result_of
 
 
 def test_files_are_written_and_the_same_each_time(three: list[Path], tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_command_line(three: list[Path], tmp_path: Path, cli: Cli) -> None:
     assert "is within the noise" in result.stdout
     planned = ("--contrast", "ft-hash,ft-all", "--margin", "0.05", "--resamples", "200")
     as_json = cli("compare", *three, "--out", tmp_path / "out", *planned, "--json")
-    found = json.loads(as_json.stdout)
+    found = result_of("compare", as_json.stdout)
     assert found == json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert [(pair["run"], pair["other"], pair["equivalence"]["margin"]) for pair in found["pairs"]] == [
         ("ft-hash", "ft-all", 0.05)

@@ -16,6 +16,7 @@ from ctprune.files.run_lock import sole_writer
 from ctprune.networks.backbone import create_backbone, save_backbone
 from tests.conftest import Cli
 from tests.finetuning.small import SMALL
+from tests.printed import result_of
 
 
 def order(folders: Path, image: str) -> int:
@@ -35,10 +36,10 @@ def test_command_line_from_training_to_prediction(cli: Cli, folders: Path, weigh
     assert "1 file could not be read, such as ill/cut.png" in trained.stderr
     assert "notes.txt" in trained.stderr
     again = cli("finetune", "data", "--out", "ft", *common, "--positive", "healthy", "--json")
-    assert json.loads(again.stdout)["config"]["positive"] == "healthy"
+    assert result_of("finetune", again.stdout)["config"]["positive"] == "healthy"
     predicted = cli("predict", "ft", "data", "--json")
     assert predicted.returncode == 3
-    found = json.loads(predicted.stdout)
+    found = result_of("predict", predicted.stdout)
     assert len(found["images"]) == 40
     assert set(found["images"][0]) == {"image", "frame", "label", "probability_healthy", "probability_ill"}
     assert list(found["unreadable"]) == ["data/ill/cut.png"]

@@ -25,6 +25,7 @@ from ctprune.finetuning.result import FinetuneResult
 from ctprune.networks.backbone import create_backbone, save_backbone
 from ctprune.tasks import list_task
 from tests.labeled import write
+from tests.printed import result_of
 from tests.results import predictions, write_result
 
 SMALL: dict[str, Any] = {"side": 32, "batch_size": 8, "device": "cpu", "seeds": 1}
@@ -114,7 +115,7 @@ def test_the_positive_class_is_asked_for_and_named(command: Command, weights: Pa
     assert json.loads(metadata[b"ctprune"])["positive"] == "healthy"
     assert "positive: healthy" in (tmp_path / "ft" / "plots" / "roc.svg").read_text()
     predicted = command("predict", "ft", tmp_path / "data" / "val", "--json")
-    assert json.loads(predicted[1])["positive"] == "healthy"
+    assert result_of("predict", predicted[1])["positive"] == "healthy"
 
 
 def test_a_table_may_name_its_columns_as_it_likes(command: Command, weights: Path, tmp_path: Path) -> None:

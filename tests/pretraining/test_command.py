@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 import ctprune
 from ctprune.cli import main
 from tests.conftest import Cli
+from tests.printed import result_of
 
 
 @pytest.mark.slow
@@ -18,7 +18,7 @@ def test_command_and_config_file_repeat_a_run(run: Path, tmp_path: Path, cli: Cl
     assert first.returncode == 0, first.stderr
     second = cli("pretrain", run, "--config", "first/config.yaml", "--out", "second", "--json")
     assert second.returncode == 0, second.stderr
-    one, two = json.loads(first.stdout), json.loads(second.stdout)
+    one, two = (result_of("pretrain", done.stdout) for done in (first, second))
     assert one["final_loss"] == two["final_loss"]
     assert one["settings"] == two["settings"]
     assert one["use"] == "kept"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 import ctprune
 from tests.conftest import Cli
+from tests.printed import result_of
 
 
 def test_the_command_line_says_where_the_report_is(cli: Cli, run: Path, tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_the_command_line_says_where_the_report_is(cli: Cli, run: Path, tmp_path
     assert result.stderr.splitlines()[-1].startswith("reading: 0/")
     assert result.stdout.startswith("report: page.html (")
     assert cli("report", run, "--out", "page.html", "--quiet").stdout == ""
-    found = json.loads(cli("report", run, "--out", "page.html", "--json").stdout)
+    found = result_of("report", cli("report", run, "--out", "page.html", "--json").stdout)
     assert found["bytes"] == (tmp_path / "page.html").stat().st_size
     assert found["pictures_missing"] == {}
 

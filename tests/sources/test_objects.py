@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
@@ -80,14 +81,22 @@ def test_a_file_of_a_web_server_is_read(bucket: Path) -> None:
 
 @pytest.mark.parametrize("fault", [429, 500, 503, "reset", "cut", "wrong-range"])
 @pytest.mark.parametrize("in_parts", [False, True])
-def test_what_passes_is_tried_again(bucket: Path, faults: Plan, fault: Fault, in_parts: bool) -> None:
+def test_what_passes_is_tried_again(
+    bucket: Path, faults: Plan, fault: Fault, in_parts: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     fill(bucket)
+    caplog.set_level("INFO", "ctprune.sources")
     connection, found = find("s3://bucket/a/1.dcm")
     faults.fault = lambda method, key, before: fault if before % 3 else None
     for _ in range(4):
         data = connection.read("a/1.dcm", found[0].stamp, (lambda head: False) if in_parts else None)
         assert data == (bucket / "a/1.dcm").read_bytes()
     assert connection.server.retries > 0 or (fault == "wrong-range" and not in_parts)
+    # Each is logged with its reason, and without the object's name.
+    said = [record.getMessage() for record in caplog.records if record.name == "ctprune.sources"]
+    assert len(said) == connection.server.retries
+    expected = re.compile(r"s3://bucket: try [12] of 8 failed: [^/]+; the next is in 0\.0 s")
+    assert all(map(expected.fullmatch, said))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -110,17 +111,70 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_schema(command: str | None) -> None:
+    if command is None:
+        return
+    import json
+
+    from ctprune.cli.schemas import json_schema
+    from ctprune.errors import ConfigError
+
+    if command not in COMMANDS:
+        raise ConfigError(f"--json-schema {command}: expected one of {', '.join(COMMANDS)}")
+    typer.echo(json.dumps(json_schema(command), indent=2))
+    raise typer.Exit
+
+
+def _begin_logging(level: str | None) -> None:
+    if level is not None:
+        from ctprune.cli.logs import begin_logging
+
+        begin_logging(level)
+
+
 @app.callback()
 def _common(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
+    json_schema: Annotated[
+        str | None,
+        typer.Option(
+            "--json-schema",
+            metavar="COMMAND",
+            callback=_show_schema,
+            is_eager=True,
+            help="Show the JSON Schema of what COMMAND prints with --json.",
+        ),
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            "--log-level",
+            metavar="[error|warning|info|debug]",
+            envvar="CTPRUNE_LOG_LEVEL",
+            callback=_begin_logging,
+            help="Log to stderr from this level on; give it before the command.",
+        ),
+    ] = None,
 ) -> None:
     pass
 
 
 def main() -> None:
     """Run the command line; every expected error becomes one sentence and an exit code."""
+    began = time.perf_counter()
+    try:
+        _run()
+    except SystemExit as ending:
+        if "ctprune.cli.logs" in sys.modules:
+            from ctprune.cli.logs import log_end
+
+            log_end(ending, began)
+        raise
+
+
+def _run() -> None:
     from ctprune.environment.extras import extra
     from ctprune.errors import ConfigError, CtpruneError, Interrupted
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import NO_SLICES, neutral, print_error, print_hint, say
+from ctprune.cli.output import NO_SLICES, neutral, print_error, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def command(
     with ProgressDisplay(hidden=quiet or as_json) as display:
         found = check(source, config=ReduceConfig(**options), pixels=pixels, out=out, progress=display.update)
     if as_json:
-        say(json.dumps([one.to_dict() for one in found], indent=2))
+        print_json("check", {"series": [one.to_dict() for one in found]})
     elif found and not quiet:
         Console(highlight=False).print(_table(found))
         counts = {name: sum(one.verdict == name for one in found) for name in _STYLES}

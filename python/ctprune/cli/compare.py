@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import say
+from ctprune.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from ctprune.comparison.comparison import Comparison
@@ -43,7 +42,7 @@ def command(
         )
     found = compare(results, out=out, **options)
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=2))
+        print_json("compare", found.to_dict())
     elif not quiet:
         _print(found, out / PAGE_NAME)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import print_hint, say
+from ctprune.cli.output import print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def command(
     with ProgressDisplay(hidden=quiet) as display:
         found = find_duplicates(reduction, out=folder, progress=display.update, **options)
     if as_json:
-        say(json.dumps(found.to_dict(), indent=2))
+        print_json("duplicates", found.to_dict())
     elif not quiet:
         _print(found)
         say(f"pairs: {folder / DUPLICATES_NAME}")

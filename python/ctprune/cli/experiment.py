@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ctprune.cli.output import say
+from ctprune.cli.output import print_json, say
 from ctprune.cli.progress import Lines, counts, duration, write_line
 
 if TYPE_CHECKING:
@@ -100,8 +99,10 @@ def command(
         if list_steps:
             found["arrays"] = arrays
         if not (dry_run or list_steps or step is not None):
-            found["tasks"] = {task: one.to_dict() for task, one in result.comparisons.items()}
-        typer.echo(json.dumps(found, indent=2))
+            tasks = {task: one.to_dict() for task, one in result.comparisons.items()}
+            print_json("experiment", {**found, "tasks": tasks, "page": str(result.page)})
+        else:
+            print_json("experiment.steps", found)
         return
     if quiet:
         return

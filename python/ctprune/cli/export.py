@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, say
+from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
 EXAMPLE = "ctprune export reduction/ --out kept/"
@@ -40,7 +39,7 @@ def command(
     with ProgressDisplay(hidden=quiet) as display:
         exported = export_kept(reduction, config, progress=display.update)
     if as_json:
-        say(json.dumps(exported.to_dict(), indent=2))
+        print_json("export", exported.to_dict())
     elif not quiet:
         say(f"exported: {exported.written:,} slices to {exported.folder}")
     if not quiet:

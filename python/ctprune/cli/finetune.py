@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from ctprune.cli.flags import in_flags
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, say
+from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -46,7 +45,9 @@ def command(
     ] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.finetuning.config:FinetuneConfig", file=True)],
     names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json.", rich_help_panel=_OUTPUT)] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=_OUTPUT)
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -62,7 +63,7 @@ def command(
     with ProgressDisplay(hidden=quiet) as display:
         result = finetune(data, out=out, split=split, labels=labels, progress=display.update, **options)
     if as_json:
-        typer.echo(json.dumps(result.to_dict(), indent=2))
+        print_json("finetune", result.to_dict())
     elif not quiet:
         _print_result(result)
     if not quiet:

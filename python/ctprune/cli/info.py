@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import neutral, say, summary_table
+from ctprune.cli.output import neutral, print_json, say, summary_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,7 +36,7 @@ def command(
             panel="Options",
         ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show what ctprune sees in one file and why it would be skipped, or the summary of a reduction."""
     from rich.console import Console
@@ -55,7 +54,10 @@ def command(
         found = describe(path, config=config)
         shown = [_slice_table(row) for row in found[:_SHOWN]]
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        if path.is_dir():
+            print_json("info.reduction", found)
+        else:
+            print_json("info.file", {"slices": found})
         return
     console = Console(highlight=False)
     for table in shown:

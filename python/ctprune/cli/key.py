@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from ctprune.cli.output import say
+from ctprune.cli.output import print_json, say
 
 EXAMPLE = "ctprune key ~/ctprune.key"
 
 
 def command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; it must not exist yet.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the file and its fingerprint as JSON.")] = False,
 ) -> None:
     """Make a secret key for `ctprune reduce --pseudonymize`: 32 random bytes that only you may read.
 
@@ -25,4 +27,8 @@ def command(
     made = make_key(file)
     from ctprune import _core
 
-    say(f"{made}: a new key with the fingerprint {_core.key_fingerprint(read_key(made))}")
+    fingerprint = _core.key_fingerprint(read_key(made))
+    if as_json:
+        print_json("key", {"path": str(made), "fingerprint": fingerprint})
+    else:
+        say(f"{made}: a new key with the fingerprint {fingerprint}")

@@ -37,6 +37,6 @@ def command(
 
         run = prepare_merge(runs, out=out, threads=threads, progress=display.update, note=note)
         run.write()
-    print_reduction(run.summary, out, as_json=as_json, quiet=quiet)
+    print_reduction("merge", run.summary, out, as_json=as_json, quiet=quiet)
     if run.summary["failed"]:
         raise typer.Exit(DONE_WITH_FAILURES)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ctprune.cli.flags import in_flags
@@ -25,6 +27,33 @@ EXIT_CODES = {
     DONE_WITH_FAILURES: "done, but some inputs could not be read or exported; the result says which",
     NO_SLICES: "no slice was found",
     INTERRUPTED: "interrupted; if work was saved, the sentence on stderr says how to resume",
+}
+
+#: Version of each object that `--json` prints. It rises when a property goes, or changes its type or meaning; a
+#: new property leaves it as it is.
+JSON_VERSIONS = {
+    "reduce": 1,
+    "reduce.plan": 1,
+    "reduce.shard": 1,
+    "check": 1,
+    "merge": 1,
+    "verify": 1,
+    "sweep": 1,
+    "duplicates": 1,
+    "overlap": 1,
+    "export": 1,
+    "pretrain": 1,
+    "pretrain.views": 1,
+    "finetune": 1,
+    "predict": 1,
+    "compare": 1,
+    "experiment": 1,
+    "experiment.steps": 1,
+    "info.file": 1,
+    "info.reduction": 1,
+    "report": 1,
+    "phantom": 1,
+    "key": 1,
 }
 
 #: Share of the time from which on a stage has a line of its own.
@@ -76,12 +105,32 @@ def neutral(message: object) -> str:
     )
 
 
-def print_reduction(summary: dict[str, Any], out: Path | None, *, as_json: bool, quiet: bool) -> None:
-    """The summary of a reduction on stdout, and where its manifest is."""
+def print_json(name: str, result: Mapping[str, Any]) -> None:
+    """The one object that `--json` prints on stdout; docs/json.md and `ctprune --json-schema` describe it.
+
+    Args:
+        name: What the result is, a name of `JSON_VERSIONS`.
+        result: The result; numbers that are not defined become null.
+    """
+    found = {"schema": f"ctprune.{name}", "version": JSON_VERSIONS[name], "result": _defined(result)}
+    say(json.dumps(found, indent=2, allow_nan=False))
+
+
+def _defined(value: Any) -> Any:
+    """The same with None in place of NaN and infinity, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: _defined(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_defined(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def print_reduction(name: str, summary: dict[str, Any], out: Path | None, *, as_json: bool, quiet: bool) -> None:
+    """The summary of a reduction on stdout, and where its manifest is; `name` is that of its JSON."""
     from rich.console import Console
 
     if as_json:
-        say(json.dumps(summary, indent=2))
+        print_json(name, summary)
     elif not quiet:
         Console(highlight=False).print(summary_table(summary))
         say(f"manifest: {out / 'manifest.parquet' if out else ''}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import FAILED, print_error, print_hint, say
+from ctprune.cli.output import FAILED, print_error, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def command(
     with ProgressDisplay(hidden=quiet or as_json) as display:
         found = find_overlap(a, b, config, labels=labels, out=out, progress=display.update)
     if as_json:
-        say(json.dumps(found.to_dict(), indent=2))
+        print_json("overlap", found.to_dict())
     elif not quiet:
         _print(found)
         if out is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import say
+from ctprune.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from ctprune.phantom import ArchiveSummary
@@ -21,6 +21,7 @@ def command(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to; new or empty.")],
     *,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.phantom.config:PhantomConfig")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
     """Write a small synthetic CT archive in DICOM: no data needed, no patient harmed.
 
@@ -29,7 +30,11 @@ def command(
     """
     from ctprune.phantom import write_archive
 
-    say(_report(write_archive(out, **options)))
+    summary = write_archive(out, **options)
+    if as_json:
+        print_json("phantom", vars(summary) | {"path": str(summary.path)})
+    else:
+        say(_report(summary))
 
 
 def _report(summary: ArchiveSummary) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, say
+from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def command(
         Path | None, typer.Option(help="Write the table to this .csv or .parquet instead of printing it.")
     ] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.finetuning.predict_config:PredictConfig")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Predict the class of new images with a fine-tuned model, averaged over its seeds.
@@ -47,17 +46,14 @@ def command(
     with ProgressDisplay(hidden=quiet) as display:
         found = predict(model, images, out=out, progress=display.update, **options)
     if as_json:
-        rows = found.to_table().to_dicts()
-        say(
-            json.dumps(
-                {
-                    "positive": found.positive,
-                    "images": rows,
-                    "unreadable": found.unreadable,
-                    "skipped": found.skipped,
-                },
-                indent=2,
-            )
+        print_json(
+            "predict",
+            {
+                "positive": found.positive,
+                "images": found.to_table().to_dicts(),
+                "unreadable": found.unreadable,
+                "skipped": found.skipped,
+            },
         )
     elif not quiet and out is None:
         from rich.console import Console

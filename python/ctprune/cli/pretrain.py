@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.generate import CONFIG_HELP, OptionsOf, said
-from ctprune.cli.output import print_hint, say
+from ctprune.cli.output import print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def command(
         raise ConfigError("out is missing: name a folder for the backbone, such as `out` pre/", field="out")
     resolved = PretrainConfig.resolve(options, preset_name=preset, file=config)
     if show_views is not None:
-        _show_views(reduction, resolved, show_views, quiet=quiet)
+        _show_views(reduction, resolved, show_views, as_json=as_json, quiet=quiet)
         return
     assert out is not None
     from ctprune.pretraining.launch import is_first_process
@@ -115,7 +114,7 @@ def command(
     _print_result(result, as_json=as_json, quiet=quiet)
 
 
-def _show_views(reduction: Path, config: Any, file: Path, *, quiet: bool) -> None:
+def _show_views(reduction: Path, config: Any, file: Path, *, as_json: bool, quiet: bool) -> None:
     from ctprune.pretraining.show_views import write_views
     from ctprune.store.store import build_store
 
@@ -123,7 +122,9 @@ def _show_views(reduction: Path, config: Any, file: Path, *, quiet: bool) -> Non
         reduction, use=config.use, side=config.side, depth=config.depth, seed=config.seed, threads=config.threads
     )
     write_views(store, config.views, file, seed=config.seed)
-    if not quiet:
+    if as_json:
+        print_json("pretrain.views", {"path": str(file)})
+    elif not quiet:
         say(f"views: {file}")
 
 
@@ -133,7 +134,7 @@ def _print_result(result: PretrainResult, *, as_json: bool, quiet: bool) -> None
 
     facts = result.summary
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        print_json("pretrain", facts)
     elif not quiet:
         table = Table(title=f"ctprune pretrain, method {facts['method']}", show_header=False, title_justify="left")
         table.add_column(style="bold")

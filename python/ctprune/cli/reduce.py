@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import DONE_WITH_FAILURES, NO_SLICES, print_error, print_hint, print_reduction, say
+from ctprune.cli.output import (
+    DONE_WITH_FAILURES,
+    NO_SLICES,
+    print_error,
+    print_hint,
+    print_json,
+    print_reduction,
+    say,
+)
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -18,6 +25,7 @@ if TYPE_CHECKING:
     from ctprune.exporting.config import ExportConfig
     from ctprune.options.option import Option
     from ctprune.reduction.config import ReduceConfig
+    from ctprune.reduction.shards import ShardRead
 
 EXAMPLE = "ctprune reduce ./dicoms --method hash --out reduction/"
 
@@ -103,9 +111,10 @@ def command(
                 display.wipe()
                 print_hint(sentence)
 
-        if shard is not None and not _read_shard(
-            source or [], from_list, config, out, shard, display, note, as_json=as_json
-        ):
+        done = None if shard is None else _read_shard(source or [], from_list, config, out, shard, display, note)
+        if done is not None and not done.can_be_joined:
+            if as_json:
+                print_json("reduce.shard", done.to_dict())
             return
         make = Reduction if dry_run else prepared
         run = make(source or [], config, from_list=from_list, out=out, progress=display.update, note=note)
@@ -119,10 +128,12 @@ def command(
             try:
                 run.write()
             except InUseError:
-                if shard is None:
+                if done is None:
                     raise
                 # Two calls were the last at the same time.
                 note("another call joins the shards")
+                if as_json:
+                    print_json("reduce.shard", done.to_dict())
                 return
     if dry_run:
         _print_plan(found, config.to_dict(), as_json=as_json, quiet=quiet)
@@ -133,7 +144,7 @@ def command(
         with ProgressDisplay(hidden=quiet) as display:
             exported = export_kept(run.out, wanted, progress=display.update)
         run.summary["exported"] = exported.to_dict()
-    print_reduction(run.summary, run.out, as_json=as_json, quiet=quiet)
+    print_reduction("reduce", run.summary, run.out, as_json=as_json, quiet=quiet)
     if not run.summary["slices"]:
         from ctprune.cli.no_slices import why_no_slices
 
@@ -156,10 +167,8 @@ def _read_shard(
     shard: str,
     display: ProgressDisplay,
     note: Callable[[str], None],
-    *,
-    as_json: bool,
-) -> bool:
-    """Read one shard and say so; whether all that belongs together can be joined now."""
+) -> ShardRead:
+    """Read one shard and say so."""
     from ctprune.manifest.shards import Shard
     from ctprune.reduction.reduction import Reduction
     from ctprune.reduction.shards import carry_out_shard
@@ -169,9 +178,7 @@ def _read_shard(
     )
     done = carry_out_shard(run)
     note(done.sentence())
-    if done.missing and as_json:
-        say(json.dumps(done.to_dict(), indent=2))
-    return done.can_be_joined
+    return done
 
 
 def without_default(option: Option) -> str:
@@ -203,7 +210,7 @@ def _print_plan(found: dict[str, int], config: dict[str, object], *, as_json: bo
         "config": config,
     }
     if as_json:
-        say(json.dumps(plan, indent=2))
+        print_json("reduce.plan", plan)
     elif not quiet:
         say(
             f"dry run: {found['files_found']:,} files found, {found['files_to_read']:,} to read "

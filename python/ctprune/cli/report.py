@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import print_hint, say
+from ctprune.cli.output import print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
 EXAMPLE = "ctprune report reduction/"
@@ -41,7 +40,7 @@ def command(
             "pictures": report.pictures,
             "pictures_missing": report.pictures_missing,
         }
-        typer.echo(json.dumps(found, indent=2))
+        print_json("report", found)
     elif not quiet:
         say(f"report: {report.path} ({report.bytes / 1e6:.1f} MB)")
         for reason, count in report.pictures_missing.items():

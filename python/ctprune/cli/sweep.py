@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, say
+from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def command(
     with ProgressDisplay(hidden=quiet) as display:
         result = sweep(reduction, out=folder, progress=display.update, **options)
     if as_json:
-        typer.echo(json.dumps(result.to_dict(), indent=2))
+        print_json("sweep", result.to_dict())
     elif not quiet:
         _print_result(result, folder)
     left_out = [swept["not_compared_so_kept"] for swept in result.about["methods"]]

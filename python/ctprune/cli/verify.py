@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ctprune.cli.output import FAILED, say
+from ctprune.cli.output import FAILED, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
 EXAMPLE = "ctprune verify reduction/ --pixels 1%"
@@ -40,7 +39,7 @@ def command(
     with ProgressDisplay(hidden=quiet) as display:
         findings = verify(run, pixels=share, seed=seed, threads=threads, progress=display.update)
     if as_json:
-        say(json.dumps([finding.to_dict() for finding in findings], indent=2))
+        print_json("verify", {"findings": [finding.to_dict() for finding in findings]})
     else:
         for finding in findings:
             say(f"{finding.check}: {finding.sentence}")

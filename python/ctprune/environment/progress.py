@@ -15,6 +15,9 @@ from types import FrameType
 from typing import Any
 
 from ctprune.environment.ending import ENDING, handled, note
+from ctprune.environment.log import Log
+
+_log = Log("ctprune.progress")
 
 #: Called with the number that a loop has done. Raising KeyboardInterrupt stops the loop.
 Count = Callable[[int], None]
@@ -84,6 +87,8 @@ class Operation:
         self._seconds: dict[str, float] = {}
         self._stage = ""
         self._last = clock()
+        #: The stage that is being logged, with its part, and when it began.
+        self._logged: tuple[str, float] = ("", self._last)
         self._finishes_steps = False
         #: Whether someone has asked the operation to stop.
         self.stop_requested = False
@@ -97,6 +102,10 @@ class Operation:
             KeyboardInterrupt: Someone has asked the operation to stop.
         """
         self._add_time()
+        self._log_stage(f"{part}: {stage}" if part else stage)
+        self._pass_on(stage, done, total, unit, part, facts)
+
+    def _pass_on(self, stage: str, done: int, total: int, unit: str, part: str, facts: Mapping[str, Any]) -> None:
         self._stage = stage
         self._seconds.setdefault(stage, 0.0)
         if self._progress is not None:
@@ -133,7 +142,9 @@ class Operation:
         """
         finishes_steps, self._finishes_steps = self._finishes_steps, True
         try:
-            self.report(now.stage, now.done, now.total, now.unit, part=part or now.part, **now.facts)
+            # That operation has logged it.
+            self._add_time()
+            self._pass_on(now.stage, now.done, now.total, now.unit, part or now.part, now.facts)
         finally:
             self._finishes_steps = finishes_steps
         if self.stop_requested:
@@ -172,6 +183,16 @@ class Operation:
                 yield
         finally:
             self._finishes_steps = False
+
+    def _log_stage(self, stage: str) -> None:
+        """Log that a stage begins, and how long the one before it took."""
+        before, began = self._logged
+        if stage == before:
+            return
+        if before:
+            _log.info("%s took %.3f s", before, self._last - began)
+        self._logged = (stage, self._last)
+        _log.info("%s begins", stage)
 
     def _add_time(self) -> None:
         now = self._clock()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctprune import _core
+from ctprune.environment.log import Log
 from ctprune.errors import ManifestError, OutputError
 from ctprune.files.pace import Pace
 from ctprune.manifest.manifest import FILE_NAME, write_manifest
@@ -25,6 +26,8 @@ SLICES_PER_PART = 20_000
 _ROWS_PER_BATCH = 1 << 16
 
 _ROWS, _SELECTION = "part", "selection"
+
+_log = Log("ctprune.reduction")
 
 
 class Parts:
@@ -190,6 +193,7 @@ class Parts:
 
     def _write(self, file: Path, batches: list[_core.Rows]) -> None:
         write_manifest(file, batches, self._config)
+        _log.info("part %s is written: %d rows", file.name, sum(map(len, batches)))
         self.digests[file.name] = _core.sealed_digest(str(file)) or ""
 
     def _finish_writing(self) -> None:

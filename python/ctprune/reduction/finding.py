@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ctprune import _core
+from ctprune.environment.log import Log
 from ctprune.manifest.manifest import manifest_path
 from ctprune.manifest.parts import Parts
 from ctprune.manifest.shards import Shard
@@ -15,6 +16,8 @@ from ctprune.reduction.reading import PORTION
 if TYPE_CHECKING:
     from ctprune.reduction.elsewhere import Fetching
     from ctprune.reduction.pseudonymizing import Pseudonymizing
+
+_log = Log("ctprune.reduction")
 
 
 class Runs(NamedTuple):
@@ -81,7 +84,16 @@ class Finding:
                 self._parts.take_over(all_shards=self._shard is None or not read_here)
             self._walk()
         self._report()
-        return self._archive.progress()
+        found = self._archive.progress()
+        _log.info(
+            "%d files: %d to read (%.1f MB), %d taken over from an earlier reduction, %d vanished",
+            found["files_found"],
+            found["files_to_read"],
+            found["bytes_to_read"] / 1e6,
+            found["files_reused"],
+            found["files_vanished"],
+        )
+        return found
 
     def _declare(self, shard: Shard | None) -> None:
         for source in self._sources:

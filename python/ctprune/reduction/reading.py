@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ctprune import _core
+from ctprune.environment.log import Log
 from ctprune.errors import UnreadableError
 from ctprune.files.members import each_content
 from ctprune.manifest.parts import Parts
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Seconds per portion: progress is drawn and Ctrl-C answered between portions.
 PORTION = 0.2
+
+_log = Log("ctprune.reduction")
 
 
 class Reading:
@@ -54,6 +58,7 @@ class Reading:
         """
         if self._archive.progress()["files_to_read"]:
             self._report()
+        _log.debug("reading with %d threads", self._config.threads or os.cpu_count() or 1)
         if self._fetching is not None:
             for _ in self._fetching.read():
                 self._after_portion()

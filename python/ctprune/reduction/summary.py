@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ctprune import _core
+from ctprune.environment.log import Log
 from ctprune.errors import ManifestError
 from ctprune.manifest.findings import Findings
 from ctprune.manifest.gaps import gap_percentiles
@@ -17,6 +18,8 @@ from ctprune.manifest.tally import Tally
 from ctprune.reading.reasons import shown_reasons
 
 SUMMARY_NAME = "summary.json"
+
+_log = Log("ctprune.reduction")
 
 
 def summarize(
@@ -32,6 +35,8 @@ def summarize(
     """
     progress, comparisons = archive.progress(), archive.comparisons()
     masks = findings.label_volumes()
+    for code, reasons in shown_reasons(tally.refused("failed")).items():
+        _log.warning("%s: %d files could not be read", code, sum(reasons.values()))
     return {
         "manifest_version": MANIFEST_VERSION,
         "ctprune_version": _core.__version__,

@@ -17,11 +17,14 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from ctprune.environment.log import Log
 from ctprune.errors import NetworkError
 from ctprune.sources.crew import stopping
 from ctprune.sources.failures import Exhausted, Refused, Transient
 
 T = TypeVar("T")
+
+_log = Log("ctprune.sources")
 
 #: Pauses grow from the first to the longest, each a random part of that: servers are not hit by all at once.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
@@ -84,6 +87,7 @@ class Server:
             self.is_alive()
             raise
         except Transient as failure:
+            _log.warning("%s: %s, tried again and again", self.name, failure)
             if failure.alive or self._answered > began:
                 raise Exhausted(f"{failure}, tried again and again") from None
             raise NetworkError(f"{self.name}: {failure}: check the network and rerun to resume") from None
@@ -97,8 +101,17 @@ class Server:
         with self._slots:
             return work()
 
-    def _count(self, _: RetryCallState) -> None:
+    def _count(self, state: RetryCallState) -> None:
         self.retries += 1
+        failure = None if state.outcome is None else state.outcome.exception()
+        _log.info(
+            "%s: try %d of %d failed: %s; the next is in %.1f s",
+            self.name,
+            state.attempt_number,
+            MOST_TRIES,
+            failure,
+            state.upcoming_sleep,
+        )
 
 
 def _pause(state: RetryCallState) -> float:

@@ -1,0 +1,207 @@
+"""What commands print that train and use networks."""
+
+from __future__ import annotations
+
+from ctprune.cli.schemas import reductions
+from ctprune.cli.schemas.parts import (
+    Schema,
+    anything,
+    array,
+    count,
+    fields_of,
+    flag,
+    mapping,
+    maybe,
+    number,
+    optional,
+    options,
+    record,
+    share,
+    text,
+    whole,
+)
+from ctprune.finetuning.config import FinetuneConfig
+from ctprune.finetuning.result import FinetuneResult
+from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.settings import SETTINGS
+from ctprune.pretraining.view_config import CropConfig, ViewConfig, WindowConfig
+
+
+def pretrain() -> Schema:
+    """The summary of a pre-training, as in its `summary.json`."""
+    texts: Schema = {"type": "string"}
+    return record(
+        "What was trained, on what, and how it went.",
+        method=text("Name of the method.", *SETTINGS),
+        backbone=text("Name of the architecture."),
+        mean=number("Mean that views are normalized with, of gray values from 0 to 1."),
+        std=number("Standard deviation that views are normalized with."),
+        intensity=text("How Hounsfield units became gray."),
+        side=count("Rows and columns of the packed slices, in pixels."),
+        use=text("Which slices were used."),
+        slices=count("Number of slices that were trained on."),
+        epochs=count("Number of epochs."),
+        steps=count("Number of optimizer steps."),
+        slices_per_step=count("Slices per optimizer step, over all devices."),
+        learning_rate=number("Largest learning rate, after scaling."),
+        teacher_momentum=maybe(number("Momentum of the teacher at the end; null for methods without one.")),
+        seconds=number("Time of the training in seconds, over all sessions."),
+        manifest_digest=text("Digest of the manifest, in hexadecimal."),
+        reduction=reductions.config(),
+        modalities=array("Modalities of the slices, the most frequent first.", texts),
+        left_out=mapping("Slices that could not be read: number by reason.", count("Number of slices.")),
+        excluded=record(
+            "What was left out since it is similar to a test set; empty without --exclude.",
+            sources=optional(array("Names of the test sets.", texts)),
+            threshold=optional(count("Largest Hamming distance that counts as similar, in bits.")),
+            slices=optional(count("Number of slices that were left out.")),
+        ),
+        settings=_settings(),
+        slices_per_second=number("Slices that were trained on, per second."),
+        final_loss=maybe(number("The last loss.")),
+        rankme=maybe(number("RankMe of the features: how many directions they use; null if not measured.")),
+        knn_accuracy=maybe(share("Accuracy of the kNN probe; null without a probe.")),
+        alarms=array("Sentences about a collapse that was noticed.", texts),
+        seed=whole("Random seed."),
+        device=text("Name of the device."),
+        devices=count("Number of devices that trained together."),
+        precision=text("Precision of the training."),
+        notes=array("Sentences about options that work, but may not be intended.", texts),
+    )
+
+
+def _settings() -> Schema:
+    """All options of a pre-training."""
+    window = options(WindowConfig, "The random window on Hounsfield units; null without one.", deciding=False)
+    views = options(
+        ViewConfig,
+        "What the views look like.",
+        deciding=False,
+        crops=array("The groups of views.", options(CropConfig, "A group of views.", deciding=False)),
+        window=maybe(window),
+    )
+    of_methods = [options(kind, f"Settings of {name}.", deciding=False) for name, kind in SETTINGS.items()]
+    return options(
+        PretrainConfig,
+        "All options of `ctprune pretrain`.",
+        deciding=False,
+        views=views,
+        settings={"description": "Settings of the method.", "anyOf": of_methods},
+    )
+
+
+def views() -> Schema:
+    """The picture of views that was written."""
+    return record("The picture.", path=text("File of the picture."))
+
+
+def finetune() -> Schema:
+    """The result of a fine-tuning, as in `metrics.json`."""
+    reasons = {"type": "string", "description": "The reason, in words."}
+    return record(
+        "What was trained and how well it does.",
+        metrics_version=count("Version of the layout of `metrics.json`."),
+        ctprune_version=text("Version of ctprune."),
+        **fields_of(
+            FinetuneResult,
+            without=("out",),
+            config=options(
+                FinetuneConfig, "The options of `ctprune finetune` that decide the result.", deciding=True
+            ),
+            splits=mapping("Number of images by split and class.", _by_name("By class.", "Number of images.")),
+            overlaps=array("What each two splits share.", _shared()),
+            weights=maybe(_weights()),
+            per_seed=array("The result of each seed.", _seed()),
+            pooled=_pooled("Metrics over all seeds, by name."),
+            at_threshold=maybe(
+                _pooled(
+                    "The same at each seed's `threshold`; null with more than two classes, or if none was found."
+                )
+            ),
+            calibrated=_pooled("The same for probabilities scaled by each seed's `temperature`."),
+            patients=mapping(
+                "Patients of each split.",
+                record(
+                    "Patients of a split.",
+                    patients=count("Number of known patients."),
+                    images_without=count("Number of images without a known patient."),
+                ),
+            ),
+            unreadable=mapping("Files that could not be read: reason by name.", reasons),
+            skipped=mapping("Files that are no images of the modality: reason by name.", reasons),
+        ),
+    )
+
+
+def _by_name(about: str, values: str) -> Schema:
+    return mapping(about, count(values))
+
+
+def _weights() -> Schema:
+    return record(
+        "The weights that the training started from; null for random ones.",
+        path=text("Name of the file."),
+        sha256=text("SHA-256 of the file, in hexadecimal."),
+        metadata=anything("What the file says of itself; of ctprune's own, the facts of their pre-training."),
+    )
+
+
+def _shared() -> Schema:
+    return record(
+        "Two splits.",
+        splits=array("Names of the two splits.", {"type": "string"}, 2),
+        patients=maybe(count("Number of patients in both; null where they are not known.")),
+        near_duplicates=count("Number of images of the second split with a near-duplicate in the first."),
+        identical=count("How many of these are the same, pixel by pixel."),
+    )
+
+
+def _seed() -> Schema:
+    return record(
+        "A seed.",
+        seed=whole("The seed."),
+        metrics=mapping(
+            "Value of each metric by its name; null if it is not defined.", maybe(number("The value."))
+        ),
+        threshold=maybe(number("Probability from which on an image counts as positive; null if none was chosen.")),
+        temperature=maybe(number("Divisor of the logits that calibrates the probabilities.")),
+        images_used=count("Number of training images."),
+        seconds=number("Time of the training in seconds."),
+        select_accuracy=share("Accuracy on the split that chose the epoch or the strength."),
+        best_epoch=optional(count("For whole networks: the epoch that was chosen.")),
+        strength=optional(number("For linear probes: the strength of the regularization that was chosen.")),
+        converged=optional(flag("For linear probes: whether the fit converged.")),
+        neighbors=optional(count("For kNN probes: number of neighbors.")),
+    )
+
+
+def _pooled(about: str) -> Schema:
+    return mapping(
+        about,
+        record(
+            "A metric.",
+            mean=maybe(number("Mean over the seeds; null if it is not defined.")),
+            std=maybe(number("Standard deviation over the seeds; null for one seed.")),
+            low=maybe(number("Lower end of the 95 % interval; null if there is none.")),
+            high=maybe(number("Upper end of the 95 % interval; null if there is none.")),
+        ),
+    )
+
+
+def predict() -> Schema:
+    """The prediction for each image."""
+    reasons = {"type": "string", "description": "The reason, in words."}
+    image = record(
+        "An image.",
+        image=text("File of the image, as its source was given."),
+        frame=count("Index of the image in its file, from 0."),
+        label=text("The most probable class."),
+    )
+    probability = share("Probability of this class, the mean over seeds.")
+    return record(
+        "The predictions.",
+        positive=maybe(text("The positive one of two classes; null with more.")),
+        images=array("The images.", image | {"patternProperties": {"^probability_": probability}}),
+        unreadable=mapping("Files that could not be read: reason by name.", reasons),
+        skipped=mapping("Files that are no images of the modality: reason by name.", reasons),
+    )
