@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from ctprune.cli.flags import in_flags
@@ -76,7 +77,7 @@ def neutral(message: object) -> str:
     )
 
 
-def print_reduction(summary: dict[str, Any], out: Path | None, *, as_json: bool, quiet: bool) -> None:
+def print_reduction(summary: dict[str, Any], out: str | Path | None, *, as_json: bool, quiet: bool) -> None:
     """The summary of a reduction on stdout, and where its manifest is."""
     from rich.console import Console
 
@@ -84,7 +85,7 @@ def print_reduction(summary: dict[str, Any], out: Path | None, *, as_json: bool,
         say(json.dumps(summary, indent=2))
     elif not quiet:
         Console(highlight=False).print(summary_table(summary))
-        say(f"manifest: {out / 'manifest.parquet' if out else ''}")
+        say(f"manifest: {os.path.join(out, 'manifest.parquet') if out else ''}")
         if "exported" in summary:
             exported = summary["exported"]
             say(f"exported: {exported['written']:,} kept slices to {exported['folder']}")
