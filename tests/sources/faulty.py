@@ -1,8 +1,14 @@
-"""A server of S3 and plain HTTP for a folder, which fails as it is told to: what real servers do, at will."""
+"""A server of S3 and plain HTTP for a folder, which fails as it is told to: what real servers do, at will.
+
+Objects can be put, also only if there is none of their name (`If-None-Match: *`) or if it is a certain one
+(`If-Match`), and removed.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import socket
 import struct
 import threading
@@ -15,10 +21,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
-#: What a request shall meet with: a status such as 503, or one of `reset`, `cut`, `wrong-range`, `whole`, `hang`.
-#: None answers well.
+#: What a request shall meet with: a status such as 503, or one of `reset`, `cut`, `wrong-range`, `whole`, `hang`,
+#: `lost` (what was asked for is done, and nobody hears of it). None answers well.
 Fault = int | str | None
 
 
@@ -40,6 +46,7 @@ class Plan:
     bytes_sent: int = 0
     most_at_a_time: int = 0
     headers: list[dict[str, str]] = field(default_factory=list)
+    changing: threading.Lock = field(default_factory=threading.Lock)
     _at_a_time: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -96,6 +103,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer("GET")
 
+    def do_PUT(self) -> None:
+        self._body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._answer("PUT")
+
+    def do_POST(self) -> None:
+        self._body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._answer("POST")
+
+    def do_DELETE(self) -> None:
+        self._answer("DELETE")
+
     def _answer(self, method: str) -> None:
         parts = urlsplit(self.path)
         key = unquote(parts.path).removeprefix("/").removeprefix("bucket").removeprefix("/")
@@ -110,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._reset()
             elif isinstance(fault, int):
                 self._send(fault, b"<Error><Code>Injected</Code></Error>", {}, method)
+            elif method in ("PUT", "DELETE", "POST"):
+                self._change(method, key, fault)
             elif not key:
                 self._send(200, self._listing(parse_qs(parts.query)), {"Content-Type": "application/xml"}, method)
             else:
@@ -150,6 +170,39 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, body, headers, method)
         if method != "HEAD":
             self.plan.add_sent(len(body))
+
+    def _change(self, method: str, key: str, fault: Fault) -> None:
+        file, body = self.folder / key, b""
+        with self.plan.changing:
+            if method == "PUT":
+                status = self._put(file)
+            elif method == "DELETE":
+                file.unlink(missing_ok=True)
+                status = 204
+            else:
+                keys = re.findall(rb"<Key>(.*?)</Key>", self._body)
+                for one in keys:
+                    (self.folder / unescape(one.decode())).unlink(missing_ok=True)
+                status = 200
+                body = b"".join(b"<Deleted><Key>%s</Key></Deleted>" % one for one in keys)
+        if fault == "lost":
+            self._reset()
+        else:
+            body = b"<DeleteResult>%s</DeleteResult>" % body if method == "POST" else b""
+            headers = {"ETag": etag_of(file)} if method == "PUT" and status == 200 else {}
+            self._send(status, body, headers, method)
+
+    def _put(self, file: Path) -> int:
+        if self.headers.get("If-None-Match") == "*" and file.exists():
+            return 412
+        wanted = self.headers.get("If-Match")
+        if wanted is not None and (not file.exists() or etag_of(file) != wanted):
+            return 412 if file.exists() else 404
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_name(f".{file.name}.put")
+        beside.write_bytes(self._body)
+        os.replace(beside, file)
+        return 200
 
     def _listing(self, query: dict[str, list[str]]) -> bytes:
         prefix, after = query.get("prefix", [""])[0], query.get("start-after", [""])[0]

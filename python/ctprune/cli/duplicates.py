@@ -21,7 +21,7 @@ _SHOWN = 40
 
 
 def command(
-    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder of a reduction.")],
+    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder or address of a reduction.")],
     *,
     out: Annotated[Path | None, typer.Option(help="Folder for duplicates.parquet; default REDUCTION.")] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.duplicates.config:DuplicatesConfig", file=True)],
@@ -35,11 +35,11 @@ def command(
     """
     from ctprune.duplicates.duplicates import find_duplicates
     from ctprune.manifest.derived import DUPLICATES_NAME
-    from ctprune.manifest.manifest import manifest_path
+    from ctprune.manifest.local_run import folder_to_write
     from ctprune.manifest.reveal_config import reveal_given
 
     reveal_given(names)
-    folder = out or manifest_path(reduction).parent
+    folder = folder_to_write(reduction, out, "duplicates/")
     with ProgressDisplay(hidden=quiet) as display:
         found = find_duplicates(reduction, out=folder, progress=display.update, **options)
     if as_json:

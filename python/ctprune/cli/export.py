@@ -15,7 +15,7 @@ EXAMPLE = "ctprune export reduction/ --out kept/"
 
 
 def command(
-    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder of a reduction.")],
+    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder or address of a reduction.")],
     *,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.exporting.config:ExportConfig")],
     names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],

@@ -25,7 +25,7 @@ def command(
         Path,
         typer.Argument(
             metavar="FILE|REDUCTION",
-            help="A file, also inside an archive (download.zip!/1.dcm), or the folder of a reduction.",
+            help="A file, also inside an archive (download.zip!/1.dcm), or the folder or address of a reduction.",
         ),
     ],
     options: Annotated[
@@ -41,12 +41,14 @@ def command(
     """Show what ctprune sees in one file and why it would be skipped, or the summary of a reduction."""
     from rich.console import Console
 
+    from ctprune.manifest.local_run import is_remote_run
     from ctprune.reduction.config import ReduceConfig
     from ctprune.reduction.info import describe
     from ctprune.reduction.summary import load_summary
 
     found: Any
-    if path.is_dir():
+    is_reduction = path.is_dir() or is_remote_run(path)
+    if is_reduction:
         found = load_summary(path)
         shown = [summary_table(found)]
     else:
@@ -62,7 +64,7 @@ def command(
     console = Console(highlight=False)
     for table in shown:
         console.print(table)
-    if not path.is_dir() and len(found) > _SHOWN:
+    if not is_reduction and len(found) > _SHOWN:
         say(f"… and {len(found) - _SHOWN:,} more slices in this file; --json shows them all")
 
 

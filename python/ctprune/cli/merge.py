@@ -14,9 +14,11 @@ EXAMPLE = "ctprune merge january/ february/ --out both/"
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(metavar="REDUCTION", help="Folders of reductions, two or more.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="REDUCTION", help="Folders or addresses of reductions, two or more.")
+    ],
     *,
-    out: Annotated[Path, typer.Option(help="Folder of the new reduction.")],
+    out: Annotated[Path, typer.Option(help="Folder or address of the new reduction.")],
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
@@ -37,6 +39,6 @@ def command(
 
         run = prepare_merge(runs, out=out, threads=threads, progress=display.update, note=note)
         run.write()
-    print_reduction("merge", run.summary, out, as_json=as_json, quiet=quiet)
+    print_reduction("merge", run.summary, run.where, as_json=as_json, quiet=quiet)
     if run.summary["failed"]:
         raise typer.Exit(DONE_WITH_FAILURES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,9 @@ def _defined(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def print_reduction(name: str, summary: dict[str, Any], out: Path | None, *, as_json: bool, quiet: bool) -> None:
+def print_reduction(
+    name: str, summary: dict[str, Any], out: str | Path | None, *, as_json: bool, quiet: bool
+) -> None:
     """The summary of a reduction on stdout, and where its manifest is; `name` is that of its JSON."""
     from rich.console import Console
 
@@ -133,7 +136,7 @@ def print_reduction(name: str, summary: dict[str, Any], out: Path | None, *, as_
         print_json(name, summary)
     elif not quiet:
         Console(highlight=False).print(summary_table(summary))
-        say(f"manifest: {out / 'manifest.parquet' if out else ''}")
+        say(f"manifest: {os.path.join(out, 'manifest.parquet') if out else ''}")
         if "exported" in summary:
             exported = summary["exported"]
             say(f"exported: {exported['written']:,} kept slices to {exported['folder']}")

@@ -44,7 +44,7 @@ def _of_presets() -> dict[str, Any]:
 
 
 def command(
-    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder of a reduction.")],
+    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder or address of a reduction.")],
     *,
     out: Annotated[Path | None, typer.Option(help="Folder for the backbone, its model card and logs.")] = None,
     config: Annotated[Path | None, typer.Option(help=CONFIG_HELP)] = None,

@@ -52,7 +52,10 @@ def command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for manifest.parquet and summary.json; an earlier reduction there is reused."),
+        typer.Option(
+            help="Folder, or address such as s3://bucket/run/, for manifest.parquet and summary.json; an earlier "
+            "reduction there is reused."
+        ),
     ] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.reduction.config:ReduceConfig", file=True)],
     export: Annotated[
@@ -144,7 +147,7 @@ def command(
         with ProgressDisplay(hidden=quiet) as display:
             exported = export_kept(run.out, wanted, progress=display.update)
         run.summary["exported"] = exported.to_dict()
-    print_reduction("reduce", run.summary, run.out, as_json=as_json, quiet=quiet)
+    print_reduction("reduce", run.summary, run.where, as_json=as_json, quiet=quiet)
     if not run.summary["slices"]:
         from ctprune.cli.no_slices import why_no_slices
 

@@ -15,7 +15,7 @@ EXAMPLE = "ctprune report reduction/"
 
 
 def command(
-    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder of a reduction.")],
+    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder or address of a reduction.")],
     *,
     out: Annotated[Path | None, typer.Option(help="File to write; default REDUCTION/report.html.")] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.report.config:ReportConfig", file=True)],

@@ -24,7 +24,7 @@ EXAMPLE = "ctprune sweep reduction/ --method hash"
 
 
 def command(
-    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder of a reduction.")],
+    reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder or address of a reduction.")],
     *,
     out: Annotated[
         Path | None, typer.Option(help="Folder for sweep.parquet, .png and .svg; default REDUCTION.")
@@ -38,12 +38,12 @@ def command(
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some slices could not be read.
     """
-    from ctprune.manifest.manifest import manifest_path
+    from ctprune.manifest.local_run import folder_to_write
     from ctprune.manifest.reveal_config import reveal_given
     from ctprune.sweeping.curves import sweep
 
     reveal_given(names)
-    folder = out or manifest_path(reduction).parent
+    folder = folder_to_write(reduction, out, "sweep/")
     with ProgressDisplay(hidden=quiet) as display:
         result = sweep(reduction, out=folder, progress=display.update, **options)
     if as_json:

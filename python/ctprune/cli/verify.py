@@ -14,7 +14,7 @@ EXAMPLE = "ctprune verify reduction/ --pixels 1%"
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="REDUCTION", help="The folder of a reduction.")],
+    run: Annotated[Path, typer.Argument(metavar="REDUCTION", help="The folder or address of a reduction.")],
     *,
     pixels: Annotated[
         str | None,
@@ -34,6 +34,7 @@ def command(
     """
     from ctprune.options.parse import fraction
     from ctprune.reduction.verify import verify
+    from ctprune.sources.addresses import as_address
 
     share = 0.0 if pixels is None else fraction("pixels", pixels)
     with ProgressDisplay(hidden=quiet) as display:
@@ -44,6 +45,6 @@ def command(
         for finding in findings:
             say(f"{finding.check}: {finding.sentence}")
         if not findings and not quiet:
-            say(f"{run}: no problem was found")
+            say(f"{as_address(run) or run}: no problem was found")
     if findings:
         raise typer.Exit(FAILED)

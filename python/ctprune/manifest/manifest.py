@@ -14,7 +14,9 @@ from ctprune import _core
 from ctprune.environment.lazy import numpy as np
 from ctprune.errors import ManifestError
 from ctprune.files.atomic import replace_file
+from ctprune.manifest.run_address import MANIFEST_NAME
 from ctprune.manifest.slices import Slices, with_status
+from ctprune.sources.addresses import as_address
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 #: Version of the manifest's layout; other versions are refused.
 MANIFEST_VERSION = _core.MANIFEST_VERSION
 
-FILE_NAME = "manifest.parquet"
+FILE_NAME = MANIFEST_NAME
 
 STATUSES = ("kept", "dropped", "skipped", "failed")
 
@@ -191,7 +193,12 @@ class Manifest:
 
 
 def manifest_path(path: str | os.PathLike[str]) -> Path:
-    """The manifest's file for the folder of a reduction or for the file itself."""
+    """The manifest's file for the folder of a reduction, for its address, or for the file itself."""
+    if as_address(path) is not None:
+        # It needs what an extra brings.
+        from ctprune.manifest.local_run import local_run
+
+        return local_run(path) / FILE_NAME
     path = Path(path)
     file = path / FILE_NAME if path.is_dir() else path
     if not file.is_file():

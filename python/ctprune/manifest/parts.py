@@ -15,7 +15,7 @@ from ctprune.environment.log import Log
 from ctprune.errors import ManifestError, OutputError
 from ctprune.files.pace import Pace
 from ctprune.manifest.manifest import FILE_NAME, write_manifest
-from ctprune.manifest.shards import PARTS_NAME, Shard, is_shard, remove_shard, shard_folders
+from ctprune.manifest.shards import PARTS_NAME, Shard, remove_shard, shard_folders, shard_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,6 +47,7 @@ class Parts:
         reading: The options that decide how files are read.
         shard: The share of the files that is read; its parts are in a folder of their own.
         note: Called with a sentence when something that an earlier call read cannot be used.
+        saved: Called when a part has been written.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class Parts:
         *,
         shard: Shard | None = None,
         note: Callable[[str], None] = lambda sentence: None,
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
         self._out = out
+        self._saved = saved
         self._shard = shard
         self._folder = out / PARTS_NAME if shard is None else shard.folder(out)
         self._archive = archive
@@ -148,6 +151,7 @@ class Parts:
         """
         _, rows = self._archive.volume_rows(volumes, 0, 0)
         write_manifest(self._new_file(_SELECTION), [rows], self._config)
+        self._saved()
 
     def close(self) -> None:
         """End the writing."""
@@ -163,7 +167,7 @@ class Parts:
             remove_shard(folder)
         with suppress(OSError):
             for entry in list(self._folder.iterdir()):
-                if entry.is_dir() and not is_shard(entry):
+                if entry.is_dir() and shard_of(entry.name) is None:
                     shutil.rmtree(entry, ignore_errors=True)
                 elif not entry.is_dir():
                     entry.unlink(missing_ok=True)
@@ -195,6 +199,7 @@ class Parts:
         write_manifest(file, batches, self._config)
         _log.info("part %s is written: %d rows", file.name, sum(map(len, batches)))
         self.digests[file.name] = _core.sealed_digest(str(file)) or ""
+        self._saved()
 
     def _finish_writing(self) -> None:
         writing, self._writing = self._writing, None

@@ -83,15 +83,16 @@ def shard_folders(out: Path) -> dict[Shard, Path]:
     """The shards that a reduction's folder has, in order."""
     found = {}
     for folder in (out / PARTS_NAME).glob("shard-*-of-*"):
-        match = _FOLDER.fullmatch(folder.name)
-        if match and folder.is_dir():
-            found[Shard(int(match[1]), int(match[2]))] = folder
+        shard = shard_of(folder.name)
+        if shard is not None and folder.is_dir():
+            found[shard] = folder
     return dict(sorted(found.items()))
 
 
-def is_shard(folder: Path) -> bool:
-    """Whether a folder among the parts is that of a shard."""
-    return _FOLDER.fullmatch(folder.name) is not None
+def shard_of(folder: str) -> Shard | None:
+    """The shard that a folder among the parts belongs to, by its name; None for other names."""
+    match = _FOLDER.fullmatch(folder)
+    return Shard(int(match[1]), int(match[2])) if match else None
 
 
 def remove_shard(folder: Path) -> None:
@@ -131,22 +132,27 @@ def check_claims(out: Path, claim: dict[str, Any], *, names: tuple[str, ...]) ->
         ConfigError: Another shard reads something else, in another way, or is one of another number.
     """
     for shard, folder in shard_folders(out).items():
-        if "of" in names and shard.of != claim["of"]:
-            raise ConfigError(
-                f"shard {claim['shard']}/{claim['of']}: {out} has shard {shard}: use the same number of shards, "
-                f"or delete {out / PARTS_NAME} to start over",
-                field="shard",
-            )
         other = read_claim(folder)
-        if other is None:
-            continue
-        for name in names:
-            difference = _difference(name, other[name], claim[name])
-            if difference:
-                raise ConfigError(
-                    f"shard {shard} in {out} was read with {difference}: all shards need the same options; or "
-                    f"delete {out / PARTS_NAME} to start over"
-                )
+        check_claim(out, shard, {"of": shard.of} if other is None else other, claim, names=names)
+
+
+def check_claim(
+    out: Path, shard: Shard, other: dict[str, Any], claim: dict[str, Any], *, names: tuple[str, ...]
+) -> None:
+    """See that one shard says the same as this one; see `check_claims`."""
+    if "of" in names and other["of"] != claim["of"]:
+        raise ConfigError(
+            f"shard {claim['shard']}/{claim['of']}: {out} has shard {shard}: use the same number of shards, or "
+            f"delete {out / PARTS_NAME} to start over",
+            field="shard",
+        )
+    for name in names:
+        difference = _difference(name, other[name], claim[name]) if name in other else ""
+        if difference:
+            raise ConfigError(
+                f"shard {shard} in {out} was read with {difference}: all shards need the same options; or "
+                f"delete {out / PARTS_NAME} to start over"
+            )
 
 
 def _difference(name: str, other: Any, mine: Any) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ctprune import _core
 from ctprune.errors import ManifestError, SourceError
+from ctprune.manifest.local_run import is_remote_run
 from ctprune.manifest.manifest import FILE_NAME, Manifest
 from ctprune.manifest.slices import Slices, path_of
 from ctprune.reduction.reduce import reduce
@@ -54,7 +55,9 @@ class SliceSet:
 
 
 def is_run(source: PathLike) -> bool:
-    """Whether it is the folder of a reduction, or a manifest's file."""
+    """Whether it is the folder of a reduction, the address of one, or a manifest's file."""
+    if as_address(source) is not None:
+        return is_remote_run(source)
     path = Path(source)
     is_file = path.is_file() and path.suffix == ".parquet" and path.name == FILE_NAME
     return is_file or (path / FILE_NAME).is_file()

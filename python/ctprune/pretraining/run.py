@@ -50,12 +50,16 @@ from ctprune.pretraining.result import (
 from ctprune.pretraining.training import TrainingLoop
 from ctprune.pretraining.views import BatchViews, normalization
 from ctprune.pretraining.workers import Workers, made_by_first
+from ctprune.sources.addresses import as_address
 from ctprune.store.store import SliceStore, build_store, open_store
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 CONFIG_NAME = "config.yaml"
+
+#: Where slices of a reduction in an object store are packed, in the training's folder.
+_PACKED = "packed"
 
 #: Seconds between two looks at a folder that another process holds.
 _WAIT = 1.0
@@ -128,7 +132,8 @@ class PretrainingRun:
         note: Callable[[str], None] | None = None,
         launch: Launch | None = None,
     ) -> None:
-        self.run = run
+        #: Folder, or address of an object store, where nothing is packed.
+        self.run = as_address(run) or run
         self.out = out
         self.config = config
         self._operation = Operation(progress)
@@ -253,7 +258,8 @@ class PretrainingRun:
             return store.folder.name, self._resume
 
         name, self._resume = made_by_first(pack, fabric)
-        return store or self._open_packed(manifest_path(self.run).parent / name)
+        folder = self.out if isinstance(self.run, str) else manifest_path(self.run).parent
+        return store or self._open_packed(folder / name)
 
     def _open_packed(self, folder: Path) -> SliceStore:
         """Open what another process has packed, whose files a network's file system may show a little later."""
@@ -298,6 +304,7 @@ class PretrainingRun:
         config = self.config
         return build_store(
             self.run,
+            out=self.out / _PACKED if isinstance(self.run, str) else None,
             use=config.use,
             side=config.side,
             depth=config.depth,

@@ -10,6 +10,7 @@ from ctprune import _core
 from ctprune.checking.check import SeriesCheck, check_rows, write_series
 from ctprune.environment.progress import ProgressCallback
 from ctprune.files.atomic import check_writable
+from ctprune.manifest.local_run import folder_to_write, is_remote_run
 from ctprune.manifest.manifest import FILE_NAME, Manifest, batches
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
@@ -32,7 +33,8 @@ def check(
     """Check the series of sources, or of the folder of a reduction; the worst come first.
 
     Args:
-        sources: Folders, files or addresses to read, or one folder of a reduction, whose files are not read again.
+        sources: Folders, files or addresses to read, or one folder or address of a reduction, whose files are not
+            read again.
         config: How sources are read: modality, patterns, limits. What selects is not used.
         pixels: Whether pixels of sources are read: without, nothing is found about values and about equal slices.
             A reduction has read them.
@@ -54,6 +56,8 @@ def check(
     ['C-THICKNESS-OVERLAP']
     """
     run = run_of(sources)
+    if isinstance(run, str):
+        out = folder_to_write(run, out, "checked/")
     if out is not None:
         check_writable(Path(out))
     rows = Manifest.load(run).rows if run is not None else _read(sources, config, pixels, progress)
@@ -63,11 +67,14 @@ def check(
     return found
 
 
-def run_of(sources: Sources) -> Path | None:
-    """The folder of a reduction, if that is all there is."""
+def run_of(sources: Sources) -> str | Path | None:
+    """The folder or address of a reduction, if that is all there is."""
     one = sources if isinstance(sources, (str, os.PathLike)) else sources[0] if len(sources) == 1 else None
-    if one is None or as_address(one) is not None:
+    if one is None:
         return None
+    address = as_address(one)
+    if address is not None:
+        return address if is_remote_run(address) else None
     return Path(one) if (Path(one) / FILE_NAME).is_file() else None
 
 

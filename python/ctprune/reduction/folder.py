@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ctprune.errors import ConfigError, OutputError
 from ctprune.manifest.manifest import FILE_NAME
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.summary import SUMMARY_NAME
+from ctprune.sources.addresses import as_address
+
+if TYPE_CHECKING:
+    from ctprune.manifest.remote_run import RemoteRun
+    from ctprune.sources.plan import Plan
 
 CONFIG_NAME = "config.yaml"
 
@@ -33,6 +38,29 @@ def check_out(out: Path, sources: list[Path]) -> None:
             raise ConfigError(
                 f"out {out} lies inside the source {source}: name a folder outside of it", field="out"
             )
+
+
+def remote_run(out: str | os.PathLike[str], sources: Plan, note: Callable[[str], None]) -> RemoteRun | None:
+    """The run at an address of an object store; None for a folder of this machine.
+
+    Raises:
+        ConfigError: It cannot be an address of a run, or lies inside a source.
+        MissingExtraError: The extra `cloud` is not installed.
+    """
+    text = as_address(out)
+    if text is None:
+        return None
+    # It needs what an extra brings.
+    from ctprune.manifest.remote_run import RemoteRun
+    from ctprune.manifest.run_address import run_address
+
+    address = run_address(text)
+    for one in sources.elsewhere:
+        source = one.address
+        inside = f"{address.path}/".startswith(source.path if source.every else f"{source.path}/")
+        if source.root == address.root and inside:
+            raise ConfigError(f"out {address} lies inside the source {source}: name another prefix", field="out")
+    return RemoteRun(text, note)
 
 
 def check_stable(out: Path, config: ReduceConfig, earlier: Mapping[str, Any] | None) -> None:

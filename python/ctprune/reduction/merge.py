@@ -12,13 +12,16 @@ from typing import Any
 from ctprune import _core
 from ctprune.environment.progress import ProgressCallback
 from ctprune.errors import ConfigError, ManifestError
+from ctprune.manifest.local_run import local_run
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.parts import part_files
 from ctprune.manifest.pseudonyms import is_pseudonym
+from ctprune.manifest.run_address import run_address, speaking_of
 from ctprune.manifest.shards import READING, shard_folders, stages
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
 from ctprune.reduction.summary import load_summary
+from ctprune.sources.addresses import as_address
 
 
 def merge(
@@ -39,8 +42,8 @@ def merge(
     it.
 
     Args:
-        runs: Folders of reductions, two or more; their sources follow in this order.
-        out: Folder of the new reduction; must differ from those in `runs`.
+        runs: Folders or addresses of reductions, two or more; their sources follow in this order.
+        out: Folder or address of the new reduction; must differ from those in `runs`.
         threads: Number of threads, 0 for one per core.
         progress: As for `ctprune.reduce`.
         note: Called with a sentence when something that was saved before cannot be used.
@@ -75,22 +78,32 @@ def prepare_merge(
     note: Callable[[str], None] | None = None,
 ) -> Reduction:
     """See that reductions can be joined, and prepare the one that does it; raises as `merge` does."""
-    folders = [Path(run) for run in runs]
-    if len(folders) < 2:
+    if len(runs) < 2:
         raise ConfigError("expected two or more reductions to merge", field="runs")
-    for folder in folders:
-        if folder.resolve() == Path(out).resolve():
+    for run in runs:
+        if _is_same(run, out):
             raise ConfigError(f"out {out} is one of the reductions to merge: name another folder", field="out")
-        _refuse_unfinished(folder)
-    readers = [_core.ManifestReader(str(manifest_path(folder))) for folder in folders]
-    abouts = [json.loads(reader.about) for reader in readers]
-    _check_same(folders, abouts)
-    config = ReduceConfig(
-        **{**abouts[0]["config"], "exclude": tuple(abouts[0]["config"]["exclude"])}, threads=threads
-    )
-    _refuse_pseudonyms(folders, readers)
-    sources = _outermost([source for run in zip(folders, readers, strict=True) for source in _sources(*run)])
+    folders = [local_run(run, parts=True) for run in runs]
+    names = {folder: address for folder, run in zip(folders, runs, strict=True) if (address := as_address(run))}
+    with speaking_of(names):
+        for folder in folders:
+            _refuse_unfinished(folder)
+        readers = [_core.ManifestReader(str(manifest_path(folder))) for folder in folders]
+        abouts = [json.loads(reader.about) for reader in readers]
+        _check_same(folders, abouts)
+        config = ReduceConfig(
+            **{**abouts[0]["config"], "exclude": tuple(abouts[0]["config"]["exclude"])}, threads=threads
+        )
+        _refuse_pseudonyms(folders, readers)
+        sources = _outermost([source for run in zip(folders, readers, strict=True) for source in _sources(*run)])
     return Reduction(sources, config, out=out, progress=progress, note=note, runs=folders)
+
+
+def _is_same(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> bool:
+    one, other = as_address(run), as_address(out)
+    if one is None or other is None:
+        return one == other and Path(run).resolve() == Path(out).resolve()
+    return run_address(one) == run_address(other)
 
 
 def _refuse_unfinished(folder: Path) -> None:

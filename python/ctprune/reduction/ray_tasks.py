@@ -19,7 +19,7 @@ from ctprune.environment.ray_cluster import TRIES, cluster, last_line, stop_task
 from ctprune.errors import ConfigError, CtpruneError, EngineError, Interrupted, InUseError
 from ctprune.manifest.shards import Shard, shard_folders
 from ctprune.reduction.config import ReduceConfig
-from ctprune.reduction.shards import ShardRead, calls_missing, read_shard
+from ctprune.reduction.shards import ShardRead, calls_missing, read_shard, stages_folder
 from ctprune.sources.addresses import as_address
 from ctprune.sources.plan import Sources, listed
 
@@ -51,7 +51,7 @@ class Tally:
 def read_with_ray(
     sources: Sources,
     config: ReduceConfig,
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     from_list: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | None = None,
@@ -65,7 +65,7 @@ def read_with_ray(
     Args:
         sources: As for `ctprune.reduce`.
         config: The reduction's options; `address`, `threads` (of a task) and `task_memory_gb` are about the tasks.
-        out: The reduction's folder.
+        out: The reduction's folder, or its address.
         from_list: As for `ctprune.reduce`.
         progress: As for `ctprune.reduce`; the sum over all shards.
         note: Called with a sentence about what was lost and is done again.
@@ -80,6 +80,7 @@ def read_with_ray(
     # Tasks have other working folders.
     given = [as_address(source) or os.path.abspath(source) for source in listed(sources)]
     more = None if from_list is None else os.path.abspath(from_list)
+    out = as_address(out) or os.path.abspath(out)
     with cluster(config.address):
         import ray
 
@@ -87,10 +88,10 @@ def read_with_ray(
         cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
         if threads > cores:
             raise ConfigError(f"threads {threads}: the cluster has {cores} cores in all", field="threads")
-        of = _number_of_shards(out, max(1, cores // threads))
+        of = _number_of_shards(stages_folder(out), max(1, cores // threads))
         # To read, and then to compare where the method does. What is missing after that, the join does itself.
         for _ in range(2):
-            missing = calls_missing(out, of, config)
+            missing = calls_missing(stages_folder(out), of, config)
             if missing:
                 _Tasks(given, more, config, out, of, operation, note).run(list(missing), threads)
 
@@ -109,7 +110,7 @@ class _Tasks:
         sources: list[str],
         from_list: str | None,
         config: ReduceConfig,
-        out: Path,
+        out: str,
         of: int,
         operation: Operation,
         note: Callable[[str], None],
@@ -154,7 +155,7 @@ class _Tasks:
         )
         config = replace(self._config, threads=threads)
         shard = Shard(number, self._of)
-        answer = task.remote(self._sources, self._from_list, config, shard, os.fspath(self._out), self._tally)
+        answer = task.remote(self._sources, self._from_list, config, shard, self._out, self._tally)
         self._running[answer] = (number, threads, tries)
 
     def _take_answers(self) -> None:

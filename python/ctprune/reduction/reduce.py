@@ -38,8 +38,9 @@ def reduce(
         config: How slices are selected; cannot be combined with single options that decide it.
         from_list: File that lists more sources, one per line, or a `.csv` or `.parquet` file with a column of
             sources.
-        out: Folder for `manifest.parquet`, `summary.json` and `config.yaml` (the options). If it already holds a
-            manifest, unchanged files are not read again. None writes nothing.
+        out: Folder for `manifest.parquet`, `summary.json` and `config.yaml` (the options), or an address of an
+            object store, such as `s3://bucket/run/`. If it already holds a manifest, unchanged files are not read
+            again. None writes nothing.
         progress: Called a few times a second with a `ctprune.Progress`. Stages: `finding` (files), `reading`
             (bytes), `selecting`, with some methods `embedding` or `comparing` (slices), `writing`. Facts:
             `files_found`, `files_to_read`, `files_read`, `files_reused`, `files_vanished`, `bytes_to_read`,
@@ -92,9 +93,9 @@ def prepared(
     """
     reduction = Reduction(sources, config, from_list=from_list, out=out, progress=progress, note=note)
     if config.engine == "ray":
-        if reduction.out is None:
+        if out is None:
             raise ConfigError("engine ray needs `out`: name a folder that all machines can access", field="engine")
         from ctprune.reduction.ray_tasks import read_with_ray
 
-        read_with_ray(sources, config, reduction.out, from_list=from_list, progress=progress, note=reduction.note)
+        read_with_ray(sources, config, out, from_list=from_list, progress=progress, note=reduction.note)
     return reduction

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ctprune import _core
 from ctprune.environment.extras import extra
 from ctprune.environment.progress import Count, Operation, ProgressCallback
-from ctprune.errors import ConfigError, Interrupted, OutputError
+from ctprune.errors import ConfigError, Interrupted, NetworkError, OutputError
 from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.globs import glob_pattern
 from ctprune.files.run_lock import sole_writer
@@ -35,7 +35,7 @@ from ctprune.reading.decoding import ForeignDecoder
 from ctprune.reduction.changes import Changes, find_changes
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.finding import Finding, Runs
-from ctprune.reduction.folder import CONFIG_NAME, check_out, check_stable, is_empty_folder
+from ctprune.reduction.folder import CONFIG_NAME, check_out, check_stable, is_empty_folder, remote_run
 from ctprune.reduction.reading import Reading
 from ctprune.reduction.selecting import select, select_in_parts
 from ctprune.reduction.summary import SUMMARY_NAME, compared_all, summarize
@@ -72,7 +72,9 @@ class Reduction:
         found = Plan((), ()) if runs else plan(sources, from_list)
         self.sources = list(found.paths)
         self._names = [os.fspath(source) for source in listed(sources)] if runs else found.names()
-        self.out = None if out is None else Path(out)
+        #: The run in an object store, if it is in one; `out` is then its copy on this machine.
+        self.remote = None if out is None else remote_run(out, found, self.note)
+        self.out = None if out is None else Path(out) if self.remote is None else self.remote.folder
         self._deep: DeepSelection | None = None
         self.summary: dict[str, Any] = {}
         self.findings = Findings()
@@ -111,7 +113,13 @@ class Reduction:
         if self.out is not None:
             check_out(self.out, self.sources)
             self._parts = Parts(
-                self.out, self._archive, config.to_dict(), config.reading(), shard=shard, note=self.note
+                self.out,
+                self._archive,
+                config.to_dict(),
+                config.reading(),
+                shard=shard,
+                note=self.note,
+                saved=(lambda: None) if self.remote is None else self.remote.parts.save,
             )
         self._finding = Finding(
             self._archive,
@@ -127,6 +135,11 @@ class Reduction:
         self._reading = Reading(self._archive, config, self._parts, self._fetching, report)
 
     @property
+    def where(self) -> str | Path | None:
+        """Folder or address of the run, as the user has named it."""
+        return self.out if self.remote is None else self.remote.name
+
+    @property
     def archive(self) -> _core.Archive:
         """The archive of this reduction, at its present stage."""
         return self._archive
@@ -138,6 +151,8 @@ class Reduction:
 
     def note(self, sentence: str) -> None:
         """Take in a sentence that the user should hear; each is said once."""
+        if self.remote is not None:
+            sentence = self.remote.said(sentence)
         if sentence not in self.notes:
             self.notes.append(sentence)
             if self._say is not None:
@@ -149,6 +164,9 @@ class Reduction:
         Args:
             read_here: Whether only the files of the shard are looked at, if this is one.
         """
+        if self.remote is not None and not self.remote.is_fetched:
+            self._report("finding")
+            self.remote.fetch()
         return self._finding.find(read_here=read_here)
 
     def carry_out(self) -> Manifest:
@@ -170,11 +188,17 @@ class Reduction:
         if self.out is None or self._parts is None:
             raise ConfigError("out is missing: name a folder for the manifest", field="out")
         check_writable(self.out)
-        with sole_writer(self.out), idle_shards(self.out) as shards, self.keeping_parts():
-            check_claims(self.out, self.claim(), names=("kernels_version", "reading", "sources"))
+        with self.speaking_of_out():
+            if self.remote is not None:
+                self.remote.fetch()
+            self._write(self.out, self._parts)
+
+    def _write(self, out: Path, parts: Parts) -> None:
+        with sole_writer(out), idle_shards(out) as shards, self.keeping_parts():
+            check_claims(out, self.claim(), names=("kernels_version", "reading", "sources"))
             reading_seconds = self._find_read_and_select()
             tally = Tally()
-            outdated = [remove_report(self.out), *remove_tables(self.out)]
+            outdated = [remove_report(out), *remove_tables(out)]
 
             def write_beside() -> None:
                 # The manifest comes last: where it is, all else is.
@@ -183,10 +207,12 @@ class Reduction:
                 if self._pseudonyms is not None:
                     self._pseudonyms.write_table(self._archive)
 
-            write_manifest(self.out / FILE_NAME, self._counted(tally), self.config.to_dict(), write_beside)
-            outdated.append(remove_sweep(self.out, self.out / FILE_NAME))
+            write_manifest(out / FILE_NAME, self._counted(tally), self.config.to_dict(), write_beside)
+            outdated.append(remove_sweep(out, out / FILE_NAME))
             self.removed = [file for file in outdated if file is not None]
-            self._parts.remove(shards)
+            if self.remote is not None:
+                self.remote.publish()
+            parts.remove(shards)
 
     def claim(self) -> dict[str, Any]:
         """What shards of one run must agree on."""
@@ -207,6 +233,10 @@ class Reduction:
         """Read what was found and is not known from before."""
         self._reading.read()
 
+    def speaking_of_out(self) -> AbstractContextManager[None]:
+        """Errors of the block name the run as the user has named it."""
+        return nullcontext() if self.remote is None else self.remote.speaking_of_it()
+
     @contextmanager
     def keeping_parts(self) -> Iterator[None]:
         """Whatever ends the block, what was read is saved."""
@@ -217,7 +247,7 @@ class Reduction:
             raise Interrupted(self._how_far()) from None
         except BaseException:
             # What ended it is what the user must know, not that a full disk takes no part either.
-            with suppress(OutputError):
+            with suppress(OutputError, NetworkError):
                 self._save_parts()
             raise
         finally:
@@ -351,7 +381,8 @@ class Reduction:
         """Begin a stage that counts slices: those of these volumes, or all."""
         starts = self._archive.volume_starts() or [0]
         slices = starts[-1] if volumes is None else sum(starts[at + 1] - starts[at] for at in volumes)
-        return self._operation.counter(stage, slices, "slices", **self._archive.progress())
+        count = self._operation.counter(stage, slices, "slices", **self._archive.progress())
+        return count if self.remote is None else self.remote.saving(count)
 
     def _report(self, stage: str) -> None:
         now: dict[str, Any] = self._archive.progress()

@@ -35,10 +35,13 @@ from ctprune.options.configure import configure
 from ctprune.reduction.config import ReduceConfig, ReduceOptions
 from ctprune.reduction.reduction import Reduction
 from ctprune.reduction.selecting import select_in_parts
+from ctprune.sources.addresses import as_address
 from ctprune.sources.plan import Sources
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from ctprune.manifest.parts import Parts
 
 #: Shards that a sentence names.
 _NAMED = 10
@@ -152,34 +155,51 @@ def carry_out_shard(run: Reduction) -> ShardRead:
     """Read the shard of a reduction, or compare its volumes once all shards are read."""
     if run.out is None or run.shard is None or run.parts is None:
         raise ConfigError("out is missing: name a folder for the manifest", field="out")
-    folder = run.shard.folder(run.out)
-    claim = run.claim() | {"shard": run.shard.number, "of": run.shard.of}
-    check_claims(run.out, claim, names=_SAME)
+    with run.speaking_of_out():
+        return _carry_out(run, run.out, run.shard, run.parts)
+
+
+def _carry_out(run: Reduction, out: Path, shard: Shard, parts: Parts) -> ShardRead:
+    remote = run.remote
+    if remote is not None:
+        remote.fetch(shard=shard)
+    folder = shard.folder(out)
+    claim = run.claim() | {"shard": shard.number, "of": shard.of}
+    check_claims(out, claim, names=_SAME)
     check_writable(folder)
     with sole_writer(folder), run.keeping_parts():
         known = read_claim(folder)
         if known is None:
             write_claim(folder, claim | {"stage": READING})
-            _withdraw_unless_agreed(run.out, folder, claim)
-        if _compares(run.config) and known is not None and _all_read(run.out, run.shard):
+            if remote is not None:
+                remote.agree(claim, _SAME)
+            _withdraw_unless_agreed(out, folder, claim)
+        if _compares(run.config) and known is not None and _all_read(out, shard):
+            if remote is not None:
+                remote.fetch()
             if known["stage"] != SELECTED:
                 _compare(run)
             stage, done = SELECTED, run.progress()
         else:
             found = run.find()
-            run.parts.remove_unusable()
+            parts.remove_unusable()
             run.read_files()
-            run.parts.save()
+            parts.save()
             stage, done = READ, run.progress() | {"files_found": found["files_to_read"] + found["files_reused"]}
-        digest = hashlib.sha256("".join(sorted(run.parts.digests.values())).encode()).hexdigest()
+        digest = hashlib.sha256("".join(sorted(parts.digests.values())).encode()).hexdigest()
         about: dict[str, Any] = {"stage": stage, "files": done["files_found"], "digest": digest}
         if stage == SELECTED:
             about = {**(known or {}), "stage": stage}
         write_claim(folder, claim | about)
-    missing = calls_missing(run.out, run.shard.of, run.config)
+        if remote is not None:
+            remote.parts.save()
+            remote.end_stage(shard)
+            remote.fetch_stages(shard)
+    # Where another call has joined them meanwhile, there is nothing left to be called.
+    missing = () if remote is not None and remote.is_joined() else calls_missing(out, shard.of, run.config)
     return ShardRead(
-        begins_next=stage == READ and bool(missing) and _all_read(run.out, run.shard),
-        shard=str(run.shard),
+        begins_next=stage == READ and bool(missing) and _all_read(out, shard),
+        shard=str(shard),
         stage=stage,
         files=int(about.get("files", 0)),
         files_read=done["files_read"],
@@ -192,13 +212,29 @@ def carry_out_shard(run: Reduction) -> ShardRead:
 def missing_shards(out: str | os.PathLike[str]) -> tuple[int, ...]:
     """Numbers of the shards of a reduction that have not been read yet; empty if no shard has begun.
 
+    Args:
+        out: The reduction's folder or address.
+
     >>> missing_shards("/nonexistent")
     ()
     """
-    folder = Path(out)
+    folder = stages_folder(out)
     found = stages(folder)
     of = max((shard.of for shard in _known(folder)), default=0)
     return tuple(number for number in range(1, of + 1) if found.get(number, READING) == READING)
+
+
+def stages_folder(out: str | os.PathLike[str]) -> Path:
+    """A folder that says how far each shard of a reduction is now: its own, or a copy of what its address says."""
+    address = as_address(out)
+    if address is None:
+        return Path(out)
+    # It needs what an extra brings.
+    from ctprune.manifest.remote_run import RemoteRun
+
+    run = RemoteRun(address)
+    run.fetch_stages()
+    return run.folder
 
 
 def _listed(numbers: tuple[int, ...]) -> str:

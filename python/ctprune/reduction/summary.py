@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 from ctprune import _core
@@ -13,6 +12,7 @@ from ctprune.environment.log import Log
 from ctprune.errors import ManifestError
 from ctprune.manifest.findings import Findings
 from ctprune.manifest.gaps import gap_percentiles
+from ctprune.manifest.local_run import local_run
 from ctprune.manifest.manifest import MANIFEST_VERSION
 from ctprune.manifest.tally import Tally
 from ctprune.reading.reasons import shown_reasons
@@ -71,7 +71,7 @@ def load_summary(reduction: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ManifestError: The folder holds none.
     """
-    file = Path(reduction) / SUMMARY_NAME
+    file = local_run(reduction) / SUMMARY_NAME
     try:
         return dict(json.loads(file.read_text()))
     except (OSError, ValueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from ctprune.embedding.saved import FOLDER_NAME as EMBEDDINGS_NAME
 from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, CtpruneError, ManifestError
 from ctprune.files.checksums import fits, unseal
+from ctprune.manifest.local_run import local_run
 from ctprune.manifest.manifest import FILE_NAME, Manifest, manifest_path
 from ctprune.manifest.parts import part_files
+from ctprune.manifest.run_address import said
 from ctprune.manifest.slices import STAMP, Slices, batches_of_dicts, path_of, why_unusable
 from ctprune.manifest.tally import Tally
 from ctprune.reduction.reduce import reduce
@@ -26,6 +28,7 @@ from ctprune.reduction.summary import SUMMARY_NAME, load_summary
 from ctprune.selection.exemplars import select_exemplars
 from ctprune.selection.methods import method_of
 from ctprune.selection.points import select_points
+from ctprune.sources.addresses import as_address
 
 #: Files and rows that a finding names.
 _NAMED = 3
@@ -77,7 +80,7 @@ def verify(
     must be the same. The checksums of parts, embeddings and packed stores in the folder are checked, too.
 
     Args:
-        run: Folder of a reduction.
+        run: Folder or address of a reduction.
         pixels: Fraction of the slices, 0 to 1, that are read again from a sample of the files; their fingerprints
             and value ranges must be the same.
         seed: Seed of the sample.
@@ -104,7 +107,16 @@ def verify(
     """
     if not 0 <= pixels <= 1:
         raise ConfigError(f"pixels {pixels:g}: expected a fraction, 0 to 1", field="pixels")
-    folder = Path(run)
+    folder = local_run(run, parts=True)
+    found = _findings(folder, pixels, seed, threads, progress)
+    # Sentences name what the user has named, not its copy.
+    names = {folder: as_address(run) or str(folder)}
+    return [replace(one, sentence=said(one.sentence, names)) for one in found]
+
+
+def _findings(
+    folder: Path, pixels: float, seed: int, threads: int, progress: ProgressCallback | None
+) -> list[Finding]:
     parts = part_files(folder)
     if not parts:
         manifest_path(folder)

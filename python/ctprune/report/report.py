@@ -17,6 +17,7 @@ from ctprune.files.globs import EXCLUDED
 from ctprune.manifest.derived import REPORT_MARK, REPORT_NAME
 from ctprune.manifest.findings import Findings
 from ctprune.manifest.gaps import FAR_MM, WORTH_A_WORD
+from ctprune.manifest.local_run import folder_to_write
 from ctprune.manifest.refused import Refused, by_code, lines, total
 from ctprune.manifest.ruled import STEADY_INTENSITY
 from ctprune.options.configure import configure
@@ -105,7 +106,7 @@ def write_report(
     config = configure(ReportConfig, config, options)
     try:
         slices = load_run(reduction)
-        file = slices.folder / REPORT_NAME if out is None else Path(out)
+        file = Path(out) if out is not None else folder_to_write(reduction, None, "report.html") / REPORT_NAME
         _check_out(file, slices)
         contents = _Contents(slices)
         pictures = make_pictures(

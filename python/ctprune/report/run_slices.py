@@ -11,6 +11,7 @@ import numpy as np
 
 from ctprune.errors import ManifestError
 from ctprune.manifest.gaps import gap_percentiles
+from ctprune.manifest.local_run import local_run
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.slices import Booleans, Floats, Integers, Slices
 from ctprune.reduction.summary import SUMMARY_NAME, load_summary
@@ -113,7 +114,7 @@ def load_run(run: str | os.PathLike[str]) -> RunSlices:
     >>> slices.volumes, int(slices.slices_in_volume.sum()) == len(slices)
     (2, True)
     """
-    if not Path(run).exists():
+    if not local_run(run).exists():
         raise ManifestError(
             f"{run}: no such folder: expected the folder of a reduction, as 'ctprune reduce' makes it"
         )

@@ -30,6 +30,10 @@ class Gone(Refused):
     """There is no such object, bucket or resource."""
 
 
+class Exists(Refused):
+    """There is such an object already, where a new one was to be made."""
+
+
 class NoMember(Refused):
     """The container has no member of this name, or none that can be read."""
 
@@ -49,6 +53,7 @@ class NoRanges(Refused):
 DENIED = "access is denied (403)"
 UNKNOWN = "the server wants credentials (401)"
 GONE = "the object is gone (404)"
+THERE = "the object is there already (412)"
 NO_MEMBER = "the archive has no such readable member"
 CHANGED = "the object changed while it was read (412)"
 TIMED_OUT = "the server did not answer in time"
@@ -70,7 +75,7 @@ def of_status(status: int, *, wait: float | None = None) -> Transient | Refused:
         return Gone(GONE)
     if status == 412:
         return Refused(CHANGED)
-    if status in (408, 425, 429) or status >= 500:
+    if status in (408, 425, 429) or (status >= 500 and status != 501):
         return Transient(f"the server answered {status}", wait=wait)
     if 300 <= status < 400:
         return Refused(f"the server sends the reader elsewhere ({status})")

@@ -1,46 +1,26 @@
-"""Objects of S3, Google Cloud Storage, Azure and web servers, through obstore.
-
-Requests are made with obstore's blocking functions in the crew's threads: its asynchronous ones can abort the
-process when that ends while a request is in flight. Its own retries are off, since it cannot tell an object's
-trouble from a lost network.
-"""
+"""Objects of S3, Google Cloud Storage, Azure and web servers: what is there, and its bytes."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
-from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import obstore
 from obstore import exceptions
-from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
-from ctprune import _core
 from ctprune.errors import SourceError
 from ctprune.sources import failures
 from ctprune.sources.addresses import BUCKETS, MARK, Address
 from ctprune.sources.containers import Containers
-from ctprune.sources.credentials import ADVICE, credentials
 from ctprune.sources.crew import Crew, in_order
-from ctprune.sources.failures import Denied, Exhausted, Gone, NoMember, NoRanges, Refused, Transient, of_status
-from ctprune.sources.found import Found, Stamp, version_of
-from ctprune.sources.retries import Server
+from ctprune.sources.failures import Denied, Exhausted, Gone, NoMember, NoRanges, Refused, Transient
+from ctprune.sources.found import Found, Stamp
+from ctprune.sources.store_client import FAILURES, StoreClient, stamp_of
 
 if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ObjectStore
-
-T = TypeVar("T")
-
-#: Seconds to wait for a connection, and for the next bytes of an answer.
-_CONNECT_SECONDS, _READ_SECONDS = 10, 30
-
-#: Connections that are kept open.
-_MOST_IDLE = 512
 
 _LISTED_TOGETHER = 1000
 
@@ -52,9 +32,6 @@ _PORTION, _PORTIONS_IN_FLIGHT = 4 << 20, 8
 
 #: Threads for these: whoever waits for a whole object may be one of the crew.
 _STREAMING = Crew()
-
-#: What obstore raises; it has no class of its own for what is not there.
-_FAILURES = (exceptions.BaseError, FileNotFoundError)
 
 #: Bytes of an object that hold most headers.
 HEAD = 64 << 10
@@ -75,7 +52,7 @@ class _Pages:
             self._pages = iter(found)
         try:
             metas = list(next(self._pages, []))
-        except _FAILURES:
+        except FAILURES:
             self._pages = None
             raise
         if metas:
@@ -93,15 +70,10 @@ class Objects:
 
     def __init__(self, root: Address, in_flight: int) -> None:
         self._root = root
-        self._lock = Lock()
-        self.server = Server(root.root, in_flight)
-        #: A sentence on how it is read that the user should know.
-        self.notes: list[str] = []
+        self.client = StoreClient(root, in_flight)
+        self.server, self.notes = self.client.server, self.client.notes
         #: Zip and tar files there.
         self.containers = Containers(self)
-        found = credentials(root.scheme)
-        self._has_credentials = found is not None
-        self._store = self._connect(found)
 
     def find(self, address: Address) -> Iterator[list[Found]]:
         """What an address means, some objects at a time, with paths below the bucket or server.
@@ -133,7 +105,7 @@ class Objects:
 
     def look_at(self, path: str) -> Stamp:
         """Size and version of an object, wherever its path seems to lead; see `look`."""
-        return _stamp(self._ask(lambda store: obstore.head(store, path)))
+        return stamp_of(self.client.ask(lambda store: obstore.head(store, path)))
 
     def read(self, path: str, stamp: Stamp | None, decides: Callable[[bytes], bool] | None = None) -> bytes:
         """The bytes of an object, or of a member of a container.
@@ -159,11 +131,11 @@ class Objects:
                     raise refusal from None
         path = self._decoded(path)
         if decides is None or stamp is None:
-            return self._ask(lambda store: self._range(store, path, None, stamp)[0])
+            return self.client.ask(lambda store: self._range(store, path, None, stamp)[0])
         try:
             head, mark = self.part(path, (0, HEAD), stamp)
         except NoRanges:
-            return self._ask(lambda store: self._range(store, path, None, stamp)[0])
+            return self.client.ask(lambda store: self._range(store, path, None, stamp)[0])
         if len(head) == stamp.size or decides(head):
             return head
         rest, _ = self.part(path, (len(head), stamp.size), stamp, mark)
@@ -179,7 +151,7 @@ class Objects:
             Refused: It is gone, has changed or may not be read.
             NetworkError: The server no longer answers.
         """
-        return self._ask(lambda store: self._range(store, path, part, stamp, mark))
+        return self.client.ask(lambda store: self._range(store, path, part, stamp, mark))
 
     def head(self, path: str, stamp: Stamp) -> bytes:
         """The first bytes of an object.
@@ -240,7 +212,7 @@ class Objects:
             nonlocal given
             result = obstore.get(store, path)
             self.server.is_alive()
-            if _stamp(result.meta) != stamp:
+            if stamp_of(result.meta) != stamp:
                 raise Refused(failures.CHANGED)
             at = 0
             try:
@@ -255,7 +227,7 @@ class Objects:
             if at != stamp.size:
                 raise Transient(failures.CUT_SHORT, alive=True)
 
-        self._ask(once)
+        self.client.ask(once)
 
     def _decoded(self, path: str) -> str:
         """The path of an object of which the part behind a mark may still be escaped."""
@@ -278,7 +250,7 @@ class Objects:
             options["if_match"] = mark
         result = obstore.get(store, path, options=options)
         self.server.is_alive()
-        found = _stamp(result.meta)
+        found = stamp_of(result.meta)
         if stamp is not None and found != stamp:
             raise Refused(failures.CHANGED)
         if found.size > MOST_BYTES:
@@ -304,7 +276,7 @@ class Objects:
                 raise
             raise SourceError(f"{address}: {failures.GONE}") from None
         except Denied as failure:
-            raise self._denied(address, failure) from None
+            raise self.client.denied(address, failure) from None
         except Refused as failure:
             raise SourceError(f"{address}: {failure}") from None
 
@@ -313,15 +285,15 @@ class Objects:
         pages = _Pages(address.path.rpartition("/")[0])
         while True:
             try:
-                metas = self._ask(pages.following)
+                metas = self.client.ask(pages.following)
             except Denied as failure:
-                raise self._denied(address, failure) from None
+                raise self.client.denied(address, failure) from None
             except Refused as failure:
                 raise SourceError(f"{address}: {failure}") from None
             if not metas:
                 break
             found = [
-                Found(meta["path"], _stamp(meta))
+                Found(meta["path"], stamp_of(meta))
                 for meta in metas
                 if meta["path"].startswith(address.path) and not _is_folder(meta)
             ]
@@ -330,117 +302,7 @@ class Objects:
         if not anything:
             raise SourceError(f"{address}: no such object, and none below it")
 
-    def _ask(self, request: Callable[[ObjectStore], T]) -> T:
-        def said() -> T:
-            try:
-                return request(self._store)
-            except _FAILURES as error:
-                raise _failure(error) from None
-
-        try:
-            return self.server.ask(said)
-        except Denied:
-            if not self._has_credentials:
-                raise
-            return self._ask_without_credentials(request)
-
-    def _ask_without_credentials(self, request: Callable[[ObjectStore], T]) -> T:
-        """Try what the credentials do not open without any: public buckets are open to all."""
-        anonymous = self._connect(None)
-
-        def said() -> T:
-            try:
-                return request(anonymous)
-            except _FAILURES as error:
-                raise _failure(error) from None
-
-        found = self.server.ask(said)
-        with self._lock:
-            if self._has_credentials:
-                self._store, self._has_credentials = anonymous, False
-                self.notes.append(
-                    f"{self._root.root}: the credentials of this machine may not read it; it is public and read "
-                    "without them"
-                )
-        return found
-
-    def _denied(self, address: Address, failure: Denied) -> SourceError:
-        whose = "with the credentials of this machine" if self._has_credentials else "without credentials"
-        return SourceError(f"{address}: {failure} {whose}: {ADVICE[address.scheme]}")
-
-    def _connect(self, found: dict[str, Any] | None) -> ObjectStore:
-        root = self._root
-        client: dict[str, Any] = {
-            "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-            "read_timeout": timedelta(seconds=_READ_SECONDS),
-            # For an answer as a whole, however large.
-            "timeout": timedelta(hours=6),
-            "pool_max_idle_per_host": str(_MOST_IDLE),
-            "user_agent": f"ctprune/{_core.__version__}",
-            "allow_http": _allows_http(root),
-        }
-        retries: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
-        common: dict[str, Any] = {"client_options": client, "retry_config": retries}
-        given = {"skip_signature": True} if found is None else found
-        try:
-            if root.scheme == "s3":
-                return S3Store(root.host, **_s3(), **given, **common)
-            if root.scheme == "gs":
-                return GCSStore(root.host, **given, **common)
-            if root.scheme == "az":
-                return AzureStore(root.host, **given, **common)
-            return HTTPStore(root.root, **common)
-        except exceptions.BaseError as error:
-            reason = str(error).partition("\n")[0]
-            raise SourceError(f"{root.root}: {reason}: {ADVICE[root.scheme]}") from None
-
-
-def _s3() -> dict[str, Any]:
-    """What obstore does not take from the environment by itself."""
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return {"region": region or "us-east-1"} | ({"endpoint": endpoint} if endpoint else {})
-
-
-def _allows_http(root: Address) -> bool:
-    """Whether to speak without encryption: to who was named so, and where the environment says so."""
-    names = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")
-    return root.scheme == "http" or any(os.environ.get(name, "").lower() in ("true", "1") for name in names)
-
-
-def _stamp(meta: Any) -> Stamp:
-    return Stamp(int(meta["size"]), version_of(meta["e_tag"] or str(meta["last_modified"])))
-
 
 def _is_folder(meta: Any) -> bool:
     """Whether an empty object stands for a folder, as consoles of object stores make them."""
     return bool(meta["size"] == 0 and meta["path"].endswith("/"))
-
-
-def _failure(error: Exception) -> Transient | Refused:
-    """What a failure of obstore's means."""
-    kinds = {
-        FileNotFoundError: Gone(failures.GONE),
-        exceptions.PermissionDeniedError: Denied(failures.DENIED),
-        exceptions.UnauthenticatedError: Denied(failures.UNKNOWN),
-        exceptions.PreconditionError: Refused(failures.CHANGED),
-        exceptions.InvalidPathError: Refused("the object's name cannot be asked for"),
-    }
-    known = kinds.get(type(error))
-    if known is not None:
-        return known
-    text = str(error)
-    status = re.search(r"status code: (\d{3})", text) or re.search(r"\bstatus: (\d{3})", text)
-    if status:
-        return of_status(int(status[1]))
-    if "NotPartial" in text or "RangeNotSupported" in text:
-        return NoRanges("the server sends more than was asked for")
-    if "UnexpectedRange" in text:
-        return Transient("the server sent another part than was asked for", alive=True)
-    if "redirect" in text.lower():
-        return Refused("the server sends the reader elsewhere: set AWS_REGION to the bucket's region")
-    if "URL scheme is not allowed" in text or "builder error" in text:
-        return Refused("the server is spoken to without encryption: set AWS_ALLOW_HTTP=true if that is meant")
-    if "TimedOut" in text or "timed out" in text:
-        return Transient(failures.TIMED_OUT)
-    return Transient(failures.NO_CONNECTION)

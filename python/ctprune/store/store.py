@@ -28,7 +28,8 @@ from ctprune.files.checksums import fits, seal, unseal
 from ctprune.files.rows_file import RowsFile
 from ctprune.files.run_lock import sole_writer
 from ctprune.files.space import check_space
-from ctprune.manifest.manifest import Manifest, manifest_path
+from ctprune.manifest.local_run import folder_to_write
+from ctprune.manifest.manifest import Manifest
 from ctprune.manifest.slices import CHANGED, STAMP, WHERE, why_unusable
 from ctprune.options.configure import configure
 from ctprune.options.option import deciding
@@ -205,7 +206,7 @@ def build_store(
             "out is missing: name a folder for the store of a manifest that is in memory", field="out"
         )
     else:
-        folder = manifest_path(manifest).parent / config.folder_name
+        folder = folder_to_write(manifest, None, "packed/") / config.folder_name
     if not isinstance(manifest, Manifest):
         manifest = Manifest.load(manifest)
     digests = manifest.digest(), _digest_of(manifest.rows["file_version"])

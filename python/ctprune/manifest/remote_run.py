@@ -1,0 +1,287 @@
+"""A reduction in an object store, and its copy on this machine, which all work is done on.
+
+    run/manifest.parquet                               the root: put last, so where it is, all else is
+    run/about-DIGEST/                                  what belongs to that manifest; DIGEST is its SHA-256
+        summary.json, config.yaml, …, sha256.json      the last names the others with their SHA-256
+    run/parts/claim.json                               what all shards agree on
+    run/parts/shard-00003-of-00008/part-DIGEST.parquet rows, put as they are read
+    run/parts/shard-00003-of-00008/read.json           the shard is read
+
+An object store has no locks. None is needed: a part is named by its bytes and says itself how it was read, so
+that two calls of one shard, or one that was taken for dead, only say the same thing twice. The manifest is put if
+there is none, or if it is still the one that this run began with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctprune.environment.progress import Count
+from ctprune.errors import ManifestError, NetworkError, OutputError
+from ctprune.files.checksums import seal, sha256_of, unseal
+from ctprune.manifest.remote_parts import DIGITS, EMBEDDINGS, RemoteParts
+from ctprune.manifest.run_address import MANIFEST_NAME, prefix_of, said, speaking_of, temporary_folder
+from ctprune.manifest.shards import (
+    PARTS_NAME,
+    READ,
+    READING,
+    SELECTED,
+    Shard,
+    check_claim,
+    read_claim,
+    remove_shard,
+    shard_folders,
+    shard_of,
+    write_claim,
+)
+
+if TYPE_CHECKING:
+    from ctprune.sources.prefix import Entry
+
+_SUMS, _AGREED = "sha256.json", f"{PARTS_NAME}/claim.json"
+
+#: How often a run is looked at anew that others publish or tidy up while it is fetched.
+_TRIES = 5
+
+_STAGES = (READING, READ, SELECTED)
+
+
+class RemoteRun:
+    """A reduction below an address of an object store.
+
+    Attributes:
+        name: The address, as it is shown.
+        folder: Its copy on this machine, removed when the process ends.
+
+    Args:
+        address: Of the run.
+        note: Called with a sentence about something that cannot be used.
+
+    Raises:
+        ConfigError: It is no address of an object store, or names no prefix.
+        MissingExtraError: The extra `cloud` is not installed.
+    """
+
+    def __init__(self, address: str, note: Callable[[str], None] = lambda sentence: None) -> None:
+        self._prefix = prefix_of(address)
+        self.name = str(self._prefix.address)
+        self.folder = temporary_folder()
+        self._note = note
+        self._root: Entry | None = None
+        #: Of the manifest there, if all that belongs to it is there as well.
+        self._digest: str | None = None
+        #: Whether there is a copy, at some time's state.
+        self.is_fetched = False
+        #: What was read so far.
+        self.parts = RemoteParts(self._prefix, self.folder, note)
+
+    def speaking_of_it(self) -> AbstractContextManager[None]:
+        """Errors of the block name the address, in place of the copy."""
+        return speaking_of({self.folder: self.name})
+
+    def said(self, sentence: str) -> str:
+        """A sentence with the address in place of the copy."""
+        return said(sentence, {self.folder: self.name})
+
+    def fetch(
+        self, *, shard: Shard | None = None, parts: bool = True, embeddings: bool = True, heals: bool = True
+    ) -> None:
+        """Have the copy be as the run is now: its result, how far its shards are, and what was read so far.
+
+        Args:
+            shard: Of parts, only that shard's and those of no shard; by default all.
+            parts: Whether to copy parts at all.
+            embeddings: Whether to copy the embeddings of the result, which may be large.
+            heals: Whether a manifest is taken without what belongs to it, to be published anew.
+
+        Raises:
+            ManifestError: The run is not whole.
+            SourceError: It may not be read.
+            NetworkError: The store no longer answers.
+        """
+        from ctprune.sources.failures import Refused
+
+        for tries in range(1, _TRIES + 1):
+            try:
+                self._fetch_result(embeddings=embeddings, heals=heals)
+                entries = self.fetch_stages(shard)
+                if parts:
+                    self.parts.fetch(entries, shard)
+                self.is_fetched = True
+                return
+            except Refused as failure:
+                # Another call has published, and removed what was there before.
+                if tries == _TRIES:
+                    raise ManifestError(f"{self.name}: cannot be read: {failure}: rerun the command") from None
+
+    def fetch_stages(self, mine: Shard | None = None) -> list[Entry]:
+        """Have the copy say how far each shard is by now, and return what lies among the parts.
+
+        Args:
+            mine: A shard of which the copy is to say how many files it has, too.
+        """
+        entries = self._prefix.entries(PARTS_NAME)
+        agreed = self._read_sealed(_AGREED) if any(entry.name == _AGREED for entry in entries) else None
+        stages: dict[Shard, str] = {}
+        for entry in entries:
+            shard, stage = shard_of(entry.name.split("/")[1]), Path(entry.name).stem
+            if shard is not None:
+                known = stages.get(shard, READING)
+                stages[shard] = max(known, stage if stage in _STAGES else READING, key=_STAGES.index)
+        for shard, folder in shard_folders(self.folder).items():
+            if shard not in stages:
+                remove_shard(folder)
+        for shard, stage in stages.items() if agreed is not None else ():
+            assert agreed is not None
+            done = self._read_sealed(f"{self._below(shard)}/{READ}.json") if shard == mine else None
+            folder = shard.folder(self.folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            about = {"files": 0, "digest": ""} if done is None else done
+            write_claim(folder, agreed | about | {"shard": shard.number, "stage": stage})
+        return entries
+
+    def is_joined(self) -> bool:
+        """Whether another call has published a manifest since this one began."""
+        now = self._prefix.entry(MANIFEST_NAME)
+        return now is not None and (self._root is None or now.version != self._root.version)
+
+    def agree(self, claim: dict[str, Any], names: tuple[str, ...]) -> None:
+        """Say what the shards of this run read, or see that others said the same.
+
+        Raises:
+            ConfigError: They said something else.
+            OutputError: It cannot be put.
+        """
+        if not self._prefix.create(_AGREED, seal(claim).encode()):
+            other = self._read_sealed(_AGREED)
+            if other is not None:
+                check_claim(self.folder, Shard(other["shard"], other["of"]), other, claim, names=names)
+
+    def end_stage(self, shard: Shard) -> None:
+        """Publish how far a shard is, as the copy says; the first call that says so holds."""
+        claim = read_claim(shard.folder(self.folder))
+        if claim is not None and claim["stage"] != READING:
+            name = f"{self._below(shard)}/{claim['stage']}.json"
+            self._prefix.create(name, seal({name: claim[name] for name in ("files", "digest")}).encode())
+
+    def saving(self, count: Count) -> Count:
+        """The same count of progress, which also publishes new parts every few seconds."""
+
+        def counted(done: int) -> None:
+            count(done)
+            self.parts.save_now_and_then()
+
+        return counted
+
+    def publish(self) -> None:
+        """Publish the result: what belongs to the manifest, the manifest, and remove what is no longer needed.
+
+        Raises:
+            OutputError: It cannot be put, or another run has published something else in the meantime.
+            NetworkError: The store no longer answers.
+        """
+        manifest = self.folder / MANIFEST_NAME
+        digest = sha256_of(manifest)
+        if digest != self._digest:
+            self._publish_about(_about(digest))
+            if self._root is None:
+                is_put = self._prefix.create(MANIFEST_NAME, manifest)
+            else:
+                is_put = self._prefix.replace(MANIFEST_NAME, manifest, self._root.version)
+            if not is_put and self._digest_there() != digest:
+                raise OutputError(
+                    f"{self.name}: another call has published a different manifest in the meantime: rerun to go "
+                    "on from that one"
+                )
+            if self._digest is not None:
+                self._prefix.remove([entry.name for entry in self._prefix.entries(_about(self._digest))])
+        try:
+            # The claim goes last: who comes meanwhile finds parts together with what they were read by.
+            self._prefix.remove([*(name for name in self.parts.objects() if name != _AGREED), _AGREED])
+        except NetworkError as failure:
+            self._note(f"{self.name}: published, but what was read is still among its parts: {failure}")
+
+    def _publish_about(self, about: str) -> None:
+        """What belongs to a manifest; of two that publish the same manifest, the first one's times hold."""
+        if self._prefix.entry(f"{about}/{_SUMS}") is not None:
+            return
+        sums = {}
+        for file in self._results():
+            name = file.relative_to(self.folder).as_posix()
+            there = f"{about}/{name}"
+            is_mine = self._prefix.create(there, file)
+            sums[name] = sha256_of(file) if is_mine else hashlib.sha256(self._prefix.read(there)).hexdigest()
+        self._prefix.create(f"{about}/{_SUMS}", seal(sums).encode())
+
+    def _results(self) -> list[Path]:
+        """Files of a finished run besides its manifest."""
+        files = [file for file in self.folder.iterdir() if file.is_file() and not file.name.startswith(".")]
+        embeddings = self.folder / EMBEDDINGS
+        inside = embeddings.iterdir() if embeddings.is_dir() else ()
+        return sorted([*(file for file in files if file.name != MANIFEST_NAME), *inside])
+
+    def _digest_there(self) -> str | None:
+        """SHA-256 of the manifest that is there now."""
+        found = self._prefix.entry(MANIFEST_NAME)
+        if found is None:
+            return None
+        file = self.folder / f".{MANIFEST_NAME}.there"
+        self._prefix.fetch(found, file)
+        return sha256_of(file)
+
+    def _fetch_result(self, *, embeddings: bool, heals: bool) -> None:
+        found = self._prefix.entry(MANIFEST_NAME)
+        if found is None or (self._root is not None and found.version == self._root.version):
+            return
+        for file in self._results():
+            file.unlink()
+        self._prefix.fetch(found, self.folder / MANIFEST_NAME)
+        digest = sha256_of(self.folder / MANIFEST_NAME)
+        lacking = self._fetch_about(_about(digest), embeddings=embeddings)
+        if lacking and not heals:
+            now = self._prefix.entry(MANIFEST_NAME)
+            if now is None or now.version == found.version:
+                raise ManifestError(
+                    f"{self.name}: {lacking} is missing or damaged: run 'ctprune reduce' again, which publishes "
+                    "it anew"
+                )
+            self._fetch_result(embeddings=embeddings, heals=heals)
+            return
+        self._root, self._digest = found, None if lacking else digest
+
+    def _fetch_about(self, about: str, *, embeddings: bool) -> str:
+        """Copy what belongs to a manifest; the name of what is missing or damaged, empty where nothing is."""
+        there = {entry.name: entry for entry in self._prefix.entries(about)}
+        sums = self._read_sealed(f"{about}/{_SUMS}") if f"{about}/{_SUMS}" in there else None
+        if sums is None:
+            return f"{about}/{_SUMS}"
+        for name, expected in sums.items():
+            if name.startswith(f"{EMBEDDINGS}/") and not embeddings:
+                continue
+            entry, file = there.get(f"{about}/{name}"), self.folder / name
+            file.parent.mkdir(exist_ok=True)
+            if entry is not None:
+                self._prefix.fetch(entry, file)
+            if entry is None or sha256_of(file) != expected:
+                return f"{about}/{name}"
+        return ""
+
+    def _read_sealed(self, name: str) -> dict[str, Any] | None:
+        """A small object of sealed JSON; None where it is gone or damaged."""
+        from ctprune.sources.failures import Refused
+
+        try:
+            return unseal(self._prefix.read(name).decode())
+        except (Refused, ValueError):
+            return None
+
+    def _below(self, shard: Shard) -> str:
+        return shard.folder(self.folder).relative_to(self.folder).as_posix()
+
+
+def _about(digest: str) -> str:
+    return f"about-{digest[:DIGITS]}"

@@ -1,0 +1,180 @@
+"""One client for each bucket or web server: how it connects, tries again, and what its failures mean.
+
+Requests are made with obstore's blocking functions: its asynchronous ones can abort the process when that ends
+while a request is in flight. Its own retries are off: it cannot tell an object's trouble from a lost network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from obstore import exceptions
+from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
+
+from ctprune import _core
+from ctprune.errors import SourceError
+from ctprune.sources import failures
+from ctprune.sources.addresses import Address
+from ctprune.sources.credentials import ADVICE, credentials
+from ctprune.sources.failures import Denied, Exists, Gone, NoRanges, Refused, Transient, of_status
+from ctprune.sources.found import Stamp, version_of
+from ctprune.sources.retries import Server
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+T = TypeVar("T")
+
+#: Seconds to wait for a connection, and for the next bytes of an answer.
+_CONNECT_SECONDS, _READ_SECONDS = 10, 30
+
+#: Connections that are kept open.
+_MOST_IDLE = 512
+
+#: What obstore raises; it has no class of its own for what is not there.
+FAILURES = (exceptions.BaseError, FileNotFoundError)
+
+
+class StoreClient:
+    """The client of one bucket, container or web server.
+
+    Attributes:
+        root: Its address.
+        server: Its health, from all requests to it.
+        notes: Sentences on how it is read that the user should know.
+
+    Args:
+        root: Its address.
+        in_flight: Requests at a time.
+    """
+
+    def __init__(self, root: Address, in_flight: int) -> None:
+        self.root = root
+        self.server = Server(root.root, in_flight)
+        self.notes: list[str] = []
+        self._lock = Lock()
+        found = credentials(root.scheme)
+        self._has_credentials = found is not None
+        self._store = self._connect(found)
+
+    def ask(self, request: Callable[[ObjectStore], T]) -> T:
+        """Read something, again and again while that fails for a moment; without credentials where they fail.
+
+        Raises:
+            Refused: It fails for good.
+            NetworkError: The server no longer answers.
+        """
+        try:
+            return self.change(request)
+        except Denied:
+            if not self._has_credentials:
+                raise
+            return self._ask_without_credentials(request)
+
+    def change(self, request: Callable[[ObjectStore], T]) -> T:
+        """Read or write something with the credentials of this machine; raises as `ask` does."""
+        return self.server.ask(lambda: _said(request, self._store))
+
+    def denied(self, address: Address, failure: Denied) -> SourceError:
+        """What to tell the user whom an address is denied to."""
+        whose = "with the credentials of this machine" if self._has_credentials else "without credentials"
+        return SourceError(f"{address}: {failure} {whose}: {ADVICE[address.scheme]}")
+
+    def _ask_without_credentials(self, request: Callable[[ObjectStore], T]) -> T:
+        """Try what the credentials do not open without any: public buckets are open to all."""
+        anonymous = self._connect(None)
+        found = self.server.ask(lambda: _said(request, anonymous))
+        with self._lock:
+            if self._has_credentials:
+                self._store, self._has_credentials = anonymous, False
+                self.notes.append(
+                    f"{self.root.root}: the credentials of this machine may not read it; it is public and read "
+                    "without them"
+                )
+        return found
+
+    def _connect(self, found: dict[str, Any] | None) -> ObjectStore:
+        root = self.root
+        client: dict[str, Any] = {
+            "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+            "read_timeout": timedelta(seconds=_READ_SECONDS),
+            # For an answer as a whole, however large.
+            "timeout": timedelta(hours=6),
+            "pool_max_idle_per_host": str(_MOST_IDLE),
+            "user_agent": f"ctprune/{_core.__version__}",
+            "allow_http": _allows_http(root),
+        }
+        retries: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
+        common: dict[str, Any] = {"client_options": client, "retry_config": retries}
+        given = {"skip_signature": True} if found is None else found
+        try:
+            if root.scheme == "s3":
+                return S3Store(root.host, **_s3(), **given, **common)
+            if root.scheme == "gs":
+                return GCSStore(root.host, **given, **common)
+            if root.scheme == "az":
+                return AzureStore(root.host, **given, **common)
+            return HTTPStore(root.root, **common)
+        except exceptions.BaseError as error:
+            reason = str(error).partition("\n")[0]
+            raise SourceError(f"{root.root}: {reason}: {ADVICE[root.scheme]}") from None
+
+
+def stamp_of(meta: Any) -> Stamp:
+    """Size and version of an object, from what obstore says of it."""
+    return Stamp(int(meta["size"]), version_of(meta["e_tag"] or str(meta["last_modified"])))
+
+
+def _said(request: Callable[[ObjectStore], T], store: ObjectStore) -> T:
+    try:
+        return request(store)
+    except FAILURES as error:
+        raise _failure(error) from None
+
+
+def _s3() -> dict[str, Any]:
+    """What obstore does not take from the environment by itself."""
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return {"region": region or "us-east-1"} | ({"endpoint": endpoint} if endpoint else {})
+
+
+def _allows_http(root: Address) -> bool:
+    """Whether to speak without encryption: to who was named so, and where the environment says so."""
+    names = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")
+    return root.scheme == "http" or any(os.environ.get(name, "").lower() in ("true", "1") for name in names)
+
+
+def _failure(error: Exception) -> Transient | Refused:
+    """What a failure of obstore's means."""
+    kinds = {
+        FileNotFoundError: Gone(failures.GONE),
+        exceptions.PermissionDeniedError: Denied(failures.DENIED),
+        exceptions.UnauthenticatedError: Denied(failures.UNKNOWN),
+        exceptions.PreconditionError: Refused(failures.CHANGED),
+        exceptions.AlreadyExistsError: Exists(failures.THERE),
+        exceptions.InvalidPathError: Refused("the object's name cannot be asked for"),
+    }
+    known = kinds.get(type(error))
+    if known is not None:
+        return known
+    text = str(error)
+    status = re.search(r"status code: (\d{3})", text) or re.search(r"\bstatus: (\d{3})", text)
+    if status:
+        return of_status(int(status[1]))
+    if "NotPartial" in text or "RangeNotSupported" in text:
+        return NoRanges("the server sends more than was asked for")
+    if "UnexpectedRange" in text:
+        return Transient("the server sent another part than was asked for", alive=True)
+    if "redirect" in text.lower():
+        return Refused("the server sends the reader elsewhere: set AWS_REGION to the bucket's region")
+    if "URL scheme is not allowed" in text or "builder error" in text:
+        return Refused("the server is spoken to without encryption: set AWS_ALLOW_HTTP=true if that is meant")
+    if "TimedOut" in text or "timed out" in text:
+        return Transient(failures.TIMED_OUT)
+    return Transient(failures.NO_CONNECTION)
