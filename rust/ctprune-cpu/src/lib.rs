@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 pub enum Cpu {
     /// Plain code, compiled for what every processor of the target has: SSE2 on x86-64, NEON on aarch64.
     Baseline,
-    /// AVX2, and what came with it: POPCNT, LZCNT, BMI1 and BMI2.
+    /// AVX2, and what came with it: FMA, POPCNT, LZCNT, BMI1 and BMI2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// [`Cpu::Avx2`], and AVX-512 as of Ice Lake and Zen 4: F, BW, DQ, VL, VBMI and VPOPCNTDQ.
@@ -46,6 +46,7 @@ impl Cpu {
 #[cfg(target_arch = "x86_64")]
 fn best() -> Cpu {
     let avx2 = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
         && is_x86_feature_detected!("popcnt")
         && is_x86_feature_detected!("lzcnt")
         && is_x86_feature_detected!("bmi1")

@@ -1,20 +1,25 @@
 //! The greedy exemplar rule, a block of rows at a time.
 //!
-//! A block is compared with all that were kept before it in one matrix product, in panels and on all threads, then with
-//! itself. The first kept row that is similar counts, so that the order of the work does not matter.
+//! A block is compared with all that were kept before it in matrix products, on all threads, then with itself. The first
+//! kept row that is similar counts, so that the order of the work does not matter. Estimates decide what they can; the
+//! exact similarity is taken only near the threshold, and of what is in the answer.
 
 use super::{CosineSelection, check};
 use crate::selection::{Reach, SelectError};
-use crate::similarity::cosine::Embeddings;
-use crate::similarity::cosine::block::{Block, Panel, WIDE};
+use crate::similarity::cosine::estimate::{Directions, error, estimates};
+use crate::similarity::cosine::{Embeddings, similarity};
 use crate::watch::Watch;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Rows of a block.
 const ROWS: usize = 32;
 
-/// Panels that a thread searches one after the other before another may take over.
-const RUN: usize = 16;
+/// Kept rows that a thread searches one after the other before another may take over.
+const RUN: usize = 192;
+
+/// Kept rows that are held against a block at a time: no more than are needed to find the first.
+const COLUMNS: usize = 24;
 
 /// Applies the greedy exemplar rule to each group of rows by itself: a row is dropped when its cosine similarity to
 /// a row kept before it, which `reach` allows, is at least `threshold`, which is from −1 to 1.
@@ -32,117 +37,129 @@ pub fn exemplars(
     let mut selection = CosineSelection::all(embeddings.len());
     let groups = starts.par_windows(2).map(|group| {
         let mut walk = Walk {
-            embeddings,
-            threshold,
-            reach,
+            near: Near {
+                embeddings,
+                threshold,
+                reach,
+                error: f64::from(error(embeddings.features())),
+            },
             kept: Vec::new(),
-            covers: Vec::new(),
+            directions: Directions::new(embeddings.features()),
+            exemplars: Vec::new(),
         };
         let rows = group[0]..group[1];
         for first in rows.clone().step_by(ROWS) {
             if watch.is_stopped() {
                 return Err(SelectError::Stopped);
             }
-            walk.decide(&Block::new(embeddings, first, rows.end.min(first + ROWS)));
+            walk.decide(first..rows.end.min(first + ROWS));
         }
-        Ok(walk.covers)
+        Ok(walk.exemplars)
     });
-    let covers: Vec<Vec<Option<CosineCover>>> = groups.collect::<Result<_, _>>()?;
-    for (row, cover) in covers.into_iter().flatten().enumerate() {
-        if let Some(CosineCover { exemplar, similarity }) = cover {
-            (selection.exemplar[row], selection.similarity[row]) = (exemplar, similarity);
-        }
-    }
+    let exemplars: Vec<Vec<Option<u32>>> = groups.collect::<Result<_, _>>()?;
+    let exemplars: Vec<Option<u32>> = exemplars.into_iter().flatten().collect();
+    let rows = selection.exemplar.par_iter_mut().zip(&mut selection.similarity);
+    rows.zip(&exemplars)
+        .enumerate()
+        .for_each(|(row, (found, exemplar))| {
+            if let Some(exemplar) = *exemplar {
+                (*found.0, *found.1) = (exemplar, similarity(embeddings, row, exemplar as usize));
+            }
+        });
     Ok(selection)
 }
 
-/// What covers a row.
-#[derive(Clone, Copy, Debug)]
-struct CosineCover {
-    exemplar: u32,
-    similarity: f32,
+/// What is similar.
+struct Near<'a> {
+    embeddings: Embeddings<'a>,
+    threshold: f64,
+    reach: Reach<'a>,
+    error: f64,
+}
+
+impl Near<'_> {
+    fn is_similar(&self, row: usize, exemplar: u32, estimate: f32) -> bool {
+        let estimate = f64::from(estimate);
+        if estimate + self.error < self.threshold || !self.reach.allows(row, exemplar as usize) {
+            return false;
+        }
+        estimate - self.error >= self.threshold
+            || f64::from(similarity(self.embeddings, row, exemplar as usize)) >= self.threshold
+    }
 }
 
 /// The rule, halfway through a group.
 struct Walk<'a> {
-    embeddings: Embeddings<'a>,
-    threshold: f64,
-    reach: Reach<'a>,
-    /// Kept rows in order.
-    kept: Vec<Panel>,
+    near: Near<'a>,
+    /// Kept rows in order, and their directions.
+    kept: Vec<u32>,
+    directions: Directions,
     /// Of each row decided on; `None` if it was kept.
-    covers: Vec<Option<CosineCover>>,
+    exemplars: Vec<Option<u32>>,
 }
 
 impl Walk<'_> {
-    fn decide(&mut self, block: &Block) {
-        let mut covers = self.covers_by_earlier(block);
-        let open: Vec<usize> = (0..block.len()).filter(|&row| covers[row].is_none()).collect();
-        let mut similarities = Vec::new();
-        for piece in open.chunks(WIDE) {
-            // What may be kept of the block, as columns.
-            let mut panel = Panel::new(self.embeddings.features());
-            for &row in piece {
-                panel.push(self.embeddings, (block.first() + row) as u32);
+    fn decide(&mut self, rows: Range<usize>) {
+        let mut block = Directions::new(self.near.embeddings.features());
+        for row in rows.clone() {
+            self.near.embeddings.push_direction(&mut block, row);
+        }
+        let mut exemplars = self.earlier(rows.start, &block);
+        let open: Vec<u32> = (0..)
+            .zip(&exemplars)
+            .filter_map(|(at, found)| found.is_none().then_some(at))
+            .collect();
+        let mut among = Vec::new();
+        estimates(&block, &open, &block, &open, &mut among);
+        for (column, &at) in open.iter().enumerate() {
+            if exemplars[at as usize].is_some() {
+                continue;
             }
-            block.similarities(&panel, &mut similarities);
-            for (column, &row) in piece.iter().enumerate() {
-                if covers[row].is_some() {
-                    continue;
-                }
-                let exemplar = (block.first() + row) as u32;
-                self.keep(exemplar);
-                for later in row + 1..block.len() {
-                    let similarity = similarities[later][column];
-                    let is_similar = self.is_similar(block.first() + later, exemplar, similarity);
-                    if covers[later].is_none() && is_similar {
-                        covers[later] = Some(CosineCover { exemplar, similarity });
-                    }
+            let exemplar = rows.start as u32 + at;
+            self.kept.push(exemplar);
+            self.directions.push_from(&block, at as usize);
+            for (line, &later) in open.iter().enumerate().skip(column + 1) {
+                let row = rows.start + later as usize;
+                let found = &mut exemplars[later as usize];
+                let estimate = among[line * open.len() + column];
+                if found.is_none() && self.near.is_similar(row, exemplar, estimate) {
+                    *found = Some(exemplar);
                 }
             }
         }
-        self.covers.append(&mut covers);
+        self.exemplars.append(&mut exemplars);
     }
 
     /// The first row kept before the block that is similar, for each row of the block.
-    fn covers_by_earlier(&self, block: &Block) -> Vec<Option<CosineCover>> {
-        let search = |panels: &[Panel]| {
-            let mut covers = vec![None; block.len()];
-            let mut similarities = Vec::new();
-            for panel in panels {
-                block.similarities(panel, &mut similarities);
-                for (row, (cover, similarities)) in covers.iter_mut().zip(&similarities).enumerate() {
-                    let mut columns = panel.rows().iter().zip(similarities);
-                    let found = columns.find(|&(&exemplar, &similarity)| {
-                        self.is_similar(block.first() + row, exemplar, similarity)
+    fn earlier(&self, first: usize, block: &Directions) -> Vec<Option<u32>> {
+        let search = |run: Range<usize>| {
+            let mut found = vec![None; block.len()];
+            let mut open: Vec<u32> = (0..block.len() as u32).collect();
+            let mut near = Vec::new();
+            for start in run.clone().step_by(COLUMNS) {
+                let columns: Vec<u32> = (start as u32..run.end.min(start + COLUMNS) as u32).collect();
+                estimates(block, &open, &self.directions, &columns, &mut near);
+                for (&at, near) in open.iter().zip(near.chunks_exact(columns.len())) {
+                    let mut kept = self.kept[start..].iter().zip(near);
+                    let similar = kept.find(|&(&exemplar, &estimate)| {
+                        self.near.is_similar(first + at as usize, exemplar, estimate)
                     });
-                    let found = found.map(|(&exemplar, &similarity)| CosineCover { exemplar, similarity });
-                    *cover = cover.or(found);
+                    found[at as usize] = similar.map(|(&exemplar, _)| exemplar);
                 }
-                if covers.iter().all(Option::is_some) {
+                open.retain(|&at| found[at as usize].is_none());
+                if open.is_empty() {
                     break;
                 }
             }
-            covers
+            found
         };
-        // Runs of panels are in order, so the left one of two answers is the earlier exemplar.
-        let earlier = |left: Vec<Option<CosineCover>>, right: Vec<Option<CosineCover>>| {
+        // Runs are in order, so the left one of two answers is the earlier exemplar.
+        let earlier = |left: Vec<Option<u32>>, right: Vec<Option<u32>>| {
             left.into_iter().zip(right).map(|(l, r)| l.or(r)).collect()
         };
-        let none = || vec![None; block.len()];
-        self.kept.par_chunks(RUN).map(search).reduce(none, earlier)
-    }
-
-    fn is_similar(&self, row: usize, exemplar: u32, similarity: f32) -> bool {
-        f64::from(similarity) >= self.threshold && self.reach.allows(row, exemplar as usize)
-    }
-
-    fn keep(&mut self, row: u32) {
-        if self.kept.last().is_none_or(Panel::is_full) {
-            self.kept.push(Panel::new(self.embeddings.features()));
-        }
-        if let Some(panel) = self.kept.last_mut() {
-            panel.push(self.embeddings, row);
-        }
+        let kept = self.kept.len();
+        let runs = (0..kept.div_ceil(RUN)).into_par_iter();
+        let runs = runs.map(|run| run * RUN..kept.min(run * RUN + RUN));
+        runs.map(search).reduce(|| vec![None; block.len()], earlier)
     }
 }

@@ -4,6 +4,7 @@
 
 mod exemplars;
 mod keep;
+mod kept;
 pub mod naive;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod tests;
 pub use exemplars::exemplars;
 pub(super) use keep::threshold_of;
 pub use keep::{angles, grid, threshold_for_keep};
+pub(super) use kept::kept_by_angle;
 
 use super::{Reach, SelectError, check_count, check_starts};
 use crate::option::OptionError;

@@ -1,6 +1,6 @@
 //! The nearest neighbors of each point, exact: every pair of a group is compared.
 
-use crate::selection::kmeans::block::{Block, Panel, ROWS, panels};
+use super::block::{Block, Panel, ROWS, panels};
 use crate::selection::{Points, SelectError};
 use crate::similarity::cosine::Embeddings;
 use crate::similarity::hamming::Fingerprints;

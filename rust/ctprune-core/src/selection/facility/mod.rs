@@ -9,6 +9,7 @@
 //! Similarities are whole numbers here, so that sums are exact and what a point adds can only fall: the lazy way, which
 //! looks again at the most promising point only, finds what [`naive`] finds.
 
+mod block;
 mod graph;
 pub mod naive;
 #[cfg(test)]

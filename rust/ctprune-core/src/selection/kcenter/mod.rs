@@ -51,9 +51,9 @@ pub fn kcenter(
             let (apart, mut selection) = select(&metric, starts, stop, |threshold| -threshold, watch)?;
             for (row, similarity) in selection.measured.iter_mut().enumerate() {
                 let is_kept = selection.exemplar[row] as usize == row;
-                *similarity = if is_kept { 1.0 } else { -*similarity };
+                *similarity = if is_kept { 1.0 } else { 0.0 - *similarity };
             }
-            Ok((apart.map_or(1.0, |apart| -apart), selection))
+            Ok((apart.map_or(1.0, |apart| 0.0 - apart), selection))
         }
     }
 }

@@ -42,7 +42,7 @@ fn apart_of(points: Points<'_>) -> Box<dyn Fn(usize, usize) -> f32 + '_> {
         Points::Fingerprints(fingerprints) => Box::new(move |a, b| fingerprints.distance(a, b) as f32),
         Points::Embeddings(embeddings) => {
             let metric = Cosine(Measured::new(embeddings));
-            Box::new(move |a, b| metric.apart(&metric.query(a), b))
+            Box::new(move |a, b| metric.apart(a, b))
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Spherical k-means: clusters of directions, by cosine similarity.
 //!
 //! [`naive`] is the rule word for word. The fast way compares many vectors with many centroids at a time, on all
-//! threads, and agrees with it to the bit: a product is summed in `f32` in the order of the features, a centroid in `f64`
-//! in the order of its vectors.
+//! threads, leaves out those that cannot be the nearest, and agrees with it to the bit: a product is summed in `f64` and
+//! rounded to `f32`, a centroid is summed in `f64` in the order of its vectors.
 
-pub(super) mod block;
+mod lloyd;
 pub mod naive;
+mod nearest;
 #[cfg(test)]
 pub(super) mod tests;
 mod vectors;
@@ -15,7 +16,8 @@ pub use vectors::{Centroids, Vectors};
 use super::SelectError;
 use super::sample::ranks;
 use crate::watch::Watch;
-use block::nearest;
+use lloyd::Lloyd;
+use nearest::{ROWS, Targets};
 use rayon::prelude::*;
 
 /// Rounds at most; fewer where no vector changes its cluster any more.
@@ -58,73 +60,29 @@ pub(super) fn kmeans_of<V: Vectors>(
 ) -> Result<Centroids, SelectError> {
     let first = sample(rows.len(), clusters, seed.wrapping_add(1));
     let first: Vec<u32> = first.into_iter().map(|at| rows[at as usize]).collect();
-    let mut centroids = Centroids::of_rows(vectors, &first);
-    let mut before: Option<Assignment> = None;
+    let mut lloyd = Lloyd::new(vectors, rows, Centroids::of_rows(vectors, &first));
     for _ in 0..ROUNDS {
         if watch.is_stopped() {
             return Err(SelectError::Stopped);
         }
-        let now = assign_rows(vectors, rows, &centroids);
-        if before.is_some_and(|before| before.cluster == now.cluster) {
+        if !lloyd.assign() {
             break;
         }
-        centroids = means(vectors, rows, &now, &centroids);
-        before = Some(now);
+        lloyd.update();
     }
-    Ok(centroids)
+    Ok(lloyd.into_centroids())
 }
 
 /// The nearest centroid of each vector.
 pub fn assign<V: Vectors>(vectors: &V, centroids: &Centroids) -> Assignment {
+    let targets = Targets::new(centroids);
     let rows: Vec<u32> = (0..vectors.len() as u32).collect();
-    assign_rows(vectors, &rows, centroids)
-}
-
-fn assign_rows<V: Vectors>(vectors: &V, rows: &[u32], centroids: &Centroids) -> Assignment {
-    let panels = block::panels(centroids, 0..centroids.len());
     let found: Vec<(u32, f32)> = rows
-        .par_chunks(block::ROWS)
-        .flat_map_iter(|rows| nearest(vectors, rows, &panels))
+        .par_chunks(ROWS)
+        .flat_map_iter(|rows| targets.nearest(vectors, rows))
         .collect();
     let (cluster, similarity) = found.into_iter().unzip();
     Assignment { cluster, similarity }
-}
-
-/// The mean directions of clusters. One without vectors, or whose vectors cancel out, starts again.
-fn means<V: Vectors>(vectors: &V, rows: &[u32], assignment: &Assignment, before: &Centroids) -> Centroids {
-    let members = members(&assignment.cluster, before.len());
-    let mean = |members: &Vec<u32>| {
-        let mut sums = vec![0.0f64; vectors.features()];
-        let mut numbers = vec![0.0f32; vectors.features()];
-        for &at in members {
-            vectors.unit(rows[at as usize] as usize, &mut numbers);
-            for (sum, &number) in sums.iter_mut().zip(&numbers) {
-                *sum += f64::from(number);
-            }
-        }
-        vectors::direction(&sums)
-    };
-    let found: Vec<Option<Vec<f32>>> = members.par_iter().map(mean).collect();
-    // The vectors that fit worst, for the clusters that have none.
-    let missing = found.iter().filter(|mean| mean.is_none()).count();
-    let mut worst: Vec<usize> = (0..rows.len()).collect();
-    if missing > 0 {
-        worst.sort_by(|&a, &b| assignment.similarity[a].total_cmp(&assignment.similarity[b]));
-    }
-    let mut spare = worst.into_iter();
-    let mut centroids = Centroids::empty(vectors.features());
-    for mean in found {
-        match (mean, &mut spare) {
-            (Some(mean), _) => centroids.push(&mean),
-            (None, spare) => {
-                let row = spare.next().map_or(0, |at| rows[at] as usize);
-                let mut numbers = vec![0.0f32; vectors.features()];
-                vectors.unit(row, &mut numbers);
-                centroids.push(&numbers);
-            }
-        }
-    }
-    centroids
 }
 
 /// The members of each cluster, in order.

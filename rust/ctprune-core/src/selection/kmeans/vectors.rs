@@ -1,7 +1,8 @@
 //! What can be clustered: directions, each given as a vector of length 1.
 
 use crate::similarity::cosine::Embeddings;
-use crate::similarity::cosine::lanes::{halves, widened};
+use crate::similarity::cosine::lanes::{halves, scale_of, scaled, square};
+use ctprune_cpu::Cpu;
 
 /// Vectors of the same number of features.
 pub trait Vectors: Sync {
@@ -16,8 +17,16 @@ pub trait Vectors: Sync {
     /// Numbers of one vector.
     fn features(&self) -> usize;
 
-    /// Writes the vector, scaled to length 1; one of length 0 stays as it is.
-    fn unit(&self, row: usize, out: &mut [f32]);
+    /// What the vector is to be multiplied by so that it has length 1; 0 for one of length 0.
+    fn scale(&self, row: usize) -> f64;
+
+    /// Writes the vector, multiplied by this.
+    fn scaled(&self, row: usize, scale: f64, out: &mut [f32]);
+
+    /// Writes the vector, scaled to length 1; one of length 0 is zeros.
+    fn unit(&self, row: usize, out: &mut [f32]) {
+        self.scaled(row, self.scale(row), out);
+    }
 }
 
 impl Vectors for Embeddings<'_> {
@@ -29,16 +38,12 @@ impl Vectors for Embeddings<'_> {
         Embeddings::features(self)
     }
 
-    fn unit(&self, row: usize, out: &mut [f32]) {
-        for (out, &half) in out.iter_mut().zip(halves(*self, row)) {
-            *out = widened(half);
-        }
-        let length = length(out.iter().map(|&number| f64::from(number)));
-        if length > 0.0 {
-            for number in out {
-                *number = (f64::from(*number) / length) as f32;
-            }
-        }
+    fn scale(&self, row: usize) -> f64 {
+        scale_of(square(Cpu::detect(), halves(*self, row)).sqrt())
+    }
+
+    fn scaled(&self, row: usize, scale: f64, out: &mut [f32]) {
+        scaled(Cpu::detect(), halves(*self, row), scale, out);
     }
 }
 
@@ -50,7 +55,6 @@ pub struct Centroids {
 }
 
 impl Centroids {
-    /// None yet.
     pub(super) fn empty(features: usize) -> Self {
         Self {
             features,
@@ -88,17 +92,18 @@ impl Vectors for Centroids {
         self.features
     }
 
-    fn unit(&self, row: usize, out: &mut [f32]) {
+    /// They have length 1 already.
+    fn scale(&self, _row: usize) -> f64 {
+        1.0
+    }
+
+    fn scaled(&self, row: usize, _scale: f64, out: &mut [f32]) {
         out.copy_from_slice(self.row(row));
     }
 }
 
 /// The direction of a sum; `None` where it has no length.
 pub(super) fn direction(sums: &[f64]) -> Option<Vec<f32>> {
-    let length = length(sums.iter().copied());
+    let length = sums.iter().fold(0.0, |sum, number| sum + number * number).sqrt();
     (length > 0.0).then(|| sums.iter().map(|sum| (sum / length) as f32).collect())
-}
-
-fn length(numbers: impl Iterator<Item = f64>) -> f64 {
-    numbers.fold(0.0, |sum, number| sum + number * number).sqrt()
 }

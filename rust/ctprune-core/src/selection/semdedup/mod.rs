@@ -4,17 +4,14 @@
 //! Abbas et al., `SemDeDup`: Data-efficient learning at web-scale through semantic deduplication (2023). Which of some
 //! near-duplicates stays is that paper's choice by similarity to the centroid; here it is the first in order.
 
-use super::cosine::{CosineSelection, angles, exemplars, threshold_of};
-use super::keep_fraction::{check_fraction, nearest_radius};
+use super::cosine::{CosineSelection, angles, exemplars, kept_by_angle, threshold_of};
+use super::keep_fraction::{check_fraction, nearest_kept};
 use super::kmeans::{assign, kmeans, members};
 use super::{PointSelection, Reach, SelectError, check_count};
 use crate::similarity::cosine::Embeddings;
 use crate::similarity::cosine::lanes::halves;
 use crate::watch::Watch;
 use rayon::prelude::*;
-
-/// More than what rounding a similarity to `f32` can change an angle of the grid by, in degrees.
-const SLACK: f64 = 0.02;
 
 /// What ends it.
 #[derive(Clone, Copy, Debug)]
@@ -42,14 +39,20 @@ pub fn semdedup(
         Until::Threshold(threshold) => Ok((threshold, select(threshold)?)),
         Until::Fraction(fraction) => {
             check_fraction(fraction)?;
-            let (angles, wanted) = (angles(), fraction * embeddings.len() as f64);
-            let (nearest, selection) = nearest_radius(&angles, SLACK, wanted, |index| {
-                let selection = select(threshold_of(angles[index]))?;
-                Ok((selection.kept(), selection))
-            })?;
-            Ok((threshold_of(angles[nearest]), selection))
+            let counts = groups
+                .par_iter()
+                .map(|rows| kept_by_angle(embeddings, rows, watch));
+            let none = || Ok(vec![0; angles().len()]);
+            let kept: Vec<usize> = counts.try_reduce_with(add).unwrap_or_else(none)?;
+            let nearest = nearest_kept(kept, fraction * embeddings.len() as f64).unwrap_or(0);
+            let threshold = threshold_of(angles()[nearest]);
+            Ok((threshold, select(threshold)?))
         }
     }
+}
+
+fn add(a: Vec<usize>, b: Vec<usize>) -> Result<Vec<usize>, SelectError> {
+    Ok(a.into_iter().zip(b).map(|(a, b)| a + b).collect())
 }
 
 /// The rule in each group of rows.

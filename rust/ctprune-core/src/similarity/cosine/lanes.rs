@@ -1,8 +1,9 @@
-//! The similarity of one row with many others, one at a time: for walks that cannot know beforehand which they need.
+//! The similarity of one row with another, one pair at a time: for walks that cannot know beforehand which they need.
 //!
 //! A sum is taken in [`LANES`] parts that are added up at the end, so its last digit may differ from that of
 //! [`super::similarity`]; it is the same under every instruction set.
 
+use super::estimate::Directions;
 use super::{Embeddings, cosine};
 use ctprune_cpu::{Cpu, by_cpu};
 use half::f16;
@@ -18,13 +19,6 @@ pub(crate) struct Measured<'a> {
     cpu: Cpu,
 }
 
-/// A row that is held against others.
-#[derive(Debug)]
-pub(crate) struct Query {
-    numbers: Vec<f64>,
-    length: f64,
-}
-
 impl<'a> Measured<'a> {
     /// Takes the length of each row.
     pub fn new(embeddings: Embeddings<'a>) -> Self {
@@ -32,8 +26,7 @@ impl<'a> Measured<'a> {
         let cpu = Cpu::detect();
         let lengths = (0..embeddings.len()).into_par_iter().map(|row| {
             let halves = halves(embeddings, row);
-            let numbers: Vec<f64> = halves.iter().map(|&half| f64::from(widened(half))).collect();
-            dot(cpu, &numbers, halves).sqrt()
+            dot(cpu, halves, halves).sqrt()
         });
         Self {
             lengths: lengths.collect(),
@@ -42,20 +35,27 @@ impl<'a> Measured<'a> {
         }
     }
 
-    /// The row as a query.
-    pub fn query(&self, row: usize) -> Query {
-        let halves = halves(self.embeddings, row);
-        Query {
-            numbers: halves.iter().map(|&half| f64::from(widened(half))).collect(),
-            length: self.lengths[row],
-        }
+    /// Numbers of one row.
+    pub fn features(&self) -> usize {
+        self.embeddings.features
     }
 
-    /// Cosine similarity of a query and a row; 0 where one has no length.
-    pub fn similarity(&self, query: &Query, row: usize) -> f32 {
-        let dot = dot(self.cpu, &query.numbers, halves(self.embeddings, row));
-        cosine(dot, query.length, self.lengths[row])
+    /// Cosine similarity of two rows; 0 where one has no length.
+    pub fn similarity(&self, a: usize, b: usize) -> f32 {
+        let dot = dot(self.cpu, halves(self.embeddings, a), halves(self.embeddings, b));
+        cosine(dot, self.lengths[a], self.lengths[b])
     }
+
+    /// Adds the direction of a row.
+    pub fn push(&self, directions: &mut Directions, row: usize) {
+        let halves = halves(self.embeddings, row);
+        directions.push(|numbers| scaled(self.cpu, halves, scale_of(self.lengths[row]), numbers));
+    }
+}
+
+/// What a row of this length is multiplied by so that it has length 1; 0 for a row without length.
+pub(crate) fn scale_of(length: f64) -> f64 {
+    if length > 0.0 { 1.0 / length } else { 0.0 }
 }
 
 /// The numbers of one embedding.
@@ -75,26 +75,54 @@ pub(crate) fn widened(half: f16) -> f32 {
 }
 
 by_cpu! {
-    fn dot[](a: &[f64], b: &[f16]) -> f64 {
-        let mut sums = [0.0; LANES];
-        let (whole, rest) = b.as_chunks::<LANES>();
-        for (a, b) in a.as_chunks::<LANES>().0.iter().zip(whole) {
-            for ((sum, a), &b) in sums.iter_mut().zip(a).zip(b) {
-                *sum += a * f64::from(widened(b));
-            }
+    /// The numbers of a row, each multiplied by `scale`.
+    pub(crate) fn scaled[](halves: &[f16], scale: f64, out: &mut [f32]) {
+        for (out, &half) in out.iter_mut().zip(halves) {
+            *out = (f64::from(widened(half)) * scale) as f32;
         }
-        for ((sum, a), &b) in sums.iter_mut().zip(&a[b.len() - rest.len()..]).zip(rest) {
-            *sum += a * f64::from(widened(b));
-        }
-        let mut width = LANES;
-        while width > 1 {
-            width /= 2;
-            for lane in 0..width {
-                sums[lane] += sums[lane + width];
-            }
-        }
-        sums[0]
     }
+}
+
+by_cpu! {
+    /// The square of the length, summed in [`LANES`] parts.
+    pub(crate) fn square[](halves: &[f16]) -> f64 {
+        summed(halves, halves, widened)
+    }
+}
+
+by_cpu! {
+    fn dot[](a: &[f16], b: &[f16]) -> f64 {
+        summed(a, b, widened)
+    }
+}
+
+by_cpu! {
+    /// The product of two vectors, summed in [`LANES`] parts.
+    pub(crate) fn product[](a: &[f32], b: &[f32]) -> f64 {
+        summed(a, b, |number| number)
+    }
+}
+
+#[inline(always)]
+fn summed<T: Copy>(a: &[T], b: &[T], number: impl Fn(T) -> f32) -> f64 {
+    let mut sums = [0.0; LANES];
+    let ((a, rest_of_a), (b, rest_of_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += f64::from(number(a)) * f64::from(number(b));
+        }
+    }
+    for ((sum, &a), &b) in sums.iter_mut().zip(rest_of_a).zip(rest_of_b) {
+        *sum += f64::from(number(a)) * f64::from(number(b));
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+    }
+    sums[0]
 }
 
 #[cfg(test)]
@@ -117,14 +145,26 @@ mod tests {
             let halves: Vec<f16> = (0..features)
                 .map(|at| f16::from_f32((at * 37 % 101) as f32 / 7.0 - 6.0))
                 .collect();
-            let numbers: Vec<f64> = halves.iter().rev().map(|half| half.to_f64() / 3.0).collect();
+            let numbers: Vec<f16> = halves.iter().rev().copied().collect();
             let found: Vec<u64> = Cpu::available()
                 .into_iter()
                 .map(|cpu| dot(cpu, &numbers, &halves).to_bits())
                 .collect();
             assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "{features}");
-            let plain: f64 = numbers.iter().zip(&halves).map(|(a, b)| a * b.to_f64()).sum();
+            let plain: f64 = numbers
+                .iter()
+                .zip(&halves)
+                .map(|(a, b)| a.to_f64() * b.to_f64())
+                .sum();
             assert!((f64::from_bits(found[0]) - plain).abs() < 1e-9);
+            let unit = |cpu| {
+                let mut unit = vec![0.0; features];
+                scaled(cpu, &halves, scale_of(square(cpu, &halves).sqrt()), &mut unit);
+                (product(cpu, &unit, &unit).to_bits(), unit)
+            };
+            let found: Vec<_> = Cpu::available().into_iter().map(unit).collect();
+            assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "{features}");
+            assert!((f64::from_bits(found[0].0) - 1.0).abs() < 1e-6);
         }
     }
 
@@ -137,7 +177,7 @@ mod tests {
         let measured = Measured::new(embeddings);
         for (a, b) in [(0, 1), (1, 2), (2, 2)] {
             let expected = super::super::similarity(embeddings, a, b);
-            assert!((measured.similarity(&measured.query(a), b) - expected).abs() < 1e-6);
+            assert!((measured.similarity(a, b) - expected).abs() < 1e-6);
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Cosine similarity of embeddings.
 //!
 //! Embeddings are half-precision numbers. Their products are exact in `f64`; a sum is taken in the order of the
-//! features, whatever the way it is computed, and the similarity is rounded to `f32` at the end. So [`similarity`] and
-//! the matrix products of the selection agree to the bit, at any number of threads, and equal embeddings have
-//! similarity 1.
+//! features and the similarity is rounded to `f32` at the end, so that equal embeddings have similarity 1. Selections
+//! compare by [`estimate`] what that is enough for, and the rest exactly: they agree with [`similarity`] to the bit, at
+//! any number of threads.
 
-pub(crate) mod block;
 mod error;
+pub(crate) mod estimate;
 pub(crate) mod lanes;
 
 pub use error::EmbeddingError;
 
+use ctprune_cpu::Cpu;
+use estimate::Directions;
 use half::f16;
 
 /// Embeddings of equal length, one after the other.
@@ -47,6 +49,12 @@ impl<'a> Embeddings<'a> {
         self.numbers.is_empty()
     }
 
+    /// Adds the direction of a row.
+    pub(crate) fn push_direction(&self, directions: &mut Directions, row: usize) {
+        let scale = lanes::scale_of(self.length(row));
+        directions.push(|numbers| lanes::scaled(Cpu::detect(), lanes::halves(*self, row), scale, numbers));
+    }
+
     /// Numbers of one embedding.
     pub(crate) fn features(&self) -> usize {
         self.features
@@ -64,7 +72,7 @@ impl<'a> Embeddings<'a> {
     fn row(&self, row: usize) -> impl Iterator<Item = f32> + Clone + 'a {
         let numbers = &self.numbers[row * self.features..][..self.features];
         // The conversion in registers: that of `to_f32` asks for the instruction set at each number.
-        numbers.iter().map(|number| number.to_f32_const())
+        numbers.iter().map(|&number| lanes::widened(number))
     }
 
     /// The Euclidean length of one embedding.
@@ -75,7 +83,7 @@ impl<'a> Embeddings<'a> {
     }
 }
 
-/// Cosine similarity of rows `a` and `b`, word for word: what the products of blocks are tested against.
+/// Cosine similarity of rows `a` and `b`, word for word.
 pub fn similarity(embeddings: Embeddings<'_>, a: usize, b: usize) -> f32 {
     let products = embeddings.row(a).zip(embeddings.row(b));
     let dot = products.fold(0.0, |sum, (x, y)| sum + f64::from(x) * f64::from(y));

@@ -1,11 +1,11 @@
 //! Similarities of many vectors with many others at a time: a matrix product of which only a little stays.
 
-use super::vectors::Vectors;
+use crate::selection::kmeans::Vectors;
 use ctprune_cpu::{Cpu, by_cpu};
 use std::ops::Range;
 
 /// Vectors of one block: they stay in the cache of a core while all others pass.
-pub(in crate::selection) const ROWS: usize = 64;
+pub(super) const ROWS: usize = 64;
 
 /// Vectors that are held against a panel together.
 const TALL: usize = 4;
@@ -14,14 +14,14 @@ const TALL: usize = 4;
 const WIDE: usize = 16;
 
 /// Vectors side by side: for each feature the numbers of all.
-pub(in crate::selection) struct Panel {
+pub(super) struct Panel {
     numbers: Vec<[f32; WIDE]>,
     first: u32,
     count: usize,
 }
 
 /// These rows, in panels.
-pub(in crate::selection) fn panels<V: Vectors>(vectors: &V, rows: Range<usize>) -> Vec<Panel> {
+pub(super) fn panels<V: Vectors>(vectors: &V, rows: Range<usize>) -> Vec<Panel> {
     let panel = |first: usize| {
         let count = WIDE.min(rows.end - first);
         let mut numbers = vec![[0.0; WIDE]; vectors.features()];
@@ -43,7 +43,7 @@ pub(in crate::selection) fn panels<V: Vectors>(vectors: &V, rows: Range<usize>) 
 }
 
 /// Some rows, to be held against panels.
-pub(in crate::selection) struct Block {
+pub(super) struct Block {
     numbers: Vec<f32>,
     rows: usize,
     features: usize,
@@ -80,20 +80,6 @@ impl Block {
             }
         }
     }
-}
-
-/// The nearest vector of the panels to each row, ties to the first, and the similarity to it.
-pub(super) fn nearest<V: Vectors>(vectors: &V, rows: &[u32], panels: &[Panel]) -> Vec<(u32, f32)> {
-    let mut best = vec![(0, f32::NEG_INFINITY); rows.len()];
-    Block::new(vectors, rows).each(panels, |row, first, sums| {
-        let best = &mut best[row];
-        for (number, &sum) in (first..).zip(sums) {
-            if sum > best.1 {
-                *best = (number, sum);
-            }
-        }
-    });
-    best
 }
 
 by_cpu! {
