@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from experiments.less_is_more.archives import DOSES_MM, MIXED
 
 from ctprune.experiment.contrasts import resolve_contrasts
 from ctprune.experiment.file import ExperimentFile, load_experiment
@@ -32,9 +33,21 @@ def variables_of(name: str, archive: Path, folder: Path) -> dict[str, str]:
     for label in ("0", "1"):
         (folder / "hemorrhage" / label / "a.png").touch()
     (folder / "organs.npz").touch()
+    for needed in (
+        "dicom/chest-1mm",
+        "dicom/chest-8mm-two-kernels",
+        *(f"doses/{name}" for name in (*DOSES_MM, MIXED)),
+    ):
+        (folder / needed).mkdir(parents=True)
+    # The same archive stands for the labeled one.
+    (folder / "doses" / "labeled").symlink_to(archive, target_is_directory=True)
     return {
         "small": {"archive": str(archive)},
         "covid": {"data": str(folder)},
+        "less-is-more": {"data": str(folder / "doses")},
+        "less-is-more-epochs": {"data": str(folder / "doses")},
+        "less-is-more-methods": {"data": str(folder / "doses")},
+        "less-is-more-real": {"data": str(folder)},
         "paper": {name: str(folder / name) for name in ("lidc", "autopet", "hemorrhage")}
         | {"covid": str(covid), "organs": str(folder / "organs.npz")},
     }[name]
@@ -45,15 +58,25 @@ def paper(archive: Path, tmp_path: Path) -> ExperimentFile:
     return load_experiment(ROOT / "experiments" / "paper.yaml", variables=variables_of("paper", archive, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["small", "paper", "covid"])
+#: Reductions, pre-trainings, fine-tunings.
+STEPS = {
+    "small": (1, 4, 5),
+    "covid": (1, 8, 18),
+    "paper": (12, 240, 723),
+    "less-is-more": (18, 150, 151),
+    "less-is-more-epochs": (2, 20, 21),
+    "less-is-more-methods": (18, 300, 301),
+    "less-is-more-real": (2, 25, 52),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
 def test_experiments_of_the_project_are_valid(name: str, archive: Path, tmp_path: Path) -> None:
     variables = variables_of(name, archive, tmp_path)
     experiment = load_experiment(ROOT / "experiments" / f"{name}.yaml", variables=variables)
     run = Run(experiment, tmp_path / "out")
     kinds = [status.step.kind for status in run.find()]
-    # Reductions, pre-trainings, fine-tunings.
-    expected = {"small": (1, 4, 5), "covid": (1, 8, 18), "paper": (12, 240, 723)}[name]
-    assert tuple(kinds.count(kind) for kind in ("reduce", "pretrain", "finetune")) == expected
+    assert tuple(kinds.count(kind) for kind in ("reduce", "pretrain", "finetune")) == STEPS[name]
 
 
 def test_paper_compares_each_reduction_with_all_slices(paper: ExperimentFile) -> None:
