@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import ctprune
+from ctprune.cli import main
 from tests.commands import Commands
+from tests.experiments import Stages, experiment_writer
 from tests.planted import Volume, patients
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -58,5 +61,37 @@ def cli(tmp_path: Path, commands: Commands) -> Cli:
         # Plain text of a known width, whatever terminal the tests run in.
         environment = os.environ | {"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}
         return commands.run(arguments, cwd=cwd, env=environment)
+
+    return run
+
+
+@pytest.fixture
+def write(archive: Path, tmp_path: Path) -> Callable[..., Path]:
+    """An experiment's file on the phantom archive, with changes to it."""
+    return experiment_writer(archive, tmp_path)
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
+    """What an experiment calls in place of training."""
+    found = Stages()
+    monkeypatch.setattr(ctprune, "pretrain", found.pretrain, raising=False)
+    monkeypatch.setattr(ctprune, "finetune", found.finetune, raising=False)
+    return found
+
+
+@pytest.fixture
+def experiment_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """`ctprune experiment` in this process, which has torch loaded already: exit code, output, errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(sys, "argv", ["ctprune", "experiment", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), *capsys.readouterr()
 
     return run

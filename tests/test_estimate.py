@@ -10,7 +10,7 @@ from scipy import stats
 
 from benches import calibration
 from ctprune.evaluation.bootstrap import bootstrap
-from ctprune.evaluation.estimate import Estimate, difference_estimate, mean_estimate
+from ctprune.evaluation.estimate import Estimate, combined_estimate, difference_estimate, mean_estimate
 from ctprune.evaluation.levels import levels_of
 from ctprune.evaluation.measured import fraction_interval, measure
 from ctprune.evaluation.metrics import METRICS
@@ -29,6 +29,26 @@ def test_without_images_it_is_welchs_test() -> None:
     assert found.p_value() == pytest.approx(welch.pvalue)
     assert found.freedom == pytest.approx(welch.df)
     assert found.interval() == pytest.approx(tuple(welch.confidence_interval()))
+
+
+def test_combination_of_two_is_their_difference_and_of_four_adds_up() -> None:
+    """The variance of a weighted sum, against the covariance matrix of all levels written out."""
+    random = np.random.default_rng(3)
+    values = [random.normal(0.8, 0.02, size=count) for count in (5, 4, 5, 3)]
+    shared = random.normal(size=(4, 6))
+    image = shared @ shared.T / 1e5
+    blocks = [[np.full((len(a), len(b)), image[i, j]) for j, b in enumerate(values)] for i, a in enumerate(values)]
+    difference = difference_estimate(
+        values[0], values[1], blocks[0][0], blocks[1][1], blocks[0][1], image_freedom=40
+    )
+    found = combined_estimate(values[:2], [1, -1], [row[:2] for row in blocks[:2]], image_freedom=40)
+    for name in ("value", "error", "freedom"):
+        assert getattr(found, name) == pytest.approx(getattr(difference, name))
+    weights = np.array([0.5, -0.5, 0.25, -0.25])
+    found = combined_estimate(values, weights.tolist(), blocks, image_freedom=40)
+    training = sum(w**2 * one.var(ddof=1) / len(one) for w, one in zip(weights, values, strict=True))
+    assert found.value == pytest.approx(sum(w * one.mean() for w, one in zip(weights, values, strict=True)))
+    assert found.error == pytest.approx(math.sqrt(training + weights @ image @ weights))
 
 
 def test_without_training_it_is_delongs_test() -> None:

@@ -1,127 +1,21 @@
+"""An experiment carried out: what is repeated, skipped, gone on with and compared."""
+
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import yaml
 
 import ctprune
-from ctprune.cli import main
-from ctprune.errors import ConfigError, Interrupted, SourceError, WeightsError
-from ctprune.experiment.contrasts import resolve_contrasts
-from ctprune.experiment.file import ExperimentFile, load_experiment
-from ctprune.experiment.grid import build_grid
-from ctprune.experiment.inputs import Inputs
+from ctprune.errors import Interrupted, SourceError, WeightsError
+from ctprune.experiment.file import load_experiment
 from ctprune.experiment.run import Run
-from ctprune.files.contents import Contents
-from ctprune.files.run_lock import sole_writer
-from tests.printed import result_of
-from tests.results import predictions, write_result
-
-ROOT = Path(__file__).parents[1]
-LABELS = np.r_[np.zeros(20, int), np.ones(20, int)]
-
-
-@pytest.fixture
-def write(archive: Path, tmp_path: Path) -> Callable[..., Path]:
-    """An experiment's file on the phantom archive, with changes to it."""
-
-    def to_file(**changes: Any) -> Path:
-        content: dict[str, Any] = {
-            "name": "Tried",
-            "sources": {"phantom": str(archive)},
-            "reductions": {"hash6": {"method": "hash", "threshold": 6}},
-            "pretrainings": {
-                "all": {"preset": "smoke", "use": "all"},
-                "hash": {"preset": "smoke", "epochs": 3},
-                "all-same-steps": {"preset": "smoke", "use": "all", "steps_of": "hash"},
-            },
-            "baselines": {"none": {"weights": "none", "backbone": "resnet18"}},
-            "tasks": {"lesions": {"data": str(archive / "labels.csv"), "mode": "linear", "side": 32}},
-            "seeds": {"finetuning": 2},
-            "comparison": {"resamples": 200},
-        }
-        content |= changes
-        file = tmp_path / "tried.yaml"
-        file.write_text(
-            yaml.safe_dump({key: value for key, value in content.items() if value is not None}, sort_keys=False)
-        )
-        return file
-
-    return to_file
-
-
-@pytest.fixture
-def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """`ctprune experiment` in this process, which has torch loaded already: exit code, output, errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setattr(sys, "argv", ["ctprune", "experiment", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return run
-
-
-class Stages:
-    """In place of training: writes what the stages would, and notes what it was asked for."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, str, dict[str, Any]]] = []
-        self.fail_at = 0
-        self.error: BaseException | None = None
-
-    def _note(self, kind: str, out: Path, options: dict[str, Any]) -> None:
-        self.calls.append((kind, out.name.rpartition("-")[0], options))
-        if self.error is not None and len(self.calls) == self.fail_at:
-            raise self.error
-
-    def pretrain(self, run: Path, *, out: Path, progress: Any, **options: Any) -> None:
-        self._note("pretrain", out, options)
-        assert (run / "manifest.parquet").is_file()
-        slices = {"all": 100}.get(options.get("use", "kept"), 25)
-        steps = options.get("steps") or slices * options.get("epochs", 2) // 5
-        out.mkdir(parents=True)
-        (out / "backbone.safetensors").write_bytes(b"")
-        summary = {"slices": slices, "epochs": options.get("epochs"), "steps": steps, "seconds": 2.0}
-        summary["seed"] = options["seed"]
-        (out / "summary.json").write_text(json.dumps(summary))
-
-    def finetune(self, data: str, *, out: Path, progress: Any, seeds: list[int], **options: Any) -> None:
-        self._note("finetune", out, {"data": data, "seeds": seeds, **options})
-        weights = options.get("weights")
-        of_weights = None
-        if weights not in (None, "none"):
-            of_weights = json.loads((Path(weights).parent / "summary.json").read_text())
-        model = predictions(LABELS, skill=1.5, seeds=len(seeds), seed=len(self.calls))
-        write_result(out, LABELS, model, weights=of_weights)
-        metrics = json.loads((out / "metrics.json").read_text()) | {"pooled": {"auc": {"mean": 0.9}}}
-        (out / "metrics.json").write_text(json.dumps(metrics))
-
-
-@pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
-    found = Stages()
-    monkeypatch.setattr(ctprune, "pretrain", found.pretrain, raising=False)
-    monkeypatch.setattr(ctprune, "finetune", found.finetune, raising=False)
-    return found
+from tests.experiments import Stages
 
 
 def test_grid_is_carried_out_and_compared(write: Callable[..., Path], stages: Stages, tmp_path: Path) -> None:
@@ -236,59 +130,6 @@ def test_interrupted_finetuning_of_other_weights_begins_again(
         shutil.rmtree(started)
 
 
-def test_two_at_once_are_one_sentence(
-    write: Callable[..., Path], tmp_path: Path, command: Callable[..., tuple[int, str, str]]
-) -> None:
-    (tmp_path / "out").mkdir()
-    with sole_writer(tmp_path / "out"):
-        assert command(write(), "--out", "out") == (
-            1,
-            "",
-            "Error: out is in use by another ctprune: wait until it is done or choose another folder\n",
-        )
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_several_processes_of_one_experiment_are_refused(
-    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}.items():
-        monkeypatch.setenv(name, value)
-    run = Run(load_experiment(write()), tmp_path / "out")
-    with pytest.raises(ConfigError, match="srun has started 2 processes, but an experiment is one"):
-        run.carry_out()
-    with pytest.raises(ConfigError, match="but a step of an experiment is one, which starts"):
-        run.carry_out_step(1)
-    assert not (tmp_path / "out").exists()
-
-
-def test_steps_are_listed_and_carried_out_one_by_one(
-    write: Callable[..., Path], stages: Stages, tmp_path: Path
-) -> None:
-    def run() -> Run:
-        return Run(load_experiment(write()), tmp_path / "out")
-
-    assert run().grid.arrays() == ((1, 1), (2, 3), (4, 4), (5, 8))
-    message = (
-        "step 4: pretrain phantom-hash6-all-same-steps-seed0 needs step 1, reduce phantom-hash6, which is not"
-    )
-    with pytest.raises(SourceError, match=message):
-        run().carry_out_step(4)
-    assert run().carry_out_step(1).state == "done"
-    assert run().carry_out_step(1).state == "done before"
-    with pytest.raises(SourceError, match="needs step 3, pretrain phantom-hash6-hash-seed0, which is not done"):
-        run().carry_out_step(4)
-    assert stages.calls == []
-    # A whole run in the same folder does not stand in the way of one step.
-    with sole_writer(tmp_path / "out"):
-        assert run().carry_out_step(3).state == "done"
-    assert [name for _, name, _ in stages.calls] == ["phantom-hash6-hash-seed0"]
-    assert [status.state for status in run().find()].count("waiting") == 6
-    for number in (0, 9):
-        with pytest.raises(ConfigError, match=f"step {number}: expected 1 to 8"):
-            run().carry_out_step(number)
-
-
 def test_interrupted_experiment_goes_on(write: Callable[..., Path], stages: Stages, tmp_path: Path) -> None:
     stages.fail_at, stages.error = 3, KeyboardInterrupt()
     with pytest.raises(Interrupted, match=r"in pretrain phantom-hash6-all-same-steps-seed0, after 3 of 8 steps"):
@@ -329,285 +170,43 @@ def test_planned_contrasts_are_what_is_compared(
     assert all(pair.equivalence is not None for pair in pairs)
 
 
-def test_names_of_models_say_what_differs(write: Callable[..., Path], archive: Path) -> None:
-    file = write(
-        sources={"a": str(archive), "b": str(archive)},
-        reductions={"hash6": {}, "tenth": {"method": "every-n"}},
-        pretrainings={"swav": {"preset": "smoke"}, "byol": {"preset": "smoke", "method": "byol", "sources": "a"}},
-    )
-    grid = build_grid(load_experiment(file), Inputs(Contents()))
-    assert list(grid.tasks["lesions"]) == [
-        "none",
-        "a · hash6 · swav",
-        "a · tenth · swav",
-        "b · hash6 · swav",
-        "b · tenth · swav",
-        "a · hash6 · byol",
-        "a · tenth · byol",
-    ]
-    assert [step.kind for step in grid.steps].count("reduce") == 4
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"task": {}}, "task: unknown key: expected name,"),
-        ({"sources": None}, "sources: expected at least one, found none"),
-        ({"sources": {"phantom": 3}}, "sources.phantom: expected a folder or a list of folders, found 3"),
-        ({"reductions": ["hash"]}, "reductions: expected names with options, found a list"),
-        ({"reductions": {"a/b": {}}}, "reductions: 'a/b' is not a valid name"),
-        ({"reductions": {"h": {"treshold": 6}}}, "reductions.h.treshold: unknown key: expected some of method,"),
-        ({"reductions": {"h": {"method": "hsh"}}}, "reductions.h.method hsh: expected one of hash"),
-        ({"reductions": {"h": {"threshold": "six"}}}, "reductions.h.threshold six: expected a number"),
-        ({"pretrainings": {"p": {"epoch": 3}}}, "pretrainings.p.epoch: unknown key: expected some of sources,"),
-        (
-            {"pretrainings": {"p": {"seed": 3}}},
-            "pretrainings.p.seed: cannot be set here: seeds.pretraining sets the seeds of all",
-        ),
-        ({"pretrainings": {"p": {"epochs": 0}}}, "pretrainings.p.epochs 0: expected a whole number"),
-        ({"pretrainings": {"p": {"reductions": "none"}}}, "pretrainings.p.reductions: expected some of hash6"),
-        ({"pretrainings": {"p": {"steps_of": "q"}}}, "pretrainings.p.steps_of: expected one of .*found q"),
-        (
-            {"pretrainings": {"p": {"steps_of": "q", "steps": 3}, "q": {}}},
-            "pretrainings.p: steps_of and steps are mutually exclusive",
-        ),
-        ({"tasks": {"t": {}}}, "tasks.t.data: expected a folder or file of labeled images, found none"),
-        ({"seeds": 0}, "seeds.finetuning: expected a number of seeds from 1"),
-        ({"seeds": {"training": 1}}, "seeds.training: unknown key: expected pretraining, finetuning"),
-        ({"comparison": {"correction": "none"}}, "comparison.correction none: expected one of holm"),
-        ({"comparison": {"resamples": "many"}}, "comparison.resamples many: expected a whole number, 100 to"),
-        ({"comparison": {"reference": "best"}}, "comparison.reference: expected one of none, all"),
-        (
-            {"comparison": {"contrasts": []}},
-            r"comparison.contrasts: expected pairs of models such as \[hash, all\]",
-        ),
-        ({"comparison": {"contrasts": ["hash"]}}, r"comparison.contrasts: expected two models .* found 'hash'"),
-        (
-            {"comparison": {"contrasts": [["hash", "some"]]}},
-            r"comparison.contrasts: \[hash, some\]: no two models differ only in this: expected .* among none,",
-        ),
-        (
-            {"comparison": {"contrasts": [["hash", "all"]], "reference": "all"}},
-            "comparison: `reference` and `contrasts` are mutually exclusive",
-        ),
-        ({"comparison": {"margin": "small"}}, "comparison.margin small: expected a difference in AUC"),
-        (
-            {"baselines": None, "pretrainings": {"p": {"preset": "smoke"}}},
-            "expected two or more models to compare, found p alone",
-        ),
-        ({"sources": {"phantom": "${archive}"}}, r"sources.phantom: \$\{archive\} is not one of the variables"),
-        ({"variables": {"archive": None}}, "variables: archive has no value: give one with `variables` archive="),
-    ],
-)
-def test_mistakes_are_found_before_anything_starts(
-    write: Callable[..., Path], stages: Stages, tmp_path: Path, changes: dict[str, Any], message: str
+def test_numbers_of_slices_and_epochs_are_taken_from_others(
+    write: Callable[..., Path], stages: Stages, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
-        ctprune.run_experiment(write(**changes), out=tmp_path / "out")
-    assert stages.calls == []
-    assert not (tmp_path / "out").exists()
+    def file(threshold: int) -> Path:
+        return write(
+            reductions={
+                "tenth": {"method": "every-n", "as_many_as": "hash6"},
+                "centers": {"method": "kcenter", "as_many_as": "hash6"},
+                "hash6": {"method": "hash", "threshold": threshold},
+            },
+            pretrainings={
+                "all": {"preset": "smoke", "use": "all", "reductions": "hash6", "epochs_of": "hash"},
+                "hash": {"preset": "smoke", "steps": 30, "reductions": "hash6"},
+                "tenth": {"preset": "smoke", "steps": 30, "reductions": "tenth"},
+                "centers": {"preset": "smoke", "steps": 30, "reductions": "centers"},
+            },
+            baselines=None,
+        )
 
-
-def test_files_that_are_not_there_are_named(write: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"nothing.yaml: no such file"):
-        load_experiment(tmp_path / "nothing.yaml")
-    with pytest.raises(SourceError, match=r"tried.yaml: sources.phantom: nowhere: no such file or folder"):
-        load_experiment(write(sources={"phantom": "nowhere"}))
-    with pytest.raises(SourceError, match=r"tasks.t.data: nowhere: no such file or folder"):
-        load_experiment(write(tasks={"t": {"data": "nowhere"}}))
-    broken = tmp_path / "broken.yaml"
-    broken.write_text("name: [")
-    with pytest.raises(ConfigError, match=r"broken.yaml: expected YAML"):
-        load_experiment(broken)
-
-
-def test_variables_are_put_in(write: Callable[..., Path], archive: Path) -> None:
-    file = write(
-        variables={"archive": None, "epochs": 3},
-        sources={"phantom": "${archive}"},
-        pretrainings={"all": {"preset": "smoke", "epochs": "${epochs}"}, "hash": {"preset": "smoke"}},
-        tasks={"lesions": {"data": "${archive}/labels.csv"}},
-    )
-    found = load_experiment(file, variables={"archive": str(archive), "epochs": "7"})
-    assert found.pretrainings["all"].options["epochs"] == 7
-    assert found.tasks["lesions"]["data"] == f"{archive}/labels.csv"
-    with pytest.raises(ConfigError, match="`variables` epochs: expected a number such as 3, found many"):
-        load_experiment(file, variables={"archive": str(archive), "epochs": "many"})
-    with pytest.raises(ConfigError, match="`variables` archiv: expected one of archive, epochs"):
-        load_experiment(file, variables={"archiv": str(archive)})
-
-
-def test_option_without_a_value_is_taken_back(write: Callable[..., Path]) -> None:
-    options = {"preset": "smoke", "epochs": None}
-    found = load_experiment(write(pretrainings={"p": options, "q": {"preset": "smoke"}}))
-    assert found.pretrainings["p"].options == {"preset": "smoke"}
-
-
-def variables_of(name: str, archive: Path, folder: Path) -> dict[str, str]:
-    covid = folder / "covid-ct"
-    for label in ("CT_COVID", "CT_NonCOVID"):
-        for split in ("train", "val", "test"):
-            for file in (covid / label / f"{split}.png", covid / "split" / f"{split}{label}.txt"):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(f"{split}.png\n")
-    for needed in ("slices/sars-cov-2", "slices/luna", "lidc", "autopet", "hemorrhage/0", "hemorrhage/1"):
-        (folder / needed).mkdir(parents=True)
-    for label in ("0", "1"):
-        (folder / "hemorrhage" / label / "a.png").touch()
-    (folder / "organs.npz").touch()
-    return {
-        "small": {"archive": str(archive)},
-        "covid": {"data": str(folder)},
-        "paper": {name: str(folder / name) for name in ("lidc", "autopet", "hemorrhage")}
-        | {"covid": str(covid), "organs": str(folder / "organs.npz")},
-    }[name]
-
-
-@pytest.fixture
-def paper(archive: Path, tmp_path: Path) -> ExperimentFile:
-    return load_experiment(ROOT / "experiments" / "paper.yaml", variables=variables_of("paper", archive, tmp_path))
-
-
-@pytest.mark.parametrize("name", ["small", "paper", "covid"])
-def test_experiments_of_the_project_are_valid(name: str, archive: Path, tmp_path: Path) -> None:
-    variables = variables_of(name, archive, tmp_path)
-    experiment = load_experiment(ROOT / "experiments" / f"{name}.yaml", variables=variables)
-    run = Run(experiment, tmp_path / "out")
-    kinds = [status.step.kind for status in run.find()]
-    # Reductions, pre-trainings, fine-tunings.
-    expected = {"small": (1, 4, 5), "covid": (1, 8, 18), "paper": (12, 240, 723)}[name]
-    assert tuple(kinds.count(kind) for kind in ("reduce", "pretrain", "finetune")) == expected
-
-
-def test_paper_compares_each_reduction_with_all_slices(paper: ExperimentFile) -> None:
-    """Within each source and method, at equal epochs and at equal steps; the hash also with its controls."""
-    names = list(build_grid(paper, Inputs(None)).tasks["covid-ct"])
-    pairs = resolve_contrasts(paper.comparison["contrasts"], names)
-    expected = {
-        (f"{source} · {reduction} · {method}", f"{source} · {other}")
-        for source in ("lidc-idri", "autopet")
-        for method in ("swav", "mocov2", "byol")
-        for reduction in ("every-10", "ssim", "mi", "deep", "hash6")
-        for other in (f"all · {method}", f"hash6 · {method}-all-same-steps")
-    } | {
-        (f"{source} · hash6 · {method}", f"{source} · {other}")
-        for source in ("lidc-idri", "autopet")
-        for method in ("swav", "mocov2", "byol")
-        for other in (f"every-10 · {method}", f"hash6 · {method}-random")
-    }
-    assert set(pairs) == expected
-    assert len(pairs) == len(expected)
-    assert len(paper.pretraining_seeds) >= 3
-    of_tasks = {task["data"] for task in paper.tasks.values()}
-    assert all(of_tasks == set(one.options["exclude"]) for one in paper.pretrainings.values())
-
-
-def test_dry_run_and_wrong_usage(
-    write: Callable[..., Path], tmp_path: Path, command: Callable[..., tuple[int, str, str]]
-) -> None:
-    file = write()
-    code, shown, _ = command(file, "--out", "out", "--dry-run")
-    assert (code, "8 steps, 8 to run" in shown) == (0, True)
-    assert not (tmp_path / "out").exists()
-    assert command(file, "--set", "data")[::2] == (
-        2,
-        "Error: --set data: expected NAME=VALUE, such as --set data=./archive\n",
-    )
-    assert command(file, "--list", "--step", 1)[::2] == (
-        2,
-        "Error: --dry-run, --list and --step are mutually exclusive: give only one\n",
-    )
-
-
-def test_list_and_step_on_the_command_line(
-    write: Callable[..., Path], command: Callable[..., tuple[int, str, str]]
-) -> None:
-    file = write()
-    listed = result_of("experiment", command(file, "--out", "out", "--list", "--json")[1])
-    assert listed["arrays"] == ["1-1", "2-3", "4-4", "5-8"]
-    assert [step["number"] for step in listed["steps"]] == list(range(1, 9))
-    assert [step["needs"] for step in listed["steps"]] == [[], [1], [1], [1, 3], [], [2], [3], [4]]
-    assert command(file, "--out", "out", "--step", 2) == (
-        1,
-        "",
-        "Error: --step 2: pretrain phantom-hash6-all-seed0 needs step 1, reduce phantom-hash6, which is not done: "
-        "run that first\n",
-    )
-    done = result_of("experiment", command(file, "--out", "out", "--step", 1, "--json")[1])
-    assert [(step["number"], step["state"]) for step in done["steps"]] == [(1, "done")]
-    table = command(file, "--out", "out", "--list")[1]
-    assert "done before" in table
-    assert table.endswith("job arrays, in this order: 1-1 2-3 4-4 5-8\n")
-
-
-def test_independent_steps_at_the_same_time(write: Callable[..., Path], stages: Stages, tmp_path: Path) -> None:
-    file = write()
-    Run(load_experiment(file), tmp_path / "out").carry_out_step(1)
-    both = threading.Barrier(2, timeout=60)
-    note = stages._note
-
-    def meet(kind: str, out: Path, options: dict[str, Any]) -> None:
-        # Neither can end before both are under way.
-        both.wait()
-        note(kind, out, options)
-
-    stages._note = meet  # type: ignore[method-assign]
-    runs = [Run(load_experiment(file), tmp_path / "out") for _ in range(3)]
-    with ThreadPoolExecutor(2) as jobs:
-        found = [jobs.submit(run.carry_out_step, number) for run, number in zip(runs, (2, 3), strict=False)]
-        assert [one.result().state for one in found] == ["done", "done"]
-    assert [status.state for status in runs[2].find()][:3] == ["done before"] * 3
-
-
-@pytest.mark.skipif(os.name == "nt", reason="job scripts are bash's")
-def test_job_arrays_of_the_docs_come_one_after_the_other(write: Callable[..., Path], tmp_path: Path) -> None:
-    page = (ROOT / "docs/experiment.md").read_text()
-    script = page[page.index("experiment=(") :].partition("```")[0]
-    script = script.replace("experiments/small.yaml", str(write())).replace("demo/experiment", "out")
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    sbatch = commands / "sbatch"
-    sbatch.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {tmp_path}/jobs\ngrep -c "" {tmp_path}/jobs\n')
-    sbatch.chmod(0o755)
-    path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["bash", "-e", "-c", script],
-        cwd=tmp_path,
-        env=os.environ | {"PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    options = f"step.sbatch {tmp_path}/tried.yaml --out out"
-    assert (tmp_path / "jobs").read_text().splitlines() == [
-        f"--parsable --array=1-1 {options}",
-        f"--parsable --array=2-3 --dependency=afterok:1 {options}",
-        f"--parsable --array=4-4 --dependency=afterok:2 {options}",
-        f"--parsable --array=5-8 --dependency=afterok:3 {options}",
-        f"--ntasks=1 --dependency=afterok:4 --wrap ctprune experiment {tmp_path}/tried.yaml --out out",
-    ]
-
-
-@pytest.mark.slow
-def test_small_experiment_for_real(archive: Path, tmp_path: Path) -> None:
-    """Every stage as it is; killed in the middle, then gone on with."""
-    command = [sys.executable, "-m", "ctprune", "experiment", str(ROOT / "experiments" / "small.yaml")]
-    command += ["--set", f"archive={archive}", "--out", str(tmp_path / "out"), "--json"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    first = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    assert first.stderr is not None
-    while "pretrain phantom-hash6-all-seed0: done" not in (line := first.stderr.readline()):
-        assert line, "ended before it could be killed"
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
-    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert second.returncode == 0, second.stderr
-    found = result_of("experiment", second.stdout)
-    assert [step["state"] for step in found["steps"]][:2] == ["done before"] * 2
-    assert {step["state"] for step in found["steps"][2:]} <= {"done", "done before"}
-    runs = {run["name"]: run for run in found["tasks"]["lesions"]["runs"]}
-    assert runs["hash"]["slices"] == runs["random"]["slices"] < runs["all"]["slices"]
-    assert (tmp_path / "out" / "comparison" / "comparison.html").is_file()
+    run = Run(load_experiment(file(6)), tmp_path / "out")
+    assert run.grid.arrays() == ((1, 1), (2, 3), (4, 6), (7, 7), (8, 11))
+    run.carry_out()
+    kept = {}
+    for step in run.grid.steps[:3]:
+        summary = json.loads((step.folder(run.out) / "summary.json").read_text())
+        kept[step.name] = (summary["kept"], summary["slices"], summary["config"])
+    hashed, slices, _ = kept["phantom-hash6"]
+    assert kept["phantom-centers"][0] == hashed
+    # The nearest that whole numbers allow: one less or one more keeps a number that is farther away.
+    tenth, _, config = kept["phantom-tenth"]
+    n = config["n"]
+    assert abs(slices / n - hashed) <= min(abs(slices / other - hashed) for other in (n - 1 or 2, n + 1))
+    assert tenth >= slices // n
+    # 30 steps of 5 slices are 6 passes over 25 slices.
+    [options] = [options for _, name, options in stages.calls if name == "phantom-hash6-all-seed0"]
+    assert options["epochs"] == 6
+    stages.calls.clear()
+    again = Run(load_experiment(file(20)), tmp_path / "out")
+    # What takes its number from another is of no use when that one changes.
+    assert {status.state for status in again.find()} == {"waiting"}

@@ -19,8 +19,10 @@ and 33 (2014) 330.
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -139,6 +141,38 @@ def difference_estimate(
         parts.shared + other.shared - 2 * float(across.mean()),
         image_freedom,
     )
+
+
+def combined_estimate(
+    values: Sequence[_Floats],
+    weights: Sequence[float],
+    covariances: Sequence[Sequence[_Floats]],
+    *,
+    image_freedom: float,
+) -> Estimate:
+    """A weighted sum of several models' mean measures, such as a mean of differences or a slope.
+
+    Args:
+        values: Measure of each level of each model, (levels,) each.
+        weights: Weight of each model.
+        covariances: For each two models the covariance between their levels, (levels, other levels).
+        image_freedom: Degrees of freedom of the covariances.
+
+    >>> values, covariance = [np.array([0.80, 0.82, 0.84]), np.array([0.70, 0.72, 0.74])], np.full((3, 3), 0.001)
+    >>> found = combined_estimate(values, [1, -1], [[covariance] * 2] * 2, image_freedom=50)
+    >>> round(found.value, 6), round(found.error, 6), round(found.freedom, 6)
+    (0.1, 0.01633, 4.0)
+    """
+    parts = [_parts(one, covariances[index][index]) for index, one in enumerate(values)]
+    shared = sum(weight**2 * part.shared for weight, part in zip(weights, parts, strict=True))
+    for (a, first), (b, second) in itertools.combinations(enumerate(weights), 2):
+        shared += 2 * first * second * float(covariances[a][b].mean())
+    weighted = [
+        replace(part, observed=weight**2 * part.observed, between=weight**2 * part.between)
+        for weight, part in zip(weights, parts, strict=True)
+    ]
+    value = sum(weight * float(one.mean()) for weight, one in zip(weights, values, strict=True))
+    return _estimate(value, weighted, shared, image_freedom)
 
 
 @dataclass(frozen=True)

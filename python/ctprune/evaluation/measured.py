@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ctprune.evaluation.bootstrap import bootstrap
 from ctprune.evaluation.delong import auc_covariance, macro_auc_covariance
-from ctprune.evaluation.estimate import Estimate, difference_estimate, mean_estimate
+from ctprune.evaluation.estimate import Estimate, combined_estimate, difference_estimate, mean_estimate
 from ctprune.evaluation.levels import Levels, levels_of
 from ctprune.evaluation.metrics import METRICS
 from ctprune.evaluation.predictions import checked_labels, checked_probabilities, positive_class
@@ -64,6 +64,18 @@ class Measured:
                 self._block(metric, model, model),
                 self._block(metric, other, other),
                 self._block(metric, model, other),
+                image_freedom=self.worth - 1,
+            )
+        )
+
+    def combination(self, weights: Mapping[int, float], metric: str) -> Estimate:
+        """A weighted sum of models' measures, by the model; those of weight 0 have no part in it."""
+        models = [model for model, weight in weights.items() if weight]
+        return self._known(
+            combined_estimate(
+                [self.values(model, metric) for model in models],
+                [weights[model] for model in models],
+                [[self._block(metric, model, other) for other in models] for model in models],
                 image_freedom=self.worth - 1,
             )
         )

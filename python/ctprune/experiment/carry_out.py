@@ -12,6 +12,7 @@ import ctprune
 from ctprune.environment.progress import ProgressCallback
 from ctprune.errors import EvaluationError, ManifestError, SourceError
 from ctprune.experiment.grid import FINISHED, Step
+from ctprune.experiment.relations import as_many, as_many_epochs
 from ctprune.files.checksums import sha256_of
 from ctprune.files.run_lock import NAME as LOCK_NAME
 from ctprune.files.run_lock import sole_writer
@@ -39,11 +40,17 @@ def carry_out(step: Step, out: Path, *, progress: ProgressCallback) -> None:
     """
     folder = step.folder(out)
     if step.kind == "reduce":
-        ctprune.reduce(list(step.inputs), out=folder, progress=progress, **step.options)
+        options = dict(step.options)
+        if step.as_many_as is not None:
+            of_other = read_result(step.as_many_as, out)
+            options |= as_many(options["method"], kept=of_other["kept"], slices=of_other["slices"])
+        ctprune.reduce(list(step.inputs), out=folder, progress=progress, **options)
     elif step.kind == "pretrain":
         options = dict(step.options)
         if step.steps_of is not None:
             options["steps"] = read_result(step.steps_of, out)["steps"]
+        if step.epochs_of is not None:
+            options["epochs"] = as_many_epochs(read_result(step.epochs_of, out))
         ctprune.pretrain(
             step.needs[0].folder(out),
             out=folder,

@@ -13,9 +13,18 @@ from ctprune.comparison.config import CompareConfig
 from ctprune.errors import ConfigError, SourceError
 from ctprune.experiment.inputs import NAMED_WEIGHTS
 from ctprune.experiment.options import check_options
+from ctprune.experiment.relations import (
+    FROM_PRETRAININGS,
+    Pretraining,
+    Reduction,
+    as_many,
+    check_pretraining,
+    check_reduction,
+)
 from ctprune.files.members import is_there
 from ctprune.options.file import as_given
 from ctprune.options.option import options_of
+from ctprune.selection.methods import METHODS
 from ctprune.sources.addresses import as_address, parse_address
 
 #: Keys of the file; those that begin with `x-` are for anchors and not looked at.
@@ -34,27 +43,10 @@ _KEYS = (
 _REQUIRED = ("sources", "reductions", "pretrainings", "tasks")
 
 #: What a pre-training may say beside its own options: where in the grid it stands, and whose steps it takes.
-_GRID_KEYS = ("sources", "reductions", "steps_of")
+_GRID_KEYS = ("sources", "reductions", *FROM_PRETRAININGS)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pretraining:
-    """One way of pre-training, and for which sources and reductions it is carried out.
-
-    Attributes:
-        options: As for `ctprune.pretrain`.
-        sources: Names of sources.
-        reductions: Names of reductions.
-        steps_of: Name of the pre-training whose number of optimizer steps this one takes, too.
-    """
-
-    options: dict[str, Any]
-    sources: tuple[str, ...]
-    reductions: tuple[str, ...]
-    steps_of: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +57,7 @@ class ExperimentFile:
         name: Heading of the comparison.
         description: A paragraph below it.
         sources: By name, folders or files.
-        reductions: By name, options of `ctprune.reduce`.
+        reductions: By name.
         pretrainings: By name.
         baselines: By name, options of `ctprune.finetune` for models without a pre-training of their own.
         tasks: By name, options of `ctprune.finetune` with `data`.
@@ -77,7 +69,7 @@ class ExperimentFile:
     name: str
     description: str
     sources: dict[str, tuple[Path, ...]]
-    reductions: dict[str, dict[str, Any]]
+    reductions: dict[str, Reduction]
     pretrainings: dict[str, Pretraining]
     baselines: dict[str, dict[str, Any]]
     tasks: dict[str, dict[str, Any]]
@@ -183,14 +175,16 @@ class _Checked:
 
     def experiment(self, stem: str) -> ExperimentFile:
         sources = {name: _paths(f"sources.{name}", value) for name, value in self._group("sources").items()}
-        reductions = {name: self._options("reductions", name) for name in self._group("reductions")}
+        reductions = {name: self._reduction(name) for name in self._group("reductions")}
+        for name, reduction in reductions.items():
+            check_reduction(name, reduction, reductions)
         seeds = self._seeds()
         pretrainings = {
             name: self._pretraining(name, tuple(sources), tuple(reductions))
             for name in self._group("pretrainings")
         }
         for name, pretraining in pretrainings.items():
-            _check_steps_of(name, pretraining, pretrainings)
+            check_pretraining(name, pretraining, pretrainings)
         experiment = ExperimentFile(
             name=_text("name", self._content.get("name", stem)),
             description=_text("description", self._content.get("description", "")),
@@ -217,26 +211,47 @@ class _Checked:
                 )
         return found
 
-    def _options(self, group: str, name: str, *, besides: tuple[str, ...] = ()) -> dict[str, Any]:
+    def _options(
+        self, group: str, name: str, *, besides: tuple[str, ...] = (), plus: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         found = self._group(group)[name]
         found = {} if found is None else found
         if not isinstance(found, dict):
             raise ConfigError(f"{group}.{name}: expected options, found {_kind(found)}")
         # An option without a value is none: that is how an entry takes back what an anchor gave it.
         options = {str(key): value for key, value in found.items() if key not in besides and value is not None}
-        options = check_options(group, name, options, besides=besides)
+        options = check_options(group, name, options | dict(plus or {}), besides=besides)
         _check_files(f"{group}.{name}", options)
         return options
+
+    def _reduction(self, name: str) -> Reduction:
+        given = self._group("reductions")[name]
+        like = given.get("as_many_as") if isinstance(given, dict) else None
+        if like is None:
+            return Reduction(options=self._options("reductions", name, besides=("as_many_as",)))
+        method = str(given.get("method", "hash"))
+        taken = as_many(method, kept=1, slices=1) if method in METHODS else {}
+        if method in METHODS and not taken:
+            takers = ", ".join(one for one in METHODS if as_many(one, kept=1, slices=1))
+            raise ConfigError(f"reductions.{name}.as_many_as: expected a method such as {takers}, found {method}")
+        for option in ("threshold", "keep", "budget", "n"):
+            if given.get(option) is not None:
+                raise ConfigError(
+                    f"reductions.{name}: as_many_as and {option} are mutually exclusive: give only one"
+                )
+        return Reduction(
+            options=self._options("reductions", name, besides=("as_many_as",), plus=taken), as_many_as=str(like)
+        )
 
     def _pretraining(self, name: str, sources: tuple[str, ...], reductions: tuple[str, ...]) -> Pretraining:
         options = self._options("pretrainings", name, besides=_GRID_KEYS)
         given = self._group("pretrainings")[name] or {}
-        steps_of = given.get("steps_of")
+        like = {key: str(given[key]) for key in FROM_PRETRAININGS if given.get(key) is not None}
         return Pretraining(
             options=options,
             sources=_chosen(f"pretrainings.{name}.sources", given.get("sources"), sources),
             reductions=_chosen(f"pretrainings.{name}.reductions", given.get("reductions"), reductions),
-            steps_of=None if steps_of is None else str(steps_of),
+            **like,
         )
 
     def _task(self, name: str) -> dict[str, Any]:
@@ -319,29 +334,6 @@ def _chosen(key: str, value: Any, known: tuple[str, ...]) -> tuple[str, ...]:
         if name not in known:
             raise ConfigError(f"{key}: expected some of {', '.join(known)}, found {name}")
     return tuple(name for name in known if name in given)
-
-
-def _check_steps_of(name: str, pretraining: Pretraining, all_of_them: Mapping[str, Pretraining]) -> None:
-    if pretraining.steps_of is None:
-        return
-    key = f"pretrainings.{name}.steps_of"
-    other = all_of_them.get(pretraining.steps_of)
-    if other is None or pretraining.steps_of == name:
-        others = ", ".join(one for one in all_of_them if one != name)
-        raise ConfigError(
-            f"{key}: expected one of {others or '(there is no other)'}, found {pretraining.steps_of}"
-        )
-    if other.steps_of is not None:
-        raise ConfigError(
-            f"{key}: {pretraining.steps_of} has steps_of itself: name the pre-training that its steps come from"
-        )
-    for option in ("epochs", "steps"):
-        if option in pretraining.options:
-            raise ConfigError(f"pretrainings.{name}: steps_of and {option} are mutually exclusive: give only one")
-    for kind in ("sources", "reductions"):
-        apart = [one for one in getattr(pretraining, kind) if one not in getattr(other, kind)]
-        if apart:
-            raise ConfigError(f"{key}: {pretraining.steps_of} does not run for {kind[:-1]} {apart[0]}")
 
 
 def _seed_list(key: str, value: Any) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from ctprune.errors import CtpruneError
 from ctprune.experiment.file import ExperimentFile
 from ctprune.experiment.inputs import NAMED_WEIGHTS, Inputs, digest_of
 from ctprune.experiment.options import deciding
+from ctprune.experiment.relations import FROM_PRETRAININGS
 from ctprune.tasks.columns import COLUMN_OPTIONS
 
 #: File whose presence says that a step's result is finished, by kind; each stage writes it last.
@@ -39,6 +40,8 @@ class Step:
         needs: The steps whose results it reads.
         inputs: Folders or files that it reads.
         steps_of: The pre-training whose number of optimizer steps it takes.
+        epochs_of: The pre-training whose number of epochs it takes.
+        as_many_as: The reduction whose number of slices it keeps.
     """
 
     kind: str
@@ -48,6 +51,8 @@ class Step:
     needs: tuple[Step, ...] = ()
     inputs: tuple[Path, ...] = ()
     steps_of: Step | None = None
+    epochs_of: Step | None = None
+    as_many_as: Step | None = None
     learned: str = ""
 
     def folder(self, out: Path) -> Path:
@@ -131,49 +136,66 @@ class _Builder:
             for task, options in self._experiment.tasks.items()
         }
         pretrainings = [step for model in models for step in model.pretrainings]
-        # Those whose steps another one takes come first.
-        pretrainings.sort(key=lambda step: step.steps_of is not None)
+        # Those whose steps or epochs another one takes come first.
+        pretrainings.sort(key=lambda step: (step.steps_of or step.epochs_of) is not None)
         finetunings = [step for of_task in tasks.values() for steps in of_task.values() for step in steps]
-        return Grid(steps=(*reductions.values(), *pretrainings, *finetunings), tasks=tasks)
+        reducing = sorted(reductions.values(), key=lambda step: step.as_many_as is not None)
+        return Grid(steps=(*reducing, *pretrainings, *finetunings), tasks=tasks)
 
     def _reductions(self) -> dict[tuple[str, str], Step]:
         experiment, inputs = self._experiment, self._inputs
         pretrainings = experiment.pretrainings.values()
         pairs = [pair for one in pretrainings for pair in product(one.sources, one.reductions)]
         contents = {name: inputs.sources(experiment.sources[name]) for name in dict(pairs)}
-        return {
-            (source, reduction): Step(
-                kind="reduce",
-                name=f"{source}-{reduction}",
-                digest=digest_of(
-                    _version(),
-                    "reduce",
-                    deciding("reductions", options),
-                    contents[source],
-                    inputs.weights(options.get("weights")),
-                ),
-                options=options,
-                inputs=(*experiment.sources[source], *_weights(options)),
-            )
-            for source in experiment.sources
-            for reduction, options in experiment.reductions.items()
-            if (source, reduction) in pairs
-        }
+        found: dict[tuple[str, str], Step] = {}
+        # Those whose number another one takes come first, even if nothing is pre-trained on them.
+        ordered = sorted(experiment.reductions.items(), key=lambda item: item[1].as_many_as is not None)
+        wanted = {(source, one) for source, one in pairs}
+        wanted |= {(source, like) for source, one in pairs if (like := experiment.reductions[one].as_many_as)}
+        for source in experiment.sources:
+            for name, reduction in ordered:
+                if (source, name) in wanted:
+                    like = found[source, reduction.as_many_as] if reduction.as_many_as else None
+                    found[source, name] = self._reduction(source, name, reduction.options, contents[source], like)
+        return found
+
+    def _reduction(self, source: str, name: str, options: dict[str, Any], content: str, like: Step | None) -> Step:
+        of_like = () if like is None else (like.digest,)
+        return Step(
+            kind="reduce",
+            name=f"{source}-{name}",
+            digest=digest_of(
+                _version(),
+                "reduce",
+                deciding("reductions", options),
+                content,
+                self._inputs.weights(options.get("weights")),
+                *of_like,
+            ),
+            options=options,
+            needs=() if like is None else (like,),
+            inputs=(*self._experiment.sources[source], *_weights(options)),
+            as_many_as=like,
+        )
 
     def _models(self, reductions: dict[tuple[str, str], Step]) -> list[Model]:
         """Baselines first, then pre-trainings; a name says only what differs."""
         experiment = self._experiment
         by_key: dict[tuple[str, str, str], tuple[Step, ...]] = {}
-        ordered = sorted(experiment.pretrainings.items(), key=lambda item: item[1].steps_of is not None)
+        ordered = sorted(experiment.pretrainings.items(), key=lambda item: item[1].like is not None)
         for name, pretraining in ordered:
             for source, reduction in product(pretraining.sources, pretraining.reductions):
-                others = by_key[source, reduction, pretraining.steps_of] if pretraining.steps_of else None
+                others = by_key[source, reduction, pretraining.like] if pretraining.like else None
                 by_key[source, reduction, name] = tuple(
                     self._pretraining(
                         reductions[source, reduction],
                         name,
                         pretraining.options | {"seed": seed},
-                        others[index] if others else None,
+                        {
+                            key: others[index]
+                            for key in FROM_PRETRAININGS
+                            if others and getattr(pretraining, key) is not None
+                        },
                     )
                     for index, seed in enumerate(experiment.pretraining_seeds)
                 )
@@ -185,7 +207,7 @@ class _Builder:
             models.append(Model(name=" · ".join(parts), pretrainings=by_key[key]))
         return models
 
-    def _pretraining(self, needed: Step, name: str, options: dict[str, Any], steps_of: Step | None) -> Step:
+    def _pretraining(self, needed: Step, name: str, options: dict[str, Any], like: dict[str, Step]) -> Step:
         excluded = tuple(Path(path) for path in _listed(options.get("exclude")))
         probe = tuple(Path(path) for path in _listed(options.get("probe")))
         of_probe = {name: value for name, value in options.items() if name.startswith("probe_")}
@@ -196,7 +218,8 @@ class _Builder:
             needed.digest,
             self._inputs.excluded(excluded),
             self._inputs.weights(options.get("weights")),
-            None if steps_of is None else steps_of.learned,
+            like["steps_of"].learned if "steps_of" in like else None,
+            *(other.learned for key, other in like.items() if key != "steps_of"),
         )
         return Step(
             kind="pretrain",
@@ -204,9 +227,9 @@ class _Builder:
             digest=digest_of(learned, self._inputs.sources(probe), of_probe) if probe else learned,
             learned=learned,
             options=options,
-            needs=(needed,) if steps_of is None else (needed, steps_of),
+            needs=(needed, *like.values()),
             inputs=(*excluded, *probe, *_weights(options)),
-            steps_of=steps_of,
+            **like,
         )
 
     def _finetunings(self, task: str, options: dict[str, Any], model: Model) -> Iterator[Step]:

@@ -86,3 +86,16 @@ def whole_numbers(texts: Any) -> Any:
     except ValueError:
         return texts
     return found[0] if isinstance(texts, str) and "," not in texts else found
+
+
+def decimals(text: str) -> Any:
+    """A number, or those between commas; the text itself where it is none.
+
+    >>> decimals("0.5"), decimals("0.5,10"), decimals("thin")
+    (0.5, [0.5, 10.0], 'thin')
+    """
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        return text
+    return found[0] if len(found) == 1 else found

@@ -12,6 +12,7 @@ from ctprune.files.atomic import new_folder
 from ctprune.options.configure import configure
 from ctprune.phantom.case import Case, Label
 from ctprune.phantom.config import PhantomConfig, PhantomOptions
+from ctprune.phantom.study import patient_key
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -39,13 +40,14 @@ def write_archive(
 ) -> ArchiveSummary:
     """Write a synthetic CT archive in DICOM.
 
-    Each patient has one study: a scout, one or two series of at most `slices` axial slices of `size` × `size`
-    pixels, and a dose report. Four scanners take turns; together they cover six transfer syntaxes, two kernels,
-    slice distances of 1 to 8 mm, a tilted gantry and an enhanced multi-frame object.
+    Each patient has one study: a scout, one or two series of axial slices of `size` × `size` pixels, and a dose
+    report. Four scanners take turns; together they cover six transfer syntaxes, two kernels, slice distances of 1
+    to 8 mm (unless `spacing_mm` says others), a tilted gantry and an enhanced multi-frame object.
 
     Half of the patients have lesions in the lung or the liver. `labels.csv` has a row per slice: path
     (relative to `out`, with `/`), patient, label (1 where a lesion is visible, else 0), lesion (`lung nodule`,
-    `liver lesion` or empty) and frame (from 0; only the enhanced object has more than one).
+    `liver lesion` or empty), frame (from 0; only the enhanced object has more than one) and, with `val_patients`
+    or `test_patients`, split.
 
     Args:
         out: Folder of the archive; new or empty.
@@ -66,11 +68,20 @@ def write_archive(
         return _write_all(folder, target, config)
 
 
+def _splits(config: PhantomConfig) -> dict[str, tuple[str]]:
+    """The split of each patient by the key in the table; empty where there are none."""
+    if not config.val_patients + config.test_patients:
+        return {}
+    sizes = zip(("train", "val", "test"), config.splits, strict=True)
+    names = [name for name, patients in sizes for _ in range(patients)]
+    return {patient_key(number): (name,) for number, name in enumerate(names, 1)}
+
+
 def _write_all(folder: Path, target: Path, config: PhantomConfig) -> ArchiveSummary:
     labels: list[Label] = []
     series = files = 0
     for number in range(1, config.patients + 1):
-        case = Case(number, seed=config.seed, size=config.size, slices=config.slices)
+        case = Case(number, config)
         for path, ds in case.objects():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             ds.save_as(folder / path, enforce_file_format=True)
@@ -79,8 +90,9 @@ def _write_all(folder: Path, target: Path, config: PhantomConfig) -> ArchiveSumm
         labels += sorted(case.labels, key=lambda label: (label.path, label.frame))
     with (folder / LABELS).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(LABEL_COLUMNS)
-        writer.writerows(label.row() for label in labels)
+        splits = _splits(config)
+        writer.writerow((*LABEL_COLUMNS, *(["split"] if splits else [])))
+        writer.writerows((*label.row(), *splits.get(label.patient, ())) for label in labels)
     ill = [label for label in labels if label.lesion]
     return ArchiveSummary(
         path=target,

@@ -9,12 +9,13 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from ctprune.phantom import scout
+from ctprune.phantom.config import PhantomConfig
 from ctprune.phantom.dose import dose_dataset
 from ctprune.phantom.images import Stored, enhanced_dataset, localizer_dataset, slice_dataset
 from ctprune.phantom.lesions import place_lesions
 from ctprune.phantom.patient import Patient
 from ctprune.phantom.reconstruct import Reconstruction
-from ctprune.phantom.scanner import PROTOCOLS, Scan
+from ctprune.phantom.scanner import PROTOCOLS, Protocol, Scan
 from ctprune.phantom.study import Study
 
 # What a random generator is for, so that changing one draw leaves the others as they are.
@@ -41,18 +42,28 @@ class Label:
 class Case:
     """One patient with its scan, and the objects and labels that come of it."""
 
-    def __init__(self, number: int, *, seed: int, size: int, slices: int) -> None:
-        self._seed, self._number = seed, number
-        protocol = PROTOCOLS[(number - 1) % len(PROTOCOLS)]
-        self._patient = Patient(self._rng(_PATIENT))
-        self._scan = Scan.plan(
-            protocol, slices=slices, size=size, width_mm=self._patient.width_mm, rng=self._rng(_SCAN)
+    def __init__(self, number: int, config: PhantomConfig) -> None:
+        self._seed, self._number, self._config = config.seed, number, config
+        own = PROTOCOLS[(number - 1) % len(PROTOCOLS)]
+        spacings = config.spacings_mm
+        protocol = own.set_to(
+            spacing_mm=spacings[(number - 1) // len(PROTOCOLS) % len(spacings)] if spacings else None,
+            thickness_mm=config.thickness_mm,
+            reconstructions=config.reconstructions,
         )
+        self._patient = Patient(self._rng(_PATIENT), lesion_contrast=config.lesion_contrast)
+        self._scan = self._planned(protocol)
         if self._is_ill():
-            self._patient.lesions = place_lesions(self._rng(_LESIONS), self._patient, self._scan)
+            # By the scanner's own slices, so that patients do not depend on the distance of slices.
+            self._patient.lesions = place_lesions(
+                self._rng(_LESIONS),
+                self._patient,
+                self._scan if config.length_mm is None else self._planned(own),
+                size=config.lesion_size,
+            )
         self.study = Study(
             number=number,
-            root=f"ctprune phantom/{seed}/{size}/{slices}",
+            root=config.root,
             protocol=protocol,
             sex="F" if self._patient.build.breast_mm else "M",
             age_years=30 + 7 * number % 50,
@@ -61,14 +72,26 @@ class Case:
 
     def objects(self) -> Iterator[tuple[str, Dataset]]:
         """Yield each object of the study with its path; fills `labels` on the way."""
-        picture, top_mm = scout.scout(self._patient, self._scan)
-        yield (
-            self._path(1, "scout", 0),
-            localizer_dataset(self.study, picture=picture, top_mm=top_mm, spacing_mm=scout.PIXEL_MM),
-        )
+        if self._config.reports:
+            picture, top_mm = scout.scout(self._patient, self._scan)
+            yield (
+                self._path(1, "scout", 0),
+                localizer_dataset(self.study, picture=picture, top_mm=top_mm, spacing_mm=scout.PIXEL_MM),
+            )
         yield from self._slices()
-        last = len(self.study.protocol.series) + 2
-        yield self._path(last, "dose", 0), dose_dataset(self.study, series=last, slices=self._scan.slices)
+        if self._config.reports:
+            last = len(self.study.protocol.series) + 2
+            yield self._path(last, "dose", 0), dose_dataset(self.study, series=last, slices=self._scan.slices)
+
+    def _planned(self, protocol: Protocol) -> Scan:
+        return Scan.plan(
+            protocol,
+            slices=self._config.slices,
+            size=self._config.size,
+            width_mm=self._patient.width_mm,
+            rng=self._rng(_SCAN),
+            length_mm=self._config.length_mm,
+        )
 
     def _slices(self) -> Iterator[tuple[str, Dataset]]:
         """Yield the slices of all series side by side: they share the acquisition, which is slow to paint."""
@@ -78,7 +101,8 @@ class Case:
         for index in range(self._scan.slices):
             body, lesion_mm2 = reconstruction.acquire(index)
             lesion = self._lesion_name() if lesion_mm2 >= _VISIBLE_MM2 else ""
-            images = reconstruction.images(body, [plan.kernel for plan in plans], self._rng(_PHOTONS, index))
+            photons = self._rng(_PHOTONS, self._moment(index))
+            images = reconstruction.images(body, [plan.kernel for plan in plans], photons)
             for series, (plan, image) in enumerate(zip(plans, images, strict=True), 2):
                 stored = reconstruction.stored(image)
                 path = self._path(series, plan.kernel.name, 0 if plan.enhanced else index)
@@ -94,6 +118,10 @@ class Case:
             plan = plans[series - 2]
             ds = enhanced_dataset(self.study, plan, self._scan, series=series, frames=collected)
             yield self._path(series, plan.kernel.name, 0), ds
+
+    def _moment(self, index: int) -> int:
+        """What a slice's photons are drawn by: in scans of one length its position, in µm from the first."""
+        return index if self._config.length_mm is None else round(1000 * index * self._scan.spacing_mm)
 
     def _path(self, series: int, name: str, index: int) -> str:
         return f"{self.study.key}/{series:02d}-{name}/IM{index + 1:04d}{self.study.protocol.file_suffix}"

@@ -16,8 +16,10 @@ _MM_PER_LESION, _FEWEST, _MOST = 36.0, 1, 8
 _SEARCH_PIXELS = 96
 
 
-def place_lesions(rng: np.random.Generator, patient: Patient, scan: Scan) -> tuple[Lesion, ...]:
-    """Draw some lesions in one organ of a patient, at heights spread over the scan.
+def place_lesions(
+    rng: np.random.Generator, patient: Patient, scan: Scan, *, size: float = 1.0
+) -> tuple[Lesion, ...]:
+    """Draw some lesions in one organ of a patient, at heights spread over the scan; `size` scales their radii.
 
     Empty when the scan shows too little of lung and liver to hold one.
     """
@@ -28,18 +30,18 @@ def place_lesions(rng: np.random.Generator, patient: Patient, scan: Scan) -> tup
     deepest = {organ: sum(float(r[organ].max()) for r in regions) for organ in _RADII_MM}
     organ = max(deepest, key=lambda name: deepest[name])
     found = [
-        _place_one(rng, organ, region[organ], plane, patient)
+        _place_one(rng, organ, region[organ], plane, patient, size)
         for region, plane in zip(regions, planes, strict=True)
     ]
     return tuple(lesion for lesion in found if lesion is not None)
 
 
 def _place_one(
-    rng: np.random.Generator, organ: str, distance: np.ndarray, plane: Plane, patient: Patient
+    rng: np.random.Generator, organ: str, distance: np.ndarray, plane: Plane, patient: Patient, size: float
 ) -> Lesion | None:
     """Center a lesion on the plane where the organ's `distance` to its surface leaves room for it."""
     low, high = _RADII_MM[organ]
-    radius = float(rng.uniform(low, high))
+    radius = size * float(rng.uniform(low, high))
     rows, columns = np.nonzero(distance > radius + _CLEARANCE_MM)
     choice = float(rng.random())
     if len(rows) == 0:

@@ -9,7 +9,7 @@ import numpy as np
 from ctprune.phantom.abdomen import Abdomen
 from ctprune.phantom.canvas import Canvas, Plane
 from ctprune.phantom.fields import SmoothField
-from ctprune.phantom.lungs import Lungs
+from ctprune.phantom.lungs import LUNG_HU, Lungs
 from ctprune.phantom.mediastinum import Mediastinum
 from ctprune.phantom.skeleton import Skeleton
 from ctprune.phantom.torso import Build, half_axes_mm, paint_couch, paint_torso
@@ -33,9 +33,12 @@ class Lesion:
 class Patient:
     """Everything below the skin of one patient, as a function of position."""
 
-    def __init__(self, rng: np.random.Generator, lesions: tuple[Lesion, ...] = ()) -> None:
+    def __init__(
+        self, rng: np.random.Generator, lesions: tuple[Lesion, ...] = (), *, lesion_contrast: float = 1.0
+    ) -> None:
         self.build = Build.draw(rng)
         self.lesions = lesions
+        self._lesion_contrast = lesion_contrast
         self._warp = (SmoothField(rng, _WARP_CELL_MM), SmoothField(rng, _WARP_CELL_MM))
         self._texture = SmoothField(rng, _TEXTURE_CELL_MM)
         self._patches = SmoothField(rng, _PATCH_CELL_MM)
@@ -77,7 +80,9 @@ class Patient:
         healthy = canvas.hu.copy()
         for lesion in self.lesions:
             nodule = lesion.organ == "lung"
-            value = _NODULE_HU if nodule else self._abdomen.liver_hu - _LIVER_LESION_CONTRAST_HU
+            organ_hu = LUNG_HU if nodule else self._abdomen.liver_hu
+            contrast_hu = _NODULE_HU - LUNG_HU if nodule else -_LIVER_LESION_CONTRAST_HU
+            value = organ_hu + self._lesion_contrast * contrast_hu
             canvas.paint_ellipsoid(
                 lesion.center,
                 (lesion.radius_mm,) * 3,

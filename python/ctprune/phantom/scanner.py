@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydicom.uid import (
@@ -66,6 +66,20 @@ class Protocol:
     storage: Storage
     file_suffix: str
     series: tuple[SeriesPlan, ...]
+
+    def set_to(self, *, spacing_mm: float | None, thickness_mm: float | None, reconstructions: int) -> Protocol:
+        """The same scanner with other settings; None leaves one as it is."""
+        chosen = replace(
+            self,
+            spacing_mm=spacing_mm or self.spacing_mm,
+            thickness_mm=thickness_mm or self.thickness_mm,
+            series=self.series[:reconstructions],
+        )
+        if chosen.spacing_mm == self.spacing_mm:
+            return chosen
+        distance = f"Axial {chosen.spacing_mm:g} mm"
+        named = [replace(plan, description=f"{distance} {plan.kernel.name}") for plan in chosen.series]
+        return replace(chosen, series=tuple(named))
 
 
 _SOFT, _LUNG = (40, 400), (-600, 1500)
@@ -154,11 +168,25 @@ class Scan:
 
     @classmethod
     def plan(
-        cls, protocol: Protocol, *, slices: int, size: int, width_mm: float, rng: np.random.Generator
+        cls,
+        protocol: Protocol,
+        *,
+        slices: int,
+        size: int,
+        width_mm: float,
+        rng: np.random.Generator,
+        length_mm: float | None = None,
     ) -> Scan:
-        """Plan at most `slices` slices, fewer where the body ends, from about the protocol's height."""
-        count = min(slices, 1 + int((_TOP_MM - _BOTTOM_MM) / protocol.spacing_mm))
-        length = (count - 1) * protocol.spacing_mm
+        """Plan at most `slices` slices from about the protocol's height, fewer where the body ends.
+
+        With `length_mm` a scan is as long instead, and the distance of slices does not change where it begins.
+        """
+        longest = _TOP_MM - _BOTTOM_MM if length_mm is None else length_mm
+        # The quotient of two decimals may lie just below the whole number that it is.
+        count = 1 + int(longest / protocol.spacing_mm + 1e-9)
+        if length_mm is None:
+            count = min(slices, count)
+        length = (count - 1) * protocol.spacing_mm if length_mm is None else length_mm
         top = min(max(protocol.top_mm + rng.uniform(-12, 12), _BOTTOM_MM + length), _TOP_MM)
         return cls(
             slices=count,

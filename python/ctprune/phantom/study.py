@@ -12,6 +12,15 @@ from pydicom.uid import UID
 from ctprune.phantom.scanner import Protocol
 
 
+def patient_key(number: int) -> str:
+    """The key of a patient in the label table and the tree of folders.
+
+    >>> patient_key(1)
+    'P0001'
+    """
+    return f"P{number:04d}"
+
+
 @dataclass(frozen=True)
 class Study:
     """One visit of one patient. `number` counts from 1; `root` tells archives of other arguments apart."""
@@ -25,7 +34,7 @@ class Study:
     @property
     def key(self) -> str:
         """The patient's key in the label table and the tree of folders, `P0001`."""
-        return f"P{self.number:04d}"
+        return patient_key(self.number)
 
     def uid(self, *parts: str | int) -> UID:
         """Derive a UID from the arguments, the patient and `parts` only (2.25, DICOM PS3.5 B.2)."""

@@ -1,0 +1,234 @@
+"""The planned contrasts: what is asked of each method, as weights of its arms, and what the results answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from experiments.less_is_more.archives import DOSES_MM, MIXED
+from experiments.less_is_more.trained import Trained
+
+from ctprune.comparison.result import merge_pretrainings
+from ctprune.comparison.verdict import ALPHA
+from ctprune.evaluation.correction import decision_levels, holm
+from ctprune.evaluation.estimate import Estimate
+from ctprune.evaluation.measured import Measured, measure
+
+#: A source and an arm.
+Cell = tuple[str, str]
+
+#: Difference in AUC that is too small to matter.
+MARGIN = 0.01
+
+#: Numbers of pre-trainings of each arm at which verdicts are given; each look has its share of the alarms' chance.
+LOOKS = (5, 10)
+
+#: Chance of a false alarm over all contrasts of a method, in one look.
+LEVEL = ALPHA / len(LOOKS)
+
+#: Arms that all archives and methods have; the others are of single experiments.
+_EVERYWHERE = ("all", "hash", "random", "every-n", "kcenter")
+
+#: Where neighboring slices are near-duplicates.
+REDUNDANT = ("mm2", "mm1", "mm05")
+
+_RESAMPLES = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """A planned question.
+
+    Attributes:
+        name: Short name, as in the plan.
+        question: What is asked.
+        weights: Weight of the mean AUC of each cell; they sum to 0.
+        has_margin: Whether it is a difference in AUC, for which the margin of equivalence has a meaning.
+    """
+
+    name: str
+    question: str
+    weights: dict[Cell, float]
+    has_margin: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the results say of a contrast.
+
+    Attributes:
+        contrast: The question.
+        estimate: The contrast's value with its error; None where a cell has no pre-training yet.
+        pretrainings: The smallest number of pre-trainings of a cell.
+        low: Lower end of the interval at the level that the correction leaves.
+        high: Upper end.
+        corrected: Corrected p of no difference.
+        equivalence: Corrected p of both one-sided tests; nan without a margin.
+        detectable: The smallest value that would have been shown with a chance of 80 %.
+    """
+
+    contrast: Contrast
+    estimate: Estimate | None
+    pretrainings: int
+    low: float = math.nan
+    high: float = math.nan
+    corrected: float = math.nan
+    equivalence: float = math.nan
+    detectable: float = math.nan
+
+    @property
+    def verdict(self) -> str:
+        """`larger`, `smaller`, `equivalent`, `unanswered`, or `unfinished` where pre-trainings are missing."""
+        if self.estimate is None or self.pretrainings < LOOKS[0]:
+            return "unfinished"
+        shown = self.corrected < LEVEL
+        # A difference may be shown and nevertheless be too small to matter.
+        if self.equivalence < LEVEL:
+            return "equivalent"
+        if shown:
+            return "larger" if self.estimate.value > 0 else "smaller"
+        return "unanswered"
+
+
+def planned() -> list[Contrast]:
+    """The contrasts of the plan, of each method; Holm's correction is for all of one method's."""
+    doses, all_sources = tuple(DOSES_MM), (*DOSES_MM, MIXED)
+    return [
+        Contrast(
+            name="steps",
+            question="hash − all at equal steps, mean over the redundant doses (2, 1, 0.5 mm)",
+            weights=_mean_difference("hash", "all", REDUNDANT),
+        ),
+        Contrast(
+            name="mixed",
+            question="hash − all at equal steps, where patients differ in redundancy (mixed)",
+            weights=_mean_difference("hash", "all", (MIXED,)),
+        ),
+        Contrast(
+            name="dose",
+            question="hash − all at equal steps, slope per doubling of the slices (10 to 0.5 mm)",
+            weights=_slope("hash", "all", doses),
+            has_margin=False,
+        ),
+        Contrast(
+            name="epochs",
+            question="hash − all at equal epochs, mean of 2 and 0.5 mm",
+            weights=_mean_difference("hash", "all-epochs", ("mm2", "mm05")),
+        ),
+        Contrast(
+            name="random",
+            question="hash − as many random slices, mean over all archives",
+            weights=_mean_difference("hash", "random", all_sources),
+        ),
+        Contrast(
+            name="every-n",
+            question="hash − about as many by every n-th slice, mean over the redundant doses and mixed",
+            weights=_mean_difference("hash", "every-n", (*REDUNDANT, MIXED)),
+        ),
+        Contrast(
+            name="kcenter",
+            question="hash − as many by k-center, mean over all archives",
+            weights=_mean_difference("hash", "kcenter", all_sources),
+        ),
+    ]
+
+
+def looked_at(trained: Sequence[Trained]) -> list[Trained]:
+    """The pre-trainings of one method that the present look counts: the first five, or ten, of every arm.
+
+    What exceeds the last look that all arms have reached waits for the next; before the first all are taken, for a
+    view without verdicts.
+    """
+    counts = {
+        (source, arm): sum((one.source, one.arm) == (source, arm) for one in trained)
+        for source in (*DOSES_MM, MIXED)
+        for arm in _EVERYWHERE
+    }
+    reached = [look for look in LOOKS if min(counts.values()) >= look]
+    if not reached:
+        return list(trained)
+    seen: dict[Cell, int] = {}
+    chosen = []
+    for one in sorted(trained, key=lambda one: one.seed):
+        cell = (one.source, one.arm)
+        seen[cell] = seen.get(cell, 0) + 1
+        if seen[cell] <= reached[-1]:
+            chosen.append(one)
+    return chosen
+
+
+def measured_cells(trained: Sequence[Trained]) -> tuple[dict[Cell, int], Measured]:
+    """The AUC of every cell of one method with all that intervals need, and each cell's place in it."""
+    cells: dict[Cell, list[Trained]] = {}
+    for one in trained:
+        cells.setdefault((one.source, one.arm), []).append(one)
+    results = [merge_pretrainings([one.result for one in of_cell]) for of_cell in cells.values()]
+    first = results[0]
+    found = measure(
+        first.labels,
+        [result.probabilities for result in results],
+        first.classes,
+        pretrainings=[result.backbones for result in results],
+        patients=first.patients,
+        positive=first.positive,
+        resamples=_RESAMPLES,
+    )
+    return {cell: index for index, cell in enumerate(cells)}, found
+
+
+def answers(
+    contrasts: Sequence[Contrast], cells: Mapping[Cell, int], found: Measured, *, margin: float = MARGIN
+) -> list[Answer]:
+    """Test all contrasts of a method, each at the level that Holm's correction leaves it."""
+    estimates = [_estimate(contrast, cells, found) for contrast in contrasts]
+    p_values = [math.nan if one is None else one.p_value() for one in estimates]
+    equal = [
+        one.equivalence_p_value(margin) if one is not None and contrast.has_margin else math.nan
+        for contrast, one in zip(contrasts, estimates, strict=True)
+    ]
+    corrected, equivalence = holm(p_values), holm(equal)
+    levels = decision_levels(p_values, "holm", alpha=LEVEL)
+    collected = []
+    for index, (contrast, estimate) in enumerate(zip(contrasts, estimates, strict=True)):
+        known = [found.levels[cells[cell]].pretrainings for cell in contrast.weights if cell in cells]
+        if estimate is None:
+            collected.append(Answer(contrast=contrast, estimate=None, pretrainings=0))
+            continue
+        low, high = estimate.interval(float(levels[index]))
+        collected.append(
+            Answer(
+                contrast=contrast,
+                estimate=estimate,
+                pretrainings=min(known),
+                low=low,
+                high=high,
+                corrected=float(corrected[index]),
+                equivalence=float(equivalence[index]),
+                detectable=estimate.detectable(float(levels[index])),
+            )
+        )
+    return collected
+
+
+def _estimate(contrast: Contrast, cells: Mapping[Cell, int], found: Measured) -> Estimate | None:
+    if any(cell not in cells for cell in contrast.weights):
+        return None
+    return found.combination({cells[cell]: weight for cell, weight in contrast.weights.items()}, "auc")
+
+
+def _mean_difference(arm: str, other: str, sources: Sequence[str]) -> dict[Cell, float]:
+    share = 1 / len(sources)
+    return {(source, name): sign * share for source in sources for name, sign in ((arm, 1), (other, -1))}
+
+
+def _slope(arm: str, other: str, sources: Sequence[str]) -> dict[Cell, float]:
+    """Of a straight line through the differences, over the logarithm to base 2 of slices per mm."""
+    at = [-math.log2(DOSES_MM[source]) for source in sources]
+    mean = sum(at) / len(at)
+    squares = sum((x - mean) ** 2 for x in at)
+    return {
+        (source, name): sign * (x - mean) / squares
+        for source, x in zip(sources, at, strict=True)
+        for name, sign in ((arm, 1), (other, -1))
+    }

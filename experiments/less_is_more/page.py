@@ -1,0 +1,245 @@
+"""The report: raw results, contrasts, the curve from redundancy to AUC, and the page that shows them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.less_is_more.archives import DOSES_MM, MIXED
+from experiments.less_is_more.contrasts import (
+    LEVEL,
+    LOOKS,
+    MARGIN,
+    Answer,
+    Cell,
+    answers,
+    looked_at,
+    measured_cells,
+    planned,
+)
+from experiments.less_is_more.trained import ARMS, NOTHING, Trained
+
+from ctprune.comparison.verdict import p_text, signed
+from ctprune.evaluation.measured import Measured
+from ctprune.files.atomic import replace_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLUMNS = ("method", "source", "arm", "seed", "slices", "steps", "epochs", "auc", "seconds")
+
+_COLORS = ("#1b6ca8", "#c1440e", "#6b7a8f", "#5d8a3a", "#8e5ea2", "#d4a017")
+
+_SAID = {
+    "larger": "yes: the first is better",
+    "smaller": "no: the first is worse",
+    "equivalent": f"no difference that matters (± {MARGIN:.2f})",
+    "unanswered": "not answered",
+    "unfinished": f"not yet: fewer than {LOOKS[0]} pre-trainings of each",
+}
+
+
+def write_report(trained: Sequence[Trained], out: Path) -> dict[str, list[Answer]]:
+    """Write `results.csv`, `contrasts.json`, `curve-METHOD.svg` and `README.md`; the answers, by method."""
+    out.mkdir(parents=True, exist_ok=True)
+    trained = _without_copies(trained)
+    found: dict[str, list[Answer]] = {}
+    sections, numbers, rows = [], {}, []
+    methods = list(dict.fromkeys(one.method for one in trained if one.method != NOTHING))
+    for method in methods:
+        of_method = [one for one in trained if one.method in (method, NOTHING)]
+        everything = measured_cells(of_method)
+        rows += _rows(of_method, *everything, with_none=method == methods[0])
+        counted = looked_at(of_method)
+        cells, measured = everything if len(counted) == len(of_method) else measured_cells(counted)
+        found[method] = answers(planned(), cells, measured)
+        _save(out / f"curve-{method}.svg", _curve(method, cells, measured))
+        numbers[method] = {
+            "cells": [_cell(cell, index, measured) for cell, index in cells.items()],
+            "contrasts": [_numbers(answer) for answer in found[method]],
+        }
+        sections.append(_section(method, cells, measured, found[method]))
+    _save(out / "results.csv", _csv(rows))
+    _save(
+        out / "contrasts.json", json.dumps({"margin": MARGIN, "level": LEVEL, "methods": numbers}, indent=1) + "\n"
+    )
+    _save(out / "README.md", _page(trained, sections))
+    return found
+
+
+def _without_copies(trained: Sequence[Trained]) -> list[Trained]:
+    """Experiments have arms in common, and each a model without pre-training: one of each is enough."""
+    found = {(one.method, one.source, one.arm, one.seed): one for one in reversed(trained)}
+    return list(reversed(found.values()))
+
+
+def _rows(
+    trained: Sequence[Trained], cells: dict[Cell, int], measured: Measured, *, with_none: bool
+) -> list[list[Any]]:
+    by_cell: dict[Cell, list[Trained]] = {}
+    for one in trained:
+        by_cell.setdefault((one.source, one.arm), []).append(one)
+    rows = []
+    for cell, of_cell in by_cell.items():
+        if cell == (NOTHING, NOTHING) and not with_none:
+            continue
+        aucs = measured.trainings[cells[cell]]["auc"]
+        for one, auc in zip(of_cell, aucs, strict=True):
+            told = (one.method, one.source, one.arm, one.seed, one.slices, one.steps)
+            rows.append([*told, round(one.epochs, 2), round(float(auc), 6), round(one.seconds, 1)])
+    return rows
+
+
+def _csv(rows: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _cell(cell: Cell, index: int, measured: Measured) -> dict[str, Any]:
+    low, high = measured.interval(index, "auc")
+    values = measured.values(index, "auc")
+    return {
+        "source": cell[0],
+        "arm": cell[1],
+        "pretrainings": measured.levels[index].pretrainings,
+        "auc": _plain(float(values.mean())),
+        "std": _plain(float(values.std(ddof=1)) if len(values) > 1 else math.nan),
+        "low": _plain(low),
+        "high": _plain(high),
+    }
+
+
+def _numbers(answer: Answer) -> dict[str, Any]:
+    estimate = answer.estimate
+    return {
+        "name": answer.contrast.name,
+        "question": answer.contrast.question,
+        "verdict": answer.verdict,
+        "pretrainings": answer.pretrainings,
+        "value": None if estimate is None else _plain(estimate.value),
+        "error": None if estimate is None else _plain(estimate.error),
+        "freedom": None if estimate is None else _plain(estimate.freedom),
+        **{
+            name: _plain(getattr(answer, name))
+            for name in ("low", "high", "corrected", "equivalence", "detectable")
+        },
+    }
+
+
+def _plain(value: float) -> float | None:
+    return round(value, 8) if math.isfinite(value) else None
+
+
+def _curve(method: str, cells: dict[Cell, int], measured: Measured) -> str:
+    """AUC over the distance of slices, a line for each arm; the mixture and no pre-training beside it."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # Text stays text, and the same numbers give the same bytes.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": method, "font.size": 9}):
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        axes = figure.subplots()
+        for number, arm in enumerate(ARMS):
+            _draw_arm(axes, number, arm, cells, measured)
+        if (NOTHING, NOTHING) in cells:
+            auc = float(measured.values(cells[NOTHING, NOTHING], "auc").mean())
+            axes.axhline(auc, color="#999999", linewidth=1, linestyle=":", label="no pre-training")
+        axes.set_xticks(range(len(DOSES_MM) + 1), [*(f"{mm:g}" for mm in DOSES_MM.values()), MIXED])
+        axes.set_xlabel("Distance of slices in mm: the finer, the more redundant")
+        axes.set_ylabel("AUC on unseen patients, 95 % interval")
+        axes.set_title(method)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=8, ncols=2, frameon=False)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def _draw_arm(axes: Axes, number: int, arm: str, cells: dict[Cell, int], measured: Measured) -> None:
+    places = [(x, cells[source, arm]) for x, source in enumerate((*DOSES_MM, MIXED)) if (source, arm) in cells]
+    if not places:
+        return
+    at = [x + 0.08 * (number - (len(ARMS) - 1) / 2) for x, _ in places]
+    aucs = [float(measured.values(index, "auc").mean()) for _, index in places]
+    for x, (_, index) in zip(at, places, strict=True):
+        low, high = measured.interval(index, "auc")
+        if math.isfinite(low):
+            axes.plot([x, x], [low, high], color=_COLORS[number], linewidth=1, alpha=0.6)
+    doses = [index for index, (x, _) in enumerate(places) if x < len(DOSES_MM)]
+    axes.plot([at[i] for i in doses], [aucs[i] for i in doses], color=_COLORS[number], linewidth=1.4)
+    axes.plot(at, aucs, "o", color=_COLORS[number], markersize=3.5, label=arm)
+
+
+def _section(method: str, cells: dict[Cell, int], measured: Measured, found: Sequence[Answer]) -> str:
+    lines = [f"## {method}", "", f"![AUC by redundancy and arm](curve-{method}.svg)", ""]
+    lines += ["| contrast | question | value | corrected p | equivalence p | detectable | answer |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    lines += [_line(answer) for answer in found]
+    lines += ["", f"Mean AUC (standard deviation between pre-trainings; number of these), {method}:", ""]
+    sources = [source for source in (*DOSES_MM, MIXED) if any(cell[0] == source for cell in cells)]
+    lines += [f"| arm | {' | '.join(sources)} |", f"|---|{'---|' * len(sources)}"]
+    for arm in ARMS:
+        if any(cell[1] == arm for cell in cells):
+            texts = [_text(cells.get((source, arm)), measured) for source in sources]
+            lines.append(f"| {arm} | {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _line(answer: Answer) -> str:
+    said = _SAID[answer.verdict]
+    estimate = answer.estimate
+    if estimate is None:
+        return f"| {answer.contrast.name} | {answer.contrast.question} | – | – | – | – | {said} |"
+    digits = 4 if not answer.contrast.has_margin else 3
+    value = f"{_signed(estimate.value, digits)} [{_signed(answer.low, digits)}, {_signed(answer.high, digits)}]"
+    tests = f"{p_text(answer.corrected)} | {p_text(answer.equivalence) if answer.contrast.has_margin else '–'}"
+    detectable = f"{answer.detectable:.{digits}f}" if math.isfinite(answer.detectable) else "–"
+    return f"| {answer.contrast.name} | {answer.contrast.question} | {value} | {tests} | {detectable} | {said} |"
+
+
+def _signed(value: float, digits: int) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return signed(value) if digits == 3 else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _text(index: int | None, measured: Measured) -> str:
+    if index is None:
+        return "–"
+    values = measured.values(index, "auc")
+    spread = f"{values.std(ddof=1):.3f}" if len(values) > 1 else "–"
+    return f"{values.mean():.3f} ({spread}; {len(values)})"
+
+
+def _page(trained: Sequence[Trained], sections: Sequence[str]) -> str:
+    first = trained[0].result
+    patients = len(set(first.patients))
+    nothing = [one.result for one in trained if one.method == NOTHING]
+    head = f"""# Less is more? Redundancy as a dose
+
+What was asked, and how: [the plan](../../less-is-more.md), written before.
+`python -m experiments.less_is_more report` writes this page, `results.csv` (a row per pre-training) and
+`contrasts.json`.
+
+So far {len(trained) - len(nothing):,} pre-trainings. AUC of a linear probe on {len(first.images):,} slices of
+{patients:,} unseen synthetic patients.
+
+Verdicts count the first {LOOKS[0]} or {LOOKS[1]} pre-trainings of every arm, each look at a level of {LEVEL:g}
+over all contrasts of a method. Values have intervals at the level that Holm's correction leaves. The equivalence p
+tests whether the difference is smaller than ± {MARGIN:.2f}. “Detectable” is the smallest value that would
+have been shown with a probability of 80 %.
+"""
+    return "\n".join([head, *sections])
+
+
+def _save(file: Path, text: str) -> None:
+    with replace_file(file) as beside:
+        beside.write_text(text, encoding="utf-8")
