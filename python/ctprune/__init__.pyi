@@ -6,8 +6,8 @@ from ctprune.comparison.compare import compare as compare
 from ctprune.comparison.comparison import Comparison as Comparison
 from ctprune.comparison.config import CompareConfig as CompareConfig
 from ctprune.converting.config import ConvertConfig as ConvertConfig
-from ctprune.converting.convert import Converted as Converted
 from ctprune.converting.convert import convert_backbone as convert_backbone
+from ctprune.converting.result import Converted as Converted
 from ctprune.duplicates.config import DuplicatesConfig as DuplicatesConfig
 from ctprune.duplicates.duplicates import Duplicates as Duplicates
 from ctprune.duplicates.duplicates import find_duplicates as find_duplicates

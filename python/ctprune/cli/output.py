@@ -45,6 +45,7 @@ JSON_VERSIONS = {
     "export": 1,
     "pretrain": 1,
     "pretrain.views": 1,
+    "convert": 1,
     "finetune": 1,
     "predict": 1,
     "compare": 1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from ctprune.converting.config import ConvertConfig, ConvertOptions
+from ctprune.converting.result import Converted
 from ctprune.environment.extras import extra
 from ctprune.errors import OutputError
 from ctprune.files.atomic import check_free, new_folder, replace_file
@@ -32,31 +32,6 @@ _TOLERANCE = 1e-4
 
 Pixels = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Converted:
-    """What a conversion wrote.
-
-    Attributes:
-        path: The file or folder.
-        to: What it is, see `ConvertConfig`.
-        backbone: Name of the architecture.
-        side: Rows and columns of the images that both networks were compared on.
-        num_features: Numbers per image.
-        largest_difference: Of the features of random images, as a share of the largest feature.
-    """
-
-    path: Path
-    to: str
-    backbone: str
-    side: int
-    num_features: int
-    largest_difference: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
-        return asdict(self) | {"path": str(self.path)}
 
 
 def convert_backbone(

@@ -68,6 +68,7 @@ OUTPUTS: dict[str, tuple[Output, ...]] = {
         Output("pretrain", "The summary of a finished pre-training.", "learning:pretrain"),
         Output("pretrain.views", "With --show-views: the picture that was written.", "learning:views"),
     ),
+    "convert": (Output("convert", "What was written, and how near its features are.", "learning:convert"),),
     "finetune": (Output("finetune", "The result of a fine-tuning, as in metrics.json.", "learning:finetune"),),
     "predict": (Output("predict", "The prediction for each image.", "learning:predict"),),
     "compare": (Output("compare", "Results side by side, as in comparison.json.", "comparisons:compare"),),

@@ -20,6 +20,7 @@ from ctprune.cli.schemas.parts import (
     text,
     whole,
 )
+from ctprune.converting.result import Converted
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.pretraining.config import PretrainConfig
@@ -93,6 +94,11 @@ def _settings() -> Schema:
 def views() -> Schema:
     """The picture of views that was written."""
     return record("The picture.", path=text("File of the picture."))
+
+
+def convert() -> Schema:
+    """What a conversion wrote."""
+    return record("What was written.", **fields_of(Converted))
 
 
 def finetune() -> Schema:
