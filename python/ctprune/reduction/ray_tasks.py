@@ -26,8 +26,9 @@ from ctprune.sources.plan import Sources, listed
 if TYPE_CHECKING:
     import ray
 
-#: Shards for each task that can run at the same time: so that a slow one at the end keeps few others waiting.
-_SHARDS_PER_SLOT = 4
+#: Shards for each task that can run at the same time: so that a slow one at the end keeps others waiting less.
+#: Each shard lists all names: more would cost more than they save.
+_SHARDS_PER_SLOT = 2
 
 #: Seconds from one report of a task to the next, and from one look at all of them to the next.
 _PACE = 0.5

@@ -29,6 +29,7 @@ from ctprune.manifest.manifest import (
     write_manifest,
 )
 from ctprune.manifest.parts import Parts
+from ctprune.manifest.pseudonyms import named_sources
 from ctprune.manifest.shards import Shard, check_claims, idle_shards
 from ctprune.manifest.tally import Tally
 from ctprune.options.file import save_options
@@ -68,8 +69,9 @@ class Reduction:
     ) -> None:
         self.config = config
         self.runs = runs
-        # Those of runs that are merged need not be there.
-        found = Plan((), ()) if runs else plan(sources, from_list)
+        # Those of runs that are merged need not be there, unless their names are to be found.
+        is_read = not runs or config.pseudonymize is not None
+        found = plan(named_sources() if runs else sources, from_list) if is_read else Plan((), ())
         self.sources = list(found.paths)
         self._names = [os.fspath(source) for source in listed(sources)] if runs else found.names()
         #: The run in an object store, if it is in one; `out` is then its copy on this machine.
@@ -187,9 +189,13 @@ class Reduction:
         for source in self._names:
             self._archive.declare_source(source)
         self._archive.take_whole()
+        if self._pseudonyms is not None:
+            self._pseudonyms.name_remote(self._archive)
         for run in reversed(self.runs):
             self._archive.begin_earlier()
             for rows in _core.ManifestReader(str(manifest_path(run))).batches():
+                if self._pseudonyms is not None:
+                    self._pseudonyms.check_all_known(run, rows)
                 self._archive.add_earlier(rows)
                 self._report("finding")
         self._archive.finish_without_discovery()
