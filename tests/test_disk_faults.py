@@ -23,6 +23,8 @@ import pytest
 
 import ctprune
 from ctprune.manifest.manifest import FILE_NAME
+from tests.containers import files_of, write_container
+from tests.sources.faulty import Plan, serving
 
 FOLDER = Path(__file__).parent / "faults"
 
@@ -58,8 +60,11 @@ class Case:
 
 
 @pytest.fixture
-def start(archive: Path) -> Iterator[Path]:
-    """A folder with a few small slices of two series; in memory if it can be, where nobody waits for a disk."""
+def start(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a few small slices of two series; in memory if it can be, where nobody waits for a disk.
+
+    What lies beside it in `bucket` is served as `s3://bucket`.
+    """
     memory = Path("/dev/shm")
     scratch = Path(tempfile.mkdtemp(prefix="ctprune-faults-", dir=memory if memory.is_dir() else None))
     folder = scratch / "start"
@@ -69,7 +74,11 @@ def start(archive: Path) -> Iterator[Path]:
             target = folder / "in" / patient.name / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, target)
-    yield folder
+    (scratch / "bucket").mkdir()
+    with serving(scratch / "bucket", Plan()) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+        yield folder
     shutil.rmtree(scratch)
 
 
@@ -152,6 +161,21 @@ def merged(start: Path) -> Case:
     return Case(start, merge, [merge], expected)
 
 
+def remote(start: Path) -> Case:
+    """A zip file with a tar file in it, and a tar file, in a bucket."""
+    bucket, (first, second) = start.parent / "bucket", sorted((start / "in").iterdir())
+    inner = write_container(start / "inner.tar", files_of(first))
+    write_container(bucket / "one.deflated.zip", {"inner.tar": inner.read_bytes(), **files_of(second)})
+    write_container(bucket / "two.tar.gz", {f"copy/{name}": data for name, data in files_of(first).items()})
+    inner.unlink()
+    here = start.parent / "scratch" / "here"
+    shutil.copytree(start, here)
+    expected = reduced(here, source="s3://bucket", out="whole")
+    shutil.rmtree(here)
+    command = ["reduce", "s3://bucket", "--out", "run", *COMMON]
+    return Case(start, command, [command], expected)
+
+
 CASES: dict[str, Callable[[Path], Case]] = {
     "single": single,
     "pixels": pixels,
@@ -159,6 +183,7 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "first shard": first_shard,
     "last shard": last_shard,
     "merge": merged,
+    "remote": remote,
 }
 
 
@@ -200,7 +225,8 @@ def explained(found: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"), [("single", "kill"), ("grown", "ENOSPC"), ("last shard", "kill"), ("merge", "EIO")]
+    ("name", "mode"),
+    [("single", "kill"), ("grown", "ENOSPC"), ("last shard", "kill"), ("merge", "EIO"), ("remote", "kill")],
 )
 def test_a_few_calls(shim: Path, start: Path, name: str, mode: str) -> None:
     found = sweep(shim, CASES[name](start), mode, SOME)

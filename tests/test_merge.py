@@ -11,6 +11,8 @@ import pytest
 
 import ctprune
 from ctprune.errors import ManifestError
+from ctprune.files.key_file import make_key
+from ctprune.manifest import pseudonyms
 from ctprune.manifest.manifest import FILE_NAME
 from tests.conftest import Cli
 
@@ -163,3 +165,36 @@ def test_a_run_that_has_not_ended_is_not_merged(archive: Path, tmp_path: Path) -
     with pytest.raises(ManifestError, match="not all that was read is in its manifest"):
         ctprune.merge(runs, out=tmp_path / "both")
     assert not (tmp_path / "both" / "parts").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "ssim", "threshold": 0.7}], ids=str)
+def test_pseudonyms_of_one_key_are_joined_by_who_has_it(
+    parts: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Any
+) -> None:
+    key, other = make_key(tmp_path / "key"), make_key(tmp_path / "other")
+    for name, source in zip("xy", parts, strict=True):
+        ctprune.reduce(source, out=tmp_path / name, pseudonymize=key, **options)
+    ctprune.reduce(parts, out=tmp_path / "one", pseudonymize=key, **options)
+    runs = [tmp_path / "x", tmp_path / "y"]
+    for variable in (pseudonyms.KEY, pseudonyms.SOURCES):
+        monkeypatch.setenv(variable, "")
+    with pytest.raises(ctprune.ManifestError, match="give its key and its source"):
+        ctprune.merge(runs, out=tmp_path / "both")
+    ctprune.reveal(other, parts)
+    with pytest.raises(ctprune.ConfigError, match="its fingerprint is"):
+        ctprune.merge(runs, out=tmp_path / "both")
+    ctprune.reveal(key, parts[:1])
+    with pytest.raises(ctprune.ConfigError, match="not the source of the manifest's pseudonyms"):
+        ctprune.merge(runs, out=tmp_path / "both")
+    ctprune.reveal(key, parts[::-1])
+    ctprune.merge(runs, out=tmp_path / "both")
+    assert content(tmp_path / "both") == content(tmp_path / "one")
+    summary = (tmp_path / "both" / "summary.json").read_text()
+    assert not any(str(part) in summary for part in parts)
+    (parts[1] / "notes.txt").unlink()
+    ctprune.reveal(key, parts)
+    with pytest.raises(ctprune.ManifestError, match="the files of 1 rows are not in the sources"):
+        ctprune.merge(runs, out=tmp_path / "again")
+    ctprune.reduce(parts[0], out=tmp_path / "plain", **options)
+    with pytest.raises(ctprune.ConfigError, match="reduce these with the key, too"):
+        ctprune.merge([tmp_path / "x", tmp_path / "plain"], out=tmp_path / "again")

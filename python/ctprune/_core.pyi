@@ -34,6 +34,7 @@ __all__ = [
     "container_of",
     "cosine_exemplars",
     "describe",
+    "dicomdir_files",
     "encode_frame",
     "export_png",
     "find_pairs",
@@ -42,6 +43,7 @@ __all__ = [
     "gate_codes",
     "hamming",
     "header_decides",
+    "is_dicomdir",
     "is_packed",
     "key_fingerprint",
     "kind_of_container",
@@ -113,6 +115,9 @@ class Archive:
     def discover(self, /, seconds: float) -> bool: ...
     def read(self, /, seconds: float) -> bool: ...
     def add_found(self, /, source: str, found: list[tuple[str, int, int]]) -> None: ...
+    def add_found_dicomdir(
+        self, /, source: str, path: str, content: bytes, found: list[tuple[str, int, int]]
+    ) -> None: ...
     def remote(self, /, start: int, stop: int) -> list[tuple[int, str, int, int]]: ...
     def read_remote(self, /, found: list[tuple[int, bytes | str]]) -> None: ...
     def take_remote_containers(self, /) -> list[tuple[int, str, int, int]]: ...
@@ -316,6 +321,16 @@ class StoredContainer:
 
 def container_kind_by_head(name: str, head: bytes) -> str | None:
     """`zip`, `tar`, `tar.gz` or `tar.zst` by a file's name and first bytes; None where it is no container."""
+
+def dicomdir_files(content: bytes) -> list[list[str]]:
+    """The names of each file that a DICOMDIR refers to, from its folder downwards.
+
+    Raises:
+        ValueError: It is no DICOMDIR.
+    """
+
+def is_dicomdir(name: str) -> bool:
+    """Whether a file is a DICOMDIR by its name."""
 
 def promises_container(name: str) -> bool:
     """Whether a file's name promises a container."""

@@ -22,7 +22,7 @@ import ctprune
 from ctprune.errors import NetworkError, SourceError
 from ctprune.reduction.info import describe
 from ctprune.reduction.summary import load_summary
-from ctprune.sources import connections, containers, objects
+from ctprune.sources import connections, objects, opened
 from tests.conftest import Cli
 from tests.containers import KINDS, files_of, write_container, write_zip
 from tests.sources import test_reduce
@@ -318,12 +318,39 @@ def test_many_tar_files_and_shards(bucket: Path, files: dict[str, bytes], tmp_pa
     assert rows(joined, "path") == rows(here, "path")
 
 
+@pytest.mark.parametrize("outer", ["stored.zip", "tar"])
+def test_a_tar_file_in_a_container_is_unpacked_once(
+    bucket: Path, files: dict[str, bytes], faults: Plan, monkeypatch: pytest.MonkeyPatch, outer: str
+) -> None:
+    """However its members are asked for, in turns with those of another one."""
+    inner = {}
+    for name in ("one.tar", "two.tar.gz"):
+        file = write_container(bucket / name, files)
+        inner[name] = file.read_bytes()
+        file.unlink()
+    write_container(bucket / f"sets.{outer}", inner)
+    unpacked: list[str] = []
+    unpack = opened._unpacked
+
+    def counted(store: Any, path: str, *rest: Any) -> Any:
+        unpacked.append(path)
+        return unpack(store, path, *rest)
+
+    monkeypatch.setattr(opened, "_unpacked", counted)
+    connection = connections.connection_of("s3://bucket")
+    for name, content in files.items():
+        for tar in inner:
+            assert connection.read(f"sets.{outer}!/{tar}!/{name}", None) == content
+    assert unpacked == [*(["sets.tar"] if outer == "tar" else []), *inner]
+    assert faults.requests[f"sets.{outer}"] < 10
+
+
 def test_there_must_be_room_for_a_copy(
     bucket: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed(bucket, "tar.gz", files)
     full = shutil.disk_usage("/")._replace(free=1 << 30)
-    monkeypatch.setattr(containers.shutil, "disk_usage", lambda folder: full)
+    monkeypatch.setattr(opened.shutil, "disk_usage", lambda folder: full)
     name = next(iter(files))
     (found,) = describe(f"s3://bucket/sets/chest.tar.gz!/{name}")
     assert "larger than the room for temporary files" in found["reason"]

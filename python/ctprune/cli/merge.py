@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ctprune.cli.generate import OptionsOf
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_reduction
 from ctprune.cli.progress import ProgressDisplay
 
@@ -18,6 +19,7 @@ def command(
         list[Path], typer.Argument(metavar="REDUCTION", help="Folders or addresses of reductions, two or more.")
     ],
     *,
+    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
     out: Annotated[Path, typer.Option(help="Folder or address of the new reduction.")],
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -28,7 +30,10 @@ def command(
     The sources need not be available, unless the method compares pixels: then some files are read again.
     Exit codes are those of ctprune reduce.
     """
+    from ctprune.manifest.reveal_config import reveal_given
     from ctprune.reduction.merge import prepare_merge
+
+    reveal_given(names)
 
     with ProgressDisplay(hidden=quiet) as display:
 

@@ -23,6 +23,11 @@ PREFIX = "pseudonym:"
 #: Variables of the environment: the key's file, and folders or files separated as in PATH.
 KEY, SOURCES = "CTPRUNE_KEY", "CTPRUNE_SOURCES"
 
+_NOT_NAMED = (
+    "the manifest has pseudonyms in place of names: give its key and its source with `key` and `source` (in "
+    "Python: ctprune.reveal)"
+)
+
 PathLike = str | os.PathLike[str]
 
 _FINGERPRINT = slice(len(PREFIX), len(PREFIX) + 16)
@@ -53,6 +58,40 @@ def named_sources() -> list[str]:
     return _split(os.environ.get(SOURCES, ""))
 
 
+def revealed_key() -> str:
+    """The key's file that `reveal` has named.
+
+    Raises:
+        ManifestError: None was.
+    """
+    key_file = os.environ.get(KEY)
+    if not key_file or not named_sources():
+        raise ManifestError(_NOT_NAMED)
+    return key_file
+
+
+def revealed_sources(pseudonyms: Sequence[str]) -> list[str]:
+    """The sources of a manifest behind their pseudonyms, in the same order.
+
+    Raises:
+        ManifestError: No key was named.
+        ConfigError: The key is another one, or a source is not among those that were named.
+    """
+    key = read_key(revealed_key())
+    names = {}
+    for text in named_sources():
+        address = as_address(text)
+        folder = os.path.dirname(text) if os.path.isfile(text) else text
+        source = folder if address is None else parse_address(address).source
+        both = {source, text} if address is None else {source, parse_address(address).server, address.rstrip("/")}
+        names.update({_core.pseudonym(key, "source", one): one for one in both})
+    for pseudonym in pseudonyms:
+        if pseudonym not in names:
+            _check_key(pseudonym, key)
+            raise _other_source()
+    return [names[pseudonym] for pseudonym in pseudonyms]
+
+
 def is_pseudonym(source: str) -> bool:
     """Whether the source of a row is a pseudonym, so that its path and UIDs are, too."""
     return source.startswith(PREFIX)
@@ -70,24 +109,11 @@ def original(source: str, path: str) -> tuple[str, str]:
         return source, path
     key_file, named = os.environ.get(KEY), os.environ.get(SOURCES)
     if not key_file or not named:
-        raise ManifestError(
-            "the manifest has pseudonyms in place of names: give its key and its source with `key` and `source` "
-            "(in Python: ctprune.reveal)"
-        )
+        raise ManifestError(_NOT_NAMED)
     key, names = _names(key_file, named)
-    fingerprint = _core.key_fingerprint(key)
-    if source[_FINGERPRINT] != fingerprint:
-        raise ConfigError(
-            f"key {key_file}: its fingerprint is {fingerprint}, but the manifest's pseudonyms were made with the "
-            f"key {source[_FINGERPRINT]}",
-            field="key",
-        )
+    _check_key(source, key)
     if not names.has_source(source):
-        raise ConfigError(
-            f"source {named.replace(os.pathsep, ', ')}: not the source of the manifest's pseudonyms: name the "
-            f"folders or files that 'ctprune reduce' read, by the paths that they had then",
-            field="source",
-        )
+        raise _other_source()
     found = names.find(source, path)
     if found is None:
         container = names.unlisted_container(source, path)
@@ -97,6 +123,25 @@ def original(source: str, path: str) -> tuple[str, str]:
             names.add(container[0], members_of(*container))
             found = names.find(source, path)
     return found or (source, path)
+
+
+def _check_key(source: str, key: bytes) -> None:
+    """See that the pseudonym of a source was made with this key."""
+    fingerprint = _core.key_fingerprint(key)
+    if source[_FINGERPRINT] != fingerprint:
+        raise ConfigError(
+            f"key {os.environ.get(KEY)}: its fingerprint is {fingerprint}, but the manifest's pseudonyms were "
+            f"made with the key {source[_FINGERPRINT]}",
+            field="key",
+        )
+
+
+def _other_source() -> ConfigError:
+    return ConfigError(
+        f"source {', '.join(named_sources())}: not the source of the manifest's pseudonyms: name the folders or "
+        "files that 'ctprune reduce' read, by the paths that they had then",
+        field="source",
+    )
 
 
 def hidden(kind: str, name: str) -> str | None:

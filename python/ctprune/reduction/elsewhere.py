@@ -12,6 +12,7 @@ from ctprune.sources.addresses import MARK, locate
 from ctprune.sources.ahead import MOST_BYTES
 from ctprune.sources.connections import Connection, connect, connection_of
 from ctprune.sources.crew import crew, finished, in_order
+from ctprune.sources.dicomdir import Dicomdir, dicomdir_of
 from ctprune.sources.failures import Broken, NoRanges, Refused
 from ctprune.sources.found import Found, Stamp
 from ctprune.sources.header_first import HeaderFirst
@@ -20,8 +21,8 @@ from ctprune.sources.plan import Elsewhere
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from ctprune.sources.containers import Feeding
     from ctprune.sources.objects import Objects
+    from ctprune.sources.opened import Feeding
 
 #: Objects that the core reads together, for each thread.
 _TOGETHER = 8
@@ -96,7 +97,7 @@ class Fetching:
         else:
             for result in in_order(self._find_all, self._sources, in_flight=self._in_flight):
                 if result is not None:
-                    self._add(*result)
+                    self._add(result[0], *result[1])
                 yield
         yield from self._open_containers()
 
@@ -178,7 +179,7 @@ class Fetching:
 
     def _read_streams(self) -> Iterator[None]:
         """Read tar files as they come, the last one first: so the archive opens them."""
-        from ctprune.sources.containers import feeding
+        from ctprune.sources.opened import feeding
 
         feeds = [feed for *_, feed in self._tars]
         running: list[tuple[Feeding, _core.Feed]] = []
@@ -218,14 +219,26 @@ class Fetching:
             found = page.result()
             if found is None:
                 return
-            self._add(one, found)
+            looked: Future[Dicomdir | None] = crew(1).submit(partial(self._dicomdir, one, found))
+            while not finished(looked, 0.2):
+                yield
+            self._add(one, found, looked.result())
             yield
 
-    def _find_all(self, one: Elsewhere) -> list[Found]:
+    def _find_all(self, one: Elsewhere) -> tuple[list[Found], Dicomdir | None]:
         pages = self._connections[one.address.server].find(one.address)
-        return [found for page in pages for found in page]
+        found = [found for page in pages for found in page]
+        return found, self._dicomdir(one, found)
 
-    def _add(self, one: Elsewhere, found: list[Found]) -> None:
+    def _dicomdir(self, one: Elsewhere, found: list[Found]) -> Dicomdir | None:
+        return dicomdir_of(self._connections[one.address.server], one.address, found)
+
+    def _add(self, one: Elsewhere, found: list[Found], dicomdir: Dicomdir | None) -> None:
+        if dicomdir is not None:
+            source, path = one.source_and_path(dicomdir.path)
+            beside = [(one.source_and_path(below)[1], *stamp) for below, stamp in dicomdir.beside]
+            self._archive.add_found_dicomdir(source, path, dicomdir.content, beside)
+            return
         if one.address.is_dicomweb and len(self._sources) > 1:
             # Two searches may find the same.
             found = [instance for instance in found if (one.address.server, instance.path) not in self._seen]

@@ -120,9 +120,13 @@ class Finding:
         for source in runs.sources:
             self._archive.declare_source(source)
         self._archive.take_whole()
+        if self._pseudonyms is not None:
+            self._pseudonyms.name_remote(self._archive)
         for run in reversed(runs.folders):
             self._archive.begin_earlier()
             for rows in _core.ManifestReader(str(manifest_path(run))).batches():
+                if self._pseudonyms is not None:
+                    self._pseudonyms.check_all_known(run, rows)
                 self._archive.add_earlier(rows)
                 self._report()
         self._archive.finish_without_discovery()

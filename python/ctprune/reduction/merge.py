@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ctprune.errors import ConfigError, ManifestError
 from ctprune.manifest.local_run import local_run
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.parts import part_files
-from ctprune.manifest.pseudonyms import is_pseudonym
+from ctprune.manifest.pseudonyms import is_pseudonym, revealed_key, revealed_sources
 from ctprune.manifest.run_address import run_address, speaking_of
 from ctprune.manifest.shards import READING, shard_folders, stages
 from ctprune.reduction.config import ReduceConfig
@@ -37,6 +38,9 @@ def merge(
     The selection is made again among all slices. Fingerprints, embeddings, and skipped and failed files are taken
     over, so the sources need not be available. Only methods that compare pixels read files: those of volumes that
     have slices in several reductions.
+
+    Reductions with pseudonyms of one key are joined by who has it: name it and the sources with `ctprune.reveal`
+    first. Their files must still be there, since their names decide the order.
 
     If two reductions contain the same file, its later version wins. A source inside another source becomes part of
     it.
@@ -94,8 +98,12 @@ def prepare_merge(
         config = ReduceConfig(
             **{**abouts[0]["config"], "exclude": tuple(abouts[0]["config"]["exclude"])}, threads=threads
         )
-        _refuse_pseudonyms(folders, readers)
-        sources = _outermost([source for run in zip(folders, readers, strict=True) for source in _sources(*run)])
+        sources = [source for run in zip(folders, readers, strict=True) for source in _sources(*run)]
+        key = _key_of(sources)
+        if key is not None:
+            config = replace(config, pseudonymize=key)
+            sources = revealed_sources(sources)
+        sources = _outermost(sources)
     return Reduction(sources, config, out=out, progress=progress, note=note, runs=folders)
 
 
@@ -141,14 +149,14 @@ def _check_same(folders: list[Path], abouts: list[dict[str, Any]]) -> None:
                 )
 
 
-def _refuse_pseudonyms(folders: list[Path], readers: list[_core.ManifestReader]) -> None:
-    for folder, reader in zip(folders, readers, strict=True):
-        for rows in reader.batches(["source"]):
-            if any(map(is_pseudonym, rows.labels("source")[0])):
-                raise ConfigError(
-                    f"{folder} holds pseudonyms, which do not say where its files are: reduce the sources "
-                    "together, with `pseudonymize`"
-                )
+def _key_of(sources: list[str]) -> str | None:
+    """File of the key that these sources' pseudonyms were made with; None where there are no pseudonyms."""
+    hidden = [source for source in sources if is_pseudonym(source)]
+    if not hidden:
+        return None
+    if len(hidden) < len(sources):
+        raise ConfigError("some of the reductions hold pseudonyms, others names: reduce these with the key, too")
+    return revealed_key()
 
 
 def _sources(folder: Path, reader: _core.ManifestReader) -> list[str]:

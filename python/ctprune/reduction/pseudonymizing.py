@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctprune import _core
-from ctprune.errors import ConfigError
+from ctprune.errors import ConfigError, ManifestError
 from ctprune.files.atomic import replace_file
 from ctprune.files.key_file import read_key
 from ctprune.manifest.pseudonyms import reveal
@@ -46,6 +46,7 @@ class Pseudonymizing:
         self._key = read_key(self._key_file, field="pseudonymize")
         self._sources = [str(source) for source in sources]
         self._elsewhere = elsewhere
+        self._found: _core.Names | None = None
         self._names = self._sources + list(dict.fromkeys(one.name for one in elsewhere))
         self._table = None if config.pseudonyms_to is None else Path(config.pseudonyms_to)
         for field, file in (("pseudonymize", Path(self._key_file)), ("pseudonyms_to", self._table)):
@@ -74,8 +75,33 @@ class Pseudonymizing:
             SourceError: An address means nothing, or may not be listed.
             NetworkError: A server no longer answers.
         """
+        found = self._remote_names()
+        if found:
+            archive.name_remote(list(found.items()))
+
+    def check_all_known(self, run: Path, rows: _core.Rows) -> None:
+        """See that each row's file is still there, for whom its name is needed.
+
+        Raises:
+            ManifestError: Some are gone.
+        """
+        if self._found is None:
+            self._found = _core.Names(self._key, self._sources)
+            for source, paths in self._remote_names().items():
+                self._found.add(source, paths)
+        sources, of = rows.labels("source")
+        known = zip(of.tolist(), rows["path"], strict=True)
+        gone = sum(self._found.find(sources[number], path) is None for number, path in known)
+        if gone:
+            raise ManifestError(
+                f"{run}: the files of {gone:,} rows are not in the sources, and only their names tell the order "
+                "of slices: reduce the sources together"
+            )
+
+    def _remote_names(self) -> dict[str, list[str]]:
+        """Paths of what lies elsewhere, by source."""
         if not self._elsewhere:
-            return
+            return {}
         from ctprune.sources.listing import listed, members_of
 
         found = listed(self._elsewhere)
@@ -84,7 +110,7 @@ class Pseudonymizing:
             # A tar file would have to be read to its end for them: it can as well be read again, as a new one.
             paths[:] = [path for path in paths if not _core.promises_container(path)] + zips
             paths += [member for path in zips for member in members_of(source, path)]
-        archive.name_remote(list(found.items()))
+        return found
 
     def shown_sources(self) -> list[str]:
         """The pseudonyms of the sources."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,11 +27,16 @@ from ctprune.sources.plan import Sources, listed
 if TYPE_CHECKING:
     import ray
 
-#: Shards for each task that can run at the same time: so that a slow one at the end keeps few others waiting.
-_SHARDS_PER_SLOT = 4
+#: Shards for each task that can run at the same time: so that a slow one at the end keeps others waiting less.
+#: Each shard lists all names: more would cost more than they save.
+_SHARDS_PER_SLOT = 2
 
 #: Seconds from one report of a task to the next, and from one look at all of them to the next.
 _PACE = 0.5
+
+#: Seconds after which tasks begin to report how far they are: what they report to is a process, whose start would
+#: cost short runs more than it tells.
+_ALONE = 5.0
 
 
 class Tally:
@@ -115,7 +121,6 @@ class _Tasks:
         operation: Operation,
         note: Callable[[str], None],
     ) -> None:
-        import ray
 
         self._sources, self._from_list = sources, from_list
         # A task is no engine itself, and has its threads from here.
@@ -125,7 +130,9 @@ class _Tasks:
         self._operation = operation
         self._note = note
         self._running: dict[ray.ObjectRef[Any], tuple[int, int, int]] = {}
-        self._tally: Any = ray.remote(num_cpus=0, max_restarts=-1)(Tally).remote()
+        self._tally: Any = None
+        self._tally_name = f"ctprune-{secrets.token_hex(8)}"
+        self._began = time.monotonic()
         self._told: dict[int, tuple[str, int, int, str]] = {}
 
     def run(self, shards: list[int], threads: int) -> None:
@@ -155,7 +162,7 @@ class _Tasks:
         )
         config = replace(self._config, threads=threads)
         shard = Shard(number, self._of)
-        answer = task.remote(self._sources, self._from_list, config, shard, self._out, self._tally)
+        answer = task.remote(self._sources, self._from_list, config, shard, self._out, self._tally_name)
         self._running[answer] = (number, threads, tries)
 
     def _take_answers(self) -> None:
@@ -186,10 +193,13 @@ class _Tasks:
     def _report(self, shards: int) -> None:
         import ray
 
-        with contextlib.suppress(ray.exceptions.RayError, ray.exceptions.GetTimeoutError):
-            self._told = ray.get(self._tally.all.remote(), timeout=5)
+        if self._tally is None and time.monotonic() - self._began > _ALONE:
+            self._tally = ray.remote(num_cpus=0, max_restarts=-1)(Tally).options(name=self._tally_name).remote()
+        if self._tally is not None:
+            with contextlib.suppress(ray.exceptions.RayError, ray.exceptions.GetTimeoutError):
+                self._told = ray.get(self._tally.all.remote(), timeout=5)
         if not self._told:
-            self._operation.report("reading", part=f"{len(self._running)} of {shards} shards to do")
+            self._operation.report("reading", part=f"{shards - len(self._running)}/{shards} shards")
             return
         stages = [stage for stage, *_ in self._told.values()]
         stage = max(set(stages), key=stages.count)
@@ -202,16 +212,22 @@ class _Tasks:
 
 
 def _read(
-    sources: list[str], from_list: str | None, config: ReduceConfig, shard: Shard, out: str, tally: Any
+    sources: list[str], from_list: str | None, config: ReduceConfig, shard: Shard, out: str, tally_name: str
 ) -> dict[str, Any]:
     """The task: one shard."""
-    last = 0.0
+    import ray
+
+    last, tally = 0.0, None
 
     def report(now: Progress) -> None:
-        nonlocal last
+        nonlocal last, tally
         if time.monotonic() - last >= _PACE or now.done >= now.total:
             last = time.monotonic()
-            tally.tell.remote(shard.number, now.stage, now.done, now.total, now.unit)
+            if tally is None:
+                with contextlib.suppress(ValueError):
+                    tally = ray.get_actor(tally_name)
+            if tally is not None:
+                tally.tell.remote(shard.number, now.stage, now.done, now.total, now.unit)
 
     done: ShardRead = read_shard(sources, config, shard=shard, from_list=from_list, out=out, progress=report)
     return done.to_dict()

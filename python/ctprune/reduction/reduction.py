@@ -28,6 +28,7 @@ from ctprune.manifest.manifest import (
     write_manifest,
 )
 from ctprune.manifest.parts import Parts
+from ctprune.manifest.pseudonyms import named_sources
 from ctprune.manifest.shards import Shard, check_claims, idle_shards
 from ctprune.manifest.tally import Tally
 from ctprune.options.file import save_options
@@ -68,8 +69,9 @@ class Reduction:
     ) -> None:
         self.config = config
         self.runs = runs
-        # Those of runs that are merged need not be there.
-        found = Plan((), ()) if runs else plan(sources, from_list)
+        # Those of runs that are merged need not be there, unless their names are to be found.
+        is_read = not runs or config.pseudonymize is not None
+        found = plan(named_sources() if runs else sources, from_list) if is_read else Plan((), ())
         self.sources = list(found.paths)
         self._names = [os.fspath(source) for source in listed(sources)] if runs else found.names()
         #: The run in an object store, if it is in one; `out` is then its copy on this machine.

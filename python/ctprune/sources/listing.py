@@ -8,6 +8,7 @@ from ctprune.errors import SourceError
 from ctprune.sources.addresses import joined, locate, parse_address
 from ctprune.sources.connections import OBJECTS_IN_FLIGHT, connect, connection_of
 from ctprune.sources.crew import in_order
+from ctprune.sources.dicomdir import dicomdir_of
 from ctprune.sources.failures import Refused
 from ctprune.sources.found import Stamp
 from ctprune.sources.plan import Elsewhere
@@ -65,5 +66,7 @@ def members_of(source: str, path: str) -> list[str]:
 
 
 def _find(one: Elsewhere) -> list[tuple[str, str]]:
-    pages = connect(one.address).find(one.address)
-    return [one.source_and_path(found.path) for page in pages for found in page]
+    connection = connect(one.address)
+    found = [found for page in connection.find(one.address) for found in page]
+    dicomdir = dicomdir_of(connection, one.address, found)
+    return [one.source_and_path(found.path) for found in (*found, *(dicomdir.beside if dicomdir else ()))]

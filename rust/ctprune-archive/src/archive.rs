@@ -3,6 +3,7 @@
 mod adoption;
 mod changes;
 mod choosing;
+mod dicomdirs;
 mod discovery;
 mod earlier;
 mod failures;

@@ -75,6 +75,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(info::describe, module)?)?;
     module.add_function(wrap_pyfunction!(info::header_decides, module)?)?;
     module.add_function(wrap_pyfunction!(members::container_of, module)?)?;
+    module.add_function(wrap_pyfunction!(members::dicomdir_files, module)?)?;
+    module.add_function(wrap_pyfunction!(members::is_dicomdir, module)?)?;
     module.add_function(wrap_pyfunction!(members::is_packed, module)?)?;
     module.add_function(wrap_pyfunction!(members::kind_of_container, module)?)?;
     module.add_function(wrap_pyfunction!(members::visit_bytes, module)?)?;

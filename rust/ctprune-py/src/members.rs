@@ -31,6 +31,18 @@ pub fn container_of(address: PathBuf) -> Option<PathBuf> {
     }
 }
 
+/// Whether a file is a DICOMDIR by its name.
+#[pyfunction]
+pub fn is_dicomdir(name: &str) -> bool {
+    ctprune_archive::discover::dicomdir::is_dicomdir(name)
+}
+
+/// The names of each file that a DICOMDIR refers to, from its folder downwards.
+#[pyfunction]
+pub fn dicomdir_files(content: &[u8]) -> PyResult<Vec<Vec<String>>> {
+    ctprune_dicom::dicom::listed_in(content).map_err(|error| value_error(error.to_string()))
+}
+
 /// Whether an address leads into a container that is read from its start, so that many are better read together.
 #[pyfunction]
 pub fn is_packed(py: Python<'_>, address: PathBuf) -> bool {

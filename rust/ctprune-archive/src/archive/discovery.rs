@@ -53,6 +53,9 @@ impl Archive {
     /// Read this file too, or this member of a container; the address is absolute and its folder counts as the source.
     pub fn add_file(&mut self, file: &Path) -> Result<(), ArchiveError> {
         if let Location::Member { container, member } = Location::parse(file) {
+            if is_dicomdir(member.rsplit('/').next().unwrap_or_default()) {
+                return self.add_dicomdir_member(&container, &member);
+            }
             return self.add_member(&container, &member);
         }
         let (folder, name, stamp) = self.named_file(file)?;

@@ -233,13 +233,27 @@ impl Archive {
                 self.passes.push(OpenPass::new(root(prefix, file), opened, only));
                 Ok(())
             }
-            Err(reason) => {
-                let root = root(whole, FileId::MAX);
-                match self.take_in_member(&root, name, 0)? {
-                    Some(file) => self.refuse_member(file, reason),
-                    None => Ok(()),
-                }
-            }
+            Err(reason) => self.refuse_named_member(path, name, reason),
+        }
+    }
+
+    /// A row of a member that is named and cannot be read.
+    pub(super) fn refuse_named_member(
+        &mut self,
+        path: &Path,
+        name: &str,
+        reason: Refusal,
+    ) -> Result<(), ArchiveError> {
+        let (folder, container, stamp) = self.named_file(path)?;
+        let root = MemberRoot {
+            file: FileId::MAX,
+            source: self.files.source_of_folder(folder),
+            prefix: format!("{container}{CONTAINER_MARK}"),
+            version: stamp.version,
+        };
+        match self.take_in_member(&root, name, 0)? {
+            Some(file) => self.refuse_member(file, reason),
+            None => Ok(()),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::discover::files::{Files, Stamp};
 use crate::discover::walk::{Found, stamp};
-use ctprune_dicom::dicom::listed_files;
+use ctprune_dicom::dicom::{listed_files, listed_in};
 use ctprune_dicom::error::ReadError;
 use ctprune_dicom::slice::Refusal;
 use rustc_hash::FxHashMap;
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 /// Files that are looked for before the caller can draw progress.
 const AT_A_TIME: usize = 256;
 
+const EMPTY: &str = "the DICOMDIR lists no file";
 const MISSING: &str = "listed in the DICOMDIR, but not found";
 const SEVERAL: &str = "listed in the DICOMDIR, but several files match: rename the others";
 
@@ -34,6 +35,61 @@ pub struct Listed {
     seen: HashSet<String>,
 }
 
+/// A file that a DICOMDIR lists: its path, and why it is not there.
+pub type Resolved = (String, Result<(), ReadError>);
+
+/// The files that the DICOMDIR in these bytes lists, each once, among these paths relative to its folder.
+///
+/// So a DICOMDIR is followed where there is no folder: in a container, and in an object store.
+pub fn listed_among<'a>(
+    bytes: &[u8],
+    paths: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<Resolved>, ReadError> {
+    let files = listed_in(bytes)?;
+    if files.is_empty() {
+        return Err(ReadError::Invalid(EMPTY));
+    }
+    let mut folders: FxHashMap<&str, Names> = FxHashMap::default();
+    for path in paths {
+        let mut start = 0;
+        while start <= path.len() {
+            let end = path[start..].find('/').map_or(path.len(), |at| start + at);
+            let folder = path[..start].trim_end_matches('/');
+            folders
+                .entry(folder)
+                .or_default()
+                .add(path[start..end].to_owned());
+            start = end + 1;
+        }
+    }
+    let mut seen = HashSet::new();
+    let resolved = files
+        .into_iter()
+        .map(|listed| match resolve_in(&folders, &listed) {
+            Ok(path) => (path, Ok(())),
+            Err(reason) => (shown(&listed), Err(reason)),
+        });
+    Ok(resolved.filter(|(path, _)| seen.insert(path.clone())).collect())
+}
+
+fn resolve_in(folders: &FxHashMap<&str, Names>, listed: &[String]) -> Result<String, ReadError> {
+    let mut path = String::new();
+    for (number, part) in listed.iter().enumerate() {
+        let names = folders.get(path.as_str()).ok_or(ReadError::Invalid(MISSING))?;
+        let name = names.resolve(part, number + 1 == listed.len())?;
+        if !path.is_empty() {
+            path.push('/');
+        }
+        path.push_str(name);
+    }
+    Ok(path)
+}
+
+/// How a listed file is named that is not there.
+fn shown(listed: &[String]) -> String {
+    listed.join("/").replace('.', "_")
+}
+
 /// What is in a folder, by names as they are compared.
 #[derive(Default)]
 struct Names {
@@ -46,7 +102,7 @@ impl Listed {
     pub fn read(path: &Path, source: u32) -> Result<Self, ReadError> {
         let files = listed_files(path)?;
         if files.is_empty() {
-            return Err(ReadError::Invalid("the DICOMDIR lists no file"));
+            return Err(ReadError::Invalid(EMPTY));
         }
         Ok(Self {
             root: path.parent().unwrap_or(Path::new("")).to_path_buf(),
@@ -65,7 +121,7 @@ impl Listed {
             };
             let (path, result) = match self.find(&listed) {
                 Ok((path, stamp)) => (path, Ok(stamp)),
-                Err(reason) => (listed.join("/").replace(".", "_"), Err(reason)),
+                Err(reason) => (shown(&listed), Err(reason)),
             };
             if !self.seen.insert(path.clone()) {
                 continue;
@@ -112,12 +168,7 @@ impl Listed {
             // A folder that cannot be listed holds nothing that could be read.
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 if let Ok(name) = entry.file_name().into_string() {
-                    names
-                        .loose
-                        .entry(loose(&name, true))
-                        .or_default()
-                        .push(name.clone());
-                    names.exact.insert(name);
+                    names.add(name);
                 }
             }
             names
@@ -126,6 +177,13 @@ impl Listed {
 }
 
 impl Names {
+    /// Takes in a name, of a file or of a folder; the same one may come again.
+    fn add(&mut self, name: String) {
+        if self.exact.insert(name.clone()) {
+            self.loose.entry(loose(&name, true)).or_default().push(name);
+        }
+    }
+
     /// The name that is meant. One that is there as it is listed comes first, then one that differs in case or version
     /// only, then one that has an ending too.
     fn resolve<'a>(&'a self, listed: &'a str, is_file: bool) -> Result<&'a str, ReadError> {
@@ -195,12 +253,7 @@ mod tests {
     fn names(all: &[&str]) -> Names {
         let mut names = Names::default();
         for name in all {
-            names.exact.insert((*name).into());
-            names
-                .loose
-                .entry(loose(name, true))
-                .or_default()
-                .push((*name).into());
+            names.add((*name).into());
         }
         names
     }

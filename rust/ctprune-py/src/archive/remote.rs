@@ -28,6 +28,24 @@ impl Archive {
             .map_err(value_error)
     }
 
+    /// Take in what a DICOMDIR of another machine lists: its path relative to the source, its bytes, and path, size and
+    /// version of all that it may mean.
+    fn add_found_dicomdir(
+        &mut self,
+        source: &str,
+        path: &str,
+        content: &[u8],
+        found: Vec<(String, u64, i64)>,
+    ) -> PyResult<()> {
+        let found: Vec<_> = found
+            .into_iter()
+            .map(|(path, size, version)| (path, Stamp { size, version }))
+            .collect();
+        self.inner
+            .add_found_dicomdir(source, path, content, &found)
+            .map_err(value_error)
+    }
+
     /// Number, address, size and version of some files of other machines that are to be read; fewer at the end.
     fn remote(&self, start: usize, stop: usize) -> Vec<(u32, String, u64, i64)> {
         let found = self.inner.remote(start..stop);
