@@ -155,10 +155,8 @@ class _Builder:
         for source in experiment.sources:
             for name, reduction in ordered:
                 if (source, name) in wanted:
-                    control = found[source, reduction.as_many_as] if reduction.as_many_as else None
-                    found[source, name] = self._reduction(
-                        source, name, reduction.options, contents[source], control
-                    )
+                    other = found[source, reduction.as_many_as] if reduction.as_many_as else None
+                    found[source, name] = self._reduction(source, name, reduction.options, contents[source], other)
         return found
 
     def _reduction(self, source: str, name: str, options: dict[str, Any], content: str, like: Step | None) -> Step:
