@@ -19,6 +19,7 @@ from ctprune.networks.backbone import backbone_metadata, create_backbone, load_b
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 from tests.conftest import Cli
 from tests.pretraining.tiny import tiny
+from tests.printed import result_of
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_other_features_are_not_written(pretrained: Path, tmp_path: Path, monkey
 def test_command_and_mistakes(pretrained: Path, tmp_path: Path, cli: Cli) -> None:
     done = cli("convert", pretrained, "--to", "timm", "--side", 32, "--out", "made", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["num_features"] == 512
+    assert result_of("convert", done.stdout)["num_features"] == 512
     for arguments, code, sentence in [
         ((pretrained, "--out", "made"), 1, "made"),
         ((tmp_path / "none.pth", "--out", "new"), 1, "none.pth"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ctprune.cli.generate import OptionsOf
-from ctprune.cli.output import say
+from ctprune.cli.output import print_json, say
 
 EXAMPLE = "ctprune convert pretrained/ --to onnx --out backbone.onnx"
 
@@ -36,7 +35,7 @@ def command(
         from ctprune.converting.convert import convert_backbone
     found = convert_backbone(weights, out, config)
     if as_json:
-        say(json.dumps(found.to_dict(), indent=2))
+        print_json("convert", found.to_dict())
     elif not quiet:
         same = f"the same to {found.largest_difference:.0e} of the largest"
         say(f"{found.path}: {found.backbone}, {found.num_features:,} features, {same}")

@@ -46,6 +46,7 @@ JSON_VERSIONS = {
     "pretrain.views": 1,
     "finetune": 1,
     "predict": 1,
+    "convert": 1,
     "compare": 1,
     "experiment": 1,
     "experiment.steps": 1,

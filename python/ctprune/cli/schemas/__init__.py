@@ -70,6 +70,7 @@ OUTPUTS: dict[str, tuple[Output, ...]] = {
     ),
     "finetune": (Output("finetune", "The result of a fine-tuning, as in metrics.json.", "learning:finetune"),),
     "predict": (Output("predict", "The prediction for each image.", "learning:predict"),),
+    "convert": (Output("convert", "The file or folder that was written.", "learning:convert"),),
     "compare": (Output("compare", "Results side by side, as in comparison.json.", "comparisons:compare"),),
     "experiment": (
         Output("experiment", "The steps of a finished experiment and its comparisons.", "comparisons:experiment"),

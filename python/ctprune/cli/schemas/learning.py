@@ -20,6 +20,7 @@ from ctprune.cli.schemas.parts import (
     text,
     whole,
 )
+from ctprune.converting.config import TARGETS
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.pretraining.config import PretrainConfig
@@ -93,6 +94,19 @@ def _settings() -> Schema:
 def views() -> Schema:
     """The picture of views that was written."""
     return record("The picture.", path=text("File of the picture."))
+
+
+def convert() -> Schema:
+    """The backbone that was written."""
+    return record(
+        "What was written.",
+        path=text("The file or folder."),
+        to=text("What it is.", *TARGETS),
+        backbone=text("Name of the architecture."),
+        side=count("Rows and columns of the images that both networks were compared on, in pixels."),
+        num_features=count("Numbers per image."),
+        largest_difference=number("Largest difference of features, as a share of the largest feature."),
+    )
 
 
 def finetune() -> Schema:
