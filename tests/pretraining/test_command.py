@@ -20,6 +20,8 @@ def test_command_and_config_file_repeat_a_run(run: Path, tmp_path: Path, cli: Cl
     assert second.returncode == 0, second.stderr
     one, two = (result_of("pretrain", done.stdout) for done in (first, second))
     assert one["final_loss"] == two["final_loss"]
+    views = cli("pretrain", run, "--show-views", "views.png", "--preset", "smoke", "--side", "32", "--json")
+    assert result_of("pretrain", views.stdout) == {"path": "views.png"}
     assert one["settings"] == two["settings"]
     assert one["use"] == "kept"
     assert one["slices"] == ctprune.Manifest.load(run).counts()["kept"]

@@ -1,7 +1,7 @@
 """What ctprune logs, through Python's `logging` with loggers named `ctprune.…`.
 
-Loading `logging` takes a tenth of the time of `ctprune --help`. Who wants to see what is logged has loaded it, so
-nothing here does: until then, nothing is logged.
+Nothing here loads `logging`, which help and usage errors do without. Who wants to see what is logged has loaded
+it: until then, nothing is logged.
 
 Messages name no patient, and no path below a source.
 """
