@@ -92,8 +92,8 @@ def page(run: Path) -> Page:
 
 def test_the_page_holds_every_section_and_figure(run: Path, page: Page) -> None:
     sections = [section["id"] for section in page.all("section")]
-    found = ["fractions", "volumes", "series", "duplicates", "groups", "borderline", "losses", "ranges"]
-    assert sections == [*found, "files", "configuration"]
+    found = ["fractions", "volumes", "series", "duplicates", "groups", "borderline", "losses", "diversity"]
+    assert sections == [*found, "ranges", "files", "configuration"]
     assert len([svg for svg in page.all("svg") if svg.get("class") != "strip"]) == 3
     summary = json.loads((run / "summary.json").read_text())
     for figure in (summary["slices"], summary["kept"], summary["dropped"]):
@@ -323,7 +323,8 @@ def test_every_method_has_a_measure_and_a_sentence(method: str) -> None:
     described = METHODS[method]
     assert described.citation
     assert (described.measure is None) == (method in ("all", "random-per-volume"))
-    assert (described.recorded is None) == (method in ("all", "random", "random-per-volume", "balanced"))
+    measures_nothing = ("all", "random", "random-per-volume", "balanced", "retrieval")
+    assert (described.recorded is None) == (method in measures_nothing)
 
 
 @pytest.mark.parametrize("method", ["all", "every-n", "random"])
