@@ -111,3 +111,24 @@ def test_the_sweep_has_a_page_with_all_methods(run: Path) -> None:
         assert text in page
     assert "http" not in page.replace("http-equiv", "")
     assert "/" + run.parent.name not in page
+
+
+def test_the_report_shows_the_run_beside_random_slices(run: Path) -> None:
+    from ctprune.report.diversity import diversity_of
+    from ctprune.report.run_slices import load_run
+
+    slices = load_run(run)
+    table = diversity_of(slices)
+    assert table is not None
+    assert table.features == "fingerprints"
+    expected = DiversityMeasures(slices, run, sample=256).of(slices.kept)
+    assert table.kept == expected
+    random = np.zeros(len(slices), np.bool_)
+    random[np.argsort(np.random.PCG64(0).random_raw(len(slices)))[: slices.kept.sum()]] = True
+    assert table.random == DiversityMeasures(slices, run, sample=256).of(random) != table.kept
+    page = ctprune.write_report(run).path.read_text()
+    section = page[page.index('<section id="diversity">') :]
+    section = section[: section.index("</section>")]
+    assert f"{expected.vendi_score.value:.3g} (" in section
+    assert "As many random ones" in section
+    assert "Body position covered" in section

@@ -22,7 +22,7 @@ def test_every_fact_of_every_method_is_there() -> None:
         assert method.role in ("decides", "recorded", "sizes", "")
         assert method.compares in ("fingerprints", "pixels", "embeddings", "")
         assert (method.measure is None) == (method.role == "")
-        assert bool(method.source) == (method.decides or method.by_points)
+        assert bool(method.source) == (method.decides or method.by_points or method.name == "retrieval")
         if method.measure is not None and method.measure.grid:
             assert list(method.measure.grid) == sorted(method.measure.grid)
             assert all(method.measure.wrong(threshold, 64) is None for threshold in method.measure.grid)
@@ -38,7 +38,7 @@ def test_options_are_those_of_the_configuration() -> None:
     assert taking("window") == ["ssim"]
     on_embeddings = [n for n, method in METHODS.items() if method.compares == "embeddings" or method.on_embeddings]
     assert taking("weights") == on_embeddings
-    assert taking("keep") == taking("budget") == [*swept(), "random", "random-per-volume"]
+    assert taking("keep") == taking("budget") == [*swept(), "retrieval", "random", "random-per-volume"]
     assert taking("clusters") == ["semdedup", "balanced"]
     assert taking("features") == [name for name, method in METHODS.items() if method.on_embeddings]
 

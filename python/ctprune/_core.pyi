@@ -58,6 +58,7 @@ __all__ = [
     "read_hu",
     "read_resized",
     "resize_decoded",
+    "retrieve_points",
     "sealed_digest",
     "select_exemplars",
     "ssim",
@@ -703,6 +704,30 @@ def choose_points(
 
     Raises:
         ValueError: An option or an array that cannot be used.
+        KeyboardInterrupt: The user stopped it.
+    """
+
+def retrieve_points(
+    points: npt.NDArray[np.float16] | npt.NDArray[np.uint8],
+    targets: npt.NDArray[np.float16] | npt.NDArray[np.uint8],
+    *,
+    count: int,
+    threads: int,
+) -> tuple[float | None, npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+    """Choose the points that are closest to a target set.
+
+    Args:
+        points: Embeddings, float16 of shape (n, features), or fingerprints, uint8 of shape (n, bytes).
+        targets: The target set, as many features or bytes each.
+        count: Number to keep.
+        threads: Number of threads, 0 for one per core.
+
+    Returns:
+        How close the last kept one is; and of shape (n,) each kept point itself, 2**32 - 1 for others, and 0 or 1
+        where kept, else NaN.
+
+    Raises:
+        ValueError: Arrays that do not fit together, or numbers that are not finite.
         KeyboardInterrupt: The user stopped it.
     """
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ctprune
-from ctprune.selection.points import select_points
+from ctprune.selection.points import retrieve_points, select_points
 
 
 @pytest.mark.parametrize("scope", ["volume", "dataset"])
@@ -42,6 +42,21 @@ def test_the_manifest_holds_the_selection(
     swept = ctprune.sweep(run, methods=[options["method"]], thresholds={options["method"]: [least, 1.0]})
     fractions = swept.curve(options["method"])[1]
     assert fractions[0] == 1.0 > fractions[1]
+
+
+def test_embeddings_of_another_run_are_a_target(run: Path, small: Path, weights: Path, tmp_path: Path) -> None:
+    ctprune.reduce(small, out=tmp_path / "hashed")
+    options: dict[str, Any] = {"method": "retrieval", "features": "embeddings", "weights": weights, "budget": 5}
+    with pytest.raises(ctprune.ConfigError, match="expected embeddings by the same network, found none"):
+        ctprune.reduce(small, target=tmp_path / "hashed", **options)
+    manifest = ctprune.reduce(small, target=run, out=tmp_path / "found", **options)
+    facts = json.loads((tmp_path / "found" / "summary.json").read_text())["embeddings"]["retrieval"]
+    assert facts["target_slices"] == len(manifest.slices())
+    # Each slice is its own nearest one: the first of equals are kept.
+    assert facts["farthest_kept"] == pytest.approx(1.0)
+    assert manifest.slices().kept.sum() == 5
+    embeddings = np.load(run / "embeddings" / "embeddings.npy")
+    assert manifest.slices().kept.tolist() == retrieve_points(embeddings, embeddings, budget=5).kept.tolist()
 
 
 @pytest.mark.parametrize("method", ["semdedup", "balanced"])

@@ -28,8 +28,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_page_holds_every_section_and_figure(run: Path, page: Page) -> None:
     sections = [section["id"] for section in page.all("section")]
-    found = ["fractions", "volumes", "series", "duplicates", "groups", "borderline", "losses", "ranges"]
-    assert sections == [*found, "files", "configuration"]
+    found = ["fractions", "volumes", "series", "duplicates", "groups", "borderline", "losses", "diversity"]
+    assert sections == [*found, "ranges", "files", "configuration"]
     assert len([svg for svg in page.all("svg") if svg.get("class") != "strip"]) == 3
     summary = json.loads((run / "summary.json").read_text())
     for figure in (summary["slices"], summary["kept"], summary["dropped"]):

@@ -80,6 +80,16 @@ class Slices:
         return self._integers("exemplar")
 
     @cached_property
+    def stands_for(self) -> Integers:
+        """How many slices each stands for, itself among them, shape (n,); 0 for dropped ones.
+
+        Weights for sampling: drawn by them, kept slices come as often as what they stand for. Where the method
+        gives dropped slices no exemplar, each kept one has 1.
+        """
+        covered = self.exemplar[self.exemplar >= 0]
+        return np.where(self.kept, np.bincount(covered, minlength=len(self)), 0).astype(np.int64)
+
+    @cached_property
     def similarity(self) -> Floats:
         """Similarity or distance of each slice to its exemplar, shape (n,); NaN where it was not measured."""
         return np.asarray(self.rows["similarity"], np.float64)

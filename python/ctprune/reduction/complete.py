@@ -28,6 +28,12 @@ def complete(config: ReduceConfig) -> None:
     _refuse_foreign_options(config)
     if "features" in method.options and config.features is None:
         _set(config, "features", method.options["features"])
+    if "target" in method.options and config.target is None:
+        raise ConfigError(
+            f"method {config.method} needs `target`: name the reduction to whose slices the kept ones are to be "
+            "closest",
+            field="target",
+        )
     _refuse_network(config)
     _choose_fingerprint(config)
     _choose_threshold(config)

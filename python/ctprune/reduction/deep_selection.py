@@ -15,6 +15,7 @@ from ctprune.embedding.embeddings import COLUMNS, Embedded, Lines, embed_slices
 from ctprune.environment.progress import Count
 from ctprune.manifest.manifest import batches as manifest_batches
 from ctprune.reduction.config import ReduceConfig
+from ctprune.reduction.retrieving import Target
 from ctprune.selection.cosine import CosineSelection, cosine_exemplars
 from ctprune.selection.points import select_points
 
@@ -34,6 +35,12 @@ class DeepSelection:
         self._threads = threads
         self._embedder = Embedder(config.weights, download=download)
         self._done: Embedded | None = None
+        self._target: Target | None = None
+        self._retrieved: dict[str, Any] | None = None
+        if config.target is not None:
+            # Before hours of reading, since it may not fit.
+            self._target = Target(config.target, config)
+            self._targets = self._target.embeddings(self._embedder.digest)
 
     def embed(
         self, batches: Callable[[int], Iterator[_core.Rows]], out: Path | None, progress: Count = lambda done: None
@@ -59,6 +66,11 @@ class DeepSelection:
         slices = starts[-1] if starts else 0
         done = self.embed(lambda size: manifest_batches(archive, slices, size=size), out, progress)
         groups = starts if self._config.scope == "volume" and slices else [0, slices]
+        if self._target is not None:
+            found = self._target.closest(done.embeddings, self._targets, self._threads)
+            archive.set_selection(found.exemplar, found.measured)
+            self._retrieved = self._target.facts(found)
+            return
         if self._config.on_features.by_points:
             self._take(archive, self._select_points(done.embeddings, groups))
             return
@@ -134,6 +146,7 @@ class DeepSelection:
             "slices_reused": done.reused,
             "not_embedded_so_kept": dict(done.left_out),
             "slices_per_second": round(done.made / embedder.seconds, 1) if done.made else None,
+            **({} if self._retrieved is None else {"retrieval": self._retrieved}),
         }
 
 

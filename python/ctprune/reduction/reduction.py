@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ctprune.reduction.deep_selection import DeepSelection
     from ctprune.reduction.elsewhere import Fetching
     from ctprune.reduction.pseudonymizing import Pseudonymizing
+    from ctprune.reduction.retrieving import Target
     from ctprune.sources.plan import Elsewhere
 
 _ROWS_PER_BATCH = 1 << 16
@@ -78,6 +79,8 @@ class Reduction:
         self.remote = None if out is None else remote_run(out, found, self.note)
         self.out = None if out is None else Path(out) if self.remote is None else self.remote.folder
         self._deep: DeepSelection | None = None
+        self._target: Target | None = None
+        self._retrieved: dict[str, Any] = {}
         self.summary: dict[str, Any] = {}
         self.findings = Findings()
         self.removed: list[Path] = []
@@ -288,6 +291,10 @@ class Reduction:
         """All steps before writing; returns the seconds until the last file was read."""
         # Before hours of reading, since it may fail.
         self._deep = self.load_network()
+        if self._deep is None and self.config.target is not None:
+            from ctprune.reduction.retrieving import Target
+
+            self._target = Target(self.config.target, self.config)
         try:
             if not all(map(is_empty_folder, self.sources)) or self.runs or self._fetching is not None:
                 # `_core` makes its arrays with it: loaded here, before threads have taken the room that it needs.
@@ -352,6 +359,9 @@ class Reduction:
                 take_embeddings(self.runs, self.out)
             self._deep.select(self._archive, self.out, self.counter("embedding"))
             return
+        if self._target is not None:
+            self._retrieved = {"retrieval": self._target.select_by_fingerprints(self._archive, self._threads)}
+            return
         reads_pixels = config.compares == "pixels"
         if reads_pixels and self._parts is not None and config.keep is None and config.budget is None:
             select_in_parts(self._archive, self._parts, self.select_in, self.counter("comparing"))
@@ -405,6 +415,7 @@ class Reduction:
             "stage_seconds": self._operation.seconds(),
             "threads": self._threads,
             **({} if self._deep is None else {"embeddings": self._deep.summary()}),
+            **self._retrieved,
             **({} if self._fetching is None else {"network": self._fetching.facts()}),
         }
 

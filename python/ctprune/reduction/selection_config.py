@@ -76,6 +76,15 @@ class SelectionConfig:
         panel=_SELECTION,
         help=f"{', '.join(taking('features'))}: compare fingerprints (default) or embeddings, as deep makes them.",
     )
+    target: str | None = option(
+        None,
+        belongs_to="method",
+        is_path=True,
+        metavar="RUN",
+        panel=_SELECTION,
+        help="retrieval: the reduction to whose slices, kept or not, the kept ones are to be closest.",
+        more="Both have the same fingerprints, or embeddings by the same network.",
+    )
     hash_size: int = option(
         8, low=2, high=32, panel=_SELECTION, help="Side N of the fingerprint, which has N² bits."
     )
@@ -179,6 +188,7 @@ class SelectionOptions(TypedDict, total=False):
     keep: float | None
     budget: int | None
     features: str | None
+    target: str | os.PathLike[str] | None
     hash_size: int
     fingerprint: str
     n: int | None

@@ -28,6 +28,8 @@ from ctprune.report import figures
 from ctprune.report.borderline import Pair, dropped_pairs, kept_pairs
 from ctprune.report.citation import BIBTEX, PAPER, command_line, method_sentence, shown_config
 from ctprune.report.config import ReportConfig, ReportOptions
+from ctprune.report.diversity import SAMPLE as DIVERSITY_SAMPLE
+from ctprune.report.diversity import DiversityTable, diversity_of
 from ctprune.report.findings import SameAnatomy, SeriesFindings
 from ctprune.report.groups import Group, choose_groups
 from ctprune.report.losses import losses
@@ -166,6 +168,7 @@ class _Contents:
         self.ranges: Ranges = ranges(slices, _RANGE_EXAMPLES)
         self.series = SeriesFindings(slices)
         self.same = SameAnatomy(slices)
+        self.diversity: DiversityTable | None = diversity_of(slices)
         self.groups: list[Group] = choose_groups(slices, _GROUP_PICTURES)
 
     def rows(self) -> Iterator[int]:
@@ -226,6 +229,7 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
         lines=lines,
         extremes=extremes,
         losses=losses(slices),
+        diversity_sample=DIVERSITY_SAMPLE,
         label_volumes=_label_volumes(slices),
         reasons={status: _without_patterns(summary[status]) for status in ("failed", "skipped")},
         refused={status: total(summary[status]) for status in ("failed", "skipped")},

@@ -87,3 +87,50 @@ def select_points(
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return PointSelection(exemplar, measured, used)
+
+
+def retrieve_points(
+    points: npt.NDArray[Any],
+    targets: npt.NDArray[Any],
+    *,
+    keep: float | None = None,
+    budget: int | None = None,
+    threads: int = 0,
+) -> PointSelection:
+    """Select what is closest to a target set, exactly. The same at any number of threads.
+
+    Args:
+        points: Embeddings, floats of shape (n, features), rounded to float16; or fingerprints, uint8 of shape
+            (n, bytes).
+        targets: Those of the target set, of shape (m, features) or (m, bytes); at least one.
+        keep: Fraction to keep.
+        budget: Number to keep, instead of a fraction.
+        threads: Number of threads, 0 for one per core.
+
+    Returns:
+        No kept point stands for another. `threshold` is how close the last kept one is to its nearest target, in
+        bits or as a cosine; of equals the first in order is kept.
+
+    Raises:
+        ConfigError: Arrays that do not fit together, numbers that are not finite, or neither `keep` nor `budget`.
+        KeyboardInterrupt: The user stopped it.
+
+    >>> embeddings = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
+    >>> retrieve_points(embeddings, embeddings[2:3], budget=2).kept.tolist()
+    [False, False, True, True]
+    """
+    check_threads(threads)
+    for found in (points, targets):
+        if found.ndim != 2:
+            raise ConfigError(f"expected points of shape (n, features) or (n, bytes), found {found.shape}")
+    if (keep is None) == (budget is None):
+        raise ConfigError("expected either `keep` or `budget`")
+    if keep is not None and not 0 < keep <= 1:
+        raise ConfigError(f"keep {keep:g}: expected a fraction above 0 and up to 1", field="keep")
+    count = min(budget, len(points)) if budget is not None else int((keep or 0) * len(points) + 0.5)
+    own, others = (np.ascontiguousarray(a, np.float16 if a.dtype.kind == "f" else None) for a in (points, targets))
+    try:
+        used, exemplar, measured = _core.retrieve_points(own, others, count=count, threads=threads)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error)) from None
+    return PointSelection(exemplar, measured, used)

@@ -79,13 +79,15 @@ class DiversityMeasures:
         slices: The slices.
         folder: Of the run, where embeddings may be.
         seed: Of the sample and the bootstrap.
+        sample: Kept slices that the measures are taken from, at most.
 
     Attributes:
         features: What the measures are taken on: `embeddings` or `fingerprints`.
     """
 
-    def __init__(self, slices: Slices, folder: Path, *, seed: int = 0) -> None:
+    def __init__(self, slices: Slices, folder: Path, *, seed: int = 0, sample: int = SAMPLE) -> None:
         self._slices = slices
+        self._sample = sample
         self._seed = seed
         self._embeddings = _embeddings(slices, folder)
         self.features = "fingerprints" if self._embeddings is None else "embeddings"
@@ -95,7 +97,7 @@ class DiversityMeasures:
         """The measures of the slices where this mask of shape (n,) is true; at least one must be."""
         rows = np.flatnonzero(kept)
         rng = np.random.default_rng(self._seed)
-        sample = rows if len(rows) <= SAMPLE else np.sort(rng.choice(rows, SAMPLE, replace=False))
+        sample = rows if len(rows) <= self._sample else np.sort(rng.choice(rows, self._sample, replace=False))
         unit = self._unit(sample)
         distances = self._nearest(sample, unit, rows)
         volumes, volume = np.unique(self._slices.volume[sample], return_inverse=True)

@@ -86,6 +86,20 @@ class SliceDataset(Dataset[Any]):
         """Number of slices."""
         return len(self.rows)
 
+    @property
+    def weights(self) -> npt.NDArray[np.int64]:
+        """How many slices of the reduction each one stands for, int64 of shape (n,), for `WeightedRandomSampler`.
+
+        Raises:
+            ConfigError: The slices are those of a store, which does not say it.
+        """
+        if isinstance(self._slices, _FromStore):
+            raise ConfigError(
+                "weights: a store does not say what its slices stand for: take them from the reduction, "
+                "`Manifest.load(run).slices().stands_for[dataset.rows]`"
+            )
+        return self._slices.weights
+
     def __getitem__(self, index: int) -> Any:
         """The tensor of a slice, or what the transform makes of it.
 
@@ -137,6 +151,8 @@ class _FromFiles:
         )
         if not len(self.rows):
             raise ManifestError(f"the manifest has no slices to use ({config.use})")
+        # All slices stand for themselves.
+        self.weights = slices.stands_for[self.rows] if config.use == "kept" else np.ones_like(self.rows)
         self._where = slices.rows.select([*WHERE, *STAMP]).take(self.rows)
         self._reading = {name: manifest.config[name] for name in _READING}
         self._config = config

@@ -89,6 +89,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pixels::export_png, module)?)?;
     module.add_function(wrap_pyfunction!(cosine::cosine_exemplars, module)?)?;
     module.add_function(wrap_pyfunction!(points::choose_points, module)?)?;
+    module.add_function(wrap_pyfunction!(points::retrieve_points, module)?)?;
     module.add_function(wrap_pyfunction!(resize::read_resized, module)?)?;
     module.add_function(wrap_pyfunction!(resize::resize_decoded, module)?)?;
     module.add_class::<similarity::PixelSweep>()?;

@@ -1,11 +1,12 @@
-//! `choose_points`.
+//! `choose_points` and `retrieve_points`.
 
 use crate::fingerprint::{FingerprintArray, array};
 use crate::interrupt::interruptible;
 use crate::pool;
 use crate::settings::value_error;
 use ctprune_archive::methods::{Request, Share};
-use ctprune_core::selection::Points;
+use ctprune_core::selection::retrieval::retrieval;
+use ctprune_core::selection::{PointSelection, Points};
 use ctprune_core::similarity::cosine::Embeddings;
 use ctprune_core::watch::Watch;
 use half::f16;
@@ -62,9 +63,52 @@ pub fn choose_points<'py>(
         interruptible(py, &watch, |_| Ok(()), || pool.install(work))?
     };
     let (threshold, selection) = chosen.map_err(value_error)?;
-    Ok((
+    Ok(arrays(py, threshold, &selection))
+}
+
+fn arrays<'py>(py: Python<'py>, threshold: Option<f64>, selection: &PointSelection) -> Chosen<'py> {
+    (
         threshold,
         array(py, &selection.exemplar),
         array(py, &selection.measured),
-    ))
+    )
+}
+
+/// Choose the `count` points that are closest to a target set of points of the same kind, as `choose_points` takes them.
+/// KeyboardInterrupt stops it.
+#[pyfunction]
+#[pyo3(signature = (points, targets, *, count, threads))]
+pub fn retrieve_points<'py>(
+    py: Python<'py>,
+    points: &Bound<'py, PyAny>,
+    targets: &Bound<'py, PyAny>,
+    count: usize,
+    threads: usize,
+) -> PyResult<Chosen<'py>> {
+    let (pool, watch) = (pool::pool(threads)?, Watch::default());
+    let choose = |points: Points<'_>, targets: Points<'_>| {
+        retrieval(points, targets, count, &watch).map_err(|error| error.to_string())
+    };
+    let chosen = if let Ok(own) = points.extract::<PyReadonlyArray2<'py, f16>>() {
+        let others = targets.extract::<PyReadonlyArray2<'py, f16>>()?;
+        let (features, numbers) = (own.shape()[1], own.as_slice()?);
+        let (target_features, target_numbers) = (others.shape()[1], others.as_slice()?);
+        let work = || {
+            let of =
+                |features, numbers| Embeddings::new(features, numbers).map_err(|error| error.to_string());
+            let (own, others) = (of(features, numbers)?, of(target_features, target_numbers)?);
+            choose(Points::Embeddings(own), Points::Embeddings(others))
+        };
+        interruptible(py, &watch, |_| Ok(()), || pool.install(work))?
+    } else {
+        let (own, others) = (
+            FingerprintArray::borrow(points)?,
+            FingerprintArray::borrow(targets)?,
+        );
+        let (own, others) = (own.view()?, others.view()?);
+        let work = || choose(Points::Fingerprints(own), Points::Fingerprints(others));
+        interruptible(py, &watch, |_| Ok(()), || pool.install(work))?
+    };
+    let (threshold, selection) = chosen.map_err(value_error)?;
+    Ok(arrays(py, threshold, &selection))
 }

@@ -113,6 +113,7 @@ def summary() -> Schema:
                 **{name: optional(one) for name, one in _embeddings(by_reason).items()},
             )
         ),
+        retrieval=optional(_retrieval()),
         network=optional(
             record(
                 "For sources elsewhere: how they were read.",
@@ -137,7 +138,19 @@ def _embeddings(by_reason: Schema) -> dict[str, Schema]:
             "description": "Slices that could not be embedded and are kept: number by reason.",
         },
         "slices_per_second": maybe(number("Slices that were embedded per second; null if none were.")),
+        "retrieval": _retrieval(),
     }
+
+
+def _retrieval() -> Schema:
+    """What is said of slices that are closest to another run."""
+    return record(
+        "For `retrieval`: what the kept slices are closest to.",
+        target_slices=count("Number of slices of the target."),
+        farthest_kept=maybe(
+            number("Of the kept slices the one least like the target: Hamming distance or cosine similarity.")
+        ),
+    )
 
 
 def plan() -> Schema:

@@ -98,6 +98,8 @@ pub enum Way {
     Points(fn(&Request) -> Box<dyn ByPoints>),
     /// From embeddings, which need a network that Python runs; the choice is handed over.
     Embeddings,
+    /// From fingerprints or embeddings and those of another run, which Python opens; the choice is handed over.
+    Targets,
 }
 
 impl Description {
@@ -114,7 +116,7 @@ impl Description {
             {
                 "embeddings"
             }
-            Way::Points(_) => "fingerprints",
+            Way::Points(_) | Way::Targets => "fingerprints",
             Way::Fingerprints(_) if self.measure.is_some() => "fingerprints",
             Way::Fingerprints(_) => "",
         }

@@ -17,6 +17,7 @@ mod mi;
 pub mod pixel_sweep;
 mod random;
 mod random_per_volume;
+mod retrieval;
 mod semdedup;
 mod share;
 mod ssim;
@@ -34,7 +35,7 @@ use gray_slices::{Reading, SliceFile};
 use pixel_sweep::{ByPixels, Thresholds, VolumeRule};
 
 /// All methods, in the order in which they are listed.
-pub static METHODS: [&Description; 14] = [
+pub static METHODS: [&Description; 15] = [
     &hash::HASH,
     &Description {
         drops: "Hamming distance of two average hashes ≤ threshold",
@@ -55,6 +56,7 @@ pub static METHODS: [&Description; 14] = [
     &kcenter::KCENTER,
     &facility::FACILITY,
     &balanced::BALANCED,
+    &retrieval::RETRIEVAL,
     &all::ALL,
     &every_n::EVERY_N,
     &random::RANDOM,
@@ -217,7 +219,9 @@ impl Request {
                 }))
             }
             Way::Points(way) => Ok(Box::new(by_points::OnFingerprints(way(self)))),
-            Way::Embeddings => Err(self.expected(|method| !matches!(method.way, Way::Embeddings))),
+            Way::Embeddings | Way::Targets => {
+                Err(self.expected(|method| !matches!(method.way, Way::Embeddings | Way::Targets)))
+            }
         }
     }
 

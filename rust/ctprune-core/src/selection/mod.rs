@@ -12,8 +12,8 @@
 //! Each has a module `naive`, which is the rule word for word; the fast ways give exactly its answer. [`every_n`] and
 //! [`random`] do not look at the slices. Nothing depends on the number of threads.
 //!
-//! Other selections work on [`Points`], which are fingerprints or embeddings: [`kcenter`] and
-//! [`facility`]. On embeddings alone work [`semdedup`] and
+//! Other selections work on [`Points`], which are fingerprints or embeddings: [`kcenter`], [`facility`] and
+//! [`retrieval`]. On embeddings alone work [`semdedup`] and
 //! [`balanced`], which cluster them by [`kmeans`].
 
 pub mod balanced;
@@ -27,6 +27,7 @@ pub mod kmeans;
 pub mod pixels;
 mod points;
 mod reach;
+pub mod retrieval;
 mod sample;
 pub mod semdedup;
 mod shares;

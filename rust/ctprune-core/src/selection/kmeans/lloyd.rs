@@ -6,10 +6,13 @@
 //! K-Means with Consistent Speedup (2015). What the bounds leave open is decided as in [`super::nearest`], so that the
 //! rounds are exactly those of the naive way.
 
-use super::nearest::{Best, ROWS, Targets};
+use super::nearest::{Best, Targets};
 use super::vectors::{Centroids, Vectors, direction};
 use crate::similarity::cosine::estimate::{Directions, estimates};
 use rayon::prelude::*;
+
+/// Vectors that a thread looks at together: many, as only a few of them may be open for a group.
+const ROWS: usize = 256;
 
 /// Groups of centroids at most.
 const GROUPS: usize = 64;

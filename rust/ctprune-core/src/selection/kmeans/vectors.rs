@@ -62,6 +62,12 @@ impl Centroids {
         }
     }
 
+    /// Each vector as one.
+    pub fn of<V: Vectors>(vectors: &V) -> Self {
+        let rows: Vec<u32> = (0..vectors.len() as u32).collect();
+        Self::of_rows(vectors, &rows)
+    }
+
     /// Those of some rows.
     pub(super) fn of_rows<V: Vectors>(vectors: &V, rows: &[u32]) -> Self {
         let mut centroids = Self::empty(vectors.features());
