@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctprune import _core
-from ctprune.environment.extras import extra
 from ctprune.environment.progress import Count, Operation, ProgressCallback
 from ctprune.errors import ConfigError, Interrupted, NetworkError, OutputError
 from ctprune.files.atomic import check_writable, replace_file
@@ -32,13 +31,12 @@ from ctprune.manifest.pseudonyms import named_sources
 from ctprune.manifest.shards import Shard, check_claims, idle_shards
 from ctprune.manifest.tally import Tally
 from ctprune.options.file import save_options
-from ctprune.reading.decoding import ForeignDecoder
 from ctprune.reduction.changes import Changes, find_changes
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.finding import Finding, Runs
 from ctprune.reduction.folder import CONFIG_NAME, check_out, check_stable, is_empty_folder, remote_run
 from ctprune.reduction.reading import Reading
-from ctprune.reduction.selecting import select, select_in_parts
+from ctprune.reduction.selecting import Selecting
 from ctprune.reduction.summary import SUMMARY_NAME, compared_all, summarize
 from ctprune.sources.plan import Plan, Sources, listed, plan
 
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
     from ctprune.reduction.deep_selection import DeepSelection
     from ctprune.reduction.elsewhere import Fetching
     from ctprune.reduction.pseudonymizing import Pseudonymizing
-    from ctprune.reduction.retrieving import Target
     from ctprune.sources.plan import Elsewhere
 
 _ROWS_PER_BATCH = 1 << 16
@@ -78,9 +75,6 @@ class Reduction:
         #: The run in an object store, if it is in one; `out` is then its copy on this machine.
         self.remote = None if out is None else remote_run(out, found, self.note)
         self.out = None if out is None else Path(out) if self.remote is None else self.remote.folder
-        self._deep: DeepSelection | None = None
-        self._target: Target | None = None
-        self._retrieved: dict[str, Any] = {}
         self.summary: dict[str, Any] = {}
         self.findings = Findings()
         self.removed: list[Path] = []
@@ -107,11 +101,6 @@ class Reduction:
         self._fetching: Fetching | None = None
         if found.elsewhere:
             self._fetching = self._fetching_from(found.elsewhere)
-        self._decoder = ForeignDecoder(
-            modality=config.modality,
-            max_slice_mb=config.max_slice_mb,
-            wanted=lambda: map(str, self._archive.foreign()),
-        )
         self._started = time.perf_counter()
         self._parts: Parts | None = None
         self._changes: Changes | None = None
@@ -138,6 +127,15 @@ class Reduction:
         )
         report = partial(self._report, "reading")
         self._reading = Reading(self._archive, config, self._parts, self._fetching, report)
+        self._selecting = Selecting(
+            self._archive,
+            config,
+            parts=self._parts,
+            out=self.out,
+            runs=runs,
+            threads=self._threads,
+            counter=self.counter,
+        )
 
     @property
     def where(self) -> str | Path | None:
@@ -268,17 +266,8 @@ class Reduction:
             self._changes.write(self.out)
 
     def load_network(self) -> DeepSelection | None:
-        """The network of the method, if it needs one.
-
-        Raises:
-            WeightsError: The weights are not there or cannot be used.
-            MissingExtraError: The extra `train` is not installed.
-        """
-        if self.config.compares != "embeddings":
-            return None
-        with extra("train", f"the method {self.config.method}"):
-            from ctprune.reduction.deep_selection import DeepSelection
-        found = DeepSelection(self.config, download=self.config.download, threads=self._threads)
+        """The network of the method, if it needs one; see `Selecting.load`."""
+        found = self._selecting.load()
         # Loading a network is not reading.
         self._started = time.perf_counter()
         return found
@@ -290,11 +279,7 @@ class Reduction:
     def _find_read_and_select(self) -> float:
         """All steps before writing; returns the seconds until the last file was read."""
         # Before hours of reading, since it may fail.
-        self._deep = self.load_network()
-        if self._deep is None and self.config.target is not None:
-            from ctprune.reduction.retrieving import Target
-
-            self._target = Target(self.config.target, self.config)
+        self.load_network()
         try:
             if not all(map(is_empty_folder, self.sources)) or self.runs or self._fetching is not None:
                 # `_core` makes its arrays with it: loaded here, before threads have taken the room that it needs.
@@ -309,7 +294,7 @@ class Reduction:
                 self._reading.stop_if_too_many_failed()
             reading_seconds = time.perf_counter() - self._started
             self.group()
-            self._select()
+            self._selecting.select()
             if self._parts is not None and self._parts.earlier is not None:
                 self._changes = find_changes(self._archive, self._parts.earlier["config"], self.config.to_dict())
         except KeyboardInterrupt:
@@ -326,18 +311,7 @@ class Reduction:
     def group(self) -> None:
         """Group all slices into volumes, in order."""
         self._report("selecting")
-        self._archive.group(self.config.order, self.config.volume_pattern)
-        if not self.config.has_gates:
-            return
-        # Not before one is asked for: it loads numpy.
-        from ctprune.reduction.gates import gates
-
-        for refused in gates(self.config):
-            found = refused(self._archive)
-            if found:
-                for (code, reason), slices in found.items():
-                    self._archive.gate(slices, code, reason)
-                self._archive.group(self.config.order, self.config.volume_pattern)
+        self._selecting.group()
 
     def _fetching_from(self, elsewhere: Sequence[Elsewhere]) -> Fetching:
         # Not before there is an address: it needs what an extra brings.
@@ -350,27 +324,9 @@ class Reduction:
         """Sentences on how servers were read that the user should know."""
         return [] if self._fetching is None else self._fetching.notes()
 
-    def _select(self) -> None:
-        config = self.config
-        if self._deep is not None:
-            if self.out is not None:
-                from ctprune.embedding.saved import take_embeddings
-
-                take_embeddings(self.runs, self.out)
-            self._deep.select(self._archive, self.out, self.counter("embedding"))
-            return
-        if self._target is not None:
-            self._retrieved = {"retrieval": self._target.select_by_fingerprints(self._archive, self._threads)}
-            return
-        reads_pixels = config.compares == "pixels"
-        if reads_pixels and self._parts is not None and config.keep is None and config.budget is None:
-            select_in_parts(self._archive, self._parts, self.select_in, self.counter("comparing"))
-            return
-        self.select_in(None, self.counter("comparing") if reads_pixels else _no_count)
-
     def select_in(self, volumes: list[int] | None, progress: Count) -> None:
         """Select by fingerprints or pixels in these volumes, or in all."""
-        select(self._archive, self.config, volumes, self._decoder, progress)
+        self._selecting.select_in(volumes, progress)
 
     def _counted(self, tally: Tally) -> Iterator[_core.Rows]:
         for batch in batches(self._archive, self._archive.manifest_rows(), size=_ROWS_PER_BATCH):
@@ -408,23 +364,12 @@ class Reduction:
         return {
             "config": self.config.to_dict(),
             "sources": self._shown_sources(),
-            "threshold": self._threshold(),
+            "threshold": self._selecting.threshold(),
             **summarize(self._archive, tally, self.findings, reading_seconds=reading_seconds),
             "changes": {} if self._changes is None else self._changes.counts(),
             "seconds": round(time.perf_counter() - self._started, 3),
             "stage_seconds": self._operation.seconds(),
             "threads": self._threads,
-            **({} if self._deep is None else {"embeddings": self._deep.summary()}),
-            **self._retrieved,
+            **self._selecting.facts(),
             **({} if self._fetching is None else {"network": self._fetching.facts()}),
         }
-
-    def _threshold(self) -> float | None:
-        if self._deep is not None:
-            return self._deep.threshold
-        measure, found = self.config.on_features.measure, self._archive.threshold()
-        return None if measure is None or found is None else measure.plain(found)
-
-
-def _no_count(done: int) -> None:
-    """Count nothing: the stage is short."""

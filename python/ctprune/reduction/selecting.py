@@ -6,9 +6,12 @@ By pixels it selects in some volumes at a time, so that what was compared is kep
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ctprune import _core
+from ctprune.environment.extras import extra
 from ctprune.environment.lazy import numpy as np
 from ctprune.environment.progress import Count
 from ctprune.files.pace import LONGEST, Pace
@@ -16,45 +19,140 @@ from ctprune.manifest.parts import Parts
 from ctprune.reading.decoding import ForeignDecoder
 from ctprune.reduction.config import ReduceConfig
 
+if TYPE_CHECKING:
+    from ctprune.reduction.deep_selection import DeepSelection
+    from ctprune.reduction.retrieving import Target
+
 #: Slices that are compared before the time is looked at, at first.
 _SLICES = 2048
 
 
-def select(
-    archive: _core.Archive,
-    config: ReduceConfig,
-    volumes: list[int] | None,
-    decode: ForeignDecoder,
-    progress: Count,
-) -> None:
-    """Select in these volumes, or in all.
+class Selecting:
+    """Groups and selects the slices of an archive.
 
     Args:
-        archive: The archive, grouped.
-        config: The method and its options.
-        volumes: Numbers of the volumes; None for all.
-        decode: Reads slices that only another reader can.
-        progress: Called with the number of slices decided on.
+        archive: The archive; its files are read.
+        config: The method, its options, and what is left out.
+        parts: Where selections are saved, None for nowhere.
+        out: Folder of the run, None for none.
+        runs: Finished runs that are merged.
+        threads: Threads of methods in Python.
+        counter: Begins a stage that counts slices.
     """
-    from ctprune.sources.ahead import FetchAhead
 
-    with FetchAhead() as fetch:
-        archive.select(
-            method=config.method,
-            threshold=config.threshold,
-            keep=config.keep,
-            budget=config.budget,
-            n=config.n,
-            seed=config.seed,
-            window=config.window,
-            max_gap_mm=config.max_gap_mm,
-            whole_archive=config.scope == "dataset",
-            stable=config.stable,
-            volumes=volumes,
-            decode=decode,
-            fetch=fetch,
-            progress=progress,
+    def __init__(
+        self,
+        archive: _core.Archive,
+        config: ReduceConfig,
+        *,
+        parts: Parts | None,
+        out: Path | None,
+        runs: Sequence[Path],
+        threads: int,
+        counter: Callable[[str], Count],
+    ) -> None:
+        self._archive = archive
+        self._config = config
+        self._parts = parts
+        self._out = out
+        self._runs = runs
+        self._threads = threads
+        self._counter = counter
+        self._deep: DeepSelection | None = None
+        self._target: Target | None = None
+        self._retrieved: dict[str, Any] = {}
+        self._decoder = ForeignDecoder(
+            modality=config.modality,
+            max_slice_mb=config.max_slice_mb,
+            wanted=lambda: map(str, archive.foreign()),
         )
+
+    def load(self) -> DeepSelection | None:
+        """Load what the method compares with: the network, which is returned, or another run.
+
+        Raises:
+            WeightsError: The weights are not there or cannot be used.
+            MissingExtraError: The extra `train` is not installed.
+            ConfigError: The other run does not fit.
+        """
+        config = self._config
+        if config.compares == "embeddings":
+            with extra("train", f"the method {config.method}"):
+                from ctprune.reduction.deep_selection import DeepSelection
+            self._deep = DeepSelection(config, download=config.download, threads=self._threads)
+        elif config.target is not None:
+            from ctprune.reduction.retrieving import Target
+
+            self._target = Target(config.target, config)
+        return self._deep
+
+    def group(self) -> None:
+        """Group all slices into volumes, in order, without what gates refuse."""
+        config = self._config
+        self._archive.group(config.order, config.volume_pattern)
+        if not config.has_gates:
+            return
+        # Not before one is asked for: it loads numpy.
+        from ctprune.reduction.gates import gates
+
+        for refused in gates(config):
+            found = refused(self._archive)
+            if found:
+                for (code, reason), slices in found.items():
+                    self._archive.gate(slices, code, reason)
+                self._archive.group(config.order, config.volume_pattern)
+
+    def select(self) -> None:
+        """Select among all grouped slices."""
+        config = self._config
+        if self._deep is not None:
+            if self._out is not None:
+                from ctprune.embedding.saved import take_embeddings
+
+                take_embeddings(self._runs, self._out)
+            self._deep.select(self._archive, self._out, self._counter("embedding"))
+        elif self._target is not None:
+            self._retrieved = {"retrieval": self._target.select_by_fingerprints(self._archive, self._threads)}
+        elif config.compares != "pixels":
+            self.select_in(None, _no_count)
+        elif self._parts is None or config.keep is not None or config.budget is not None:
+            self.select_in(None, self._counter("comparing"))
+        else:
+            select_in_parts(self._archive, self._parts, self.select_in, self._counter("comparing"))
+
+    def select_in(self, volumes: list[int] | None, progress: Count) -> None:
+        """Select by fingerprints or pixels in the volumes with these numbers, or in all."""
+        from ctprune.sources.ahead import FetchAhead
+
+        config = self._config
+        with FetchAhead() as fetch:
+            self._archive.select(
+                method=config.method,
+                threshold=config.threshold,
+                keep=config.keep,
+                budget=config.budget,
+                n=config.n,
+                seed=config.seed,
+                window=config.window,
+                max_gap_mm=config.max_gap_mm,
+                whole_archive=config.scope == "dataset",
+                stable=config.stable,
+                volumes=volumes,
+                decode=self._decoder,
+                fetch=fetch,
+                progress=progress,
+            )
+
+    def threshold(self) -> float | None:
+        """The threshold that the selection used, in the method's own unit; None for a method without one."""
+        if self._deep is not None:
+            return self._deep.threshold
+        measure, found = self._config.on_features.measure, self._archive.threshold()
+        return None if measure is None or found is None else measure.plain(found)
+
+    def facts(self) -> dict[str, Any]:
+        """What the summary says of embeddings and of another run."""
+        return {**({} if self._deep is None else {"embeddings": self._deep.summary()}), **self._retrieved}
 
 
 def select_in_parts(
@@ -119,3 +217,7 @@ def _left_out(archive: _core.Archive) -> int:
     """Slices that could not be compared so far. Their volumes are not kept: they may be readable the next time."""
     found = archive.comparisons() or {"not_compared_so_kept": {}}
     return sum(found["not_compared_so_kept"].values())
+
+
+def _no_count(done: int) -> None:
+    """Count nothing: the stage is short."""
