@@ -15,7 +15,7 @@ import pytest
 import ctprune
 from ctprune.files.members import container_of, read_bytes, visit_bytes
 from ctprune.reading import decoding
-from ctprune.reduction import reduction
+from ctprune.reduction import selecting
 from ctprune.reduction.info import describe
 from tests.conftest import Cli
 from tests.containers import KINDS, files_of, write_container, write_tar, write_zip
@@ -279,7 +279,7 @@ def test_what_pydicom_decodes_comes_from_one_pass(
             super().__init__(**options)
             made.append(self)
 
-    monkeypatch.setattr(reduction, "ForeignDecoder", Noted)
+    monkeypatch.setattr(selecting, "ForeignDecoder", Noted)
     options: dict[str, Any] = {"method": "ssim", "threshold": 0.999}
     found, expected = (ctprune.reduce(one, **options) for one in (container, source))
     assert rows_in(found, "a.tar.gz!/") == rows_in(expected, "")

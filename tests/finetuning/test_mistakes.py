@@ -18,7 +18,7 @@ import pytest
 import torch
 
 import ctprune
-from ctprune.__main__ import main
+from ctprune.cli import main
 from ctprune.finetuning import training
 from ctprune.finetuning.heads import LinearHead, save_head
 from ctprune.finetuning.result import FinetuneResult
