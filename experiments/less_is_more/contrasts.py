@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from experiments.less_is_more.archives import DOSES_MM, MIXED
 from experiments.less_is_more.trained import Trained
 
-from ctprune.comparison.result import merge_pretrainings
+from ctprune.comparison.result import measure_results, merge_pretrainings
 from ctprune.comparison.verdict import ALPHA
 from ctprune.evaluation.correction import decision_levels, holm
 from ctprune.evaluation.estimate import Estimate
-from ctprune.evaluation.measured import Measured, measure
+from ctprune.evaluation.measured import Measured
 
 #: A source and an arm.
 Cell = tuple[str, str]
@@ -164,17 +164,7 @@ def measured_cells(trained: Sequence[Trained]) -> tuple[dict[Cell, int], Measure
     for one in trained:
         cells.setdefault((one.source, one.arm), []).append(one)
     results = [merge_pretrainings([one.result for one in of_cell]) for of_cell in cells.values()]
-    first = results[0]
-    found = measure(
-        first.labels,
-        [result.probabilities for result in results],
-        first.classes,
-        pretrainings=[result.backbones for result in results],
-        patients=first.patients,
-        positive=first.positive,
-        resamples=_RESAMPLES,
-    )
-    return {cell: index for index, cell in enumerate(cells)}, found
+    return {cell: index for index, cell in enumerate(cells)}, measure_results(results, resamples=_RESAMPLES)
 
 
 def answers(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -114,17 +113,10 @@ def print_json(name: str, result: Mapping[str, Any]) -> None:
         name: What the result is, a name of `JSON_VERSIONS`.
         result: The result; numbers that are not defined become null.
     """
-    found = {"schema": f"ctprune.{name}", "version": JSON_VERSIONS[name], "result": _defined(result)}
+    from ctprune.files.json_values import without_nan
+
+    found = {"schema": f"ctprune.{name}", "version": JSON_VERSIONS[name], "result": without_nan(result)}
     say(json.dumps(found, indent=2, allow_nan=False))
-
-
-def _defined(value: Any) -> Any:
-    """The same with None in place of NaN and infinity, which JSON does not know."""
-    if isinstance(value, Mapping):
-        return {key: _defined(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_defined(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_reduction(

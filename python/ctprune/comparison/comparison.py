@@ -13,12 +13,13 @@ from ctprune import _core
 from ctprune.comparison.config import CompareConfig, CompareOptions
 from ctprune.comparison.notes import notes_on
 from ctprune.comparison.pairs import Pair, find_pairs, pairs_to_compare
-from ctprune.comparison.result import Result, check_comparable
+from ctprune.comparison.result import Result, check_comparable, measure_results
 from ctprune.comparison.verdict import ALPHA, LEAST_PATIENTS, LEAST_PRETRAININGS
 from ctprune.evaluation.delong import auc_covariance, auc_interval
 from ctprune.evaluation.levels import Levels
-from ctprune.evaluation.measured import Measured, measure
+from ctprune.evaluation.measured import Measured
 from ctprune.evaluation.metrics import METRICS
+from ctprune.files.json_values import without_nan
 from ctprune.options.configure import configure
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Comparison:
             "pairs": [asdict(pair) for pair in self.pairs],
             "notes": list(self.notes),
         }
-        return dict(_without_nan(found))
+        return dict(without_nan(found))
 
     def _run(self, index: int) -> dict[str, Any]:
         result, levels = self.results[index], self.levels[index]
@@ -147,17 +148,7 @@ def compare_results(
         [result.name for result in results], reference=config.reference, contrasts=config.contrasts
     )
     explored = len(indices) if config.reference is config.contrasts is None else 0
-    first = results[0]
-    found = measure(
-        first.labels,
-        [result.probabilities for result in results],
-        first.classes,
-        pretrainings=[result.backbones for result in results],
-        patients=first.patients,
-        positive=first.positive,
-        resamples=config.resamples,
-        seed=config.seed,
-    )
+    found = measure_results(results, resamples=config.resamples, seed=config.seed)
     return Comparison(
         results=tuple(results),
         levels=found.levels,
@@ -210,11 +201,3 @@ def _averaged_auc(result: Result, levels: Levels) -> tuple[float, float, float] 
     areas, covariance = auc_covariance(truth, mean, patients=result.patients)
     low, high = auc_interval(areas.item(), covariance.item())
     return areas.item(), low, high
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ctprune import _core
 from ctprune.errors import EvaluationError, SourceError
+from ctprune.evaluation.measured import Measured, measure
 from ctprune.evaluation.predictions import positive_class
 
 METRICS_NAME = "metrics.json"
@@ -280,3 +281,18 @@ def check_comparable(results: Sequence[Result]) -> None:
                 f"{pair} take different classes as the positive one, {first.positive} and {other.positive}: "
                 "fine-tune one of them again with the other's `positive`"
             )
+
+
+def measure_results(results: Sequence[Result], *, resamples: int, seed: int = 0) -> Measured:
+    """Measures of results on the same images, with all that intervals need; see `ctprune.evaluation.measured`."""
+    first = results[0]
+    return measure(
+        first.labels,
+        [result.probabilities for result in results],
+        first.classes,
+        pretrainings=[result.backbones for result in results],
+        patients=first.patients,
+        positive=first.positive,
+        resamples=resamples,
+        seed=seed,
+    )

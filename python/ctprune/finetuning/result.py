@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 from ctprune import _core
 from ctprune.errors import SourceError
 from ctprune.files.atomic import replace_file
+from ctprune.files.json_values import without_nan
 
 #: Version of `metrics.json`.
 METRICS_VERSION = 2
@@ -85,7 +85,7 @@ class FinetuneResult:
         """The same for JSON; numbers that are not defined are None."""
         fields = {name: value for name, value in vars(self).items() if name != "out"}
         about = {"metrics_version": METRICS_VERSION, "ctprune_version": _core.__version__}
-        found: dict[str, Any] = _without_nan(about | fields)
+        found: dict[str, Any] = without_nan(about | fields)
         return found
 
     def save(self) -> None:
@@ -116,14 +116,3 @@ class FinetuneResult:
         if version != METRICS_VERSION:
             raise SourceError(f"{file}: metrics version {version}, but this ctprune reads {METRICS_VERSION}")
         return cls(out=Path(out), **about)
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON knows no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
