@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import timm
 import torch
+from safetensors import SafetensorError
 
 import ctprune
 from ctprune.converting import convert
@@ -93,12 +94,23 @@ def test_other_features_are_not_written(pretrained: Path, tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_one_sentence(pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("ctprune.converting.timm_folder.save_for_hf", full)
+    with pytest.raises(OutputError, match=r"timm: cannot be written: is the disk full\? .*No space left"):
+        ctprune.convert_backbone(pretrained, tmp_path / "timm", to="timm", side=32)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_command_and_mistakes(pretrained: Path, tmp_path: Path, cli: Cli) -> None:
     done = cli("convert", pretrained, "--to", "timm", "--side", 32, "--out", "made", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert result_of("convert", done.stdout)["num_features"] == 512
     for arguments, code, sentence in [
-        ((pretrained, "--out", "made"), 1, "made"),
+        ((pretrained, "--to", "timm", "--out", "made"), 1, "made is not empty"),
+        ((pretrained, "--out", "made/README.md"), 1, "README.md is there already"),
         ((tmp_path / "none.pth", "--out", "new"), 1, "none.pth"),
         ((pretrained, "--to", "tensorrt", "--out", "new"), 2, "onnx"),
         ((pretrained, "--backbone", "resnet50", "--out", "new"), 1, "resnet50"),

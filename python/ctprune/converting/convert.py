@@ -66,7 +66,7 @@ def convert_backbone(
     """
     config = configure(ConvertConfig, config, dict(options))
     out = Path(out)
-    check_free(out)
+    _check_new(out, config.to)
     module = load_backbone(weights, name=config.backbone).eval()
     metadata = backbone_metadata(weights)
     name, side = str(module.architecture), config.side or _side_of(metadata)
@@ -75,6 +75,13 @@ def convert_backbone(
     write = {"onnx": _write_onnx, "timm": _write_timm}[config.to]
     difference = write(network, out, side, metadata, backbone_file(weights).parent)
     return Converted(out, config.to, name, side, network.num_features, difference)
+
+
+def _check_new(out: Path, to: str) -> None:
+    if to == "timm":
+        check_free(out)
+    elif out.exists():
+        raise OutputError(f"{out} is there already, and nothing is overwritten: choose a new file")
 
 
 def _write_onnx(

@@ -15,6 +15,7 @@ import torch
 from timm.models import save_for_hf
 
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
+from ctprune.networks.weights_file import refused_by_system
 from ctprune.pretraining.model_card import CARD_NAME, CURVES_NAME, model_card
 from ctprune.pretraining.result import SUMMARY_NAME
 
@@ -50,7 +51,8 @@ def write_folder(
         "crop_pct": 1.0,
         "interpolation": "bilinear",
     }
-    save_for_hf(model, str(folder), model_config={"num_classes": 0}, safe_serialization=True, data_config=data)
+    with refused_by_system(folder, folder.name):
+        save_for_hf(model, str(folder), model_config={"num_classes": 0}, safe_serialization=True, data_config=data)
     (folder / CARD_NAME).write_text(_card(folder, beside_weights, str(network.backbone.architecture)), "utf-8")
 
 

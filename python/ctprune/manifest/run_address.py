@@ -64,7 +64,7 @@ def speaking_of(names: Mapping[Path, str]) -> Iterator[None]:
 def said(sentence: str, names: Mapping[Path, str]) -> str:
     """A sentence with other names for these folders.
 
-    >>> said("/tmp/x/summary.json is damaged", {Path("/tmp/x"): "s3://bucket/run"})
+    >>> said("copy/summary.json is damaged", {Path("copy"): "s3://bucket/run"})
     's3://bucket/run/summary.json is damaged'
     """
     for folder, name in names.items():

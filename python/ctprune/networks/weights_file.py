@@ -6,7 +6,8 @@ import hashlib
 import json
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,6 @@ def read_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def write_weights(file: Path, write: Callable[[Path], object]) -> None:
     """Write a file of weights beside its place and rename it, whole or not at all.
 
-    Torch and safetensors raise errors of their own where the system refuses to write, and name the file beside.
-
     Args:
         file: The file; replaced if it is there.
         write: Writes to the path that it is given.
@@ -72,13 +71,24 @@ def write_weights(file: Path, write: Callable[[Path], object]) -> None:
     >>> file.read_bytes()
     b'weights'
     """
-    with replace_file(file) as beside:
-        try:
-            write(beside)
-        except (SafetensorError, RuntimeError) as error:
-            reason = str(error).splitlines()[0].replace(str(beside), file.name)
-            # `replace_file` names the file that was wanted.
-            raise OSError(f"is the disk full? {reason}") from None
+    with replace_file(file) as beside, refused_by_system(beside, file.name):
+        write(beside)
+
+
+@contextmanager
+def refused_by_system(beside: Path, name: str) -> Iterator[None]:
+    """Torch and safetensors raise errors of their own where the system refuses to write: they become OSError.
+
+    Args:
+        beside: What is written, which such errors name.
+        name: What they shall name.
+    """
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].replace(str(beside), name)
+        # Whoever put it beside names the file that was wanted.
+        raise OSError(f"is the disk full? {reason}") from None
 
 
 def checksum_of(weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
