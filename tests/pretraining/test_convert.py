@@ -45,6 +45,10 @@ def test_onnx_takes_gray_images_of_any_number_and_size(pretrained: Path, tmp_pat
         images = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
         [made] = session.run(["features"], {"gray": images})
         np.testing.assert_allclose(made, features(pretrained, images), rtol=1e-3, atol=1e-4)
+    # Nothing of this machine: torch would name its own files and ours.
+    assert not [
+        path for path in ("File ", ".py", str(Path(ctprune.__file__).parent)) if path.encode() in file.read_bytes()
+    ]
     [said] = [prop.value for prop in onnx.load(file).metadata_props if prop.key == "ctprune"]
     metadata = backbone_metadata(pretrained)
     assert {name: metadata[name] for name in json.loads(said)} == json.loads(said)
@@ -67,6 +71,7 @@ def test_timm_reads_the_folder_with_its_normalization_and_card(pretrained: Path,
     assert "license" not in front
     assert "| reduction | hash, threshold 6, volume scope |" in card
     assert "local-dir:" in card
+    assert "config.yaml" not in card
     assert {file.name for file in (tmp_path / "timm").iterdir()} == {
         *("README.md", "config.json", "curves.png", "model.safetensors")
     }

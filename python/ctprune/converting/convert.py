@@ -72,8 +72,10 @@ def convert_backbone(
     name, side = str(module.architecture), config.side or _side_of(metadata)
     check_size(module, name, side)
     network = GrayBackbone(module, Normalization.of_weights(metadata)).eval()
-    write = {"onnx": _write_onnx, "timm": _write_timm}[config.to]
-    difference = write(network, out, side, metadata, backbone_file(weights).parent)
+    if config.to == "onnx":
+        difference = _write_onnx(network, out, side, metadata)
+    else:
+        difference = _write_timm(network, out, side, metadata, backbone_file(weights).parent)
     return Converted(out, config.to, name, side, network.num_features, difference)
 
 
@@ -84,9 +86,7 @@ def _check_new(out: Path, to: str) -> None:
         raise OutputError(f"{out} is there already, and nothing is overwritten: choose a new file")
 
 
-def _write_onnx(
-    network: GrayBackbone, out: Path, side: int, metadata: Mapping[str, Any], beside_weights: Path
-) -> float:
+def _write_onnx(network: GrayBackbone, out: Path, side: int, metadata: Mapping[str, Any]) -> float:
     with extra("onnx", "convert to onnx"):
         from ctprune.converting.onnx_file import features_of_file, write_file
     with replace_file(out) as beside:

@@ -50,9 +50,23 @@ def write_file(network: GrayBackbone, file: Path, side: int, metadata: Mapping[s
         verbose=False,
     )
     assert program is not None
+    _forget_where_it_was_made(program.model)
     facts = {name: metadata[name] for name in _FACTS if name in metadata}
     program.model.metadata_props["ctprune"] = json.dumps(facts, sort_keys=True)
     program.save(str(file), external_data=False)
+
+
+def _forget_where_it_was_made(model: Any) -> None:
+    """Torch notes the line of code of every operation: the paths of this machine, with its user's name."""
+    for graph in (model.graph, *model.functions.values()):
+        graph.metadata_props.clear()
+        for node in graph.all_nodes():
+            node.metadata_props.clear()
+            node.doc_string = None
+            for value in node.outputs:
+                value.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
 
 
 def features_of_file(file: Path) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:

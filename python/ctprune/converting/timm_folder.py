@@ -14,12 +14,13 @@ import timm
 import torch
 from timm.models import save_for_hf
 
+from ctprune.networks.architectures import with_width
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 from ctprune.networks.weights_file import refused_by_system
 from ctprune.pretraining.model_card import CARD_NAME, CURVES_NAME, model_card
 from ctprune.pretraining.result import SUMMARY_NAME
 
-#: What the Hub reads at the beginning of a card. It says no licence: that is the owner's to give.
+#: What the Hub reads at the beginning of a card. It says no license: that is the owner's to give.
 _FRONT = "---\nlibrary_name: timm\ntags:\n- image-feature-extraction\n- timm\n- medical\n- ct\n---\n"
 
 _USE = """```python
@@ -60,7 +61,7 @@ def features_of_folder(folder: Path) -> Callable[[npt.NDArray[np.uint8]], npt.ND
     """What timm makes of images, uint8 of shape (n, rows, columns), with a folder of `write_folder`."""
     model = _without_classifier(f"local-dir:{folder}", pretrained=True).eval()
     config: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
-    network = GrayBackbone(_featured(model), Normalization(tuple(config["mean"]), tuple(config["std"]))).eval()
+    network = GrayBackbone(with_width(model), Normalization(tuple(config["mean"]), tuple(config["std"]))).eval()
 
     def features(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
@@ -71,11 +72,6 @@ def features_of_folder(folder: Path) -> Callable[[npt.NDArray[np.uint8]], npt.ND
 
 def _without_classifier(name: str, *, pretrained: bool) -> torch.nn.Module:
     model: torch.nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0)
-    return model
-
-
-def _featured(model: torch.nn.Module) -> torch.nn.Module:
-    model.num_features = getattr(model, "head_hidden_size", None) or model.num_features
     return model
 
 

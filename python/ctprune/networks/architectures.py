@@ -97,6 +97,13 @@ def check_size(module: torch.nn.Module, name: str, size: int) -> None:
         )
 
 
+def with_width(module: torch.nn.Module) -> torch.nn.Module:
+    """A network of timm without classifier, with the number of its pooled features in `num_features`."""
+    # Some have layers between pooling and the classifier, and report the width before those.
+    module.num_features = getattr(module, "head_hidden_size", None) or module.num_features
+    return module
+
+
 def _create_resnet(name: str) -> torch.nn.Module:
     module: torch.nn.Module = torchvision.models.get_model(name, weights=None)
     features = module.fc.in_features  # type: ignore[union-attr]
@@ -114,10 +121,7 @@ def _create_timm(name: str) -> torch.nn.Module:
     plain, _, tag = name.partition(".")
     if plain not in timm.list_models() or (tag and name not in timm.list_models(pretrained=True)):
         raise ConfigError(known, field="backbone")
-    module = _of_any_size(timm.create_model, plain)
-    # Some have layers between pooling and the classifier, and report the width before those.
-    module.num_features = getattr(module, "head_hidden_size", None) or module.num_features
-    return module
+    return with_width(_of_any_size(timm.create_model, plain))
 
 
 def _of_any_size(create_model: Callable[..., torch.nn.Module], name: str) -> torch.nn.Module:

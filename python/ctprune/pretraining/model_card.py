@@ -15,6 +15,10 @@ CARD_NAME, CURVES_NAME = "README.md", "curves.png"
 
 _USE = '```python\nimport ctprune\n\nbackbone = ctprune.load_backbone("backbone.safetensors")\n```'
 
+_REPEAT = (
+    "All settings are in `config.yaml`; `ctprune pretrain REDUCTION --config config.yaml --out NEW` repeats it."
+)
+
 _METHODS = {
     "swav": "SwAV (arXiv 2006.09882)",
     "mocov2": "MoCo v2 (arXiv 2003.04297)",
@@ -34,15 +38,16 @@ def write_model_card(folder: Path, facts: dict[str, Any], lines: list[Line]) -> 
     """
     _write_curves(folder / CURVES_NAME, lines)
     with replace_file(folder / CARD_NAME) as beside:
-        beside.write_text(model_card(facts, use=_USE))
+        beside.write_text(model_card(facts, use=_USE + _origin(facts["backbone"]), repeat=_REPEAT))
 
 
-def model_card(facts: dict[str, Any], *, use: str) -> str:
+def model_card(facts: dict[str, Any], *, use: str, repeat: str = "") -> str:
     """The card as Markdown.
 
     Args:
         facts: Content of `summary.json`.
-        use: How the backbone is loaded, as Markdown.
+        use: What the file is, and how the backbone is loaded, as Markdown.
+        repeat: How the training can be repeated, as Markdown.
     """
     reduction = facts["reduction"]
     settings = facts["settings"]
@@ -54,8 +59,7 @@ def model_card(facts: dict[str, Any], *, use: str) -> str:
         use,
         f"Input: float tensors of shape (n, 3, rows, columns), three equal channels, gray from 0 to 1 "
         f"(intensity `{facts['intensity']}`), minus mean {facts['mean']:.4f}, divided by {facts['std']:.4f}. "
-        f"Output: pooled features. The file is a state dict as {_origin(facts['backbone'])}'s, without the last "
-        "layer.",
+        "Output: pooled features.",
         "## Data",
         _table(
             {
@@ -81,8 +85,7 @@ def model_card(facts: dict[str, Any], *, use: str) -> str:
                 "time": f"{facts['seconds']:,.0f} s, {facts['slices_per_second']:,.1f} slices/s",
             }
         ),
-        "All settings are in `config.yaml`; `ctprune pretrain REDUCTION --config config.yaml --out NEW` repeats "
-        "it.",
+        *([repeat] if repeat else []),
         "## How it went",
         f"![Loss, rank of the features, probe over the steps]({CURVES_NAME})",
         _table(
@@ -113,7 +116,8 @@ def _optimizer(facts: dict[str, Any]) -> str:
 
 
 def _origin(backbone: str) -> str:
-    return "torchvision" if backbone in RESNETS else "timm"
+    program = "torchvision" if backbone in RESNETS else "timm"
+    return f"\n\nThe file is a state dict as {program}'s, without the last layer."
 
 
 def _network(method: str) -> str:
