@@ -1,8 +1,8 @@
 //! The version of what turns a file into rows.
 
-/// Rises when fingerprints, ranges of values or what the readers take from a file could change: what an older version
+/// Rises when fingerprints, ranges and shares of values or what the readers take from a file could change: what an older version
 /// has read is read again then, never mixed.
-pub const KERNELS_VERSION: u64 = 1;
+pub const KERNELS_VERSION: u64 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -15,19 +15,19 @@ mod tests {
     use ctprune_dicom::slice::ReadOptions;
     use sha2::{Digest, Sha256};
 
-    /// When this fails, fingerprints have changed: raise the version, then pin what they are now.
+    /// When this fails, fingerprints, ranges or shares have changed: raise the version, then pin what they are now.
     #[test]
-    fn fingerprints_are_those_of_this_version() {
+    fn what_is_read_is_that_of_this_version() {
         assert_eq!(
             (KERNELS_VERSION, digest()),
             (
-                1,
-                String::from("9b2516d7ab8d4f54e2ef21e299ffa6fe79d288708ba9ada7df3a437def328f13")
+                2,
+                String::from("0efa03d70b3368592d9b3d45dd33d05abaddd39d32d7957b23dbc181170a310d")
             )
         );
     }
 
-    /// Of fingerprints and ranges of some slices with all kinds, several sizes and ways to gray.
+    /// Of fingerprints, ranges and shares of some slices with all kinds, several sizes and ways to gray.
     fn digest() -> String {
         let mut digest = Sha256::new();
         let lung = Intensity::Range {
@@ -66,6 +66,9 @@ mod tests {
                         .for_each(|word| digest.update(word.to_be_bytes()));
                     digest.update(found.min_hu.to_be_bytes());
                     digest.update(found.max_hu.to_be_bytes());
+                    for share in found.shares.unwrap().fractions() {
+                        digest.update(share.to_be_bytes());
+                    }
                 }
             }
         }

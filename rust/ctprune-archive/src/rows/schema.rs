@@ -231,7 +231,7 @@ pub static COLUMNS: [Column; 42] = [
         patients differ; the bits do not reveal the ID.",
         |row| row.series.patient_check.map(u32::from).into(), |row, value| row.info.patient_check = value.integer().and_then(|bits| bits.try_into().ok())),
     Column::new("hu_shares", Floats(SHARES), Pixels, "Shares of the pixels in 11 bins, divided at -1500, -1100, -850, -500, -200, 0, 200, 850, 1250 \
-        and 3000 HU; then the shares at the smallest and at the largest value; from at most 128 rows of the slice.",
+        and 3000 HU; then the shares at the smallest and at the largest value; from about 32,768 pixels of the slice, evenly spread, or all of fewer.",
         |row| row.shares.as_ref().into(), |row, value| row.fingerprinted.shares = value.floats().and_then(Shares::stored)),
     Column::new("file_size", Int64, File, "Size of the file in bytes, to detect changes; 0 for DICOMweb, which does not report it.",
         |row| (row.stamp.size as i64).into(), |row, value| row.stamp.size = value.integer().unwrap_or(0) as u64).required(),

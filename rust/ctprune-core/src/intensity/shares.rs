@@ -13,8 +13,11 @@ pub const EDGES_HU: [f64; 10] = [
 /// Numbers of a slice: a share for each bin, then those of the smallest and of the largest value.
 pub const SHARES: usize = EDGES_HU.len() + 3;
 
-/// Rows that are looked at, evenly spread, or all of fewer: enough for shares, and no time beside reading.
-const ROWS: usize = 128;
+/// Pixels in a row that are looked at together: 64 bytes of the usual 16-bit ones.
+const SEGMENT: usize = 32;
+
+/// Segments that are looked at, about, or all of fewer: enough for shares, and no time beside reading.
+const SEGMENTS: usize = 1024;
 
 /// Shares of the pixels of a slice, each in steps of 1/65535; what is there at all has at least one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,9 +92,17 @@ impl Counts {
     }
 }
 
-fn rows<'a, T>(slice: &SlicePixels<'_>, stored: &'a [T]) -> impl Iterator<Item = &'a [T]> {
-    let every = (slice.rows / ROWS).max(1);
-    stored.chunks_exact(slice.columns).step_by(every)
+/// The distance between segments that are looked at, such that they fall on all columns in turn.
+fn every(slice: &SlicePixels<'_>) -> usize {
+    let in_row = slice.columns.div_ceil(SEGMENT);
+    let least = (slice.stored.len() / SEGMENT / SEGMENTS).max(1);
+    (least..)
+        .find(|&every| common_divisor(every, in_row) == 1)
+        .expect("there are primes")
+}
+
+fn common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 /// An integer of a file.
@@ -123,28 +134,37 @@ fn integers<T: Integer>(
     slope: f64,
     range: HuRange,
 ) -> Counts {
-    let edges = EDGES_HU.map(|edge| first::<T>(slope, |stored| hu(stored) >= edge));
-    let above_min = first::<T>(slope, |stored| hu(stored) > range.min_hu);
-    let at_max = first::<T>(slope, |stored| hu(stored) >= range.max_hu);
-    let is_constant = range.min_hu == range.max_hu;
-    let mut within: Vec<(usize, i64)> = (0..EDGES_HU.len())
-        .filter(|&edge| range.min_hu < EDGES_HU[edge] && EDGES_HU[edge] <= range.max_hu)
-        .map(|edge| (edge, edges[edge]))
-        .collect();
-    if !is_constant {
-        within.extend([(ABOVE_MIN, above_min), (AT_MAX, at_max)]);
-    }
     // From here on upwards are the values of a rising scale, and those that fall short of a falling one.
     let from = |edge: i64| T::of(if slope > 0.0 { edge } else { edge + 1 });
-    let wanted: Vec<T> = within.iter().map(|&(_, edge)| from(edge)).collect();
-    let (pixels, found) = counted(slice, stored, &wanted);
+    let mut wanted: Vec<(usize, T)> = Vec::with_capacity(AT_MAX + 1);
+    for (place, &edge) in EDGES_HU.iter().enumerate() {
+        if range.min_hu < edge && edge <= range.max_hu {
+            wanted.push((place, from(first::<T>(slope, |stored| hu(stored) >= edge))));
+        }
+    }
+    if range.min_hu < range.max_hu {
+        wanted.push((
+            ABOVE_MIN,
+            from(first::<T>(slope, |stored| hu(stored) > range.min_hu)),
+        ));
+        wanted.push((
+            AT_MAX,
+            from(first::<T>(slope, |stored| hu(stored) >= range.max_hu)),
+        ));
+    }
+    let every = every(slice);
+    let pixels = sample(stored, every).map(|segment| segment.len() as u64).sum();
     let mut reach = [0; AT_MAX + 1];
-    for (edge, hu) in EDGES_HU.iter().enumerate() {
-        reach[edge] = if *hu <= range.min_hu { pixels } else { 0 };
+    for (reach, &edge) in reach.iter_mut().zip(&EDGES_HU) {
+        *reach = if edge <= range.min_hu { pixels } else { 0 };
     }
     reach[AT_MAX] = pixels;
-    for (&(edge, _), found) in within.iter().zip(found) {
-        reach[edge] = if slope > 0.0 { found } else { pixels - found };
+    let cpu = Cpu::detect();
+    for group in wanted.chunks(TOGETHER) {
+        let edges = std::array::from_fn(|at| group[at.min(group.len() - 1)].1);
+        for (&(place, _), found) in group.iter().zip(at_least(cpu, stored, every, edges)) {
+            reach[place] = if slope > 0.0 { found } else { pixels - found };
+        }
     }
     Counts {
         pixels,
@@ -154,31 +174,9 @@ fn integers<T: Integer>(
     }
 }
 
-/// Number of pixels looked at, and how many of them are at least each of some values.
-fn counted<T: Integer>(slice: &SlicePixels<'_>, stored: &[T], wanted: &[T]) -> (u64, Vec<u64>) {
-    let cpu = Cpu::detect();
-    let mut found = vec![0; wanted.len()];
-    let mut count = |values: &[T]| {
-        for (found, wanted) in found.chunks_mut(TOGETHER).zip(wanted.chunks(TOGETHER)) {
-            let edges = std::array::from_fn(|at| wanted[at.min(wanted.len() - 1)]);
-            let counts = at_least(cpu, values, edges);
-            found
-                .iter_mut()
-                .zip(counts)
-                .for_each(|(found, count)| *found += count);
-        }
-    };
-    let (mut pixels, mut together) = (0, Vec::with_capacity(VALUES + slice.columns));
-    for row in rows(slice, stored) {
-        pixels += row.len() as u64;
-        together.extend_from_slice(row);
-        if together.len() >= VALUES {
-            count(&together);
-            together.clear();
-        }
-    }
-    count(&together);
-    (pixels, found)
+/// The segments that are looked at.
+fn sample<T>(stored: &[T], every: usize) -> impl Iterator<Item = &[T]> {
+    stored.chunks(SEGMENT).step_by(every)
 }
 
 /// The stored value from which on `holds` is true, upwards, or downwards with a negative slope; it may be one past the
@@ -209,28 +207,31 @@ fn first<T: Integer>(slope: f64, holds: impl Fn(f64) -> bool) -> i64 {
     }
 }
 
-/// Values that are counted in 16 bits: a narrow sum leaves room for many beside it.
-const PART: usize = u16::MAX as usize;
-
-/// Values of several rows that are looked at together: they stay in the nearest cache.
-const VALUES: usize = 1 << 13;
-
-/// Edges that a value is compared with when it is there.
-const TOGETHER: usize = 3;
+/// Edges that a value is compared with when it is there: as many as registers hold the counts of.
+const TOGETHER: usize = 5;
 
 by_cpu! {
-    fn at_least[T: Integer](values: &[T], edges: [T; TOGETHER]) -> [u64; TOGETHER] {
-        let mut total = [0; TOGETHER];
-        for part in values.chunks(PART) {
-            // Variables of their own are vectorized along the values, an array across the edges.
-            let (mut first, mut second, mut third) = (0u16, 0u16, 0u16);
-            for &value in part {
-                first += u16::from(value >= edges[0]);
-                second += u16::from(value >= edges[1]);
-                third += u16::from(value >= edges[2]);
+    /// How many of the values in the segments are at least each of some edges.
+    fn at_least[T: Integer](stored: &[T], every: usize, edges: [T; TOGETHER]) -> [u64; TOGETHER] {
+        let (segments, rest) = stored.as_chunks::<SEGMENT>();
+        let is_looked_at = segments.len().is_multiple_of(every);
+        let mut total = edges.map(|edge| {
+            let found = rest.iter().filter(|&&value| value >= edge).count() as u64;
+            if is_looked_at { found } else { 0 }
+        });
+        // Counts of 16 bits are enough for twice the segments that are looked at. Arrays of their own stay in registers.
+        let [mut first, mut second, mut third, mut fourth, mut fifth] = [[0u16; SEGMENT]; TOGETHER];
+        for segment in segments.iter().step_by(every) {
+            for lane in 0..SEGMENT {
+                first[lane] += u16::from(segment[lane] >= edges[0]);
+                second[lane] += u16::from(segment[lane] >= edges[1]);
+                third[lane] += u16::from(segment[lane] >= edges[2]);
+                fourth[lane] += u16::from(segment[lane] >= edges[3]);
+                fifth[lane] += u16::from(segment[lane] >= edges[4]);
             }
-            let found = [first, second, third];
-            total.iter_mut().zip(found).for_each(|(total, found)| *total += u64::from(found));
+        }
+        for (total, lanes) in total.iter_mut().zip([first, second, third, fourth, fifth]) {
+            *total += lanes.into_iter().map(u64::from).sum::<u64>();
         }
         total
     }
@@ -244,8 +245,8 @@ fn floats<T: Copy + Into<f64>>(
     range: HuRange,
 ) -> Counts {
     let mut counts = Counts::default();
-    for row in rows(slice, stored) {
-        for value in row
+    for segment in sample(stored, every(slice)) {
+        for value in segment
             .iter()
             .map(|&value| hu(value.into()))
             .filter(|value| value.is_finite())
@@ -288,19 +289,64 @@ mod tests {
         }
     }
 
-    /// All rows are looked at, and several times as many values as are looked at together.
+    /// All pixels are looked at, and the last ones are no whole segment.
     const ROWS_HERE: usize = 200;
     const COLUMNS_HERE: usize = 91;
 
     #[test]
     fn counts_are_those_of_the_obvious_way_on_every_processor() {
-        let values: Vec<u16> = (0..1000u32).map(|value| (value * 7919 % 65536) as u16).collect();
+        let values: Vec<u16> = (0..3000u32).map(|value| (value * 7919 % 65536) as u16).collect();
         for cpu in Cpu::available() {
-            for edges in [[0, 1, 2], [30_000, 30_001, 65_535]] {
-                let found = at_least(cpu, &values, edges);
-                let naive = edges.map(|edge| values.iter().filter(|&&value| value >= edge).count() as u64);
-                assert_eq!(found, naive, "{cpu:?}");
+            for edges in [
+                [0, 1, 2, 65_534, 65_535],
+                [30_000, 30_001, 40_000, 50_000, 65_535],
+            ] {
+                for every in [1, 2, 3, 31, 93, 94] {
+                    let found = at_least(cpu, &values, every, edges);
+                    let looked_at = || {
+                        (0..)
+                            .zip(&values)
+                            .filter(|&(at, _)| (at / SEGMENT).is_multiple_of(every))
+                    };
+                    let naive =
+                        edges.map(|edge| looked_at().filter(|&(_, &value)| value >= edge).count() as u64);
+                    assert_eq!(found, naive, "{cpu:?} {every}");
+                }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_looked_at_is_enough_and_on_all_columns() {
+        for (rows, columns) in [
+            (64, 64),
+            (256, 256),
+            (300, 500),
+            (512, 512),
+            (512, 768),
+            (1000, 33),
+            (2048, 3072),
+        ] {
+            let stored = vec![0u8; rows * columns];
+            let slice = SlicePixels {
+                rows,
+                columns,
+                stored: Stored::U8(&stored),
+                scale: Scale::Gray8,
+            };
+            let every = every(&slice);
+            let mut is_seen = vec![false; columns];
+            let mut pixels = 0;
+            for at in (0..stored.len()).filter(|at| (at / SEGMENT).is_multiple_of(every)) {
+                is_seen[at % columns] = true;
+                pixels += 1;
+            }
+            let enough = (SEGMENT * SEGMENTS / 2).min(stored.len());
+            assert!(
+                (enough..2 * SEGMENT * SEGMENTS).contains(&pixels),
+                "{rows} × {columns}: {pixels}"
+            );
+            assert!(is_seen.into_iter().all(|seen| seen), "{rows} × {columns}");
         }
     }
 

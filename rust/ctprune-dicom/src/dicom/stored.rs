@@ -2,6 +2,7 @@
 
 use bytemuck::Pod;
 use ctprune_core::pixels::Stored;
+use ctprune_cpu::{Cpu, by_cpu};
 
 use crate::aligned::AlignedBytes;
 
@@ -70,6 +71,7 @@ macro_rules! word {
             fn swapped(self) -> Self {
                 self.swap_bytes()
             }
+            #[inline(always)]
             fn magnitude(self) -> Self {
                 $magnitude(self)
             }
@@ -121,8 +123,7 @@ fn words<'a, T: Word>(
         // Nearly all files leave the unused bits as they should be: then the sum of all bits is a value, too.
         // To look costs a fraction of converting.
         let is_low = left == right;
-        let all = || words.iter().fold(T::ZERO, |all, &word| all | word.magnitude());
-        if right == 0 || (is_low && fits(all(), left)) {
+        if right == 0 || (is_low && fits(all_bits(Cpu::detect(), words), left)) {
             return words;
         }
     }
@@ -132,6 +133,13 @@ fn words<'a, T: Word>(
         *out = if swap { word.swapped() } else { word }.shifted(left, right);
     }
     target
+}
+
+by_cpu! {
+    /// All bits that any value needs.
+    fn all_bits[T: Word](words: &[T]) -> T {
+        words.iter().fold(T::ZERO, |all, &word| all | word.magnitude())
+    }
 }
 
 /// Whether the highest `unused` bits of `word` are as they should be.
