@@ -1,4 +1,4 @@
-"""The notebook runs as it is, and what it shows was saved without paths of a machine."""
+"""The notebooks run as they are, and what they show was saved without paths of a machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "notebooks"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["archive-in-ten-minutes"])
+@pytest.mark.parametrize("name", ["archive-in-ten-minutes", "all-against-reduced"])
 def test_notebooks_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = FOLDER / f"{name}.ipynb"
     notebook = nbformat.read(file, as_version=4)
