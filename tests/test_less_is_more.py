@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from experiments.less_is_more.archives import ARCHIVES, DOSES_MM, MIXED, write_archives
-from experiments.less_is_more.contrasts import answers, measured_cells, planned
+from experiments.less_is_more.contrasts import answers, look_reached, looked_at, measured_cells, planned
 from experiments.less_is_more.page import write_report
 from experiments.less_is_more.trained import ARMS, NOTHING, Trained, load_trained
 
@@ -100,6 +100,28 @@ def test_answers_say_what_is_shown() -> None:
     for one in answers(planned(), cells, found):
         assert one.verdict == "unfinished"
         assert (one.estimate is None) == any(cell[0] == "mm05" for cell in one.contrast.weights)
+
+
+def test_a_look_waits_for_every_arm_of_the_plan(tmp_path: Path) -> None:
+    def shortened(found: list[Trained], arm: str) -> list[Trained]:
+        """With six pre-trainings of an arm in one archive."""
+        return [one for one in found if (one.source, one.arm) != ("mm05", arm) or one.seed < 6]
+
+    ten = trained({}, seeds=10)
+    assert (look_reached(ten), len(looked_at(ten))) == (10, len(ten))
+    for method, arm, look in (
+        ("swav", "all-epochs", 5),
+        ("dino", "all-epochs", 10),
+        ("swav", "kcenter", 5),
+    ):
+        found = shortened(trained({}, method=method, seeds=10), arm)
+        counted = looked_at(found)
+        assert look_reached(found) == look
+        assert max(one.seed for one in counted) == look - 1
+    # Before all have five there is no verdict, whatever the others have.
+    early = [one for one in trained(HELPS, seeds=6) if one.arm != "all-epochs" or one.seed < 4]
+    assert (look_reached(early), len(looked_at(early))) == (None, len(early))
+    assert {one.verdict for one in write_report(early, tmp_path)["swav"]} == {"unfinished"}
 
 
 def test_report_shows_every_pretraining_and_is_the_same_each_time(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,8 +28,11 @@ LOOKS = (5, 10)
 #: Chance of a false alarm over all contrasts of a method, in one look.
 LEVEL = ALPHA / len(LOOKS)
 
-#: Arms that all archives and methods have; the others are of single experiments.
+#: Arms that all archives and methods have.
 _EVERYWHERE = ("all", "hash", "random", "every-n", "kcenter")
+
+#: Arms that single methods have besides, each with its archive.
+_BESIDES: dict[str, tuple[Cell, ...]] = {"swav": (("mm2", "all-epochs"), ("mm05", "all-epochs"))}
 
 #: Where neighboring slices are near-duplicates.
 REDUNDANT = ("mm2", "mm1", "mm05")
@@ -66,6 +70,7 @@ class Answer:
         corrected: Corrected p of no difference.
         equivalence: Corrected p of both one-sided tests; nan without a margin.
         detectable: The smallest value that would have been shown with a chance of 80 %.
+        is_look: Whether it comes from a look of the plan; at no other number of pre-trainings is there a verdict.
     """
 
     contrast: Contrast
@@ -76,11 +81,12 @@ class Answer:
     corrected: float = math.nan
     equivalence: float = math.nan
     detectable: float = math.nan
+    is_look: bool = True
 
     @property
     def verdict(self) -> str:
         """`larger`, `smaller`, `equivalent`, `unanswered`, or `unfinished` where pre-trainings are missing."""
-        if self.estimate is None or self.pretrainings < LOOKS[0]:
+        if self.estimate is None or not self.is_look or self.pretrainings < LOOKS[0]:
             return "unfinished"
         shown = self.corrected < LEVEL
         # A difference may be shown and nevertheless be too small to matter.
@@ -134,26 +140,31 @@ def planned() -> list[Contrast]:
     ]
 
 
+def look_reached(trained: Sequence[Trained]) -> int | None:
+    """The last look that all arms of one method have reached; None before the first."""
+    counts = Counter((one.source, one.arm) for one in trained)
+    cells = [(source, arm) for source in (*DOSES_MM, MIXED) for arm in _EVERYWHERE]
+    for method in {one.method for one in trained}:
+        cells += _BESIDES.get(method, ())
+    fewest = min(counts[cell] for cell in cells)
+    return max((look for look in LOOKS if fewest >= look), default=None)
+
+
 def looked_at(trained: Sequence[Trained]) -> list[Trained]:
     """The pre-trainings of one method that the present look counts: the first five, or ten, of every arm.
 
     What exceeds the last look that all arms have reached waits for the next; before the first all are taken, for a
     view without verdicts.
     """
-    counts = {
-        (source, arm): sum((one.source, one.arm) == (source, arm) for one in trained)
-        for source in (*DOSES_MM, MIXED)
-        for arm in _EVERYWHERE
-    }
-    reached = [look for look in LOOKS if min(counts.values()) >= look]
-    if not reached:
+    reached = look_reached(trained)
+    if reached is None:
         return list(trained)
     seen: dict[Cell, int] = {}
     chosen = []
     for one in sorted(trained, key=lambda one: one.seed):
         cell = (one.source, one.arm)
         seen[cell] = seen.get(cell, 0) + 1
-        if seen[cell] <= reached[-1]:
+        if seen[cell] <= reached:
             chosen.append(one)
     return chosen
 
@@ -168,9 +179,22 @@ def measured_cells(trained: Sequence[Trained]) -> tuple[dict[Cell, int], Measure
 
 
 def answers(
-    contrasts: Sequence[Contrast], cells: Mapping[Cell, int], found: Measured, *, margin: float = MARGIN
+    contrasts: Sequence[Contrast],
+    cells: Mapping[Cell, int],
+    found: Measured,
+    *,
+    margin: float = MARGIN,
+    is_look: bool = True,
 ) -> list[Answer]:
-    """Test all contrasts of a method, each at the level that Holm's correction leaves it."""
+    """Test all contrasts of a method, each at the level that Holm's correction leaves it.
+
+    Args:
+        contrasts: Of the plan.
+        cells: Place of each cell in what was measured.
+        found: What was measured.
+        margin: Difference in AUC that is too small to matter.
+        is_look: Whether all arms have reached a look of the plan, and are counted up to it.
+    """
     estimates = [_estimate(contrast, cells, found) for contrast in contrasts]
     p_values = [math.nan if one is None else one.p_value() for one in estimates]
     equal = [
@@ -196,6 +220,7 @@ def answers(
                 corrected=float(corrected[index]),
                 equivalence=float(equivalence[index]),
                 detectable=estimate.detectable(float(levels[index])),
+                is_look=is_look,
             )
         )
     return collected

@@ -18,6 +18,7 @@ from experiments.less_is_more.contrasts import (
     Answer,
     Cell,
     answers,
+    look_reached,
     looked_at,
     measured_cells,
     planned,
@@ -40,7 +41,7 @@ _SAID = {
     "smaller": "no: the first is worse",
     "equivalent": f"no difference that matters (± {MARGIN:.2f})",
     "unanswered": "not answered",
-    "unfinished": f"not yet: fewer than {LOOKS[0]} pre-trainings of each",
+    "unfinished": f"not yet: fewer than {LOOKS[0]} pre-trainings of each arm",
 }
 
 
@@ -57,7 +58,7 @@ def write_report(trained: Sequence[Trained], out: Path) -> dict[str, list[Answer
         rows += _rows(of_method, *everything, with_none=method == methods[0])
         counted = looked_at(of_method)
         cells, measured = everything if len(counted) == len(of_method) else measured_cells(counted)
-        found[method] = answers(planned(), cells, measured)
+        found[method] = answers(planned(), cells, measured, is_look=look_reached(of_method) is not None)
         _save(out / f"curve-{method}.svg", _curve(method, cells, measured))
         numbers[method] = {
             "cells": [_cell(cell, index, measured) for cell, index in cells.items()],

@@ -324,7 +324,10 @@ def test_an_address_inside_the_source_or_without_access_is_refused(
     with pytest.raises(ctprune.ConfigError, match="out s3://bucket/in/run lies inside the source s3://bucket/in"):
         ctprune.reduce("s3://bucket/in/", out="s3://bucket/in/run")
     faults.fault = lambda method, key, before: 403 if method == "PUT" else None
-    with pytest.raises(ctprune.OutputError, match=r"cannot be written: .*access is denied"):
+    with pytest.raises(ctprune.OutputError, match=r"^s3://bucket/runs/a/.*: cannot be written: access is denied"):
+        ctprune.reduce(source, out=OUT)
+    faults.fault = lambda method, key, before: 404 if method == "PUT" else None
+    with pytest.raises(ctprune.OutputError, match=r"cannot be written: there is no bucket s3://bucket \(404\)"):
         ctprune.reduce(source, out=OUT)
     faults.fault = lambda method, key, before: 501 if method == "PUT" else None
     with pytest.raises(ctprune.OutputError, match="the server answered 501"):

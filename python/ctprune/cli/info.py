@@ -56,7 +56,7 @@ def command(
         found = describe(path, config=config)
         shown = [_slice_table(row) for row in found[:_SHOWN]]
     if as_json:
-        if path.is_dir():
+        if is_reduction:
             print_json("info.reduction", found)
         else:
             print_json("info.file", {"slices": found})

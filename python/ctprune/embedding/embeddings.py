@@ -28,6 +28,7 @@ from ctprune.embedding.saved import (
     write_embeddings,
 )
 from ctprune.environment.progress import Count
+from ctprune.manifest.local_run import add_embeddings
 from ctprune.manifest.slices import STAMP, WHERE, path_of
 from ctprune.reading.resized import read_resized
 
@@ -89,6 +90,8 @@ def embed_slices(
         KeyboardInterrupt: The user interrupted; finished embeddings are kept for the next run.
         OutputError: The folder cannot be written.
         StoreError: Embeddings of an earlier run are damaged.
+        ManifestError: As for `kept_embeddings`.
+        NetworkError: As for `kept_embeddings`.
     """
     pass_ = _Pass(embedder, config, out, threads, progress)
     size = embedder.batch * (_TOGETHER if _is_packed(batches) else 1)
@@ -112,7 +115,11 @@ def kept_embeddings(
 
     Raises:
         StoreError: They are damaged.
+        ManifestError: `out` is the copy of a run elsewhere, whose embeddings are missing or damaged.
+        NetworkError: The store of that run no longer answers.
+        OutputError: They cannot be copied.
     """
+    add_embeddings(out)
     about = read_about(out / FOLDER_NAME)
     if about is None or any(about[name] != value for name, value in layout_of(config).items()):
         return None
@@ -148,6 +155,8 @@ class _Pass:
         self._config = config
         self._threads = threads
         self._progress = progress
+        if out is not None:
+            add_embeddings(out)
         folders = [] if out is None else [out / FOLDER_NAME, *part_folders(out)]
         self._earlier = EarlierEmbeddings.load(folders, about_embeddings(embedder, config))
         self._made = self._reused = self._count = 0

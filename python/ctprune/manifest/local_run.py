@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ctprune.errors import ConfigError, ManifestError
+from ctprune.errors import ConfigError, ManifestError, SourceError
 from ctprune.manifest.run_address import MANIFEST_NAME, prefix_of, run_address
 from ctprune.sources.addresses import BUCKETS, as_address, parse_address
 
-#: Copies of this process, by address and by what the store says of the manifest there.
-_COPIES: dict[tuple[str, str], Path] = {}
+if TYPE_CHECKING:
+    from ctprune.manifest.remote_run import RemoteRun
+
+#: Runs that this process has copied, by address and by what the store says of the manifest there.
+_COPIES: dict[tuple[str, str], RemoteRun] = {}
 
 
 def is_remote_run(path: str | os.PathLike[str]) -> bool:
-    """Whether this is an address below which there is a reduction."""
+    """Whether this is an address below which there is a reduction that may be read."""
     text = as_address(path)
     if text is None:
         return False
     address = parse_address(text)
     if address.scheme not in BUCKETS or not address.path.strip("/") or text.endswith("*"):
         return False
-    return prefix_of(text).entry(MANIFEST_NAME) is not None
+    try:
+        return prefix_of(text).entry(MANIFEST_NAME) is not None
+    except SourceError:
+        # Who may read objects and not list them is denied what is not there.
+        return False
 
 
-def local_run(path: str | os.PathLike[str], *, parts: bool = False) -> Path:
-    """The folder of a reduction on this machine: the one that is named, or a copy of one in an object store.
+def local_run(path: str | os.PathLike[str]) -> Path:
+    """The folder of a finished reduction: the one that is named, or a copy of one in an object store.
 
-    A copy is kept while the process lives, and made anew when the reduction has changed.
+    A copy is kept while the process lives, and made anew when the reduction has changed. It has no embeddings
+    until `add_embeddings` is called.
 
     Args:
         path: Folder or address.
-        parts: Whether a copy has what was read and is not in the manifest yet, and embeddings; else there must be
-            a manifest.
 
     Raises:
         ConfigError: It is an address of something else.
         ManifestError: There is no reduction at the address, or it is not whole.
         SourceError: It may not be read.
         NetworkError: The store no longer answers.
+        OutputError: The copy cannot be written.
     """
     text = as_address(path)
     if text is None:
@@ -46,19 +56,58 @@ def local_run(path: str | os.PathLike[str], *, parts: bool = False) -> Path:
     # Not before there is an address.
     from ctprune.manifest.remote_run import RemoteRun
 
-    if parts:
-        run = RemoteRun(text)
-        run.fetch(heals=False)
-        return run.folder
     found = prefix_of(text).entry(MANIFEST_NAME)
     if found is None:
         raise ManifestError(f"{text}: expected the address of a reduction with {MANIFEST_NAME}, found none")
     key = str(run_address(text)), repr(found.version)
     if key not in _COPIES:
         run = RemoteRun(text)
-        run.fetch(parts=False, embeddings=False, heals=False)
-        _COPIES[key] = run.folder
-    return _COPIES[key]
+        try:
+            run.fetch(parts=False, embeddings=False, heals=False)
+        except BaseException:
+            # Not when nobody speaks of the error any more.
+            run.remove_copy()
+            raise
+        # Where another thread was faster, that one's is everybody's.
+        _COPIES.setdefault(key, run)
+    return _COPIES[key].folder
+
+
+def add_embeddings(folder: Path) -> None:
+    """Have the folder that `local_run` gave hold the embeddings that the reduction has; raises as that does."""
+    for run in list(_COPIES.values()):
+        if run.folder == folder:
+            run.fetch_embeddings()
+
+
+@contextmanager
+def whole_run(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The folder of a reduction, finished or not, with all that it holds; a copy is removed after the block.
+
+    Args:
+        path: Folder or address.
+
+    Raises:
+        ConfigError: It is an address of something else.
+        ManifestError: It is not whole.
+        SourceError: It may not be read or listed.
+        NetworkError: The store no longer answers.
+        OutputError: The copy cannot be written.
+    """
+    text = as_address(path)
+    if text is None:
+        yield Path(path)
+        return
+    # Not before there is an address.
+    from ctprune.manifest.remote_run import RemoteRun
+
+    run = RemoteRun(text)
+    try:
+        with run.speaking_of_it():
+            run.fetch(heals=False)
+        yield run.folder
+    finally:
+        run.remove_copy()
 
 
 def folder_to_write(path: str | os.PathLike[str], out: str | os.PathLike[str] | None, example: str) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctprune import _core
 from ctprune.environment.log import Log
-from ctprune.errors import ManifestError, OutputError
+from ctprune.errors import ManifestError, NetworkError, OutputError
 from ctprune.files.pace import Pace
 from ctprune.manifest.manifest import FILE_NAME, write_manifest
 from ctprune.manifest.shards import PARTS_NAME, Shard, remove_shard, shard_folders, shard_of
@@ -153,6 +153,11 @@ class Parts:
         write_manifest(self._new_file(_SELECTION), [rows], self._config)
         self._saved()
 
+    def end_writing(self) -> None:
+        """Wait for the part that is being written. With the manifest there, neither it nor its error matters."""
+        with suppress(OutputError, NetworkError):
+            self._finish_writing()
+
     def close(self) -> None:
         """End the writing."""
         if self._writer is not None:
@@ -160,9 +165,7 @@ class Parts:
 
     def remove(self, shards: list[Path]) -> None:
         """Remove all parts, and those of these shards: the manifest has it all. Other shards have just begun."""
-        # The last part may still be being written. With the manifest there, neither it nor its error matters.
-        with suppress(OutputError):
-            self._finish_writing()
+        self.end_writing()
         for folder in shards:
             remove_shard(folder)
         with suppress(OSError):

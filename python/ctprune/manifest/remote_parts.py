@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from ctprune.errors import OutputError
 from ctprune.files.checksums import sha256_of
 from ctprune.files.pace import Pace
 from ctprune.manifest.shards import PARTS_NAME, Shard, shard_of
@@ -49,12 +50,16 @@ class RemoteParts:
         #: Names of the objects there that hold parts, and of others that end with these.
         self._objects: set[str] = set()
         self._beside: set[str] = set()
+        #: Names of objects there that are not what their names say.
+        self._damaged: set[str] = set()
         self._last: Counter[tuple[Path, str]] = Counter()
         self._lock = Lock()
         self._pace = Pace()
 
     def fetch(self, entries: Iterable[Entry], shard: Shard | None) -> None:
         """Copy parts, numbered in the order in which they were put: later ones are newer.
+
+        One that is torn or damaged is not copied, so that its files are read again, and is then replaced.
 
         Args:
             entries: What lies among the parts there.
@@ -75,26 +80,17 @@ class RemoteParts:
             else:
                 self._objects.add(entry.name)
                 wanted.setdefault(name, []).append(entry)
-        copies: list[tuple[Entry, Path]] = []
-        paths: list[Path] = []
-        for name, files in wanted.items():
-            is_folder = files[0].name != name
-            if name in self._there or (is_folder and all(entry.name != f"{name}/{_LAST}" for entry in files)):
-                continue
-            path = self._new_path(name)
-            paths.append(path)
-            if is_folder:
-                path.mkdir()
-            copies += [(entry, path / Path(entry.name).name if is_folder else path) for entry in files]
+        missing = {
+            name: files for name, files in wanted.items() if name not in self._there and _is_whole(name, files)
+        }
+        if not missing:
+            return
+        # When a copy fails, others are still being written: not where parts are looked for.
+        beside = Path(tempfile.mkdtemp(prefix=".fetched-", dir=self._folder))
         try:
-            self._prefix.each(self._copy, copies)
-        except BaseException:
-            for path in paths:
-                shutil.rmtree(path, ignore_errors=True)
-                path.unlink(missing_ok=True)
-            raise
-        self._there.update(wanted)
-        self._here.update((path, _mark(path)) for path in paths if path.exists())
+            self._fetch(missing, beside)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
 
     def save(self) -> None:
         """Publish the parts that are here and not yet there.
@@ -120,13 +116,36 @@ class RemoteParts:
         # Without their last file, embeddings are nobody's.
         return [*sorted(self._beside), *sorted(self._objects, key=lambda name: not name.endswith(f"/{_LAST}"))]
 
-    def _copy(self, part: tuple[Entry, Path]) -> None:
-        entry, file = part
-        self._prefix.fetch(entry, file)
-        found = _THERE.fullmatch(Path(entry.name).name)
-        if found is not None and sha256_of(file)[:DIGITS] != found[2]:
-            self._note(f"{self._prefix.address}/{entry.name} is damaged: its files are read again")
-            file.unlink()
+    def _fetch(self, parts: dict[str, list[Entry]], beside: Path) -> None:
+        """Copy parts into an empty folder, and from there to their places if they are what their names say."""
+        copies: list[tuple[Entry, Path]] = []
+        sums: dict[str, str] = {}
+        for number, (name, files) in enumerate(parts.items()):
+            if files[0].name == name:
+                copies.append((files[0], beside / str(number)))
+            else:
+                (beside / str(number)).mkdir()
+                copies += [(entry, beside / str(number) / Path(entry.name).name) for entry in files]
+
+        def copy(one: tuple[Entry, Path]) -> None:
+            self._prefix.fetch(*one)
+            sums[one[0].name] = sha256_of(one[1])
+
+        self._prefix.each(copy, copies)
+        for number, (name, files) in enumerate(parts.items()):
+            found = _THERE.fullmatch(Path(name).name)
+            assert found is not None
+            inside = {Path(entry.name).name: sums[entry.name] for entry in files}
+            digest = sums[name] if name in sums else _digest_of(inside)
+            if digest[:DIGITS] != found[2]:
+                again = "its slices are embedded" if found[1] == EMBEDDINGS else "its files are read"
+                self._note(f"{self._prefix.address}/{name} is damaged: {again} again")
+                self._damaged.update(entry.name for entry in files)
+                continue
+            path = self._new_path(name)
+            os.replace(beside / str(number), path)
+            self._there.add(name)
+            self._here[path] = _mark(path)
 
     def _new_path(self, name: str) -> Path:
         """Where a part goes in the copy, by its name there."""
@@ -154,21 +173,31 @@ class RemoteParts:
             self._put_named(name, path)
             return name
         sums = {file.name: sha256_of(file) for file in sorted(path.iterdir())}
-        digest = hashlib.sha256(json.dumps(sums).encode()).hexdigest()
-        name = f"{below}/{EMBEDDINGS}-{digest[:DIGITS]}"
+        name = f"{below}/{EMBEDDINGS}-{_digest_of(sums)[:DIGITS]}"
         for one in sorted(sums, key=lambda one: one == _LAST):
             self._put_named(f"{name}/{one}", path / one)
         return name
 
     def _put_named(self, name: str, file: Path) -> None:
-        """Put an object whose name says what is in it: if it is there, it is the same."""
+        """Put an object whose name says what is in it: if it is there, it is the same, or torn or damaged."""
         self._objects.add(name)
-        if not self._prefix.create(name, file):
-            there = self._prefix.entry(name)
-            if there is not None and there.meta["size"] != file.stat().st_size:
-                raise OutputError(
-                    f"{self._prefix.address}/{name} is there and is something else: remove it, then rerun"
-                )
+        if self._prefix.create(name, file):
+            return
+        there = self._prefix.entry(name)
+        if there is not None and (name in self._damaged or there.meta["size"] != file.stat().st_size):
+            # Where another call was faster, it has put the same.
+            self._prefix.replace(name, file, there.version)
+            self._damaged.discard(name)
+
+
+def _is_whole(name: str, files: list[Entry]) -> bool:
+    """Whether all of a part is there: a file is, a folder if its last file is."""
+    return any(entry.name in (name, f"{name}/{_LAST}") for entry in files)
+
+
+def _digest_of(sums: dict[str, str]) -> str:
+    """What names a folder with files of these SHA-256."""
+    return hashlib.sha256(json.dumps(dict(sorted(sums.items()))).encode()).hexdigest()
 
 
 def _mark(path: Path) -> tuple[int, ...]:

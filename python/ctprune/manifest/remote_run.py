@@ -15,16 +15,28 @@ there is none, or if it is still the one that this run began with.
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ctprune.environment.progress import Count
-from ctprune.errors import ManifestError, NetworkError, OutputError
+from ctprune.errors import ManifestError, NetworkError, OutputError, SourceError
 from ctprune.files.checksums import seal, sha256_of, unseal
 from ctprune.manifest.remote_parts import DIGITS, EMBEDDINGS, RemoteParts
-from ctprune.manifest.run_address import MANIFEST_NAME, prefix_of, said, speaking_of, temporary_folder
+from ctprune.manifest.run_address import (
+    MANIFEST_NAME,
+    prefix_of,
+    remove_temporary,
+    said,
+    speaking_of_copy,
+    temporary_folder,
+    writing_copy,
+)
 from ctprune.manifest.shards import (
     PARTS_NAME,
     READ,
@@ -55,7 +67,8 @@ class RemoteRun:
 
     Attributes:
         name: The address, as it is shown.
-        folder: Its copy on this machine, removed when the process ends.
+        folder: Its copy on this machine.
+        remove_copy: Removes that; called when nothing refers to the run any more, or when the process ends.
 
     Args:
         address: Of the run.
@@ -64,16 +77,22 @@ class RemoteRun:
     Raises:
         ConfigError: It is no address of an object store, or names no prefix.
         MissingExtraError: The extra `cloud` is not installed.
+        OutputError: No folder for temporary files can be written.
     """
 
     def __init__(self, address: str, note: Callable[[str], None] = lambda sentence: None) -> None:
         self._prefix = prefix_of(address)
         self.name = str(self._prefix.address)
-        self.folder = temporary_folder()
+        self.folder = temporary_folder(self.name)
+        self.remove_copy = weakref.finalize(self, remove_temporary, self.folder, os.getpid())
         self._note = note
         self._root: Entry | None = None
-        #: Of the manifest there, if all that belongs to it is there as well.
+        #: Of the manifest there.
         self._digest: str | None = None
+        #: Whether something of what belongs to it is missing or damaged.
+        self._is_torn = False
+        self._has_embeddings = False
+        self._lock = Lock()
         #: Whether there is a copy, at some time's state.
         self.is_fetched = False
         #: What was read so far.
@@ -81,7 +100,7 @@ class RemoteRun:
 
     def speaking_of_it(self) -> AbstractContextManager[None]:
         """Errors of the block name the address, in place of the copy."""
-        return speaking_of({self.folder: self.name})
+        return speaking_of_copy(self.folder, self.name)
 
     def said(self, sentence: str) -> str:
         """A sentence with the address in place of the copy."""
@@ -90,11 +109,11 @@ class RemoteRun:
     def fetch(
         self, *, shard: Shard | None = None, parts: bool = True, embeddings: bool = True, heals: bool = True
     ) -> None:
-        """Have the copy be as the run is now: its result, how far its shards are, and what was read so far.
+        """Have the copy be as the run is now: its result, and what was read so far.
 
         Args:
             shard: Of parts, only that shard's and those of no shard; by default all.
-            parts: Whether to copy parts at all.
+            parts: Whether to copy parts at all, and how far shards are: what only who may list objects can see.
             embeddings: Whether to copy the embeddings of the result, which may be large.
             heals: Whether a manifest is taken without what belongs to it, to be published anew.
 
@@ -102,19 +121,42 @@ class RemoteRun:
             ManifestError: The run is not whole.
             SourceError: It may not be read.
             NetworkError: The store no longer answers.
+            OutputError: The copy cannot be written.
         """
+
+        def fetch() -> None:
+            self._fetch_result(embeddings=embeddings, heals=heals)
+            if parts:
+                self.parts.fetch(self.fetch_stages(shard), shard)
+
+        self._again_and_again(fetch)
+        self.is_fetched = True
+
+    def fetch_embeddings(self) -> None:
+        """Add the embeddings of the result, if it has any, to a copy that was made without; raises as `fetch`."""
+        with self._lock:
+            if self._digest is None or self._has_embeddings:
+                return
+            about, lacking = _about(self._digest), [""]
+
+            def fetch() -> None:
+                lacking[0] = self._fetch_about(about, inside=f"{EMBEDDINGS}/")
+
+            self._again_and_again(fetch)
+            if lacking[0]:
+                shutil.rmtree(self.folder / EMBEDDINGS, ignore_errors=True)
+                raise self._lacks(lacking[0])
+            self._has_embeddings = True
+
+    def _again_and_again(self, work: Callable[[], None]) -> None:
+        """Copy something while other calls may publish, and remove what was there before."""
         from ctprune.sources.failures import Refused
 
         for tries in range(1, _TRIES + 1):
             try:
-                self._fetch_result(embeddings=embeddings, heals=heals)
-                entries = self.fetch_stages(shard)
-                if parts:
-                    self.parts.fetch(entries, shard)
-                self.is_fetched = True
-                return
+                with writing_copy(self.name):
+                    return work()
             except Refused as failure:
-                # Another call has published, and removed what was there before.
                 if tries == _TRIES:
                     raise ManifestError(f"{self.name}: cannot be read: {failure}: rerun the command") from None
 
@@ -138,10 +180,8 @@ class RemoteRun:
         for shard, stage in stages.items() if agreed is not None else ():
             assert agreed is not None
             done = self._read_sealed(f"{self._below(shard)}/{READ}.json") if shard == mine else None
-            folder = shard.folder(self.folder)
-            folder.mkdir(parents=True, exist_ok=True)
             about = {"files": 0, "digest": ""} if done is None else done
-            write_claim(folder, agreed | about | {"shard": shard.number, "stage": stage})
+            write_claim(shard.folder(self.folder), agreed | about | {"shard": shard.number, "stage": stage})
         return entries
 
     def is_joined(self) -> bool:
@@ -186,8 +226,8 @@ class RemoteRun:
         """
         manifest = self.folder / MANIFEST_NAME
         digest = sha256_of(manifest)
-        if digest != self._digest:
-            self._publish_about(_about(digest))
+        if digest != self._digest or self._is_torn:
+            self._publish_about(digest)
             if self._root is None:
                 is_put = self._prefix.create(MANIFEST_NAME, manifest)
             else:
@@ -197,17 +237,21 @@ class RemoteRun:
                     f"{self.name}: another call has published a different manifest in the meantime: rerun to go "
                     "on from that one"
                 )
-            if self._digest is not None:
-                self._prefix.remove([entry.name for entry in self._prefix.entries(_about(self._digest))])
         try:
+            if self._digest is not None and self._digest != digest:
+                self._prefix.remove(self._names(_about(self._digest)))
             # The claim goes last: who comes meanwhile finds parts together with what they were read by.
             self._prefix.remove([*(name for name in self.parts.objects() if name != _AGREED), _AGREED])
-        except NetworkError as failure:
-            self._note(f"{self.name}: published, but what was read is still among its parts: {failure}")
+        except (NetworkError, SourceError) as failure:
+            self._note(f"{self.name}: published, but what is no longer needed is still there: {failure}")
 
-    def _publish_about(self, about: str) -> None:
+    def _publish_about(self, digest: str) -> None:
         """What belongs to a manifest; of two that publish the same manifest, the first one's times hold."""
-        if self._prefix.entry(f"{about}/{_SUMS}") is not None:
+        about = _about(digest)
+        if self._is_torn and digest == self._digest:
+            # Without the sums, the rest is nobody's.
+            self._prefix.remove([f"{about}/{_SUMS}", *self._names(about)])
+        elif self._prefix.entry(f"{about}/{_SUMS}") is not None:
             return
         sums = {}
         for file in self._results():
@@ -230,8 +274,9 @@ class RemoteRun:
         if found is None:
             return None
         file = self.folder / f".{MANIFEST_NAME}.there"
-        self._prefix.fetch(found, file)
-        return sha256_of(file)
+        with writing_copy(self.name):
+            self._prefix.fetch(found, file)
+            return sha256_of(file)
 
     def _fetch_result(self, *, embeddings: bool, heals: bool) -> None:
         found = self._prefix.entry(MANIFEST_NAME)
@@ -241,34 +286,50 @@ class RemoteRun:
             file.unlink()
         self._prefix.fetch(found, self.folder / MANIFEST_NAME)
         digest = sha256_of(self.folder / MANIFEST_NAME)
-        lacking = self._fetch_about(_about(digest), embeddings=embeddings)
+        lacking = self._fetch_about(_about(digest), besides="" if embeddings else f"{EMBEDDINGS}/")
         if lacking and not heals:
             now = self._prefix.entry(MANIFEST_NAME)
             if now is None or now.version == found.version:
-                raise ManifestError(
-                    f"{self.name}: {lacking} is missing or damaged: run 'ctprune reduce' again, which publishes "
-                    "it anew"
-                )
+                raise self._lacks(lacking)
             self._fetch_result(embeddings=embeddings, heals=heals)
             return
-        self._root, self._digest = found, None if lacking else digest
+        self._root, self._digest = found, digest
+        self._is_torn, self._has_embeddings = bool(lacking), embeddings
 
-    def _fetch_about(self, about: str, *, embeddings: bool) -> str:
-        """Copy what belongs to a manifest; the name of what is missing or damaged, empty where nothing is."""
-        there = {entry.name: entry for entry in self._prefix.entries(about)}
-        sums = self._read_sealed(f"{about}/{_SUMS}") if f"{about}/{_SUMS}" in there else None
-        if sums is None:
+    def _fetch_about(self, about: str, *, inside: str = "", besides: str = "") -> str:
+        """Copy what belongs to a manifest; the name of what is missing or damaged, empty where nothing is.
+
+        Objects are asked for by name: not everybody who may read them may list them.
+
+        Args:
+            about: Where it lies.
+            inside: Only what begins so.
+            besides: Not what begins so.
+        """
+        from ctprune.sources.failures import Gone
+
+        try:
+            sums = unseal(self._prefix.read(f"{about}/{_SUMS}").decode())
+        except (Gone, ValueError):
             return f"{about}/{_SUMS}"
         for name, expected in sums.items():
-            if name.startswith(f"{EMBEDDINGS}/") and not embeddings:
+            if not name.startswith(inside) or (besides and name.startswith(besides)):
                 continue
-            entry, file = there.get(f"{about}/{name}"), self.folder / name
+            entry, file = self._prefix.entry(f"{about}/{name}"), self.folder / name
             file.parent.mkdir(exist_ok=True)
             if entry is not None:
                 self._prefix.fetch(entry, file)
             if entry is None or sha256_of(file) != expected:
                 return f"{about}/{name}"
         return ""
+
+    def _lacks(self, what: str) -> ManifestError:
+        return ManifestError(
+            f"{self.name}: {what} is missing or damaged: run 'ctprune reduce' again, which publishes it anew"
+        )
+
+    def _names(self, below: str) -> list[str]:
+        return [entry.name for entry in self._prefix.entries(below)]
 
     def _read_sealed(self, name: str) -> dict[str, Any] | None:
         """A small object of sealed JSON; None where it is gone or damaged."""

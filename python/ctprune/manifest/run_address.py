@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctprune.environment.extras import extra
-from ctprune.errors import ConfigError, CtpruneError
+from ctprune.errors import ConfigError, CtpruneError, InUseError, OutputError
 from ctprune.sources.addresses import BUCKETS, Address, parse_address
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 #: The table in the folder of a reduction, or below its address.
 MANIFEST_NAME = "manifest.parquet"
+
+_REMEDY = "set TMPDIR to a folder with more room that can be written"
 
 
 def run_address(text: str) -> Address:
@@ -72,14 +73,61 @@ def said(sentence: str, names: Mapping[Path, str]) -> str:
     return sentence
 
 
-def temporary_folder() -> Path:
-    """A new folder for this user alone, which is removed when the process ends."""
-    folder, owner = Path(tempfile.mkdtemp(prefix="ctprune-run-")), os.getpid()
+def temporary_folder(name: str) -> Path:
+    """A new folder for this user alone.
 
-    def remove() -> None:
-        # What a process that forked leaves is its parent's.
-        if os.getpid() == owner:
-            shutil.rmtree(folder, ignore_errors=True)
+    Args:
+        name: Of what it is to hold a copy of.
 
-    atexit.register(remove)
-    return folder
+    Raises:
+        OutputError: No folder for temporary files can be written.
+    """
+    with writing_copy(name):
+        return Path(tempfile.mkdtemp(prefix="ctprune-run-"))
+
+
+def remove_temporary(folder: Path, owner: int) -> None:
+    """Remove a temporary folder, if this is the process that made it: a fork's copies are its parent's."""
+    if os.getpid() != owner:
+        return
+    gone = folder.with_name(f"{folder.name}.gone")
+    # Renamed first, so that what is still being fetched after an error finds nowhere to write.
+    with suppress(OSError):
+        folder.rename(gone)
+    for left in (folder, gone):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def writing_copy(name: str) -> Iterator[None]:
+    """What keeps the block from writing a copy on this machine is one sentence.
+
+    Args:
+        name: Of what is copied.
+
+    Raises:
+        OutputError: The copy cannot be written.
+    """
+    try:
+        yield
+    except CtpruneError:
+        # Some are errors of the system as well.
+        raise
+    except OSError as error:
+        where = tempfile.tempdir or "any folder for temporary files"
+        raise OutputError(f"{name}: cannot be copied to {where}: {error.strerror or error}: {_REMEDY}") from None
+
+
+@contextmanager
+def speaking_of_copy(folder: Path, name: str) -> Iterator[None]:
+    """Errors of the block name a run in place of its copy, and say what to do where that cannot be written."""
+    with speaking_of({folder: name}):
+        try:
+            yield
+        except InUseError:
+            raise
+        except OutputError as error:
+            # What cannot be put into the store is named by its address.
+            if str(folder) in str(error):
+                error.args = (f"{error}: its copy is in {folder.parent}: {_REMEDY}", *error.args[1:])
+            raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from ctprune import _core
 from ctprune.environment.progress import ProgressCallback
 from ctprune.errors import ConfigError, ManifestError
-from ctprune.manifest.local_run import local_run
+from ctprune.manifest.local_run import whole_run
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.parts import part_files
 from ctprune.manifest.pseudonyms import is_pseudonym, revealed_key, revealed_sources
@@ -70,7 +70,9 @@ def merge(
     >>> merged == ctprune.reduce([folder / "a", folder / "b"])
     True
     """
-    return prepare_merge(runs, out=out, threads=threads, progress=progress, note=note).carry_out()
+    reduction = prepare_merge(runs, out=out, threads=threads, progress=progress, note=note)
+    with reduction.at_end:
+        return reduction.carry_out()
 
 
 def prepare_merge(
@@ -87,7 +89,21 @@ def prepare_merge(
     for run in runs:
         if _is_same(run, out):
             raise ConfigError(f"out {out} is one of the reductions to merge: name another folder", field="out")
-    folders = [local_run(run, parts=True) for run in runs]
+    with ExitStack() as copies:
+        folders = [copies.enter_context(whole_run(run)) for run in runs]
+        reduction = _prepare(runs, folders, out, threads, progress, note)
+        reduction.at_end.push(copies.pop_all())
+    return reduction
+
+
+def _prepare(
+    runs: Sequence[str | os.PathLike[str]],
+    folders: list[Path],
+    out: str | os.PathLike[str],
+    threads: int,
+    progress: ProgressCallback | None,
+    note: Callable[[str], None] | None,
+) -> Reduction:
     names = {folder: address for folder, run in zip(folders, runs, strict=True) if (address := as_address(run))}
     with speaking_of(names):
         for folder in folders:

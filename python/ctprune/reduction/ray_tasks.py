@@ -94,10 +94,12 @@ def read_with_ray(
         cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
         if threads > cores:
             raise ConfigError(f"threads {threads}: the cluster has {cores} cores in all", field="threads")
-        of = _number_of_shards(stages_folder(out), max(1, cores // threads))
+        with stages_folder(out) as folder:
+            of = _number_of_shards(folder, max(1, cores // threads))
         # To read, and then to compare where the method does. What is missing after that, the join does itself.
         for _ in range(2):
-            missing = calls_missing(stages_folder(out), of, config)
+            with stages_folder(out) as folder:
+                missing = calls_missing(folder, of, config)
             if missing:
                 _Tasks(given, more, config, out, of, operation, note).run(list(missing), threads)
 

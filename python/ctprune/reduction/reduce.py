@@ -73,7 +73,9 @@ def reduce(
     True
     """
     config = configure(ReduceConfig, config, options)
-    return prepared(sources, config, from_list=from_list, out=out, progress=progress, note=note).carry_out()
+    reduction = prepared(sources, config, from_list=from_list, out=out, progress=progress, note=note)
+    with reduction.at_end:
+        return reduction.carry_out()
 
 
 def prepared(

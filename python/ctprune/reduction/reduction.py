@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +67,8 @@ class Reduction:
     ) -> None:
         self.config = config
         self.runs = runs
+        #: Removes copies of runs that are elsewhere, once nothing more is wanted of this reduction.
+        self.at_end = ExitStack()
         # Those of runs that are merged need not be there, unless their names are to be found.
         is_read = not runs or config.pseudonymize is not None
         found = plan(named_sources() if runs else sources, from_list) if is_read else Plan((), ())
@@ -75,6 +77,8 @@ class Reduction:
         #: The run in an object store, if it is in one; `out` is then its copy on this machine.
         self.remote = None if out is None else remote_run(out, found, self.note)
         self.out = None if out is None else Path(out) if self.remote is None else self.remote.folder
+        if self.remote is not None:
+            self.at_end.callback(self.remote.remove_copy)
         self.summary: dict[str, Any] = {}
         self.findings = Findings()
         self.removed: list[Path] = []
@@ -169,7 +173,8 @@ class Reduction:
         """
         if self.remote is not None and not self.remote.is_fetched:
             self._report("finding")
-            self.remote.fetch()
+            with self.speaking_of_out():
+                self.remote.fetch()
         return self._finding.find(read_here=read_here)
 
     def carry_out(self) -> Manifest:
@@ -190,8 +195,8 @@ class Reduction:
         """Do all steps and write the manifest and its summary, a few rows at a time."""
         if self.out is None or self._parts is None:
             raise ConfigError("out is missing: name a folder for the manifest", field="out")
-        check_writable(self.out)
         with self.speaking_of_out():
+            check_writable(self.out)
             if self.remote is not None:
                 self.remote.fetch()
             self._write(self.out, self._parts)
@@ -214,6 +219,8 @@ class Reduction:
             outdated.append(remove_sweep(out, out / FILE_NAME))
             self.removed = [file for file in outdated if file is not None]
             if self.remote is not None:
+                # What is put after it would be left there.
+                parts.end_writing()
                 self.remote.publish()
             parts.remove(shards)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ class Target:
     """The slices, kept and dropped, that others are compared with.
 
     Args:
-        run: Folder or manifest file of their reduction.
+        run: Folder, address or manifest file of their reduction.
         config: Configuration of the reduction that compares with them.
 
     Raises:
@@ -38,7 +37,7 @@ class Target:
     """
 
     def __init__(self, run: str | os.PathLike[str], config: ReduceConfig) -> None:
-        self._run = Path(run)
+        self._run = run
         self._config = config
         manifest = Manifest.load(run)
         for name in _DECIDING:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,7 +156,7 @@ def carry_out_shard(run: Reduction) -> ShardRead:
     """Read the shard of a reduction, or compare its volumes once all shards are read."""
     if run.out is None or run.shard is None or run.parts is None:
         raise ConfigError("out is missing: name a folder for the manifest", field="out")
-    with run.speaking_of_out():
+    with run.at_end, run.speaking_of_out():
         return _carry_out(run, run.out, run.shard, run.parts)
 
 
@@ -218,32 +219,34 @@ def missing_shards(out: str | os.PathLike[str]) -> tuple[int, ...]:
     >>> missing_shards("/nonexistent")
     ()
     """
-    folder = stages_folder(out)
-    found = stages(folder)
-    of = max((shard.of for shard in _known(folder)), default=0)
+    with stages_folder(out) as folder:
+        found = stages(folder)
+        of = max((shard.of for shard in shard_folders(folder)), default=0)
     return tuple(number for number in range(1, of + 1) if found.get(number, READING) == READING)
 
 
-def stages_folder(out: str | os.PathLike[str]) -> Path:
+@contextmanager
+def stages_folder(out: str | os.PathLike[str]) -> Iterator[Path]:
     """A folder that says how far each shard of a reduction is now: its own, or a copy of what its address says."""
     address = as_address(out)
     if address is None:
-        return Path(out)
+        yield Path(out)
+        return
     # It needs what an extra brings.
     from ctprune.manifest.remote_run import RemoteRun
 
     run = RemoteRun(address)
-    run.fetch_stages()
-    return run.folder
+    try:
+        with run.speaking_of_it():
+            run.fetch_stages()
+        yield run.folder
+    finally:
+        run.remove_copy()
 
 
 def _listed(numbers: tuple[int, ...]) -> str:
     shown = ", ".join(map(str, numbers[:_NAMED]))
     return f"{shown}, …" if len(numbers) > _NAMED else shown
-
-
-def _known(out: Path) -> Iterator[Shard]:
-    yield from shard_folders(out)
 
 
 def calls_missing(out: Path, of: int, config: ReduceConfig) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from ctprune.embedding.saved import FOLDER_NAME as EMBEDDINGS_NAME
 from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, CtpruneError, ManifestError
 from ctprune.files.checksums import fits, unseal
-from ctprune.manifest.local_run import local_run
+from ctprune.manifest.local_run import whole_run
 from ctprune.manifest.manifest import FILE_NAME, Manifest, manifest_path
 from ctprune.manifest.parts import part_files
 from ctprune.manifest.run_address import said
@@ -107,11 +107,11 @@ def verify(
     """
     if not 0 <= pixels <= 1:
         raise ConfigError(f"pixels {pixels:g}: expected a fraction, 0 to 1", field="pixels")
-    folder = local_run(run, parts=True)
-    found = _findings(folder, pixels, seed, threads, progress)
-    # Sentences name what the user has named, not its copy.
-    names = {folder: as_address(run) or str(folder)}
-    return [replace(one, sentence=said(one.sentence, names)) for one in found]
+    with whole_run(run) as folder:
+        found = _findings(folder, pixels, seed, threads, progress)
+        # Sentences name what the user has named, not its copy.
+        names = {folder: as_address(run) or str(folder)}
+        return [replace(one, sentence=said(one.sentence, names)) for one in found]
 
 
 def _findings(

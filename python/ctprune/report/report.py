@@ -107,8 +107,9 @@ def write_report(
     """
     config = configure(ReportConfig, config, options)
     try:
-        slices = load_run(reduction)
+        # Before a run that is elsewhere is copied.
         file = Path(out) if out is not None else folder_to_write(reduction, None, "report.html") / REPORT_NAME
+        slices = load_run(reduction)
         _check_out(file, slices)
         contents = _Contents(slices)
         pictures = make_pictures(

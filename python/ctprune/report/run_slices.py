@@ -13,9 +13,11 @@ from ctprune.errors import ManifestError
 from ctprune.manifest.gaps import gap_percentiles
 from ctprune.manifest.local_run import local_run
 from ctprune.manifest.manifest import Manifest, manifest_path
+from ctprune.manifest.run_address import speaking_of
 from ctprune.manifest.slices import Booleans, Floats, Integers, Slices
 from ctprune.reduction.summary import SUMMARY_NAME, load_summary
 from ctprune.selection.methods import Measure, Method, method_of
+from ctprune.sources.addresses import as_address
 
 __all__ = ["Booleans", "Floats", "Integers", "RunSlices", "load_run"]
 
@@ -120,16 +122,18 @@ def load_run(run: str | os.PathLike[str]) -> RunSlices:
         )
     manifest = Manifest.load(run)
     folder = manifest_path(run).parent
-    summary = load_summary(folder)
+    name = as_address(run) or str(folder)
+    with speaking_of({folder: name}):
+        summary = load_summary(folder)
     counts = manifest.counts()
     if summary.get("config") != manifest.config or any(
         summary.get(status) != counts[status] for status in ("kept", "dropped")
     ):
         raise ManifestError(
-            f"{folder}: {SUMMARY_NAME} does not belong to the manifest beside it: run 'ctprune reduce' again"
+            f"{name}: {SUMMARY_NAME} does not belong to the manifest beside it: run 'ctprune reduce' again"
         )
     if not counts["kept"] + counts["dropped"]:
         raise ManifestError(
-            f"{folder}: the reduction has no slice, so there is nothing to show: 'ctprune info {folder}' says why"
+            f"{name}: the reduction has no slice, so there is nothing to show: 'ctprune info {name}' says why"
         )
     return RunSlices(folder, manifest, summary)

@@ -173,12 +173,15 @@ class Prefix:
         except Exists:
             raise
         except Denied as failure:
-            raise OutputError(f"cannot be written: {self._client.denied(self.address, failure)}") from None
+            raise OutputError(
+                f"{self.address}/{name}: cannot be written: {self._client.denial(failure)}"
+            ) from None
         except Refused as failure:
             # A store may say of an object that is to be replaced, and was removed, that it is gone.
             if str(failure) == CHANGED or (isinstance(failure, Gone) and mode != "create"):
                 raise Exists(THERE) from None
-            raise OutputError(f"{self.address}/{name}: cannot be written: {failure}") from None
+            reason = f"there is no bucket {self.address.root} (404)" if isinstance(failure, Gone) else failure
+            raise OutputError(f"{self.address}/{name}: cannot be written: {reason}") from None
 
     def _path(self, name: str) -> str:
         return f"{self.address.path}/{name}" if self.address.path else name

@@ -82,8 +82,12 @@ class StoreClient:
 
     def denied(self, address: Address, failure: Denied) -> SourceError:
         """What to tell the user whom an address is denied to."""
+        return SourceError(f"{address}: {self.denial(failure)}")
+
+    def denial(self, failure: Denied) -> str:
+        """What is denied, and what to do."""
         whose = "with the credentials of this machine" if self._has_credentials else "without credentials"
-        return SourceError(f"{address}: {failure} {whose}: {ADVICE[address.scheme]}")
+        return f"{failure} {whose}: {ADVICE[self.root.scheme]}"
 
     def _ask_without_credentials(self, request: Callable[[ObjectStore], T]) -> T:
         """Try what the credentials do not open without any: public buckets are open to all."""
