@@ -88,6 +88,12 @@ def test_where_the_target_lies_does_not_matter(archive: Path, tmp_path: Path) ->
     assert other.digest() != found[0].digest()
 
 
+def test_an_address_as_a_path_keeps_its_slashes() -> None:
+    given: dict[str, Any] = {"target": Path("s3://bucket/run")}
+    config = ctprune.ReduceConfig(method="retrieval", budget=1, **given)
+    assert config.target == "s3://bucket/run"
+
+
 def test_options_that_name_files_do_not_decide_on_a_digest() -> None:
     options = options_of(ctprune.ReduceConfig)
     paths = {name for name, option in options.items() if option.about.is_path and option.about.decides}

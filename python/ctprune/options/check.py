@@ -46,7 +46,8 @@ def checked(option: Option, value: Any) -> Any:
     if option.kind is tuple:
         return _pair(option, value)
     if option.kind is str and about.is_path and isinstance(value, os.PathLike):
-        value = os.fspath(value)
+        # A path object has lost a slash of an address.
+        value = as_address(value) or os.fspath(value)
     if about.choices:
         return _choice(option, value)
     if option.kind is int:
