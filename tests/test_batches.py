@@ -57,19 +57,62 @@ def test_the_order_depends_on_seed_and_epoch_alone(store: SliceStore) -> None:
 def test_an_order_that_must_never_change(store: SliceStore) -> None:
     batches = StoreBatches(store, 4, seed=3, positions=np.arange(8))
     assert batches.order(1).tolist() == [0, 6, 2, 1, 3, 7, 4, 5]
+    weighted = StoreBatches(store, 4, seed=3, positions=np.arange(8), weights=np.array([9, 1, 1, 1, 1, 1, 1, 5]))
+    assert weighted.order(1).tolist() == [0, 7, 0, 0, 0, 7, 2, 5]
+    assert weighted.order(2).tolist() == [2, 0, 5, 0, 7, 7, 0, 0]
+
+
+def weights_of(store: SliceStore) -> np.ndarray:
+    return np.random.default_rng(5).integers(1, 9, len(store))
 
 
 def test_going_on_in_the_middle_of_an_epoch(store: SliceStore) -> None:
-    batches = StoreBatches(store, 5, seed=0)
-    whole = positions(batches, 4)
-    assert positions(batches, 4, start_step=3) == whole[3:]
-    assert positions(batches, 4, start_step=len(whole)) == []
+    for weights in (None, weights_of(store)):
+        batches = StoreBatches(store, 5, seed=0, weights=weights)
+        whole = positions(batches, 4)
+        assert positions(batches, 4, start_step=3) == whole[3:]
+        assert positions(batches, 4, start_step=len(whole)) == []
 
 
 def test_processes_share_what_one_would_have(store: SliceStore) -> None:
-    alone = positions(StoreBatches(store, 6, seed=1), 0)
-    shares = [positions(StoreBatches(store, 2, seed=1, rank=rank, world_size=3), 0) for rank in range(3)]
-    assert [list(chain.from_iterable(step)) for step in zip(*shares, strict=True)] == alone
+    for weights in (None, weights_of(store)):
+        alone = positions(StoreBatches(store, 6, seed=1, weights=weights), 0)
+        shares = [
+            positions(StoreBatches(store, 2, seed=1, rank=rank, world_size=3, weights=weights), 0)
+            for rank in range(3)
+        ]
+        assert [list(chain.from_iterable(step)) for step in zip(*shares, strict=True)] == alone
+
+
+def test_slices_come_as_often_as_their_weights_say(store: SliceStore) -> None:
+    weights, count, epochs = weights_of(store), len(store), 400
+    batches = StoreBatches(store, 5, seed=3, weights=weights)
+    assert batches.steps_per_epoch == count // 5
+    expected = weights * count / weights.sum()
+    found = np.array([np.bincount(batches.order(epoch), minlength=count) for epoch in range(epochs)])
+    assert (found.sum(axis=1) == count).all()
+    # In each epoch rounded up or down, and which of the two by chance: its deviation is 1/2 at most.
+    assert (np.abs(found - expected) < 1).all()
+    assert np.abs(found.mean(axis=0) - expected).max() < 5 * 0.5 / np.sqrt(epochs)
+    # Word for word: every slice as often as its weight, and of these one at each of equal distances.
+    units, every = np.repeat(np.arange(count), weights), int(weights.sum())
+    start = int(np.random.PCG64([3, 7, 1]).random_raw()) % every
+    chosen = [units[(start + number * every) // count] for number in range(count)]
+    lots = np.random.PCG64([3, 7]).random_raw(count).tolist()
+    assert batches.order(7).tolist() == [slice_ for _, slice_ in sorted(zip(lots, chosen, strict=True))]
+
+
+def test_equal_weights_change_nothing(store: SliceStore) -> None:
+    plain = StoreBatches(store, 5, seed=3)
+    for weight in (1, 6):
+        weighted = StoreBatches(store, 5, seed=3, weights=np.full(len(store), weight))
+        assert positions(weighted, 2) == positions(plain, 2)
+
+
+@pytest.mark.parametrize("weights", [[1, 2], [1, 0, 2], [1.0, 2.0, 1.0], [2**62, 1, 1], [2**62] * 3])
+def test_weights_that_cannot_be_used(store: SliceStore, weights: list[float]) -> None:
+    with pytest.raises(ctprune.ConfigError, match="weights: expected"):
+        StoreBatches(store, 2, seed=0, positions=np.arange(3), weights=np.array(weights))
 
 
 def test_some_slices_only(store: SliceStore) -> None:

@@ -134,6 +134,7 @@ def test_a_report_shows_that_files_were_left_out_and_not_which(source: Path, tmp
     assert "<td>excluded by --exclude<td>3" in page
     config = ctprune.ReduceConfig(exclude=("a/*", "b/*")).to_dict()
     assert shown_config(config)["exclude"] == "2 patterns"
+    assert shown_config(ctprune.ReduceConfig(include=("a/*",)).to_dict())["include"] == "1 pattern"
     assert command_line(config) == (
         "ctprune reduce SOURCE --method hash --threshold 6 --exclude GLOB --exclude GLOB --out reduction/"
     )

@@ -180,6 +180,31 @@ def test_a_test_set_that_is_kept_out(root: Path) -> None:
     assert found == after(root, "chest-hash6-from-weights-seed0") | after(root, "chest-hash6-same-steps-seed0")
 
 
+def test_a_target_of_a_retrieval(root: Path, run_with_labels: Path, archive: Path) -> None:
+    """It decides by its slices, and is no source; retrievals alone are repeated."""
+    shutil.copytree(root / "run", root / "target")
+
+    def steps() -> dict[str, str]:
+        options = {"method": "retrieval", "budget": 3, "target": str(root / "target")}
+        return experiment(root, reductions={"hash6": {}, "near": options})
+
+    before = steps()
+    ctprune.reduce(archive, method="all", out=root / "target")
+    now = steps()
+    found = {step for step in before if before[step] != now[step]}
+    assert found == {step for step in now if "chest-near" in step}
+    file = root.parent / f"{root.name}.yaml"
+    [near] = [
+        step
+        for step in grid.build_grid(load_experiment(file), Inputs(Contents())).steps
+        if step.name == "chest-near"
+    ]
+    assert near.sources == (root / "sources/chest",)
+    assert near.inputs == (root / "sources/chest", root / "target")
+    with pytest.raises(SourceError, match=r"reductions\.near\.target: nowhere: no such file or folder"):
+        experiment(root, reductions={"near": {"method": "retrieval", "budget": 3, "target": "nowhere"}})
+
+
 def test_an_image_behind_a_link_to_a_folder(root: Path) -> None:
     (root / "elsewhere").mkdir()
     (root / "elsewhere/3.dcm").write_text("content")

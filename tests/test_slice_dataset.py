@@ -53,6 +53,9 @@ def test_a_manifest_in_memory_and_a_store_that_is_open_are_taken(
         assert len(sent) < store.pixels.nbytes
         assert torch.equal(pickle.loads(sent)[3], dataset[3])
         assert len(pickle.loads(sent)) == len(dataset)
+        if source is manifest:
+            stands_for = manifest.slices().stands_for
+            assert pickle.loads(sent).weights.tolist() == stands_for[stands_for > 0].tolist()
 
 
 WORKERS = """

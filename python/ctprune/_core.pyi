@@ -711,7 +711,8 @@ def retrieve_points(
     points: npt.NDArray[np.float16] | npt.NDArray[np.uint8],
     targets: npt.NDArray[np.float16] | npt.NDArray[np.uint8],
     *,
-    count: int,
+    keep: float | None,
+    budget: int | None,
     threads: int,
 ) -> tuple[float | None, npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
     """Choose the points that are closest to a target set.
@@ -719,7 +720,8 @@ def retrieve_points(
     Args:
         points: Embeddings, float16 of shape (n, features), or fingerprints, uint8 of shape (n, bytes).
         targets: The target set, as many features or bytes each.
-        count: Number to keep.
+        keep: Fraction to keep.
+        budget: Number to keep, in place of a fraction.
         threads: Number of threads, 0 for one per core.
 
     Returns:
@@ -727,7 +729,7 @@ def retrieve_points(
         where kept, else NaN.
 
     Raises:
-        ValueError: Arrays that do not fit together, or numbers that are not finite.
+        ValueError: Arrays that do not fit together, numbers that are not finite, or neither fraction nor number.
         KeyboardInterrupt: The user stopped it.
     """
 

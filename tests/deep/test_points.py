@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 import ctprune
-from ctprune.selection.points import retrieve_points, select_points
+from ctprune.embedding import embeddings as embedding
+from ctprune.selection.points import select_points
 
 
 @pytest.mark.parametrize("scope", ["volume", "dataset"])
@@ -50,13 +52,57 @@ def test_embeddings_of_another_run_are_a_target(run: Path, small: Path, weights:
     with pytest.raises(ctprune.ConfigError, match="expected embeddings by the same network, found none"):
         ctprune.reduce(small, target=tmp_path / "hashed", **options)
     manifest = ctprune.reduce(small, target=run, out=tmp_path / "found", **options)
-    facts = json.loads((tmp_path / "found" / "summary.json").read_text())["embeddings"]["retrieval"]
-    assert facts["target_slices"] == len(manifest.slices())
+    summary = json.loads((tmp_path / "found" / "summary.json").read_text())
+    assert "retrieval" not in summary["embeddings"]
+    slices = len(manifest.slices())
     # Each slice is its own nearest one: the first of equals are kept.
-    assert facts["farthest_kept"] == pytest.approx(1.0)
-    assert manifest.slices().kept.sum() == 5
-    embeddings = np.load(run / "embeddings" / "embeddings.npy")
-    assert manifest.slices().kept.tolist() == retrieve_points(embeddings, embeddings, budget=5).kept.tolist()
+    assert summary["retrieval"] == {
+        "target_slices": slices,
+        "target_digest": ctprune.Manifest.load(run).digest(),
+        "target_not_embedded": 0,
+        "farthest_kept": 1.0,
+    }
+    assert manifest.slices().kept.tolist() == [True] * 5 + [False] * (slices - 5)
+    assert ctprune.verify(tmp_path / "found") == []
+    shutil.rmtree(tmp_path / "found" / "embeddings")
+    [finding] = ctprune.verify(tmp_path / "found")
+    assert finding.check == "target"
+    assert "the embeddings that it was made by are gone" in finding.sentence
+
+
+def test_a_slice_of_the_target_without_an_embedding_is_left_out(
+    small: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = embedding.read_resized
+
+    def all_but_one(lines: list[dict[str, Any]], *rest: Any, **options: Any) -> Any:
+        outcomes = read(lines, *rest, **options)
+        return [
+            (*outcome[:2], "gone") if line["path"] == first else outcome
+            for line, outcome in zip(lines, outcomes, strict=True)
+        ]
+
+    first = ctprune.reduce(small, method="all").rows["path"][0]
+    options: dict[str, Any] = {"weights": weights, "out": tmp_path / "target"}
+    with monkeypatch.context() as patch:
+        patch.setattr(embedding, "read_resized", all_but_one)
+        ctprune.reduce(small, method="deep", threshold=0.99, **options)
+    summary = json.loads((tmp_path / "target" / "summary.json").read_text())
+    assert summary["embeddings"]["not_embedded"] == {"gone": 1}
+    found = ctprune.reduce(
+        small,
+        method="retrieval",
+        features="embeddings",
+        weights=weights,
+        budget=4,
+        target=tmp_path / "target",
+        out=tmp_path / "found",
+    )
+    facts = json.loads((tmp_path / "found" / "summary.json").read_text())["retrieval"]
+    assert (facts["target_slices"], facts["target_not_embedded"]) == (len(found.slices()), 1)
+    # What is not in the target is not the closest.
+    assert found.slices().kept.tolist()[:5] == [False, True, True, True, True]
+    assert ctprune.verify(tmp_path / "found") == []
 
 
 @pytest.mark.parametrize("method", ["semdedup", "balanced"])

@@ -31,6 +31,7 @@ from ctprune.pretraining.view_config import WindowConfig
         ({"optimizer": "lars", "final_weight_decay": 0}, "switches off the scaling"),
         ({"probe_patient_pattern": "p1"}, "expected one group in parentheses, found 0"),
         ({"probe_patient_pattern": "("}, "probe_patient_pattern"),
+        ({"sample_weights": True, "use": "all"}, "sample_weights belongs to `use` kept"),
         ({"keep_checkpoints": 0}, "expected a whole number, 1 or more"),
         ({"method": "byol", "views": {"crops": [{"count": 3, "size": 32}]}}, "takes 2 views"),
         ({"views": {"window": {"center": 40}}}, "views.window needs Hounsfield units"),

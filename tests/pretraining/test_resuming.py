@@ -27,13 +27,15 @@ from tests.pretraining.tiny import stopped_after, tiny, without
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "stop_at"), [("swav", 3), ("mocov2", 3), ("swav", 2)])
+@pytest.mark.parametrize(
+    ("method", "stop_at", "weighted"), [("swav", 3, False), ("mocov2", 3, False), ("swav", 2, True)]
+)
 def test_resumed_equals_uninterrupted(
-    method: str, stop_at: int, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, stop_at: int, weighted: bool, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A queue must come back, too.
     settings = {"queue": 8, "queue_epochs": 1} if method == "swav" else {}
-    config = tiny(method, epochs=2, accumulate=1, settings=settings)
+    config = tiny(method, epochs=2, accumulate=1, settings=settings, sample_weights=weighted)
     whole = ctprune.pretrain(run, config, out=tmp_path / "whole")
 
     interrupted = pytest.raises(ctprune.Interrupted, match=f"interrupted at step {stop_at} of")

@@ -10,6 +10,7 @@ import torch
 
 import ctprune
 from ctprune.networks.backbone import backbone_metadata, create_backbone
+from ctprune.pretraining.batches import StoreBatches
 from ctprune.pretraining.methods import METHODS, create_method
 from ctprune.pretraining.methods.simclr import SimClr
 from ctprune.pretraining.run import PretrainingRun
@@ -53,6 +54,32 @@ def test_the_card_calls_pictures_no_ct(tmp_path: Path) -> None:
     result = ctprune.pretrain(tmp_path / "run", tiny(steps=1), out=tmp_path / "pre")
     assert result.summary["modalities"] == [""]
     assert "pre-trained on slices with" in (tmp_path / "pre/README.md").read_text()
+
+
+def test_slices_come_as_often_as_what_they_stand_for(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[StoreBatches] = []
+    orders: list[list[int]] = []
+
+    def watched(*args: Any, **options: Any) -> StoreBatches:
+        seen.append(StoreBatches(*args, **options))
+        orders.append(seen[-1].order(0).tolist())
+        return seen[-1]
+
+    monkeypatch.setattr("ctprune.pretraining.run.StoreBatches", watched)
+    ctprune.pretrain(run, tiny(steps=1, sample_weights=True), out=tmp_path / "pre")
+    slices = ctprune.Manifest.load(run).slices()
+    weights = slices.stands_for[slices.kept]
+    assert weights.max() > 1
+    often = np.bincount(orders[0], minlength=len(weights))
+    assert (np.abs(often - weights * len(weights) / len(slices)) < 1).all()
+    assert seen[0].slices == len(weights)
+    card = (tmp_path / "pre" / "README.md").read_text()
+    assert f"{len(weights):,} (kept, each as often as the slices that it stands for)" in card
+    (tmp_path / "pre" / "summary.json").unlink()
+    with pytest.raises(ctprune.ConfigError, match="sample_weights was True"):
+        ctprune.pretrain(run, tiny(steps=1), out=tmp_path / "pre", resume=True)
 
 
 def test_weights_to_start_from(tmp_path: Path, run: Path) -> None:

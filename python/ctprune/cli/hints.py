@@ -41,7 +41,7 @@ def hints(summary: dict[str, Any], findings: Findings, *, removed: Sequence[Path
 
 def _counted(summary: dict[str, Any]) -> list[str]:
     parts = (
-        ("kept without an embedding", "slices", summary.get("embeddings", {}).get("not_embedded_so_kept", {})),
+        ("not embedded, so similar to none", "slices", summary.get("embeddings", {}).get("not_embedded", {})),
         ("kept without comparing", "slices", summary.get("comparisons", {}).get("not_compared_so_kept", {})),
     )
     return [

@@ -119,20 +119,53 @@ def kept_embeddings(
         NetworkError: The store of that run no longer answers.
         OutputError: They cannot be copied.
     """
+    found = known_embeddings(batches, config, out=out)
+    if found is None or not found.known.all():
+        return None
+    return Embedded(found.embeddings, reused=len(found.known)), found.weights_sha256
+
+
+@dataclass(frozen=True)
+class KnownEmbeddings:
+    """Embeddings of slices that an earlier run has left.
+
+    Attributes:
+        embeddings: float16 of shape (n, features), unit length; zeros where a slice has none.
+        known: Whether each slice has one, bool of shape (n,).
+        weights_sha256: SHA-256 of the network's weights, in hexadecimal.
+    """
+
+    embeddings: npt.NDArray[np.float16]
+    known: npt.NDArray[np.bool_]
+    weights_sha256: str
+
+
+def known_embeddings(
+    batches: Callable[[int], Iterator[Lines]], config: dict[str, Any], *, out: Path
+) -> KnownEmbeddings | None:
+    """The embeddings that an earlier run left in `out`; None where it left none, or of other gray.
+
+    Raises:
+        StoreError: They are damaged.
+        ManifestError: As for `kept_embeddings`.
+        NetworkError: As for `kept_embeddings`.
+        OutputError: As for `kept_embeddings`.
+    """
     add_embeddings(out)
     about = read_about(out / FOLDER_NAME)
     if about is None or any(about[name] != value for name, value in layout_of(config).items()):
         return None
-    weights = str(about["weights_sha256"])
     made_by = {name: value for name, value in about.items() if name != "checksums"}
     earlier = EarlierEmbeddings.load([out / FOLDER_NAME], made_by)
     found = [earlier.indices(np.array([_key(line) for line in lines], np.uint64)) for lines in batches(_COPIED)]
     indices = np.concatenate([np.zeros(0, np.int64), *found])
-    if (indices < 0).any():
-        return None
-    in_order = len(indices) == len(earlier.keys) and bool((indices == np.arange(len(indices))).all())
-    embeddings = earlier.embeddings.arrays[0] if in_order else earlier.embeddings.take(indices)
-    return Embedded(embeddings, reused=len(indices)), weights
+    known = indices >= 0
+    if known.all() and np.array_equal(indices, np.arange(len(earlier.keys))):
+        embeddings = earlier.embeddings.arrays[0]
+    else:
+        embeddings = np.zeros((len(indices), about["features"]), np.float16)
+        embeddings[known] = earlier.embeddings.take(indices[known])
+    return KnownEmbeddings(embeddings, known, str(about["weights_sha256"]))
 
 
 def _is_packed(batches: Callable[[int], Iterator[Lines]]) -> bool:

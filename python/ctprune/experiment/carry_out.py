@@ -44,7 +44,7 @@ def carry_out(step: Step, out: Path, *, progress: ProgressCallback) -> None:
         if step.as_many_as is not None:
             of_other = read_result(step.as_many_as, out)
             options |= as_many(options["method"], kept=of_other["kept"], slices=of_other["slices"])
-        ctprune.reduce(list(step.inputs), out=folder, progress=progress, **options)
+        ctprune.reduce(list(step.sources), out=folder, progress=progress, **options)
     elif step.kind == "pretrain":
         options = dict(step.options)
         if step.steps_of is not None:

@@ -303,10 +303,10 @@ def _check_contrasts(contrasts: Any) -> None:
 
 
 def _check_files(entry: str, options: dict[str, Any]) -> None:
-    for key in ("weights", "probe", "exclude"):
+    for key in ("weights", "target", "probe", "exclude"):
         given = options.get(key)
         for item in given if isinstance(given, list) else [] if given in (None, *NAMED_WEIGHTS) else [given]:
-            if not Path(str(item)).exists():
+            if not (key == "target" and as_address(str(item))) and not Path(str(item)).exists():
                 raise SourceError(f"{entry}.{key}: {item}: no such file or folder")
 
 

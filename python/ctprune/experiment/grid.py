@@ -38,7 +38,8 @@ class Step:
         learned: Of a pre-training, the digest of what decides the weights: a probe only looks at them.
         options: As for the stage's function.
         needs: The steps whose results it reads.
-        inputs: Folders or files that it reads.
+        sources: Of a reduction, the folders or files whose slices it reduces.
+        inputs: All folders or files that it reads.
         steps_of: The pre-training whose number of optimizer steps it takes.
         epochs_of: The pre-training whose number of epochs it takes.
         as_many_as: The reduction whose number of slices it keeps.
@@ -49,6 +50,7 @@ class Step:
     digest: str
     options: dict[str, Any]
     needs: tuple[Step, ...] = ()
+    sources: tuple[Path, ...] = ()
     inputs: tuple[Path, ...] = ()
     steps_of: Step | None = None
     epochs_of: Step | None = None
@@ -161,6 +163,8 @@ class _Builder:
 
     def _reduction(self, source: str, name: str, options: dict[str, Any], content: str, like: Step | None) -> Step:
         of_like = () if like is None else (like.digest,)
+        target = () if options.get("target") is None else (Path(str(options["target"])),)
+        sources = self._experiment.sources[source]
         return Step(
             kind="reduce",
             name=f"{source}-{name}",
@@ -171,10 +175,13 @@ class _Builder:
                 content,
                 self._inputs.weights(options.get("weights")),
                 *of_like,
+                # Without a target nothing: what was made before there were any is not made again.
+                *({"target": self._inputs.runs([path])} for path in target),
             ),
             options=options,
             needs=() if like is None else (like,),
-            inputs=(*self._experiment.sources[source], *_weights(options)),
+            sources=sources,
+            inputs=(*sources, *_weights(options), *target),
             as_many_as=like,
         )
 
@@ -216,7 +223,7 @@ class _Builder:
             "pretrain",
             deciding("pretrainings", options),
             needed.digest,
-            self._inputs.excluded(excluded),
+            self._inputs.runs(excluded),
             self._inputs.weights(options.get("weights")),
             like["steps_of"].learned if "steps_of" in like else None,
             *(other.learned for key, other in like.items() if key != "steps_of"),
@@ -229,7 +236,8 @@ class _Builder:
             options=options,
             needs=(needed, *like.values()),
             inputs=(*excluded, *probe, *_weights(options)),
-            **like,
+            steps_of=like.get("steps_of"),
+            epochs_of=like.get("epochs_of"),
         )
 
     def _finetunings(self, task: str, options: dict[str, Any], model: Model) -> Iterator[Step]:

@@ -54,8 +54,8 @@ class Inputs:
         """Of all files below folders by their names there, and of single files."""
         return digest_of(*(self._below(path) for path in paths))
 
-    def excluded(self, paths: Iterable[Path]) -> str:
-        """Of sets that are kept out of a pre-training: of a reduction only its manifest counts."""
+    def runs(self, paths: Iterable[Path]) -> str:
+        """Of sets that others are compared with: of a reduction only its manifest counts."""
         return self.sources(path / FILE_NAME if (path / FILE_NAME).is_file() else path for path in paths)
 
     def weights(self, given: Any) -> str | None:

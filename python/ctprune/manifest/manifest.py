@@ -31,6 +31,9 @@ STATUSES = ("kept", "dropped", "skipped", "failed")
 
 _DIGESTED = ["path", "frame", "status", "file_size", "fingerprint", "min_hu", "max_hu"]
 
+#: Options that say where something lies; what it holds decided on the rows.
+PLACES = ("weights", "target")
+
 _ROWS_DIGESTED = 1 << 16
 
 #: Rows and columns that a notebook shows.
@@ -144,10 +147,10 @@ class Manifest:
         """SHA-256, in hexadecimal, of what was selected from which files with which options.
 
         Two manifests with the same digest have the same rows in the same order, and slices with the same names,
-        file sizes, fingerprints and ranges of Hounsfield units. The location and the times of the sources do not
-        matter, so a copy of an archive has the same digest.
+        file sizes, fingerprints and ranges of Hounsfield units. The location and the times of the sources, and of
+        files that options name, do not matter, so a copy of an archive has the same digest.
         """
-        options = {name: value for name, value in self.config.items() if name != "weights"}
+        options = {name: value for name, value in self.config.items() if name not in PLACES}
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
         rows = self.rows.select(_DIGESTED)
         for start in range(0, len(rows), _ROWS_DIGESTED):

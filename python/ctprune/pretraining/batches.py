@@ -48,6 +48,9 @@ class StoreBatches:
         rank: Number of this process.
         world_size: Number of processes.
         positions: Positions in the store of the slices to use, integers; None uses all.
+        weights: How often each of these comes, relative to the others, whole numbers from 1 on. An epoch has as
+            many slices as before; each comes in it as often as its share says, rounded up or down by chance. None
+            stands for once each.
         resident: Hold all slices on the device. None does so on a GPU when they take at most 40 % of its free
             memory; on a CPU the system's page cache is as good.
         device: Device of the batches.
@@ -74,6 +77,7 @@ class StoreBatches:
         rank: int = 0,
         world_size: int = 1,
         positions: npt.NDArray[np.int64] | None = None,
+        weights: npt.NDArray[np.int64] | None = None,
         resident: bool | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -84,6 +88,7 @@ class StoreBatches:
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
         self.device = torch.device(device)
         self._positions = _positions(store, positions)
+        self._ends = None if weights is None else _ends(weights, len(self._positions))
         if len(self._positions) < batch_size * world_size:
             raise ConfigError(
                 f"{len(self._positions)} slices do not fill one batch of {batch_size * world_size}: "
@@ -132,8 +137,15 @@ class StoreBatches:
 
     def _shuffled(self, number: int) -> npt.NDArray[np.int64]:
         # Raw numbers of a bit generator, unlike numpy's distributions, never change from version to version.
-        lots = np.random.PCG64([self.seed, number]).random_raw(len(self._positions))
-        return np.argsort(lots, kind="stable")
+        count = len(self._positions)
+        order = np.argsort(np.random.PCG64([self.seed, number]).random_raw(count), kind="stable")
+        if self._ends is None:
+            return order
+        # Points at equal distances, from a random start on, among as many units as all weights have.
+        units = int(self._ends[-1])
+        start = int(np.random.PCG64([self.seed, number, 1]).random_raw()) % units
+        points = (start + np.arange(count, dtype=np.int64) * units) // count
+        return np.searchsorted(self._ends, points, side="right")[order]
 
     def _load(self) -> Tensor:
         """All slices in use, on the device."""
@@ -214,6 +226,17 @@ def _positions(store: SliceStore, given: npt.NDArray[np.int64] | None) -> npt.ND
     if positions.ndim != 1 or (len(positions) and not 0 <= positions.min() <= positions.max() < len(store)):
         raise ConfigError(f"positions: expected integers from 0 to {len(store) - 1} in the store")
     return positions
+
+
+def _ends(weights: npt.NDArray[np.int64], slices: int) -> npt.NDArray[np.int64]:
+    """Where the units of each slice end, when as many as their weights follow each other, int64 of shape (n,)."""
+    found = np.array(weights)
+    if found.shape != (slices,) or found.dtype.kind not in "iu" or (found < 1).any():
+        raise ConfigError(f"weights: expected {slices} whole numbers from 1 on, one of each slice")
+    units = sum(found.tolist())
+    if slices * units >= 2**63:
+        raise ConfigError(f"weights: expected a sum below 2^63 / {slices}, found {units}")
+    return np.cumsum(found, dtype=np.int64)
 
 
 def _mapped(store: SliceStore) -> Tensor:

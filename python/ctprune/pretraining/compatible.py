@@ -19,6 +19,11 @@ def check_compatible(config: PretrainConfig) -> None:
     """
     _check_settings(config)
     _check_views(config)
+    if config.sample_weights and config.use != "kept":
+        raise ConfigError(
+            f"sample_weights belongs to `use` kept: each slice of `use` {config.use} stands for itself",
+            field="sample_weights",
+        )
 
 
 def _check_settings(config: PretrainConfig) -> None:

@@ -58,6 +58,12 @@ class PretrainConfig:
         panel=_DATA,
         help="Largest Hamming distance, in bits, that counts as similar; default the reduction's threshold.",
     )
+    sample_weights: bool = option(
+        False,
+        panel=_DATA,
+        help="Show each kept slice as often as the slices that it stands for; by default once per epoch.",
+        more="An epoch has as many steps as without it. It needs `use` kept.",
+    )
     probe: str | None = option(
         None,
         is_path=True,
@@ -315,6 +321,7 @@ class PretrainOptions(TypedDict, total=False):
     depth: int
     exclude: Sequence[str | os.PathLike[str]]
     exclude_threshold: int | None
+    sample_weights: bool
     probe: str | os.PathLike[str] | None
     probe_patient_pattern: str | None
     method: str

@@ -51,6 +51,7 @@ def model_card(facts: dict[str, Any], *, use: str, repeat: str = "") -> str:
     """
     reduction = facts["reduction"]
     settings = facts["settings"]
+    often = ", each as often as the slices that it stands for" if settings.get("sample_weights") else ""
     parts = [
         f"# {facts['backbone']} pre-trained on {slices_of(facts['modalities'])} with {_METHODS[facts['method']]}",
         f"Pre-trained without labels by ctprune{_network(facts['method'])}; the reduction follows Wolf et al. "
@@ -63,7 +64,7 @@ def model_card(facts: dict[str, Any], *, use: str, repeat: str = "") -> str:
         "## Data",
         _table(
             {
-                "slices": f"{facts['slices']:,} ({facts['use']})",
+                "slices": f"{facts['slices']:,} ({facts['use']}{often})",
                 "reduction": _reduction(reduction),
                 "left out, unreadable": f"{sum(facts['left_out'].values()):,}",
                 "left out, similar to a test set": f"{facts['excluded'].get('slices', 0):,}",

@@ -198,6 +198,7 @@ class PretrainingRun:
         if store.manifest_digest != manifest.digest():
             raise ManifestError(f"{self.run} was reduced again in the meantime: rerun the command")
         positions = None if close is None else np.flatnonzero(~np.isin(store.rows, close.rows)).astype(np.int64)
+        weights = self._weights(manifest, store.rows if positions is None else store.rows[positions])
         excluded = self._excluded(manifest, close)
         mean, std = normalization(store, config.views)
         notes = notes_on(config, len(store) if positions is None else len(positions))
@@ -213,12 +214,13 @@ class PretrainingRun:
                 rank=fabric.global_rank,
                 world_size=fabric.world_size,
                 positions=positions,
+                weights=weights,
                 device=fabric.device,
             ),
             BatchViews(config.views, mean, std),
             fabric,
             checkpoints=self._checkpoints,
-            digest=_digest(store, positions),
+            digest=_digest(store, positions, weights),
             probe=self._create_probe(store, mean, std),
             operation=self._operation,
             note=self._say,
@@ -333,6 +335,10 @@ class PretrainingRun:
             "slices": int(of_use.sum()),
         }
 
+    def _weights(self, manifest: Manifest, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+        """How many slices each of these rows stands for, if that says how often it comes."""
+        return manifest.slices().stands_for[rows] if self.config.sample_weights else None
+
     def _create_probe(self, store: SliceStore, mean: float, std: float) -> KnnProbe | None:
         if self.config.probe is None:
             return None
@@ -375,7 +381,10 @@ class PretrainingRun:
         return PretrainResult(folder=self.out, backbone=self.out / BACKBONE_NAME, summary=facts)
 
 
-def _digest(store: SliceStore, positions: npt.NDArray[np.int64] | None) -> str:
-    """Tells which slices are trained on, in which order they are stored."""
+def _digest(
+    store: SliceStore, positions: npt.NDArray[np.int64] | None, weights: npt.NDArray[np.int64] | None
+) -> str:
+    """Tells which slices are trained on, in which order they are stored, and how often they come."""
     used = store.rows if positions is None else store.rows[positions]
-    return hashlib.sha256(store.manifest_digest.encode() + used.tobytes()).hexdigest()
+    often = b"" if weights is None else weights.tobytes()
+    return hashlib.sha256(store.manifest_digest.encode() + used.tobytes() + often).hexdigest()

@@ -27,20 +27,20 @@ class DeepSelection:
 
     Attributes:
         threshold: The cosine similarity that was used; None until it was selected.
+        retrieved: What is to be known of a selection by a target; None for others.
     """
 
     def __init__(self, config: ReduceConfig, *, download: bool, threads: int) -> None:
         self.threshold: float | None = None
+        self.retrieved: dict[str, Any] | None = None
         self._config = config
         self._threads = threads
         self._embedder = Embedder(config.weights, download=download)
         self._done: Embedded | None = None
         self._target: Target | None = None
-        self._retrieved: dict[str, Any] | None = None
         if config.target is not None:
             # Before hours of reading, since it may not fit.
-            self._target = Target(config.target, config)
-            self._targets = self._target.embeddings(self._embedder.digest)
+            self._target = Target(config.target, config.to_dict(), self._embedder.digest)
 
     def embed(
         self, batches: Callable[[int], Iterator[_core.Rows]], out: Path | None, progress: Count = lambda done: None
@@ -67,9 +67,9 @@ class DeepSelection:
         done = self.embed(lambda size: manifest_batches(archive, slices, size=size), out, progress)
         groups = starts if self._config.scope == "volume" and slices else [0, slices]
         if self._target is not None:
-            found = self._target.closest(done.embeddings, self._targets, self._threads)
+            found = self._target.closest(done.embeddings, self._threads)
             archive.set_selection(found.exemplar, found.measured)
-            self._retrieved = self._target.facts(found)
+            self.retrieved = self._target.facts(found)
             return
         if self._config.on_features.by_points:
             self._take(archive, self._select_points(done.embeddings, groups))
@@ -144,9 +144,8 @@ class DeepSelection:
             "device": str(embedder.device),
             "slices_embedded": done.made,
             "slices_reused": done.reused,
-            "not_embedded_so_kept": dict(done.left_out),
+            "not_embedded": dict(done.left_out),
             "slices_per_second": round(done.made / embedder.seconds, 1) if done.made else None,
-            **({} if self._retrieved is None else {"retrieval": self._retrieved}),
         }
 
 

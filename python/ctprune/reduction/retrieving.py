@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctprune import _core
-from ctprune.embedding.embeddings import COLUMNS, Lines, kept_embeddings
-from ctprune.errors import ConfigError
+from ctprune.embedding.embeddings import COLUMNS, KnownEmbeddings, Lines, known_embeddings
+from ctprune.errors import ConfigError, StoreError
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.manifest import batches as manifest_batches
 from ctprune.manifest.slices import Slices
-from ctprune.reduction.config import ReduceConfig
+from ctprune.selection.methods import method_of
 from ctprune.selection.points import PointSelection, retrieve_points
 
 _ROWS_TOGETHER = 1 << 16
@@ -25,58 +26,69 @@ _DECIDING = ("fingerprint", "hash_size", "intensity")
 
 
 class Target:
-    """The slices, kept and dropped, that others are compared with.
+    """The slices, kept and dropped, that others are compared with. Of these only what is compared is held.
 
     Args:
-        run: Folder, address or manifest file of their reduction.
-        config: Configuration of the reduction that compares with them.
+        run: Folder, manifest file or address of their reduction.
+        config: Options of the reduction that compares with them, as in its manifest.
+        weights_sha256: SHA-256 of the network whose embeddings are compared; None compares fingerprints.
+
+    Attributes:
+        digest: `Manifest.digest()` of their reduction.
 
     Raises:
         ManifestError: There is no manifest.
-        ConfigError: The run has no slice, or its slices are described in another way.
+        ConfigError: The run has no slice, its slices are described in another way, or none has an embedding by
+            that network.
+        StoreError: Their embeddings are damaged.
     """
 
-    def __init__(self, run: str | os.PathLike[str], config: ReduceConfig) -> None:
+    def __init__(
+        self, run: str | os.PathLike[str], config: Mapping[str, Any], weights_sha256: str | None = None
+    ) -> None:
         self._run = run
         self._config = config
         manifest = Manifest.load(run)
         for name in _DECIDING:
-            own, other = getattr(config, name), manifest.config[name]
+            own, other = config[name], manifest.config[name]
             if own != other:
                 raise ConfigError(
                     f"target {run}: expected a run with `{name}` {own}, found {other}: reduce both with the same "
                     "options",
                     field="target",
                 )
-        self.slices: Slices = manifest.slices()
-        if not len(self.slices):
+        slices = manifest.slices()
+        if not len(slices):
             raise ConfigError(f"target {run}: expected a run with slices, found none", field="target")
+        self.digest = manifest.digest()
+        self._facts: dict[str, Any] = {"target_slices": len(slices), "target_digest": self.digest}
+        self._points: npt.NDArray[Any]
+        if weights_sha256 is None:
+            self._points = np.unique(slices.fingerprints, axis=0)
+        else:
+            found = self._embeddings(slices, weights_sha256)
+            self._facts["target_not_embedded"] = int((~found.known).sum())
+            self._points = found.embeddings if found.known.all() else found.embeddings[found.known]
 
-    def embeddings(self, weights_sha256: str) -> npt.NDArray[np.float16]:
-        """Their embeddings by the network with these weights, float16 of shape (n, features).
-
-        Raises:
-            ConfigError: The run has none of that network.
-            StoreError: They are damaged.
-        """
-
-        def batches(size: int) -> Iterator[Lines]:
-            return self.slices.dicts(COLUMNS, size)
-
-        found = kept_embeddings(batches, self.slices.config, out=manifest_path(self._run).parent)
-        if found is None or found[1] != weights_sha256:
-            what = "none of all its slices" if found is None else "those of other weights"
+    def _embeddings(self, slices: Slices, weights_sha256: str) -> KnownEmbeddings:
+        found = embeddings_of(slices, manifest_path(self._run).parent)
+        what = ""
+        if found is None or not found.known.any():
+            what = "none"
+        elif found.weights_sha256 != weights_sha256:
+            what = "those of other weights"
+        if found is None or what:
             raise ConfigError(
                 f"target {self._run}: expected embeddings by the same network, found {what}: reduce it with "
                 "`method` deep and the same `weights` first",
                 field="target",
             )
-        return found[0].embeddings
+        return found
 
-    def closest(self, points: npt.NDArray[Any], targets: npt.NDArray[Any], threads: int) -> PointSelection:
-        """The points that are closest to the targets, as many as the configuration asks for."""
-        config = self._config
-        return retrieve_points(points, targets, keep=config.keep, budget=config.budget, threads=threads)
+    def closest(self, points: npt.NDArray[Any], threads: int) -> PointSelection:
+        """The points that are closest to the target, as many as the options ask for."""
+        keep, budget = self._config["keep"], self._config["budget"]
+        return retrieve_points(points, self._points, keep=keep, budget=budget, threads=threads)
 
     def select_by_fingerprints(self, archive: _core.Archive, threads: int) -> dict[str, Any]:
         """Choose among the grouped slices of `archive`; returns what is to be known of it."""
@@ -84,12 +96,54 @@ class Target:
         slices = starts[-1] if starts else 0
         batches = manifest_batches(archive, slices, size=_ROWS_TOGETHER)
         own = [np.asarray(rows["fingerprint"], np.uint8) for rows in batches]
-        width = self.slices.fingerprints.shape[1]
-        points = np.concatenate([np.zeros((0, width), np.uint8), *own])
-        found = self.closest(points, np.unique(self.slices.fingerprints, axis=0), threads)
+        points = np.concatenate([np.zeros((0, self._points.shape[1]), np.uint8), *own])
+        found = self.closest(points, threads)
         archive.set_selection(found.exemplar, found.measured)
         return self.facts(found)
 
     def facts(self, found: PointSelection) -> dict[str, Any]:
         """What is to be known of a selection, for the reduction's summary."""
-        return {"target_slices": len(self.slices), "farthest_kept": found.threshold}
+        return self._facts | {"farthest_kept": found.threshold}
+
+
+def embeddings_of(slices: Slices, folder: Path) -> KnownEmbeddings | None:
+    """The embeddings that the run in this folder keeps of its slices; None where it keeps none.
+
+    Raises:
+        StoreError: They are damaged.
+    """
+
+    def batches(size: int) -> Iterator[Lines]:
+        return slices.dicts(COLUMNS, size)
+
+    return known_embeddings(batches, slices.config, out=folder)
+
+
+def retrieved_again(
+    slices: Slices, summary: Mapping[str, Any], folder: Path, threads: int
+) -> npt.NDArray[np.bool_]:
+    """Which slices of a finished run its target says to keep, bool of shape (n,).
+
+    Args:
+        slices: Of the run.
+        summary: Of the run.
+        folder: Of the run.
+        threads: Number of threads, 0 for one per core.
+
+    Raises:
+        CtpruneError: The target or the embeddings are gone or not those of the selection.
+    """
+    config = slices.config
+    if method_of(config).compares == "fingerprints":
+        points: npt.NDArray[Any] = slices.fingerprints
+        weights = None
+    else:
+        found = embeddings_of(slices, folder)
+        weights = summary.get("embeddings", {}).get("weights_sha256")
+        if found is None or found.weights_sha256 != weights:
+            raise StoreError("the embeddings that it was made by are gone: run 'ctprune reduce' again")
+        points = found.embeddings
+    target = Target(config["target"], config, weights)
+    if target.digest != summary.get("retrieval", {}).get("target_digest"):
+        raise ConfigError(f"target {config['target']}: it has changed since: run 'ctprune reduce' again")
+    return target.closest(points, threads).kept

@@ -60,7 +60,7 @@ class Selecting:
         self._counter = counter
         self._deep: DeepSelection | None = None
         self._target: Target | None = None
-        self._retrieved: dict[str, Any] = {}
+        self._retrieved: dict[str, Any] | None = None
         self._decoder = ForeignDecoder(
             modality=config.modality,
             max_slice_mb=config.max_slice_mb,
@@ -83,7 +83,7 @@ class Selecting:
         elif config.target is not None:
             from ctprune.reduction.retrieving import Target
 
-            self._target = Target(config.target, config)
+            self._target = Target(config.target, config.to_dict())
         return self._deep
 
     def group(self) -> None:
@@ -111,8 +111,9 @@ class Selecting:
 
                 take_embeddings(self._runs, self._out)
             self._deep.select(self._archive, self._out, self._counter("embedding"))
+            self._retrieved = self._deep.retrieved
         elif self._target is not None:
-            self._retrieved = {"retrieval": self._target.select_by_fingerprints(self._archive, self._threads)}
+            self._retrieved = self._target.select_by_fingerprints(self._archive, self._threads)
         elif config.compares != "pixels":
             self.select_in(None, _no_count)
         elif self._parts is None or config.keep is not None or config.budget is not None:
@@ -152,7 +153,11 @@ class Selecting:
 
     def facts(self) -> dict[str, Any]:
         """What the summary says of embeddings and of another run."""
-        return {**({} if self._deep is None else {"embeddings": self._deep.summary()}), **self._retrieved}
+        found = {
+            "embeddings": None if self._deep is None else self._deep.summary(),
+            "retrieval": self._retrieved,
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def select_in_parts(

@@ -24,6 +24,7 @@ from ctprune.manifest.run_address import said
 from ctprune.manifest.slices import STAMP, Slices, batches_of_dicts, path_of, why_unusable
 from ctprune.manifest.tally import Tally
 from ctprune.reduction.reduce import reduce
+from ctprune.reduction.retrieving import retrieved_again
 from ctprune.reduction.summary import SUMMARY_NAME, load_summary
 from ctprune.selection.exemplars import select_exemplars
 from ctprune.selection.methods import method_of
@@ -51,8 +52,8 @@ class Finding:
     """A problem that `verify` found in a reduction.
 
     Attributes:
-        check: What was checked: `manifest`, `summary`, `exemplars`, `volumes`, `files`, `pixels`, `parts`,
-            `embeddings` or `store`.
+        check: What was checked: `manifest`, `summary`, `exemplars`, `target`, `volumes`, `files`, `pixels`,
+            `parts`, `embeddings` or `store`.
         sentence: What was found, and where.
         count: Number of files or rows that have the problem.
     """
@@ -77,7 +78,9 @@ def verify(
     """Check a reduction: checksums, counts, selection, volumes, and whether the source files are unchanged.
 
     For methods that compare fingerprints, every distance is computed again and the selection is repeated; both
-    must be the same. The checksums of parts, embeddings and packed stores in the folder are checked, too.
+    must be the same. `retrieval` is repeated with its target, by fingerprints or embeddings; where that is not
+    possible a finding says why. The checksums of parts, embeddings and packed stores in the folder are checked,
+    too.
 
     Args:
         run: Folder or address of a reduction.
@@ -132,6 +135,8 @@ def _findings(
     summary, findings_of_summary = _summary(folder, manifest, slices)
     findings += findings_of_summary
     findings += _wrong_exemplars(slices, summary, threads)
+    if slices.config.get("target") is not None and len(slices):
+        findings += _wrong_retrieval(slices, summary, folder, threads)
     findings += _wrong_volumes(slices)
     findings += _wrong_files(manifest, operation)
     if pixels:
@@ -256,6 +261,16 @@ def _exemplars_again(slices: Slices, threshold: float | None, threads: int) -> n
         return None
     groups = slices.volume if config["scope"] == "volume" else None
     return select_exemplars(slices.fingerprints, threshold=int(threshold), groups=groups, threads=threads).exemplar
+
+
+def _wrong_retrieval(slices: Slices, summary: dict[str, Any], folder: Path, threads: int) -> list[Finding]:
+    """Slices that the target of a retrieval decides otherwise."""
+    try:
+        wrong = retrieved_again(slices, summary, folder, threads) != slices.kept
+    except CtpruneError as error:
+        return [Finding("target", f"the selection was not compared with its target: {error}")]
+    what = "are kept or dropped other than by how close they are to the target"
+    return [_rows_finding("exemplars", what, wrong)] if wrong.any() else []
 
 
 def _distances(fingerprints: npt.NDArray[np.uint8], to: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ctprune._core import DEFAULT_FINGERPRINT
+from ctprune.options.option import options_of
 from ctprune.reading.modalities import modalities, slices_of
 from ctprune.reduction.config import ReduceConfig
 from ctprune.report.run_slices import RunSlices
@@ -35,14 +36,19 @@ BIBTEX = f"""@article{{wolf2024less,
 }}"""
 
 
+#: Options whose patterns may hold names of patients.
+_PATTERNS = ("exclude", "include")
+
+
 def shown_config(config: dict[str, Any]) -> dict[str, Any]:
     """The options that are set, as a report may show them: of a file its name only, of patterns their number."""
+    known = options_of(ReduceConfig)
     shown = {name: value for name, value in config.items() if value not in (None, [])}
-    if "exclude" in shown:
-        count = len(shown["exclude"])
-        shown["exclude"] = f"{count} pattern{'' if count == 1 else 's'}"
-    if "weights" in shown:
-        shown["weights"] = PurePath(shown["weights"]).name
+    for name, value in shown.items():
+        if name in _PATTERNS:
+            shown[name] = f"{len(value)} pattern{'' if len(value) == 1 else 's'}"
+        elif name in known and known[name].about.is_path:
+            shown[name] = PurePath(value).name
     return shown
 
 
@@ -56,8 +62,8 @@ def command_line(config: dict[str, Any]) -> str:
     defaults["fingerprint"] = METHODS[config["method"]].fingerprint or DEFAULT_FINGERPRINT
     parts = ["ctprune", "reduce", "SOURCE", "--method", config["method"]]
     for name, value in shown_config(config).items():
-        if name == "exclude":
-            parts += ["--exclude", "GLOB"] * len(config["exclude"])
+        if name in _PATTERNS:
+            parts += [f"--{name}", "GLOB"] * len(config[name])
         elif name != "method" and value != defaults.get(name, MISSING):
             parts += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join([*parts, "--out", "reduction/"])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ctprune import _core
 from ctprune.environment.threads import check_threads
 from ctprune.errors import ConfigError
+from ctprune.options.check import shown
 
 
 class PointSelection(NamedTuple):
@@ -61,7 +62,8 @@ def select_points(
         threads: Number of threads, 0 for one per core.
 
     Raises:
-        ConfigError: Another method, arrays that do not fit together, or numbers that are not finite.
+        ConfigError: Another method, arrays that do not fit together, or numbers that are not finite or out of
+            range.
         KeyboardInterrupt: The user stopped it.
 
     >>> embeddings = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
@@ -69,9 +71,10 @@ def select_points(
     [0, 0, 2, 2]
     """
     check_threads(threads)
-    if points.ndim != 2:
-        raise ConfigError(f"expected points of shape (n, features) or (n, bytes), found {points.shape}")
-    found = np.ascontiguousarray(points, np.float16 if points.dtype.kind == "f" else None)
+    _check_whole("budget", budget, 1, 2**32 - 1)
+    _check_whole("seed", seed, 0, 2**64 - 1)
+    _check_whole("clusters", clusters, 1, 2**24)
+    found = _as_points(points)
     try:
         used, exemplar, measured = _core.choose_points(
             found,
@@ -112,7 +115,8 @@ def retrieve_points(
         bits or as a cosine; of equals the first in order is kept.
 
     Raises:
-        ConfigError: Arrays that do not fit together, numbers that are not finite, or neither `keep` nor `budget`.
+        ConfigError: Arrays that do not fit together, numbers that are not finite or out of range, or neither
+            `keep` nor `budget`.
         KeyboardInterrupt: The user stopped it.
 
     >>> embeddings = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
@@ -120,17 +124,37 @@ def retrieve_points(
     [False, False, True, True]
     """
     check_threads(threads)
-    for found in (points, targets):
-        if found.ndim != 2:
-            raise ConfigError(f"expected points of shape (n, features) or (n, bytes), found {found.shape}")
+    _check_whole("budget", budget, 1, 2**32 - 1)
     if (keep is None) == (budget is None):
         raise ConfigError("expected either `keep` or `budget`")
     if keep is not None and not 0 < keep <= 1:
         raise ConfigError(f"keep {keep:g}: expected a fraction above 0 and up to 1", field="keep")
-    count = min(budget, len(points)) if budget is not None else int((keep or 0) * len(points) + 0.5)
-    own, others = (np.ascontiguousarray(a, np.float16 if a.dtype.kind == "f" else None) for a in (points, targets))
+    own, others = _as_points(points), _as_points(targets)
+    if own.dtype != others.dtype or own.shape[1] != others.shape[1]:
+        raise ConfigError(f"expected points and targets of one kind, found {_kind(own)} and {_kind(others)}")
     try:
-        used, exemplar, measured = _core.retrieve_points(own, others, count=count, threads=threads)
-    except (TypeError, ValueError) as error:
+        used, exemplar, measured = _core.retrieve_points(own, others, keep=keep, budget=budget, threads=threads)
+    except ValueError as error:
         raise ConfigError(str(error)) from None
     return PointSelection(exemplar, measured, used)
+
+
+def _as_points(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array as the core takes it: float16 or uint8, C-contiguous."""
+    if points.ndim != 2:
+        raise ConfigError(f"expected points of shape (n, features) or (n, bytes), found {points.shape}")
+    if points.dtype.kind != "f" and points.dtype != np.uint8:
+        raise ConfigError(f"expected embeddings of floats or fingerprints of uint8, found {points.dtype}")
+    return np.ascontiguousarray(points, np.float16 if points.dtype.kind == "f" else np.uint8)
+
+
+def _kind(points: npt.NDArray[Any]) -> str:
+    what = ("fingerprints", "bytes") if points.dtype == np.uint8 else ("embeddings", "features")
+    return f"{what[0]} of {points.shape[1]} {what[1]}"
+
+
+def _check_whole(name: str, value: Any, low: int, high: int) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError(f"{name} {value}: expected a whole number, {shown(low)} to {shown(high)}", field=name)

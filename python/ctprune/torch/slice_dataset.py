@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -92,6 +93,14 @@ class SliceDataset(Dataset[Any]):
 
         Raises:
             ConfigError: The slices are those of a store, which does not say it.
+
+        >>> import ctprune, tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = ctprune.phantom.write_archive(folder / "dicoms", patients=1, size=64)
+        >>> _ = ctprune.reduce(folder / "dicoms", out=folder / "run")
+        >>> slices = SliceDataset(folder / "run", side=32)
+        >>> len(list(torch.utils.data.WeightedRandomSampler(slices.weights.tolist(), num_samples=100)))
+        100
         """
         if isinstance(self._slices, _FromStore):
             raise ConfigError(
@@ -151,11 +160,19 @@ class _FromFiles:
         )
         if not len(self.rows):
             raise ManifestError(f"the manifest has no slices to use ({config.use})")
-        # All slices stand for themselves.
-        self.weights = slices.stands_for[self.rows] if config.use == "kept" else np.ones_like(self.rows)
+        self._exemplars = slices.rows.select(["exemplar"])
         self._where = slices.rows.select([*WHERE, *STAMP]).take(self.rows)
         self._reading = {name: manifest.config[name] for name in _READING}
         self._config = config
+
+    @cached_property
+    def weights(self) -> npt.NDArray[np.int64]:
+        if self._config.use == "all":
+            # All slices stand for themselves.
+            return np.ones_like(self.rows)
+        exemplar = np.asarray(self._exemplars["exemplar"], np.int64)
+        counts = np.bincount(exemplar[exemplar >= 0], minlength=len(exemplar))
+        return counts[self.rows]
 
     def read(self, index: int) -> npt.NDArray[Any]:
         [row] = self._where.slice(index, index + 1).to_dicts()
@@ -172,7 +189,7 @@ class _FromFiles:
         # Rows are Rust's, and cannot be sent as they are.
         columns = {name: self._where[name] for name in self._where.columns}
         whole = {name: v if isinstance(v, list) else v.astype(np.int64) for name, v in columns.items()}
-        return self.__dict__ | {"_where": whole}
+        return self.__dict__ | {"_where": whole, "weights": self.weights, "_exemplars": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

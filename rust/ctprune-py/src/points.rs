@@ -74,19 +74,24 @@ fn arrays<'py>(py: Python<'py>, threshold: Option<f64>, selection: &PointSelecti
     )
 }
 
-/// Choose the `count` points that are closest to a target set of points of the same kind, as `choose_points` takes them.
-/// KeyboardInterrupt stops it.
+/// Choose a fraction or a number of the points that are closest to a target set of points of the same kind, as
+/// `choose_points` takes them. KeyboardInterrupt stops it.
 #[pyfunction]
-#[pyo3(signature = (points, targets, *, count, threads))]
+#[pyo3(signature = (points, targets, *, keep, budget, threads))]
 pub fn retrieve_points<'py>(
     py: Python<'py>,
     points: &Bound<'py, PyAny>,
     targets: &Bound<'py, PyAny>,
-    count: usize,
+    keep: Option<f64>,
+    budget: Option<usize>,
     threads: usize,
 ) -> PyResult<Chosen<'py>> {
     let (pool, watch) = (pool::pool(threads)?, Watch::default());
+    let share = Share { keep, budget };
     let choose = |points: Points<'_>, targets: Points<'_>| {
+        let count = share
+            .count(points.len())
+            .ok_or("expected either `keep` or `budget`")?;
         retrieval(points, targets, count, &watch).map_err(|error| error.to_string())
     };
     let chosen = if let Ok(own) = points.extract::<PyReadonlyArray2<'py, f16>>() {

@@ -133,12 +133,11 @@ def _embeddings(by_reason: Schema) -> dict[str, Schema]:
         "device": text("What computed them, such as `cpu` or `cuda`."),
         "slices_embedded": count("Number of slices that were embedded now."),
         "slices_reused": count("Number of slices whose embedding an earlier reduction has made."),
-        "not_embedded_so_kept": {
+        "not_embedded": {
             **by_reason,
-            "description": "Slices that could not be embedded and are kept: number by reason.",
+            "description": "Slices that could not be embedded, which are similar to none: number by reason.",
         },
         "slices_per_second": maybe(number("Slices that were embedded per second; null if none were.")),
-        "retrieval": _retrieval(),
     }
 
 
@@ -147,6 +146,10 @@ def _retrieval() -> Schema:
     return record(
         "For `retrieval`: what the kept slices are closest to.",
         target_slices=count("Number of slices of the target."),
+        target_digest=text("SHA-256, in hexadecimal, of what the target selected from which files."),
+        target_not_embedded=optional(
+            count("With embeddings: slices of the target that have none, so that nothing is compared with them.")
+        ),
         farthest_kept=maybe(
             number("Of the kept slices the one least like the target: Hamming distance or cosine similarity.")
         ),

@@ -13,8 +13,8 @@ pub struct Description {
     pub name: &'static str,
     /// When a slice is dropped, in a few words.
     pub drops: &'static str,
-    /// The reduction in a paper's methods section: slices "were reduced by …"; `{bits}`, `{n}` and `{seed}` stand for
-    /// the values of the run.
+    /// The reduction in a paper's methods section: slices "were reduced by …"; `{bits}`, `{n}`, `{seed}`, `{features}`
+    /// and `{clusters}` stand for the values of the run.
     pub citation: &'static str,
     /// Where the method comes from; empty for the controls.
     pub source: &'static str,

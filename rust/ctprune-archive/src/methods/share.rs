@@ -20,7 +20,7 @@ impl Share {
     }
 
     /// The number of so many slices: a fraction is rounded, halves up.
-    pub(super) fn count(self, slices: usize) -> Option<usize> {
+    pub fn count(self, slices: usize) -> Option<usize> {
         match self.budget {
             Some(budget) => Some(budget.min(slices)),
             None => self

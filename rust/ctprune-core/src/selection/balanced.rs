@@ -44,12 +44,12 @@ pub fn balanced(
     let mut numbers = levels(clusters).into_iter();
     let lowest = numbers.next().unwrap_or(1);
     let mut centroids = resampled(&embeddings, lowest, seed, watch)?;
-    let assignment = assign(&embeddings, &centroids);
+    let assignment = assign(&embeddings, &centroids, watch)?;
     // Of each level, the members of its clusters: rows, or clusters of the level below.
     let mut tree = vec![members(&assignment.cluster, centroids.len())];
     for number in numbers {
         let above = resampled(&centroids, number, seed, watch)?;
-        tree.push(members(&assign(&centroids, &above).cluster, above.len()));
+        tree.push(members(&assign(&centroids, &above, watch)?.cluster, above.len()));
         centroids = above;
     }
     let mut exemplar = vec![NO_EXEMPLAR; embeddings.len()];
@@ -70,7 +70,7 @@ fn resampled<V: Vectors>(
 ) -> Result<Centroids, SelectError> {
     let mut centroids = kmeans(vectors, clusters, seed, watch)?;
     for _ in 0..RESAMPLED {
-        let assignment = assign(vectors, &centroids);
+        let assignment = assign(vectors, &centroids, watch)?;
         let nearest = (vectors.len() / (2 * centroids.len().max(1))).clamp(1, 256);
         let mut rows: Vec<u32> = Vec::new();
         for mut members in members(&assignment.cluster, centroids.len()) {
@@ -158,6 +158,15 @@ mod tests {
             fewer.iter().all(|row| sample(&tree, 9, 1).contains(row)),
             "a sample is part of a larger one"
         );
+    }
+
+    #[test]
+    fn no_rows_are_no_selection() {
+        let embeddings = Embeddings::new(2, &[]).unwrap();
+        for clusters in [1, 70] {
+            let found = balanced(embeddings, clusters, 5, 0, &Watch::default()).unwrap();
+            assert_eq!(found.kept(), 0);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! exact similarity is taken only near the threshold, and of what is in the answer.
 
 use super::{CosineSelection, check};
+use crate::selection::kmeans::Vectors;
 use crate::selection::{Reach, SelectError};
 use crate::similarity::cosine::estimate::{Directions, error, estimates};
 use crate::similarity::cosine::{Embeddings, similarity};
@@ -102,7 +103,7 @@ impl Walk<'_> {
     fn decide(&mut self, rows: Range<usize>) {
         let mut block = Directions::new(self.near.embeddings.features());
         for row in rows.clone() {
-            self.near.embeddings.push_direction(&mut block, row);
+            block.push(|numbers| self.near.embeddings.unit(row, numbers));
         }
         let mut exemplars = self.earlier(rows.start, &block);
         let open: Vec<u32> = (0..)

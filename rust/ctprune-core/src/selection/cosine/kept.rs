@@ -5,6 +5,7 @@
 
 use super::keep::{angles, threshold_of};
 use crate::selection::SelectError;
+use crate::selection::kmeans::Vectors;
 use crate::similarity::cosine::estimate::{Directions, error, estimates};
 use crate::similarity::cosine::{Embeddings, similarity};
 use crate::watch::Watch;
@@ -97,7 +98,7 @@ pub(in crate::selection) fn kept_by_angle(
         }
         let first = kept.len();
         for &row in block {
-            embeddings.push_direction(&mut directions, row as usize);
+            directions.push(|numbers| embeddings.unit(row as usize, numbers));
         }
         let own: Vec<u32> = (first as u32..directions.len() as u32).collect();
         // The angles at which a row before the block covers each row of it.

@@ -1,6 +1,7 @@
 //! Similarities of many vectors with many others at a time: a matrix product of which only a little stays.
 
 use crate::selection::kmeans::Vectors;
+use crate::similarity::cosine::Embeddings;
 use ctprune_cpu::{Cpu, by_cpu};
 use std::ops::Range;
 
@@ -21,13 +22,13 @@ pub(super) struct Panel {
 }
 
 /// These rows, in panels.
-pub(super) fn panels<V: Vectors>(vectors: &V, rows: Range<usize>) -> Vec<Panel> {
+pub(super) fn panels(embeddings: Embeddings<'_>, rows: Range<usize>) -> Vec<Panel> {
     let panel = |first: usize| {
         let count = WIDE.min(rows.end - first);
-        let mut numbers = vec![[0.0; WIDE]; vectors.features()];
-        let mut unit = vec![0.0; vectors.features()];
+        let mut numbers = vec![[0.0; WIDE]; embeddings.features()];
+        let mut unit = vec![0.0; embeddings.features()];
         for column in 0..count {
-            vectors.unit(first + column, &mut unit);
+            embeddings.unit(first + column, &mut unit);
             for (numbers, &number) in numbers.iter_mut().zip(&unit) {
                 numbers[column] = number;
             }
@@ -52,12 +53,12 @@ pub(super) struct Block {
 
 impl Block {
     /// Takes these rows.
-    pub fn new<V: Vectors>(vectors: &V, rows: &[u32]) -> Self {
-        let features = vectors.features();
+    pub fn new(embeddings: Embeddings<'_>, rows: &[u32]) -> Self {
+        let features = embeddings.features();
         // Rows that only fill up are zeros.
         let mut numbers = vec![0.0f32; rows.len().next_multiple_of(TALL) * features];
         for (&row, numbers) in rows.iter().zip(numbers.chunks_exact_mut(features)) {
-            vectors.unit(row as usize, numbers);
+            embeddings.unit(row as usize, numbers);
         }
         Self {
             numbers,

@@ -113,13 +113,13 @@ fn of_embeddings(
     found.resize_with(rows.len(), Nearest::default);
     for first in rows.clone().step_by(COLUMNS) {
         let columns = first..rows.end.min(first + COLUMNS);
-        let panels: Vec<Panel> = panels(&embeddings, columns);
+        let panels: Vec<Panel> = panels(embeddings, columns);
         let blocks = numbers.par_chunks(ROWS).zip(found.par_chunks_mut(ROWS));
         blocks.try_for_each(|(rows, nearest)| {
             if watch.is_stopped() {
                 return Err(SelectError::Stopped);
             }
-            Block::new(&embeddings, rows).each(&panels, |row, first, similarities| {
+            Block::new(embeddings, rows).each(&panels, |row, first, similarities| {
                 for (other, &similarity) in (first as usize..).zip(similarities) {
                     nearest[row].offer(Edge::by_similarity(other, similarity));
                 }

@@ -58,6 +58,9 @@ pub(super) fn kmeans_of<V: Vectors>(
     seed: u64,
     watch: &Watch,
 ) -> Result<Centroids, SelectError> {
+    if rows.is_empty() {
+        return Ok(Centroids::empty(vectors.features()));
+    }
     let first = sample(rows.len(), clusters, seed.wrapping_add(1));
     let first: Vec<u32> = first.into_iter().map(|at| rows[at as usize]).collect();
     let mut lloyd = Lloyd::new(vectors, rows, Centroids::of_rows(vectors, &first));
@@ -73,16 +76,23 @@ pub(super) fn kmeans_of<V: Vectors>(
     Ok(lloyd.into_centroids())
 }
 
-/// The nearest centroid of each vector.
-pub fn assign<V: Vectors>(vectors: &V, centroids: &Centroids) -> Assignment {
+/// The nearest centroid of each vector. Once `watch` is stopped, the result is [`SelectError::Stopped`].
+pub fn assign<V: Vectors>(
+    vectors: &V,
+    centroids: &Centroids,
+    watch: &Watch,
+) -> Result<Assignment, SelectError> {
     let targets = Targets::new(centroids);
     let rows: Vec<u32> = (0..vectors.len() as u32).collect();
-    let found: Vec<(u32, f32)> = rows
-        .par_chunks(ROWS)
-        .flat_map_iter(|rows| targets.nearest(vectors, rows))
-        .collect();
-    let (cluster, similarity) = found.into_iter().unzip();
-    Assignment { cluster, similarity }
+    let nearest = |rows: &[u32]| {
+        if watch.is_stopped() {
+            return Err(SelectError::Stopped);
+        }
+        Ok(targets.nearest(vectors, rows))
+    };
+    let found: Vec<Vec<(u32, f32)>> = rows.par_chunks(ROWS).map(nearest).collect::<Result<_, _>>()?;
+    let (cluster, similarity) = found.into_iter().flatten().unzip();
+    Ok(Assignment { cluster, similarity })
 }
 
 /// The members of each cluster, in order.

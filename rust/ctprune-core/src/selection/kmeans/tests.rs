@@ -47,7 +47,7 @@ fn the_fast_way_equals_the_naive_one() {
             .collect();
         let expected = naive::kmeans(&vectors, &first, ROUNDS);
         assert_eq!(units(&found), expected, "{rows} × {features} in {clusters}");
-        let assigned = assign(&embeddings, &found);
+        let assigned = assign(&embeddings, &found, &Watch::default()).unwrap();
         let pairs: Vec<(u32, f32)> = assigned.cluster.into_iter().zip(assigned.similarity).collect();
         assert_eq!(pairs, naive::assign(&vectors, &expected));
     }
@@ -92,8 +92,19 @@ fn many_vectors_are_sampled_by_the_seed() {
 #[test]
 fn it_stops_when_asked() {
     let halves = clumps(50, 4, 2);
+    let embeddings = Embeddings::new(4, &halves).unwrap();
     let watch = Watch::default();
+    let centroids = kmeans(&embeddings, 3, 0, &watch).unwrap();
     watch.stop();
-    let found = kmeans(&Embeddings::new(4, &halves).unwrap(), 3, 0, &watch);
-    assert_eq!(found, Err(SelectError::Stopped));
+    assert_eq!(kmeans(&embeddings, 3, 0, &watch), Err(SelectError::Stopped));
+    assert_eq!(assign(&embeddings, &centroids, &watch), Err(SelectError::Stopped));
+}
+
+#[test]
+fn no_vectors_have_no_clusters() {
+    let embeddings = Embeddings::new(4, &[]).unwrap();
+    let watch = Watch::default();
+    let found = kmeans(&embeddings, 3, 0, &watch).unwrap();
+    assert!(found.is_empty());
+    assert!(assign(&embeddings, &found, &watch).unwrap().cluster.is_empty());
 }

@@ -62,13 +62,7 @@ impl Centroids {
         }
     }
 
-    /// Each vector as one.
-    pub fn of<V: Vectors>(vectors: &V) -> Self {
-        let rows: Vec<u32> = (0..vectors.len() as u32).collect();
-        Self::of_rows(vectors, &rows)
-    }
-
-    /// Those of some rows.
+    /// Some rows, each as one.
     pub(super) fn of_rows<V: Vectors>(vectors: &V, rows: &[u32]) -> Self {
         let mut centroids = Self::empty(vectors.features());
         let mut numbers = vec![0.0; vectors.features()];

@@ -33,7 +33,7 @@ pub fn semdedup(
 ) -> Result<(f64, PointSelection), SelectError> {
     check_count(embeddings.len())?;
     let centroids = kmeans(&embeddings, clusters, seed, watch)?;
-    let groups = members(&assign(&embeddings, &centroids).cluster, clusters);
+    let groups = members(&assign(&embeddings, &centroids, watch)?.cluster, clusters);
     let select = |threshold: f64| within(embeddings, &groups, threshold, watch);
     match until {
         Until::Threshold(threshold) => Ok((threshold, select(threshold)?)),
@@ -98,7 +98,7 @@ mod tests {
         for clusters in [1, 8] {
             let watch = Watch::default();
             let centroids = kmeans(&embeddings, clusters, 3, &watch).unwrap();
-            let cluster = assign(&embeddings, &centroids).cluster;
+            let cluster = assign(&embeddings, &centroids, &watch).unwrap().cluster;
             for threshold in [0.8, 0.95, 0.999] {
                 let until = Until::Threshold(threshold);
                 let (used, found) = semdedup(embeddings, clusters, 3, until, &watch).unwrap();
@@ -115,6 +115,15 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn no_rows_are_no_selection() {
+        let embeddings = Embeddings::new(6, &[]).unwrap();
+        for until in [Until::Threshold(0.9), Until::Fraction(0.5)] {
+            let (_, found) = semdedup(embeddings, 4, 0, until, &Watch::default()).unwrap();
+            assert_eq!(found.kept(), 0);
         }
     }
 

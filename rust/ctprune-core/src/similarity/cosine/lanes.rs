@@ -42,8 +42,17 @@ impl<'a> Measured<'a> {
 
     /// Cosine similarity of two rows; 0 where one has no length.
     pub fn similarity(&self, a: usize, b: usize) -> f32 {
-        let dot = dot(self.cpu, halves(self.embeddings, a), halves(self.embeddings, b));
-        cosine(dot, self.lengths[a], self.lengths[b])
+        self.similarity_to(a, self, b)
+    }
+
+    /// The same of a row and one of other embeddings, of as many features.
+    pub fn similarity_to(&self, row: usize, others: &Measured<'_>, other: usize) -> f32 {
+        let dot = dot(
+            self.cpu,
+            halves(self.embeddings, row),
+            halves(others.embeddings, other),
+        );
+        cosine(dot, self.lengths[row], others.lengths[other])
     }
 
     /// Adds the direction of a row.

@@ -11,8 +11,6 @@ pub(crate) mod lanes;
 
 pub use error::EmbeddingError;
 
-use ctprune_cpu::Cpu;
-use estimate::Directions;
 use half::f16;
 
 /// Embeddings of equal length, one after the other.
@@ -47,12 +45,6 @@ impl<'a> Embeddings<'a> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
-    }
-
-    /// Adds the direction of a row.
-    pub(crate) fn push_direction(&self, directions: &mut Directions, row: usize) {
-        let scale = lanes::scale_of(self.length(row));
-        directions.push(|numbers| lanes::scaled(Cpu::detect(), lanes::halves(*self, row), scale, numbers));
     }
 
     /// Numbers of one embedding.
