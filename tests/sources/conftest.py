@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ctprune.sources import connections, retries
+from tests.containers import files_of
 from tests.sources.faulty import Plan, serving
 
 #: What would be found in the environment of who runs the tests.
@@ -43,3 +44,10 @@ def bucket(tmp_path: Path, faults: Plan, monkeypatch: pytest.MonkeyPatch) -> Ite
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
         yield folder
+
+
+@pytest.fixture(scope="module")
+def files(archive: Path) -> dict[str, bytes]:
+    """Some of the phantom, a text and a broken file, by their names in a container."""
+    found = {name: content for name, content in files_of(archive).items() if name.endswith(".dcm")}
+    return dict(list(found.items())[::4]) | {"notes.txt": b"no slice", "100% sure.dcm": b"\0" * 128 + b"DICM\xff"}

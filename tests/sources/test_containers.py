@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,32 +21,14 @@ import ctprune
 from ctprune.errors import NetworkError, SourceError
 from ctprune.reduction.info import describe
 from ctprune.reduction.summary import load_summary
-from ctprune.sources import connections, objects, opened
+from ctprune.sources import connections, objects
 from tests.conftest import Cli
-from tests.containers import KINDS, files_of, write_container, write_zip
-from tests.sources import test_reduce
+from tests.containers import KINDS, write_container, write_zip
 from tests.sources.faulty import Plan, serving
-from tests.test_containers import READ_TO_END
+from tests.sources.packed import packed, rows
 
 #: One container of each way of reading.
 WAYS = ("deflated.zip", "tar", "tar.gz")
-
-
-@pytest.fixture(scope="module")
-def files(archive: Path) -> dict[str, bytes]:
-    """Some of the phantom, a text and a broken file, by their names in a container."""
-    found = {name: content for name, content in files_of(archive).items() if name.endswith(".dcm")}
-    return dict(list(found.items())[::4]) | {"notes.txt": b"no slice", "100% sure.dcm": b"\0" * 128 + b"DICM\xff"}
-
-
-def rows(manifest: ctprune.Manifest, *more: str) -> list[dict[str, Any]]:
-    """The rows, but for the one that says of a container that all in it was read: an index needs none."""
-    return [row for row in test_reduce.rows(manifest, *more) if row["reason"] != repr(READ_TO_END)]
-
-
-def packed(bucket: Path, kind: str, files: dict[str, bytes]) -> Path:
-    (bucket / "sets").mkdir(exist_ok=True)
-    return write_container(bucket / "sets" / f"chest.{kind}", files)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -279,32 +260,6 @@ def test_servers_without_parts(
             assert describe(f"{url}/chest.{kind}!/{name}")[0]["status"] == "slice"
 
 
-@pytest.mark.parametrize("kind", ["stored.zip", "tar"])
-def test_memory_stays_bounded_and_zip_files_are_not_read_whole(
-    bucket: Path, files: dict[str, bytes], kind: str, faults: Plan
-) -> None:
-    large = {f"{number}.bin": os.urandom(1 << 20) for number in range(24)}
-    container = packed(bucket, kind, files | large)
-    faults.bytes_sent = 0
-    there = ctprune.reduce("s3://bucket/sets", exclude=("**/*.bin",))
-    assert rows(there, "path") == rows(ctprune.reduce(container.parent, exclude=("**/*.bin",)), "path")
-    whole = container.stat().st_size
-    assert (faults.bytes_sent < whole - (20 << 20)) == kind.endswith("zip")
-
-
-def test_a_tar_file_is_asked_for_once(bucket: Path, files: dict[str, bytes], tmp_path: Path, faults: Plan) -> None:
-    container = packed(bucket, "tar.gz", files)
-    faults.bytes_sent = 0
-    ctprune.reduce("s3://bucket/sets", out=tmp_path / "run")
-    size = container.stat().st_size
-    assert faults.bytes_sent < size + (1 << 20)
-    connections.forget()
-    faults.bytes_sent = 0
-    ctprune.build_store(tmp_path / "run", side=16)
-    ctprune.write_report(tmp_path / "run")
-    assert faults.bytes_sent < size + (1 << 20)
-
-
 def test_many_tar_files_and_shards(bucket: Path, files: dict[str, bytes], tmp_path: Path) -> None:
     names = list(files)
     for number in range(7):
@@ -316,44 +271,6 @@ def test_many_tar_files_and_shards(bucket: Path, files: dict[str, bytes], tmp_pa
         ctprune.read_shard("s3://bucket", shard=f"{number}/3", out=tmp_path / "run")
     joined = ctprune.reduce("s3://bucket", out=tmp_path / "run")
     assert rows(joined, "path") == rows(here, "path")
-
-
-@pytest.mark.parametrize("outer", ["stored.zip", "tar"])
-def test_a_tar_file_in_a_container_is_unpacked_once(
-    bucket: Path, files: dict[str, bytes], faults: Plan, monkeypatch: pytest.MonkeyPatch, outer: str
-) -> None:
-    """However its members are asked for, in turns with those of another one."""
-    inner = {}
-    for name in ("one.tar", "two.tar.gz"):
-        file = write_container(bucket / name, files)
-        inner[name] = file.read_bytes()
-        file.unlink()
-    write_container(bucket / f"sets.{outer}", inner)
-    unpacked: list[str] = []
-    unpack = opened._unpacked
-
-    def counted(store: Any, path: str, *rest: Any) -> Any:
-        unpacked.append(path)
-        return unpack(store, path, *rest)
-
-    monkeypatch.setattr(opened, "_unpacked", counted)
-    connection = connections.connection_of("s3://bucket")
-    for name, content in files.items():
-        for tar in inner:
-            assert connection.read(f"sets.{outer}!/{tar}!/{name}", None) == content
-    assert unpacked == [*(["sets.tar"] if outer == "tar" else []), *inner]
-    assert faults.requests[f"sets.{outer}"] < 10
-
-
-def test_there_must_be_room_for_a_copy(
-    bucket: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packed(bucket, "tar.gz", files)
-    full = shutil.disk_usage("/")._replace(free=1 << 30)
-    monkeypatch.setattr(opened.shutil, "disk_usage", lambda folder: full)
-    name = next(iter(files))
-    (found,) = describe(f"s3://bucket/sets/chest.tar.gz!/{name}")
-    assert "larger than the room for temporary files" in found["reason"]
 
 
 def test_a_deep_path_without_a_container_is_an_object(bucket: Path, files: dict[str, bytes]) -> None:

@@ -4,6 +4,7 @@ mod build;
 mod charls;
 mod encapsulated;
 mod headers;
+mod jpeg;
 mod jpeg_encoder;
 mod malformed;
 mod multi_frame;
