@@ -51,6 +51,7 @@ mod tests {
                 for (rows, columns) in [(64, 64), (37, 91), (512, 200)] {
                     let stored = stored(rows * columns);
                     let pixels = SlicePixels {
+                        extremes: None,
                         rows,
                         columns,
                         stored: Stored::I16(&stored),

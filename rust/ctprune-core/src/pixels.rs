@@ -79,6 +79,8 @@ pub struct SlicePixels<'a> {
     pub columns: usize,
     /// `rows × columns` stored values.
     pub stored: Stored<'a>,
+    /// The smallest and the largest finite one, where the reader has seen them; else they are looked for.
+    pub extremes: Option<(f64, f64)>,
     /// What they mean.
     pub scale: Scale,
 }

@@ -162,6 +162,7 @@ mod tests {
             intercept: -1000.0,
         };
         SlicePixels {
+            extremes: None,
             rows,
             columns,
             stored: Stored::I16(stored),
@@ -210,6 +211,7 @@ mod tests {
             intercept: 0.0,
         };
         let mut slice = SlicePixels {
+            extremes: None,
             rows: 2,
             columns: 2,
             stored: Stored::F32(&stored),

@@ -59,6 +59,7 @@ pub fn fingerprint<'py>(
                 let hasher = hasher.as_mut().map_err(|error| error.to_string())?;
                 let (start, size) = (image * rows * columns, rows * columns);
                 let pixels = SlicePixels {
+                    extremes: None,
                     rows,
                     columns,
                     stored: stored.range(start, start + size),

@@ -82,6 +82,7 @@ impl<'py> Images<'py> {
             )));
         };
         Ok(SlicePixels {
+            extremes: None,
             rows,
             columns,
             stored: self.stored()?,

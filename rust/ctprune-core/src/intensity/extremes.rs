@@ -7,7 +7,7 @@ use ctprune_cpu::by_cpu;
 const LANES: usize = 64;
 
 /// A stored pixel type.
-pub(super) trait Sample: Copy + PartialOrd {
+pub trait Sample: Copy + PartialOrd {
     /// Not below any value.
     const HIGHEST: Self;
     /// Not above any value.
@@ -15,6 +15,9 @@ pub(super) trait Sample: Copy + PartialOrd {
 
     /// The value, exactly.
     fn to_f64(self) -> f64;
+
+    /// The value that [`to_f64`](Self::to_f64) gave.
+    fn from_f64(value: f64) -> Self;
 
     /// Whether it is a number that can be drawn; integers always are.
     fn is_finite(self) -> bool;
@@ -30,6 +33,10 @@ macro_rules! sample {
                 f64::from(self)
             }
             #[inline(always)]
+            fn from_f64(value: f64) -> Self {
+                value as $ty
+            }
+            #[inline(always)]
             fn is_finite(self) -> bool {
                 let finite: fn($ty) -> bool = $finite;
                 finite(self)
@@ -42,7 +49,7 @@ sample!(|v| v.is_finite(); NEG_INFINITY, INFINITY; f32, f64);
 
 by_cpu! {
     /// Smallest and largest finite value; `None` when there is none.
-    pub(super) fn extremes[T: Sample](values: &[T]) -> Option<(T, T)> {
+    pub fn extremes[T: Sample](values: &[T]) -> Option<(T, T)> {
         let mut low = [T::HIGHEST; LANES];
         let mut high = [T::LOWEST; LANES];
         let chunks = values.chunks_exact(LANES);

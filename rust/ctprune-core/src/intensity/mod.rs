@@ -6,7 +6,7 @@
 
 mod divider;
 mod error;
-mod extremes;
+pub mod extremes;
 mod shares;
 mod stretch;
 mod window;
@@ -48,7 +48,7 @@ pub struct Gray<'a> {
 /// # use ctprune_core::intensity::{Intensity, to_gray};
 /// # use ctprune_core::pixels::{Scale, SlicePixels, Stored};
 /// let scale = Scale::Hounsfield { slope: 1.0, intercept: -1024.0 };
-/// let slice = SlicePixels { rows: 1, columns: 3, stored: Stored::I16(&[24, 1024, 2024]), scale };
+/// let slice = SlicePixels { rows: 1, columns: 3, stored: Stored::I16(&[24, 1024, 2024]), extremes: None, scale };
 /// let mut buffer = Vec::new();
 /// let gray = to_gray(&slice, Intensity::MinMax, &mut buffer).unwrap();
 /// assert_eq!(gray.pixels, [0, 128, 255]);
@@ -76,14 +76,14 @@ fn to_gray_on<'a>(
     };
     buffer.resize(slice.stored.len(), 0);
     let range = match slice.stored {
-        Stored::U8(values) => narrow(cpu, values, rescale, intensity, buffer),
-        Stored::I8(values) => narrow(cpu, values, rescale, intensity, buffer),
-        Stored::U16(values) => narrow(cpu, values, rescale, intensity, buffer),
-        Stored::I16(values) => narrow(cpu, values, rescale, intensity, buffer),
-        Stored::U32(values) => wide(cpu, values, rescale, intensity, buffer),
-        Stored::I32(values) => wide(cpu, values, rescale, intensity, buffer),
-        Stored::F32(values) => wide(cpu, values, rescale, intensity, buffer),
-        Stored::F64(values) => wide(cpu, values, rescale, intensity, buffer),
+        Stored::U8(values) => narrow(cpu, values, slice.extremes, rescale, intensity, buffer),
+        Stored::I8(values) => narrow(cpu, values, slice.extremes, rescale, intensity, buffer),
+        Stored::U16(values) => narrow(cpu, values, slice.extremes, rescale, intensity, buffer),
+        Stored::I16(values) => narrow(cpu, values, slice.extremes, rescale, intensity, buffer),
+        Stored::U32(values) => wide(cpu, values, slice.extremes, rescale, intensity, buffer),
+        Stored::I32(values) => wide(cpu, values, slice.extremes, rescale, intensity, buffer),
+        Stored::F32(values) => wide(cpu, values, slice.extremes, rescale, intensity, buffer),
+        Stored::F64(values) => wide(cpu, values, slice.extremes, rescale, intensity, buffer),
     }?;
     Ok(Gray {
         pixels: buffer,
@@ -150,15 +150,24 @@ impl Rescale {
     }
 }
 
+/// Smallest and largest finite value, as known or looked for.
+fn found<T: Sample>(cpu: Cpu, values: &[T], known: Option<(f64, f64)>) -> Result<(T, T), GrayError> {
+    match known {
+        Some((min, max)) => Ok((T::from_f64(min), T::from_f64(max))),
+        None => extremes(cpu, values).ok_or(GrayError::NoFinitePixel),
+    }
+}
+
 /// Types of up to 16 bits: in integers where the numbers allow it.
 fn narrow<T: Narrow>(
     cpu: Cpu,
     values: &[T],
+    known: Option<(f64, f64)>,
     rescale: Rescale,
     intensity: Intensity,
     out: &mut [u8],
 ) -> Result<HuRange, GrayError> {
-    let found = extremes(cpu, values).ok_or(GrayError::NoFinitePixel)?;
+    let found = found(cpu, values, known)?;
     let line = match intensity {
         Intensity::MinMax => {
             let (low, high) = (found.0.to_f64() as i64, found.1.to_f64() as i64);
@@ -182,11 +191,12 @@ fn narrow<T: Narrow>(
 fn wide<T: Sample>(
     cpu: Cpu,
     values: &[T],
+    known: Option<(f64, f64)>,
     rescale: Rescale,
     intensity: Intensity,
     out: &mut [u8],
 ) -> Result<HuRange, GrayError> {
-    let found = extremes(cpu, values).ok_or(GrayError::NoFinitePixel)?;
+    let found = found(cpu, values, known)?;
     stretch_by_formula(cpu, values, found, rescale, intensity, out);
     Ok(hu_range(rescale, found))
 }

@@ -16,6 +16,7 @@ fn hounsfield(slope: f64, intercept: f64) -> Scale {
 /// Converts one row on every instruction set and expects the same of all.
 fn convert(stored: Stored<'_>, scale: Scale, intensity: Intensity) -> (Vec<u8>, HuRange) {
     let slice = SlicePixels {
+        extremes: None,
         rows: 1,
         columns: stored.len(),
         stored,
@@ -195,6 +196,7 @@ fn pixels_that_are_not_finite_count_as_the_lowest() {
 fn gray_pictures_are_not_copied() {
     let pixels = [9u8, 200, 30];
     let slice = SlicePixels {
+        extremes: None,
         rows: 1,
         columns: 3,
         stored: Stored::U8(&pixels),
@@ -216,6 +218,7 @@ fn gray_pictures_are_not_copied() {
 fn what_cannot_be_converted_is_refused_in_a_sentence() {
     let refused = |rows, stored, scale| {
         let slice = SlicePixels {
+            extremes: None,
             rows,
             columns: 2,
             stored,

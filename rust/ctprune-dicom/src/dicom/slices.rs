@@ -1,6 +1,6 @@
 //! From a scanned header to events: the frames of an instance, one after the other.
 
-use ctprune_core::pixels::{Scale, SlicePixels, Stored};
+use ctprune_core::pixels::{Scale, SlicePixels};
 
 use super::codec;
 use super::frames::Frames;
@@ -10,7 +10,7 @@ use super::memory::FrameBuffers;
 use super::shape::Shape;
 use super::skip::{has_position, image_type_reason};
 use super::source::Source;
-use super::stored::{Layout, stored};
+use super::stored::{Layout, Seen, stored};
 use super::transfer_syntax::{Compression, TransferSyntax};
 use crate::aligned::AlignedBytes;
 use crate::code::Code;
@@ -178,13 +178,14 @@ fn frame_event(
     };
     let info = &instance.header.info;
     let (rows, columns) = (shape.rows as usize, shape.columns as usize);
-    let stored = stored?;
+    let (stored, extremes) = stored?;
     each(Event::Slice {
         info,
         pixels: SlicePixels {
             rows,
             columns,
             stored,
+            extremes,
             scale,
         },
     });
@@ -232,14 +233,14 @@ fn complete<'a>(bytes: &'a [u8], shape: &Shape, n: u64) -> Result<&'a [u8], Read
     })
 }
 
-/// The stored values of a compressed frame.
+/// The stored values of a compressed frame, and their extremes where these were seen.
 fn decode<'a>(
     compression: Compression,
     bytes: &[u8],
     shape: &Shape,
     decoded: &'a mut AlignedBytes,
     samples: &'a mut AlignedBytes,
-) -> Result<Stored<'a>, Refusal> {
+) -> Result<Seen<'a>, Refusal> {
     let &Shape {
         rows,
         columns,

@@ -1,8 +1,9 @@
 //! Bytes of one frame → stored values (PS3.5 section 8.1.1): byte order, High Bit, Bits Stored, sign.
 
 use bytemuck::Pod;
+use ctprune_core::intensity::extremes::extremes;
 use ctprune_core::pixels::Stored;
-use ctprune_cpu::{Cpu, by_cpu};
+use ctprune_cpu::Cpu;
 
 use crate::aligned::AlignedBytes;
 
@@ -53,27 +54,19 @@ impl Sample {
 }
 
 /// Integers that pixels are stored in.
-trait Word: Pod + PartialEq + std::ops::BitOr<Output = Self> {
+trait Word: Pod + PartialEq + ctprune_core::intensity::extremes::Sample {
     const BITS: u32;
-    const ZERO: Self;
     fn swapped(self) -> Self;
-    /// The value, or its complement if it is negative: it has as many bits as the value needs without its sign.
-    fn magnitude(self) -> Self;
     /// `self << left >> right`: drops what lies above the value, moves it down, extends its sign.
     fn shifted(self, left: u32, right: u32) -> Self;
 }
 
 macro_rules! word {
-    ($($t:ty: $magnitude:expr),*) => {$(
+    ($($t:ty),*) => {$(
         impl Word for $t {
             const BITS: u32 = <$t>::BITS;
-            const ZERO: Self = 0;
             fn swapped(self) -> Self {
                 self.swap_bytes()
-            }
-            #[inline(always)]
-            fn magnitude(self) -> Self {
-                $magnitude(self)
             }
             fn shifted(self, left: u32, right: u32) -> Self {
                 self << left >> right
@@ -81,18 +74,24 @@ macro_rules! word {
         }
     )*};
 }
-word!(
-    u8: |w| w, u16: |w| w, u32: |w| w,
-    i8: |w: i8| w ^ (w >> 7), i16: |w: i16| w ^ (w >> 15), i32: |w: i32| w ^ (w >> 31)
-);
+word!(u8, u16, u32, i8, i16, i32);
+
+/// Stored values, and the smallest and the largest where they were seen.
+pub(crate) type Seen<'a> = (Stored<'a>, Option<(f64, f64)>);
 
 /// The stored values of a frame; borrowed from `bytes` where these are already right, else converted into
 /// `scratch`. `bytes` holds whole samples, and an integer `layout` has `0 < stored <= high_bit + 1 <= bits`.
-pub(crate) fn stored<'a>(bytes: &'a [u8], layout: Layout, scratch: &'a mut AlignedBytes) -> Stored<'a> {
+pub(crate) fn stored<'a>(bytes: &'a [u8], layout: Layout, scratch: &'a mut AlignedBytes) -> Seen<'a> {
     let swap = layout.swap;
     match layout.sample {
-        Sample::Float => Stored::F32(floats(bytes, swap, scratch, f32::from_ne_bytes)),
-        Sample::Double => Stored::F64(floats(bytes, swap, scratch, f64::from_ne_bytes)),
+        Sample::Float => (
+            Stored::F32(floats(bytes, swap, scratch, f32::from_ne_bytes)),
+            None,
+        ),
+        Sample::Double => (
+            Stored::F64(floats(bytes, swap, scratch, f64::from_ne_bytes)),
+            None,
+        ),
         Sample::Integer {
             bytes: size,
             stored,
@@ -101,12 +100,12 @@ pub(crate) fn stored<'a>(bytes: &'a [u8], layout: Layout, scratch: &'a mut Align
         } => {
             let unused = (8 * size as u32 - 1 - high_bit, 8 * size as u32 - stored);
             match (size, signed) {
-                (1, false) => Stored::U8(words(bytes, unused, swap, scratch)),
-                (1, true) => Stored::I8(words(bytes, unused, swap, scratch)),
-                (2, false) => Stored::U16(words(bytes, unused, swap, scratch)),
-                (2, true) => Stored::I16(words(bytes, unused, swap, scratch)),
-                (_, false) => Stored::U32(words(bytes, unused, swap, scratch)),
-                (_, true) => Stored::I32(words(bytes, unused, swap, scratch)),
+                (1, false) => words(bytes, unused, swap, scratch, Stored::U8),
+                (1, true) => words(bytes, unused, swap, scratch, Stored::I8),
+                (2, false) => words(bytes, unused, swap, scratch, Stored::U16),
+                (2, true) => words(bytes, unused, swap, scratch, Stored::I16),
+                (_, false) => words(bytes, unused, swap, scratch, Stored::U32),
+                (_, true) => words(bytes, unused, swap, scratch, Stored::I32),
             }
         }
     }
@@ -117,14 +116,21 @@ fn words<'a, T: Word>(
     (left, right): (u32, u32),
     swap: bool,
     scratch: &'a mut AlignedBytes,
-) -> &'a [T] {
+    typed: impl Fn(&'a [T]) -> Stored<'a>,
+) -> Seen<'a> {
     debug_assert!(left < T::BITS && right < T::BITS);
     if !swap && let Ok(words) = bytemuck::try_cast_slice::<u8, T>(bytes) {
-        // Nearly all files leave the unused bits as they should be: then the sum of all bits is a value, too.
-        // To look costs a fraction of converting.
-        let is_low = left == right;
-        if right == 0 || (is_low && fits(all_bits(Cpu::detect(), words), left)) {
-            return words;
+        if right == 0 {
+            return (typed(words), None);
+        }
+        // Nearly all files leave the unused bits as they should be: then all values lie within what the used ones
+        // hold. To look costs a fraction of converting, and the extremes are needed anyway.
+        if left == right
+            && let Some((low, high)) = extremes(Cpu::detect(), words)
+            && fits(low, left)
+            && fits(high, left)
+        {
+            return (typed(words), Some((low.to_f64(), high.to_f64())));
         }
     }
     let target: &mut [T] = bytemuck::cast_slice_mut(scratch.take(bytes.len()));
@@ -132,14 +138,7 @@ fn words<'a, T: Word>(
         let word: T = bytemuck::pod_read_unaligned(sample);
         *out = if swap { word.swapped() } else { word }.shifted(left, right);
     }
-    target
-}
-
-by_cpu! {
-    /// All bits that any value needs.
-    fn all_bits[T: Word](words: &[T]) -> T {
-        words.iter().fold(T::ZERO, |all, &word| all | word.magnitude())
-    }
+    (typed(target), None)
 }
 
 /// Whether the highest `unused` bits of `word` are as they should be.
@@ -174,7 +173,7 @@ mod tests {
     fn read(bytes: &[u8], sample: Sample, big_endian: bool) -> Vec<f64> {
         let swap = big_endian != cfg!(target_endian = "big");
         let mut scratch = AlignedBytes::default();
-        match stored(bytes, Layout { sample, swap }, &mut scratch) {
+        match stored(bytes, Layout { sample, swap }, &mut scratch).0 {
             Stored::U8(s) => s.iter().map(|&v| f64::from(v)).collect(),
             Stored::I8(s) => s.iter().map(|&v| f64::from(v)).collect(),
             Stored::U16(s) => s.iter().map(|&v| f64::from(v)).collect(),
@@ -257,7 +256,7 @@ mod tests {
             sample: Sample::low_bits(2, 12, false),
             swap: cfg!(target_endian = "big"),
         };
-        let Stored::U16(words) = stored(bytes.bytes(4), layout, &mut scratch) else {
+        let (Stored::U16(words), _) = stored(bytes.bytes(4), layout, &mut scratch) else {
             panic!("not 16-bit")
         };
         assert_eq!(words.as_ptr().cast::<u8>(), bytes.bytes(4).as_ptr());

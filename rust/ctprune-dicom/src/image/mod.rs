@@ -240,6 +240,7 @@ fn hand_over(
     each(Event::Slice {
         info: &info,
         pixels: SlicePixels {
+            extremes: None,
             rows,
             columns,
             stored,

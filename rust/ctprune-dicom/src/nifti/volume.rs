@@ -42,6 +42,7 @@ pub(super) fn read_slices(
         each(Event::Slice {
             info: &describe(header, frame),
             pixels: SlicePixels {
+                extremes: None,
                 rows: header.rows as usize,
                 columns: header.columns as usize,
                 stored: stored(header.sample, samples.bytes(slice_length)),

@@ -3,6 +3,7 @@
 use super::HuRange;
 use crate::pixels::{Scale, SlicePixels, Stored};
 use ctprune_cpu::{Cpu, by_cpu};
+use std::ops::Range;
 
 /// Edges of the bins in HU, ascending: a bin holds its lower edge. Air is near −1000, fat near −100, water at 0, soft
 /// tissue near 40; soft tissue that lacks its rescaling lies near 1064.
@@ -31,12 +32,12 @@ impl Shares {
         };
         let hu = |stored: f64| stored * slope + intercept;
         let counts = match slice.stored {
-            Stored::U8(s) => integers(slice, s, &hu, slope, range),
-            Stored::I8(s) => integers(slice, s, &hu, slope, range),
-            Stored::U16(s) => integers(slice, s, &hu, slope, range),
-            Stored::I16(s) => integers(slice, s, &hu, slope, range),
-            Stored::U32(s) => integers(slice, s, &hu, slope, range),
-            Stored::I32(s) => integers(slice, s, &hu, slope, range),
+            Stored::U8(s) => integers(slice, s, (slope, intercept), range),
+            Stored::I8(s) => integers(slice, s, (slope, intercept), range),
+            Stored::U16(s) => integers(slice, s, (slope, intercept), range),
+            Stored::I16(s) => integers(slice, s, (slope, intercept), range),
+            Stored::U32(s) => integers(slice, s, (slope, intercept), range),
+            Stored::I32(s) => integers(slice, s, (slope, intercept), range),
             Stored::F32(s) => floats(slice, s, &hu, range),
             Stored::F64(s) => floats(slice, s, &hu, range),
         };
@@ -130,26 +131,34 @@ integer!(u8, i8, u16, i16, u32, i32);
 fn integers<T: Integer>(
     slice: &SlicePixels<'_>,
     stored: &[T],
-    hu: &impl Fn(f64) -> f64,
-    slope: f64,
+    (slope, intercept): (f64, f64),
     range: HuRange,
 ) -> Counts {
+    let hu = |stored: f64| stored * slope + intercept;
+    let near = |hu: f64| (hu - intercept) / slope;
     // From here on upwards are the values of a rising scale, and those that fall short of a falling one.
     let from = |edge: i64| T::of(if slope > 0.0 { edge } else { edge + 1 });
     let mut wanted: Vec<(usize, T)> = Vec::with_capacity(AT_MAX + 1);
     for (place, &edge) in EDGES_HU.iter().enumerate() {
         if range.min_hu < edge && edge <= range.max_hu {
-            wanted.push((place, from(first::<T>(slope, |stored| hu(stored) >= edge))));
+            wanted.push((
+                place,
+                from(first::<T>(slope, near(edge), |stored| hu(stored) >= edge)),
+            ));
         }
     }
     if range.min_hu < range.max_hu {
         wanted.push((
             ABOVE_MIN,
-            from(first::<T>(slope, |stored| hu(stored) > range.min_hu)),
+            from(first::<T>(slope, near(range.min_hu), |stored| {
+                hu(stored) > range.min_hu
+            })),
         ));
         wanted.push((
             AT_MAX,
-            from(first::<T>(slope, |stored| hu(stored) >= range.max_hu)),
+            from(first::<T>(slope, near(range.max_hu), |stored| {
+                hu(stored) >= range.max_hu
+            })),
         ));
     }
     let every = every(slice);
@@ -180,31 +189,36 @@ fn sample<T>(stored: &[T], every: usize) -> impl Iterator<Item = &[T]> {
 }
 
 /// The stored value from which on `holds` is true, upwards, or downwards with a negative slope; it may be one past the
-/// last.
-fn first<T: Integer>(slope: f64, holds: impl Fn(f64) -> bool) -> i64 {
+/// last. It is found at once where it is `near`.
+fn first<T: Integer>(slope: f64, near: f64, holds: impl Fn(f64) -> bool) -> i64 {
+    let near = (near as i64).clamp(T::LOW, T::HIGH);
     if slope > 0.0 {
-        let (mut low, mut high) = (T::LOW, T::HIGH + 1);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if holds(middle as f64) {
-                high = middle
-            } else {
-                low = middle + 1
-            }
-        }
-        low
+        first_of(T::LOW..T::HIGH + 1, near, |stored| holds(stored as f64))
     } else {
-        let (mut low, mut high) = (T::LOW - 1, T::HIGH);
-        while low < high {
-            let middle = high - (high - low) / 2;
-            if holds(middle as f64) {
-                low = middle
-            } else {
-                high = middle - 1
-            }
-        }
-        low
+        -first_of(-T::HIGH..1 - T::LOW, -near, |stored| holds(-stored as f64))
     }
+}
+
+/// The number of a range from which on `holds` is true, or its end.
+fn first_of(range: Range<i64>, near: i64, holds: impl Fn(i64) -> bool) -> i64 {
+    let Range {
+        start: mut low,
+        end: mut high,
+    } = range;
+    let mut probes = [near - 1, near + 1].into_iter();
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let at = probes
+            .next()
+            .filter(|at| (low..high).contains(at))
+            .unwrap_or(middle);
+        if holds(at) {
+            high = at;
+        } else {
+            low = at + 1;
+        }
+    }
+    low
 }
 
 /// Edges that a value is compared with when it is there: as many as registers hold the counts of.

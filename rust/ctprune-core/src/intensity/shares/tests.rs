@@ -64,6 +64,7 @@ fn what_is_looked_at_is_enough_and_on_all_columns() {
     ] {
         let stored = vec![0u8; rows * columns];
         let slice = SlicePixels {
+            extremes: None,
             rows,
             columns,
             stored: Stored::U8(&stored),
@@ -114,6 +115,7 @@ fn shares_are_those_of_the_obvious_way() {
             (Stored::I16(&constant), &constant_values),
         ] {
             let slice = SlicePixels {
+                extremes: None,
                 rows: ROWS_HERE,
                 columns: COLUMNS_HERE,
                 stored,
@@ -133,6 +135,7 @@ fn shares_are_those_of_the_obvious_way() {
 #[test]
 fn a_picture_has_none() {
     let slice = SlicePixels {
+        extremes: None,
         rows: 1,
         columns: 2,
         stored: Stored::U8(&[0, 255]),
