@@ -49,9 +49,11 @@ def _write_nifti(file: Path, values: np.ndarray) -> None:
 def _write_dicomdir(folder: Path) -> None:
     from pydicom.fileset import FileSet
 
+    from tests.file_sets import write_file_set
+
     files = FileSet()
     files.ID = "EXPORT"
     for file in sorted((folder / "IMAGES").rglob("*.dcm")):
         files.add(file)
     shutil.rmtree(folder / "IMAGES")
-    files.write(folder)
+    write_file_set(files, folder)

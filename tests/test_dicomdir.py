@@ -13,6 +13,7 @@ from pydicom.fileset import FileSet
 
 import ctprune
 from tests.conftest import Cli
+from tests.file_sets import write_file_set
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +28,7 @@ def media(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 dataset.PatientID = dataset.get("PatientID") or "1"
                 listed.add(dataset)
     folder = tmp_path_factory.mktemp("media")
-    listed.write(folder)
-    # Otherwise with a warning, sooner or later.
-    listed._stage["t"].cleanup()
+    write_file_set(listed, folder)
     shutil.copy(
         next(path for path in folder.rglob("*") if path.is_file() and path.name != "DICOMDIR"), folder / "more"
     )
