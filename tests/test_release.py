@@ -44,7 +44,7 @@ def test_wheels_are_built_for_every_system_and_tried_before_they_are_published()
     assert linux == {(arch, tag) for arch in ("x86_64", "aarch64") for tag in ("2014", "musllinux_1_2")}
     runners = " ".join(one["runner"] for one in jobs["others"]["strategy"]["matrix"]["include"])
     assert all(system in runners for system in ("macos-14", "intel", "windows"))
-    for name in ("linux", "others"):
+    for name in ("linux", "others", "free-threaded"):
         commands = [step.get("run", "") for step in jobs[name]["steps"]]
         assert any(".ci/smoke" in command for command in commands)
     assert set(jobs["publish"]["needs"]) == set(jobs) - {"publish"}
