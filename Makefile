@@ -22,10 +22,10 @@ export PIP_QUIET := 1
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-aarch64 test-python lint bench gpu-bundle wheels fmt docs screenshot fuzz clean
+.PHONY: help demo test test-rust test-aarch64 test-python lint bench gpu-bundle wheels wheels-aarch64 fmt docs screenshot fuzz clean
 
 help: ## list the targets
-	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
 $(VENV)/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "ctprune needs Python 3.10 or later: make PYTHON=...")'
@@ -102,6 +102,11 @@ $(ZIG): $(CHECKS)
 wheels: $(ZIG) ## build the wheel for any x86-64 Linux from 2014 on into dist/, and try it in an environment of its own
 	maturin build --release --locked --zig --compatibility manylinux2014 --out dist
 	.ci/smoke dist
+
+wheels-aarch64: $(ZIG) ## build the wheel for aarch64 Linux, and try it under emulation (needs Debian and qemu-user-static)
+	rustup target add aarch64-unknown-linux-gnu
+	maturin build --release --locked --zig --target aarch64-unknown-linux-gnu --compatibility manylinux2014 --out dist
+	.ci/smoke-aarch64 dist
 
 gpu-bundle: $(ZIG) $(PACKAGE) ## make the benchmark to carry to a GPU without a network; BUNDLE='--slices DIR …'
 	python -m benches.gpu.bundle $(BUNDLE)

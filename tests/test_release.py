@@ -61,12 +61,13 @@ def test_the_recipe_needs_what_the_package_needs() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the script is sh's")
-def test_the_smoke_test_is_a_script_of_commands_that_there_are() -> None:
+def test_the_smoke_tests_are_scripts_of_commands_that_there_are() -> None:
     from ctprune.cli import COMMANDS
 
-    script = ROOT / ".ci" / "smoke"
-    assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0
-    assert os.access(script, os.X_OK)
-    called = re.findall(r'"\$bin/ctprune" (\w+)', script.read_text(encoding="utf-8"))
+    tried = ROOT / ".ci" / "try"
+    for script in (tried, ROOT / ".ci" / "smoke", ROOT / ".ci" / "smoke-aarch64"):
+        assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0
+        assert os.access(script, os.X_OK)
+    called = re.findall(r'"\$@" (\w+)', tried.read_text(encoding="utf-8"))
     assert called
     assert set(called) <= set(COMMANDS)

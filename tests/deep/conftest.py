@@ -5,19 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 import ctprune
-from ctprune.networks.backbone import create_backbone, save_backbone
+from tests.backbones import write_resnet18
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    file = tmp_path_factory.mktemp("weights") / "backbone.safetensors"
-    save_backbone(create_backbone("resnet18"), file, name="resnet18", metadata={})
-    return file
+    return write_resnet18(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")

@@ -11,22 +11,17 @@ import pytest
 
 import ctprune
 from ctprune.manifest.local_run import local_run
+from tests.backbones import write_resnet18
 from tests.sources.faulty import Plan
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
 OUT = "s3://bucket/runs/deep"
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from ctprune.networks.backbone import create_backbone, save_backbone
-
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    file = tmp_path_factory.mktemp("weights") / "backbone.safetensors"
-    save_backbone(create_backbone("resnet18"), file, name="resnet18", metadata={})
-    return file
+    return write_resnet18(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
