@@ -98,9 +98,9 @@ impl Walker {
             return false;
         };
         let folder = to.as_mut().folder(here.source, &here.relative);
-        match identity(&here.path) {
-            Ok(identity) if self.listed.insert(identity) => {}
-            Ok(_) => {
+        match identity(&here.path).map(|identity| self.listed.insert(identity)) {
+            Ok(true) => {}
+            Ok(false) => {
                 found(to, Found::linked(folder));
                 return true;
             }
