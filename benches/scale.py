@@ -28,8 +28,8 @@ _COUNTS, _LARGE = (10_000, 30_000, 100_000), (1_000_000,)
 #: Files of a zip.
 _PER_ZIP = 4_000
 
-#: Slices that one process, several shards and a cluster read.
-_ENGINES_READ = 100_000
+#: Slices that one process, several shards and a cluster read; of large archives more, so that starts count less.
+_ENGINES_READ, _ENGINES_READ_LARGE = 100_000, 1_000_000
 
 #: The server of objects, which is Python's, is measured up to so many.
 _MOST_OBJECTS = 100_000
@@ -69,7 +69,7 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
         _growth("Files in folders", work, counts, lambda folder: _here(folder)),
         _growth("The same in zips", work, counts, _zipped),
         _growth("… and in an S3 server on the same cores", work, stored, _stored),
-        _engines(work, threads),
+        _engines(work, threads, _ENGINES_READ_LARGE if settings.large else _ENGINES_READ),
         _join(work, settings),
     ]
     return {
@@ -147,12 +147,12 @@ def _reduce(work: Path, source: str, *options: str) -> _Reduced:
     return seconds, 1024 * int(done.stdout.splitlines()[-1]), (out / "manifest.parquet").read_bytes()
 
 
-def _engines(work: Path, threads: int) -> Table:
+def _engines(work: Path, threads: int, count: int) -> Table:
     """One process with some threads, as many processes with a shard each, a cluster with as many workers."""
     folder, out = work / "scale", work / "scale-run"
-    write_archive(folder, _ENGINES_READ, _SIDE)
+    write_archive(folder, count, _SIDE)
     os.sync()
-    table = Table(f"{_ENGINES_READ:,} slices by {threads} threads, shards, workers", ["who reads", "seconds"])
+    table = Table(f"{count:,} slices by {threads} threads, shards, workers", ["who reads", "seconds"])
     expected = _reduce(work, str(folder))[2]
 
     def shards() -> bytes:
