@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,17 +94,34 @@ def whole_run(path: str | os.PathLike[str]) -> Iterator[Path]:
         NetworkError: The store no longer answers.
         OutputError: The copy cannot be written.
     """
+    with _copied(path, lambda run: run.fetch(heals=False)) as folder:
+        yield folder
+
+
+@contextmanager
+def stages_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A folder that says how far each shard of a reduction is now: its own, or a copy of what its address says.
+
+    Args:
+        path: Folder or address; raises as `whole_run`.
+    """
+    with _copied(path, lambda run: run.fetch_stages()) as folder:
+        yield folder
+
+
+@contextmanager
+def _copied(path: str | os.PathLike[str], fetch: Callable[[RemoteRun], object]) -> Iterator[Path]:
     text = as_address(path)
     if text is None:
         yield Path(path)
         return
-    # Not before there is an address.
+    # Not before there is an address: it needs what an extra brings.
     from ctprune.manifest.remote_run import RemoteRun
 
     run = RemoteRun(text)
     try:
         with run.speaking_of_it():
-            run.fetch(heals=False)
+            fetch(run)
         yield run.folder
     finally:
         run.remove_copy()

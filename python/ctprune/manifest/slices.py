@@ -38,6 +38,15 @@ CHANGED = "the file has changed since the reduction read it"
 _ROWS_TOGETHER = 1 << 14
 
 
+def stands_for(exemplar: Integers) -> Integers:
+    """How many slices name each slice as their exemplar, shape (n,), as do kept ones themselves.
+
+    Args:
+        exemplar: Row of each slice's exemplar, shape (n,); negative where there is none.
+    """
+    return np.bincount(exemplar[exemplar >= 0], minlength=len(exemplar)).astype(np.int64)
+
+
 class Slices:
     """Slices of a manifest, kept and dropped, in order: the index of a slice is its row in the manifest.
 
@@ -86,8 +95,7 @@ class Slices:
         Weights for sampling: drawn by them, kept slices come as often as what they stand for. Where the method
         gives dropped slices no exemplar, each kept one has 1.
         """
-        covered = self.exemplar[self.exemplar >= 0]
-        return np.where(self.kept, np.bincount(covered, minlength=len(self)), 0).astype(np.int64)
+        return stands_for(self.exemplar)
 
     @cached_property
     def similarity(self) -> Floats:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from ctprune.environment.progress import Operation, Progress, ProgressCallback
 from ctprune.environment.ray_cluster import TRIES, cluster, last_line, stop_tasks
 from ctprune.errors import ConfigError, CtpruneError, EngineError, Interrupted, InUseError
+from ctprune.manifest.local_run import stages_folder
 from ctprune.manifest.shards import Shard, shard_folders
 from ctprune.reduction.config import ReduceConfig
-from ctprune.reduction.shards import ShardRead, calls_missing, read_shard, stages_folder
+from ctprune.reduction.shards import ShardRead, calls_missing, read_shard
 from ctprune.sources.addresses import as_address
 from ctprune.sources.plan import Sources, listed
 

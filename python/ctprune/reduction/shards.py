@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from ctprune.environment.progress import ProgressCallback
 from ctprune.errors import ConfigError
 from ctprune.files.atomic import check_writable
 from ctprune.files.run_lock import sole_writer
+from ctprune.manifest.local_run import stages_folder
 from ctprune.manifest.shards import (
     READ,
     READING,
@@ -36,7 +36,6 @@ from ctprune.options.configure import configure
 from ctprune.reduction.config import ReduceConfig, ReduceOptions
 from ctprune.reduction.reduction import Reduction
 from ctprune.reduction.selecting import select_in_parts
-from ctprune.sources.addresses import as_address
 from ctprune.sources.plan import Sources
 
 if TYPE_CHECKING:
@@ -223,25 +222,6 @@ def missing_shards(out: str | os.PathLike[str]) -> tuple[int, ...]:
         found = stages(folder)
         of = max((shard.of for shard in shard_folders(folder)), default=0)
     return tuple(number for number in range(1, of + 1) if found.get(number, READING) == READING)
-
-
-@contextmanager
-def stages_folder(out: str | os.PathLike[str]) -> Iterator[Path]:
-    """A folder that says how far each shard of a reduction is now: its own, or a copy of what its address says."""
-    address = as_address(out)
-    if address is None:
-        yield Path(out)
-        return
-    # It needs what an extra brings.
-    from ctprune.manifest.remote_run import RemoteRun
-
-    run = RemoteRun(address)
-    try:
-        with run.speaking_of_it():
-            run.fetch_stages()
-        yield run.folder
-    finally:
-        run.remove_copy()
 
 
 def _listed(numbers: tuple[int, ...]) -> str:

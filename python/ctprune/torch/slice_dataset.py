@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from ctprune import _core
 from ctprune.errors import ConfigError, ManifestError, SourceError
 from ctprune.manifest.manifest import Manifest
-from ctprune.manifest.slices import STAMP, WHERE, path_of, why_unusable
+from ctprune.manifest.slices import STAMP, WHERE, path_of, stands_for, why_unusable
 from ctprune.reading.resized import read_resized
 from ctprune.sources.addresses import is_address
 from ctprune.store.config import StoreConfig
@@ -160,7 +160,7 @@ class _FromFiles:
         )
         if not len(self.rows):
             raise ManifestError(f"the manifest has no slices to use ({config.use})")
-        self._exemplars = slices.rows.select(["exemplar"])
+        self._exemplar = slices.exemplar
         self._where = slices.rows.select([*WHERE, *STAMP]).take(self.rows)
         self._reading = {name: manifest.config[name] for name in _READING}
         self._config = config
@@ -170,9 +170,7 @@ class _FromFiles:
         if self._config.use == "all":
             # All slices stand for themselves.
             return np.ones_like(self.rows)
-        exemplar = np.asarray(self._exemplars["exemplar"], np.int64)
-        counts = np.bincount(exemplar[exemplar >= 0], minlength=len(exemplar))
-        return counts[self.rows]
+        return stands_for(self._exemplar)[self.rows]
 
     def read(self, index: int) -> npt.NDArray[Any]:
         [row] = self._where.slice(index, index + 1).to_dicts()
