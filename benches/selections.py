@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ _KINDS = 2000
 _KCENTER_ROWS, _KCENTER_KEPT = 100_000, 1000
 _FACILITY_ROWS, _FACILITY_KEPT = 10_000, 1000
 
+#: How often `balanced` clusters the rows nearest to its centroids anew, at each level.
+_RESAMPLED = 2
+
 Embeddings = npt.NDArray[np.float16]
 
 
@@ -40,7 +44,7 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
         file = Path(settings.work, "embeddings.npy")
         _write(file, rows)
         embeddings: Embeddings = np.load(file, mmap_mode="r")
-        tables.append(_clusters(name, embeddings, threads))
+        tables += _clusters(name, embeddings, threads)
         if rows == _KCENTER_ROWS:
             tables += [
                 _kcenter(embeddings[:_KCENTER_ROWS], threads),
@@ -69,36 +73,72 @@ def _write(file: Path, rows: int) -> None:
     out.flush()
 
 
-def _clusters(name: str, embeddings: Embeddings, threads: int) -> Table:
+def _clusters(name: str, embeddings: Embeddings, threads: int) -> list[Table]:
     clusters = int(np.ceil(np.sqrt(len(embeddings))))
-    contenders = [
-        Contender(name=f"ctprune {method}", run=_choose(embeddings, method, threads, keep=0.1), items=1, loops=1)
-        for method in ("balanced", "semdedup")
+
+    def contender(title: str, run: Callable[[], object], note: str = "") -> Contender:
+        return Contender(name=title, run=run, items=1, loops=1, note=note)
+
+    def mini_batches() -> npt.NDArray[np.int64]:
+        rows = np.asarray(embeddings, np.float32)
+        found: npt.NDArray[np.int64] = MiniBatchKMeans(clusters, random_state=0, n_init=1).fit_predict(rows)
+        return found
+
+    about = f"{name} embeddings, {clusters:,} clusters, 10 % kept, {threads} threads"
+    balanced = [
+        contender("ctprune balanced", _choose(embeddings, "balanced", threads, keep=0.1)),
+        contender("FAISS, the same levels and rounds", lambda: _faiss_levels(embeddings, clusters)),
     ]
-    contenders.append(
-        Contender(name="FAISS Kmeans and assignment", run=lambda: _faiss(embeddings, clusters), items=1, loops=1)
-    )
+    once = [
+        contender("ctprune semdedup", _choose(embeddings, "semdedup", threads, keep=0.1), "exemplars, too"),
+        contender("FAISS Kmeans and assignment", lambda: _faiss(embeddings, clusters)),
+    ]
     if len(embeddings) <= _KCENTER_ROWS:
-        contenders.append(
-            Contender(
-                name="scikit-learn MiniBatchKMeans",
-                run=lambda: MiniBatchKMeans(clusters, random_state=0, n_init=1).fit_predict(
-                    np.asarray(embeddings, np.float32)
-                ),
-                items=1,
-                loops=1,
-            )
-        )
-    title = f"{name} embeddings, {clusters:,} clusters, 10 % kept, {threads} threads"
-    return compare(title, contenders, rounds=1, unit="s")
+        once.append(contender("scikit-learn MiniBatchKMeans", mini_batches, "another algorithm"))
+    return [
+        compare(f"{about}: {what}", those, rounds=1, unit="s")
+        for what, those in (("balanced", balanced), ("clustered once", once))
+    ]
 
 
 def _faiss(embeddings: Embeddings, clusters: int) -> npt.NDArray[np.int64]:
     rows = np.asarray(embeddings, np.float32)
-    kmeans = faiss.Kmeans(_FEATURES, clusters, niter=20, spherical=True, seed=0, max_points_per_centroid=256)
-    kmeans.train(rows)
-    found: npt.NDArray[np.int64] = kmeans.index.search(rows, 1)[1][:, 0]
+    found: npt.NDArray[np.int64] = _trained(rows, clusters).index.search(rows, 1)[1][:, 0]
     return found
+
+
+def _faiss_levels(embeddings: Embeddings, clusters: int) -> None:
+    """What `balanced` clusters, level by level, without the sample that it draws from them."""
+    rows = np.asarray(embeddings, np.float32)
+    for count in (clusters, -(-clusters // 8), -(-clusters // 64)):
+        kmeans = _trained(rows, count)
+        for _ in range(_RESAMPLED):
+            similarity, found = (array[:, 0] for array in kmeans.index.search(rows, 1))
+            kmeans = _trained(rows[_nearest(similarity, found, count)], count)
+        kmeans.index.search(rows, 1)
+        rows = kmeans.centroids
+
+
+def _nearest(similarity: npt.NDArray[np.float32], found: npt.NDArray[np.int64], clusters: int) -> Any:
+    """Of each cluster the rows that are nearest to its centroid, half as many as clusters have on average."""
+    order = np.lexsort((-similarity, found))
+    grouped = found[order]
+    ranks = np.arange(len(order)) - np.searchsorted(grouped, grouped)
+    return np.sort(order[ranks < min(max(len(order) // (2 * clusters), 1), 256)])
+
+
+def _trained(rows: npt.NDArray[np.float32], clusters: int) -> Any:
+    kmeans = faiss.Kmeans(
+        _FEATURES,
+        clusters,
+        niter=20,
+        spherical=True,
+        seed=0,
+        min_points_per_centroid=1,
+        max_points_per_centroid=256,
+    )
+    kmeans.train(rows)
+    return kmeans
 
 
 def _choose(embeddings: Embeddings, method: str, threads: int, **options: Any) -> Any:
