@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from experiments.less_is_more.archives import ARCHIVES, DOSES_MM, MIXED, write_archives
+from experiments.less_is_more.collected import load_collected, save_collected
 from experiments.less_is_more.contrasts import answers, look_reached, looked_at, measured_cells, planned
 from experiments.less_is_more.page import write_report
 from experiments.less_is_more.trained import ARMS, NOTHING, Trained, load_trained
 
 from ctprune.comparison.result import Result
+from ctprune.errors import EvaluationError
 from tests.results import write_result
 
 LABELS = np.arange(160) % 2
@@ -178,6 +181,22 @@ def test_finished_pretrainings_are_found_in_an_experiments_folder(tmp_path: Path
     assert (none.method, none.arm) == (NOTHING, NOTHING)
     assert (found.method, found.source, found.arm, found.seed) == ("swav", "mm05", "all-epochs", 3)
     assert (found.slices, found.steps, found.epochs, found.seconds) == (200, 30, 3.0, 4.5)
+
+
+def test_collected_pretrainings_make_the_same_report(tmp_path: Path) -> None:
+    everything = trained(HELPS, seeds=5)
+    write_report(everything, tmp_path / "first")
+    half = len(everything) // 2
+    save_collected(everything[:half], tmp_path / "half.npz")
+    save_collected([*load_collected(tmp_path / "half.npz"), *everything[half:]], tmp_path / "all.npz")
+    again = load_collected(tmp_path / "all.npz")
+    write_report(again, tmp_path / "second")
+    for file in (tmp_path / "first").iterdir():
+        assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes(), file.name
+    assert [one.seconds for one in again] == [one.seconds for one in everything]
+    other = replace(everything[0], result=replace(everything[0].result, split="val"))
+    with pytest.raises(EvaluationError, match="expected the test images of"):
+        save_collected([*everything[1:], other], tmp_path / "other.npz")
 
 
 def test_archives_that_are_there_are_left_alone(tmp_path: Path) -> None:

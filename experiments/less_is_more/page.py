@@ -48,7 +48,7 @@ _SAID = {
 def write_report(trained: Sequence[Trained], out: Path) -> dict[str, list[Answer]]:
     """Write `results.csv`, `contrasts.json`, `curve-METHOD.svg` and `README.md`; the answers, by method."""
     out.mkdir(parents=True, exist_ok=True)
-    trained = _without_copies(trained)
+    trained = without_copies(trained)
     found: dict[str, list[Answer]] = {}
     sections, numbers, rows = [], {}, []
     methods = list(dict.fromkeys(one.method for one in trained if one.method != NOTHING))
@@ -73,7 +73,7 @@ def write_report(trained: Sequence[Trained], out: Path) -> dict[str, list[Answer
     return found
 
 
-def _without_copies(trained: Sequence[Trained]) -> list[Trained]:
+def without_copies(trained: Sequence[Trained]) -> list[Trained]:
     """Experiments have arms in common, and each a model without pre-training: one of each is enough."""
     found = {(one.method, one.source, one.arm, one.seed): one for one in reversed(trained)}
     return list(reversed(found.values()))
