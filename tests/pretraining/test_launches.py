@@ -18,6 +18,7 @@ from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.methods import METHODS, Method, create_method
 from ctprune.pretraining.optimizers import create_optimizer
+from ctprune.pretraining.settings import TEACHER_SAVED
 from ctprune.pretraining.training import TrainingLoop
 from ctprune.pretraining.view_parameters import view_generator
 from ctprune.pretraining.views import BatchViews
@@ -114,7 +115,8 @@ def test_whole_steps_of_a_training_wait_for_nothing(
         steps.append(found)
 
     monkeypatch.setattr(TrainingLoop, "_one_step", watched)
-    config = tiny(name, optimizer="sgd", steps=3, log_every=5, clip_gradients=1.0)
+    momentum = None if name in TEACHER_SAVED else 0.99
+    config = tiny(name, optimizer="sgd", steps=3, log_every=5, clip_gradients=1.0, average_momentum=momentum)
     # On a CPU only the views that are to be blurred are, for which it has to look.
     config = replace(config, views=replace(config.views, blur_probability=0))
     ctprune.pretrain(run, config, out=tmp_path / "pre")

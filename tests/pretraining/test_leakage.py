@@ -17,7 +17,7 @@ from ctprune.exporting.config import ExportConfig
 from ctprune.exporting.export import export_kept
 from ctprune.networks.backbone import backbone_metadata
 from ctprune.overlapping.excluded import excluded_rows
-from ctprune.pretraining.probe import KnnProbe
+from ctprune.pretraining.probe import Probe
 from tests.labeled import write
 from tests.pretraining.tiny import tiny
 
@@ -104,7 +104,7 @@ def test_the_probe_knows_patients(run: Path, tmp_path: Path, images: dict[str, i
     for number, name in enumerate(images):
         write(tmp_path / "probe" / name, ill=name.startswith("a"), number=number)
     store = ctprune.build_store(run, side=32)
-    found = KnnProbe(tmp_path / "probe", store, window=None, mean=0.2, std=0.2, patient_pattern=pattern)
+    found = Probe(tmp_path / "probe", store, window=None, mean=0.2, std=0.2, patient_pattern=pattern)
     patients = dict(zip(sorted(images), found._patients.tolist(), strict=True))
     for one, other in combinations(images, 2):
         assert (patients[one] == patients[other]) == (images[one] == images[other])
@@ -118,10 +118,10 @@ def test_studies_stand_for_patients_and_mistakes_are_one_sentence(run: Path, tmp
         os.link(Path(row["source"], row["path"]), folder / f"{number}.dcm")
     store = ctprune.build_store(run, side=32)
     options: dict[str, Any] = {"window": None, "mean": 0.2, "std": 0.2}
-    found = KnnProbe(tmp_path / "probe", store, **options)
+    found = Probe(tmp_path / "probe", store, **options)
     studies = {row["study_instance_uid"] for row in rows[:: len(rows) // 8]}
     assert len(set(found._patients.tolist())) == len(studies)
     with pytest.raises(ctprune.ConfigError, match="matches no file's name"):
-        KnnProbe(tmp_path / "probe", store, **options, patient_pattern="(Meier)")
+        Probe(tmp_path / "probe", store, **options, patient_pattern="(Meier)")
     with pytest.raises(ctprune.SourceError, match="expected images of at least two patients, found one"):
-        KnnProbe(tmp_path / "probe", store, **options, patient_pattern=r"\d(\.)dcm")
+        Probe(tmp_path / "probe", store, **options, patient_pattern=r"\d(\.)dcm")

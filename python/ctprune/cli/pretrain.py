@@ -144,7 +144,11 @@ def _print_result(result: PretrainResult, *, as_json: bool, quiet: bool) -> None
             table.add_row("left out, similar to a test set", f"{facts['excluded']['slices']:,}")
         table.add_row("epochs, steps", f"{facts['epochs']:,}, {facts['steps']:,}")
         table.add_row("last loss", f"{facts['final_loss']:.4f}")
-        for name, value in (("RankMe", facts["rankme"]), ("kNN accuracy", facts["knn_accuracy"])):
+        for name, value in (
+            ("RankMe", facts["rankme"]),
+            ("kNN accuracy", facts["knn_accuracy"]),
+            ("linear probe, AUC", facts["linear_auc"]),
+        ):
             if value is not None:
                 table.add_row(name, f"{value:.3f}")
         table.add_row("time", f"{facts['seconds']:,.1f} s, {facts['slices_per_second']:,.1f} slices/s")

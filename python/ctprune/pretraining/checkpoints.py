@@ -22,7 +22,7 @@ from ctprune.errors import WeightsError
 from ctprune.files.atomic import replace_file
 
 #: Version of the layout; other versions are refused.
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
 
 FOLDER_NAME = "checkpoints"
 

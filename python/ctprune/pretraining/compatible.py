@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ctprune.errors import ConfigError
-from ctprune.pretraining.settings import MULTI_CROP, SETTINGS
+from ctprune.pretraining.settings import MULTI_CROP, SETTINGS, TEACHER_SAVED
 
 #: A `PretrainConfig`, which imports this module.
 PretrainConfig = Any
@@ -23,6 +23,11 @@ def check_compatible(config: PretrainConfig) -> None:
         raise ConfigError(
             f"sample_weights belongs to `use` kept: each slice of `use` {config.use} stands for itself",
             field="sample_weights",
+        )
+    if config.average_momentum is not None and config.method in TEACHER_SAVED:
+        raise ConfigError(
+            f"average_momentum: `method` {config.method} saves its teacher, which is a moving average already",
+            field="average_momentum",
         )
 
 

@@ -69,7 +69,7 @@ class PretrainConfig:
         is_path=True,
         decides=False,
         panel=_DATA,
-        help="Folder with a folder per class, to measure kNN accuracy after each epoch.",
+        help="Folder with a folder per class, for a kNN and a linear probe after each epoch.",
     )
     probe_patient_pattern: str | None = option(
         None,
@@ -87,6 +87,14 @@ class PretrainConfig:
     )
     weights: str | None = option(
         None, is_path=True, panel=_TRAINING, help="File of a backbone to start from; default random weights."
+    )
+    average_momentum: float | None = option(
+        None,
+        low=0,
+        high=1,
+        panel=_TRAINING,
+        help="Also evaluate and save a moving average of the weights with this momentum, such as 0.999.",
+        more="It is saved as `backbone-average.safetensors`.",
     )
     epochs: int = option(800, low=1, noun="a whole number", panel=_TRAINING, help="Passes over the slices.")
     steps: int | None = option(
@@ -211,6 +219,14 @@ class PretrainConfig:
     keep_checkpoints: int = option(
         2, low=1, noun="a whole number", decides=False, panel=_OUTPUT, help="Newest checkpoints to keep."
     )
+    backbone_every: int = option(
+        0,
+        low=0,
+        noun="a whole number",
+        decides=False,
+        panel=_OUTPUT,
+        help="Epochs between backbones to keep in backbones/; 0 for only the last one.",
+    )
     wandb: bool = option(
         False,
         decides=False,
@@ -327,6 +343,7 @@ class PretrainOptions(TypedDict, total=False):
     method: str
     backbone: str
     weights: str | os.PathLike[str] | None
+    average_momentum: float | None
     epochs: int
     steps: int | None
     batch_size: int
@@ -351,6 +368,7 @@ class PretrainOptions(TypedDict, total=False):
     log_every: int
     checkpoint_minutes: float
     keep_checkpoints: int
+    backbone_every: int
     wandb: bool
     views: ViewConfig | Mapping[str, Any]
     settings: MethodSettings | Mapping[str, Any]

@@ -9,6 +9,7 @@ from typing import Any
 from ctprune.files.atomic import replace_file
 from ctprune.networks.architectures import RESNETS
 from ctprune.pretraining.records import Line
+from ctprune.pretraining.settings import TEACHER_SAVED
 from ctprune.reading.modalities import slices_of
 
 CARD_NAME, CURVES_NAME = "README.md", "curves.png"
@@ -18,6 +19,9 @@ _USE = '```python\nimport ctprune\n\nbackbone = ctprune.load_backbone("backbone.
 _REPEAT = (
     "All settings are in `config.yaml`; `ctprune pretrain REDUCTION --config config.yaml --out NEW` repeats it."
 )
+
+#: What is drawn over the steps.
+_TITLES = {"loss": "loss", "rankme": "RankMe", "knn_accuracy": "kNN accuracy", "linear_auc": "linear probe, AUC"}
 
 _METHODS = {
     "swav": "SwAV (arXiv 2006.09882)",
@@ -94,7 +98,10 @@ def model_card(facts: dict[str, Any], *, use: str, repeat: str = "") -> str:
                 "last loss": f"{facts['final_loss']:.4f}",
                 "rank of the features (RankMe)": _number(facts["rankme"]),
                 "kNN probe, accuracy": _number(facts["knn_accuracy"]),
+                "linear probe, accuracy": _number(facts["linear_accuracy"]),
+                "linear probe, AUC": _number(facts["linear_auc"]),
             }
+            | _of_average(facts)
         ),
         *(f"**Alarm:** {alarm}" for alarm in facts["alarms"]),
         *(f"**Note:** {note}" for note in facts["notes"]),
@@ -122,7 +129,7 @@ def _origin(backbone: str) -> str:
 
 
 def _network(method: str) -> str:
-    return " (the weights are the teacher's)" if method == "dino" else ""
+    return " (the weights are the teacher's)" if method in TEACHER_SAVED else ""
 
 
 def _reduction(config: dict[str, Any]) -> str:
@@ -130,6 +137,19 @@ def _reduction(config: dict[str, Any]) -> str:
     value = config.get(chosen)
     how = "" if value is None else f", {chosen} {value:g}"
     return f"{config['method']}{how}, {config['scope']} scope"
+
+
+def _of_average(facts: dict[str, Any]) -> dict[str, str]:
+    """How the moving average of the weights does, where there is one."""
+    momentum = facts["settings"].get("average_momentum")
+    if momentum is None:
+        return {}
+    return {
+        f"moving average of the weights ({momentum:g}), kNN probe, accuracy": _number(
+            facts["average_knn_accuracy"]
+        ),
+        "moving average, linear probe, AUC": _number(facts["average_linear_auc"]),
+    }
 
 
 def _number(value: float | None) -> str:
@@ -143,12 +163,12 @@ def _table(rows: dict[str, Any]) -> str:
 def _write_curves(file: Path, lines: list[Line]) -> None:
     from matplotlib.figure import Figure
 
-    names = [name for name in ("loss", "rankme", "knn_accuracy") if any(name in line for line in lines)]
+    names = [name for name in _TITLES if any(name in line for line in lines)]
     figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         points = [(line["step"], line[name]) for line in lines if name in line]
         axes.plot(*zip(*points, strict=True), color="#0b6e99", marker="." if len(points) < 30 else None)
-        axes.set(xlabel="step", title={"loss": "loss", "rankme": "RankMe", "knn_accuracy": "kNN accuracy"}[name])
+        axes.set(xlabel="step", title=_TITLES[name])
         axes.spines[["top", "right"]].set_visible(False)
     with replace_file(file) as beside:
         figure.savefig(beside, format="png", dpi=120)

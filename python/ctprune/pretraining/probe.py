@@ -1,11 +1,11 @@
-"""A kNN probe: how well frozen features separate the classes of a small labeled set during training."""
+"""A probe: how well frozen features separate the classes of a small labeled set during training."""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from ctprune.errors import ConfigError, SourceError
 from ctprune.manifest.slices import WHERE
 from ctprune.networks.gray_backbone import repeat_gray
 from ctprune.pretraining.health import knn_accuracy
+from ctprune.pretraining.linear_probe import linear_measures
 from ctprune.pretraining.view_config import WindowConfig
 from ctprune.reading.resized import read_resized
 from ctprune.reduction.reduce import reduce
@@ -23,7 +24,21 @@ from ctprune.store.store import SliceStore
 _BATCH = 64
 
 
-class KnnProbe:
+class ProbeMeasures(NamedTuple):
+    """How well a backbone's features separate the classes, on images of patients that were left out.
+
+    Attributes:
+        knn_accuracy: Accuracy of a vote of the 20 nearest images.
+        linear_accuracy: Accuracy of a logistic regression.
+        linear_auc: AUC of a logistic regression; of more than two classes the mean, each against the rest.
+    """
+
+    knn_accuracy: float
+    linear_accuracy: float
+    linear_auc: float
+
+
+class Probe:
     """A labeled set, decoded once as the store's slices were, on which features are evaluated.
 
     Args:
@@ -79,8 +94,8 @@ class KnnProbe:
         return len(self._labels)
 
     @torch.no_grad()
-    def accuracy(self, backbone: torch.nn.Module, device: torch.device) -> float:
-        """Accuracy of a vote of the 20 nearest images of other patients.
+    def measure(self, backbone: torch.nn.Module, device: torch.device) -> ProbeMeasures:
+        """Classify each image by those of other patients.
 
         Args:
             backbone: The network; left in evaluation mode.
@@ -91,7 +106,10 @@ class KnnProbe:
         for start in range(0, len(self), _BATCH):
             images = torch.from_numpy(self._fractions(self._pixels[start : start + _BATCH])).to(device)
             features.append(backbone(repeat_gray(((images - self._mean) / self._std)[:, None])).float().cpu())
-        return knn_accuracy(torch.cat(features), self._labels, patients=self._patients)
+        found = torch.cat(features)
+        knn = knn_accuracy(found, self._labels, patients=self._patients)
+        linear = linear_measures(found.numpy(), self._labels.numpy(), self._patients.numpy())
+        return ProbeMeasures(knn, linear.accuracy, linear.auc)
 
     def _fractions(self, pixels: Any) -> Any:
         if self._window is not None:

@@ -17,6 +17,16 @@ Line = dict[str, float | int]
 
 FOLDER_NAME = "logs"
 
+#: What a probe says of the backbone, and of the moving average of its weights.
+PROBED = (
+    "knn_accuracy",
+    "linear_accuracy",
+    "linear_auc",
+    "average_knn_accuracy",
+    "average_linear_accuracy",
+    "average_linear_auc",
+)
+
 #: Columns of `metrics.csv`; those of an epoch's end are empty elsewhere.
 COLUMNS = (
     "step",
@@ -27,7 +37,7 @@ COLUMNS = (
     "feature_std",
     "assignment_entropy",
     "rankme",
-    "knn_accuracy",
+    *PROBED,
 )
 
 

@@ -15,8 +15,10 @@ from lightning_fabric import Fabric
 
 from ctprune.errors import ManifestError
 from ctprune.manifest.manifest import Manifest
+from ctprune.overlapping.excluded import Excluded
 from ctprune.pretraining.config import RATE_BATCH, PretrainConfig
 from ctprune.pretraining.devices import device_name
+from ctprune.pretraining.records import PROBED
 from ctprune.pretraining.settings import MocoSettings
 from ctprune.pretraining.training import TrainingLoop
 from ctprune.reading.modalities import modalities
@@ -89,14 +91,27 @@ def facts_of(
         "excluded": excluded,
         "settings": config.to_dict(),
         "slices_per_second": round(images / training.seconds, 2),
-        "final_loss": losses[-1],
+        "final_loss": losses[-1] if losses else None,
         "rankme": last.get("rankme"),
-        "knn_accuracy": last.get("knn_accuracy"),
+        **{name: last.get(name) for name in PROBED},
         "alarms": training.alarms,
         "seed": config.seed,
         "device": device_name(fabric.device),
         "devices": fabric.world_size,
         "precision": fabric.strategy.precision.precision,
+    }
+
+
+def excluded_facts(config: PretrainConfig, manifest: Manifest, close: Excluded | None) -> dict[str, Any]:
+    """What was excluded, of the kept slices or of all that a sample could be drawn from; empty for None."""
+    if close is None:
+        return {}
+    kept = np.flatnonzero(manifest.slices().kept)
+    of_use = np.isin(close.rows, kept) if config.use == "kept" else np.ones(len(close.rows), bool)
+    return {
+        "sources": [Path(source).name for source in config.exclude],
+        "threshold": close.threshold,
+        "slices": int(of_use.sum()),
     }
 
 

@@ -35,11 +35,12 @@ from ctprune.pretraining.devices import check_queue, create_fabric, device_count
 from ctprune.pretraining.launch import Launch, find_launch, is_first_process
 from ctprune.pretraining.methods import create_method, sync_batchnorm
 from ctprune.pretraining.model_card import write_model_card
-from ctprune.pretraining.probe import KnnProbe
+from ctprune.pretraining.probe import Probe
 from ctprune.pretraining.records import Records, import_wandb
 from ctprune.pretraining.result import (
     SUMMARY_NAME,
     PretrainResult,
+    excluded_facts,
     facts_of,
     load_pretrain_summary,
     notes_on,
@@ -57,6 +58,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 CONFIG_NAME = "config.yaml"
+
+#: The moving average of the weights, and the folder of the backbones that are kept on the way.
+AVERAGE_NAME, BACKBONES_FOLDER = "backbone-average.safetensors", "backbones"
 
 #: Where slices of a reduction in an object store are packed, in the training's folder.
 _PACKED = "packed"
@@ -199,11 +203,16 @@ class PretrainingRun:
             raise ManifestError(f"{self.run} was reduced again in the meantime: rerun the command")
         positions = None if close is None else np.flatnonzero(~np.isin(store.rows, close.rows)).astype(np.int64)
         weights = self._weights(manifest, store.rows if positions is None else store.rows[positions])
-        excluded = self._excluded(manifest, close)
+        excluded = excluded_facts(config, manifest, close)
         mean, std = normalization(store, config.views)
         notes = notes_on(config, len(store) if positions is None else len(positions))
         for sentence in notes:
             self._say(sentence)
+
+        def facts() -> dict[str, Any]:
+            found = facts_of(config, manifest, store, training, fabric, positions, excluded, mean, std)
+            return found | {"notes": notes}
+
         training = TrainingLoop(
             config,
             method,
@@ -224,6 +233,9 @@ class PretrainingRun:
             probe=self._create_probe(store, mean, std),
             operation=self._operation,
             note=self._say,
+            keep_backbone=lambda epochs: self._save_backbone(
+                Path(BACKBONES_FOLDER, f"epoch-{epochs:04d}.safetensors"), training.method.exported, facts()
+            ),
         )
         self._say(rates_sentence(config, training.rate_factor, fabric.world_size))
         if self._resume:
@@ -235,12 +247,11 @@ class PretrainingRun:
             finally:
                 if records is not None:
                     records.close()
-        facts = facts_of(config, manifest, store, training, fabric, positions, excluded, mean, std)
-        facts["notes"] = notes
+        found = facts()
         if fabric.is_global_zero:
-            self._write(training, facts)
+            self._write(training, found)
         fabric.barrier()
-        return self._result(facts)
+        return self._result(found)
 
     def _packed_by_first(self, store: SliceStore | None, close: Excluded | None, fabric: Fabric) -> SliceStore:
         """The store, packed by the first process if it is not yet; the others wait and open it.
@@ -323,26 +334,14 @@ class PretrainingRun:
         if self._first:
             self._note(sentence)
 
-    def _excluded(self, manifest: Manifest, close: Excluded | None) -> dict[str, Any]:
-        """What was excluded, of the kept slices or of all that a sample could be drawn from."""
-        if close is None:
-            return {}
-        kept = np.flatnonzero(manifest.slices().kept)
-        of_use = np.isin(close.rows, kept) if self.config.use == "kept" else np.ones(len(close.rows), bool)
-        return {
-            "sources": [Path(source).name for source in self.config.exclude],
-            "threshold": close.threshold,
-            "slices": int(of_use.sum()),
-        }
-
     def _weights(self, manifest: Manifest, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
         """How many slices each of these rows stands for, if that says how often it comes."""
         return manifest.slices().stands_for[rows] if self.config.sample_weights else None
 
-    def _create_probe(self, store: SliceStore, mean: float, std: float) -> KnnProbe | None:
+    def _create_probe(self, store: SliceStore, mean: float, std: float) -> Probe | None:
         if self.config.probe is None:
             return None
-        return KnnProbe(
+        return Probe(
             self.config.probe,
             store,
             window=self.config.views.window,
@@ -357,15 +356,17 @@ class PretrainingRun:
         return Records(self.out, training.lines, wandb)
 
     def _write(self, training: TrainingLoop, facts: dict[str, Any]) -> None:
-        save_backbone(
-            training.method.exported,
-            self.out / BACKBONE_NAME,
-            name=self.config.backbone,
-            metadata=portable(facts),
-        )
+        self._save_backbone(Path(BACKBONE_NAME), training.method.exported, facts)
+        if training.average is not None:
+            self._save_backbone(Path(AVERAGE_NAME), training.average.network, facts)
         write_model_card(self.out, facts, training.lines)
         with replace_file(self.out / SUMMARY_NAME) as beside:
             beside.write_text(json.dumps(facts, indent=2) + "\n")
+
+    def _save_backbone(self, name: Path, network: torch.nn.Module, facts: dict[str, Any]) -> None:
+        file = self.out / name
+        file.parent.mkdir(exist_ok=True)
+        save_backbone(network, file, name=self.config.backbone, metadata=portable(facts))
 
     def _finished(self, manifest: Manifest) -> PretrainResult:
         facts = load_pretrain_summary(self.out)

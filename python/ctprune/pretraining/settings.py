@@ -130,5 +130,8 @@ SETTINGS: dict[str, type[MethodSettings]] = {
     "dino": DinoSettings,
 }
 
+#: Methods whose teacher is what is evaluated and saved.
+TEACHER_SAVED = frozenset({"dino"})
+
 #: Methods that compare many small crops with a few large ones; the others take two views.
 MULTI_CROP = frozenset({"swav", "dino"})

@@ -35,6 +35,7 @@ from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.devices import quick_gpu
 from ctprune.pretraining.health import CollapseAlarm, assignment_entropy, feature_std, rankme
 from ctprune.pretraining.methods import Method, Outcome, TrainingState
+from ctprune.pretraining.moving_average import MovingAverage
 from ctprune.pretraining.optimizers import (
     create_optimizer,
     learning_rate,
@@ -42,7 +43,7 @@ from ctprune.pretraining.optimizers import (
     set_rates,
     weight_decay,
 )
-from ctprune.pretraining.probe import KnnProbe
+from ctprune.pretraining.probe import Probe
 from ctprune.pretraining.records import Line, Records
 from ctprune.pretraining.view_parameters import ViewPlan, view_generator
 from ctprune.pretraining.views import BatchViews
@@ -62,9 +63,10 @@ class TrainingLoop:
         fabric: Devices and precision.
         checkpoints: Folder of the checkpoints.
         digest: Digest of the slices; a checkpoint of other slices is refused.
-        probe: kNN probe on a small labeled set, or None.
+        probe: Probe on a small labeled set, or None.
         operation: Operation that is told of each step, and asked whether to stop.
         note: Function called with a sentence about a harmless surprise, such as a damaged checkpoint.
+        keep_backbone: Function called with the number of finished epochs when a backbone is to be kept.
     """
 
     def __init__(
@@ -77,9 +79,10 @@ class TrainingLoop:
         *,
         checkpoints: Path,
         digest: str,
-        probe: KnnProbe | None,
+        probe: Probe | None,
         operation: Operation,
         note: Callable[[str], None],
+        keep_backbone: Callable[[int], None] = lambda epochs: None,
     ) -> None:
         self.config = config
         self.steps_per_epoch = batches.steps_per_epoch // config.accumulate
@@ -105,6 +108,9 @@ class TrainingLoop:
         self._probe = probe
         self._operation = operation
         self._note = note
+        self._keep_backbone = keep_backbone
+        momentum = config.average_momentum
+        self.average = None if momentum is None else MovingAverage(method.exported, momentum)
         self._alarm = CollapseAlarm(prototypes=getattr(config.settings, "prototypes", None))
         self._module, self._optimizer = self._set_up()
         self._loss = torch.zeros((), device=fabric.device)
@@ -125,6 +131,8 @@ class TrainingLoop:
             self.method.compile_networks()
         module, wrapped = self._fabric.setup(method, optimizer)
         self._views.to(self._fabric.device)
+        if self.average is not None:
+            self.average.network.to(self._fabric.device)
         return module, wrapped
 
     def resume(self) -> None:
@@ -152,6 +160,8 @@ class TrainingLoop:
         self._optimizer.load_state_dict(content["optimizer"])
         self._fabric.strategy.precision.load_state_dict(content["precision"])
         restore_random_state(content["random"])
+        if self.average is not None:
+            load_module_state(self.average.network, content["average"], file)
         self.step, self.seconds = content["step"], content["seconds"]
         self.lines, self.alarms = content["lines"], content["alarms"]
         self._loss.copy_(content["loss"])
@@ -173,6 +183,7 @@ class TrainingLoop:
                 "module": module_state(self.method),
                 "optimizer": self._optimizer.state_dict(),
                 "precision": self._fabric.strategy.precision.state_dict(),
+                "average": {} if self.average is None else module_state(self.average.network),
                 "random": random_state(),
                 "step": self.step,
                 "seconds": self.seconds,
@@ -259,6 +270,8 @@ class TrainingLoop:
         self._optimizer.zero_grad()
         self.step += 1
         self.method.after_step(state._replace(step=self.step))
+        if self.average is not None:
+            self.average.follow(self.method.exported, self.step)
         self._remember(outcome)
 
     def _remember(self, outcome: Outcome) -> None:
@@ -330,10 +343,17 @@ class TrainingLoop:
         self._features.clear()
         if self._probe is not None:
             self._report(epoch, now="probing")
-            line["knn_accuracy"] = self._probe.accuracy(self.method.exported, self._fabric.device)
+            line |= self._probe.measure(self.method.exported, self._fabric.device)._asdict()
+            if self.average is not None:
+                of_average = self._probe.measure(self.average.network, self._fabric.device)._asdict()
+                line |= {f"average_{name}": value for name, value in of_average.items()}
             self._module.train()
         self._record(line)
         self._share_loss()
+        every = self.config.backbone_every
+        if every and (epoch + 1) % every == 0 and self.step < self.steps and self._fabric.is_global_zero:
+            self._tick()
+            self._keep_backbone(epoch + 1)
 
     def _share_loss(self) -> None:
         """Average the loss over processes: the first one's checkpoint must hold the mean."""
