@@ -119,7 +119,35 @@ class DinoSettings(_Settings):
     freeze_epochs: int = _width(1, "Initial epochs in which the head's last layer is not trained.", low=0)
 
 
-MethodSettings = SwavSettings | MocoSettings | ByolSettings | SimclrSettings | DinoSettings
+@described
+@dataclass(frozen=True, kw_only=True)
+class LejepaSettings(_Settings):
+    """LeJEPA (Balestriero & LeCun 2025, arXiv 2511.08544)."""
+
+    regularization: float = _share(
+        0.05, "Share λ of SIGReg, the distance to a Gaussian, in the loss; the rest is prediction."
+    )
+    directions: int = _width(1024, "Number of random directions along which SIGReg looks, drawn for each batch.")
+    points: int = _width(17, "Points at which SIGReg compares characteristic functions.", low=2)
+    reach: float = option(3.0, above=0, help="The last of these points; the first one is 0.")
+    hidden: int = _width(2048, "Width of the projection head.")
+    projection: int = _width(64, "Length of a projection.")
+
+
+@described
+@dataclass(frozen=True, kw_only=True)
+class MaeSettings(_Settings):
+    """MAE (He et al. 2022, arXiv 2111.06377)."""
+
+    mask_ratio: float = option(0.75, low=0, high=1, help="Share of the patches that the network is not shown.")
+    decoder_width: int = _width(512, "Width of the decoder; a multiple of 4 and of `decoder_heads`.")
+    decoder_depth: int = _width(8, "Blocks of the decoder.")
+    decoder_heads: int = _width(16, "Heads of attention of the decoder.")
+
+
+MethodSettings = (
+    SwavSettings | MocoSettings | ByolSettings | SimclrSettings | DinoSettings | LejepaSettings | MaeSettings
+)
 
 #: By the name of the method, the main one first.
 SETTINGS: dict[str, type[MethodSettings]] = {
@@ -128,10 +156,18 @@ SETTINGS: dict[str, type[MethodSettings]] = {
     "byol": ByolSettings,
     "simclr": SimclrSettings,
     "dino": DinoSettings,
+    "lejepa": LejepaSettings,
+    "mae": MaeSettings,
 }
 
 #: Methods whose teacher is what is evaluated and saved.
 TEACHER_SAVED = frozenset({"dino"})
 
-#: Methods that compare many small crops with a few large ones; the others take two views.
-MULTI_CROP = frozenset({"swav", "dino"})
+#: Methods that compare many small crops with a few large ones.
+MULTI_CROP = frozenset({"swav", "dino", "lejepa"})
+
+#: Methods that compare nothing; those that are in neither set take two views.
+ONE_VIEW = frozenset({"mae"})
+
+#: Methods that mask patches, which only transformers have.
+OF_TRANSFORMERS = frozenset({"mae"})

@@ -23,11 +23,13 @@ class TrainingState(NamedTuple):
         epoch: Number of the epoch, from 0.
         step: Number of optimizer steps done.
         steps: Number of optimizer steps in all.
+        batch: Number of batches done in all epochs, of which an optimizer step may take several.
     """
 
     epoch: int
     step: int
     steps: int
+    batch: int = 0
 
     def rising(self, start: float) -> float:
         """A share that rises from `start` to 1 along a cosine, as the momentum of BYOL and DINO does.
@@ -43,8 +45,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         loss: A scalar with gradient, float32.
-        features: The exported network's pooled features of each slice's first view, float32 of shape
-            (n, num_features), without gradient.
+        features: The exported network's pooled features of each slice's first view (MAE: of the patches of it that
+            are shown), float32 of shape (n, num_features), without gradient.
         assignments: Share of each slice in each prototype, float32 of shape (n, prototypes); None for methods
             without prototypes.
     """
