@@ -25,6 +25,7 @@ _METHODS = {
     "byol": "BYOL (arXiv 2006.07733)",
     "simclr": "SimCLR (arXiv 2002.05709)",
     "dino": "DINO (arXiv 2104.14294)",
+    "dinov2": "DINOv2 (arXiv 2304.07193)",
 }
 
 
@@ -122,7 +123,7 @@ def _origin(backbone: str) -> str:
 
 
 def _network(method: str) -> str:
-    return " (the weights are the teacher's)" if method == "dino" else ""
+    return " (the weights are the teacher's)" if method in ("dino", "dinov2") else ""
 
 
 def _reduction(config: dict[str, Any]) -> str:
