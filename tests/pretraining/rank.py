@@ -15,6 +15,7 @@ from tests.pretraining.tiny import START, network_of, tiny, views_of
 #: Views that each method takes of a slice.
 VIEWS = {name: tiny(name).views.views for name in METHODS}
 
+
 #: Rows and columns of these: for transformers, as many patches as can be masked.
 SIDES = {name: 64 if name in OF_TRANSFORMERS else 16 for name in METHODS}
 
@@ -37,6 +38,12 @@ def queued(**options: Any) -> Method:
     assert isinstance(method.queue, Tensor)
     method.queue.copy_(torch.nn.functional.normalize(torch.randn(2, 32, 64, generator=generator), dim=2))
     return method
+
+
+def even(**options: Any) -> Method:
+    """DINOv2 with even assignments, and a head for patches."""
+    settings = {"centering": "sinkhorn", "separate_heads": True, "outputs": 16, "hidden": 32, "bottleneck": 8}
+    return without_batchnorm("dinov2", settings=settings, **options)
 
 
 def example_views(method: str) -> list[Tensor]:
@@ -72,6 +79,7 @@ def work(rank: int, folder: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     steps = {name: (without_batchnorm(name, devices=2), example_views(name), START) for name in METHODS}
     steps["swav with a queue"] = (queued(devices=2), example_views("swav"), LATER)
+    steps["dinov2 with sinkhorn"] = (even(devices=2), example_views("dinov2"), START)
     for name, (method, views, state) in steps.items():
         found = one_step(method, [view[rank * 4 : rank * 4 + 4] for view in views], state)
         for value in found.values():

@@ -84,6 +84,8 @@ def test_presets_and_files_make_a_configuration(tmp_path: Path) -> None:
         ("byol", (64, "adam", 1e-3, 1.5e-6, True)),
         ("simclr", (256, "lars", 0.3, 1e-6, False)),
         ("dino", (128, "sgd", 0.015, 1e-4, False)),
+        # 0.004 for 1,024 slices, by the root of their number.
+        ("dinov2", (64, "adamw", 1e-3, 0.04, False)),
         ("lejepa", (128, "adamw", 2.5e-4, 5e-4, True)),
         ("mae", (128, "adamw", 0.75e-4, 0.05, False)),
     ],
@@ -129,7 +131,12 @@ def test_transformers_get_adamw_and_what_their_papers_took(method: str) -> None:
     assert by_backbone == PretrainConfig.resolve({"method": method}, preset_name="vit")
     # The example of LeJEPA's authors gives all parameters the same weight decay.
     assert (by_backbone.optimizer, by_backbone.decay_biases) == ("adamw", method == "lejepa")
-    own = {"dino": (5e-4, 0.04, 10), "lejepa": (5e-4, 0.05, 1), "mae": (1.5e-4, 0.05, 40)}
+    own = {
+        "dino": (5e-4, 0.04, 10),
+        "dinov2": (2e-3, 0.04, 10),
+        "lejepa": (5e-4, 0.05, 1),
+        "mae": (1.5e-4, 0.05, 40),
+    }
     expected = own.get(method, (1.5e-4, 0.1, 40))
     assert (by_backbone.learning_rate, by_backbone.weight_decay, by_backbone.warmup_epochs) == expected
     # What is asked for goes first, and a network without attention keeps the paper's.

@@ -25,7 +25,17 @@ from ctprune.pretraining.run import PretrainingRun
 from ctprune.pretraining.settings import OF_TRANSFORMERS
 from ctprune.pretraining.view_transforms import full_precision
 from ctprune.pretraining.workers import Workers
-from tests.pretraining.rank import LATER, SIDES, VIEWS, example_views, one_step, queued, without_batchnorm, work
+from tests.pretraining.rank import (
+    LATER,
+    SIDES,
+    VIEWS,
+    even,
+    example_views,
+    one_step,
+    queued,
+    without_batchnorm,
+    work,
+)
 from tests.pretraining.test_launch import BATCH_JOB
 from tests.pretraining.tiny import START, backbone_of, network_of, stopped_after, tiny
 
@@ -42,6 +52,10 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path) -> 
     found = torch.load(tmp_path / "swav with a queue.pt", weights_only=True)
     for key, value in one_step(queued(), example_views("swav"), LATER).items():
         assert torch.allclose(found[key], value, rtol=1e-4, atol=1e-6), key
+    found = torch.load(tmp_path / "dinov2 with sinkhorn.pt", weights_only=True)
+    for key, value in one_step(even(), example_views("dinov2")).items():
+        # Gradients are as large as 20.
+        assert torch.allclose(found[key], value, rtol=1e-4, atol=3e-5), key
 
 
 @pytest.mark.slow
@@ -112,7 +126,8 @@ def test_batchnorm_sees_all_devices_where_the_paper_has_it_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "alike"), [("mocov2", 2), ("swav", 1), ("dino", 1), ("byol", 0), ("lejepa", 0), ("mae", 0)]
+    ("name", "alike"),
+    [("mocov2", 2), ("swav", 1), ("dino", 1), ("dinov2", 2), ("byol", 0), ("lejepa", 0), ("mae", 0)],
 )
 def test_what_all_devices_have_alike_is_not_sent_at_each_step(
     name: str, alike: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -176,15 +191,42 @@ def test_compiled_equals_uncompiled(
     assert set(weights) == set(network_of(method).state_dict())
 
 
+def test_a_compiled_transformer_equals_an_uncompiled_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Traced only: to compile its kernels takes minutes.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    found = []
+    for compiled in (False, True):
+        method: Any = without_batchnorm("dinov2")
+        del method.backbone.vit.blocks[1:], method.teacher.networks[0].vit.blocks[1:]
+        names = set(method.exported.state_dict())
+        if compiled:
+            method.compile_networks()
+        found.append(one_step(method, example_views("dinov2")))
+        assert set(method.exported.state_dict()) == names
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.allclose(found[1][key], value, rtol=1e-4, atol=1e-5) for key, value in found[0].items())
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("swav", 2), ("dino", 3), ("byol", 2), ("mocov2", 2), ("simclr", 1), ("lejepa", 2), ("mae", 1)],
+    [
+        ("swav", 2),
+        ("dino", 3),
+        ("dinov2", 3),
+        ("byol", 2),
+        ("mocov2", 2),
+        ("simclr", 1),
+        ("lejepa", 2),
+        ("mae", 1),
+    ],
 )
 def test_student_and_teacher_are_compiled_once_for_each_size_of_crop(
     name: str, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    method = create_method(tiny(name), network_of(name))
+    method: Any = create_method(tiny(name), network_of(name))
+    if name == "dinov2":
+        del method.backbone.vit.blocks[1:], method.teacher.networks[0].vit.blocks[1:]
     shapes: list[tuple[Any, ...]] = []
 
     def look(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:

@@ -64,6 +64,12 @@ def _check_settings(config: PretrainConfig) -> None:
                 f"{heads}",
                 field="settings.decoder_width",
             )
+    if getattr(config.settings, "koleo_weight", 0) and config.batch_size < 2:
+        raise ConfigError(
+            f"batch_size {config.batch_size}: expected 2 or more: `settings.koleo_weight` compares the "
+            "slices of a batch",
+            field="batch_size",
+        )
     if config.batch_size * config.accumulate < 2:
         raise ConfigError(
             f"batch_size {config.batch_size}: expected 2 or more: methods compare slices", field="batch_size"

@@ -7,6 +7,7 @@ import torch
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.methods.byol import Byol
 from ctprune.pretraining.methods.dino import Dino
+from ctprune.pretraining.methods.dinov2 import Dinov2
 from ctprune.pretraining.methods.lejepa import LeJepa
 from ctprune.pretraining.methods.mae import Mae
 from ctprune.pretraining.methods.method import Method, Outcome, TrainingState
@@ -22,6 +23,7 @@ METHODS: dict[str, type[Method]] = {
     "byol": Byol,
     "simclr": SimClr,
     "dino": Dino,
+    "dinov2": Dinov2,
     "lejepa": LeJepa,
     "mae": Mae,
 }
