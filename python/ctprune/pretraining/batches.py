@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ctprune.errors import ConfigError, StoreError
 from ctprune.pretraining.ahead import Ahead
+from ctprune.pretraining.neighbors import Neighbors
 from ctprune.store.store import SliceStore
 
 #: A store stays on the GPU when it takes at most this part of the memory that is free there.
@@ -27,8 +28,9 @@ class Batch(NamedTuple):
     """Some slices.
 
     Attributes:
-        pixels: uint8 or uint16 of shape (n, side, side), on the loader's device.
-        positions: int64 of shape (n,), on the CPU: where each lies in the store.
+        pixels: uint8 or uint16 of shape (n, side, side), on the loader's device. With neighbors of shape
+            (2 n, side, side): the slices, then a neighbor of each.
+        positions: int64 of shape (n,) or (2 n,), on the CPU: where each lies in the store.
     """
 
     pixels: Tensor
@@ -51,6 +53,8 @@ class StoreBatches:
         weights: How often each of these comes, relative to the others, whole numbers from 1 on. An epoch has as
             many slices as before; each comes in it as often as its share says, rounded up or down by chance. None
             stands for once each.
+        neighbors: Neighbors of each of these slices. Each slice of a batch then comes with one of them, decided by
+            seed, epoch and place in the epoch's order. None gives the slices alone.
         resident: Hold all slices on the device. None does so on a GPU when they take at most 40 % of its free
             memory; on a CPU the system's page cache is as good.
         device: Device of the batches.
@@ -78,6 +82,7 @@ class StoreBatches:
         world_size: int = 1,
         positions: npt.NDArray[np.int64] | None = None,
         weights: npt.NDArray[np.int64] | None = None,
+        neighbors: Neighbors | None = None,
         resident: bool | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -89,6 +94,7 @@ class StoreBatches:
         self.device = torch.device(device)
         self._positions = _positions(store, positions)
         self._ends = None if weights is None else _ends(weights, len(self._positions))
+        self._neighbors = neighbors
         if len(self._positions) < batch_size * world_size:
             raise ConfigError(
                 f"{len(self._positions)} slices do not fill one batch of {batch_size * world_size}: "
@@ -133,6 +139,13 @@ class StoreBatches:
             step * together + self.rank * self.batch_size for step in range(start_step, self.steps_per_epoch)
         ]
         chosen = [shuffled[start : start + self.batch_size] for start in starts]
+        if self._neighbors is not None:
+            lots = np.random.PCG64([self.seed, number, 2]).random_raw(len(shuffled))
+            near = self._neighbors.choose(shuffled, lots)
+            chosen = [
+                np.concatenate([own, near[start : start + self.batch_size]])
+                for start, own in zip(starts, chosen, strict=True)
+            ]
         return self._from_device(chosen) if self._on_device is not None else self._from_map(chosen)
 
     def _shuffled(self, number: int) -> npt.NDArray[np.int64]:

@@ -12,6 +12,7 @@ from ctprune.options.check import check, check_one_group, checked
 from ctprune.options.configure import refuse_unknown
 from ctprune.options.described import described
 from ctprune.options.file import mapping, read_options
+from ctprune.options.neighbors import neighbors_option
 from ctprune.options.option import about, all_options, option, options_of
 from ctprune.options.shared import PRECISIONS, threads_option
 from ctprune.pretraining.compatible import check_compatible
@@ -63,6 +64,13 @@ class PretrainConfig:
         panel=_DATA,
         help="Show each kept slice as often as the slices that it stands for; by default once per epoch.",
         more="An epoch has as many steps as without it. It needs `use` kept.",
+    )
+    positives: str = neighbors_option(
+        "positives",
+        "same",
+        panel=_DATA,
+        help="Where every second view comes from: the same slice, or one up to MM mm away along the scan.",
+        more="Of the slices in use in that stretch of the volume, itself among them, chance chooses one per step.",
     )
     probe: str | None = option(
         None,
@@ -338,6 +346,7 @@ class PretrainOptions(TypedDict, total=False):
     exclude: Sequence[str | os.PathLike[str]]
     exclude_threshold: int | None
     sample_weights: bool
+    positives: str
     probe: str | os.PathLike[str] | None
     probe_patient_pattern: str | None
     method: str

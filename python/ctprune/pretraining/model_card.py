@@ -8,6 +8,7 @@ from typing import Any
 
 from ctprune.files.atomic import replace_file
 from ctprune.networks.architectures import RESNETS
+from ctprune.options.neighbors import neighbors_mm
 from ctprune.pretraining.records import Line
 from ctprune.pretraining.settings import TEACHER_SAVED
 from ctprune.reading.modalities import slices_of
@@ -69,6 +70,7 @@ def model_card(facts: dict[str, Any], *, use: str, repeat: str = "") -> str:
         _table(
             {
                 "slices": f"{facts['slices']:,} ({facts['use']}{often})",
+                **_neighbors(facts),
                 "reduction": _reduction(reduction),
                 "left out, unreadable": f"{sum(facts['left_out'].values()):,}",
                 "left out, similar to a test set": f"{facts['excluded'].get('slices', 0):,}",
@@ -149,6 +151,18 @@ def _of_average(facts: dict[str, Any]) -> dict[str, str]:
             facts["average_knn_accuracy"]
         ),
         "moving average, linear probe, AUC": _number(facts["average_linear_auc"]),
+    }
+
+
+def _neighbors(facts: dict[str, Any]) -> dict[str, str]:
+    """Where every second view comes from, if not from the slice itself."""
+    near = facts.get("neighbors")
+    if not near:
+        return {}
+    within = f"{neighbors_mm(facts['settings']['positives']):g} mm"
+    return {
+        "every second view": f"of a slice within {within}, itself among {near['mean'] + 1:.1f} on average; "
+        f"{near['slices']:,} slices have another one there"
     }
 
 

@@ -33,13 +33,22 @@ class BatchViews(torch.nn.Module):
         mean: Mean of the slices' pixels as a fraction of the largest value of their type (or of the window); views
             are normalized with it, see `normalization`.
         std: Standard deviation of the slices' pixels as a fraction of the same value.
+        neighbors: Whether each slice comes with a neighbor, which every second view is made of.
 
     Raises:
         ConfigError: A mean or standard deviation that cannot be used.
     """
 
-    def __init__(self, config: ViewConfig, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
+    def __init__(
+        self,
+        config: ViewConfig,
+        mean: float | Sequence[float],
+        std: float | Sequence[float],
+        *,
+        neighbors: bool = False,
+    ) -> None:
         super().__init__()
+        self._sources = 2 if neighbors else 1
         self.config = config
         self.mean, self.std = _one_number("mean", mean), _one_number("std", std)
         if self.std <= 0:
@@ -56,7 +65,8 @@ class BatchViews(torch.nn.Module):
         """Make all views: those of a group of crops together.
 
         Args:
-            pixels: uint8, uint16 or int32 (of 16 bits) of shape (n, side, side), on any device.
+            pixels: uint8, uint16 or int32 (of 16 bits) of shape (n, side, side), on any device; with neighbors of
+                shape (2 n, side, side): the slices, then a neighbor of each.
             chance: A plan from `draw` for as many slices of that side, or the generator on the CPU for a new plan.
                 The parameters are the same whatever the device of the pixels; noise is drawn on theirs.
 
@@ -75,25 +85,35 @@ class BatchViews(torch.nn.Module):
         self._check(pixels)
         device = pixels.device
         kind = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
+        slices = len(pixels) // self._sources
         if isinstance(chance, torch.Generator):
-            chance = self.draw(len(pixels), pixels.shape[-1], chance)
+            chance = self.draw(slices, pixels.shape[-1], chance)
         # One copy for all views.
         table = chance.table.to(device, non_blocking=True)
         noise = self._noise_generator(chance, device)
         views: list[Tensor] = []
-        tables = torch.split(table, [crop.count * len(pixels) for crop in self.config.crops])
+        tables = torch.split(table, [crop.count * slices for crop in self.config.crops])
         with full_precision(device):
             values = values_of(pixels)
             largest = 255 if pixels.dtype == torch.uint8 else 65535
             for crop, rows in zip(self.config.crops, tables, strict=True):
                 chosen = ViewParameters.of_table(rows)
-                group = self._group(values, crop, chosen, largest, noise)[:, None].to(kind)
-                views += torch.split(group, len(pixels))
+                images = self._images(values, len(views), crop.count)
+                group = self._group(images, crop, chosen, largest, noise)[:, None].to(kind)
+                views += torch.split(group, slices)
         return views
+
+    def _images(self, values: Tensor, first: int, count: int) -> Tensor:
+        """What a group of views is made of, (count × n, side, side); `first` views lie before it."""
+        if self._sources == 1:
+            return values.repeat(count, 1, 1)
+        # By turns over all groups, so that groups of a single view take part.
+        sources = values.chunk(2)
+        return torch.cat([sources[view % 2] for view in range(first, first + count)])
 
     def _group(
         self,
-        values: Tensor,
+        images: Tensor,
         crop: CropConfig,
         chosen: ViewParameters,
         largest: int,
@@ -101,7 +121,6 @@ class BatchViews(torch.nn.Module):
     ) -> Tensor:
         """The views of a group of crops, one after the other, (count × n, size, size)."""
         config = self.config
-        images = values.repeat(crop.count, 1, 1)
         turned = rotate(images, chosen.degrees) if config.rotation_probability else images
         views = resized_crops(turned, chosen.box, chosen.flip, crop.size)
         views = views.div_(largest) if config.window is None else window(views, chosen.window, HU_OFFSET)
@@ -144,6 +163,8 @@ class BatchViews(torch.nn.Module):
             raise ConfigError(f"expected pixels of uint8, uint16 or int32, found {pixels.dtype}")
         if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2]:
             raise ConfigError(f"expected pixels of shape (n, side, side), found {tuple(pixels.shape)}")
+        if len(pixels) % self._sources:
+            raise ConfigError(f"expected as many neighbors as slices, found {len(pixels)} of both together")
         if self.config.window is not None and pixels.dtype == torch.uint8:
             raise ConfigError("a window needs Hounsfield units: build the store with `depth` 16")
 
