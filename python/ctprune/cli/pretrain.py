@@ -117,14 +117,22 @@ def command(
 def _show_views(reduction: Path, config: Any, file: Path, *, as_json: bool, quiet: bool) -> None:
     from ctprune.manifest.manifest import Manifest
     from ctprune.pretraining.show_views import write_views
-    from ctprune.pretraining.used_slices import find_neighbors
+    from ctprune.pretraining.used_slices import find_channels, find_neighbors
     from ctprune.store.store import build_store
 
     store = build_store(
-        reduction, use=config.use, side=config.side, depth=config.depth, seed=config.seed, threads=config.threads
+        reduction,
+        use=config.use,
+        side=config.side,
+        depth=config.depth,
+        channels=config.channels,
+        seed=config.seed,
+        threads=config.threads,
     )
-    neighbors = find_neighbors(config, Manifest.load(reduction).slices(), store.rows)
-    write_views(store, config.views, file, neighbors=neighbors, seed=config.seed)
+    slices = Manifest.load(reduction).slices()
+    neighbors = find_neighbors(config, slices, store.rows)
+    channels = find_channels(config, slices, store, None)
+    write_views(store, config.views, file, neighbors=neighbors, channels=channels, seed=config.seed)
     if as_json:
         print_json("pretrain.views", {"path": str(file)})
     elif not quiet:

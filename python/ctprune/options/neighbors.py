@@ -10,6 +10,12 @@ from ctprune.options.option import option
 
 _NEIGHBORS = "neighbors:"
 
+#: The value of `channels` that stands for one gray slice.
+GRAY = "gray"
+
+#: Positions come from header texts and from projections: 1 µm apart, they are the same.
+TOLERANCE_MM = 1e-3
+
 #: Longer than any scan.
 _LARGEST_MM = 10_000
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ctprune.errors import ConfigError
+from ctprune.options.neighbors import GRAY
 from ctprune.pretraining.settings import MULTI_CROP, SETTINGS, TEACHER_SAVED
 
 #: A `PretrainConfig`, which imports this module.
@@ -19,6 +20,12 @@ def check_compatible(config: PretrainConfig) -> None:
     """
     _check_settings(config)
     _check_views(config)
+    if config.channels != GRAY and config.probe is not None:
+        raise ConfigError(
+            f"probe has single images, but `channels` {config.channels} needs their neighbors: leave it out, or "
+            f"use `channels` {GRAY}",
+            field="probe",
+        )
     if config.sample_weights and config.use != "kept":
         raise ConfigError(
             f"sample_weights belongs to `use` kept: each slice of `use` {config.use} stands for itself",

@@ -8,7 +8,7 @@ from typing import Any
 
 from ctprune.files.atomic import replace_file
 from ctprune.networks.architectures import RESNETS
-from ctprune.options.neighbors import neighbors_mm
+from ctprune.options.neighbors import GRAY, neighbors_mm
 from ctprune.pretraining.records import Line
 from ctprune.pretraining.settings import TEACHER_SAVED
 from ctprune.reading.modalities import slices_of
@@ -63,7 +63,7 @@ def model_card(facts: dict[str, Any], *, use: str, repeat: str = "") -> str:
         "2024, <https://arxiv.org/abs/2410.14524>. For research, not for diagnosis.",
         "## Use",
         use,
-        f"Input: float tensors of shape (n, 3, rows, columns), three equal channels, gray from 0 to 1 "
+        f"Input: float tensors of shape (n, 3, rows, columns), {_channels(facts)}, gray from 0 to 1 "
         f"(intensity `{facts['intensity']}`), minus mean {facts['mean']:.4f}, divided by {facts['std']:.4f}. "
         "Output: pooled features.",
         "## Data",
@@ -152,6 +152,14 @@ def _of_average(facts: dict[str, Any]) -> dict[str, str]:
         ),
         "moving average, linear probe, AUC": _number(facts["average_linear_auc"]),
     }
+
+
+def _channels(facts: dict[str, Any]) -> str:
+    distance = neighbors_mm(facts.get("channels", GRAY))
+    if distance is None:
+        return "three equal channels"
+    near = f"the slice of the volume nearest to {distance:g} mm"
+    return f"three channels ({near} before, the slice itself, {near} after; where there is none, the slice itself)"
 
 
 def _neighbors(facts: dict[str, Any]) -> dict[str, str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Integers = npt.NDArray[np.int64]
+from ctprune.options.neighbors import TOLERANCE_MM
 
-#: Positions come from header texts and from projections: 1 µm apart, they are the same.
-TOLERANCE_MM = 1e-3
+Integers = npt.NDArray[np.int64]
 
 
 class Neighbors:

@@ -86,6 +86,8 @@ def facts_of(
         "left_out": store.left_out,
         "excluded": used.excluded,
         "neighbors": used.near,
+        "channels": config.channels,
+        "complete_channels": used.complete_channels,
         "settings": config.to_dict(),
         "slices_per_second": round(images / training.seconds, 2),
         "final_loss": losses[-1] if losses else None,

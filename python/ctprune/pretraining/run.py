@@ -220,6 +220,7 @@ class PretrainingRun:
                 positions=used.positions,
                 weights=used.weights,
                 neighbors=used.neighbors,
+                channels=used.channels,
                 device=fabric.device,
             ),
             BatchViews(config.views, mean, std, neighbors=used.neighbors is not None),
@@ -317,6 +318,7 @@ class PretrainingRun:
             use=config.use,
             side=config.side,
             depth=config.depth,
+            channels=config.channels,
             seed=config.seed,
             # A sample loses nothing to the exclusion, or it would be smaller than what it is the control of.
             without=None if close is None else close.rows,

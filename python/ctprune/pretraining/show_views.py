@@ -24,6 +24,7 @@ def write_views(
     file: str | os.PathLike[str],
     *,
     neighbors: Neighbors | None = None,
+    channels: npt.NDArray[np.int64] | None = None,
     slices: int = 8,
     seed: int = 0,
 ) -> None:
@@ -36,6 +37,8 @@ def write_views(
         config: The views.
         file: The picture; replaced if it is there.
         neighbors: Neighbors of the store's slices; None without.
+        channels: Where in the store their three channels lie, int64 of shape (n, 3): red, green and blue of the
+            picture; None for gray ones.
         slices: Number of rows, at most.
         seed: Random seed of the views.
 
@@ -50,7 +53,7 @@ def write_views(
     if neighbors is not None:
         titles.append("neighbor")
         chosen = np.append(indices, neighbors.choose(indices, np.random.PCG64(seed).random_raw(len(indices))))
-    pixels = np.ascontiguousarray(store.pixels[chosen])
+    pixels = np.ascontiguousarray(store.pixels[chosen if channels is None else channels[chosen]])
     mean, std = normalization(store, config)
     views = BatchViews(config, mean, std, neighbors=neighbors is not None)(
         torch.from_numpy(pixels.astype(_readable(pixels))), view_generator(seed, 0, 0)
@@ -64,7 +67,8 @@ def write_views(
             _draw(axes[row][column], picture, title if row == 0 else "", limits=_limits(config))
         for number, view in enumerate(views):
             title = f"{view.shape[-1]} px" if row == 0 else ""
-            _draw(axes[row][len(titles) + number], (view[row, 0] * std + mean).numpy(), title, limits=(0, 1))
+            picture = (view[row].squeeze(0) * std + mean).numpy()
+            _draw(axes[row][len(titles) + number], picture, title, limits=(0, 1))
     with replace_file(Path(file)) as beside:
         figure.savefig(beside, format="png", dpi=100)
 
@@ -83,6 +87,11 @@ def _readable(pixels: Any) -> Any:
 
 def _draw(axes: Any, image: Any, title: str, limits: tuple[float, float] | None = None) -> None:
     low, high = limits or (float(image.min()), float(image.max()))
-    axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
+    high = max(high, low + 1e-6)
+    if image.ndim == 3:
+        # Colors are where the channels differ. Matplotlib scales no colors.
+        image = np.moveaxis(np.clip((image.astype(np.float32) - low) / (high - low), 0, 1), 0, -1)
+        low, high = 0, 1
+    axes.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     axes.set_title(title, fontsize=8)
     axes.set_axis_off()

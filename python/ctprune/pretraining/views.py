@@ -22,11 +22,14 @@ from ctprune.pretraining.view_transforms import (
     values_of,
     window,
 )
+from ctprune.store.channels import CHANNELS
 from ctprune.store.store import HU_OFFSET, SliceStore
 
 
 class BatchViews(torch.nn.Module):
-    """Makes views of slices of one channel, 8 or 16 bits, without ever passing through fewer bits.
+    """Makes views of slices of one or three channels, 8 or 16 bits, without ever passing through fewer bits.
+
+    What chance decides about a view holds for all its channels; only noise differs from pixel to pixel in all.
 
     Args:
         config: Options of the views.
@@ -65,14 +68,15 @@ class BatchViews(torch.nn.Module):
         """Make all views: those of a group of crops together.
 
         Args:
-            pixels: uint8, uint16 or int32 (of 16 bits) of shape (n, side, side), on any device; with neighbors of
-                shape (2 n, side, side): the slices, then a neighbor of each.
+            pixels: uint8, uint16 or int32 (of 16 bits) of shape (n, side, side) or, with three channels,
+                (n, 3, side, side), on any device. With neighbors there are 2 n: the slices, then a neighbor of
+                each.
             chance: A plan from `draw` for as many slices of that side, or the generator on the CPU for a new plan.
                 The parameters are the same whatever the device of the pixels; noise is drawn on theirs.
 
         Returns:
-            One tensor of shape (n, 1, size, size) per view, in the order of `config.crops`: normalized; float32,
-            or autocast's type where autocast is on.
+            One tensor of shape (n, 1, size, size) or (n, 3, size, size) per view, in the order of `config.crops`:
+            normalized; float32, or autocast's type where autocast is on; channels last in memory.
 
         Raises:
             ConfigError: Pixels of another type or shape, or a window on 8 bits.
@@ -99,14 +103,16 @@ class BatchViews(torch.nn.Module):
             for crop, rows in zip(self.config.crops, tables, strict=True):
                 chosen = ViewParameters.of_table(rows)
                 images = self._images(values, len(views), crop.count)
-                group = self._group(images, crop, chosen, largest, noise)[:, None].to(kind)
-                views += torch.split(group, slices)
+                group = self._group(images, crop, chosen, largest, noise)
+                if group.ndim == 3:
+                    group = group[:, None]
+                views += torch.split(group.to(kind, memory_format=torch.channels_last), slices)
         return views
 
     def _images(self, values: Tensor, first: int, count: int) -> Tensor:
-        """What a group of views is made of, (count × n, side, side); `first` views lie before it."""
+        """What a group of views is made of, count × n slices; `first` views lie before it."""
         if self._sources == 1:
-            return values.repeat(count, 1, 1)
+            return values.repeat(count, *(1 for _ in values.shape[1:]))
         # By turns over all groups, so that groups of a single view take part.
         sources = values.chunk(2)
         return torch.cat([sources[view % 2] for view in range(first, first + count)])
@@ -119,7 +125,7 @@ class BatchViews(torch.nn.Module):
         largest: int,
         noise: torch.Generator | None,
     ) -> Tensor:
-        """The views of a group of crops, one after the other, (count × n, size, size)."""
+        """The views of a group of crops, one after the other, count × n; with channels as the images have them."""
         config = self.config
         turned = rotate(images, chosen.degrees) if config.rotation_probability else images
         views = resized_crops(turned, chosen.box, chosen.flip, crop.size)
@@ -161,8 +167,11 @@ class BatchViews(torch.nn.Module):
     def _check(self, pixels: Tensor) -> None:
         if pixels.dtype not in (torch.uint8, torch.uint16, torch.int32):
             raise ConfigError(f"expected pixels of uint8, uint16 or int32, found {pixels.dtype}")
-        if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2]:
-            raise ConfigError(f"expected pixels of shape (n, side, side), found {tuple(pixels.shape)}")
+        if tuple(pixels.shape[1:-2]) not in ((), (CHANNELS,)) or pixels.shape[-2:] != 2 * pixels.shape[-1:]:
+            raise ConfigError(
+                f"expected pixels of shape (n, side, side) or (n, {CHANNELS}, side, side), found "
+                f"{tuple(pixels.shape)}"
+            )
         if len(pixels) % self._sources:
             raise ConfigError(f"expected as many neighbors as slices, found {len(pixels)} of both together")
         if self.config.window is not None and pixels.dtype == torch.uint8:

@@ -63,6 +63,10 @@ def pretrain() -> Schema:
             mean=optional(number("Neighbors of a slice, the mean over all slices.")),
             without_position=optional(count("Number of slices without a position: they have no neighbor.")),
         ),
+        channels=text("What the network sees in its three channels: `gray` or `neighbors:MM`."),
+        complete_channels=maybe(
+            count("Slices whose three channels are three different ones; null with gray channels.")
+        ),
         settings=_settings(),
         slices_per_second=number("Slices that were trained on, per second."),
         final_loss=maybe(number("The last loss.")),
