@@ -35,6 +35,9 @@ from ctprune.pretraining.view_config import WindowConfig
         ({"keep_checkpoints": 0}, "expected a whole number, 1 or more"),
         ({"method": "byol", "views": {"crops": [{"count": 3, "size": 32}]}}, "takes 2 views"),
         ({"views": {"window": {"center": 40}}}, "views.window needs Hounsfield units"),
+        ({"depth": 16, "views": {"gray_window": [0.5, 1]}}, "views.gray_window belongs to `depth` 8"),
+        ({"views": {"gray_window": [0, 1]}}, "expected a fraction of the stored gray range above 0 and up to 1"),
+        ({"views": {"gray_window": 0.5}}, "views.gray_window 0.5: expected two numbers"),
     ],
 )
 def test_options_that_cannot_be_used(options: dict[str, Any], expected: str) -> None:

@@ -78,6 +78,11 @@ def _check_views(config: PretrainConfig) -> None:
         )
     if config.views.window is not None and config.depth == 8:
         raise ConfigError("views.window needs Hounsfield units: give `depth` 16", field="views.window")
+    if config.views.gray_window is not None and config.depth == 16:
+        raise ConfigError(
+            "views.gray_window belongs to `depth` 8: with 16 bits views.window varies in Hounsfield units",
+            field="views.gray_window",
+        )
     if config.views.window is None and config.depth == 16:
         raise ConfigError(
             "depth 16 needs views.window, such as {center: 0, width: 2000}: in the whole range of 16 bits all "

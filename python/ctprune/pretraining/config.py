@@ -12,13 +12,12 @@ from ctprune.options.check import check, check_one_group, checked
 from ctprune.options.configure import refuse_unknown
 from ctprune.options.described import described
 from ctprune.options.file import mapping, read_options
-from ctprune.options.neighbors import neighbors_option
 from ctprune.options.option import about, all_options, option, options_of
 from ctprune.options.shared import PRECISIONS, threads_option
 from ctprune.pretraining.compatible import check_compatible
 from ctprune.pretraining.presets import check_preset, preset
 from ctprune.pretraining.settings import SETTINGS, MethodSettings, SwavSettings
-from ctprune.pretraining.view_config import ViewConfig, WindowConfig
+from ctprune.pretraining.view_config import ViewConfig, WindowConfig, positives_option
 from ctprune.store.config import channels_option, depth_option, side_option, use_option
 
 OPTIMIZERS = ("lars", "sgd", "adamw", "adam")
@@ -66,13 +65,7 @@ class PretrainConfig:
         more="An epoch has as many steps as without it. It needs `use` kept.",
     )
     channels: str = channels_option(panel=_DATA)
-    positives: str = neighbors_option(
-        "positives",
-        "same",
-        panel=_DATA,
-        help="Where every second view comes from: the same slice, or one up to MM mm away along the scan.",
-        more="Of the slices in use in that stretch of the volume, itself among them, chance chooses one per step.",
-    )
+    positives: str = positives_option(panel=_DATA)
     probe: str | None = option(
         None,
         is_path=True,

@@ -87,6 +87,7 @@ def model_card(facts: dict[str, Any], *, use: str, repeat: str = "") -> str:
                     f"{crop['count']} × {crop['size']} px (area {crop['scale'][0]:g}–{crop['scale'][1]:g})"
                     for crop in settings["views"]["crops"]
                 ),
+                **_gray_windows(facts),
                 "precision, device": f"{facts['precision']}, {facts['device']}",
                 "seed": facts["seed"],
                 "time": f"{facts['seconds']:,.0f} s, {facts['slices_per_second']:,.1f} slices/s",
@@ -152,6 +153,20 @@ def _of_average(facts: dict[str, Any]) -> dict[str, str]:
         ),
         "moving average, linear probe, AUC": _number(facts["average_linear_auc"]),
     }
+
+
+def _gray_windows(facts: dict[str, Any]) -> dict[str, str]:
+    """Random windows inside the gray range, in HU where all slices have the same range."""
+    widths = facts["settings"]["views"].get("gray_window")
+    if widths is None:
+        return {}
+    kind, _, limits = facts["intensity"].partition(":")
+    of_range = f"{widths[0]:.0%} to {widths[1]:.0%} of the gray range"
+    if kind != "hu":
+        return {"random windows": f"{of_range} of each slice"}
+    low, high = (float(limit) for limit in limits.split(","))
+    narrow, wide = (width * (high - low) for width in widths)
+    return {"random windows": f"{of_range}: {narrow:g} to {wide:g} HU wide, between {low:g} and {high:g} HU"}
 
 
 def _channels(facts: dict[str, Any]) -> str:

@@ -79,7 +79,7 @@ class BatchViews(torch.nn.Module):
             normalized; float32, or autocast's type where autocast is on; channels last in memory.
 
         Raises:
-            ConfigError: Pixels of another type or shape, or a window on 8 bits.
+            ConfigError: Pixels of another type or shape, a window on 8 bits, or a gray window on 16.
 
         >>> views = BatchViews(ViewConfig(), mean=0.2, std=0.2)
         >>> slices = torch.zeros(2, 256, 256, dtype=torch.uint8)
@@ -129,7 +129,10 @@ class BatchViews(torch.nn.Module):
         config = self.config
         turned = rotate(images, chosen.degrees) if config.rotation_probability else images
         views = resized_crops(turned, chosen.box, chosen.flip, crop.size)
-        views = views.div_(largest) if config.window is None else window(views, chosen.window, HU_OFFSET)
+        if config.window is None and config.gray_window is None:
+            views = views.div_(largest)
+        else:
+            views = window(views, chosen.window, 0 if config.window is None else HU_OFFSET)
         if config.jitter_probability:
             views = jitter(views, chosen.factor, chosen.about_mean)
         if config.blur_probability:
@@ -176,13 +179,15 @@ class BatchViews(torch.nn.Module):
             raise ConfigError(f"expected as many neighbors as slices, found {len(pixels)} of both together")
         if self.config.window is not None and pixels.dtype == torch.uint8:
             raise ConfigError("a window needs Hounsfield units: build the store with `depth` 16")
+        if self.config.gray_window is not None and pixels.dtype != torch.uint8:
+            raise ConfigError("a gray window needs gray values: build the store with `depth` 8")
 
 
 def normalization(store: SliceStore, config: ViewConfig) -> tuple[float, float]:
     """Mean and standard deviation of a store's pixels, as `BatchViews` wants them.
 
-    Without a window they are the store's own; with one they are those of all slices in that window without jitter,
-    from the store's histogram.
+    Without a window they are the store's own, also with gray windows; with one they are those of all slices in
+    that window without jitter, from the store's histogram.
 
     Returns:
         Mean and standard deviation of the population, as fractions.
