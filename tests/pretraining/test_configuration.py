@@ -40,6 +40,7 @@ from ctprune.pretraining.view_config import WindowConfig
             {"method": "mae", "backbone": "resnet18"},
             "`method` mae needs a vision transformer of timm, such as vit_",
         ),
+        ({"method": "mae", "positives": "neighbors:2"}, "`method` mae has one view of a slice"),
         ({"method": "mae", "views": {"crops": [{"size": 32}]}}, "takes 1 view of a slice, found 2"),
         (
             {"method": "mae", "settings": {"decoder_width": 34}},
@@ -47,6 +48,9 @@ from ctprune.pretraining.view_config import WindowConfig
         ),
         ({"method": "mae", "settings": {"mask_ratio": 1.5}}, "settings.mask_ratio 1.5: expected"),
         ({"method": "lejepa", "views": {"crops": [{"count": 1}]}}, "needs 2 or more crops in the first group"),
+        ({"depth": 16, "views": {"gray_window": [0.5, 1]}}, "views.gray_window belongs to `depth` 8"),
+        ({"views": {"gray_window": [0, 1]}}, "expected a fraction of the stored gray range above 0 and up to 1"),
+        ({"views": {"gray_window": 0.5}}, "views.gray_window 0.5: expected two numbers"),
     ],
 )
 def test_options_that_cannot_be_used(options: dict[str, Any], expected: str) -> None:

@@ -8,7 +8,9 @@ from PIL import Image
 
 import ctprune
 from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.model_card import _gray_windows
 from ctprune.pretraining.show_views import write_views
+from tests.pretraining.tiny import tiny
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -28,3 +30,21 @@ def test_views_can_be_looked_at(method: str, depth: int, run: Path, tmp_path: Pa
             top, left = int(40 + row * height + 0.2 * height), int(column * width + 0.2 * width)
             cell = gray[top : top + int(0.6 * height), left : left + int(0.6 * width)]
             assert cell.std() > 5, (row, column)
+
+
+@pytest.mark.parametrize(
+    ("intensity", "expected"),
+    [
+        ("minmax", "| random windows | 50% to 100% of the gray range of each slice |"),
+        (
+            "hu:-160,240",
+            "| random windows | 50% to 100% of the gray range: 200 to 400 HU wide, between -160 and 240 HU |",
+        ),
+    ],
+)
+def test_the_model_card_names_gray_windows_in_hounsfield_units(intensity: str, expected: str) -> None:
+    config = tiny(views={"gray_window": [0.5, 1.0], "blur_probability": 0})
+    facts = {"intensity": intensity, "settings": config.to_dict()}
+    ((name, said),) = _gray_windows(facts).items()
+    assert f"| {name} | {said} |" == expected
+    assert _gray_windows({**facts, "settings": tiny().to_dict()}) == {}

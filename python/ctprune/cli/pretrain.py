@@ -115,13 +115,24 @@ def command(
 
 
 def _show_views(reduction: Path, config: Any, file: Path, *, as_json: bool, quiet: bool) -> None:
+    from ctprune.manifest.manifest import Manifest
     from ctprune.pretraining.show_views import write_views
+    from ctprune.pretraining.used_slices import find_channels, find_neighbors
     from ctprune.store.store import build_store
 
     store = build_store(
-        reduction, use=config.use, side=config.side, depth=config.depth, seed=config.seed, threads=config.threads
+        reduction,
+        use=config.use,
+        side=config.side,
+        depth=config.depth,
+        channels=config.channels,
+        seed=config.seed,
+        threads=config.threads,
     )
-    write_views(store, config.views, file, seed=config.seed)
+    slices = Manifest.load(reduction).slices()
+    neighbors = find_neighbors(config, slices, store.rows)
+    channels = find_channels(config, slices, store, None)
+    write_views(store, config.views, file, neighbors=neighbors, channels=channels, seed=config.seed)
     if as_json:
         print_json("pretrain.views", {"path": str(file)})
     elif not quiet:
@@ -142,6 +153,9 @@ def _print_result(result: PretrainResult, *, as_json: bool, quiet: bool) -> None
         table.add_row("slices", f"{facts['slices']:,} ({facts['use']})")
         if facts["excluded"]:
             table.add_row("left out, similar to a test set", f"{facts['excluded']['slices']:,}")
+        if facts["neighbors"]:
+            near = facts["neighbors"]
+            table.add_row("with neighbors", f"{near['slices']:,} ({near['mean']:.1f} per slice)")
         table.add_row("epochs, steps", f"{facts['epochs']:,}, {facts['steps']:,}")
         table.add_row("last loss", f"{facts['final_loss']:.4f}")
         for name, value in (

@@ -18,7 +18,7 @@ from ctprune.errors import OutputError
 from ctprune.files.atomic import check_free, new_folder, replace_file
 from ctprune.networks.architectures import check_size
 from ctprune.networks.backbone import backbone_file, backbone_metadata, load_backbone
-from ctprune.networks.gray_backbone import GrayBackbone, Normalization
+from ctprune.networks.gray_backbone import GrayBackbone, Normalization, image_shape
 from ctprune.options.configure import configure
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _write_onnx(network: GrayBackbone, out: Path, side: int, metadata: Mapping[s
         from ctprune.converting.onnx_file import features_of_file, write_file
     with replace_file(out) as beside:
         write_file(network, beside, side, metadata)
-        return _difference(network, side, out, features_of_file(beside))
+        return _difference(network, image_shape(metadata, side), out, features_of_file(beside))
 
 
 def _write_timm(
@@ -101,16 +101,18 @@ def _write_timm(
         from ctprune.converting.timm_folder import features_of_folder, write_folder
     with new_folder(out) as beside:
         write_folder(network, beside, side, metadata, beside_weights)
-        return _difference(network, side, out, features_of_folder(beside))
+        return _difference(network, image_shape(metadata, side), out, features_of_folder(beside))
 
 
-def _difference(network: GrayBackbone, side: int, out: Path, features: Callable[[Pixels], Features]) -> float:
+def _difference(
+    network: GrayBackbone, shape: tuple[int, ...], out: Path, features: Callable[[Pixels], Features]
+) -> float:
     """How far features of random images are from torch's.
 
     Raises:
         OutputError: Too far.
     """
-    images = np.random.default_rng(0).integers(0, 256, (2, side, side), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
     with torch.inference_mode():
         expected = network(torch.from_numpy(images)).numpy()
     found = features(images)

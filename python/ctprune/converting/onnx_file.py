@@ -14,7 +14,7 @@ import onnxscript  # noqa: F401  torch's export needs it, and says so less well
 import torch
 
 from ctprune.networks.architectures import RESNETS
-from ctprune.networks.gray_backbone import GrayBackbone
+from ctprune.networks.gray_backbone import GrayBackbone, image_shape
 
 #: Names of the input, uint8 of shape (n, rows, columns), and of the output, float32 of shape (n, num_features).
 INPUT, OUTPUT = "gray", "features"
@@ -23,7 +23,7 @@ INPUT, OUTPUT = "gray", "features"
 _LEAST_SIDE = 16
 
 #: What the file says about its origin; see `ctprune.networks.backbone.backbone_metadata`.
-_FACTS = ("ctprune_version", "backbone", "method", "intensity", "manifest_digest", "modalities")
+_FACTS = ("ctprune_version", "backbone", "method", "channels", "intensity", "manifest_digest", "modalities")
 
 
 def write_file(network: GrayBackbone, file: Path, side: int, metadata: Mapping[str, Any]) -> None:
@@ -36,10 +36,11 @@ def write_file(network: GrayBackbone, file: Path, side: int, metadata: Mapping[s
         metadata: Facts about its training.
     """
     # One image alone would be taken for a fixed number of them.
-    example = torch.zeros(2, side, side, dtype=torch.uint8)
+    example = torch.zeros(2, *image_shape(metadata, side), dtype=torch.uint8)
     shapes: dict[int, Any] = {0: torch.export.Dim("n", min=1)}
     if network.backbone.architecture in RESNETS:
-        shapes |= {axis: torch.export.Dim(name, min=_LEAST_SIDE) for axis, name in ((1, "rows"), (2, "columns"))}
+        sides = {example.ndim - 2: "rows", example.ndim - 1: "columns"}
+        shapes |= {axis: torch.export.Dim(name, min=_LEAST_SIDE) for axis, name in sides.items()}
     program = torch.onnx.export(
         network,
         (example,),

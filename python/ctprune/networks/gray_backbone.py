@@ -1,4 +1,4 @@
-"""A backbone on 8-bit gray images: each becomes three equal channels, normalized as the backbone was trained."""
+"""A backbone on 8-bit gray images: each becomes three channels, normalized as the backbone was trained."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from ctprune.networks.device import autocast
+from ctprune.options.neighbors import GRAY
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -63,6 +64,8 @@ IMAGENET_NORMALIZATION = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.2
 class GrayBackbone(torch.nn.Module):
     """A backbone that takes gray images, uint8 of shape (n, side, side), and gives features (n, num_features).
 
+    Neighboring slices as channels have the shape (n, 3, side, side).
+
     Args:
         backbone: A network from `ctprune.networks.backbone`.
         normalization: Mean and standard deviation of its input.
@@ -82,7 +85,7 @@ class GrayBackbone(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled features of images, float of shape (n, num_features)."""
         upright = images.mT if self._transposed else images
-        gray = repeat_gray(upright.unsqueeze(1)).float() / 255
+        gray = repeat_gray(upright.unsqueeze(1) if upright.ndim == 3 else upright).float() / 255
         images = (gray - self.get_buffer("mean")) / self.get_buffer("std")
         features: torch.Tensor = self.backbone(images.contiguous(memory_format=torch.channels_last))
         return features
@@ -97,6 +100,15 @@ def repeat_gray(images: torch.Tensor) -> torch.Tensor:
     torch.Size([2, 3, 8, 8])
     """
     return images.expand(-1, 3, -1, -1)
+
+
+def image_shape(metadata: Mapping[str, Any], side: int) -> tuple[int, ...]:
+    """Shape of one image that a backbone of this metadata takes: gray, or neighboring slices as its channels.
+
+    >>> image_shape({}, 32), image_shape({"channels": "neighbors:5"}, 32)
+    ((32, 32), (3, 32, 32))
+    """
+    return (side, side) if metadata.get("channels", GRAY) == GRAY else (3, side, side)
 
 
 def on_device(pixels: Pixels, device: torch.device) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torchvision
 from ctprune.errors import WeightsError
 from ctprune.files.checksums import sha256_of
 from ctprune.networks.backbone import backbone_file, backbone_metadata
+from ctprune.options.neighbors import GRAY
 
 
 @dataclass(frozen=True)
@@ -31,21 +33,41 @@ class Pretrained:
 
     @classmethod
     def find(cls, path: Path | None, *, download: bool = False) -> Pretrained:
-        """A file of weights, or that in the folder of a pre-training.
+        """A file of weights for gray images, or that in the folder of a pre-training.
 
         Args:
             path: The file or folder; None takes torchvision's ResNet-50, trained on ImageNet.
             download: Whether that ResNet-50 may be fetched if it is not on disk.
 
         Raises:
-            WeightsError: The file is not there, or holds no weights.
+            WeightsError: The file is not there, holds no weights, or they see neighboring slices.
         """
         file = imagenet_weights(download=download) if path is None else backbone_file(path)
-        return cls(file, metadata=backbone_metadata(file), sha256=sha256_of(file))
+        metadata = backbone_metadata(file)
+        refuse_neighbors(metadata, file)
+        return cls(file, metadata=metadata, sha256=sha256_of(file))
 
     def to_dict(self) -> dict[str, Any]:
         """The attributes for JSON; of the path only the name, which says nothing of the machine."""
         return {"path": self.file.name, "sha256": self.sha256, "metadata": self.metadata}
+
+
+def refuse_neighbors(metadata: Mapping[str, Any], file: Path) -> None:
+    """Refuse weights whose channels are neighboring slices, where each image comes alone.
+
+    Args:
+        metadata: Metadata of the file, from `ctprune.networks.backbone.backbone_metadata`.
+        file: The file, for the sentence.
+
+    Raises:
+        WeightsError: The sentence says how the weights were trained.
+    """
+    channels = metadata.get("channels", GRAY)
+    if channels != GRAY:
+        raise WeightsError(
+            f"{file}: expected a backbone for single gray slices, found one that was pre-trained with neighboring "
+            f"slices as channels (`channels` {channels}): take one that was pre-trained with `channels` {GRAY}"
+        )
 
 
 def imagenet_weights(*, download: bool = False) -> Path:

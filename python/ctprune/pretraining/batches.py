@@ -14,6 +14,8 @@ from torch import Tensor
 
 from ctprune.errors import ConfigError, StoreError
 from ctprune.pretraining.ahead import Ahead
+from ctprune.pretraining.neighbors import Neighbors
+from ctprune.store.channels import CHANNELS
 from ctprune.store.store import SliceStore
 
 #: A store stays on the GPU when it takes at most this part of the memory that is free there.
@@ -27,8 +29,9 @@ class Batch(NamedTuple):
     """Some slices.
 
     Attributes:
-        pixels: uint8 or uint16 of shape (n, side, side), on the loader's device.
-        positions: int64 of shape (n,), on the CPU: where each lies in the store.
+        pixels: uint8 or uint16 of shape (n, side, side), on the loader's device; with three channels of shape
+            (n, 3, side, side). With neighbors there are 2 n: the slices, then a neighbor of each.
+        positions: int64 of shape (n,) or (2 n,), on the CPU: where each slice lies in the store.
     """
 
     pixels: Tensor
@@ -51,6 +54,10 @@ class StoreBatches:
         weights: How often each of these comes, relative to the others, whole numbers from 1 on. An epoch has as
             many slices as before; each comes in it as often as its share says, rounded up or down by chance. None
             stands for once each.
+        neighbors: Neighbors of each of these slices. Each slice of a batch then comes with one of them, decided by
+            seed, epoch and place in the epoch's order. None gives the slices alone.
+        channels: Where in the store the three channels of each of these slices lie, int64 of shape (n, 3). None
+            gives the slice alone, without an axis of channels.
         resident: Hold all slices on the device. None does so on a GPU when they take at most 40 % of its free
             memory; on a CPU the system's page cache is as good.
         device: Device of the batches.
@@ -78,6 +85,8 @@ class StoreBatches:
         world_size: int = 1,
         positions: npt.NDArray[np.int64] | None = None,
         weights: npt.NDArray[np.int64] | None = None,
+        neighbors: Neighbors | None = None,
+        channels: npt.NDArray[np.int64] | None = None,
         resident: bool | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -89,13 +98,18 @@ class StoreBatches:
         self.device = torch.device(device)
         self._positions = _positions(store, positions)
         self._ends = None if weights is None else _ends(weights, len(self._positions))
+        self._neighbors = neighbors
         if len(self._positions) < batch_size * world_size:
             raise ConfigError(
                 f"{len(self._positions)} slices do not fill one batch of {batch_size * world_size}: "
                 "take a smaller batch or more slices"
             )
+        self._has_channels = channels is not None
+        # What is read for each slice, (n, 1) or (n, 3); and all of it, each once.
+        self._shown = self._positions[:, None] if channels is None else channels
+        self._needed = self._positions if channels is None else np.unique(channels)
         self._pixels = _Pixels(store)
-        self.resident = _fits(store, self._positions, self.device) if resident is None else resident
+        self.resident = _fits(store, self._needed, self.device) if resident is None else resident
         self._on_device = self._load() if self.resident else None
 
     @property
@@ -133,6 +147,13 @@ class StoreBatches:
             step * together + self.rank * self.batch_size for step in range(start_step, self.steps_per_epoch)
         ]
         chosen = [shuffled[start : start + self.batch_size] for start in starts]
+        if self._neighbors is not None:
+            lots = np.random.PCG64([self.seed, number, 2]).random_raw(len(shuffled))
+            near = self._neighbors.choose(shuffled, lots)
+            chosen = [
+                np.concatenate([own, near[start : start + self.batch_size]])
+                for start, own in zip(starts, chosen, strict=True)
+            ]
         return self._from_device(chosen) if self._on_device is not None else self._from_map(chosen)
 
     def _shuffled(self, number: int) -> npt.NDArray[np.int64]:
@@ -148,35 +169,42 @@ class StoreBatches:
         return np.searchsorted(self._ends, points, side="right")[order]
 
     def _load(self) -> Tensor:
-        """All slices in use, on the device."""
-        shape = (len(self._positions), *self._pixels.shape)
+        """All slices in use, and those that channels show, on the device."""
+        shape = (len(self._needed), *self._pixels.shape)
         loaded = torch.empty(shape, dtype=self._pixels.dtype, device=self.device)
-        for start in range(0, len(self._positions), _BLOCK):
-            block = self._positions[start : start + _BLOCK]
+        for start in range(0, len(self._needed), _BLOCK):
+            block = self._needed[start : start + _BLOCK]
             loaded[start : start + len(block)] = self._pixels.read(block).to(self.device)
         return loaded
 
     def _from_device(self, chosen: list[npt.NDArray[np.int64]]) -> Generator[Batch, None, None]:
         assert self._on_device is not None
         for indices in chosen:
-            index = torch.from_numpy(indices)
+            # Of each slice alone its index says where it is; what channels show is in ascending order.
+            places = np.searchsorted(self._needed, self._shown[indices]).ravel() if self._has_channels else indices
+            index = torch.from_numpy(places)
             if self.device.type == "cuda":
                 index = index.pin_memory()
             pixels = self._on_device.index_select(0, index.to(self.device, non_blocking=True))
-            yield Batch(_unsigned(pixels), torch.from_numpy(self._positions[indices]))
+            yield Batch(self._shaped(pixels), torch.from_numpy(self._positions[indices]))
 
     def _from_map(self, chosen: list[npt.NDArray[np.int64]]) -> Generator[Batch, None, None]:
         ahead = Ahead(self._read(indices) for indices in chosen)
         try:
             for pixels, positions in ahead:
-                yield Batch(_unsigned(pixels.to(self.device, non_blocking=True)), positions)
+                yield Batch(self._shaped(pixels.to(self.device, non_blocking=True)), positions)
         finally:
             ahead.stop()
 
     def _read(self, indices: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        positions = self._positions[indices]
-        pixels = self._pixels.read(positions, pin_memory=self.device.type == "cuda")
-        return pixels, torch.from_numpy(positions)
+        shown = self._shown[indices].ravel()
+        pixels = self._pixels.read(shown, pin_memory=self.device.type == "cuda")
+        return pixels, torch.from_numpy(self._positions[indices])
+
+    def _shaped(self, pixels: Tensor) -> Tensor:
+        """Unsigned, and with an axis of channels if there are several."""
+        unsigned = pixels.view(torch.uint16) if pixels.dtype == torch.int16 else pixels
+        return unsigned.view(-1, CHANNELS, *unsigned.shape[1:]) if self._has_channels else unsigned
 
 
 class _Pixels:
@@ -246,10 +274,6 @@ def _mapped(store: SliceStore) -> Tensor:
         # torch warns of arrays that cannot be written to. Nothing is written: this map would copy first.
         array = np.load(array.filename, mmap_mode="c")
     return torch.from_numpy(array.view(np.int16) if array.dtype.itemsize == 2 else array)
-
-
-def _unsigned(pixels: Tensor) -> Tensor:
-    return pixels.view(torch.uint16) if pixels.dtype == torch.int16 else pixels
 
 
 def _fits(store: SliceStore, positions: npt.NDArray[np.int64], device: torch.device) -> bool:

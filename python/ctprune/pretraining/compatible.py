@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from ctprune.errors import ConfigError
+from ctprune.options.neighbors import GRAY, neighbors_mm
 from ctprune.pretraining.settings import (
     MULTI_CROP,
     OF_TRANSFORMERS,
@@ -30,6 +31,17 @@ def check_compatible(config: PretrainConfig) -> None:
     """
     _check_settings(config)
     _check_views(config)
+    if config.channels != GRAY and config.probe is not None:
+        raise ConfigError(
+            f"probe has single images, but `channels` {config.channels} needs their neighbors: leave it out, or "
+            f"use `channels` {GRAY}",
+            field="probe",
+        )
+    if config.method in ONE_VIEW and neighbors_mm(config.positives) is not None:
+        raise ConfigError(
+            f"positives {config.positives}: `method` {config.method} has one view of a slice and compares nothing",
+            field="positives",
+        )
     if config.sample_weights and config.use != "kept":
         raise ConfigError(
             f"sample_weights belongs to `use` kept: each slice of `use` {config.use} stands for itself",
@@ -108,6 +120,11 @@ def _check_views(config: PretrainConfig) -> None:
         )
     if config.views.window is not None and config.depth == 8:
         raise ConfigError("views.window needs Hounsfield units: give `depth` 16", field="views.window")
+    if config.views.gray_window is not None and config.depth == 16:
+        raise ConfigError(
+            "views.gray_window belongs to `depth` 8: with 16 bits views.window varies in Hounsfield units",
+            field="views.gray_window",
+        )
     if config.views.window is None and config.depth == 16:
         raise ConfigError(
             "depth 16 needs views.window, such as {center: 0, width: 2000}: in the whole range of 16 bits all "

@@ -17,8 +17,8 @@ from ctprune.options.shared import PRECISIONS, threads_option
 from ctprune.pretraining.compatible import check_compatible
 from ctprune.pretraining.presets import check_preset, preset
 from ctprune.pretraining.settings import SETTINGS, MethodSettings, SwavSettings
-from ctprune.pretraining.view_config import ViewConfig, WindowConfig
-from ctprune.store.config import depth_option, side_option, use_option
+from ctprune.pretraining.view_config import ViewConfig, WindowConfig, positives_option
+from ctprune.store.config import channels_option, depth_option, side_option, use_option
 
 OPTIMIZERS = ("lars", "sgd", "adamw", "adam")
 RATE_SCALINGS = ("linear", "sqrt", "none")
@@ -64,6 +64,8 @@ class PretrainConfig:
         help="Show each kept slice as often as the slices that it stands for; by default once per epoch.",
         more="An epoch has as many steps as without it. It needs `use` kept.",
     )
+    channels: str = channels_option(panel=_DATA)
+    positives: str = positives_option(panel=_DATA)
     probe: str | None = option(
         None,
         is_path=True,
@@ -338,6 +340,8 @@ class PretrainOptions(TypedDict, total=False):
     exclude: Sequence[str | os.PathLike[str]]
     exclude_threshold: int | None
     sample_weights: bool
+    channels: str
+    positives: str
     probe: str | os.PathLike[str] | None
     probe_patient_pattern: str | None
     method: str

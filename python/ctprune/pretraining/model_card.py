@@ -8,6 +8,7 @@ from typing import Any
 
 from ctprune.files.atomic import replace_file
 from ctprune.networks.architectures import RESNETS
+from ctprune.options.neighbors import GRAY, neighbors_mm
 from ctprune.pretraining.records import Line
 from ctprune.pretraining.settings import TEACHER_SAVED
 from ctprune.reading.modalities import slices_of
@@ -65,13 +66,14 @@ def model_card(facts: dict[str, Any], *, use: str, repeat: str = "") -> str:
         "2024, <https://arxiv.org/abs/2410.14524>. For research, not for diagnosis.",
         "## Use",
         use,
-        f"Input: float tensors of shape (n, 3, rows, columns), three equal channels, gray from 0 to 1 "
+        f"Input: float tensors of shape (n, 3, rows, columns), {_channels(facts)}, gray from 0 to 1 "
         f"(intensity `{facts['intensity']}`), minus mean {facts['mean']:.4f}, divided by {facts['std']:.4f}. "
         "Output: pooled features.",
         "## Data",
         _table(
             {
                 "slices": f"{facts['slices']:,} ({facts['use']}{often})",
+                **_neighbors(facts),
                 "reduction": _reduction(reduction),
                 "left out, unreadable": f"{sum(facts['left_out'].values()):,}",
                 "left out, similar to a test set": f"{facts['excluded'].get('slices', 0):,}",
@@ -88,6 +90,7 @@ def model_card(facts: dict[str, Any], *, use: str, repeat: str = "") -> str:
                     f"{crop['count']} × {crop['size']} px (area {crop['scale'][0]:g}–{crop['scale'][1]:g})"
                     for crop in settings["views"]["crops"]
                 ),
+                **_gray_windows(facts),
                 "precision, device": f"{facts['precision']}, {facts['device']}",
                 "seed": facts["seed"],
                 "time": f"{facts['seconds']:,.0f} s, {facts['slices_per_second']:,.1f} slices/s",
@@ -152,6 +155,40 @@ def _of_average(facts: dict[str, Any]) -> dict[str, str]:
             facts["average_knn_accuracy"]
         ),
         "moving average, linear probe, AUC": _number(facts["average_linear_auc"]),
+    }
+
+
+def _gray_windows(facts: dict[str, Any]) -> dict[str, str]:
+    """Random windows inside the gray range, in HU where all slices have the same range."""
+    widths = facts["settings"]["views"].get("gray_window")
+    if widths is None:
+        return {}
+    kind, _, limits = facts["intensity"].partition(":")
+    of_range = f"{widths[0]:.0%} to {widths[1]:.0%} of the gray range"
+    if kind != "hu":
+        return {"random windows": f"{of_range} of each slice"}
+    low, high = (float(limit) for limit in limits.split(","))
+    narrow, wide = (width * (high - low) for width in widths)
+    return {"random windows": f"{of_range}: {narrow:g} to {wide:g} HU wide, between {low:g} and {high:g} HU"}
+
+
+def _channels(facts: dict[str, Any]) -> str:
+    distance = neighbors_mm(facts.get("channels", GRAY))
+    if distance is None:
+        return "three equal channels"
+    near = f"the slice of the volume nearest to {distance:g} mm"
+    return f"three channels ({near} before, the slice itself, {near} after; where there is none, the slice itself)"
+
+
+def _neighbors(facts: dict[str, Any]) -> dict[str, str]:
+    """Where every second view comes from, if not from the slice itself."""
+    near = facts.get("neighbors")
+    if not near:
+        return {}
+    within = f"{neighbors_mm(facts['settings']['positives']):g} mm"
+    return {
+        "every second view": f"of a slice within {within}, itself among {near['mean'] + 1:.1f} on average; "
+        f"{near['slices']:,} slices have another one there"
     }
 
 

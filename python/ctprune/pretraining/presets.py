@@ -249,7 +249,8 @@ def preset(name: str, method: str, backbone: str | None = None) -> dict[str, Any
     """The options of a preset for a method, as `PretrainConfig.from_dict` takes them.
 
     - `paper`: the settings of the method's paper, for SwAV, MoCo v2 and BYOL those of the reference for CT;
-      ResNet-50 (DINOv2, MAE: ViT-S/16), a GPU. With a transformer as the backbone: what the papers trained those with.
+      ResNet-50 (DINOv2, MAE: ViT-S/16), a GPU. With a transformer as the backbone: what the papers trained those
+      with.
     - `vit`: the same with a ViT-S/16, which needs timm.
     - `small`: ResNet-18 (DINOv2, MAE: ViT-Ti/16) on 128 × 128 slices, an hour or so on a laptop for a few thousand
       slices.

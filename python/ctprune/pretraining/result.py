@@ -9,18 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from lightning_fabric import Fabric
 
 from ctprune.errors import ManifestError
 from ctprune.manifest.manifest import Manifest
-from ctprune.overlapping.excluded import Excluded
 from ctprune.pretraining.config import RATE_BATCH, PretrainConfig
 from ctprune.pretraining.devices import device_name
 from ctprune.pretraining.records import PROBED
 from ctprune.pretraining.settings import MocoSettings
 from ctprune.pretraining.training import TrainingLoop
+from ctprune.pretraining.used_slices import UsedSlices
 from ctprune.reading.modalities import modalities
 from ctprune.store.store import SliceStore
 
@@ -48,8 +46,7 @@ def facts_of(
     store: SliceStore,
     training: TrainingLoop,
     fabric: Fabric,
-    positions: npt.NDArray[np.int64] | None,
-    excluded: dict[str, Any],
+    used: UsedSlices,
     mean: float,
     std: float,
 ) -> dict[str, Any]:
@@ -61,8 +58,7 @@ def facts_of(
         store: Packed slices.
         training: The training, which is done.
         fabric: Devices and precision of the training.
-        positions: Positions in the store of the slices in use; None for all.
-        excluded: What was excluded, for the summary.
+        used: What of the store was trained on.
         mean: Mean that views are normalized with.
         std: Standard deviation that views are normalized with.
     """
@@ -77,7 +73,7 @@ def facts_of(
         "intensity": config.views.window.intensity if config.views.window else store.intensity,
         "side": config.side,
         "use": config.use,
-        "slices": len(store) if positions is None else len(positions),
+        "slices": len(store) if used.positions is None else len(used.positions),
         "epochs": training.epochs,
         "steps": training.step,
         "slices_per_step": config.batch_size * config.accumulate * fabric.world_size,
@@ -88,7 +84,10 @@ def facts_of(
         "reduction": manifest.config,
         "modalities": modalities(manifest.rows),
         "left_out": store.left_out,
-        "excluded": excluded,
+        "excluded": used.excluded,
+        "neighbors": used.near,
+        "channels": config.channels,
+        "complete_channels": used.complete_channels,
         "settings": config.to_dict(),
         "slices_per_second": round(images / training.seconds, 2),
         "final_loss": losses[-1] if losses else None,
@@ -99,19 +98,6 @@ def facts_of(
         "device": device_name(fabric.device),
         "devices": fabric.world_size,
         "precision": fabric.strategy.precision.precision,
-    }
-
-
-def excluded_facts(config: PretrainConfig, manifest: Manifest, close: Excluded | None) -> dict[str, Any]:
-    """What was excluded, of the kept slices or of all that a sample could be drawn from; empty for None."""
-    if close is None:
-        return {}
-    kept = np.flatnonzero(manifest.slices().kept)
-    of_use = np.isin(close.rows, kept) if config.use == "kept" else np.ones(len(close.rows), bool)
-    return {
-        "sources": [Path(source).name for source in config.exclude],
-        "threshold": close.threshold,
-        "slices": int(of_use.sum()),
     }
 
 

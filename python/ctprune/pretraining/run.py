@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -11,8 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 
@@ -40,7 +37,6 @@ from ctprune.pretraining.records import Records, import_wandb
 from ctprune.pretraining.result import (
     SUMMARY_NAME,
     PretrainResult,
-    excluded_facts,
     facts_of,
     load_pretrain_summary,
     notes_on,
@@ -49,6 +45,7 @@ from ctprune.pretraining.result import (
     without_paths,
 )
 from ctprune.pretraining.training import TrainingLoop
+from ctprune.pretraining.used_slices import UsedSlices
 from ctprune.pretraining.views import BatchViews, normalization
 from ctprune.pretraining.workers import Workers, made_by_first
 from ctprune.sources.addresses import as_address
@@ -201,16 +198,14 @@ class PretrainingRun:
             method = sync_batchnorm(method)
         if store.manifest_digest != manifest.digest():
             raise ManifestError(f"{self.run} was reduced again in the meantime: rerun the command")
-        positions = None if close is None else np.flatnonzero(~np.isin(store.rows, close.rows)).astype(np.int64)
-        weights = self._weights(manifest, store.rows if positions is None else store.rows[positions])
-        excluded = excluded_facts(config, manifest, close)
+        used = UsedSlices.of(config, manifest, store, close)
         mean, std = normalization(store, config.views)
-        notes = notes_on(config, len(store) if positions is None else len(positions))
+        notes = notes_on(config, len(store) if used.positions is None else len(used.positions)) + used.notes()
         for sentence in notes:
             self._say(sentence)
 
         def facts() -> dict[str, Any]:
-            found = facts_of(config, manifest, store, training, fabric, positions, excluded, mean, std)
+            found = facts_of(config, manifest, store, training, fabric, used, mean, std)
             return found | {"notes": notes}
 
         training = TrainingLoop(
@@ -222,14 +217,16 @@ class PretrainingRun:
                 config.seed,
                 rank=fabric.global_rank,
                 world_size=fabric.world_size,
-                positions=positions,
-                weights=weights,
+                positions=used.positions,
+                weights=used.weights,
+                neighbors=used.neighbors,
+                channels=used.channels,
                 device=fabric.device,
             ),
-            BatchViews(config.views, mean, std),
+            BatchViews(config.views, mean, std, neighbors=used.neighbors is not None),
             fabric,
             checkpoints=self._checkpoints,
-            digest=_digest(store, positions, weights),
+            digest=used.digest,
             probe=self._create_probe(store, mean, std),
             operation=self._operation,
             note=self._say,
@@ -321,6 +318,7 @@ class PretrainingRun:
             use=config.use,
             side=config.side,
             depth=config.depth,
+            channels=config.channels,
             seed=config.seed,
             # A sample loses nothing to the exclusion, or it would be smaller than what it is the control of.
             without=None if close is None else close.rows,
@@ -333,10 +331,6 @@ class PretrainingRun:
     def _say(self, sentence: str) -> None:
         if self._first:
             self._note(sentence)
-
-    def _weights(self, manifest: Manifest, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
-        """How many slices each of these rows stands for, if that says how often it comes."""
-        return manifest.slices().stands_for[rows] if self.config.sample_weights else None
 
     def _create_probe(self, store: SliceStore, mean: float, std: float) -> Probe | None:
         if self.config.probe is None:
@@ -380,12 +374,3 @@ class PretrainingRun:
 
     def _result(self, facts: dict[str, Any]) -> PretrainResult:
         return PretrainResult(folder=self.out, backbone=self.out / BACKBONE_NAME, summary=facts)
-
-
-def _digest(
-    store: SliceStore, positions: npt.NDArray[np.int64] | None, weights: npt.NDArray[np.int64] | None
-) -> str:
-    """Tells which slices are trained on, in which order they are stored, and how often they come."""
-    used = store.rows if positions is None else store.rows[positions]
-    often = b"" if weights is None else weights.tobytes()
-    return hashlib.sha256(store.manifest_digest.encode() + used.tobytes() + often).hexdigest()

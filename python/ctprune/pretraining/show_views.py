@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ctprune.files.atomic import replace_file
+from ctprune.pretraining.neighbors import Neighbors
 from ctprune.pretraining.view_config import ViewConfig
 from ctprune.pretraining.view_parameters import view_generator
 from ctprune.pretraining.views import BatchViews, normalization
@@ -17,14 +19,26 @@ from ctprune.store.store import SliceStore
 
 
 def write_views(
-    store: SliceStore, config: ViewConfig, file: str | os.PathLike[str], *, slices: int = 8, seed: int = 0
+    store: SliceStore,
+    config: ViewConfig,
+    file: str | os.PathLike[str],
+    *,
+    neighbors: Neighbors | None = None,
+    channels: npt.NDArray[np.int64] | None = None,
+    slices: int = 8,
+    seed: int = 0,
 ) -> None:
     """Write a PNG with a row per slice: the slice (in the window, if there is one), then its views.
+
+    With neighbors, the one that lends every second view stands beside the slice.
 
     Args:
         store: The packed store; slices are taken from all over it, evenly.
         config: The views.
         file: The picture; replaced if it is there.
+        neighbors: Neighbors of the store's slices; None without.
+        channels: Where in the store their three channels lie, int64 of shape (n, 3): red, green and blue of the
+            picture; None for gray ones.
         slices: Number of rows, at most.
         seed: Random seed of the views.
 
@@ -34,19 +48,27 @@ def write_views(
     from matplotlib.figure import Figure
 
     indices = np.unique(np.linspace(0, len(store) - 1, min(slices, len(store))).astype(int))
-    pixels = np.ascontiguousarray(store.pixels[indices])
+    titles = ["slice"]
+    chosen: npt.NDArray[np.int64] = indices
+    if neighbors is not None:
+        titles.append("neighbor")
+        chosen = np.append(indices, neighbors.choose(indices, np.random.PCG64(seed).random_raw(len(indices))))
+    pixels = np.ascontiguousarray(store.pixels[chosen if channels is None else channels[chosen]])
     mean, std = normalization(store, config)
-    views = BatchViews(config, mean, std)(
+    views = BatchViews(config, mean, std, neighbors=neighbors is not None)(
         torch.from_numpy(pixels.astype(_readable(pixels))), view_generator(seed, 0, 0)
     )
-    columns = 1 + len(views)
+    columns = len(titles) + len(views)
     figure = Figure(figsize=(1.3 * columns, 1.3 * len(indices) + 0.4), layout="constrained")
     axes = figure.subplots(len(indices), columns, squeeze=False)
     for row in range(len(indices)):
-        _draw(axes[row][0], pixels[row], "slice" if row == 0 else "", limits=_limits(config))
+        for column, title in enumerate(titles):
+            picture = pixels[column * len(indices) + row]
+            _draw(axes[row][column], picture, title if row == 0 else "", limits=_limits(config))
         for number, view in enumerate(views):
             title = f"{view.shape[-1]} px" if row == 0 else ""
-            _draw(axes[row][number + 1], (view[row, 0] * std + mean).numpy(), title, limits=(0, 1))
+            picture = (view[row].squeeze(0) * std + mean).numpy()
+            _draw(axes[row][len(titles) + number], picture, title, limits=(0, 1))
     with replace_file(Path(file)) as beside:
         figure.savefig(beside, format="png", dpi=100)
 
@@ -65,6 +87,11 @@ def _readable(pixels: Any) -> Any:
 
 def _draw(axes: Any, image: Any, title: str, limits: tuple[float, float] | None = None) -> None:
     low, high = limits or (float(image.min()), float(image.max()))
-    axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
+    high = max(high, low + 1e-6)
+    if image.ndim == 3:
+        # Colors are where the channels differ. Matplotlib scales no colors.
+        image = np.moveaxis(np.clip((image.astype(np.float32) - low) / (high - low), 0, 1), 0, -1)
+        low, high = 0, 1
+    axes.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     axes.set_title(title, fontsize=8)
     axes.set_axis_off()

@@ -11,6 +11,7 @@ from ctprune.options.check import check
 from ctprune.options.configure import refuse_unknown
 from ctprune.options.described import described
 from ctprune.options.file import mapping
+from ctprune.options.neighbors import neighbors_option
 from ctprune.options.option import Range, about, all_options, option, options_of
 
 T = TypeVar("T")
@@ -18,6 +19,17 @@ T = TypeVar("T")
 
 def _probability(default: float, what: str) -> float:
     return option(default, low=0, high=1, help=what)
+
+
+def positives_option(*, panel: str | None = None) -> str:
+    """A field for the slices that views of a slice are made of."""
+    return neighbors_option(
+        "positives",
+        "same",
+        panel=panel,
+        help="Where every second view comes from: the same slice, or one up to MM mm away along the scan.",
+        more="Of the slices in use in that stretch of the volume, itself among them, chance chooses one per step.",
+    )
 
 
 @described
@@ -94,7 +106,7 @@ class WindowConfig:
 class ViewConfig:
     """How views are made of slices; the defaults are the reference's for SwAV.
 
-    The steps are taken in the order below. Fractions are of the largest gray value (or of the window), to which
+    The steps are taken in the order below. Fractions are of the largest gray value (or of the windows), to which
     values are held after brightness, contrast and noise.
 
     Raises:
@@ -123,6 +135,16 @@ class ViewConfig:
             "Random window for stores of Hounsfield units, see `WindowConfig`; None uses the whole range of the "
             "type."
         ),
+    )
+    gray_window: Range | None = option(
+        None,
+        above=0,
+        high=1,
+        noun="a fraction of the stored gray range",
+        help="Smallest and largest width of a random window inside the gray range of 8-bit slices, as fractions "
+        "of it; None uses the whole range.",
+        more="The width is drawn log-uniformly, then the place uniformly. In HU, they are fractions of what the "
+        "reduction's `intensity` maps to gray.",
     )
     jitter_probability: float = _probability(
         0.8, "Probability of changing brightness and contrast, in random order."

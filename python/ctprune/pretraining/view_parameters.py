@@ -34,7 +34,7 @@ class ViewParameters:
         box: Top, left, rows and columns of the crop, whole numbers, of shape (n, 4).
         flip: 1 where left and right, top and bottom are mirrored, else 0; (n, 2).
         degrees: Rotation counter-clockwise, (n,).
-        window: Center and width in HU, (n, 2).
+        window: Center and width in HU or, of a window inside the range of 8 bits, in gray values; (n, 2).
         factor: The first and the second step of brightness and contrast: its factor, (n, 2).
         about_mean: 1 where that step is contrast, about the view's mean, 0 where it is brightness; (n, 2).
         blur_sigma: Standard deviation in pixels, 0 for none; (n,).
@@ -168,7 +168,9 @@ def view_parameters(config: ViewConfig, crop: CropConfig, side: int, numbers: Te
             _between(numbers[:, _ANGLE], (-config.rotation_degrees, config.rotation_degrees)),
             0,
         ),
-        "window": _windows(config.window or WindowConfig(), numbers),
+        "window": _windows(config.window or WindowConfig(), numbers)
+        if config.gray_window is None
+        else _gray_windows(config.gray_window, numbers),
         "factor": torch.where(jittered[:, None], factor, 1),
         "about_mean": torch.stack([contrast_first, ~contrast_first], 1),
         "blur_sigma": torch.where(
@@ -206,6 +208,12 @@ def _windows(window: WindowConfig, numbers: Tensor) -> Tensor:
     times = (1 / (1 + window.width_jitter), 1 + window.width_jitter)
     center = _between(numbers[:, _CENTER], reach)
     return torch.stack([center, window.width * _between_logs(numbers[:, _WIDTH], times)], 1)
+
+
+def _gray_windows(widths: Range, numbers: Tensor) -> Tensor:
+    """Windows that lie within the gray values from 0 to 255."""
+    width = 255 * _between_logs(numbers[:, _WIDTH], widths)
+    return torch.stack([width / 2 + (255 - width) * numbers[:, _CENTER], width], 1)
 
 
 def _between(numbers: Tensor, limits: Range) -> Tensor:

@@ -3,6 +3,9 @@
 What is linear (resampling, mirroring, blur) is a matrix for the rows and one for the columns of each slice: two
 batched products, quick on a GPU as well as on a CPU. Arithmetic is in float32 throughout; with 16 bits per pixel
 the reduced precision of tensor cores would cost several Hounsfield units, so it is switched off here.
+
+Images have the shape (n, rows, columns) or, with channels, (n, channels, rows, columns): what is said about an
+image holds for all its channels.
 """
 
 from __future__ import annotations
@@ -65,7 +68,7 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     """Turn each image counter-clockwise around its middle, bilinear; beyond the edge its value is repeated.
 
     Args:
-        images: Float32 of shape (n, side, side).
+        images: Float32 of shape (n, side, side) or (n, channels, side, side).
         degrees: Float32 of shape (n,).
 
     >>> rotate(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), torch.tensor([90.0])).round().tolist()
@@ -75,12 +78,12 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     cos, sin = torch.cos(angle), torch.sin(angle)
     nothing = torch.zeros_like(cos)
     turn = torch.stack([cos, -sin, nothing, sin, cos, nothing], dim=1).reshape(-1, 2, 3)
-    shape = [len(images), 1, *images.shape[1:]]
-    grid = torch.nn.functional.affine_grid(turn, shape, align_corners=False)
+    with_channels = images if images.ndim == 4 else images[:, None]
+    grid = torch.nn.functional.affine_grid(turn, list(with_channels.shape), align_corners=False)
     turned = torch.nn.functional.grid_sample(
-        images[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False
+        with_channels, grid, mode="bilinear", padding_mode="border", align_corners=False
     )
-    return turned[:, 0]
+    return turned.view(images.shape)
 
 
 def resized_crops(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:
@@ -90,7 +93,7 @@ def resized_crops(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Te
     step between two samples, at least one pixel, on the pixels of the crop alone.
 
     Args:
-        images: Float32 of shape (n, side, side).
+        images: Float32 of shape (n, side, side) or (n, channels, side, side).
         boxes: Top, left, rows, columns, of shape (n, 4).
         flips: 1 to mirror left and right, top and bottom, else 0; (n, 2).
         size: Rows and columns of the result.
@@ -102,7 +105,19 @@ def resized_crops(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Te
     side = images.shape[-1]
     rows = resampling_matrices(boxes[:, 0], boxes[:, 2], flips[:, 1], side, size)
     columns = resampling_matrices(boxes[:, 1], boxes[:, 3], flips[:, 0], side, size)
-    return torch.bmm(torch.bmm(rows, images), columns.transpose(1, 2))
+    return _product(rows, images, columns)
+
+
+def _product(rows: Tensor, images: Tensor, columns: Tensor) -> Tensor:
+    """Each image times the matrix of its rows, from the left, and the one of its columns."""
+    if images.ndim == 4:
+        rows, columns = rows[:, None], columns[:, None]
+    return torch.matmul(torch.matmul(rows, images), columns.transpose(-2, -1))
+
+
+def _each(values: Tensor, images: Tensor) -> Tensor:
+    """A number for each image, (n,), in a shape that fits all pixels of the images."""
+    return values.reshape(-1, *(1 for _ in images.shape[1:]))
 
 
 def resampling_matrices(start: Tensor, length: Tensor, flip: Tensor, side: int, size: int) -> Tensor:
@@ -125,25 +140,27 @@ def window(values: Tensor, windows: Tensor, offset: float) -> Tensor:
     """Values as fractions of a window, held to [0, 1].
 
     Args:
-        values: HU + offset, float32 of shape (n, rows, cols); changed in place.
+        values: HU + offset, float32 of shape (n, …); changed in place.
         windows: Center and width in HU, (n, 2).
         offset: Number that was added to HU.
     """
     low = windows[:, 0] - windows[:, 1] / 2 + offset
-    return values.sub_(low[:, None, None]).div_(windows[:, 1, None, None]).clamp_(0, 1)
+    return values.sub_(_each(low, values)).div_(_each(windows[:, 1], values)).clamp_(0, 1)
 
 
 def jitter(views: Tensor, factor: Tensor, about_mean: Tensor) -> Tensor:
     """Change brightness and contrast in the order given, as torchvision's `adjust_…` functions do.
 
     Args:
-        views: Fractions, float32 of shape (n, rows, cols); changed in place.
+        views: Fractions, float32 of shape (n, …); changed in place.
         factor: Factor of the first and the second step, (n, 2).
         about_mean: 1 where that step is about the view's mean (contrast), 0 where it is about 0; (n, 2).
     """
     for step in (0, 1):
-        times = factor[:, step, None, None]
-        middle = views.mean(dim=(1, 2), keepdim=True) * about_mean[:, step, None, None]
+        times = _each(factor[:, step], views)
+        # One mean for all channels, or what differs between them would change.
+        mean = views.mean(dim=tuple(range(1, views.ndim)), keepdim=True)
+        middle = mean * _each(about_mean[:, step], views)
         views = views.mul_(times).add_((1 - times) * middle).clamp_(0, 1)
     return views
 
@@ -152,7 +169,7 @@ def blur(views: Tensor, sigma: Tensor, taps: Tensor) -> Tensor:
     """Blur each view with a Gaussian, mirrored at the edges; 0 leaves it as it is.
 
     Args:
-        views: Float32 of shape (n, size, size).
+        views: Float32 of shape (n, …, size, size).
         sigma: Standard deviation in pixels, (n,).
         taps: Taps from `blur_taps` for that size; their radius cuts the Gaussian.
     """
@@ -161,7 +178,7 @@ def blur(views: Tensor, sigma: Tensor, taps: Tensor) -> Tensor:
     weight = torch.exp(-0.5 * (distance / sigma.clamp(min=1e-3)[:, None]) ** 2)
     weight = weight / (2 * weight.sum(dim=1, keepdim=True) - 1)
     matrices = (weight @ taps.flatten(1)).reshape(-1, size, size)
-    return torch.bmm(torch.bmm(matrices, views), matrices.transpose(1, 2))
+    return _product(matrices, views, matrices)
 
 
 def blur_taps(size: int, radius: int) -> Tensor:
@@ -183,8 +200,8 @@ def add_noise(views: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
     """Add Gaussian noise and hold to [0, 1].
 
     Args:
-        views: Fractions, float32 of shape (n, rows, cols); changed in place.
+        views: Fractions, float32 of shape (n, …); changed in place.
         sigma: Standard deviation, (n,).
         noise: Noise of standard deviation 1, as large as the views; changed in place.
     """
-    return views.add_(noise.mul_(sigma[:, None, None])).clamp_(0, 1)
+    return views.add_(noise.mul_(_each(sigma, noise))).clamp_(0, 1)

@@ -22,24 +22,36 @@ from ctprune.pretraining.view_transforms import (
     values_of,
     window,
 )
+from ctprune.store.channels import CHANNELS
 from ctprune.store.store import HU_OFFSET, SliceStore
 
 
 class BatchViews(torch.nn.Module):
-    """Makes views of slices of one channel, 8 or 16 bits, without ever passing through fewer bits.
+    """Makes views of slices of one or three channels, 8 or 16 bits, without ever passing through fewer bits.
+
+    What chance decides about a view holds for all its channels; only noise differs from pixel to pixel in all.
 
     Args:
         config: Options of the views.
         mean: Mean of the slices' pixels as a fraction of the largest value of their type (or of the window); views
             are normalized with it, see `normalization`.
         std: Standard deviation of the slices' pixels as a fraction of the same value.
+        neighbors: Whether each slice comes with a neighbor, which every second view is made of.
 
     Raises:
         ConfigError: A mean or standard deviation that cannot be used.
     """
 
-    def __init__(self, config: ViewConfig, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
+    def __init__(
+        self,
+        config: ViewConfig,
+        mean: float | Sequence[float],
+        std: float | Sequence[float],
+        *,
+        neighbors: bool = False,
+    ) -> None:
         super().__init__()
+        self._sources = 2 if neighbors else 1
         self.config = config
         self.mean, self.std = _one_number("mean", mean), _one_number("std", std)
         if self.std <= 0:
@@ -56,16 +68,18 @@ class BatchViews(torch.nn.Module):
         """Make all views: those of a group of crops together.
 
         Args:
-            pixels: uint8, uint16 or int32 (of 16 bits) of shape (n, side, side), on any device.
+            pixels: uint8, uint16 or int32 (of 16 bits) of shape (n, side, side) or, with three channels,
+                (n, 3, side, side), on any device. With neighbors there are 2 n: the slices, then a neighbor of
+                each.
             chance: A plan from `draw` for as many slices of that side, or the generator on the CPU for a new plan.
                 The parameters are the same whatever the device of the pixels; noise is drawn on theirs.
 
         Returns:
-            One tensor of shape (n, 1, size, size) per view, in the order of `config.crops`: normalized; float32,
-            or autocast's type where autocast is on.
+            One tensor of shape (n, 1, size, size) or (n, 3, size, size) per view, in the order of `config.crops`:
+            normalized; float32, or autocast's type where autocast is on; channels last in memory.
 
         Raises:
-            ConfigError: Pixels of another type or shape, or a window on 8 bits.
+            ConfigError: Pixels of another type or shape, a window on 8 bits, or a gray window on 16.
 
         >>> views = BatchViews(ViewConfig(), mean=0.2, std=0.2)
         >>> slices = torch.zeros(2, 256, 256, dtype=torch.uint8)
@@ -75,36 +89,50 @@ class BatchViews(torch.nn.Module):
         self._check(pixels)
         device = pixels.device
         kind = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
+        slices = len(pixels) // self._sources
         if isinstance(chance, torch.Generator):
-            chance = self.draw(len(pixels), pixels.shape[-1], chance)
+            chance = self.draw(slices, pixels.shape[-1], chance)
         # One copy for all views.
         table = chance.table.to(device, non_blocking=True)
         noise = self._noise_generator(chance, device)
         views: list[Tensor] = []
-        tables = torch.split(table, [crop.count * len(pixels) for crop in self.config.crops])
+        tables = torch.split(table, [crop.count * slices for crop in self.config.crops])
         with full_precision(device):
             values = values_of(pixels)
             largest = 255 if pixels.dtype == torch.uint8 else 65535
             for crop, rows in zip(self.config.crops, tables, strict=True):
                 chosen = ViewParameters.of_table(rows)
-                group = self._group(values, crop, chosen, largest, noise)[:, None].to(kind)
-                views += torch.split(group, len(pixels))
+                images = self._images(values, len(views), crop.count)
+                group = self._group(images, crop, chosen, largest, noise)
+                if group.ndim == 3:
+                    group = group[:, None]
+                views += torch.split(group.to(kind, memory_format=torch.channels_last), slices)
         return views
+
+    def _images(self, values: Tensor, first: int, count: int) -> Tensor:
+        """What a group of views is made of, count × n slices; `first` views lie before it."""
+        if self._sources == 1:
+            return values.repeat(count, *(1 for _ in values.shape[1:]))
+        # By turns over all groups, so that groups of a single view take part.
+        sources = values.chunk(2)
+        return torch.cat([sources[view % 2] for view in range(first, first + count)])
 
     def _group(
         self,
-        values: Tensor,
+        images: Tensor,
         crop: CropConfig,
         chosen: ViewParameters,
         largest: int,
         noise: torch.Generator | None,
     ) -> Tensor:
-        """The views of a group of crops, one after the other, (count × n, size, size)."""
+        """The views of a group of crops, one after the other, count × n; with channels as the images have them."""
         config = self.config
-        images = values.repeat(crop.count, 1, 1)
         turned = rotate(images, chosen.degrees) if config.rotation_probability else images
         views = resized_crops(turned, chosen.box, chosen.flip, crop.size)
-        views = views.div_(largest) if config.window is None else window(views, chosen.window, HU_OFFSET)
+        if config.window is None and config.gray_window is None:
+            views = views.div_(largest)
+        else:
+            views = window(views, chosen.window, 0 if config.window is None else HU_OFFSET)
         if config.jitter_probability:
             views = jitter(views, chosen.factor, chosen.about_mean)
         if config.blur_probability:
@@ -142,17 +170,24 @@ class BatchViews(torch.nn.Module):
     def _check(self, pixels: Tensor) -> None:
         if pixels.dtype not in (torch.uint8, torch.uint16, torch.int32):
             raise ConfigError(f"expected pixels of uint8, uint16 or int32, found {pixels.dtype}")
-        if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2]:
-            raise ConfigError(f"expected pixels of shape (n, side, side), found {tuple(pixels.shape)}")
+        if tuple(pixels.shape[1:-2]) not in ((), (CHANNELS,)) or pixels.shape[-2:] != 2 * pixels.shape[-1:]:
+            raise ConfigError(
+                f"expected pixels of shape (n, side, side) or (n, {CHANNELS}, side, side), found "
+                f"{tuple(pixels.shape)}"
+            )
+        if len(pixels) % self._sources:
+            raise ConfigError(f"expected as many neighbors as slices, found {len(pixels)} of both together")
         if self.config.window is not None and pixels.dtype == torch.uint8:
             raise ConfigError("a window needs Hounsfield units: build the store with `depth` 16")
+        if self.config.gray_window is not None and pixels.dtype != torch.uint8:
+            raise ConfigError("a gray window needs gray values: build the store with `depth` 8")
 
 
 def normalization(store: SliceStore, config: ViewConfig) -> tuple[float, float]:
     """Mean and standard deviation of a store's pixels, as `BatchViews` wants them.
 
-    Without a window they are the store's own; with one they are those of all slices in that window without jitter,
-    from the store's histogram.
+    Without a window they are the store's own, also with gray windows; with one they are those of all slices in
+    that window without jitter, from the store's histogram.
 
     Returns:
         Mean and standard deviation of the population, as fractions.

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from ctprune.options.check import check
 from ctprune.options.described import described
+from ctprune.options.neighbors import GRAY, neighbors_option
 from ctprune.options.option import option
 from ctprune.options.shared import threads_option
 
@@ -49,6 +50,17 @@ def depth_option(*, panel: str | None = None) -> int:
     )
 
 
+def channels_option(*, panel: str | None = None) -> str:
+    """A field for what a network sees in its three channels."""
+    return neighbors_option(
+        "channels",
+        GRAY,
+        panel=panel,
+        help="The three channels: one gray slice, or a slice between those MM mm before and after it.",
+        more="Where the volume ends earlier, the slice nearest to that place stands there, or the slice itself.",
+    )
+
+
 @described
 @dataclass(frozen=True, kw_only=True)
 class StoreConfig:
@@ -61,6 +73,7 @@ class StoreConfig:
     use: str = use_option()
     side: int = side_option()
     depth: int = depth_option()
+    channels: str = channels_option()
     seed: int = option(
         0, low=0, high=2**64 - 1, help="Seed of the random sample.", more="0 for other values of `use`."
     )
@@ -77,13 +90,17 @@ class StoreConfig:
             # No store is built again for what it does not use.
             object.__setattr__(self, "seed", 0)
             object.__setattr__(self, "without", "")
+        if self.use == "all":
+            # Whatever the channels show is there.
+            object.__setattr__(self, "channels", GRAY)
 
     @property
     def folder_name(self) -> str:
         """Where such a store lies in the folder of a reduction."""
         sample = f"random-{self.seed}-{self.without}".rstrip("-")
         use = sample if self.use == "random" else self.use
-        return f"store-{use}-{self.side}-{self.depth}"
+        beside = "" if self.channels == GRAY else f"-{self.channels.replace(':', '-')}"
+        return f"store-{use}-{self.side}-{self.depth}{beside}"
 
 
 class StoreOptions(TypedDict, total=False):
@@ -92,5 +109,6 @@ class StoreOptions(TypedDict, total=False):
     use: str
     side: int
     depth: int
+    channels: str
     seed: int
     threads: int

@@ -7,7 +7,6 @@ the checksums of all.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections import Counter
@@ -22,7 +21,7 @@ import numpy.typing as npt
 
 from ctprune import _core
 from ctprune.environment.progress import Operation, ProgressCallback
-from ctprune.errors import ConfigError, Interrupted, ManifestError, SourceError, StoreError
+from ctprune.errors import ConfigError, Interrupted, SourceError, StoreError
 from ctprune.files.atomic import check_free, replace_folder
 from ctprune.files.checksums import fits, seal, unseal
 from ctprune.files.rows_file import RowsFile
@@ -34,13 +33,14 @@ from ctprune.manifest.slices import CHANGED, STAMP, WHERE, why_unusable
 from ctprune.options.configure import configure
 from ctprune.options.option import deciding
 from ctprune.reading.resized import Outcome, read_resized
+from ctprune.store.chosen_rows import chosen_rows, digest_of, rows_beside
 from ctprune.store.config import StoreConfig, StoreOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 #: Version of the layout; other versions are refused.
-STORE_VERSION = 3
+STORE_VERSION = 4
 
 #: Added to Hounsfield units in stores of 16 bits.
 HU_OFFSET = _core.PNG_HU_OFFSET
@@ -60,22 +60,25 @@ class SliceStore:
 
     Attributes:
         folder: Folder of the store.
-        pixels: Memory map, read-only, uint8 or uint16 of shape (n, side, side).
+        pixels: Memory map, read-only, uint8 or uint16 of shape (n + b, side, side): the slices, then b others that
+            only their channels show.
         rows: Row of each slice in the manifest's table, int64 of shape (n,).
-        histogram: Number of pixels of each value, int64 of shape (256,) or (65536,).
+        beside: Row of each of the others, int64 of shape (b,); none with gray channels.
+        histogram: Number of pixels of each value in the n slices, int64 of shape (256,) or (65536,).
         config: Options of the store.
         intensity: How Hounsfield units became gray, as in the manifest; meaningless for 16 bits.
         manifest_digest: `Manifest.digest()` of the manifest that the store was made from.
         file_times: Digest of the modification times of all files of the manifest; if it changes, the slices are
             packed again.
-        mean: Mean of all pixels, as a fraction of the largest value of the type.
-        std: Standard deviation of all pixels (of the population), as a fraction of the largest value of the type.
+        mean: Mean of the n slices' pixels, as a fraction of the largest value of the type.
+        std: Standard deviation of these pixels (of the population), as a fraction of the same value.
         left_out: Slices that could not be read, counted by reason.
     """
 
     folder: Path
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
     rows: npt.NDArray[np.int64]
+    beside: npt.NDArray[np.int64]
     histogram: npt.NDArray[np.int64]
     config: StoreConfig
     intensity: str
@@ -118,14 +121,17 @@ def open_store(path: str | os.PathLike[str], *, verify: bool = True, threads: in
         config = StoreConfig(**about.pop("config"))
         # Of a file that is too short it says so, and maps nothing: reading there would end the process.
         pixels = np.load(folder / _PIXELS, mmap_mode="r")
-        rows = np.load(folder / _ROWS)
+        packed = np.load(folder / _ROWS)
         histogram = np.load(folder / _HISTOGRAM)
-        store = SliceStore(folder=folder, pixels=pixels, rows=rows, histogram=histogram, config=config, **about)
+        rows, beside = np.split(packed, [len(packed) - about.pop("beside")])
+        store = SliceStore(
+            folder=folder, pixels=pixels, rows=rows, beside=beside, histogram=histogram, config=config, **about
+        )
     except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
         if isinstance(error, StoreError):
             raise
         raise StoreError(f"{folder}: the store is damaged ({error}): {again}") from None
-    if pixels.shape != (len(rows), config.side, config.side) or pixels.dtype != _dtype(config.depth):
+    if pixels.shape != (len(packed), config.side, config.side) or pixels.dtype != _dtype(config.depth):
         raise StoreError(f"{folder / _PIXELS}: the store is damaged: {again}")
     return store
 
@@ -168,6 +174,8 @@ def build_store(
     filter, to the sizes of torchvision's `Resize(side)` and `CenterCrop(side)`. The slices are in the order of the
     manifest. Slices whose files are gone, changed or broken are left out and counted in `left_out`.
 
+    With `channels`, slices that are not in use but shown by a channel of one in use follow them, each once.
+
     Args:
         manifest: Folder of a reduction, its manifest file, or a `Manifest`.
         config: What the store holds; cannot be combined with single options that decide it.
@@ -198,7 +206,7 @@ def build_store(
     (True, 'uint8')
     """
     barred = np.empty(0, np.int64) if without is None else np.unique(without).astype(np.int64)
-    config = replace(configure(StoreConfig, config, options), without=_digest_of(barred))
+    config = replace(configure(StoreConfig, config, options), without=digest_of(barred))
     if out is not None:
         folder = Path(out)
     elif isinstance(manifest, Manifest):
@@ -209,20 +217,22 @@ def build_store(
         folder = folder_to_write(manifest, None, "packed/") / config.folder_name
     if not isinstance(manifest, Manifest):
         manifest = Manifest.load(manifest)
-    digests = manifest.digest(), _digest_of(manifest.rows["file_version"])
+    digests = manifest.digest(), digest_of(manifest.rows["file_version"])
     there = _fitting_store(folder, config, digests, verify=verify, note=note)
     if there is not None:
         return there
-    rows = _chosen_rows(manifest, config, barred)
+    rows = chosen_rows(manifest, config, barred)
+    beside = rows_beside(manifest, config, rows)
     # In the folder of a reduction, nobody else writes meanwhile.
     with sole_writer(folder.parent) if out is None else nullcontext():
         there = _fitting_store(folder, config, digests, verify=verify)
         if there is not None:
             return there
-        check_space(folder, rows.nbytes + len(rows) * config.side**2 * config.depth // 8)
-        with replace_folder(folder) as beside:
+        packed = len(rows) + len(beside)
+        check_space(folder, packed * (rows.itemsize + config.side**2 * config.depth // 8))
+        with replace_folder(folder) as to:
             builder = _Builder(manifest, config, Operation(progress))
-            builder.write(rows, beside, digests)
+            builder.write(rows, beside, to, digests)
     return open_store(folder, verify=False)
 
 
@@ -249,24 +259,6 @@ def _fitting_store(
         return None
 
 
-def _digest_of(rows: npt.NDArray[np.int64]) -> str:
-    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:10] if len(rows) else ""
-
-
-def _chosen_rows(manifest: Manifest, config: StoreConfig, barred: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    selection = manifest.slices().kept
-    kept, slices = np.flatnonzero(selection), np.arange(len(selection))
-    rows = kept if config.use == "kept" else slices
-    if config.use == "random":
-        kept, rows = (found[~np.isin(found, barred)] for found in (kept, slices))
-        # Raw numbers of a bit generator, unlike numpy's distributions, never change from version to version.
-        lots = np.random.PCG64(config.seed).random_raw(len(rows))
-        rows = np.sort(rows[np.argsort(lots, kind="stable")[: len(kept)]])
-    if not len(rows):
-        raise ManifestError(f"the manifest has no slices to use ({config.use}): there is nothing to pack")
-    return rows.astype(np.int64)
-
-
 class _Builder:
     """Builds one store."""
 
@@ -279,41 +271,51 @@ class _Builder:
         self._sum = self._sum_of_squares = 0
         self._histogram = np.zeros(2**config.depth, np.int64)
 
-    def write(self, rows: npt.NDArray[np.int64], folder: Path, digests: tuple[str, str]) -> None:
-        """Fill the folder with these rows of the manifest."""
-        packed: list[npt.NDArray[np.int64]] = []
-        done = 0
+    def write(
+        self,
+        rows: npt.NDArray[np.int64],
+        beside: npt.NDArray[np.int64],
+        folder: Path,
+        digests: tuple[str, str],
+    ) -> None:
+        """Fill the folder with these rows of the manifest, and those beside them."""
+        kept, others = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        done, total = 0, len(rows) + len(beside)
         side = self._config.side
         with RowsFile(folder / _PIXELS, _dtype(self._config.depth), (side, side)) as pixels:
             try:
-                for batch in self._batches(rows):
-                    resized, good = self._read(batch, done, len(rows))
-                    self._write(resized[good], pixels)
-                    packed.append(batch[good])
+                for batch, is_used in self._batches(rows, beside):
+                    resized, outcomes = self._read(batch, done, total)
+                    good = np.array([self._take(outcome, counted=is_used) for outcome in outcomes], np.bool_)
+                    self._write(resized[good], pixels, counted=is_used)
+                    (kept if is_used else others).append(batch[good])
                     done += len(batch)
             except KeyboardInterrupt:
-                raise Interrupted(f"interrupted after {done} of {len(rows)} slices; nothing was written") from None
-        kept = np.concatenate(packed)
-        if not len(kept):
+                raise Interrupted(f"interrupted after {done} of {total} slices; nothing was written") from None
+        slices = sum(map(len, kept))
+        if not slices:
             reason = self._left_out.most_common(1)[0][0]
             raise SourceError(f"none of {len(rows)} slices could be read for the packed store: {reason}")
         with RowsFile(folder / _ROWS, np.dtype("<i8"), ()) as packed_rows:
-            packed_rows.append(kept)
+            packed_rows.append(np.concatenate([*kept, *others]))
         with RowsFile(folder / _HISTOGRAM, np.dtype("<i8"), ()) as histogram:
             histogram.append(self._histogram)
         files = {_PIXELS: pixels, _ROWS: packed_rows, _HISTOGRAM: histogram}
         checksums = {name: file.checksums() for name, file in files.items()}
-        about = self._about(len(kept), digests) | {"checksums": checksums}
+        about = self._about(slices, digests) | {"beside": sum(map(len, others)), "checksums": checksums}
         (folder / _ABOUT).write_text(seal(about))
 
-    def _batches(self, rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    def _batches(
+        self, rows: npt.NDArray[np.int64], beside: npt.NDArray[np.int64]
+    ) -> Iterator[tuple[npt.NDArray[np.int64], bool]]:
+        """Rows that are read together, and whether they are in use themselves."""
         size = max(1, _BATCH_BYTES // (self._config.side**2 * self._config.depth // 8))
-        return (rows[start : start + size] for start in range(0, len(rows), size))
+        for part, is_used in ((rows, True), (beside, False)):
+            for start in range(0, len(part), size):
+                yield part[start : start + size], is_used
 
-    def _read(
-        self, batch: npt.NDArray[np.int64], done: int, total: int
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-        """The resized slices of these rows, and which of them could be made."""
+    def _read(self, batch: npt.NDArray[np.int64], done: int, total: int) -> tuple[npt.NDArray[Any], list[Outcome]]:
+        """The resized slices of these rows, and what came of each."""
         side = self._config.side
         resized = np.empty((len(batch), side, side), _dtype(self._config.depth))
         lines = self._slices.take(batch, [*WHERE, *STAMP])
@@ -326,25 +328,26 @@ class _Builder:
         )
         # What is gone by now has changed as well.
         changed = [CHANGED if reason else "" for reason in why_unusable(lines)]
-        good = np.fromiter(map(self._take, outcomes, changed), np.bool_, len(lines))
         self._operation.report("packing", done + len(batch), total, "slices")
-        return resized, good
+        return resized, [(*outcome[:2], outcome[2] or why) for outcome, why in zip(outcomes, changed, strict=True)]
 
-    def _write(self, resized: npt.NDArray[Any], pixels: RowsFile) -> None:
+    def _write(self, resized: npt.NDArray[Any], pixels: RowsFile, *, counted: bool) -> None:
         pixels.append(resized)
+        if not counted:
+            return
         for start in range(0, len(resized), _COUNTED):
             values = resized[start : start + _COUNTED].ravel()
             self._histogram += np.bincount(values, minlength=len(self._histogram))
 
-    def _take(self, outcome: Outcome, changed: str) -> bool:
-        """Count a slice in, or out."""
+    def _take(self, outcome: Outcome, *, counted: bool) -> bool:
+        """Whether a slice could be made; if counted, mean and deviation take it in."""
         total, total_of_squares, reason = outcome
-        reason = reason or changed
         if reason:
             self._left_out[reason] += 1
             return False
-        self._sum += total
-        self._sum_of_squares += total_of_squares
+        if counted:
+            self._sum += total
+            self._sum_of_squares += total_of_squares
         return True
 
     def _about(self, slices: int, digests: tuple[str, str]) -> dict[str, Any]:

@@ -57,6 +57,16 @@ def pretrain() -> Schema:
             threshold=optional(count("Largest Hamming distance that counts as similar, in bits.")),
             slices=optional(count("Number of slices that were left out.")),
         ),
+        neighbors=record(
+            "Slices that lend views to each other; empty without --positives neighbors:MM.",
+            slices=optional(count("Number of slices with at least one neighbor.")),
+            mean=optional(number("Neighbors of a slice, the mean over all slices.")),
+            without_position=optional(count("Number of slices without a position: they have no neighbor.")),
+        ),
+        channels=text("What the network sees in its three channels: `gray` or `neighbors:MM`."),
+        complete_channels=maybe(
+            count("Slices whose three channels are three different ones; null with gray channels.")
+        ),
         settings=_settings(),
         slices_per_second=number("Slices that were trained on, per second."),
         final_loss=maybe(number("The last loss.")),
