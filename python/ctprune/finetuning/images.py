@@ -25,6 +25,9 @@ from ctprune.selection.fingerprint import dhash
 from ctprune.sources.addresses import as_address
 from ctprune.tasks.listing import Entry, Listing
 
+#: What identifies the study and the series of DICOM.
+_UIDS = ("study_instance_uid", "series_instance_uid")
+
 #: Squares beyond this many bytes lie in a file without a name instead of in memory.
 _IN_MEMORY = 2 << 30
 
@@ -74,11 +77,19 @@ class LabeledImages:
 
 @dataclass(frozen=True)
 class FoundSlice:
-    """A readable frame of a file: its row in the manifest's terms, and the study that stands for its patient."""
+    """A readable frame of a file: its row in the manifest's terms, and what it belongs to.
+
+    Attributes:
+        line: Where the frame is and its shape, see `WHERE` and `SHAPE`.
+        fingerprint: Its dHash.
+        study: What stands for its patient: the study, or else the series; None where the file names neither.
+        volume: A text that identifies its volume: the series, or else the manifest's volume.
+    """
 
     line: dict[str, Any]
     fingerprint: bytes
     study: str | None
+    volume: str
 
 
 def read_images(
@@ -155,15 +166,17 @@ def find_slices(
     slices: dict[Path, list[FoundSlice]] = {}
     failed: dict[Path, str] = {}
     skipped: dict[Path, str] = {}
-    columns = [*WHERE, *SHAPE, "status", "reason", "fingerprint", "study_instance_uid"]
+    columns = [*WHERE, *SHAPE, "status", "reason", "fingerprint", "volume", *_UIDS]
     for line in rows.select(columns).to_dicts():
         file = Path(line["source"], line["path"])
         if line["status"] in ("failed", "skipped"):
             (failed if line["status"] == "failed" else skipped).setdefault(file, line["reason"])
             continue
         where = {name: line[name] for name in (*WHERE, *SHAPE)}
-        study = line["study_instance_uid"] or None
-        slices.setdefault(file, []).append(FoundSlice(where, line["fingerprint"], study))
+        study, series = (line[name] or None for name in _UIDS)
+        # A series that is split by plane, matrix or spacing still is one.
+        volume = f"series {series}" if series else f"volume {line['volume']}"
+        slices.setdefault(file, []).append(FoundSlice(where, line["fingerprint"], study or series, volume))
     for found in slices.values():
         found.sort(key=lambda item: item.line["frame"])
     return slices, failed, skipped
@@ -248,10 +261,11 @@ def _frames(entry: Entry, found: list[FoundSlice], source: Path) -> list[tuple[E
 
 
 def _named(entry: Entry, found: FoundSlice, several: bool) -> Entry:
-    """The entry of one frame. Of DICOM whose patient nothing names, the study stands for the patient."""
+    """The entry of one frame. Where nothing names the patient, study, series or a file of frames stand for it."""
     frame = found.line["frame"]
     name = f"{entry.name}#{frame}" if several else entry.name
-    return Entry(name, entry.label, entry.split, entry.patient or found.study, entry.file, frame)
+    patient = entry.patient or found.study or (f"file {entry.name}" if several else None)
+    return Entry(name, entry.label, entry.split, patient, entry.file, frame)
 
 
 def _from_arrays(
