@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,11 @@ class LabeledImages:
         """Number of images."""
         return len(self.entries)
 
+    @property
+    def unit(self) -> str:
+        """What has a label: each image."""
+        return "image"
+
     def digest(self) -> str:
         """SHA-256 of names, labels, contents and what the data say of splits and patients.
 
@@ -99,6 +104,7 @@ def read_images(
     fit: str = "pad",
     intensity: str = "minmax",
     modality: str = "CT",
+    volume_pattern: str | None = None,
     threads: int = 0,
     operation: Operation | None = None,
 ) -> LabeledImages:
@@ -110,6 +116,7 @@ def read_images(
         fit: How an image becomes a square, see `ctprune.finetuning.fitting.fit_gray`.
         intensity: How Hounsfield units become gray; 8-bit images are used as they are.
         modality: DICOM Modality to read.
+        volume_pattern: Regular expression that takes a picture's volume from its name, as in a reduction.
         threads: Number of threads, 0 for one per core.
         operation: Operation that is told how many images are read. Each image is read twice, for its fingerprint
             and for its square, and counts half each time.
@@ -124,7 +131,7 @@ def read_images(
         if listing.arrays is not None:
             found = _from_arrays(listing, side, fit, intensity, modality, operation)
         else:
-            found = _from_files(listing, side, fit, intensity, modality, threads, operation)
+            found = _from_files(listing, side, fit, intensity, modality, volume_pattern, threads, operation)
     except KeyboardInterrupt:
         raise Interrupted("interrupted while images were read; nothing was trained yet") from None
     present = set(found.labels.tolist())
@@ -152,6 +159,7 @@ def find_slices(
     intensity: str,
     modality: str,
     max_slice_mb: int = 512,
+    volume_pattern: str | None = None,
     threads: int = 0,
     progress: ProgressCallback | None = None,
 ) -> tuple[dict[Path, list[FoundSlice]], dict[Path, str], dict[Path, str]]:
@@ -159,7 +167,12 @@ def find_slices(
     if not files:
         return {}, {}, {}
     config = ReduceConfig(
-        method="all", intensity=intensity, modality=modality, max_slice_mb=max_slice_mb, threads=threads
+        method="all",
+        intensity=intensity,
+        modality=modality,
+        max_slice_mb=max_slice_mb,
+        volume_pattern=volume_pattern,
+        threads=threads,
     )
     reduction = Reduction(files, config, progress=progress)
     rows = reduction.carry_out().rows
@@ -183,7 +196,14 @@ def find_slices(
 
 
 def _from_files(
-    listing: Listing, side: int, fit: str, intensity: str, modality: str, threads: int, operation: Operation
+    listing: Listing,
+    side: int,
+    fit: str,
+    intensity: str,
+    modality: str,
+    volume_pattern: str | None,
+    threads: int,
+    operation: Operation,
 ) -> LabeledImages:
     paths = {entry: _absolute(entry.file or Path()) for entry in listing.entries}
     files = list(dict.fromkeys(paths.values()))
@@ -194,7 +214,9 @@ def _from_files(
     def half_read(now: Progress) -> None:
         operation.report("reading", now.facts["files_read"] // 2, len(files), "images")
 
-    slices, failed, skipped = find_slices(files, threads=threads, progress=half_read, **reading)
+    slices, failed, skipped = find_slices(
+        files, volume_pattern=volume_pattern, threads=threads, progress=half_read, **reading
+    )
     chosen: list[tuple[Entry, FoundSlice]] = []
     for entry, file in paths.items():
         chosen += _frames(entry, slices.get(file, []), listing.source)
@@ -265,7 +287,7 @@ def _named(entry: Entry, found: FoundSlice, several: bool) -> Entry:
     frame = found.line["frame"]
     name = f"{entry.name}#{frame}" if several else entry.name
     patient = entry.patient or found.study or (f"file {entry.name}" if several else None)
-    return Entry(name, entry.label, entry.split, patient, entry.file, frame)
+    return replace(entry, name=name, patient=patient, frame=frame, volume=found.volume)
 
 
 def _from_arrays(
