@@ -19,6 +19,7 @@ from ctprune.networks.backbone import backbone_metadata
 from ctprune.overlapping.excluded import excluded_rows
 from ctprune.pretraining.probe import Probe
 from tests.labeled import write
+from tests.nifti_volumes import write_volumes
 from tests.pretraining.tiny import tiny
 
 
@@ -108,6 +109,13 @@ def test_the_probe_knows_patients(run: Path, tmp_path: Path, images: dict[str, i
     patients = dict(zip(sorted(images), found._patients.tolist(), strict=True))
     for one, other in combinations(images, 2):
         assert (patients[one] == patients[other]) == (images[one] == images[other])
+
+
+def test_the_probe_holds_out_whole_volumes(run: Path, tmp_path: Path) -> None:
+    write_volumes(tmp_path / "probe", 4)
+    found = Probe(tmp_path / "probe", ctprune.build_store(run, side=32), window=None, mean=0.2, std=0.2)
+    # Slices of a file, which names no patient, never vote for each other.
+    assert found._patients.tolist() == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3]
 
 
 def test_studies_stand_for_patients_and_mistakes_are_one_sentence(run: Path, tmp_path: Path) -> None:

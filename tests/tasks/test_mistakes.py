@@ -136,7 +136,7 @@ def test_mistakes_of_a_run(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(ctprune.ConfigError, match=r"labels .*: belongs to a reduction"):
         list_task(archive, labels=archive / "labels.csv")
     for text, sentence in (
-        ("label\n1\n", "expected a column path, sop_instance_uid or series_instance_uid"),
+        ("label\n1\n", "expected a column path, sop_instance_uid, series_instance_uid or study_instance_uid"),
         ("series_instance_uid,label\n1.2.3,1\n", r"row 1 \(series_instance_uid 1.2.3\) belongs to no slice"),
     ):
         (tmp_path / "labels.csv").write_text(text)

@@ -39,7 +39,7 @@ def command(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="For a reduction: table of labels by path, sop_instance_uid or series_instance_uid.",
+            help="For a reduction: table of labels by path or by sop_, series_ or study_instance_uid.",
             rich_help_panel=_TASK,
         ),
     ] = None,
@@ -101,7 +101,7 @@ def _table(result: FinetuneResult) -> Table:
     counts = {split: sum(classes.values()) for split, classes in result.splits.items()}
     table = Table(
         title=f"ctprune finetune, mode {result.config['mode']}, {result.backbone} from {origin}; "
-        f"{', '.join(f'{split} {count:,}' for split, count in counts.items())} images, "
+        f"{', '.join(f'{split} {count:,}' for split, count in counts.items())} {result.config['unit']}s, "
         f"seeds {len(result.per_seed)}, {result.seconds:,.1f} s",
         title_justify="left",
         caption=escape("\n".join(said)),

@@ -41,6 +41,7 @@ def command(
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images could not be read.
     """
+    from ctprune.finetuning.labeled import counted
     from ctprune.finetuning.prediction import predict
 
     with ProgressDisplay(hidden=quiet) as display:
@@ -60,7 +61,7 @@ def command(
 
         Console(highlight=False).print(_table(found))
     elif not quiet:
-        say(f"{len(found.images):,} images: {out}")
+        say(f"{counted(len(found.images), found.unit)}: {out}")
     if not quiet:
         for name, reason in list(found.unreadable.items())[:_REASONS_SHOWN]:
             print_hint(f"{name}: {reason}")
@@ -78,13 +79,23 @@ def _table(found: Predictions) -> Table:
     from rich.table import Table
 
     table = Table()
-    table.add_column("image", overflow="fold")
+    for name in (found.unit, "images") if found.units else ():
+        table.add_column(name, justify="right" if name == "images" else "left")
+    table.add_column("first image" if found.units else "image", overflow="fold")
     table.add_column("frame", justify="right")
     table.add_column("label", style="bold")
     for name in found.classes:
         table.add_column(escape(name + (" (positive)" if name == found.positive else "")), justify="right")
-    for image, frame, label, row in zip(
-        found.images, found.frames, found.labels, found.probabilities, strict=True
+    units: list[tuple[str, ...]] = [
+        (name, f"{count:,}") for name, count in zip(found.units, found.counts, strict=True)
+    ]
+    for unit, image, frame, label, row in zip(
+        units or [()] * len(found.images),
+        found.images,
+        found.frames,
+        found.labels,
+        found.probabilities,
+        strict=True,
     ):
-        table.add_row(escape(image), str(frame), escape(label), *(f"{value:.3f}" for value in row))
+        table.add_row(*unit, escape(image), str(frame), escape(label), *(f"{value:.3f}" for value in row))
     return table

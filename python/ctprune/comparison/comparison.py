@@ -64,7 +64,7 @@ class Comparison:
         margin: Margin of equivalence, in AUC; None if it was not given.
         resamples: Number of bootstrap resamples.
         seed: Random seed of the bootstrap.
-        unit: Unit that was resampled: `image` or `patient`.
+        unit: Unit that was resampled: `patient`, or `image` or `volume` where patients are not known.
         notes: Sentences that the reader must know.
     """
 
@@ -89,6 +89,7 @@ class Comparison:
             "classes": list(first.classes),
             "positive": first.positive,
             "evaluated_split": first.split,
+            "each": first.unit,
             "images": len(first.images),
             "images_by_class": self.images_by_class(),
             "patients": self.patients(),

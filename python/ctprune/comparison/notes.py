@@ -22,9 +22,9 @@ def notes_on(results: Sequence[Result], found: Measured, *, explored: int) -> li
     notes = undefined_because(first.labels, first.classes)
     if found.no_interval is not None:
         notes.append(f"{found.no_interval}; nothing was tested.")
-    if found.unit == "image":
+    if found.unit != "patient":
         notes.append(
-            "Patients are not known, so images count as independent: if a patient has several images, the "
+            f"Patients are not known, so {found.unit}s count as independent: if a patient has several, the "
             "intervals are too narrow."
         )
     notes += [*_on_trainings(results, found), *_on_options(results, found)]

@@ -40,7 +40,7 @@ class Result:
         seeds: Seed of each training.
         backbones: Digest of each training's initial weights, equal for trainings of one backbone. Each training
             from random weights has its own.
-        images: Names of the images, sorted.
+        images: Names of the images, volumes or patients, sorted.
         labels: Index of each image's class, (images,).
         probabilities: Probabilities of shape (trainings, images, classes).
         patients: Patient of each image, None where not known.
@@ -69,6 +69,11 @@ class Result:
         """The positive class of two; None where there are more, as each is positive once then."""
         which = positive_class(self.classes, self.config.get("positive"))
         return None if which is None else self.classes[which]
+
+    @property
+    def unit(self) -> str:
+        """What was predicted: `image`, `volume` or `patient`."""
+        return str(self.config.get("unit") or "image")
 
     @property
     def slices(self) -> int | None:
@@ -263,18 +268,25 @@ def check_comparable(results: Sequence[Result]) -> None:
             raise EvaluationError(
                 f"{pair} have different classes: {', '.join(first.classes)} against {', '.join(other.classes)}"
             )
+        if other.unit != first.unit:
+            raise EvaluationError(
+                f"{pair} predict different things, {first.unit}s and {other.unit}s: fine-tune one of them again "
+                "with the other's `unit`"
+            )
         if other.images != first.images:
             here, there = set(first.images), set(other.images)
             raise EvaluationError(
-                f"{pair} were not measured on the same images: {len(here - there):,} only in the first, "
+                f"{pair} were not measured on the same {first.unit}s: {len(here - there):,} only in the first, "
                 f"{len(there - here):,} only in the second, {len(here & there):,} in both"
             )
         differing = int((first.labels != other.labels).sum())
         if differing:
-            raise EvaluationError(f"{pair} have the same images, but {differing:,} of them have different labels")
+            raise EvaluationError(
+                f"{pair} have the same {first.unit}s, but {differing:,} of them have different labels"
+            )
         if other.patients != first.patients:
             raise EvaluationError(
-                f"{pair} assign the images to different patients; use the same `patient_pattern`"
+                f"{pair} assign the {first.unit}s to different patients; use the same `patient_pattern`"
             )
         if other.positive != first.positive:
             raise EvaluationError(
@@ -293,6 +305,7 @@ def measure_results(results: Sequence[Result], *, resamples: int, seed: int = 0)
         pretrainings=[result.backbones for result in results],
         patients=first.patients,
         positive=first.positive,
+        each=first.unit,
         resamples=resamples,
         seed=seed,
     )

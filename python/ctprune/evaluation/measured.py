@@ -16,7 +16,7 @@ from ctprune.evaluation.estimate import Estimate, combined_estimate, difference_
 from ctprune.evaluation.levels import Levels, levels_of
 from ctprune.evaluation.metrics import METRICS
 from ctprune.evaluation.predictions import checked_labels, checked_probabilities, positive_class
-from ctprune.evaluation.units import no_interval_because, unit_of_images
+from ctprune.evaluation.units import no_interval_because, unit_name, unit_of_images
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Measured:
         worth: Effective number of patients of the rarest class: as many equally large ones would weigh the same.
         resamples: Number of bootstrap resamples.
         undefined: Number of resamples without a value, because a class had no image.
-        unit: Unit that was resampled: `image` or `patient`.
+        unit: Unit that was resampled: `patient`, or where none is known what each label is of.
         no_interval: Why no interval can be estimated, in words; None where one can.
     """
 
@@ -102,6 +102,7 @@ def measure(
     pretrainings: Sequence[Sequence[Hashable]],
     patients: Sequence[str | None] | None = None,
     positive: str | None = None,
+    each: str = "image",
     resamples: int = 500,
     seed: int = 0,
 ) -> Measured:
@@ -117,6 +118,7 @@ def measure(
         pretrainings: For each model, the pre-training of each of its trainings, see `levels_of`.
         patients: Patient of each image, None where not known.
         positive: The positive class of two; by default the second.
+        each: What each label is of, such as `volume`, in words.
         resamples: Number of bootstrap resamples.
         seed: Random seed of the bootstrap.
 
@@ -152,8 +154,8 @@ def measure(
         worth=worth_of(label, unit_of_images(patients, len(label))),
         resamples=resamples,
         undefined=found.undefined,
-        unit=found.unit,
-        no_interval=no_interval_because(label, classes, patients=patients),
+        unit=unit_name(patients, each=each),
+        no_interval=no_interval_because(label, classes, patients=patients, each=each),
     )
 
 

@@ -27,17 +27,21 @@ def unit_of_images(patients: Sequence[str | None] | None, images: int) -> npt.ND
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
 
 
-def unit_name(patients: Sequence[str | None] | None) -> str:
-    """What is drawn as a whole: `patient` where any is known, else `image`.
+def unit_name(patients: Sequence[str | None] | None, *, each: str = "image") -> str:
+    """What is drawn as a whole: `patient` where any is known, else what each label is of.
 
     >>> unit_name(["a", None]), unit_name([None, None])
     ('patient', 'image')
     """
-    return "patient" if patients is not None and any(p is not None for p in patients) else "image"
+    return "patient" if patients is not None and any(p is not None for p in patients) else each
 
 
 def no_interval_because(
-    labels: npt.ArrayLike, classes: Sequence[str], *, patients: Sequence[str | None] | None = None
+    labels: npt.ArrayLike,
+    classes: Sequence[str],
+    *,
+    patients: Sequence[str | None] | None = None,
+    each: str = "image",
 ) -> str | None:
     """Why no interval can be estimated, in words; None where one can.
 
@@ -48,6 +52,7 @@ def no_interval_because(
         labels: Index of each image's class, (images,).
         classes: Names of the classes.
         patients: Patient of each image, None where not known.
+        each: What each label is of, such as `volume`, in words.
 
     >>> no_interval_because([0, 0, 1], ["0", "1"], patients=["a", "a", "a"])
     '1 patient: no interval can be estimated'
@@ -56,16 +61,18 @@ def no_interval_because(
     """
     label = np.asarray(labels)
     unit = unit_of_images(patients, len(label))
-    name = unit_name(patients)
+    name = unit_name(patients, each=each)
     total = len(np.unique(unit))
     if total < LEAST_UNITS:
-        return _sentence(total, name)
+        return _sentence(total, name, each)
     counts = {c: len(np.unique(unit[label == c])) for c in np.unique(label).tolist()}
     rarest = min(counts, key=lambda c: counts[c])
-    return None if counts[rarest] >= LEAST_UNITS else _sentence(counts[rarest], name, classes[rarest])
+    return None if counts[rarest] >= LEAST_UNITS else _sentence(counts[rarest], name, each, classes[rarest])
 
 
-def _sentence(count: int, name: str, of_class: str | None = None) -> str:
-    whose = "" if of_class is None else f" {'with images ' if name == 'patient' else ''}of class {of_class}"
+def _sentence(count: int, name: str, each: str, of_class: str | None = None) -> str:
+    # A patient whose label is its own needs no images of the class.
+    with_images = f"with {each}s " if name != each else ""
+    whose = "" if of_class is None else f" {with_images}of class {of_class}"
     limit = "" if count == 1 else f" from fewer than {LEAST_UNITS}"
     return f"{count} {name}{'' if count == 1 else 's'}{whose}: no interval can be estimated{limit}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ctprune import _core
 from ctprune.files.atomic import replace_file
+from ctprune.finetuning.labeled import counted
 from ctprune.finetuning.overlaps import SplitOverlap
 from ctprune.finetuning.result import FinetuneResult
 
@@ -21,9 +23,16 @@ _METRIC_NAMES = {
 _MODES = {
     "finetune": "a backbone and one linear layer, all weights trained",
     "linear": "a logistic regression on the features of a frozen backbone",
+    "attention": "gated attention and one linear layer on the features of a frozen backbone",
     "knn": "a vote of the nearest training images by the features of a frozen backbone",
 }
 
+
+_POOLS = {
+    "mean": "that for the mean of the features of its images",
+    "top-k": "the mean of the {k} largest probabilities of its images",
+    "attention": "made of its images' features by gated attention (Ilse et al. 2018)",
+}
 
 _FITS = {
     "pad": "shown whole, with margins if they are not square",
@@ -84,16 +93,17 @@ def positive_sentence(result: FinetuneResult) -> str:
 
 
 def evaluated_images(result: FinetuneResult) -> str:
-    """Number of images and patients that were evaluated, in words."""
+    """Number of images, or of other units, and of patients that were evaluated, in words."""
     counts = result.splits[result.evaluated_split]
     patients = result.patients[result.evaluated_split]
     known, without = patients["patients"], patients["images_without"]
     total = sum(counts.values())
-    whose = f" from {known:,} patient{'' if known == 1 else 's'}" if known else ""
+    unit = result.config["unit"]
+    whose = f" from {counted(known, 'patient')}" if known and unit != "patient" else ""
     facts = [f"class {name}: {count:,}" for name, count in counts.items()]
     if without:
         facts.append(f"{without:,} of unknown patients" if known else "patients not known")
-    return f"{total:,} image{'' if total == 1 else 's'}{whose} ({'; '.join(facts)})"
+    return f"{counted(total, unit)}{whose} ({'; '.join(facts)})"
 
 
 def sentence_case(text: str) -> str:
@@ -118,7 +128,7 @@ def _model(result: FinetuneResult) -> str:
     lines = [
         f"# Classifier of {', '.join(result.classes)}",
         "",
-        f"{result.backbone} from {start}: {_MODES[config['mode']]}. Seeds: {len(result.per_seed)}; predictions "
+        f"{result.backbone} from {start}: {_MODES[_head_of(config)]}. Seeds: {len(result.per_seed)}; predictions "
         f"are the mean of their probabilities. Made by ctprune {_core.__version__} in {result.seconds:,.0f} s on "
         f"{'a GPU' if result.device == 'cuda' else 'a CPU'}.",
     ]
@@ -131,10 +141,25 @@ def _model(result: FinetuneResult) -> str:
             f"{config['side']} × {config['side']} pixels{', horizontal flips' if config['flip'] else ''}. The "
             f"epoch with the best accuracy on `{result.selection_split}` was taken.",
         ]
-    elif result.weights is not None and config["fraction"] == 1:
+    elif result.weights is not None and config["fraction"] == 1 and config["pool"] != "attention":
         lines += ["", "The method is deterministic, so all seeds give the same result."]
-    lines += ["", f"Images are {_FITS[config['fit']]}."]
+    lines += ["", f"Images are {_FITS[config['fit']]}.{_pooled(config)}"]
     return "\n".join(lines)
+
+
+def _head_of(config: Mapping[str, Any]) -> str:
+    return "attention" if config["pool"] == "attention" else str(config["mode"])
+
+
+def _pooled(config: Mapping[str, Any]) -> str:
+    """What a prediction belongs to and how it is made of images, in words."""
+    unit, pool = config["unit"], config["pool"]
+    if pool is None:
+        return ""
+    way = _POOLS[pool].format(unit=unit, k=config["top_k"])
+    if pool == "mean" and config["mode"] == "finetune":
+        way = "the mean of the probabilities of its images"
+    return f" A label and a prediction belong to a {unit}, and each {unit} counts once: the prediction is {way}."
 
 
 def _metrics(result: FinetuneResult) -> str:

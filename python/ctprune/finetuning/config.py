@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import operator
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from ctprune.errors import ConfigError
+from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std, seeds_of
+from ctprune.finetuning.unit_options import POOLS, UNITS, check_volume_pattern, pooling_options
 from ctprune.options.check import canonical_intensity, canonical_modality, check, check_one_group
 from ctprune.options.described import described
 from ctprune.options.option import deciding, option
@@ -18,7 +19,6 @@ from ctprune.options.parse import whole_numbers
 from ctprune.options.shared import PRECISIONS, column_option, device_option, threads_option
 
 MODES = ("finetune", "linear", "knn")
-NORMALIZATIONS = ("auto", "imagenet", "train")
 
 #: How an image becomes a square; `ctprune.finetuning.fitting` does it.
 FITS = ("pad", "squeeze", "crop")
@@ -38,6 +38,7 @@ _MODE_OPTIONS = {
     "flip": ("finetune",),
     "class_weights": ("finetune", "linear"),
     "neighbors": ("knn",),
+    "features": ("linear", "knn"),
 }
 
 #: The reference's numbers, which the project's own recipe keeps.
@@ -49,6 +50,7 @@ _DEFAULTS: dict[str, Any] = {
     "flip": True,
     "class_weights": False,
     "neighbors": 20,
+    "features": None,
 }
 
 _TASK, _TRAINING, _OUTPUT = "Task", "Training", "Output"
@@ -84,6 +86,19 @@ class FinetuneConfig:
     label_column: str | None = column_option("label", panel=_TASK)
     split_column: str | None = column_option("split", panel=_TASK)
     patient_column: str | None = column_option("patient", panel=_TASK)
+    unit: str = option(
+        "image",
+        choices=UNITS,
+        panel=_TASK,
+        help="What a label and a prediction belong to: image, volume (of DICOM a series) or patient.",
+        more="All images of a unit need one label. Each unit counts once in every metric.",
+    )
+    volume_pattern: str | None = option(
+        None,
+        belongs_to="unit",
+        panel=_TASK,
+        help="volume: regular expression with one group that extracts a picture's volume; default its folder.",
+    )
     drop_overlap: bool = option(
         False,
         panel=_TASK,
@@ -132,6 +147,21 @@ class FinetuneConfig:
         panel=_TRAINING,
         help="Train all weights, or a linear classifier or nearest neighbors on frozen features.",
         more="`linear` is a logistic regression.",
+    )
+    pool: str | None = option(
+        None,
+        belongs_to="unit",
+        choices=POOLS,
+        panel=_TRAINING,
+        help="volume, patient: how images become one prediction: mean (default), top-k, or attention (linear).",
+    )
+    top_k: int | None = option(
+        None,
+        belongs_to="pool",
+        low=1,
+        high=100_000,
+        panel=_TRAINING,
+        help="top-k: images with the largest scores that count, default 5.",
     )
     preset: str = option(
         "default",
@@ -227,6 +257,13 @@ class FinetuneConfig:
         help="Precision: auto (default; mixed on a GPU), 32 (default of reference), bf16 or fp16.",
         more="`auto` uses bf16 on GPUs that support it, fp16 on other GPUs, and 32 bits on a CPU.",
     )
+    features: str | None = option(
+        None,
+        is_path=True,
+        decides=False,
+        panel=_TRAINING,
+        help="linear, knn: folder that keeps frozen features, to share them among fine-tunings.",
+    )
     device: str = device_option(panel=_TRAINING)
     threads: int = threads_option(what="Threads that read images", panel=_OUTPUT)
 
@@ -237,9 +274,13 @@ class FinetuneConfig:
         if self.preset == "reference" and self.mode != "finetune":
             raise ConfigError(f"preset reference belongs to `mode` finetune, not to {self.mode}", field="preset")
         self._take_defaults()
+        check_volume_pattern(self.unit, self.volume_pattern)
+        pool, top_k = pooling_options(self.unit, self.pool, self.top_k, self.mode)
+        object.__setattr__(self, "pool", pool)
+        object.__setattr__(self, "top_k", top_k)
         if self.normalize not in NORMALIZATIONS:
             mean_and_std(str(self.normalize))
-        object.__setattr__(self, "seeds", _seeds(self.seeds))
+        object.__setattr__(self, "seeds", seeds_of(self.seeds))
         if self.frozen_epochs is not None and self.frozen_epochs > (self.epochs or 0):
             raise ConfigError(
                 f"frozen_epochs {self.frozen_epochs}: expected 0 to {self.epochs}", field="frozen_epochs"
@@ -253,6 +294,7 @@ class FinetuneConfig:
             object.__setattr__(self, "intensity", canonical_intensity("intensity", self.intensity))
         object.__setattr__(self, "modality", canonical_modality(self.modality))
         check_one_group("patient_pattern", self.patient_pattern)
+        check_one_group("volume_pattern", self.volume_pattern)
 
     def _take_defaults(self) -> None:
         for name, choice in _PRESETS[self.preset].items():
@@ -280,7 +322,7 @@ class FinetuneConfig:
     @property
     def seed_list(self) -> tuple[int, ...]:
         """The seeds, one by one."""
-        return _seeds(self.seeds)
+        return seeds_of(self.seeds)
 
     def for_classes(self, classes: Sequence[str]) -> FinetuneConfig:
         """The same with the positive class of two.
@@ -323,6 +365,8 @@ class FinetuneOptions(TypedDict, total=False):
     label_column: str | None
     split_column: str | None
     patient_column: str | None
+    unit: str
+    volume_pattern: str | None
     drop_overlap: bool
     val_fraction: float
     split_seed: int
@@ -333,6 +377,8 @@ class FinetuneOptions(TypedDict, total=False):
     download: bool
     backbone: str | None
     mode: str
+    pool: str | None
+    top_k: int | None
     preset: str
     seeds: int | Sequence[int]
     fraction: float
@@ -348,40 +394,6 @@ class FinetuneOptions(TypedDict, total=False):
     fit: str | None
     normalize: str | None
     precision: str | None
+    features: str | os.PathLike[str] | None
     device: str
     threads: int
-
-
-def mean_and_std(text: str) -> tuple[float, float]:
-    """Two numbers that normalize.
-
-    Raises:
-        ConfigError: They are none.
-
-    >>> mean_and_std("0.56,0.29")
-    (0.56, 0.29)
-    """
-    try:
-        mean, std = map(float, text.split(","))
-    except ValueError:
-        mean, std = 0.0, 0.0
-    if not (0 <= mean <= 1 and 0 < std <= 1):
-        raise ConfigError(
-            f"normalize {text}: expected {', '.join(NORMALIZATIONS)}, or a mean and a standard deviation as "
-            "fractions of 255, such as 0.56,0.29",
-            field="normalize",
-        )
-    return mean, std
-
-
-def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    try:
-        is_count = isinstance(seeds, int) and not isinstance(seeds, bool)
-        found = tuple(range(seeds)) if is_count else tuple(operator.index(seed) for seed in seeds)  # type: ignore
-    except TypeError:
-        found = ()
-    if not found or len(set(found)) < len(found) or not all(0 <= seed < 2**63 for seed in found):
-        raise ConfigError(
-            f"seeds {seeds}: expected a number from 1, or different seeds from 0 to 2^63 - 1", field="seeds"
-        )
-    return found

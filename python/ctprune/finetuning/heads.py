@@ -1,4 +1,4 @@
-"""From features to probabilities: a linear layer, or a vote of nearest neighbors. Saved as safetensors."""
+"""From features to probabilities: a linear layer, nearest neighbors, or attention. Saved as safetensors."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from sklearn.neighbors import KNeighborsClassifier
 
 from ctprune.errors import WeightsError
+from ctprune.finetuning.attention import AttentionHead
 from ctprune.networks.weights_file import write_weights
 
 #: Temperature of the neighbors' votes, exp(cosine / temperature) (Wu et al. 2018).
@@ -111,9 +112,11 @@ def load_head(file: Path) -> Head:
     """
     try:
         tensors = load_file(file)
+        if "attention" in tensors:
+            return AttentionHead(**tensors)
         if "weight" in tensors:
             return LinearHead(tensors["weight"], tensors["bias"])
         neighbors, classes = tensors["numbers"].tolist()
         return NeighborHead(tensors["features"], tensors["labels"], neighbors, classes)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{file}: expected the head of a classifier: {error}") from None

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from ctprune.reduction.reduction import Reduction
 from ctprune.selection.fingerprint import dhash
 from ctprune.sources.addresses import as_address
 from ctprune.tasks.listing import Entry, Listing
+
+#: What identifies the study and the series of DICOM.
+_UIDS = ("study_instance_uid", "series_instance_uid")
 
 #: Squares beyond this many bytes lie in a file without a name instead of in memory.
 _IN_MEMORY = 2 << 30
@@ -61,6 +64,11 @@ class LabeledImages:
         """Number of images."""
         return len(self.entries)
 
+    @property
+    def unit(self) -> str:
+        """What has a label: each image."""
+        return "image"
+
     def digest(self) -> str:
         """SHA-256 of names, labels, contents and what the data say of splits and patients.
 
@@ -74,11 +82,19 @@ class LabeledImages:
 
 @dataclass(frozen=True)
 class FoundSlice:
-    """A readable frame of a file: its row in the manifest's terms, and the study that stands for its patient."""
+    """A readable frame of a file: its row in the manifest's terms, and what it belongs to.
+
+    Attributes:
+        line: Where the frame is and its shape, see `WHERE` and `SHAPE`.
+        fingerprint: Its dHash.
+        study: What stands for its patient: the study, or else the series; None where the file names neither.
+        volume: A text that identifies its volume: the series, or else the manifest's volume.
+    """
 
     line: dict[str, Any]
     fingerprint: bytes
     study: str | None
+    volume: str
 
 
 def read_images(
@@ -88,6 +104,7 @@ def read_images(
     fit: str = "pad",
     intensity: str = "minmax",
     modality: str = "CT",
+    volume_pattern: str | None = None,
     threads: int = 0,
     operation: Operation | None = None,
 ) -> LabeledImages:
@@ -99,6 +116,7 @@ def read_images(
         fit: How an image becomes a square, see `ctprune.finetuning.fitting.fit_gray`.
         intensity: How Hounsfield units become gray; 8-bit images are used as they are.
         modality: DICOM Modality to read.
+        volume_pattern: Regular expression that takes a picture's volume from its name, as in a reduction.
         threads: Number of threads, 0 for one per core.
         operation: Operation that is told how many images are read. Each image is read twice, for its fingerprint
             and for its square, and counts half each time.
@@ -113,7 +131,7 @@ def read_images(
         if listing.arrays is not None:
             found = _from_arrays(listing, side, fit, intensity, modality, operation)
         else:
-            found = _from_files(listing, side, fit, intensity, modality, threads, operation)
+            found = _from_files(listing, side, fit, intensity, modality, volume_pattern, threads, operation)
     except KeyboardInterrupt:
         raise Interrupted("interrupted while images were read; nothing was trained yet") from None
     present = set(found.labels.tolist())
@@ -141,6 +159,7 @@ def find_slices(
     intensity: str,
     modality: str,
     max_slice_mb: int = 512,
+    volume_pattern: str | None = None,
     threads: int = 0,
     progress: ProgressCallback | None = None,
 ) -> tuple[dict[Path, list[FoundSlice]], dict[Path, str], dict[Path, str]]:
@@ -148,29 +167,43 @@ def find_slices(
     if not files:
         return {}, {}, {}
     config = ReduceConfig(
-        method="all", intensity=intensity, modality=modality, max_slice_mb=max_slice_mb, threads=threads
+        method="all",
+        intensity=intensity,
+        modality=modality,
+        max_slice_mb=max_slice_mb,
+        volume_pattern=volume_pattern,
+        threads=threads,
     )
     reduction = Reduction(files, config, progress=progress)
     rows = reduction.carry_out().rows
     slices: dict[Path, list[FoundSlice]] = {}
     failed: dict[Path, str] = {}
     skipped: dict[Path, str] = {}
-    columns = [*WHERE, *SHAPE, "status", "reason", "fingerprint", "study_instance_uid"]
+    columns = [*WHERE, *SHAPE, "status", "reason", "fingerprint", "volume", *_UIDS]
     for line in rows.select(columns).to_dicts():
         file = Path(line["source"], line["path"])
         if line["status"] in ("failed", "skipped"):
             (failed if line["status"] == "failed" else skipped).setdefault(file, line["reason"])
             continue
         where = {name: line[name] for name in (*WHERE, *SHAPE)}
-        study = line["study_instance_uid"] or None
-        slices.setdefault(file, []).append(FoundSlice(where, line["fingerprint"], study))
+        study, series = (line[name] or None for name in _UIDS)
+        # A series that is split by plane, matrix or spacing still is one.
+        volume = f"series {series}" if series else f"volume {line['volume']}"
+        slices.setdefault(file, []).append(FoundSlice(where, line["fingerprint"], study or series, volume))
     for found in slices.values():
         found.sort(key=lambda item: item.line["frame"])
     return slices, failed, skipped
 
 
 def _from_files(
-    listing: Listing, side: int, fit: str, intensity: str, modality: str, threads: int, operation: Operation
+    listing: Listing,
+    side: int,
+    fit: str,
+    intensity: str,
+    modality: str,
+    volume_pattern: str | None,
+    threads: int,
+    operation: Operation,
 ) -> LabeledImages:
     paths = {entry: _absolute(entry.file or Path()) for entry in listing.entries}
     files = list(dict.fromkeys(paths.values()))
@@ -181,7 +214,9 @@ def _from_files(
     def half_read(now: Progress) -> None:
         operation.report("reading", now.facts["files_read"] // 2, len(files), "images")
 
-    slices, failed, skipped = find_slices(files, threads=threads, progress=half_read, **reading)
+    slices, failed, skipped = find_slices(
+        files, volume_pattern=volume_pattern, threads=threads, progress=half_read, **reading
+    )
     chosen: list[tuple[Entry, FoundSlice]] = []
     for entry, file in paths.items():
         chosen += _frames(entry, slices.get(file, []), listing.source)
@@ -248,10 +283,11 @@ def _frames(entry: Entry, found: list[FoundSlice], source: Path) -> list[tuple[E
 
 
 def _named(entry: Entry, found: FoundSlice, several: bool) -> Entry:
-    """The entry of one frame. Of DICOM whose patient nothing names, the study stands for the patient."""
+    """The entry of one frame. Where nothing names the patient, study, series or a file of frames stand for it."""
     frame = found.line["frame"]
     name = f"{entry.name}#{frame}" if several else entry.name
-    return Entry(name, entry.label, entry.split, entry.patient or found.study, entry.file, frame)
+    patient = entry.patient or found.study or (f"file {entry.name}" if several else None)
+    return replace(entry, name=name, patient=patient, frame=frame, volume=found.volume)
 
 
 def _from_arrays(

@@ -15,7 +15,7 @@ from ctprune.evaluation.metrics import classification_metrics
 from ctprune.evaluation.pooled import pooled_metrics
 from ctprune.evaluation.units import no_interval_because, unit_name
 from ctprune.finetuning.adjusted import Judged, at_threshold, calibrated
-from ctprune.finetuning.images import LabeledImages
+from ctprune.finetuning.labeled import Labeled
 from ctprune.finetuning.outcome import patient_names
 from ctprune.finetuning.splits import Splits
 
@@ -38,14 +38,14 @@ class Measured:
 
 
 def measure(
-    images: LabeledImages, splits: Splits, probabilities: dict[int, npt.NDArray[np.float64]], positive: str | None
+    images: Labeled, splits: Splits, probabilities: dict[int, npt.NDArray[np.float64]], positive: str | None
 ) -> Measured:
     """Measure predictions on the evaluated split; thresholds and temperatures come from the selecting split.
 
     Args:
-        images: Images of the task.
-        splits: Splits of the images.
-        probabilities: Probabilities of all images by seed, float64 of shape (n, classes).
+        images: What has been predicted: images of the task, volumes or patients.
+        splits: Their splits.
+        probabilities: Probabilities of all of them by seed, float64 of shape (n, classes).
         positive: The positive class of two; None with more classes.
     """
     classes = images.classes
@@ -75,14 +75,14 @@ def measure(
             "pooled": _defined(pooled | {"brier": brier}),
             "at_threshold": None if point is None else _defined(point.pooled),
             "calibrated": _defined(scaled.pooled),
-            "interval_unit": unit_name(patients),
-            "no_interval": no_interval_because(evaluated.labels, classes, patients=patients),
+            "interval_unit": unit_name(patients, each=images.unit),
+            "no_interval": no_interval_because(evaluated.labels, classes, patients=patients, each=images.unit),
         },
     )
 
 
 def _judged(
-    images: LabeledImages, probabilities: dict[int, npt.NDArray[np.float64]], rows: npt.NDArray[np.int64]
+    images: Labeled, probabilities: dict[int, npt.NDArray[np.float64]], rows: npt.NDArray[np.int64]
 ) -> Judged:
     return Judged(images.labels[rows], np.stack([found[rows] for found in probabilities.values()]))
 

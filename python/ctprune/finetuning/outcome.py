@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ctprune import _core
 from ctprune.files.atomic import replace_file
-from ctprune.finetuning.images import LabeledImages
+from ctprune.finetuning.labeled import Labeled
 from ctprune.finetuning.sampling import numbers_of
 from ctprune.finetuning.splits import Splits
 
@@ -65,7 +65,7 @@ class SeedOutcome:
             return None
 
 
-def patient_names(images: LabeledImages) -> list[str | None]:
+def patient_names(images: Labeled) -> list[str | None]:
     """Patients by number, in order of first appearance: no id of a patient goes into a result."""
     patients = [entry.patient for entry in images.entries]
     known = [patient for patient in patients if patient is not None]
@@ -75,18 +75,18 @@ def patient_names(images: LabeledImages) -> list[str | None]:
 
 def write_predictions(
     file: Path,
-    images: LabeledImages,
+    images: Labeled,
     splits: Splits,
     probabilities: dict[int, npt.NDArray[np.float64]],
     config: dict[str, Any],
 ) -> None:
-    """A row for each seed and image of the selecting and the evaluated split.
+    """A row for each seed and image, or other unit, of the selecting and the evaluated split.
 
     Args:
         file: The Parquet file.
-        images: Images of the task.
-        splits: Splits of the images.
-        probabilities: Probabilities of all images by seed, float64 of shape (n, classes).
+        images: What has been predicted: images of the task, volumes or patients.
+        splits: Their splits.
+        probabilities: Probabilities of all of them by seed, float64 of shape (n, classes).
         config: Options of the fine-tuning.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -67,11 +67,20 @@ def find_overlaps(images: LabeledImages, splits: Splits) -> list[SplitOverlap]:
     return [_overlap(images, splits, *pair) for pair in combinations(dict.fromkeys(present), 2)]
 
 
-def without_overlap(images: LabeledImages, splits: Splits) -> Splits:
+def without_overlap(
+    images: LabeledImages, splits: Splits, of_image: npt.NDArray[np.int64] | None = None
+) -> Splits:
     """The same splits, less what train and the selecting split share with the evaluated one.
 
-    The evaluated split stays as it is, so that results remain comparable.
+    The evaluated split stays as it is, so that results remain comparable. With `of_image`, the unit of each image,
+    the splits are those of units, and a unit is left out whole where one of its images is.
     """
+    if of_image is not None:
+        before = splits.of_images(of_image)
+        left_out = without_overlap(images, before).names != before.names
+        kept = splits.names.copy()
+        kept[of_image[left_out]] = ""
+        return replace(splits, names=kept)
     names = splits.names.copy()
     evaluated = splits.rows(splits.evaluated)
     patients = {images.entries[row].patient for row in evaluated} - {None}

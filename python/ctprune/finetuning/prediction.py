@@ -18,10 +18,13 @@ from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, Interrupted, SourceError
 from ctprune.evaluation.temperature import scale_by_temperature
 from ctprune.files.atomic import replace_file
+from ctprune.finetuning.bags import unit_name
 from ctprune.finetuning.fitting import read_fitted
 from ctprune.finetuning.heads import Head, load_head
 from ctprune.finetuning.images import FoundSlice, find_slices
+from ctprune.finetuning.pooling import Pooling
 from ctprune.finetuning.predict_config import PredictConfig, PredictOptions
+from ctprune.finetuning.predicted_units import bags_in, readable_bags, together
 from ctprune.finetuning.saved_model import SavedModel
 from ctprune.manifest.slices import path_of
 from ctprune.networks.backbone import load_backbone
@@ -43,16 +46,19 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Probabilities of images.
+    """Probabilities of images, volumes or patients, as the model was trained.
 
     Attributes:
-        images: File of each image, as its source was given.
-        frames: Frame of each image within its file, from 0.
+        images: File of each image, as its source was given; of a volume or patient, that of its first image.
+        frames: Frame of each of these images within its file, from 0.
         probabilities: Probability of each class, the mean over seeds, float64 of shape (n, classes).
         classes: Names of the classes.
         positive: The positive one of two classes; None if there are more.
         unreadable: Reason for each file or frame that could not be read.
         skipped: Reason for each file that is not an image of the modality.
+        unit: What was predicted: `image`, `volume` or `patient`.
+        units: Name of each volume or patient, by number; empty for images.
+        counts: Number of images that each volume or patient was predicted from; empty for images.
     """
 
     images: list[str]
@@ -62,16 +68,24 @@ class Predictions:
     positive: str | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    unit: str = "image"
+    units: list[str] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
 
     @property
     def labels(self) -> list[str]:
-        """The most probable class of each image."""
+        """The most probable class of each image, volume or patient."""
         return [self.classes[index] for index in self.probabilities.argmax(1)]
 
     def to_table(self) -> _core.Rows:
-        """A row for each image: `image`, `frame`, `label` and a column for each class's probability."""
+        """A row for each image: `image`, `frame`, `label` and a column for each class's probability.
+
+        Of volumes and patients, a row for each of them, which begins with its name and the number of its images.
+        """
+        units: dict[str, Any] = {"unit": self.units, "images": np.array(self.counts, np.int64)}
         return _core.Rows.from_columns(
-            {
+            (units if self.unit != "image" else {})
+            | {
                 "image": self.images,
                 "frame": np.array(self.frames, np.int64),
                 "label": self.labels,
@@ -91,6 +105,8 @@ def predict(
     **options: Unpack[PredictOptions],
 ) -> Predictions:
     """Predict the class of images with a fine-tuning; the probabilities are means over its seeds.
+
+    A model of volumes or patients predicts these: a DICOM series is a volume, a study stands for a patient.
 
     Args:
         model: Folder of a finished fine-tuning, or its folder `model`.
@@ -119,6 +135,7 @@ def predict(
             [Path(source) for source in sources],
             intensity=saved.intensity,
             modality=saved.modality,
+            volume_pattern=saved.volume_pattern,
             threads=config.threads,
             progress=operation.pass_on,
         )
@@ -127,19 +144,23 @@ def predict(
         if not found:
             reason = next(iter([*failed.values(), *skipped.values()]), "there is no file in it")
             raise SourceError(f"{', '.join(map(str, sources))}: no image can be read: {reason}")
+        bags = bags_in(found, saved)
         good, probabilities = _probabilities(
-            _Models(saved, calibrated=config.calibrated), saved, found, config, operation, unreadable
+            _Models(saved, calibrated=config.calibrated), saved, bags, config, operation, unreadable
         )
     except KeyboardInterrupt:
         raise Interrupted("interrupted; nothing was written") from None
     predictions = Predictions(
-        images=[_shown(path_of(one.line)) for one in good],
-        frames=[one.line["frame"] for one in good],
+        images=[_shown(path_of(bag[0].line)) for bag in good],
+        frames=[bag[0].line["frame"] for bag in good],
         probabilities=probabilities,
         classes=saved.classes,
         positive=saved.positive,
         unreadable=unreadable,
         skipped={_shown(str(file)): reason for file, reason in skipped.items() if file not in slices},
+        unit=saved.unit,
+        units=[] if saved.unit == "image" else [unit_name(saved.unit, number) for number in range(len(good))],
+        counts=[] if saved.unit == "image" else [len(bag) for bag in good],
     )
     if target is not None:
         _write(predictions.to_table(), target)
@@ -149,29 +170,31 @@ def predict(
 def _probabilities(
     models: _Models,
     saved: SavedModel,
-    found: list[FoundSlice],
+    bags: list[list[FoundSlice]],
     config: PredictConfig,
     operation: Operation,
     unreadable: dict[str, str],
-) -> tuple[list[FoundSlice], npt.NDArray[np.float64]]:
-    """Which slices could be read, and their probabilities; the others are noted."""
+) -> tuple[list[list[FoundSlice]], npt.NDArray[np.float64]]:
+    """Of each unit the slices that could be read, and its probabilities; the others are noted."""
     device = choose_device(config.device)
-    good: list[FoundSlice] = []
+    good: list[list[FoundSlice]] = []
     parts = [np.zeros((0, len(saved.classes)))]
     reading = {"intensity": saved.intensity, "modality": saved.modality, "max_slice_mb": 512}
-    operation.report("predicting", 0, len(found), "images")
-    for start in range(0, len(found), _BATCH):
-        batch = found[start : start + _BATCH]
+    done, total = 0, sum(map(len, bags))
+    operation.report("predicting", 0, total, "images")
+    for some in together(bags, _BATCH):
+        batch = [one for bag in some for one in bag]
         pixels = np.empty((len(batch), saved.side, saved.side), np.uint8)
         reasons = read_fitted([one.line for one in batch], pixels, reading, fit=saved.fit, threads=config.threads)
         readable = np.array([not reason for reason in reasons], np.bool_)
         for one, reason in zip(batch, reasons, strict=True):
             if reason:
                 unreadable[f"{_shown(path_of(one.line))} (frame {one.line['frame']})"] = reason
-            else:
-                good.append(one)
-        parts.append(models.probabilities(pixels[readable], device))
-        operation.report("predicting", start + len(batch), len(found), "images")
+        left = readable_bags(some, readable)
+        good += left
+        parts.append(models.probabilities(pixels[readable], left, device))
+        done += len(batch)
+        operation.report("predicting", done, total, "images")
     return good, np.concatenate(parts)
 
 
@@ -181,6 +204,9 @@ class _Models:
     def __init__(self, saved: SavedModel, *, calibrated: bool) -> None:
         normalization = Normalization(saved.mean, saved.std)
         self._saved = saved
+        self._pooling = Pooling.of(
+            mode=saved.mode, pool=saved.pool, top_k=saved.top_k, positive=saved.positive, classes=saved.classes
+        )
         self._heads: dict[str, list[tuple[Head, float]]] = {}
         for seed, backbone in saved.backbones.items():
             head = load_head(saved.folder / saved.heads[seed])
@@ -191,15 +217,20 @@ class _Models:
             for name in self._heads
         }
 
-    def probabilities(self, pixels: npt.NDArray[np.uint8], device: torch.device) -> npt.NDArray[np.float64]:
-        """Means over the seeds."""
-        total = np.zeros((len(pixels), len(self._saved.classes)))
+    def probabilities(
+        self, pixels: npt.NDArray[np.uint8], bags: list[list[FoundSlice]], device: torch.device
+    ) -> npt.NDArray[np.float64]:
+        """Means over the seeds for each unit, whose slices follow each other in `pixels`."""
+        total = np.zeros((len(bags), len(self._saved.classes)))
+        if not bags:
+            return total
+        parts = np.split(np.arange(len(pixels)), np.cumsum([len(bag) for bag in bags])[:-1])
         for name, heads in self._heads.items():
             network = self._networks[name].to(device)
             rows = np.arange(len(pixels))
             features = features_of(network, pixels, rows, batch=64, device=device, precision="32")
             for head, temperature in heads:
-                found = head.probabilities(features)
+                found = self._pooling.probabilities(head, features, parts)
                 total += found if temperature == 1 else scale_by_temperature(found, temperature)
         return total / len(self._saved.heads)
 

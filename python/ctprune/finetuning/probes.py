@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,16 @@ _ITERATIONS = 1000
 
 Labels = npt.NDArray[np.int64]
 
+_Floats = npt.NDArray[np.float64]
+
+#: From the probabilities of what a head was given to those of what is judged, see `Pooling.scores`.
+Pool = Callable[[_Floats], _Floats]
+
+
+def as_they_are(probabilities: _Floats) -> _Floats:
+    """Each is judged by itself."""
+    return probabilities
+
 
 @dataclass(frozen=True)
 class FittedProbe:
@@ -29,20 +41,30 @@ class FittedProbe:
         strength: Inverse strength of the regularization that was chosen; None for neighbors.
         accuracy: Accuracy on the selecting split.
         converged: Whether the regression converged.
+        best_epoch: Number of the epoch that was taken, from 1; None where there are none.
+        history: A row for each epoch.
     """
 
     head: Head
     strength: float | None
     accuracy: float
     converged: bool = True
+    best_epoch: int | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 def linear_probe(
-    train: tuple[Features, Labels], select: tuple[Features, Labels], *, classes: int, class_weights: bool
+    train: tuple[Features, Labels],
+    select: tuple[Features, Labels],
+    *,
+    classes: int,
+    class_weights: bool,
+    pool: Pool = as_they_are,
 ) -> FittedProbe:
     """Logistic regression whose regularization is chosen on the selecting split: by accuracy, then log loss.
 
-    Among equals the strongest regularization is taken.
+    Among equals the strongest regularization is taken. With `pool`, the labels of `select` are those of what it
+    makes of the probabilities of its features.
     """
     features, labels = train
     mean = features.mean(0, dtype=np.float64)
@@ -60,18 +82,23 @@ def linear_probe(
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(standardized, labels)
         head = _folded(model, mean, scale, classes)
-        accuracy, loss = _quality(head, *select)
+        accuracy, loss = quality(pool(head.probabilities(select[0])), select[1])
         converged = bool((model.n_iter_ < _ITERATIONS).all())
         found.append(((-accuracy, loss), FittedProbe(head, strength, accuracy, converged)))
     return min(found, key=lambda item: item[0])[1]
 
 
 def neighbor_probe(
-    train: tuple[Features, Labels], select: tuple[Features, Labels], *, classes: int, neighbors: int
+    train: tuple[Features, Labels],
+    select: tuple[Features, Labels],
+    *,
+    classes: int,
+    neighbors: int,
+    pool: Pool = as_they_are,
 ) -> FittedProbe:
     """Weighted votes of the nearest training images by cosine (Wu et al. 2018)."""
     head = NeighborHead(train[0], train[1], neighbors, classes)
-    return FittedProbe(head, None, _quality(head, *select)[0])
+    return FittedProbe(head, None, quality(pool(head.probabilities(select[0])), select[1])[0])
 
 
 def _folded(
@@ -87,9 +114,8 @@ def _folded(
     return LinearHead(weight.astype(np.float32), (intercepts - weight @ mean).astype(np.float32))
 
 
-def _quality(head: Head, features: Features, labels: Labels) -> tuple[float, float]:
-    """Accuracy and log loss."""
-    probabilities = head.probabilities(features)
+def quality(probabilities: _Floats, labels: Labels) -> tuple[float, float]:
+    """Accuracy and mean log loss of probabilities, (n, classes)."""
     of_label = probabilities[np.arange(len(labels)), labels]
     accuracy = float((probabilities.argmax(1) == labels).mean())
     return accuracy, float(-np.log(np.maximum(of_label, 1e-12)).mean())

@@ -30,7 +30,7 @@ class FinetuneResult:
         classes: Names of the classes.
         positive: The positive one of two classes, whose precision, sensitivity and so on are reported; None with
             more classes.
-        splits: Number of images by split and class.
+        splits: Number of images, or of other units, by split and class.
         evaluated_split: The split on which the metrics were computed.
         selection_split: The split that chose the epoch.
         evaluation: What was evaluated, in words.
@@ -45,9 +45,10 @@ class FinetuneResult:
             split, with the fields of `pooled`; None with more than two classes, or where that split lacks one.
         calibrated: Metrics of probabilities scaled by each seed's `temperature`, which is fitted on the selecting
             split, with the fields of `pooled`.
-        interval_unit: Unit that counts as independent: `patient` where patients are known, else `image`.
+        interval_unit: What counts as independent: `patient` where patients are known, else each image or volume.
         no_interval: Why no interval can be estimated, in words; None if there is one.
-        patients: Number of `patients` and of `images_without` a known patient, by split.
+        patients: Number of `patients`, and of images or other units, `images_without`, whose patient is not known,
+            by split.
         notes: Sentences that the reader must know.
         unreadable: Reason for each file that could not be read, by name.
         skipped: Reason for each file that is not an image of the modality, by name.

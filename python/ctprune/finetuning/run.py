@@ -19,6 +19,7 @@ from ctprune.errors import ConfigError, Interrupted, OutputError, TaskError
 from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.run_lock import NAME as LOCK_NAME
 from ctprune.files.run_lock import sole_writer
+from ctprune.finetuning.bags import Units, units_of
 from ctprune.finetuning.card import write_card
 from ctprune.finetuning.config import FinetuneConfig, FinetuneOptions
 from ctprune.finetuning.images import LabeledImages, read_images
@@ -68,7 +69,8 @@ def finetune(
         config: How to train and evaluate; cannot be combined with single options that decide it.
         out: Folder of the result: new, empty, or of the same fine-tuning.
         split: For folders of classes, the folder with a text file of names for each split and class.
-        labels: For a reduction, the table of labels with `path`, `sop_instance_uid` or `series_instance_uid`.
+        labels: For a reduction, the table of labels with `path`, or with `sop_instance_uid`,
+            `series_instance_uid` or `study_instance_uid`.
         progress: Called a few times a second with a `ctprune.Progress`. Stages: `reading` (images), then for each
             seed, which is the part, `training` (epochs) and `features` (images). Fact: `accuracy` on the selecting
             split after the last epoch.
@@ -106,6 +108,7 @@ def finetune(
             fit=str(config.fit),
             intensity=run.intensity(listed.reading),
             modality=config.modality if listed.reading is None else listed.reading["modality"],
+            volume_pattern=run.volume_pattern(listed.reading),
             threads=config.threads,
             operation=operation,
         )
@@ -126,6 +129,7 @@ class Finetuning:
             from ctprune.finetuning.seeds import SeedTrainer
         self.config = config
         self.out = out
+        self._volume_pattern: str | None = None
         self._trainer: SeedTrainer = SeedTrainer(config, out)
         self._weights = self._trainer.weights
         self._operation = operation or Operation()
@@ -136,23 +140,29 @@ class Finetuning:
         found = self.config.intensity or metadata.get("intensity") or (reading or {}).get("intensity")
         return str(found or "minmax")
 
+    def volume_pattern(self, reading: dict[str, Any] | None) -> str | None:
+        """How names of pictures tell their volumes: as asked for, or as in the run."""
+        self._volume_pattern = self.config.volume_pattern or (reading or {}).get("volume_pattern")
+        return self._volume_pattern
+
     def carry_out(self, images: LabeledImages, listed: Listing) -> FinetuneResult:
         """Train all seeds and write the result, or read the result that is there already."""
         config, source = self.config, listed.source
-        splits = assign_splits(images, source, fraction=config.val_fraction, seed=config.split_seed)
-        overlaps = [overlap.to_dict() for overlap in find_overlaps(images, splits)]
+        units = units_of(images, config.unit, source)
+        splits = assign_splits(units, source, fraction=config.val_fraction, seed=config.split_seed)
+        overlaps = [overlap.to_dict() for overlap in find_overlaps(images, splits.of_images(units.of_image))]
         if config.drop_overlap:
-            splits = without_overlap(images, splits)
-            _check_left(splits, images, source)
+            splits = without_overlap(images, splits, units.of_image)
+            _check_left(splits, units, source)
         digest = images.digest()
         finished = self._claim(digest)
         if finished is not None:
             return finished
         try:
-            self._trainer.prepare(images, splits, self._operation)
+            self._trainer.prepare(images, units, splits, self._operation)
             outcomes, probabilities = self._trainer.train_all()
-            notes = [*listed.notes, *splits.notes(images)]
-            return self._write(images, splits, notes, overlaps, digest, outcomes, probabilities)
+            notes = [*listed.notes, *splits.notes(units)]
+            return self._write(images, units, splits, notes, overlaps, digest, outcomes, probabilities)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; what is trained is saved: rerun to resume") from None
 
@@ -182,6 +192,7 @@ class Finetuning:
     def _write(
         self,
         images: LabeledImages,
+        units: Units,
         splits: Splits,
         notes: list[str],
         overlaps: list[dict[str, Any]],
@@ -194,9 +205,9 @@ class Finetuning:
         from ctprune.finetuning.seeds import PROGRESS_FOLDER
 
         config, trainer = self.config, self._trainer
-        found = measure(images, splits, probabilities, config.positive)
+        found = measure(units, splits, probabilities, config.positive)
         self._save_model(images, outcomes, [one["temperature"] for one in found.by_seed])
-        write_predictions(self.out / PREDICTIONS_NAME, images, splits, probabilities, config.to_dict())
+        write_predictions(self.out / PREDICTIONS_NAME, units, splits, probabilities, config.to_dict())
         judged = found.evaluated
         save_plots(
             judged.labels, judged.probabilities, images.classes, self.out / "plots", positive=config.positive
@@ -206,7 +217,7 @@ class Finetuning:
             config=config.to_dict(),
             classes=list(images.classes),
             positive=config.positive,
-            splits=splits.counts(images),
+            splits=splits.counts(units),
             evaluated_split=splits.evaluated,
             selection_split=splits.selection,
             evaluation=splits.sentence(),
@@ -224,7 +235,7 @@ class Finetuning:
                 for outcome, measures in zip(outcomes, found.by_seed, strict=True)
             ],
             **found.of_all,
-            patients=splits.patients(images),
+            patients=splits.patients(units),
             notes=notes,
             unreadable=images.unreadable,
             skipped=images.skipped,
@@ -256,6 +267,11 @@ class Finetuning:
             transposed=config.transposed,
             intensity=images.intensity,
             modality=images.modality,
+            unit=config.unit,
+            pool=config.pool,
+            top_k=config.top_k,
+            patient_pattern=config.patient_pattern,
+            volume_pattern=self._volume_pattern,
         ).save()
 
 
@@ -291,8 +307,8 @@ def _check_out(out: Path, source: Path) -> None:
         raise OutputError(f"{out} is not empty and holds no fine-tuning: choose a new or an empty folder")
 
 
-def _check_left(splits: Splits, images: LabeledImages, source: Path) -> None:
+def _check_left(splits: Splits, units: Units, source: Path) -> None:
     for split in (TRAIN, splits.selection):
-        found = set(images.labels[splits.rows(split)].tolist())
-        if not found or (split == TRAIN and len(found) < len(images.classes)):
-            raise TaskError(f"{source}: `drop_overlap` leaves {split} without images of some classes")
+        found = set(units.labels[splits.rows(split)].tolist())
+        if not found or (split == TRAIN and len(found) < len(units.classes)):
+            raise TaskError(f"{source}: `drop_overlap` leaves {split} without {units.unit}s of some classes")

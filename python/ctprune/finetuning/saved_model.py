@@ -39,6 +39,11 @@ class SavedModel:
         transposed: Whether the network sees images with rows and columns exchanged, as the reference's does.
         intensity: How Hounsfield units become gray.
         modality: The DICOM Modality that is read.
+        unit: What a prediction belongs to: `image`, `volume` or `patient`.
+        pool: How the images of a unit become one prediction, see `ctprune.finetuning.pooling`; None for images.
+        top_k: How many images count for `pool` top-k; None for other ways.
+        patient_pattern: Regular expression that takes the patient from a file's name; None where there is none.
+        volume_pattern: Regular expression that takes a picture's volume from its name; None where there is none.
     """
 
     folder: Path
@@ -55,6 +60,11 @@ class SavedModel:
     transposed: bool
     intensity: str
     modality: str
+    unit: str = "image"
+    pool: str | None = None
+    top_k: int | None = None
+    patient_pattern: str | None = None
+    volume_pattern: str | None = None
 
     def save(self) -> None:
         """Write `model.json`; the weights are there already.

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from ctprune.environment.progress import Operation
 from ctprune.errors import WeightsError
+from ctprune.finetuning.bags import Rows, Units, renumbered
 from ctprune.finetuning.config import FinetuneConfig
+from ctprune.finetuning.feature_cache import FeatureCache
 from ctprune.finetuning.heads import Head, save_head
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.network import choose_normalization, find_weights, new_backbone
 from ctprune.finetuning.outcome import SeedOutcome
-from ctprune.finetuning.probes import linear_probe, neighbor_probe
+from ctprune.finetuning.pooling import Pooling
+from ctprune.finetuning.probes import quality
 from ctprune.finetuning.sampling import sample_part
 from ctprune.finetuning.saved_model import FOLDER_NAME
 from ctprune.finetuning.splits import Splits
 from ctprune.finetuning.training import Epoch, SeedTraining, TrainingSet
+from ctprune.finetuning.unit_probes import fit_probe
 from ctprune.networks.backbone import BACKBONE_NAME, save_backbone
 from ctprune.networks.device import choose_device, choose_precision
 from ctprune.networks.gray_backbone import GrayBackbone, features_of
@@ -51,15 +56,24 @@ class SeedTrainer:
         self._out = out
         self._precision = choose_precision(str(config.precision), self.device)
         self._features: npt.NDArray[np.float32] | None = None
+        self._cache: FeatureCache | None = None
 
-    def prepare(self, images: LabeledImages, splits: Splits, operation: Operation) -> None:
-        """Take the images to train on."""
-        self._images, self._splits, self._operation = images, splits, operation
-        train = images.pixels[splits.rows(TRAIN)]
+    def prepare(self, images: LabeledImages, units: Units, splits: Splits, operation: Operation) -> None:
+        """Take the images to train on, what they belong to, and the splits of that."""
+        self._images, self._units, self._splits, self._operation = images, units, splits, operation
+        config = self.config
+        self._pooling = Pooling.of(
+            mode=config.mode,
+            pool=config.pool,
+            top_k=config.top_k,
+            positive=config.positive,
+            classes=units.classes,
+        )
+        train = images.pixels[units.images_of(splits.rows(TRAIN))]
         self.normalization = choose_normalization(str(self.config.normalize), self.weights, train)
 
     def train_all(self) -> tuple[list[SeedOutcome], dict[int, npt.NDArray[np.float64]]]:
-        """What each seed gives, and by seed the probabilities of all images; finished seeds are read."""
+        """What each seed gives, and by seed the probabilities of all units; finished seeds are read."""
         outcomes, probabilities = [], {}
         for index, seed in enumerate(self.config.seed_list):
             stem = self._out / PROGRESS_FOLDER / f"seed-{seed}"
@@ -69,18 +83,15 @@ class SeedTrainer:
         return outcomes, probabilities
 
     def _train_seed(self, index: int, stem: Path) -> tuple[SeedOutcome, npt.NDArray[np.float64]]:
-        images, splits, seed = self._images, self._splits, self.config.seed_list[index]
+        units, splits, seed = self._units, self._splits, self.config.seed_list[index]
         started = time.perf_counter()
         train = splits.rows(TRAIN)
-        patients = [images.entries[row].patient for row in train]
+        patients = [units.entries[row].patient for row in train]
         part = sample_part(
-            images.labels[train], patients, fraction=self.config.fraction, seed=seed, leave_some=False
-        )
-        data = TrainingSet(
-            images.pixels, images.labels, train[part], splits.rows(splits.selection), len(images.classes)
+            units.labels[train], patients, fraction=self.config.fraction, seed=seed, leave_some=False
         )
         fit = self._finetune_seed if self.config.mode == "finetune" else self._probe_seed
-        head, probabilities, outcome = fit(data, index, stem)
+        head, probabilities, outcome = fit(train[part], splits.rows(splits.selection), index, stem)
         save_head(head, self._out / FOLDER_NAME / outcome.head)
         seconds = outcome.seconds or time.perf_counter() - started
         outcome = SeedOutcome(**(vars(outcome) | {"seconds": round(seconds, 3)}))
@@ -89,10 +100,19 @@ class SeedTrainer:
         return outcome, probabilities
 
     def _finetune_seed(
-        self, data: TrainingSet, index: int, stem: Path
+        self, train: Rows, select: Rows, index: int, stem: Path
     ) -> tuple[Head, npt.NDArray[np.float64], SeedOutcome]:
         config, seed = self.config, self.config.seed_list[index]
-        network = self._network(seed)
+        network, units = self._network(seed), self._units
+        data = TrainingSet(
+            self._images.pixels,
+            # Every image has its unit's label.
+            units.labels[units.of_image],
+            units.images_of(train),
+            units.images_of(select),
+            len(units.classes),
+            None if self._pooling.pool is None else self._judge(select),
+        )
 
         def report(epoch: Epoch) -> None:
             self._report("training", epoch.epoch, config.epochs or 0, "epochs", index, epoch.select_accuracy)
@@ -110,41 +130,72 @@ class SeedTrainer:
             head=f"seed-{seed}/head.safetensors",
             images_used=len(data.train),
             seconds=sum(epoch.seconds for epoch in training.history),
-            facts={"best_epoch": training.best_epoch, "select_accuracy": best.select_accuracy},
+            facts={"best_epoch": training.best_epoch, "select_accuracy": best.select_accuracy}
+            | self._units_used(train),
             history=[asdict(epoch) for epoch in training.history],
         )
-        return head, head.probabilities(features), outcome
+        return head, self._pooling.probabilities(head, features, units.bags), outcome
+
+    def _judge(self, select: Rows) -> Callable[[npt.NDArray[np.float64]], tuple[float, float]]:
+        """What gives log loss and accuracy of these units from the probabilities of their images."""
+        units, bags = self._units, renumbered([self._units.bags[unit] for unit in select])
+
+        def judge(probabilities: npt.NDArray[np.float64]) -> tuple[float, float]:
+            accuracy, loss = quality(self._pooling.scores(probabilities, bags), units.labels[select])
+            return loss, accuracy
+
+        return judge
+
+    def _units_used(self, train: Rows) -> dict[str, int]:
+        return {} if self._units.unit == "image" else {"units_used": len(train)}
 
     def _probe_seed(
-        self, data: TrainingSet, index: int, stem: Path
+        self, train: Rows, select: Rows, index: int, stem: Path
     ) -> tuple[Head, npt.NDArray[np.float64], SeedOutcome]:
         config, seed = self.config, self.config.seed_list[index]
         shared = self.weights is not None
         backbone = BACKBONE_NAME if shared else f"seed-{seed}/{BACKBONE_NAME}"
         if self._features is None or not shared:
             network = self._network(seed)
-            self._features = self._features_of(network, data.pixels, index)
+            self._features = self._frozen_features(network, None if shared else seed, index)
             self._save_backbone(network, backbone)
-        features, classes = self._features, data.classes
-        train = features[data.train], data.labels[data.train]
-        select = features[data.select], data.labels[data.select]
-        if config.mode == "linear":
-            weighted = bool(config.class_weights)
-            probe = linear_probe(train, select, classes=classes, class_weights=weighted)
-            facts: dict[str, Any] = {"strength": probe.strength, "converged": probe.converged}
-        else:
-            probe = neighbor_probe(train, select, classes=classes, neighbors=config.neighbors or 1)
-            facts = {"neighbors": min(config.neighbors or 1, len(data.train))}
+
+        def report(done: int, epochs: int, accuracy: float | None) -> None:
+            self._report("training", done, epochs, "epochs", index, accuracy)
+
+        features, units, pooling = self._features, self._units, self._pooling
+        probe, facts = fit_probe(
+            features, units, train, select, pooling, config, seed=seed, device=self.device, progress=report
+        )
         outcome = SeedOutcome(
             seed=seed,
             backbone=backbone,
             head=f"seed-{seed}/head.safetensors",
-            images_used=len(data.train),
+            images_used=sum(len(units.bags[unit]) for unit in train),
             seconds=0.0,
-            facts=facts | {"select_accuracy": probe.accuracy},
-            history=[],
+            facts=facts | {"select_accuracy": probe.accuracy} | self._units_used(train),
+            history=probe.history,
         )
-        return probe.head, probe.head.probabilities(features), outcome
+        return probe.head, pooling.probabilities(probe.head, features, units.bags), outcome
+
+    def _frozen_features(self, network: GrayBackbone, drawn: int | None, index: int) -> npt.NDArray[np.float32]:
+        """Features of all images by a network with the file's weights, or with those that a seed has drawn."""
+        config = self.config
+        decisive = {
+            "weights": drawn if self.weights is None else self.weights.sha256,
+            "backbone": self.backbone,
+            "normalization": asdict(self.normalization),
+            "transposed": config.transposed,
+            # How much goes through at a time, and on what, changes the last bits.
+            "batch": config.batch_size,
+            "precision": self._precision,
+            "device": self.device.type,
+            "torch": torch.__version__,
+        }
+        if self._cache is None:
+            folder = self._out / PROGRESS_FOLDER if config.features is None else Path(config.features)
+            self._cache = FeatureCache(folder, self._images.pixels)
+        return self._cache.of(decisive, lambda: self._features_of(network, self._images.pixels, index))
 
     def _network(self, seed: int) -> GrayBackbone:
         module, self.backbone = new_backbone(self.config, self.weights, seed)

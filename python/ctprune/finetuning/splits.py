@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ctprune.errors import TaskError
-from ctprune.finetuning.images import LabeledImages
+from ctprune.finetuning.labeled import Labeled
 from ctprune.finetuning.sampling import sample_part
 from ctprune.tasks.listing import TEST, TRAIN, VAL
 
@@ -20,7 +20,7 @@ SELECT = "select"
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """The split of every image.
+    """The split of every image, or of every other unit: the methods take as `images` what is split.
 
     Attributes:
         names: Split of each image: `train`, `val`, `test` or `select`; empty for images that are left out.
@@ -38,7 +38,11 @@ class Splits:
         """Rows of the images in this split, ascending."""
         return np.flatnonzero(self.names == split)
 
-    def counts(self, images: LabeledImages) -> dict[str, dict[str, int]]:
+    def of_images(self, of_image: npt.NDArray[np.int64]) -> Splits:
+        """The split of every image, from the unit of each, int64 of shape (images,)."""
+        return replace(self, names=self.names[of_image])
+
+    def counts(self, images: Labeled) -> dict[str, dict[str, int]]:
         """Number of images by split and class."""
         found = Counter(zip(self.names.tolist(), images.labels.tolist(), strict=True))
         order = [name for name in (TRAIN, SELECT, VAL, TEST) if name in self.names]
@@ -46,7 +50,7 @@ class Splits:
             split: {name: found[split, number] for number, name in enumerate(images.classes)} for split in order
         }
 
-    def patients(self, images: LabeledImages) -> dict[str, dict[str, int]]:
+    def patients(self, images: Labeled) -> dict[str, dict[str, int]]:
         """By split the number of patients, and of images whose patient is not known."""
         found = {}
         for split in self.counts(images):
@@ -55,27 +59,27 @@ class Splits:
             found[split] = {"patients": len(known), "images_without": sum(patient is None for patient in patients)}
         return found
 
-    def notes(self, images: LabeledImages) -> list[str]:
+    def notes(self, images: Labeled) -> list[str]:
         """Sentences about what the splits lack: patients, and classes in the selecting split."""
         found = []
         counts = self.patients(images).values()
         without = sum(count["images_without"] for count in counts)
         if without:
             known = any(count["patients"] for count in counts)
-            which = f"the patients of {without:,} images are" if known else "patients are"
+            which = f"the patients of {without:,} {images.unit}s are" if known else "patients are"
             # Arrays have no names of files, nor columns.
             mend = ": name the patients with `patient_pattern` or a column patient"
             if images.entries[0].file is None:
                 mend = ""
             found.append(
-                f"{which} not known, so one patient's images may be in several splits, and intervals treat each "
-                f"image as a separate patient{mend}"
+                f"{which} not known, so one patient's {images.unit}s may be in several splits, and intervals "
+                f"treat each {images.unit} as a separate patient{mend}"
             )
         missing = [name for name, count in self.counts(images)[self.selection].items() if not count]
         if missing:
             found.append(
-                f"{self.selection} has no image of class {', '.join(missing)}: only the other classes chose the "
-                f"epoch or regularization; more patients or a larger `val_fraction` prevent this"
+                f"{self.selection} has no {images.unit} of class {', '.join(missing)}: only the other classes "
+                f"chose the epoch or regularization; more patients or a larger `val_fraction` prevent this"
             )
         return found
 
@@ -91,7 +95,7 @@ class Splits:
         )
 
 
-def assign_splits(images: LabeledImages, source: Path, *, fraction: float, seed: int) -> Splits:
+def assign_splits(images: Labeled, source: Path, *, fraction: float, seed: int) -> Splits:
     """Take the splits of the data and draw what is missing, by patient where patients are known.
 
     With train, val and test, val chooses the epoch and test is evaluated; with train and test, a part of train
@@ -105,7 +109,7 @@ def assign_splits(images: LabeledImages, source: Path, *, fraction: float, seed:
     given = np.array([entry.split or TRAIN for entry in images.entries])
     names = given.astype("U8")
     if not (names == TRAIN).any():
-        raise TaskError(f"{source}: no image is in train")
+        raise TaskError(f"{source}: no {images.unit} is in train")
     _check_train(names, images, source)
     seeded: list[str] = []
     has_test = bool((names == TEST).any())
@@ -128,7 +132,7 @@ def assign_splits(images: LabeledImages, source: Path, *, fraction: float, seed:
     return splits
 
 
-def _draw(names: npt.NDArray[np.str_], images: LabeledImages, name: str, fraction: float, seed: int) -> None:
+def _draw(names: npt.NDArray[np.str_], images: Labeled, name: str, fraction: float, seed: int) -> None:
     """Move a part of train to another split."""
     train = np.flatnonzero(names == TRAIN)
     patients = [images.entries[row].patient for row in train]
@@ -136,20 +140,23 @@ def _draw(names: npt.NDArray[np.str_], images: LabeledImages, name: str, fractio
     names[train[part]] = name
 
 
-def _check_train(names: npt.NDArray[np.str_], images: LabeledImages, source: Path) -> None:
+def _check_train(names: npt.NDArray[np.str_], images: Labeled, source: Path) -> None:
     trained = set(images.labels[names == TRAIN].tolist())
     for number, name in enumerate(images.classes):
         if number not in trained:
             where = sorted(set(names[images.labels == number].tolist()))
-            raise TaskError(f"{source}: class {name} is in {' and '.join(where)}, but has no image in train")
+            raise TaskError(
+                f"{source}: class {name} is in {' and '.join(where)}, but has no {images.unit} in train"
+            )
 
 
-def _check_evaluated(splits: Splits, images: LabeledImages, source: Path) -> None:
+def _check_evaluated(splits: Splits, images: Labeled, source: Path) -> None:
     found = set(images.labels[splits.rows(splits.evaluated)].tolist())
+    few = "patients" if images.unit == "patient" else f"{images.unit}s or patients"
     for number, name in enumerate(images.classes):
         if number not in found:
             raise TaskError(
-                f"{source}: the evaluated split {splits.evaluated} has no image of class {name}: it needs "
-                f"images of every class"
-                + ("" if splits.evaluated not in splits.seeded else "; the class has too few images or patients")
+                f"{source}: the evaluated split {splits.evaluated} has no {images.unit} of class {name}: it "
+                f"needs {images.unit}s of every class"
+                + ("" if splits.evaluated not in splits.seeded else f"; the class has too few {few}")
             )

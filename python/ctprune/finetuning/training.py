@@ -33,7 +33,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the history: losses and accuracies are means over images."""
+    """One line of the history: losses and accuracies are means over images, of the selecting split over units."""
 
     epoch: int
     frozen: bool
@@ -45,13 +45,19 @@ class Epoch:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Images of a training: the pixels of all, their labels, and the rows that train and that select."""
+    """Images of a training: the pixels of all, their labels, and the rows that train and that select.
+
+    Attributes:
+        judge: Log loss and accuracy of what the selecting images belong to, from their probabilities, float64 of
+            shape (images, classes); None where each image is judged by itself.
+    """
 
     pixels: Pixels
     labels: npt.NDArray[np.int64]
     train: Rows
     select: Rows
     classes: int
+    judge: Callable[[npt.NDArray[np.float64]], tuple[float, float]] | None = None
 
 
 @dataclass(eq=False)
@@ -171,6 +177,7 @@ class SeedTraining:
         """Mean loss and accuracy on the selecting split."""
         self.network.eval()
         rows, loss, right = self.data.select, 0.0, 0
+        probabilities: list[npt.NDArray[np.float64]] = []
         with torch.inference_mode(), autocast(self.device, self.precision):
             for start in range(0, len(rows), self.config.batch_size):
                 batch = rows[start : start + self.config.batch_size]
@@ -178,6 +185,10 @@ class SeedTraining:
                 labels = torch.from_numpy(self.data.labels[batch]).to(self.device)
                 loss += float(cross_entropy(logits, labels, reduction="sum"))
                 right += int((logits.argmax(1) == labels).sum())
+                if self.data.judge is not None:
+                    probabilities.append(logits.double().softmax(1).cpu().numpy())
+        if self.data.judge is not None:
+            return self.data.judge(np.concatenate(probabilities))
         return loss / len(rows), right / len(rows)
 
     def _class_weights(self) -> torch.Tensor | None:

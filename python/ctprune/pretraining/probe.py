@@ -20,6 +20,9 @@ from ctprune.reading.resized import read_resized
 from ctprune.reduction.reduce import reduce
 from ctprune.store.store import SliceStore
 
+#: What stands for the patient of DICOM.
+_UIDS = ("study_instance_uid", "series_instance_uid")
+
 #: Images that go through the network together.
 _BATCH = 64
 
@@ -48,7 +51,8 @@ class Probe:
         mean: Mean that the views are normalized with.
         std: Standard deviation that the views are normalized with.
         patient_pattern: Regular expression with one group that takes the patient from a file's name. Without, a
-            study stands for a patient, else a folder below the class's, else each image stands alone.
+            study or series stands for a patient, else a folder below the class's, else each file, so that a
+            volume is never on both sides.
 
     Raises:
         ConfigError: The pattern matches no name.
@@ -121,7 +125,7 @@ def _labeled_lines(folder: Path, store: SliceStore) -> tuple[list[dict[str, Any]
     if not folder.is_dir():
         raise SourceError(f"`probe` {folder}: expected a folder per class, found no folder")
     manifest = reduce(folder, method="all", modality="any", intensity=store.intensity)
-    lines = manifest.kept().select([*WHERE, "study_instance_uid"]).to_dicts()
+    lines = manifest.kept().select([*WHERE, *_UIDS]).to_dicts()
     # Files beside the classes' folders have no class.
     labeled = [line for line in lines if "/" in line["path"]]
     return sorted(labeled, key=lambda line: (line["path"].encode(), line["frame"])), manifest.config
@@ -133,6 +137,7 @@ def _patient(line: dict[str, Any], pattern: str | None) -> str:
     found = None if pattern is None else re.search(pattern, path.name)
     if found is not None:
         return f"pattern {found[1]}"
-    if line["study_instance_uid"]:
-        return f"study {line['study_instance_uid']}"
-    return f"folder {path.parent}" if len(path.parts) > 2 else f"image {path} {line['frame']}"
+    for name in _UIDS:
+        if line[name]:
+            return f"{name} {line[name]}"
+    return f"folder {path.parent}" if len(path.parts) > 2 else f"file {path}"

@@ -1,4 +1,4 @@
-"""Slices of a reduction with a table of labels, by path, SOP Instance UID or Series Instance UID.
+"""Slices of a reduction with a table of labels, by path, or by SOP, Series or Study Instance UID.
 
 Every slice that the reduction read counts, kept or dropped. Without a column `patient` in the table, the study
 stands for the patient: a manifest holds no patient ID.
@@ -18,9 +18,9 @@ from ctprune.tasks.label_table import classes_of, frame_of, read_table, split_of
 from ctprune.tasks.listing import Entry, Listing, listing, patient_of
 
 #: Columns of the table that can identify a slice, the most specific first.
-KEYS = ("path", "sop_instance_uid", "series_instance_uid")
+KEYS = ("path", "sop_instance_uid", "series_instance_uid", "study_instance_uid")
 
-_COLUMNS = ["source", "path", "frame", "status", "study_instance_uid", *KEYS[1:]]
+_COLUMNS = ["source", "path", "frame", "status", *KEYS[1:]]
 
 
 def list_archive(run: Path, labels: Path, patient_pattern: str | None, columns: Columns | None = None) -> Listing:
@@ -45,7 +45,8 @@ def list_archive(run: Path, labels: Path, patient_pattern: str | None, columns: 
         if not found:
             raise TaskError(f"{labels}: row {number} ({key} {row[key]}) belongs to no slice of {run}")
         entries += [_entry(line, row, labels, patient_pattern) for line in found]
-    reading = {name: manifest.config[name] for name in ("intensity", "modality", "max_slice_mb")}
+    names = ("intensity", "modality", "max_slice_mb", "volume_pattern")
+    reading = {name: manifest.config[name] for name in names}
     return listing(run, "a reduction with labels", entries, classes_of(entries), reading=reading)
 
 

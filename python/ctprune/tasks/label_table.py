@@ -16,7 +16,10 @@ from ctprune.tasks.listing import SPLIT_NAMES, Entry, Listing, listing, patient_
 SUFFIXES = (".csv", ".parquet")
 
 #: What tables may say of an image; other columns may hold dates, lists, anything, and are not read from Parquet.
-_KNOWN = ("path", "label", "split", "patient", "frame", "sop_instance_uid", "series_instance_uid")
+_KNOWN = (
+    *("path", "label", "split", "patient", "frame"),
+    *("sop_instance_uid", "series_instance_uid", "study_instance_uid"),
+)
 
 
 def list_label_table(file: Path, patient_pattern: str | None, columns: Columns | None = None) -> Listing:

@@ -129,7 +129,10 @@ def finetune() -> Schema:
             config=options(
                 FinetuneConfig, "The options of `ctprune finetune` that decide the result.", deciding=True
             ),
-            splits=mapping("Number of images by split and class.", _by_name("By class.", "Number of images.")),
+            splits=mapping(
+                "Number of images, or of other units, by split and class.",
+                _by_name("By class.", "Number of them."),
+            ),
             overlaps=array("What each two splits share.", _shared()),
             weights=maybe(_weights()),
             per_seed=array("The result of each seed.", _seed()),
@@ -145,7 +148,7 @@ def finetune() -> Schema:
                 record(
                     "Patients of a split.",
                     patients=count("Number of known patients."),
-                    images_without=count("Number of images without a known patient."),
+                    images_without=count("Number of images, or of other units, without a known patient."),
                 ),
             ),
             unreadable=mapping("Files that could not be read: reason by name.", reasons),
@@ -187,9 +190,10 @@ def _seed() -> Schema:
         threshold=maybe(number("Probability from which on an image counts as positive; null if none was chosen.")),
         temperature=maybe(number("Divisor of the logits that calibrates the probabilities.")),
         images_used=count("Number of training images."),
+        units_used=optional(count("For volumes and patients: number of those in training.")),
         seconds=number("Time of the training in seconds."),
         select_accuracy=share("Accuracy on the split that chose the epoch or the strength."),
-        best_epoch=optional(count("For whole networks: the epoch that was chosen.")),
+        best_epoch=optional(count("For whole networks and attention: the epoch that was chosen.")),
         strength=optional(number("For linear probes: the strength of the regularization that was chosen.")),
         converged=optional(flag("For linear probes: whether the fit converged.")),
         neighbors=optional(count("For kNN probes: number of neighbors.")),
@@ -213,9 +217,11 @@ def predict() -> Schema:
     """The prediction for each image."""
     reasons = {"type": "string", "description": "The reason, in words."}
     image = record(
-        "An image.",
-        image=text("File of the image, as its source was given."),
-        frame=count("Index of the image in its file, from 0."),
+        "An image, or a volume or patient if the model predicts these.",
+        unit=optional(text("Name of the volume or patient, by number.")),
+        images=optional(count("Number of images that the volume or patient was predicted from.")),
+        image=text("File of the image, or of the first one, as its source was given."),
+        frame=count("Index of this image in its file, from 0."),
         label=text("The most probable class."),
     )
     probability = share("Probability of this class, the mean over seeds.")

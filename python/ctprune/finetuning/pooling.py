@@ -1,0 +1,106 @@
+"""How the images of a unit become one prediction: means, the largest scores, or attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.finetuning.attention import AttentionHead
+from ctprune.finetuning.bags import Bags
+from ctprune.finetuning.heads import Features, Head
+
+_Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """The way from the features of images to the probabilities of units.
+
+    With `mean`, a head on frozen features is given each unit's mean feature; of a network that was trained whole,
+    the probabilities are averaged. With `top-k`, a class's score is the mean of its k largest probabilities among
+    the unit's images (of all of them, where there are fewer). Of two classes this is done for the positive one,
+    and the other has the rest; of more classes for each, and the scores are divided by their sum. With
+    `attention`, the head itself pools.
+
+    Attributes:
+        pool: `mean`, `top-k` or `attention`; None where each image is a unit.
+        frozen: Whether the features are of a frozen backbone.
+        top_k: How many probabilities are averaged; None for other ways.
+        positive: Index of the positive class of two; None with more classes.
+    """
+
+    pool: str | None
+    frozen: bool
+    top_k: int | None
+    positive: int | None
+
+    @classmethod
+    def of(
+        cls, *, mode: str, pool: str | None, top_k: int | None, positive: str | None, classes: Sequence[str]
+    ) -> Pooling:
+        """As the options of a fine-tuning say."""
+        index = None if positive is None else list(classes).index(positive)
+        return cls(pool, mode != "finetune", top_k, index)
+
+    def inputs(self, features: Features, bags: Bags) -> tuple[Features, Bags]:
+        """What a head is given, and which rows of that belong to each unit.
+
+        Args:
+            features: Features of images, float32 of shape (images, features).
+            bags: Rows of each unit's images.
+        """
+        if self.pool == "mean" and self.frozen:
+            return mean_of_bags(features, bags).astype(np.float32), list(np.arange(len(bags))[:, None])
+        return features, bags
+
+    def scores(self, probabilities: _Floats, bags: Bags) -> _Floats:
+        """Probabilities of units, (units, classes), from those of what a head was given."""
+        if self.pool == "top-k":
+            return top_of_bags(probabilities, bags, self.top_k or 1, self.positive)
+        if self.pool == "mean" and not self.frozen:
+            return mean_of_bags(probabilities, bags)
+        return probabilities
+
+    def probabilities(self, head: Head, features: Features, bags: Bags) -> _Floats:
+        """Probabilities of units, float64 of shape (units, classes); rows sum to 1."""
+        if isinstance(head, AttentionHead):
+            return head.of_bags(features, bags)
+        inputs, parts = self.inputs(features, bags)
+        return self.scores(head.probabilities(inputs), parts)
+
+
+def mean_of_bags(values: npt.NDArray[np.floating], bags: Bags) -> _Floats:
+    """Mean of each bag's rows, float64 of shape (bags, columns).
+
+    >>> mean_of_bags(np.array([[1.0], [3.0], [5.0]]), [np.array([0, 1]), np.array([2])]).tolist()
+    [[2.0], [5.0]]
+    """
+    found = np.empty((len(bags), values.shape[1]))
+    for index, rows in enumerate(bags):
+        found[index] = values[rows].mean(axis=0, dtype=np.float64)
+    return found
+
+
+def top_of_bags(probabilities: _Floats, bags: Bags, k: int, positive: int | None) -> _Floats:
+    """Probabilities of bags by the k largest of each class; see `Pooling`.
+
+    Args:
+        probabilities: Probabilities of images, float64 of shape (images, classes).
+        bags: Rows of each bag's images.
+        k: How many are averaged.
+        positive: Index of the positive class of two; None with more.
+
+    >>> top_of_bags(np.array([[0.9, 0.1], [0.5, 0.5], [0.3, 0.7]]), [np.array([0, 1, 2])], 2, 1).tolist()
+    [[0.4, 0.6]]
+    """
+    largest = np.stack([np.sort(probabilities[rows], axis=0)[-k:].mean(axis=0) for rows in bags])
+    if positive is None:
+        shares: _Floats = largest / largest.sum(axis=1, keepdims=True)
+        return shares
+    found = np.empty_like(largest)
+    found[:, positive] = largest[:, positive]
+    found[:, 1 - positive] = 1 - largest[:, positive]
+    return found
