@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from dataclasses import dataclass, field
@@ -17,8 +18,10 @@ from ctprune.environment.progress import Operation, Progress, ProgressCallback
 from ctprune.errors import Interrupted, SourceError, TaskError
 from ctprune.files.contents import Contents
 from ctprune.files.members import each_content, opens
-from ctprune.finetuning.fitting import SHAPE, fit_gray, read_fitted
+from ctprune.finetuning.channels import ChannelReader, FoundSlice, no_volumes
+from ctprune.finetuning.fitting import SHAPE, fit_gray
 from ctprune.manifest.slices import WHERE
+from ctprune.options.neighbors import GRAY
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
 from ctprune.selection.fingerprint import dhash
@@ -37,13 +40,16 @@ class LabeledImages:
         entries: An entry for each image; frames of one file have names with the frame's number.
         labels: Index of each image's class in `classes`, int64 of shape (n,).
         classes: Names of the classes.
-        pixels: Gray squares, uint8 of shape (n, side, side).
+        pixels: Gray squares, uint8 of shape (n, side, side); with neighboring slices as channels of shape
+            (n, 3, side, side).
         fingerprints: dHash of 64 bits of each image, uint8 of shape (n, 8).
         contents: Digest of what each image's file, or array, holds.
         intensity: How Hounsfield units became gray.
         modality: The DICOM Modality that was read.
         unreadable: Reason for each file that could not be read, by its name.
         skipped: Reason for each file that is not an image of the modality, by its name.
+        channels: What the channels show, as in the pre-training.
+        repeated: Images with a channel that repeats the slice itself; 0 for gray ones.
     """
 
     entries: list[Entry]
@@ -56,6 +62,22 @@ class LabeledImages:
     modality: str
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    channels: str = GRAY
+    repeated: int = 0
+
+    @property
+    def squares(self) -> npt.NDArray[np.uint8]:
+        """Each image without its neighbors, uint8 of shape (n, side, side)."""
+        return self.pixels if self.pixels.ndim == 3 else self.pixels[:, 1]
+
+    def notes(self) -> list[str]:
+        """A sentence about channels that show one slice only."""
+        if not self.repeated:
+            return []
+        return [
+            f"{self.repeated:,} of {len(self):,} images have no slice at one of the distances of `channels` "
+            f"{self.channels}: that channel repeats the image"
+        ]
 
     def __len__(self) -> int:
         """Number of images."""
@@ -72,15 +94,6 @@ class LabeledImages:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class FoundSlice:
-    """A readable frame of a file: its row in the manifest's terms, and the study that stands for its patient."""
-
-    line: dict[str, Any]
-    fingerprint: bytes
-    study: str | None
-
-
 def read_images(
     listing: Listing,
     *,
@@ -88,6 +101,7 @@ def read_images(
     fit: str = "pad",
     intensity: str = "minmax",
     modality: str = "CT",
+    channels: str = GRAY,
     threads: int = 0,
     operation: Operation | None = None,
 ) -> LabeledImages:
@@ -99,21 +113,25 @@ def read_images(
         fit: How an image becomes a square, see `ctprune.finetuning.fitting.fit_gray`.
         intensity: How Hounsfield units become gray; 8-bit images are used as they are.
         modality: DICOM Modality to read.
+        channels: What the three channels show, as the option `channels` of a pre-training says.
         threads: Number of threads, 0 for one per core.
         operation: Operation that is told how many images are read. Each image is read twice, for its fingerprint
             and for its square, and counts half each time.
 
     Raises:
         SourceError: No image can be read.
-        TaskError: No image of a class can be read, or a frame is not there.
+        TaskError: No image of a class can be read, a frame is not there, or channels show neighbors but no image
+            lies in a volume.
         Interrupted: Ctrl-C.
     """
     operation = operation or Operation()
     try:
         if listing.arrays is not None:
+            if channels != GRAY:
+                raise no_volumes(channels, listing.source)
             found = _from_arrays(listing, side, fit, intensity, modality, operation)
         else:
-            found = _from_files(listing, side, fit, intensity, modality, threads, operation)
+            found = _from_files(listing, side, fit, intensity, modality, channels, threads, operation)
     except KeyboardInterrupt:
         raise Interrupted("interrupted while images were read; nothing was trained yet") from None
     present = set(found.labels.tolist())
@@ -126,10 +144,9 @@ def read_images(
     return found
 
 
-def squares_like(count: int, side: int) -> npt.NDArray[np.uint8]:
+def squares_like(*shape: int) -> npt.NDArray[np.uint8]:
     """An array for squares, in memory or, where they are many, in a file that vanishes by itself."""
-    shape = (count, side, side)
-    if count * side**2 <= _IN_MEMORY:
+    if math.prod(shape) <= _IN_MEMORY:
         return np.empty(shape, np.uint8)
     with tempfile.TemporaryFile() as file:
         return np.memmap(file, np.uint8, "w+", shape=shape)
@@ -155,7 +172,7 @@ def find_slices(
     slices: dict[Path, list[FoundSlice]] = {}
     failed: dict[Path, str] = {}
     skipped: dict[Path, str] = {}
-    columns = [*WHERE, *SHAPE, "status", "reason", "fingerprint", "study_instance_uid"]
+    columns = [*WHERE, *SHAPE, "status", "reason", "fingerprint", "study_instance_uid", "volume", "position_mm"]
     for line in rows.select(columns).to_dicts():
         file = Path(line["source"], line["path"])
         if line["status"] in ("failed", "skipped"):
@@ -163,34 +180,47 @@ def find_slices(
             continue
         where = {name: line[name] for name in (*WHERE, *SHAPE)}
         study = line["study_instance_uid"] or None
-        slices.setdefault(file, []).append(FoundSlice(where, line["fingerprint"], study))
+        one = FoundSlice(where, line["fingerprint"], study, line["volume"], line["position_mm"])
+        slices.setdefault(file, []).append(one)
     for found in slices.values():
         found.sort(key=lambda item: item.line["frame"])
     return slices, failed, skipped
 
 
 def _from_files(
-    listing: Listing, side: int, fit: str, intensity: str, modality: str, threads: int, operation: Operation
+    listing: Listing,
+    side: int,
+    fit: str,
+    intensity: str,
+    modality: str,
+    channels: str,
+    threads: int,
+    operation: Operation,
 ) -> LabeledImages:
     paths = {entry: _absolute(entry.file or Path()) for entry in listing.entries}
     files = list(dict.fromkeys(paths.values()))
+    # What no label belongs to, but a channel may show.
+    beside = [] if channels == GRAY else sorted(set(map(_absolute, listing.volumes)) - set(files))
     reading: dict[str, Any] = {"intensity": intensity, "modality": modality, "max_slice_mb": 512}
     if listing.reading is not None:
         reading["max_slice_mb"] = listing.reading["max_slice_mb"]
 
     def half_read(now: Progress) -> None:
-        operation.report("reading", now.facts["files_read"] // 2, len(files), "images")
+        operation.report("reading", min(now.facts["files_read"] // 2, len(files)), len(files), "images")
 
-    slices, failed, skipped = find_slices(files, threads=threads, progress=half_read, **reading)
+    slices, failed, skipped = find_slices([*files, *beside], threads=threads, progress=half_read, **reading)
     chosen: list[tuple[Entry, FoundSlice]] = []
     for entry, file in paths.items():
         chosen += _frames(entry, slices.get(file, []), listing.source)
     if not chosen:
         reason = next(iter([*failed.values(), *skipped.values()]), "see 'ctprune info FILE'")
         raise SourceError(f"{listing.source}: none of {len(files)} files can be read: {reason}")
-    pixels = squares_like(len(chosen), side)
-    reasons = read_fitted(
-        [found.line for _, found in chosen],
+    everything = [one for of_file in slices.values() for one in of_file]
+    place = {id(one): index for index, one in enumerate(everything)}
+    wanted = np.array([place[id(one)] for _, one in chosen], np.int64)
+    reader = ChannelReader(everything, channels, wanted, listing.source)
+    pixels = squares_like(*reader.shape(len(chosen), side))
+    reasons = reader.read(
         pixels,
         reading,
         fit=fit,
@@ -215,6 +245,8 @@ def _from_files(
         skipped={
             entry.name: skipped[file] for entry, file in paths.items() if file in skipped and file not in slices
         },
+        channels=channels,
+        repeated=reader.repeated,
     )
 
 
@@ -258,7 +290,7 @@ def _from_arrays(
     listing: Listing, side: int, fit: str, intensity: str, modality: str, operation: Operation
 ) -> LabeledImages:
     arrays = listing.arrays or []
-    pixels = squares_like(len(arrays), side)
+    pixels = squares_like(len(arrays), side, side)
     fingerprints = np.empty((len(arrays), 8), np.uint8)
     contents = []
     for index, array in enumerate(arrays):

@@ -18,9 +18,9 @@ from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, Interrupted, SourceError
 from ctprune.evaluation.temperature import scale_by_temperature
 from ctprune.files.atomic import replace_file
-from ctprune.finetuning.fitting import read_fitted
+from ctprune.finetuning.channels import ChannelReader, FoundSlice
 from ctprune.finetuning.heads import Head, load_head
-from ctprune.finetuning.images import FoundSlice, find_slices
+from ctprune.finetuning.images import find_slices
 from ctprune.finetuning.predict_config import PredictConfig, PredictOptions
 from ctprune.finetuning.saved_model import SavedModel
 from ctprune.manifest.slices import path_of
@@ -105,6 +105,7 @@ def predict(
     Raises:
         ConfigError: An option cannot be used.
         SourceError: A source is not there, or no image in it can be read.
+        TaskError: The model sees neighboring slices as channels, but no image lies in a volume.
         WeightsError: The model is not there or damaged.
         OutputError: The table cannot be written.
         Interrupted: Ctrl-C; nothing is written.
@@ -159,11 +160,12 @@ def _probabilities(
     good: list[FoundSlice] = []
     parts = [np.zeros((0, len(saved.classes)))]
     reading = {"intensity": saved.intensity, "modality": saved.modality, "max_slice_mb": 512}
+    reader = ChannelReader(found, saved.channels, np.arange(len(found)), saved.folder)
     operation.report("predicting", 0, len(found), "images")
     for start in range(0, len(found), _BATCH):
         batch = found[start : start + _BATCH]
-        pixels = np.empty((len(batch), saved.side, saved.side), np.uint8)
-        reasons = read_fitted([one.line for one in batch], pixels, reading, fit=saved.fit, threads=config.threads)
+        pixels = np.empty(reader.shape(len(batch), saved.side), np.uint8)
+        reasons = reader.read(pixels, reading, fit=saved.fit, start=start, threads=config.threads)
         readable = np.array([not reason for reason in reasons], np.bool_)
         for one, reason in zip(batch, reasons, strict=True):
             if reason:

@@ -29,6 +29,7 @@ from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
 from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.options.configure import configure
 from ctprune.options.file import save_options
+from ctprune.options.neighbors import GRAY
 from ctprune.tasks import list_task
 from ctprune.tasks.columns import columns_of
 from ctprune.tasks.listing import TRAIN, Listing
@@ -106,6 +107,7 @@ def finetune(
             fit=str(config.fit),
             intensity=run.intensity(listed.reading),
             modality=config.modality if listed.reading is None else listed.reading["modality"],
+            channels=run.channels,
             threads=config.threads,
             operation=operation,
         )
@@ -136,6 +138,11 @@ class Finetuning:
         found = self.config.intensity or metadata.get("intensity") or (reading or {}).get("intensity")
         return str(found or "minmax")
 
+    @property
+    def channels(self) -> str:
+        """What the backbone sees in its channels: as in the pre-training."""
+        return GRAY if self._weights is None else str(self._weights.metadata.get("channels", GRAY))
+
     def carry_out(self, images: LabeledImages, listed: Listing) -> FinetuneResult:
         """Train all seeds and write the result, or read the result that is there already."""
         config, source = self.config, listed.source
@@ -151,7 +158,7 @@ class Finetuning:
         try:
             self._trainer.prepare(images, splits, self._operation)
             outcomes, probabilities = self._trainer.train_all()
-            notes = [*listed.notes, *splits.notes(images)]
+            notes = [*listed.notes, *splits.notes(images), *images.notes()]
             return self._write(images, splits, notes, overlaps, digest, outcomes, probabilities)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; what is trained is saved: rerun to resume") from None
@@ -256,6 +263,7 @@ class Finetuning:
             transposed=config.transposed,
             intensity=images.intensity,
             modality=images.modality,
+            channels=images.channels,
         ).save()
 
 

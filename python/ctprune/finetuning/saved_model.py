@@ -13,7 +13,7 @@ from ctprune.errors import WeightsError
 from ctprune.files.atomic import replace_file
 
 #: Version of the layout; other versions are refused.
-MODEL_VERSION = 2
+MODEL_VERSION = 3
 
 FOLDER_NAME = "model"
 
@@ -39,6 +39,7 @@ class SavedModel:
         transposed: Whether the network sees images with rows and columns exchanged, as the reference's does.
         intensity: How Hounsfield units become gray.
         modality: The DICOM Modality that is read.
+        channels: What the network's channels show, as the option `channels` of a pre-training says.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class SavedModel:
     transposed: bool
     intensity: str
     modality: str
+    channels: str
 
     def save(self) -> None:
         """Write `model.json`; the weights are there already.
