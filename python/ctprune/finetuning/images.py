@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,10 @@ from ctprune.environment.progress import Operation, Progress, ProgressCallback
 from ctprune.errors import Interrupted, SourceError, TaskError
 from ctprune.files.contents import Contents
 from ctprune.files.members import each_content, opens
-from ctprune.finetuning.fitting import SHAPE, fit_gray, read_fitted
+from ctprune.finetuning.channels import ChannelReader, FoundSlice, no_volumes
+from ctprune.finetuning.fitting import SHAPE, fit_gray
 from ctprune.manifest.slices import WHERE
+from ctprune.options.neighbors import GRAY
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
 from ctprune.selection.fingerprint import dhash
@@ -40,13 +43,16 @@ class LabeledImages:
         entries: An entry for each image; frames of one file have names with the frame's number.
         labels: Index of each image's class in `classes`, int64 of shape (n,).
         classes: Names of the classes.
-        pixels: Gray squares, uint8 of shape (n, side, side).
+        pixels: Gray squares, uint8 of shape (n, side, side); with neighboring slices as channels of shape
+            (n, 3, side, side).
         fingerprints: dHash of 64 bits of each image, uint8 of shape (n, 8).
         contents: Digest of what each image's file, or array, holds.
         intensity: How Hounsfield units became gray.
         modality: The DICOM Modality that was read.
         unreadable: Reason for each file that could not be read, by its name.
         skipped: Reason for each file that is not an image of the modality, by its name.
+        channels: What the channels show, as in the pre-training.
+        repeated: Images with a channel that repeats the slice itself; 0 for gray ones.
     """
 
     entries: list[Entry]
@@ -59,6 +65,22 @@ class LabeledImages:
     modality: str
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    channels: str = GRAY
+    repeated: int = 0
+
+    @property
+    def squares(self) -> npt.NDArray[np.uint8]:
+        """Each image without its neighbors, uint8 of shape (n, side, side)."""
+        return self.pixels if self.pixels.ndim == 3 else self.pixels[:, 1]
+
+    def notes(self) -> list[str]:
+        """A sentence about channels that show one slice only."""
+        if not self.repeated:
+            return []
+        return [
+            f"{self.repeated:,} of {len(self):,} images have no slice at one of the distances of `channels` "
+            f"{self.channels}: that channel repeats the image"
+        ]
 
     def __len__(self) -> int:
         """Number of images."""
@@ -80,23 +102,6 @@ class LabeledImages:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class FoundSlice:
-    """A readable frame of a file: its row in the manifest's terms, and what it belongs to.
-
-    Attributes:
-        line: Where the frame is and its shape, see `WHERE` and `SHAPE`.
-        fingerprint: Its dHash.
-        study: What stands for its patient: the study, or else the series; None where the file names neither.
-        volume: A text that identifies its volume: the series, or else the manifest's volume.
-    """
-
-    line: dict[str, Any]
-    fingerprint: bytes
-    study: str | None
-    volume: str
-
-
 def read_images(
     listing: Listing,
     *,
@@ -105,6 +110,7 @@ def read_images(
     intensity: str = "minmax",
     modality: str = "CT",
     volume_pattern: str | None = None,
+    channels: str = GRAY,
     threads: int = 0,
     operation: Operation | None = None,
 ) -> LabeledImages:
@@ -117,21 +123,27 @@ def read_images(
         intensity: How Hounsfield units become gray; 8-bit images are used as they are.
         modality: DICOM Modality to read.
         volume_pattern: Regular expression that takes a picture's volume from its name, as in a reduction.
+        channels: What the three channels show, as the option `channels` of a pre-training says.
         threads: Number of threads, 0 for one per core.
         operation: Operation that is told how many images are read. Each image is read twice, for its fingerprint
             and for its square, and counts half each time.
 
     Raises:
         SourceError: No image can be read.
-        TaskError: No image of a class can be read, or a frame is not there.
+        TaskError: No image of a class can be read, a frame is not there, or channels show neighbors but no image
+            lies in a volume.
         Interrupted: Ctrl-C.
     """
     operation = operation or Operation()
     try:
         if listing.arrays is not None:
+            if channels != GRAY:
+                raise no_volumes(channels, listing.source)
             found = _from_arrays(listing, side, fit, intensity, modality, operation)
         else:
-            found = _from_files(listing, side, fit, intensity, modality, volume_pattern, threads, operation)
+            found = _from_files(
+                listing, side, fit, intensity, modality, volume_pattern, channels, threads, operation
+            )
     except KeyboardInterrupt:
         raise Interrupted("interrupted while images were read; nothing was trained yet") from None
     present = set(found.labels.tolist())
@@ -144,10 +156,9 @@ def read_images(
     return found
 
 
-def squares_like(count: int, side: int) -> npt.NDArray[np.uint8]:
+def squares_like(*shape: int) -> npt.NDArray[np.uint8]:
     """An array for squares, in memory or, where they are many, in a file that vanishes by itself."""
-    shape = (count, side, side)
-    if count * side**2 <= _IN_MEMORY:
+    if math.prod(shape) <= _IN_MEMORY:
         return np.empty(shape, np.uint8)
     with tempfile.TemporaryFile() as file:
         return np.memmap(file, np.uint8, "w+", shape=shape)
@@ -179,7 +190,7 @@ def find_slices(
     slices: dict[Path, list[FoundSlice]] = {}
     failed: dict[Path, str] = {}
     skipped: dict[Path, str] = {}
-    columns = [*WHERE, *SHAPE, "status", "reason", "fingerprint", "volume", *_UIDS]
+    columns = [*WHERE, *SHAPE, "status", "reason", "fingerprint", "volume", "position_mm", *_UIDS]
     for line in rows.select(columns).to_dicts():
         file = Path(line["source"], line["path"])
         if line["status"] in ("failed", "skipped"):
@@ -188,8 +199,9 @@ def find_slices(
         where = {name: line[name] for name in (*WHERE, *SHAPE)}
         study, series = (line[name] or None for name in _UIDS)
         # A series that is split by plane, matrix or spacing still is one.
-        volume = f"series {series}" if series else f"volume {line['volume']}"
-        slices.setdefault(file, []).append(FoundSlice(where, line["fingerprint"], study or series, volume))
+        scan = f"series {series}" if series else f"volume {line['volume']}"
+        one = FoundSlice(where, line["fingerprint"], study or series, scan, line["volume"], line["position_mm"])
+        slices.setdefault(file, []).append(one)
     for found in slices.values():
         found.sort(key=lambda item: item.line["frame"])
     return slices, failed, skipped
@@ -202,20 +214,23 @@ def _from_files(
     intensity: str,
     modality: str,
     volume_pattern: str | None,
+    channels: str,
     threads: int,
     operation: Operation,
 ) -> LabeledImages:
     paths = {entry: _absolute(entry.file or Path()) for entry in listing.entries}
     files = list(dict.fromkeys(paths.values()))
+    # What no label belongs to, but a channel may show.
+    beside = [] if channels == GRAY else sorted(set(map(_absolute, listing.volumes)) - set(files))
     reading: dict[str, Any] = {"intensity": intensity, "modality": modality, "max_slice_mb": 512}
     if listing.reading is not None:
         reading["max_slice_mb"] = listing.reading["max_slice_mb"]
 
     def half_read(now: Progress) -> None:
-        operation.report("reading", now.facts["files_read"] // 2, len(files), "images")
+        operation.report("reading", min(now.facts["files_read"] // 2, len(files)), len(files), "images")
 
     slices, failed, skipped = find_slices(
-        files, volume_pattern=volume_pattern, threads=threads, progress=half_read, **reading
+        [*files, *beside], volume_pattern=volume_pattern, threads=threads, progress=half_read, **reading
     )
     chosen: list[tuple[Entry, FoundSlice]] = []
     for entry, file in paths.items():
@@ -223,9 +238,12 @@ def _from_files(
     if not chosen:
         reason = next(iter([*failed.values(), *skipped.values()]), "see 'ctprune info FILE'")
         raise SourceError(f"{listing.source}: none of {len(files)} files can be read: {reason}")
-    pixels = squares_like(len(chosen), side)
-    reasons = read_fitted(
-        [found.line for _, found in chosen],
+    everything = [one for of_file in slices.values() for one in of_file]
+    place = {id(one): index for index, one in enumerate(everything)}
+    wanted = np.array([place[id(one)] for _, one in chosen], np.int64)
+    reader = ChannelReader(everything, channels, wanted, listing.source)
+    pixels = squares_like(*reader.shape(len(chosen), side))
+    reasons = reader.read(
         pixels,
         reading,
         fit=fit,
@@ -250,6 +268,8 @@ def _from_files(
         skipped={
             entry.name: skipped[file] for entry, file in paths.items() if file in skipped and file not in slices
         },
+        channels=channels,
+        repeated=reader.repeated,
     )
 
 
@@ -287,14 +307,14 @@ def _named(entry: Entry, found: FoundSlice, several: bool) -> Entry:
     frame = found.line["frame"]
     name = f"{entry.name}#{frame}" if several else entry.name
     patient = entry.patient or found.study or (f"file {entry.name}" if several else None)
-    return replace(entry, name=name, patient=patient, frame=frame, volume=found.volume)
+    return replace(entry, name=name, patient=patient, frame=frame, volume=found.scan)
 
 
 def _from_arrays(
     listing: Listing, side: int, fit: str, intensity: str, modality: str, operation: Operation
 ) -> LabeledImages:
     arrays = listing.arrays or []
-    pixels = squares_like(len(arrays), side)
+    pixels = squares_like(len(arrays), side, side)
     fingerprints = np.empty((len(arrays), 8), np.uint8)
     contents = []
     for index, array in enumerate(arrays):

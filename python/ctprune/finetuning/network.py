@@ -32,7 +32,7 @@ def find_weights(config: FinetuneConfig) -> Pretrained | None:
     if config.weights is None:
         return None
     path = None if config.weights == IMAGENET else Path(config.weights)
-    return Pretrained.find(path, download=config.download)
+    return Pretrained.find(path, download=config.download, neighbors=True)
 
 
 def choose_normalization(way: str, weights: Pretrained | None, train: Pixels) -> Normalization:

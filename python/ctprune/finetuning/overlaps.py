@@ -96,12 +96,12 @@ def _overlap(images: LabeledImages, splits: Splits, first: str, second: str) -> 
     rows, others = splits.rows(first), splits.rows(second)
     near = others[find_near(images.fingerprints[others], images.fingerprints[rows], NEAR).found]
     patients, others_patients = _patients(images, rows), _patients(images, others)
-    known = {images.pixels[row].tobytes() for row in _candidates(images, rows, near)}
+    known = {images.squares[row].tobytes() for row in _candidates(images, rows, near)}
     return SplitOverlap(
         splits=(first, second),
         patients=len(patients & others_patients) if patients and others_patients else None,
         near_duplicates=len(near),
-        identical=sum(images.pixels[row].tobytes() in known for row in near),
+        identical=sum(images.squares[row].tobytes() in known for row in near),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune.errors import SourceError
-from ctprune.finetuning.images import FoundSlice
+from ctprune.finetuning.channels import FoundSlice
 from ctprune.finetuning.saved_model import SavedModel
 from ctprune.manifest.slices import path_of
 from ctprune.tasks.listing import patient_of
@@ -30,7 +30,7 @@ def bags_in(found: list[FoundSlice], saved: SavedModel) -> list[Bag]:
     files = [path_of(one.line) for one in found]
     several = {file for file, after in itertools.pairwise(files) if file == after}
     for one, file in zip(found, files, strict=True):
-        key = one.volume if saved.unit == "volume" else _patient(one, file, saved, file in several)
+        key = one.scan if saved.unit == "volume" else _patient(one, file, saved, file in several)
         bags.setdefault(key, []).append(one)
     return list(bags.values())
 

@@ -19,9 +19,9 @@ from ctprune.errors import ConfigError, Interrupted, SourceError
 from ctprune.evaluation.temperature import scale_by_temperature
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.bags import unit_name
-from ctprune.finetuning.fitting import read_fitted
+from ctprune.finetuning.channels import ChannelReader, FoundSlice
 from ctprune.finetuning.heads import Head, load_head
-from ctprune.finetuning.images import FoundSlice, find_slices
+from ctprune.finetuning.images import find_slices
 from ctprune.finetuning.pooling import Pooling
 from ctprune.finetuning.predict_config import PredictConfig, PredictOptions
 from ctprune.finetuning.predicted_units import bags_in, readable_bags, together
@@ -121,6 +121,7 @@ def predict(
     Raises:
         ConfigError: An option cannot be used.
         SourceError: A source is not there, or no image in it can be read.
+        TaskError: The model sees neighboring slices as channels, but no image lies in a volume.
         WeightsError: The model is not there or damaged.
         OutputError: The table cannot be written.
         Interrupted: Ctrl-C; nothing is written.
@@ -180,12 +181,14 @@ def _probabilities(
     good: list[list[FoundSlice]] = []
     parts = [np.zeros((0, len(saved.classes)))]
     reading = {"intensity": saved.intensity, "modality": saved.modality, "max_slice_mb": 512}
-    done, total = 0, sum(map(len, bags))
-    operation.report("predicting", 0, total, "images")
+    found = [one for bag in bags for one in bag]
+    reader = ChannelReader(found, saved.channels, np.arange(len(found)), saved.folder)
+    done = 0
+    operation.report("predicting", 0, len(found), "images")
     for some in together(bags, _BATCH):
         batch = [one for bag in some for one in bag]
-        pixels = np.empty((len(batch), saved.side, saved.side), np.uint8)
-        reasons = read_fitted([one.line for one in batch], pixels, reading, fit=saved.fit, threads=config.threads)
+        pixels = np.empty(reader.shape(len(batch), saved.side), np.uint8)
+        reasons = reader.read(pixels, reading, fit=saved.fit, start=done, threads=config.threads)
         readable = np.array([not reason for reason in reasons], np.bool_)
         for one, reason in zip(batch, reasons, strict=True):
             if reason:
@@ -194,7 +197,7 @@ def _probabilities(
         good += left
         parts.append(models.probabilities(pixels[readable], left, device))
         done += len(batch)
-        operation.report("predicting", done, total, "images")
+        operation.report("predicting", done, len(found), "images")
     return good, np.concatenate(parts)
 
 

@@ -30,6 +30,7 @@ from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
 from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.options.configure import configure
 from ctprune.options.file import save_options
+from ctprune.options.neighbors import GRAY
 from ctprune.tasks import list_task
 from ctprune.tasks.columns import columns_of
 from ctprune.tasks.listing import TRAIN, Listing
@@ -109,6 +110,7 @@ def finetune(
             intensity=run.intensity(listed.reading),
             modality=config.modality if listed.reading is None else listed.reading["modality"],
             volume_pattern=run.volume_pattern(listed.reading),
+            channels=run.channels,
             threads=config.threads,
             operation=operation,
         )
@@ -145,6 +147,11 @@ class Finetuning:
         self._volume_pattern = self.config.volume_pattern or (reading or {}).get("volume_pattern")
         return self._volume_pattern
 
+    @property
+    def channels(self) -> str:
+        """What the backbone sees in its channels: as in the pre-training."""
+        return GRAY if self._weights is None else str(self._weights.metadata.get("channels", GRAY))
+
     def carry_out(self, images: LabeledImages, listed: Listing) -> FinetuneResult:
         """Train all seeds and write the result, or read the result that is there already."""
         config, source = self.config, listed.source
@@ -161,7 +168,7 @@ class Finetuning:
         try:
             self._trainer.prepare(images, units, splits, self._operation)
             outcomes, probabilities = self._trainer.train_all()
-            notes = [*listed.notes, *splits.notes(units)]
+            notes = [*listed.notes, *splits.notes(units), *images.notes()]
             return self._write(images, units, splits, notes, overlaps, digest, outcomes, probabilities)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; what is trained is saved: rerun to resume") from None
@@ -272,6 +279,7 @@ class Finetuning:
             top_k=config.top_k,
             patient_pattern=config.patient_pattern,
             volume_pattern=self._volume_pattern,
+            channels=images.channels,
         ).save()
 
 

@@ -13,7 +13,7 @@ from ctprune.errors import WeightsError
 from ctprune.files.atomic import replace_file
 
 #: Version of the layout; other versions are refused.
-MODEL_VERSION = 2
+MODEL_VERSION = 3
 
 FOLDER_NAME = "model"
 
@@ -44,6 +44,7 @@ class SavedModel:
         top_k: How many images count for `pool` top-k; None for other ways.
         patient_pattern: Regular expression that takes the patient from a file's name; None where there is none.
         volume_pattern: Regular expression that takes a picture's volume from its name; None where there is none.
+        channels: What the network's channels show, as the option `channels` of a pre-training says.
     """
 
     folder: Path
@@ -60,6 +61,7 @@ class SavedModel:
     transposed: bool
     intensity: str
     modality: str
+    channels: str
     unit: str = "image"
     pool: str | None = None
     top_k: int | None = None

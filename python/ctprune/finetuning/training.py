@@ -151,7 +151,7 @@ class SeedTraining:
             for start, stop in self._recipe.batches(len(order), self.config.batch_size):
                 images = on_device(self.data.pixels[order[start:stop]], self.device)
                 if self.config.flip:
-                    chosen = flips[start:stop].to(self.device)[:, None, None]
+                    chosen = flips[start:stop].to(self.device).reshape(-1, *(1 for _ in images.shape[1:]))
                     images = torch.where(chosen, images.flip(-1), images)
                 labels = torch.from_numpy(self.data.labels[order[start:stop]]).to(self.device)
                 total += self._step(images, labels, number).double() * (stop - start)

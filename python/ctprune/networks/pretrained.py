@@ -32,19 +32,21 @@ class Pretrained:
     metadata: dict[str, Any]
 
     @classmethod
-    def find(cls, path: Path | None, *, download: bool = False) -> Pretrained:
-        """A file of weights for gray images, or that in the folder of a pre-training.
+    def find(cls, path: Path | None, *, download: bool = False, neighbors: bool = False) -> Pretrained:
+        """A file of weights, or that in the folder of a pre-training.
 
         Args:
             path: The file or folder; None takes torchvision's ResNet-50, trained on ImageNet.
             download: Whether that ResNet-50 may be fetched if it is not on disk.
+            neighbors: Whether the weights may be such that see neighboring slices as channels.
 
         Raises:
-            WeightsError: The file is not there, holds no weights, or they see neighboring slices.
+            WeightsError: The file is not there, holds no weights, or such that see neighboring slices.
         """
         file = imagenet_weights(download=download) if path is None else backbone_file(path)
         metadata = backbone_metadata(file)
-        refuse_neighbors(metadata, file)
+        if not neighbors:
+            _refuse_neighbors(metadata, file)
         return cls(file, metadata=metadata, sha256=sha256_of(file))
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,16 +54,8 @@ class Pretrained:
         return {"path": self.file.name, "sha256": self.sha256, "metadata": self.metadata}
 
 
-def refuse_neighbors(metadata: Mapping[str, Any], file: Path) -> None:
-    """Refuse weights whose channels are neighboring slices, where each image comes alone.
-
-    Args:
-        metadata: Metadata of the file, from `ctprune.networks.backbone.backbone_metadata`.
-        file: The file, for the sentence.
-
-    Raises:
-        WeightsError: The sentence says how the weights were trained.
-    """
+def _refuse_neighbors(metadata: Mapping[str, Any], file: Path) -> None:
+    """Refuse weights whose channels are neighboring slices, where each image comes alone."""
     channels = metadata.get("channels", GRAY)
     if channels != GRAY:
         raise WeightsError(

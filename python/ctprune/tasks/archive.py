@@ -20,7 +20,7 @@ from ctprune.tasks.listing import Entry, Listing, listing, patient_of
 #: Columns of the table that can identify a slice, the most specific first.
 KEYS = ("path", "sop_instance_uid", "series_instance_uid", "study_instance_uid")
 
-_COLUMNS = ["source", "path", "frame", "status", *KEYS[1:]]
+_COLUMNS = ["source", "path", "frame", "status", "volume", *KEYS[1:]]
 
 
 def list_archive(run: Path, labels: Path, patient_pattern: str | None, columns: Columns | None = None) -> Listing:
@@ -37,7 +37,7 @@ def list_archive(run: Path, labels: Path, patient_pattern: str | None, columns: 
             f"{labels}: expected a column {', '.join(KEYS[:-1])} or {KEYS[-1]}, found {', '.join(rows[0])}"
         )
     slices = _slices_by(manifest, key)
-    entries = []
+    entries, volumes = [], set()
     for number, row in enumerate(rows, 1):
         frame = frame_of(labels, row)
         of_row = slices.get(row[key]) or slices.get(hidden(key, str(row[key]))) or []
@@ -45,9 +45,12 @@ def list_archive(run: Path, labels: Path, patient_pattern: str | None, columns: 
         if not found:
             raise TaskError(f"{labels}: row {number} ({key} {row[key]}) belongs to no slice of {run}")
         entries += [_entry(line, row, labels, patient_pattern) for line in found]
+        volumes |= {line["volume"] for line in found}
     names = ("intensity", "modality", "max_slice_mb", "volume_pattern")
     reading = {name: manifest.config[name] for name in names}
-    return listing(run, "a reduction with labels", entries, classes_of(entries), reading=reading)
+    whole = (line for of_key in slices.values() for line in of_key if line["volume"] in volumes)
+    files = tuple(dict.fromkeys(Path(path_of(line)) for line in whole))
+    return listing(run, "a reduction with labels", entries, classes_of(entries), reading=reading, volumes=files)
 
 
 def _slices_by(manifest: Manifest, key: str) -> dict[str | None, list[dict[str, Any]]]:

@@ -63,6 +63,7 @@ class Listing:
         arrays: Images that are in memory already, one for each entry: uint8 of shape (rows, cols), or with a last
             axis of three colors.
         reading: How slices of a reduction were read; empty for others.
+        volumes: Files of all slices of the volumes that images of a reduction lie in; empty for others.
         notes: Sentences that the reader must know.
     """
 
@@ -72,6 +73,7 @@ class Listing:
     classes: tuple[str, ...]
     arrays: list[npt.NDArray[np.uint8]] | None = None
     reading: dict[str, Any] | None = None
+    volumes: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
 
 
