@@ -91,7 +91,9 @@ class Phantoms:
             self._run(words, cwd, env)
             return
         out, options = words[1], words[2:]
-        config = PhantomConfig(**{n[2:]: int(v) for n, v in zip(options[::2], options[1::2], strict=True)})
+        numbers = [word for word in options if word != "--masks"]
+        given = {n[2:]: int(v) for n, v in zip(numbers[::2], numbers[1::2], strict=True)}
+        config = PhantomConfig(masks="--masks" in options, **given)
         made = self._folder / "-".join(map(str, astuple(config)))
         self._folder.mkdir(exist_ok=True)
         with FileLock(made.with_suffix(".lock")):
