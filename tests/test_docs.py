@@ -59,6 +59,7 @@ PAGES: dict[str, Callable[[Path], None]] = {
     "docs/pretrain.md": lambda folder: None,
     "docs/views.md": lambda folder: None,
     "docs/finetune.md": lambda folder: None,
+    "docs/segment.md": lambda folder: None,
     "docs/compare.md": three_fine_tunings,
     "docs/experiment.md": experiments_of_the_project,
     "docs/large-archives.md": lambda folder: None,
