@@ -173,12 +173,12 @@ def series(folder: Path) -> None:
         (
             fractions,
             TaskError,
-            r"case0_mask.nii.gz: expected labels, which are whole numbers from 0, found others$",
+            r"case0_mask.nii.gz: expected labels, which are whole numbers from 0 to 65535, found others$",
         ),
         (
             negative,
             TaskError,
-            r"case0_mask.nii.gz: expected labels, which are whole numbers from 0, found others$",
+            r"case0_mask.nii.gz: expected labels, which are whole numbers from 0 to 65535, found others$",
         ),
         (empty, TaskError, r"data: the masks hold no label but 0: expected something to segment$"),
         (

@@ -25,7 +25,7 @@ def count_voxels(predicted: npt.NDArray[np.uint8], reference: npt.NDArray[np.uin
     """Voxels of each class that are in both masks, in the predicted one, and in the reference.
 
     Args:
-        predicted: Index of each voxel's class, 0 for background.
+        predicted: Index of each voxel's class, 0 for background, slice by slice along the first axis.
         reference: The same of the reference, of the same shape.
         classes: Number of classes but background.
 
@@ -35,9 +35,13 @@ def count_voxels(predicted: npt.NDArray[np.uint8], reference: npt.NDArray[np.uin
     >>> count_voxels(np.array([0, 1, 1], np.uint8), np.array([1, 1, 0], np.uint8), 1).tolist()
     [[1, 2, 2]]
     """
-    pairs = predicted.ravel().astype(np.intp) * (classes + 1) + reference.ravel()
-    table = np.bincount(pairs, minlength=(classes + 1) ** 2).reshape(classes + 1, classes + 1)
-    return np.stack([np.diagonal(table), table.sum(1), table.sum(0)], 1)[1:].astype(np.int64)
+    table = np.zeros((classes + 1) ** 2, np.int64)
+    # One slice after the other: pairs take eight bytes each.
+    for one, other in zip(predicted, reference, strict=True):
+        pairs = one.ravel().astype(np.intp) * (classes + 1) + other.ravel()
+        table += np.bincount(pairs, minlength=len(table))
+    square = table.reshape(classes + 1, classes + 1)
+    return np.stack([np.diagonal(square), square.sum(1), square.sum(0)], 1)[1:]
 
 
 def by_patient(counts: npt.NDArray[_T], patients: Sequence[str]) -> tuple[list[str], npt.NDArray[_T]]:

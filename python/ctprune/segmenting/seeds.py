@@ -93,7 +93,10 @@ class SeedTrainer:
             volumes: The volumes of the task.
             data: Which of their slices train and select.
         """
-        normalization = choose_normalization(self._config.normalize, self.weights, data.pixels[data.train])
+        # Normalization by the training slices needs a copy of them, the other ways need none.
+        is_by_train = self._config.normalize == "train" or self.weights is None
+        train = data.pixels[data.train] if is_by_train else data.pixels[:0]
+        normalization = choose_normalization(self._config.normalize, self.weights, train)
         outcomes = []
         for index, seed in enumerate(self._config.seed_list):
             file = self._out / PROGRESS_FOLDER / f"seed-{seed}.json"

@@ -43,7 +43,7 @@ def assign_splits(volumes: Volumes, *, fraction: float, seed: int) -> Splits:
                 f"{volumes.source}: the split {split} has no volume: expected volumes of three patients or more, "
                 "so that some train, some choose the epoch and some are evaluated"
             )
-    if not volumes.labels[slices_of(volumes, splits.rows(TRAIN))].any():
+    if not _seen(volumes, splits.rows(TRAIN)).any():
         raise TaskError(f"{volumes.source}: the masks of train show nothing of {', '.join(volumes.classes)}")
     return splits
 
@@ -100,12 +100,19 @@ def notes_of(volumes: Volumes, splits: Splits) -> list[str]:
             "`patient_pattern` or a column patient"
         )
     for split in (TRAIN, splits.evaluated):
-        rows = slices_of(volumes, splits.rows(split))
-        present = np.bincount(volumes.labels[rows].ravel(), minlength=len(volumes.classes) + 1)
-        missing = [name for index, name in enumerate(volumes.classes, 1) if not present[index]]
+        seen = _seen(volumes, splits.rows(split))
+        missing = [name for name, is_there in zip(volumes.classes, seen, strict=True) if not is_there]
         if missing:
             found.append(f"{split} shows nothing of class {', '.join(missing)}")
     return found
+
+
+def _seen(volumes: Volumes, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether each class but background is in the squares of some volumes, shape (classes,)."""
+    found = np.zeros(len(volumes.classes) + 1, np.bool_)
+    for row in chosen:
+        found[volumes.labels[volumes.volumes[row].rows]] = True
+    return found[1:]
 
 
 def _draw(names: npt.NDArray[np.str_], volumes: Volumes, name: str, fraction: float, seed: int) -> None:

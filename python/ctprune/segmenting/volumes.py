@@ -29,7 +29,10 @@ from ctprune.segmenting.squares import squares_of
 
 _MAX_SLICE_MB = 512
 
-#: Different labels that masks may hold, background among them: one fits into a byte.
+#: Labels that masks may hold are below this.
+_LABELS = 1 << 16
+
+#: Different ones, background among them: one fits into a byte.
 _MOST_LABELS = 256
 
 #: What the headers say of a slice.
@@ -66,12 +69,12 @@ class Volume:
     turn: Turn
     rows: slice
 
-    def read_mask(self, threads: int = 0) -> npt.NDArray[np.int64]:
+    def read_mask(self, threads: int = 0) -> npt.NDArray[np.uint16]:
         """Labels of the mask on the volume's voxels, as the file has them, shape (slices, rows, columns).
 
         Raises:
             SourceError: The mask cannot be read.
-            TaskError: It holds something else than whole numbers from 0.
+            TaskError: It holds something else than whole numbers from 0 to 65535.
         """
         first = self.mask_lines[0]
         where = [(path_of(line), line["frame"]) for line in self.mask_lines]
@@ -79,10 +82,12 @@ class Volume:
             values = _core.read_hu(where, first["rows"], first["columns"], "any", _MAX_SLICE_MB, threads)
         except ValueError as error:
             raise SourceError(str(error)) from None
-        labels = values.astype(np.int64)
-        if values.min() < 0 or not np.array_equal(labels, values):
-            raise TaskError(f"{self.case.mask}: expected labels, which are whole numbers from 0, found others")
-        return self.turn.apply(labels)
+        # False for what is no number, too.
+        if not (values.min() >= 0 and values.max() < _LABELS and np.array_equal(np.trunc(values), values)):
+            raise TaskError(
+                f"{self.case.mask}: expected labels, which are whole numbers from 0 to {_LABELS - 1}, found others"
+            )
+        return self.turn.apply(values.astype(np.uint16))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,9 +124,12 @@ class Volumes:
     def classes_of(self, volume: Volume, threads: int = 0) -> Labels:
         """Index of each voxel's class in the volume's mask, 0 for background, shape (slices, rows, columns)."""
         mask = volume.read_mask(threads)
-        found = np.zeros(mask.shape, np.uint8)
-        for index, value in enumerate(self.values, 1):
-            found[mask == value] = index
+        index_of = np.zeros(_LABELS, np.uint8)
+        index_of[list(self.values)] = np.arange(1, len(self.values) + 1)
+        found = np.empty(mask.shape, np.uint8)
+        # One slice after the other: indices take eight bytes each.
+        for one, labels in zip(found, mask, strict=True):
+            one[:] = index_of[labels]
         return found
 
 
@@ -202,16 +210,16 @@ def _read(
     for volume in volumes:
         operation.report("reading masks", volume.rows.start, count, "slices")
         mask = volume.read_mask(threads)
-        for value in np.unique(mask).tolist():
+        for value in _present(mask):
             _check_label(value, volume, cases)
             numbers.setdefault(value, len(numbers))
         if len(numbers) > _MOST_LABELS:
             raise TaskError(
                 f"{volume.case.mask}: expected at most {_MOST_LABELS - 1} different labels, found more"
             )
-        known = np.array(sorted(numbers))
-        number_of = np.array([numbers[value] for value in known.tolist()], np.uint8)
-        labels[volume.rows] = squares_of(number_of[np.searchsorted(known, mask)], side)
+        number_of = np.zeros(_LABELS, np.uint8)
+        number_of[list(numbers)] = list(numbers.values())
+        labels[volume.rows] = number_of[squares_of(mask, side)]
     names = cases.names or {value: str(value) for value in sorted(numbers) if value}
     if not names:
         raise TaskError(f"{cases.source}: the masks hold no label but 0: expected something to segment")
@@ -229,6 +237,14 @@ def _read(
         intensity=intensity,
         modality=modality,
     )
+
+
+def _present(mask: npt.NDArray[np.uint16]) -> list[int]:
+    """The labels in a mask, ascending."""
+    found = np.zeros(_LABELS, np.bool_)
+    for labels in mask:
+        found[labels] = True
+    return [int(label) for label in np.flatnonzero(found)]
 
 
 def _check_label(value: int, volume: Volume, cases: Cases) -> None:
@@ -305,10 +321,10 @@ def _grid(path: Path, lines: list[dict[str, Any]]) -> Grid:
 def _digest(volumes: list[Volume], names: dict[int, str]) -> str:
     """What is read decides it, not where it lies."""
     digest = hashlib.sha256(json.dumps(list(names.items())).encode())
-    contents = Contents()
-    for volume in volumes:
-        files = dict.fromkeys(path_of(line) for line in (*volume.lines, *volume.mask_lines))
-        about = [volume.case.name, volume.case.split, volume.patient, [contents.digest(file) for file in files]]
+    files_of = [list(dict.fromkeys(path_of(line) for line in (*one.lines, *one.mask_lines))) for one in volumes]
+    contents = iter(Contents().digests([Path(file) for files in files_of for file in files]))
+    for volume, files in zip(volumes, files_of, strict=True):
+        about = [volume.case.name, volume.case.split, volume.patient, [next(contents) for _ in files]]
         digest.update(json.dumps(about).encode())
     return digest.hexdigest()
 
