@@ -24,6 +24,7 @@ SECTIONS = {
         "networks",
         "pretraining",
         "finetuning",
+        "segmenting",
         "converting",
         "comparison",
         "experiment",

@@ -23,7 +23,7 @@ _LIGHT = ("numpy", "pydicom", "PIL.Image", "rich.console", "typer", "yaml")
 _HEAVY = ("torch", "torchvision", "lightly.loss", "lightly.models", "pytorch_lightning", "matplotlib")
 
 #: Commands that import torch, unless they only say what they would do.
-_TRAINING = {"pretrain", "convert", "finetune", "predict", "experiment"}
+_TRAINING = {"pretrain", "convert", "finetune", "predict", "segment", "experiment"}
 
 
 class Commands:

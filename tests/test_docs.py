@@ -59,6 +59,7 @@ PAGES: dict[str, Callable[[Path], None]] = {
     "docs/pretrain.md": lambda folder: None,
     "docs/views.md": lambda folder: None,
     "docs/finetune.md": lambda folder: None,
+    "docs/segment.md": lambda folder: None,
     "docs/compare.md": three_fine_tunings,
     "docs/experiment.md": experiments_of_the_project,
     "docs/large-archives.md": lambda folder: None,
@@ -91,7 +92,9 @@ class Phantoms:
             self._run(words, cwd, env)
             return
         out, options = words[1], words[2:]
-        config = PhantomConfig(**{n[2:]: int(v) for n, v in zip(options[::2], options[1::2], strict=True)})
+        numbers = [word for word in options if word != "--masks"]
+        given = {n[2:]: int(v) for n, v in zip(numbers[::2], numbers[1::2], strict=True)}
+        config = PhantomConfig(masks="--masks" in options, **given)
         made = self._folder / "-".join(map(str, astuple(config)))
         self._folder.mkdir(exist_ok=True)
         with FileLock(made.with_suffix(".lock")):

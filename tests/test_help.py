@@ -50,6 +50,7 @@ def test_choices_are_those_that_are_taken() -> None:
     from ctprune.pretraining import config as pretraining
     from ctprune.pretraining import presets, settings
     from ctprune.reduction import selection_config as selection
+    from ctprune.segmenting import config as segmenting
     from ctprune.selection import methods
     from ctprune.store.config import USES
 
@@ -74,6 +75,7 @@ def test_choices_are_those_that_are_taken() -> None:
             "normalize": finetuning.NORMALIZATIONS,
             "precision": PRECISIONS,
         },
+        "segment": {"mode": segmenting.MODES, "normalize": segmenting.NORMALIZATIONS, "precision": PRECISIONS},
         "compare": {"correction": tuple(CORRECTIONS)},
     }
     for name, choices in expected.items():

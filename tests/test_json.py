@@ -55,6 +55,7 @@ def parts(schema: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, An
 #: What others have made, or earlier versions: with any properties.
 OPEN = {
     "finetune.result.weights.metadata",
+    "segment.result.weights.metadata",
     "compare.result.runs[].config",
     "compare.result.runs[].weights",
     "experiment.result.tasks[].runs[].config",

@@ -24,6 +24,7 @@ from tests.commands import Commands
 from tests.labeled import picture
 from tests.named_archive import BIRTH, HEADER, NUMBER, PATH, write_named_archive
 from tests.searching import occurrences, unpacked, words_in
+from tests.segmenting.bodies import write_pair
 
 #: Outputs that may hold names of files; and UIDs, where they are manifests, parts of one or tables of its series.
 _ADDRESSES = re.compile(
@@ -121,6 +122,15 @@ def run_learning(command: Folder, data: Path) -> None:
     command("compare", "ft-a", "ft-b", "--out", "comparison", "--resamples", 100)
 
 
+def run_segmenting(command: Folder, volumes: Path) -> None:
+    for number in range(4):
+        write_pair(volumes, f"{PATH}-{number}", number)
+    command(
+        "segment", volumes, "--out", "segmented", *SMALL, "--mode", "frozen", "--seeds", 1, "--epochs", 1,
+        "--patient-pattern", "(.+-.)", "--save-masks",
+    )  # fmt: skip
+
+
 def outputs(command: Folder, words: Sequence[str], sources: Sequence[Path]) -> set[tuple[str, str]]:
     """Where the words are found below the folder, the sources apart."""
     found = set()
@@ -147,6 +157,7 @@ def test_no_text_of_a_header_and_no_name_goes_anywhere_else(tmp_path: Path, comm
     command = Folder(tmp_path, commands)
     run_everything(command, source, reduce=(), names=())
     run_learning(command, data)
+    run_segmenting(command, tmp_path / "volumes")
     command("overlap", "run", source, "--out", "overlap")
     one = next(source.rglob("*.dcm"))
     command("info", one)
@@ -170,7 +181,7 @@ def test_no_text_of_a_header_and_no_name_goes_anywhere_else(tmp_path: Path, comm
         )
     )
     command("experiment", "tried.yaml", "--out", "experiment")
-    sources = (source, data, tmp_path / "plain")
+    sources = (source, data, tmp_path / "volumes", tmp_path / "plain")
     found = outputs(command, WORDS, sources)
     assert {file for file, word in found if word in (HEADER, BIRTH)} == set()
     assert {file for file, word in found if word == PATH and not _ADDRESSES.fullmatch(file)} == set()
@@ -181,7 +192,7 @@ def test_no_text_of_a_header_and_no_name_goes_anywhere_else(tmp_path: Path, comm
         # Of one file that a user names, UIDs are shown.
         assert words <= ({NUMBER} if name.startswith("info ") and ".dcm" in name else set()), name
     # Pages, pictures and models name no file, and neither does a run that went well.
-    quiet = ("report", "sweep", "pretrain", "compare", "phantom", "info run", "export")
+    quiet = ("report", "sweep", "pretrain", "compare", "segment", "phantom", "info run", "export")
     for name, said in command.said.items():
         if name.startswith(quiet):
             # The summary in JSON names the sources.

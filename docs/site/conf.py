@@ -83,6 +83,7 @@ NAVIGATION = {
         "docs/pretrain",
         "docs/views",
         "docs/finetune",
+        "docs/segment",
         "docs/compare",
         "docs/experiment",
         "experiments/*",

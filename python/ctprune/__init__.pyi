@@ -62,6 +62,9 @@ from ctprune.reduction.volume import read_volume as read_volume
 from ctprune.report.config import ReportConfig as ReportConfig
 from ctprune.report.report import Report as Report
 from ctprune.report.report import write_report as write_report
+from ctprune.segmenting.config import SegmentConfig as SegmentConfig
+from ctprune.segmenting.result import SegmentResult as SegmentResult
+from ctprune.segmenting.run import segment as segment
 from ctprune.selection.cosine import CosineSelection as CosineSelection
 from ctprune.selection.cosine import cosine_exemplars as cosine_exemplars
 from ctprune.selection.exemplars import Selection as Selection

@@ -29,6 +29,7 @@ COMMANDS = (
     "convert",
     "finetune",
     "predict",
+    "segment",
     "compare",
     "experiment",
     "info",

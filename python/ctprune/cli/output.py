@@ -47,6 +47,7 @@ JSON_VERSIONS = {
     "convert": 1,
     "finetune": 1,
     "predict": 1,
+    "segment": 1,
     "compare": 1,
     "experiment": 1,
     "experiment.steps": 1,

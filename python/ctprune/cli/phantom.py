@@ -45,5 +45,13 @@ def _report(summary: ArchiveSummary) -> str:
         f"{summary.patients} patients, {summary.series} series, {summary.slices} slices.\n"
         f"{summary.patients_with_lesion} patients have lesions, seen in {summary.slices_with_lesion} slices: "
         f"{summary.path / LABELS}\n"
-        f"Next: ctprune reduce {summary.path} --method hash --out reduction/"
+        f"Next: {_next(summary)}"
     )
+
+
+def _next(summary: ArchiveSummary) -> str:
+    if summary.masks:
+        from ctprune.phantom.masks import TABLE
+
+        return f"ctprune segment {summary.path / TABLE} --out segmentation/"
+    return f"ctprune reduce {summary.path} --method hash --out reduction/"

@@ -30,7 +30,8 @@ _FLAT = 1e-3
 #: Slower levels gain a few percent.
 _COMPRESSION = 3
 
-_INT16, _FLOAT32 = 4, 16
+#: NIfTI's code of each type of values.
+_CODES = {"uint8": 2, "int16": 4, "float32": 16}
 
 _INT16_RANGE = (-32768, 32767)
 
@@ -75,14 +76,27 @@ def write_nifti(
             )
     except ValueError as error:
         return _without_names(str(error), [path for path, _ in where])
+    save_nifti(target, _smallest(hu), affine)
+    return ""
+
+
+def save_nifti(target: Path, values: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> None:
+    """Write values as a volume; the same values give the same bytes.
+
+    Args:
+        target: The new file, `.nii.gz`.
+        values: uint8, int16 or float32 of shape (slices, rows, columns).
+        affine: As of `affine_of`.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     try:
         with target.open("xb") as file, gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as packed:
-            values = _smallest(hu)
             packed.write(nifti_header(values, affine))
-            packed.write(np.ascontiguousarray(values).data)
+            packed.write(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data)
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror}") from None
-    return ""
 
 
 def affine_of(rows: Sequence[dict[str, Any]]) -> npt.NDArray[np.float64] | str:
@@ -137,15 +151,14 @@ def nifti_header(values: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> b
     """The 352 bytes before the values of a volume.
 
     Args:
-        values: int16 or float32 of shape (slices, rows, columns).
+        values: uint8, int16 or float32 of shape (slices, rows, columns).
         affine: As of `affine_of`.
     """
     slices, rows, columns = values.shape
     header = bytearray(352)
-    code = _INT16 if values.dtype == np.int16 else _FLOAT32
     struct.pack_into("<i", header, 0, 348)
     struct.pack_into("<8h", header, 40, 3, columns, rows, slices, 1, 1, 1, 1)
-    struct.pack_into("<2h", header, 70, code, 8 * values.dtype.itemsize)
+    struct.pack_into("<2h", header, 70, _CODES[values.dtype.name], 8 * values.dtype.itemsize)
     struct.pack_into("<8f", header, 76, 1.0, *np.linalg.norm(affine[:3, :3], axis=0), 0.0, 0.0, 0.0, 0.0)
     # Where the values begin; the slope and intercept of values that are what they stand for.
     struct.pack_into("<3f", header, 108, 352.0, 1.0, 0.0)

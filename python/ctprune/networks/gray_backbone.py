@@ -15,6 +15,9 @@ from ctprune.options.neighbors import GRAY
 
 Pixels = npt.NDArray[np.uint8]
 
+#: Pixels that are counted at a time.
+_COUNTED = 1 << 22
+
 
 @dataclass(frozen=True)
 class Normalization:
@@ -49,7 +52,10 @@ class Normalization:
         >>> Normalization.of_pixels(np.array([0, 255], np.uint8))
         Normalization(mean=(0.5,), std=(0.5,))
         """
-        shares = np.bincount(pixels.reshape(-1), minlength=256) / pixels.size
+        flat = pixels.reshape(-1)
+        # Counting takes eight bytes for each pixel, so not all are counted at once.
+        parts = (flat[start : start + _COUNTED] for start in range(0, len(flat), _COUNTED))
+        shares = np.sum([np.bincount(part, minlength=256) for part in parts], axis=0) / pixels.size
         gray = np.arange(256) / 255
         mean = float(shares @ gray)
         std = float(np.sqrt(shares @ (gray - mean) ** 2))

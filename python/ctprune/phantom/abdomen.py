@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ctprune.phantom.canvas import Canvas, Piece, Tubes
+from ctprune.phantom.canvas import LIVER, Canvas, Piece, Tubes
 from ctprune.phantom.fields import Floats
 from ctprune.phantom.torso import FAT_HU, MUSCLE_HU, Build
 
@@ -36,9 +36,9 @@ class Abdomen:
         self._paint_stomach(canvas, inside)
         spleen_hu = 118.0 if self._contrast else 48.0
         canvas.paint_ellipsoid((92, 34, -42), (30, 44, 48), spleen_hu, roughness_mm=1.5, within=inside)
-        canvas.blend(liver, self.liver_hu + 3 * canvas.texture + 4 * canvas.patches)
+        canvas.blend(liver, self.liver_hu + 3 * canvas.texture + 4 * canvas.patches, organ=LIVER)
         vessel_hu = self.liver_hu + (45 if self._contrast else -18)
-        canvas.paint_tubes(self._liver_vessels, vessel_hu, within=liver)
+        canvas.paint_tubes(self._liver_vessels, vessel_hu, within=liver, organ=LIVER)
         canvas.paint_ellipsoid((-46, -46, -92), (15, 22, 26), 8.0, within=inside)  # gall bladder
 
     def _liver_distance(self, canvas: Canvas) -> Floats:

@@ -12,6 +12,7 @@ from ctprune.files.atomic import new_folder
 from ctprune.options.configure import configure
 from ctprune.phantom.case import Case, Label
 from ctprune.phantom.config import PhantomConfig, PhantomOptions
+from ctprune.phantom.masks import write_table
 from ctprune.phantom.study import patient_key
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ LABEL_COLUMNS = ("path", "patient", "label", "lesion", "frame")
 
 @dataclass(frozen=True)
 class ArchiveSummary:
-    """What was written: `files` counts DICOM files, `slices` axial CT slices, each series by itself."""
+    """What was written: `files` counts DICOM files, `slices` axial CT slices, each series by itself.
+
+    `bytes` is the size of all files together, `masks` the number of NIfTI masks.
+    """
 
     path: Path
     patients: int
@@ -33,6 +37,7 @@ class ArchiveSummary:
     slices_with_lesion: int
     files: int
     bytes: int
+    masks: int
 
 
 def write_archive(
@@ -48,6 +53,9 @@ def write_archive(
     (relative to `out`, with `/`), patient, label (1 where a lesion is visible, else 0), lesion (`lung nodule`,
     `liver lesion` or empty), frame (from 0; only the enhanced object has more than one) and, with `val_patients`
     or `test_patients`, split.
+
+    With `masks`, each series has a NIfTI mask beside its folder, and `masks.csv` a row per series: image (the
+    folder), mask, patient and, as above, split. `dataset.json` names the labels.
 
     Args:
         out: Folder of the archive; new or empty.
@@ -79,6 +87,7 @@ def _splits(config: PhantomConfig) -> dict[str, tuple[str]]:
 
 def _write_all(folder: Path, target: Path, config: PhantomConfig) -> ArchiveSummary:
     labels: list[Label] = []
+    masks: list[tuple[str, str, str]] = []
     series = files = 0
     for number in range(1, config.patients + 1):
         case = Case(number, config)
@@ -86,11 +95,16 @@ def _write_all(folder: Path, target: Path, config: PhantomConfig) -> ArchiveSumm
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             ds.save_as(folder / path, enforce_file_format=True)
             files += 1
+        for mask in case.masks() if config.masks else ():
+            mask.save(folder)
+            masks.append(mask.row())
         series += len(case.study.protocol.series)
         labels += sorted(case.labels, key=lambda label: (label.path, label.frame))
+    splits = _splits(config)
+    if masks:
+        write_table(folder, masks, splits)
     with (folder / LABELS).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        splits = _splits(config)
         writer.writerow((*LABEL_COLUMNS, *(["split"] if splits else [])))
         writer.writerows((*label.row(), *splits.get(label.patient, ())) for label in labels)
     ill = [label for label in labels if label.lesion]
@@ -102,5 +116,6 @@ def _write_all(folder: Path, target: Path, config: PhantomConfig) -> ArchiveSumm
         slices=len(labels),
         slices_with_lesion=len(ill),
         files=files,
+        masks=len(masks),
         bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
     )

@@ -20,6 +20,10 @@ WHOLE: Window = (slice(None), slice(None))
 
 AIR_HU = -1000.0
 
+#: What masks tell apart, in the order of their labels from 1; 0 is everything else.
+ORGANS = ("lung", "liver", "lesion")
+LUNG, LIVER, LESION = 1, 2, 3
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -72,16 +76,26 @@ class Canvas:
 
     `x`, `y` (rows, cols) and `z` (rows, 1) are the warped positions of the pixels; `texture` and `patches`
     (rows, cols) are a fine and a coarser smooth field. `regions` keeps distances that later organs need, for
-    instance "lung".
+    instance "lung". `organs` (rows, cols), uint8, is the label of what was painted last, see `ORGANS`; None where
+    nobody asks for it.
     """
 
-    def __init__(self, plane: Plane, *, warp: tuple[Floats, Floats], texture: Floats, patches: Floats) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        *,
+        warp: tuple[Floats, Floats],
+        texture: Floats,
+        patches: Floats,
+        with_organs: bool = False,
+    ) -> None:
         self.plane = plane
         self.x = plane.x[None, :] + warp[0]
         self.y = plane.y[:, None] + warp[1]
         self.z = plane.z[:, None]
         self.texture, self.patches = texture, patches
         self.hu = np.full(self.x.shape, AIR_HU, dtype=np.float32)
+        self.organs = np.zeros(self.x.shape, np.uint8) if with_organs else None
         self.regions: dict[str, Floats] = {}
         self.lesion_mm2 = 0.0
         # Windows are larger by how far the warp moves a point.
@@ -94,11 +108,13 @@ class Canvas:
         """Area of a pixel in the reference body."""
         return self._edge_mm * float(abs(self.plane.y[1] - self.plane.y[0]))
 
-    def blend(self, distance: Floats, value: float | Floats, window: Window = WHOLE) -> None:
-        """Paint `value` where `distance` (of the window's shape) is positive, with a soft edge."""
+    def blend(self, distance: Floats, value: float | Floats, window: Window = WHOLE, *, organ: int = 0) -> None:
+        """Paint `value` where `distance` (of the window's shape) is positive, softly; `organ` is what it shows."""
         coverage = np.clip(distance / self._edge_mm + 0.5, 0, 1)
         part = self.hu[window]
         part += coverage * (value - part)
+        if self.organs is not None:
+            self.organs[window][distance > 0] = organ
 
     def window(self, low: tuple[float, float], high: tuple[float, float]) -> Window:
         """Find the pixels that may lie between two corners (x, y) in mm, warped or not."""
@@ -128,6 +144,7 @@ class Canvas:
         *,
         roughness_mm: float = 0.0,
         within: Floats | None = None,
+        organ: int = 0,
     ) -> None:
         """Paint an ellipsoid, its surface roughened by the texture, only where `within` is positive too."""
         if not self.reaches(center[2] - radii[2] - 4, center[2] + radii[2] + 4):
@@ -140,10 +157,16 @@ class Canvas:
             distance = distance + np.float32(roughness_mm) * self.texture[window]
         if within is not None:
             distance = np.minimum(distance, within[window])
-        self.blend(distance, value, window)
+        self.blend(distance, value, window, organ=organ)
 
     def paint_tubes(
-        self, tubes: Tubes, value: float, *, grow_mm: float = 0.0, within: Floats | None = None
+        self,
+        tubes: Tubes,
+        value: float,
+        *,
+        grow_mm: float = 0.0,
+        within: Floats | None = None,
+        organ: int = 0,
     ) -> None:
         """Paint tubes, thicker by `grow_mm`, only where `within` is positive too."""
         for index in tubes.near(self.plane, max(grow_mm, 0) + 0.25 * self._margin_mm):
@@ -156,7 +179,7 @@ class Canvas:
             distance = self._crop(window)._tube(start, end, radius)
             if within is not None:
                 distance = np.minimum(distance, within[window])
-            self.blend(distance, value, window)
+            self.blend(distance, value, window, organ=organ)
 
     def _tube(self, start: Floats, end: Floats, radius: Floats) -> Floats:
         axis = end - start

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ctprune.phantom import scout
@@ -13,6 +14,7 @@ from ctprune.phantom.config import PhantomConfig
 from ctprune.phantom.dose import dose_dataset
 from ctprune.phantom.images import Stored, enhanced_dataset, localizer_dataset, slice_dataset
 from ctprune.phantom.lesions import place_lesions
+from ctprune.phantom.masks import Mask
 from ctprune.phantom.patient import Patient
 from ctprune.phantom.reconstruct import Reconstruction
 from ctprune.phantom.scanner import PROTOCOLS, Protocol, Scan
@@ -69,6 +71,7 @@ class Case:
             age_years=30 + 7 * number % 50,
         )
         self.labels: list[Label] = []
+        self._organs: list[NDArray[np.uint8]] = []
 
     def objects(self) -> Iterator[tuple[str, Dataset]]:
         """Yield each object of the study with its path; fills `labels` on the way."""
@@ -83,6 +86,12 @@ class Case:
             last = len(self.study.protocol.series) + 2
             yield self._path(last, "dose", 0), dose_dataset(self.study, series=last, slices=self._scan.slices)
 
+    def masks(self) -> Iterator[Mask]:
+        """Yield the mask of each series, once the objects are made."""
+        for series, plan in enumerate(self.study.protocol.series, 2):
+            folder = self._folder(series, plan.kernel.name)
+            yield Mask(folder, f"{folder}_mask.nii.gz", self.study.key, np.stack(self._organs), self._scan)
+
     def _planned(self, protocol: Protocol) -> Scan:
         return Scan.plan(
             protocol,
@@ -96,10 +105,14 @@ class Case:
     def _slices(self) -> Iterator[tuple[str, Dataset]]:
         """Yield the slices of all series side by side: they share the acquisition, which is slow to paint."""
         plans = self.study.protocol.series
-        reconstruction = Reconstruction(self._patient, self.study.protocol, self._scan)
+        reconstruction = Reconstruction(
+            self._patient, self.study.protocol, self._scan, with_organs=self._config.masks
+        )
         frames: dict[int, list[Stored]] = {n: [] for n, plan in enumerate(plans, 2) if plan.enhanced}
         for index in range(self._scan.slices):
-            body, lesion_mm2 = reconstruction.acquire(index)
+            body, lesion_mm2, organs = reconstruction.acquire(index)
+            if organs is not None:
+                self._organs.append(organs)
             lesion = self._lesion_name() if lesion_mm2 >= _VISIBLE_MM2 else ""
             photons = self._rng(_PHOTONS, self._moment(index))
             images = reconstruction.images(body, [plan.kernel for plan in plans], photons)
@@ -124,7 +137,10 @@ class Case:
         return index if self._config.length_mm is None else round(1000 * index * self._scan.spacing_mm)
 
     def _path(self, series: int, name: str, index: int) -> str:
-        return f"{self.study.key}/{series:02d}-{name}/IM{index + 1:04d}{self.study.protocol.file_suffix}"
+        return f"{self._folder(series, name)}/IM{index + 1:04d}{self.study.protocol.file_suffix}"
+
+    def _folder(self, series: int, name: str) -> str:
+        return f"{self.study.key}/{series:02d}-{name}"
 
     def _lesion_name(self) -> str:
         return "lung nodule" if self._patient.lesions[0].organ == "lung" else "liver lesion"

@@ -73,20 +73,26 @@ class PhantomConfig:
     )
     reconstructions: int = option(2, low=1, high=2, panel=_SCANS, help="Largest number of series made of a scan.")
     reports: bool = option(True, negative=True, panel=_SCANS, help="Add a scout and a dose report to each study.")
+    masks: bool = option(
+        False,
+        panel=_SCANS,
+        help="Add a NIfTI mask of lungs (1), liver (2) and lesions (3) to each series, listed in masks.csv.",
+        more="It lies beside the series' folder. `dataset.json` names the labels. The DICOM files stay the same.",
+    )
     lesion_size: float = option(1.0, low=0.1, high=3, panel=_LESIONS, help="Factor of the lesions' radii.")
     lesion_contrast: float = option(
         1.0, low=0.1, high=3, panel=_LESIONS, help="Factor of the lesions' difference in HU from healthy tissue."
     )
     val_patients: int = option(
-        0, low=0, high=9999, panel=_SPLITS, help="Patients of split val in labels.csv: the last ones before test."
+        0, low=0, high=9999, panel=_SPLITS, help="Patients of split val in the tables: the last ones before test."
     )
     test_patients: int = option(
         0,
         low=0,
         high=9999,
         panel=_SPLITS,
-        help="Patients of split test in labels.csv: the last ones.",
-        more="The others are of split train. Without `val_patients` and `test_patients` the table has no splits.",
+        help="Patients of split test in the tables: the last ones.",
+        more="The others are of split train. Without `val_patients` and `test_patients` there are no splits.",
     )
 
     def __post_init__(self) -> None:
@@ -123,7 +129,7 @@ class PhantomConfig:
     def root(self) -> str:
         """What UIDs are derived from, beside the patient: what decides the images."""
         # Options that came later are named only where they differ, so that an archive keeps its UIDs.
-        named = ("seed", "size", "slices", "patients", "val_patients", "test_patients", "reports")
+        named = ("seed", "size", "slices", "patients", "val_patients", "test_patients", "reports", "masks")
         others = [
             f"{name}={getattr(self, name)}"
             for name, one in options_of(type(self)).items()
@@ -144,6 +150,7 @@ class PhantomOptions(TypedDict, total=False):
     thickness_mm: float | None
     reconstructions: int
     reports: bool
+    masks: bool
     lesion_size: float
     lesion_contrast: float
     val_patients: int

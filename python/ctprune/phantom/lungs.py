@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ctprune.phantom.canvas import Canvas, Piece, Tubes, rounded_minimum
+from ctprune.phantom.canvas import LUNG, Canvas, Piece, Tubes, rounded_minimum
 from ctprune.phantom.fields import Floats
 
 LUNG_HU, VESSEL_HU = -855.0, 30.0
@@ -43,8 +43,8 @@ class Lungs:
             return
         # Blood sinks: the back of a lying patient's lung is denser.
         tissue = LUNG_HU + 0.25 * canvas.y + 20 * canvas.texture + 50 * canvas.patches
-        canvas.blend(lung, tissue)
-        canvas.paint_tubes(self._vessels, VESSEL_HU, within=lung)
+        canvas.blend(lung, tissue, organ=LUNG)
+        canvas.paint_tubes(self._vessels, VESSEL_HU, within=lung, organ=LUNG)
 
 
 def _lung_distance(canvas: Canvas) -> Floats:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctprune.phantom.abdomen import Abdomen
-from ctprune.phantom.canvas import Canvas, Plane
+from ctprune.phantom.canvas import LESION, Canvas, Plane
 from ctprune.phantom.fields import SmoothField
 from ctprune.phantom.lungs import LUNG_HU, Lungs
 from ctprune.phantom.mediastinum import Mediastinum
@@ -57,13 +57,13 @@ class Patient:
         heights = np.linspace(-200, 200, 41, dtype=np.float32)
         return 2 * float(half_axes_mm(self.build, heights)[0].max()) * self.build.scale[0]
 
-    def paint(self, plane: Plane) -> Canvas:
+    def paint(self, plane: Plane, *, with_organs: bool = False) -> Canvas:
         """Paint a plane given in mm of the room: `hu` is the picture, `lesion_mm2` the lesion area in it."""
         sx, sy, sz = (np.float32(scale) for scale in self.build.scale)
         own = Plane(x=plane.x / sx, y=plane.y / sy, z=plane.z / sz)
         warp_x, warp_y = (np.float32(_WARP_MM) * field.on_plane(own.x, own.y, own.z) for field in self._warp)
         texture, patches = (field.on_plane(own.x, own.y, own.z) for field in (self._texture, self._patches))
-        canvas = Canvas(own, warp=(warp_x, warp_y), texture=texture, patches=patches)
+        canvas = Canvas(own, warp=(warp_x, warp_y), texture=texture, patches=patches, with_organs=with_organs)
         paint_couch(canvas, self.couch_mm / float(sy))
         paint_torso(canvas, self.build)
         self._lungs.paint(canvas)
@@ -89,6 +89,7 @@ class Patient:
                 value,
                 roughness_mm=1.2,
                 within=canvas.regions[lesion.organ] + 2,
+                organ=LESION,
             )
         visible = np.count_nonzero(np.abs(canvas.hu - healthy) > _VISIBLE_HU)
         canvas.lesion_mm2 = visible * canvas.pixel_mm2 * self.build.scale[0] * self.build.scale[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ctprune.phantom.canvas import ORGANS
 from ctprune.phantom.fields import Floats
 from ctprune.phantom.patient import Patient
 from ctprune.phantom.scanner import Kernel, Protocol, Scan, Storage
@@ -17,8 +18,8 @@ _AVERAGE_WIDTH_MM = 345.0
 class Reconstruction:
     """The scanner's computer for one scan: the same raw data, reconstructed with several kernels."""
 
-    def __init__(self, patient: Patient, protocol: Protocol, scan: Scan) -> None:
-        self._patient, self._protocol, self._scan = patient, protocol, scan
+    def __init__(self, patient: Patient, protocol: Protocol, scan: Scan, *, with_organs: bool = False) -> None:
+        self._patient, self._protocol, self._scan, self._with_organs = patient, protocol, scan, with_organs
         half = scan.size / 2
         row, column = np.ogrid[: scan.size, : scan.size]
         self._radius = np.hypot(row + 0.5 - half, column + 0.5 - half) / half
@@ -26,14 +27,21 @@ class Reconstruction:
         fx = np.fft.rfftfreq(scan.size, scan.pixel_spacing_mm)[None, :]
         self._frequency = np.hypot(fy, fx)
 
-    def acquire(self, index: int) -> tuple[Floats, float]:
-        """Average slice `index` over its thickness: HU without blur or noise, and the mm² of lesion seen."""
+    def acquire(self, index: int) -> tuple[Floats, float, NDArray[np.uint8] | None]:
+        """Average slice `index` over its thickness: HU without blur or noise, and the mm² of lesion seen.
+
+        The third is the label of each pixel, see `ctprune.phantom.canvas.ORGANS`, if they are asked for.
+        """
         thickness = self._protocol.thickness_mm
         count = int(np.ceil(thickness / _SUBPLANE_MM))
         offsets = ((np.arange(count) + 0.5) / count - 0.5) * thickness
-        planes = [self._patient.paint(self._scan.plane(index, offset_mm=float(o))) for o in offsets]
+        planes = [
+            self._patient.paint(self._scan.plane(index, offset_mm=float(offset)), with_organs=self._with_organs)
+            for offset in offsets
+        ]
         body = np.asarray(np.mean([plane.hu for plane in planes], axis=0), dtype=np.float32)
-        return body, float(np.mean([plane.lesion_mm2 for plane in planes]))
+        organs = [plane.organs for plane in planes if plane.organs is not None]
+        return body, float(np.mean([plane.lesion_mm2 for plane in planes])), _most(organs) if organs else None
 
     def images(self, acquired: Floats, kernels: list[Kernel], rng: np.random.Generator) -> list[Floats]:
         """Reconstruct a slice with each kernel, in HU, float32 (rows, cols).
@@ -69,6 +77,13 @@ class Reconstruction:
         if storage.padding is not None:
             values[self._radius > 1] = storage.padding
         return values.astype(np.int16) if storage.signed else values.astype(np.uint16)
+
+
+def _most(organs: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """What most planes of a thick slice show; of equals the last one in `ORGANS`."""
+    labels = range(len(ORGANS), -1, -1)
+    votes = [np.sum([plane == label for plane in organs], axis=0) for label in labels]
+    return np.asarray(len(ORGANS) - np.argmax(votes, axis=0), np.uint8)
 
 
 def _stored_range(storage: Storage) -> tuple[int, int]:

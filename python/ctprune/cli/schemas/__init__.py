@@ -71,6 +71,7 @@ OUTPUTS: dict[str, tuple[Output, ...]] = {
     "convert": (Output("convert", "What was written, and how near its features are.", "learning:convert"),),
     "finetune": (Output("finetune", "The result of a fine-tuning, as in metrics.json.", "learning:finetune"),),
     "predict": (Output("predict", "The prediction for each image.", "learning:predict"),),
+    "segment": (Output("segment", "The result of a segmentation, as in metrics.json.", "learning:segment"),),
     "compare": (Output("compare", "Results side by side, as in comparison.json.", "comparisons:compare"),),
     "experiment": (
         Output("experiment", "The steps of a finished experiment and its comparisons.", "comparisons:experiment"),

@@ -26,6 +26,8 @@ from ctprune.finetuning.result import FinetuneResult
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.settings import SETTINGS
 from ctprune.pretraining.view_config import CropConfig, ViewConfig, WindowConfig
+from ctprune.segmenting.config import SegmentConfig
+from ctprune.segmenting.result import SegmentResult
 
 
 def pretrain() -> Schema:
@@ -209,6 +211,53 @@ def _pooled(about: str) -> Schema:
             std=maybe(number("Standard deviation over the seeds; null for one seed.")),
             low=maybe(number("Lower end of the 95 % interval; null if there is none.")),
             high=maybe(number("Upper end of the 95 % interval; null if there is none.")),
+        ),
+    )
+
+
+def segment() -> Schema:
+    """The result of a segmentation, as in `metrics.json`."""
+    classes = mapping("By class.", _pooled("Measures of the class."))
+    return record(
+        "What was trained and how well it segments.",
+        metrics_version=count("Version of the layout of `metrics.json`."),
+        ctprune_version=text("Version of ctprune."),
+        **fields_of(
+            SegmentResult,
+            without=("out",),
+            config=options(
+                SegmentConfig, "The options of `ctprune segment` that decide the result.", deciding=True
+            ),
+            splits=mapping(
+                "What each split holds.",
+                record(
+                    "A split.",
+                    patients=count("Number of patients; a volume without a known one counts as one."),
+                    volumes=count("Number of volumes."),
+                    slices=count("Number of slices."),
+                ),
+            ),
+            overlaps=array("What each two splits share.", _shared()),
+            weights=maybe(_weights()),
+            per_seed=array(
+                "The result of each seed.",
+                record(
+                    "A seed.",
+                    seed=whole("The seed."),
+                    dice=maybe(share("Mean Dice over classes; null if it is not defined.")),
+                    volumetric_similarity=maybe(share("The same of the volumetric similarity.")),
+                    best_epoch=count("The epoch that was chosen, from 1."),
+                    select_dice=maybe(share("Dice on the split that chose the epoch; null if it is not defined.")),
+                    seconds=number("Time of the training in seconds."),
+                ),
+            ),
+            pooled=_pooled("Measures over all classes and seeds, by name."),
+            by_class=classes,
+            ensemble=record(
+                "The same of the mean of all seeds' probabilities.",
+                pooled=_pooled("Measures over all classes, by name."),
+                by_class=classes,
+            ),
         ),
     )
 

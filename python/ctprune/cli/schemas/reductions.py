@@ -215,7 +215,8 @@ def phantom() -> Schema:
         slices=count("Number of axial slices."),
         slices_with_lesion=count("Number of slices in which a lesion is seen."),
         files=count("Number of DICOM files."),
-        bytes=count("Size of these files in bytes."),
+        bytes=count("Size of all files in bytes."),
+        masks=count("Number of NIfTI masks; 0 without --masks."),
     )
 
 

@@ -1,0 +1,268 @@
+"""A segmentation from data to result: read, split, train each seed, evaluate, write."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ctprune.environment.extras import extra
+from ctprune.environment.progress import Operation, ProgressCallback
+from ctprune.errors import ConfigError, Interrupted, OutputError
+from ctprune.files.atomic import check_writable, replace_file
+from ctprune.files.run_lock import NAME as LOCK_NAME
+from ctprune.files.run_lock import sole_writer
+from ctprune.finetuning.splits import Splits
+from ctprune.options.configure import configure
+from ctprune.options.file import save_options
+from ctprune.segmenting.card import write_card
+from ctprune.segmenting.cases import Cases, list_cases
+from ctprune.segmenting.config import SegmentConfig, SegmentOptions, named_labels
+from ctprune.segmenting.dice import Counts, by_patient
+from ctprune.segmenting.measured import measure
+from ctprune.segmenting.result import METRICS_NAME, PATIENTS_NAME, SegmentResult, write_patients
+from ctprune.segmenting.splits import assign_splits, counts_of, notes_of, overlaps_of, sentence_of, slices_of
+from ctprune.segmenting.volumes import Volumes, read_volumes
+from ctprune.tasks.listing import TRAIN
+
+# Torch is imported when the data are known to be right: a mistake in a table is not worth waiting for it.
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ctprune.segmenting.seeds import SeedOutcome, SeedTrainer
+
+#: All options, and what tells whether a segmentation is the same: digests of options, data and weights.
+CONFIG_NAME, INPUTS_NAME = "config.yaml", "inputs.json"
+
+PathLike = str | os.PathLike[str]
+
+
+def segment(
+    data: PathLike,
+    config: SegmentConfig | None = None,
+    /,
+    *,
+    out: PathLike,
+    progress: ProgressCallback | None = None,
+    **options: Unpack[SegmentOptions],
+) -> SegmentResult:
+    """Train a small U-Net on volumes with masks several times, with different seeds; report its Dice by patient.
+
+    Call it again to resume an interrupted or killed segmentation; the result of a finished one is only read.
+
+    Args:
+        data: Folder with `imagesTr` and `labelsTr`, folder of volumes with masks beside them, or a CSV or Parquet
+            table of `image`, `mask` and, if known, `split` and `patient`.
+        config: How to train and evaluate; cannot be combined with single options that decide it.
+        out: Folder of the result: new, empty, or of the same segmentation.
+        progress: Called a few times a second with a `ctprune.Progress`. Stages: `finding` (volumes), `reading
+            masks` and `reading` (slices), then for each seed, which is the part, `training` (epochs), and
+            `predicting` (volumes). Fact: `dice` on the selecting split after the last epoch.
+        options: Those of `ctprune.SegmentConfig`, such as `weights="backbone.safetensors"` and `mode="frozen"`.
+
+    Returns:
+        The measures; the table of patients, weights and a model card are in `out`.
+
+    Raises:
+        ConfigError: An option cannot be used.
+        SourceError: The data are not there or cannot be read.
+        TaskError: Volumes, masks, labels and splits do not fit together.
+        WeightsError: The weights are not there or cannot be used.
+        OutputError: The folder holds something else, or cannot be written.
+        InUseError: Another segmentation is writing to it.
+        TrainingError: The loss is not finite.
+        Interrupted: Ctrl-C.
+    """
+    config = configure(SegmentConfig, config, options)
+    source, folder = Path(data), Path(out)
+    _check_out(folder, source)
+    names = None if config.classes is None else named_labels(config.classes)
+    cases = list_cases(source, config.patient_pattern, names)
+    operation = Operation(progress)
+    with extra("train", "ctprune segment"):
+        from ctprune.segmenting.seeds import SeedTrainer
+    trainer = SeedTrainer(config, folder, operation)
+    with _hold(folder):
+        volumes = read_volumes(
+            cases,
+            side=config.side,
+            intensity=_intensity(config, trainer),
+            modality=config.modality,
+            threads=config.threads,
+            operation=operation,
+        )
+        try:
+            return _Segmentation(config, folder, cases, volumes, trainer, operation).carry_out()
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; what is trained is saved: rerun to resume") from None
+
+
+class _Segmentation:
+    """One segmentation of volumes that are read."""
+
+    def __init__(
+        self,
+        config: SegmentConfig,
+        out: Path,
+        cases: Cases,
+        volumes: Volumes,
+        trainer: SeedTrainer,
+        operation: Operation,
+    ) -> None:
+        self._config, self._out, self._cases, self._volumes = config, out, cases, volumes
+        self._trainer, self._operation = trainer, operation
+
+    def carry_out(self) -> SegmentResult:
+        """Train all seeds and write the result, or read the result that is there already."""
+        from ctprune.segmenting.prediction import MASKS_FOLDER
+        from ctprune.segmenting.seeds import PROGRESS_FOLDER
+        from ctprune.segmenting.training import TrainingSet
+
+        config, volumes = self._config, self._volumes
+        splits = assign_splits(volumes, fraction=config.val_fraction, seed=config.split_seed)
+        finished = self._claim()
+        masks = self._out / MASKS_FOLDER if config.save_masks else None
+        if finished is not None:
+            if masks is not None and not masks.is_dir():
+                self._evaluate(splits, masks)
+            return finished
+        train, select = (slices_of(volumes, splits.rows(split)) for split in (TRAIN, splits.selection))
+        data = TrainingSet(volumes.pixels, volumes.labels, train, select)
+        outcomes = self._trainer.train_all(volumes, data)
+        result = self._write(splits, outcomes, self._evaluate(splits, masks))
+        shutil.rmtree(self._out / PROGRESS_FOLDER, ignore_errors=True)
+        return result
+
+    def _claim(self) -> SegmentResult | None:
+        """Take the folder for this segmentation; its result if it is finished."""
+        file, weights = self._out / INPUTS_NAME, self._trainer.weights
+        mine = {
+            "config_digest": self._config.digest(),
+            "data_digest": self._volumes.digest,
+            "weights_sha256": None if weights is None else weights.sha256,
+        }
+        if file.is_file():
+            try:
+                found = json.loads(file.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                found = None
+            if found != mine:
+                raise OutputError(
+                    f"{self._out} holds a segmentation of other data, weights or options: choose a new folder"
+                )
+            return SegmentResult.load(self._out) if (self._out / METRICS_NAME).is_file() else None
+        save_options(self._config, self._out / CONFIG_NAME)
+        with replace_file(file) as beside:
+            beside.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
+        return None
+
+    def _evaluate(self, splits: Splits, masks: Path | None) -> Counts:
+        """Counts of voxels of the evaluated split's volumes, see `ctprune.segmenting.prediction.evaluate`."""
+        from ctprune.segmenting.prediction import evaluate
+        from ctprune.segmenting.saved_model import SavedModel
+
+        trainer = self._trainer
+        return evaluate(
+            SavedModel.load(self._out).networks(trainer.device),
+            self._volumes,
+            splits.rows(splits.evaluated),
+            batch=self._config.batch_size,
+            device=trainer.device,
+            precision=trainer.precision,
+            threads=self._config.threads,
+            operation=self._operation,
+            masks=masks,
+        )
+
+    def _write(self, splits: Splits, outcomes: list[SeedOutcome], counts: Counts) -> SegmentResult:
+        config, volumes, trainer = self._config, self._volumes, self._trainer
+        rows = splits.rows(splits.evaluated)
+        all_patients = volumes.patients()
+        of_rows = [all_patients[row] for row in rows]
+        patients, voxels = by_patient(counts, of_rows)
+        sizes = np.array([volumes.volumes[row].grid.voxel_ml for row in rows])
+        milliliters = by_patient(counts * sizes[:, None, None], of_rows)[1]
+        seeds = [one.seed for one in outcomes]
+        found = measure(voxels[:-1], patients, volumes.classes)
+        together = measure(voxels[-1:], patients, volumes.classes)
+        write_patients(self._out / PATIENTS_NAME, seeds, patients, volumes.classes, voxels, milliliters)
+        result = SegmentResult(
+            out=self._out,
+            config=config.to_dict(),
+            classes=list(volumes.classes),
+            labels=list(volumes.values),
+            splits=counts_of(volumes, splits),
+            evaluated_split=splits.evaluated,
+            selection_split=splits.selection,
+            evaluation=sentence_of(splits),
+            overlaps=[one.to_dict() for one in overlaps_of(volumes, splits)],
+            weights=None if trainer.weights is None else trainer.weights.to_dict(),
+            backbone=trainer.backbone,
+            per_seed=[
+                {
+                    "seed": one.seed,
+                    **measures,
+                    "best_epoch": one.best_epoch,
+                    "select_dice": one.select_dice,
+                    "seconds": one.seconds,
+                }
+                for one, measures in zip(outcomes, found.by_seed, strict=True)
+            ],
+            pooled=found.pooled,
+            by_class=found.by_class,
+            ensemble={"pooled": together.pooled, "by_class": together.by_class},
+            defined=found.defined,
+            no_interval=found.no_interval,
+            notes=[*self._cases.notes, *notes_of(volumes, splits)],
+            seconds=round(sum(one.seconds for one in outcomes), 3),
+            device=trainer.device.type,
+            data_digest=volumes.digest,
+        )
+        _write_history(self._out / "history.csv", outcomes)
+        write_card(result)
+        result.save()
+        return result
+
+
+def _intensity(config: SegmentConfig, trainer: SeedTrainer) -> str:
+    """From Hounsfield units to gray: as asked for, as in the pre-training, or `minmax`."""
+    metadata: dict[str, Any] = {} if trainer.weights is None else trainer.weights.metadata
+    return str(config.intensity or metadata.get("intensity") or "minmax")
+
+
+def _write_history(file: Path, outcomes: list[SeedOutcome]) -> None:
+    rows = [{"seed": one.seed, **epoch} for one in outcomes for epoch in one.history]
+    with replace_file(file) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@contextmanager
+def _hold(out: Path) -> Iterator[None]:
+    """Be the folder's only writer; where nothing was written after all, no folder is left behind."""
+    check_writable(out)
+    try:
+        with sole_writer(out):
+            yield
+    finally:
+        with suppress(OSError):
+            out.rmdir()
+
+
+def _check_out(out: Path, source: Path) -> None:
+    """Refuse a folder in the data, or one that holds something else; called before the work starts."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out {out}: expected a folder, found a file", field="out")
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise ConfigError(f"out {out} lies inside the data {source}: name a folder outside of it", field="out")
+    holds = {path.name for path in out.iterdir()} - {LOCK_NAME} if out.is_dir() else set()
+    if holds and CONFIG_NAME not in holds:
+        raise OutputError(f"{out} is not empty and holds no segmentation: choose a new or an empty folder")
