@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from ctprune.errors import ConfigError
-from ctprune.finetuning.config import DEFAULT_BACKBONE, IMAGENET, NORMALIZATIONS, FinetuneConfig, mean_and_std
+from ctprune.finetuning.config import DEFAULT_BACKBONE, IMAGENET, FinetuneConfig
+from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std
 from ctprune.options.check import canonical_intensity, canonical_modality, check, check_one_group
 from ctprune.options.described import described
 from ctprune.options.option import deciding, option
