@@ -29,7 +29,7 @@ from tests.segmenting.bodies import write_pair
 #: Outputs that may hold names of files; and UIDs, where they are manifests, parts of one or tables of its series.
 _ADDRESSES = re.compile(
     r"(.*/)?(manifest\.parquet|summary\.json|config\.yaml|predictions\.(parquet|csv)|tried\.yaml|\.cache\.json|"
-    r"(digests|series|overlap)\.parquet|experiment\.json|parts/part-\d+\.parquet)"
+    r"(units|digests|series|overlap)\.parquet|experiment\.json|parts/part-\d+\.parquet)"
 )
 _MANIFESTS = re.compile(r"(.*/)?(manifest|series|parts/part-\d+)\.parquet")
 
@@ -117,6 +117,12 @@ def run_learning(command: Folder, data: Path) -> None:
             "finetune", data, "--out", out, *SMALL, "--mode", "knn", "--neighbors", 3, "--seeds", 1,
             "--positive", "ill", "--val-fraction", 0.3,
         )  # fmt: skip
+    command(
+        "finetune", data, "--out", "ft-c", *SMALL, "--mode", "linear", "--seeds", 1, "--positive", "ill",
+        "--val-fraction", 0.3, "--unit", "volume", "--volume-pattern", r"-(\d+)\.png", "--pool", "top-k",
+        "--features", "features",
+    )  # fmt: skip
+    command("predict", "ft-c", data)
     command("predict", "ft-a", data, "--out", "predictions.csv")
     command("predict", "ft-a", data, "--json")
     command("compare", "ft-a", "ft-b", "--out", "comparison", "--resamples", 100)

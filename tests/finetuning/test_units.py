@@ -191,6 +191,12 @@ def test_each_way_from_volumes_to_prediction(
     header, first, *_ = (tmp_path / "p.csv").read_text().splitlines()
     assert header == "unit,images,image,frame,label,probability_healthy,probability_ill"
     assert first.startswith("volume-0001,3,")
+    members = pq.read_table(out / "units.parquet").to_pylist()
+    assert [row["unit"] for row in members] == [
+        name for name, n in zip(found.units, found.counts, strict=True) for _ in range(n)
+    ]
+    assert members[0]["image"] == "healthy/v00.nii.gz#0"
+    assert {row["unit"] for row in members if row["split"] == "val"} == {row["image"] for row in rows}
     about = json.loads((out / "metrics.json").read_text())
     assert about["config"]["pool"] == options["pool"]
     card = (out / "README.md").read_text()

@@ -49,6 +49,7 @@ class LabeledImages:
         contents: Digest of what each image's file, or array, holds.
         intensity: How Hounsfield units became gray.
         modality: The DICOM Modality that was read.
+        volume_pattern: What took a picture's volume from its name; None where its folder is its volume.
         unreadable: Reason for each file that could not be read, by its name.
         skipped: Reason for each file that is not an image of the modality, by its name.
         channels: What the channels show, as in the pre-training.
@@ -63,6 +64,7 @@ class LabeledImages:
     contents: list[str]
     intensity: str
     modality: str
+    volume_pattern: str | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     channels: str = GRAY
@@ -264,6 +266,7 @@ def _from_files(
         contents=[contents[_absolute(entry.file or Path())] for entry, _ in kept],
         intensity=intensity,
         modality=modality,
+        volume_pattern=volume_pattern,
         unreadable=unreadable,
         skipped={
             entry.name: skipped[file] for entry, file in paths.items() if file in skipped and file not in slices

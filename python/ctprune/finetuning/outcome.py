@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from ctprune import _core
 from ctprune.files.atomic import replace_file
+from ctprune.finetuning.bags import Units
+from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.labeled import Labeled
 from ctprune.finetuning.sampling import numbers_of
 from ctprune.finetuning.splits import Splits
@@ -20,6 +22,9 @@ from ctprune.finetuning.splits import Splits
 PREDICTIONS_VERSION = 2
 
 PREDICTIONS_NAME = "predictions.parquet"
+
+#: Which images belong to which volume or patient.
+UNITS_NAME = "units.parquet"
 
 
 @dataclass(frozen=True)
@@ -113,3 +118,26 @@ def write_predictions(
     )
     with replace_file(file) as beside:
         table.write(beside, json.dumps(metadata, sort_keys=True))
+
+
+def write_units(file: Path, images: LabeledImages, units: Units, splits: Splits) -> None:
+    """A row for each image: the name of its volume or patient, that one's split, and the image's own name.
+
+    Args:
+        file: The Parquet file.
+        images: Images of the task.
+        units: What they belong to.
+        splits: Splits of the units; the text is empty for those that are left out.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    table = _core.Rows.from_columns(
+        {
+            "unit": [units.entries[unit].name for unit in units.of_image],
+            "split": [str(splits.names[unit]) for unit in units.of_image],
+            "image": [entry.name for entry in images.entries],
+        }
+    )
+    with replace_file(file) as beside:
+        table.write(beside)

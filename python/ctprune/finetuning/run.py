@@ -23,7 +23,13 @@ from ctprune.finetuning.bags import Units, units_of
 from ctprune.finetuning.card import write_card
 from ctprune.finetuning.config import FinetuneConfig, FinetuneOptions
 from ctprune.finetuning.images import LabeledImages, read_images
-from ctprune.finetuning.outcome import PREDICTIONS_NAME, SeedOutcome, write_predictions
+from ctprune.finetuning.outcome import (
+    PREDICTIONS_NAME,
+    UNITS_NAME,
+    SeedOutcome,
+    write_predictions,
+    write_units,
+)
 from ctprune.finetuning.overlaps import find_overlaps, without_overlap
 from ctprune.finetuning.result import METRICS_NAME, FinetuneResult
 from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
@@ -131,7 +137,6 @@ class Finetuning:
             from ctprune.finetuning.seeds import SeedTrainer
         self.config = config
         self.out = out
-        self._volume_pattern: str | None = None
         self._trainer: SeedTrainer = SeedTrainer(config, out)
         self._weights = self._trainer.weights
         self._operation = operation or Operation()
@@ -144,8 +149,8 @@ class Finetuning:
 
     def volume_pattern(self, reading: dict[str, Any] | None) -> str | None:
         """How names of pictures tell their volumes: as asked for, or as in the run."""
-        self._volume_pattern = self.config.volume_pattern or (reading or {}).get("volume_pattern")
-        return self._volume_pattern
+        found: str | None = self.config.volume_pattern or (reading or {}).get("volume_pattern")
+        return found
 
     @property
     def channels(self) -> str:
@@ -215,6 +220,8 @@ class Finetuning:
         found = measure(units, splits, probabilities, config.positive)
         self._save_model(images, outcomes, [one["temperature"] for one in found.by_seed])
         write_predictions(self.out / PREDICTIONS_NAME, units, splits, probabilities, config.to_dict())
+        if units.unit != "image":
+            write_units(self.out / UNITS_NAME, images, units, splits)
         judged = found.evaluated
         save_plots(
             judged.labels, judged.probabilities, images.classes, self.out / "plots", positive=config.positive
@@ -278,7 +285,7 @@ class Finetuning:
             pool=config.pool,
             top_k=config.top_k,
             patient_pattern=config.patient_pattern,
-            volume_pattern=self._volume_pattern,
+            volume_pattern=images.volume_pattern,
             channels=images.channels,
         ).save()
 
