@@ -15,6 +15,7 @@ from ctprune.phantom import ArchiveSummary, write_archive
 from ctprune.phantom.canvas import LESION, LIVER, LUNG
 from ctprune.phantom.reconstruct import _most
 from ctprune.reduction.volume import read_volume
+from tests.conftest import Cli
 
 #: The second patient of these has lesions in the liver's scanner of wide slices, the fourth an enhanced object.
 WHO = {"patients": 4, "seed": 1, "size": 64, "slices": 8, "test_patients": 1, "reports": False}
@@ -84,3 +85,10 @@ def test_a_lesion_is_marked_where_the_labels_say(made: ArchiveSummary) -> None:
 def test_a_thick_slice_shows_what_most_of_its_planes_do() -> None:
     planes = [[0, LUNG, LUNG, LIVER], [0, LUNG, LESION, 0], [LUNG, LIVER, LESION, LESION]]
     assert _most([np.array([plane], np.uint8) for plane in planes]).tolist() == [[0, LUNG, LESION, LESION]]
+
+
+def test_the_command_says_what_to_do_with_masks(cli: Cli) -> None:
+    scans = ("--patients", 1, "--size", 64, "--slices", 2, "--no-reports")
+    done = cli("phantom", "demo", *scans, "--masks")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Next: ctprune segment {Path('demo', 'masks.csv')} --out segmentation/" in done.stdout

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,20 @@ from safetensors.torch import load_file
 import ctprune
 from ctprune.environment.progress import Progress
 from ctprune.errors import Interrupted, OutputError
+from ctprune.finetuning.training import mixed
 from ctprune.networks.backbone import create_backbone, save_backbone
+from ctprune.networks.gray_backbone import IMAGENET_NORMALIZATION
 from ctprune.segmenting import training
+from ctprune.segmenting.cases import list_cases
+from ctprune.segmenting.config import SegmentConfig
 from ctprune.segmenting.dice import count_voxels, measures_of
+from ctprune.segmenting.loss import segmentation_loss
+from ctprune.segmenting.network import Encoder, Segmenter
+from ctprune.segmenting.prediction import save_mask
 from ctprune.segmenting.result import SegmentResult
-from tests.segmenting.bodies import AFFINE, SMALL, body
+from ctprune.segmenting.training import SeedTraining, TrainingSet
+from ctprune.segmenting.volumes import read_volumes
+from tests.segmenting.bodies import AFFINE, SMALL, body, save
 
 
 def files_of(folder: Path) -> dict[str, Any]:
@@ -181,3 +192,83 @@ def test_lungs_of_phantoms_are_learned_from_dicom(tmp_path: Path) -> None:
     dice = result.by_class["lung"]["dice"]["mean"]
     assert dice is not None
     assert dice > 0.6
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_training_equals_a_plain_loop(frozen: bool, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, (7, 32, 32)).astype(np.uint8)
+    pixels = (80 * labels + random.integers(0, 40, labels.shape)).astype(np.uint8)
+    torch.manual_seed(0)
+    encoder = Encoder(create_backbone("test_resnet"), IMAGENET_NORMALIZATION, 32)
+    network = Segmenter(encoder, 3, frozen=frozen)
+    plain = copy.deepcopy(network)
+    config = SegmentConfig(
+        mode="frozen" if frozen else "finetune", epochs=3, batch_size=2, learning_rate=0.01, weight_decay=0.1
+    )
+    data = TrainingSet(pixels, labels, np.array([0, 2, 3, 5, 6]), np.array([1, 4]))
+    found = SeedTraining(
+        network, data, config, 7, torch.device("cpu"), "32", tmp_path / "checkpoint", lambda epoch: None
+    )
+    found.run()
+
+    parameters = plain.decoder.parameters() if frozen else plain.parameters()
+    optimizer = torch.optim.AdamW(parameters, lr=0.01, weight_decay=0.1)
+    states, dices, done = [], [], 0
+    for epoch in (1, 2, 3):
+        plain.train()
+        generator = torch.Generator().manual_seed(mixed(7, epoch))
+        order = data.train[torch.randperm(5, generator=generator).numpy()]
+        # The last slice would be alone in its batch.
+        for batch in (order[:2], order[2:]):
+            for group in optimizer.param_groups:
+                group["lr"] = 0.01 * 0.5 * (1 + math.cos(math.pi * done / 6))
+            optimizer.zero_grad()
+            logits = plain(torch.from_numpy(pixels[batch]))
+            segmentation_loss(logits, torch.from_numpy(labels[batch]).long()).backward()
+            optimizer.step()
+            done += 1
+        plain.eval()
+        with torch.no_grad():
+            predicted = plain(torch.from_numpy(pixels[data.select])).argmax(1).numpy()
+        truth = labels[data.select]
+        pairs = [((predicted == c), (truth == c)) for c in (1, 2)]
+        dices.append(np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs]))
+        states.append(copy.deepcopy(plain.state_dict()))
+    assert [epoch.select_dice for epoch in found.history] == pytest.approx(dices)
+    assert found.best_epoch == 1 + int(np.argmax(dices))
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, states[found.best_epoch - 1][name], rtol=1e-5, atol=1e-6)
+
+
+def test_mixed_precision_trains_to_nearly_the_same(pairs: Path, tmp_path: Path) -> None:
+    losses = {}
+    for precision in ("32", "bf16"):
+        ctprune.segment(pairs, out=tmp_path / precision, **(SMALL | {"precision": precision}))
+        with (tmp_path / precision / "history.csv").open(newline="") as stream:
+            [row] = csv.DictReader(stream)
+        losses[precision] = float(row["train_loss"])
+    assert losses["bf16"] != losses["32"]
+    assert losses["bf16"] == pytest.approx(losses["32"], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"), [((1, 255), np.uint8), ((7, 500), np.int16), ((1, 65535), np.float32)]
+)
+def test_saved_masks_have_the_datas_own_labels(
+    labels: tuple[int, int], kind: type[np.generic], tmp_path: Path
+) -> None:
+    hu, mask = body(0)
+    save(tmp_path / "a.nii.gz", hu)
+    save(tmp_path / "a_mask.nii.gz", np.array([0, *labels], np.uint16)[mask])
+    volumes = read_volumes(list_cases(tmp_path), side=16, intensity="hu:-200,300", modality="CT", threads=1)
+    assert volumes.values == labels
+    classes = volumes.classes_of(volumes.volumes[0])
+    np.testing.assert_array_equal(classes, mask.transpose(2, 1, 0))
+    for _ in range(2):
+        # Another one takes its place.
+        save_mask(tmp_path / "out", volumes.volumes[0], classes, volumes.values)
+    written = nibabel.load(tmp_path / "out" / "volume-0001.nii.gz")
+    assert written.get_data_dtype() == kind
+    np.testing.assert_allclose(written.affine, AFFINE)
+    np.testing.assert_array_equal(np.asarray(written.dataobj), np.array([0, *labels])[mask])
