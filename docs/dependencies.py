@@ -1,10 +1,14 @@
-"""Write the tables of dependencies into their page: `python -m docs.dependencies`."""
+"""Write the tables of dependencies into their page: `python -m docs.dependencies`.
+
+With `--requirements` it prints what the base install and all extras require, one a line, as pip-audit reads it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from docs.marks import between
@@ -76,14 +80,21 @@ RUST = {
 }
 
 
-def required_by_python() -> dict[str, str]:
-    """The packages that `pyproject.toml` names, each with its extra; empty text: the base install."""
+def requirements() -> dict[str, list[str]]:
+    """What `pyproject.toml` requires, with versions, by extra; empty text: the base install."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     base = text.split("\ndependencies = [")[1].split("\n]")[0]
-    found = dict.fromkeys(re.findall(r'^\s*"([\w-]+)', base, re.MULTILINE), "")
     extras = text.split("\n[project.optional-dependencies]")[1].split("\n[")[0]
-    for extra, listed in re.findall(r"^(\w+) = \[(.*?)\]", extras, re.MULTILINE | re.DOTALL):
-        for name in re.findall(r'"([\w-]+)', listed):
+    listed = [("", base), *re.findall(r"^(\w+) = \[(.*?)\]", extras, re.MULTILINE | re.DOTALL)]
+    return {extra: re.findall(r'"([^"]+)"', block) for extra, block in listed}
+
+
+def required_by_python() -> dict[str, str]:
+    """The packages that `pyproject.toml` names, each with its extra; empty text: the base install."""
+    found: dict[str, str] = {}
+    for extra, required in requirements().items():
+        for requirement in required:
+            name = re.split(r"[^\w-]", requirement)[0]
             found[name] = f"{found[name]}, {extra}" if name in found else extra
     return found
 
@@ -136,4 +147,7 @@ def inserted(page: str) -> str:
 
 
 if __name__ == "__main__":
+    if "--requirements" in sys.argv:
+        print(*(one for required in requirements().values() for one in required), sep="\n")
+        sys.exit()
     PAGE.write_text(inserted(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""DINO: match a slow teacher's centerd, sharpened output (Caron et al. 2021, arXiv 2104.14294)."""
+"""DINO: match a slow teacher's centered, sharpened output (Caron et al. 2021, arXiv 2104.14294)."""
 
 from __future__ import annotations
 
