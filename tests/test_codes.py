@@ -334,6 +334,6 @@ def test_codes_of_refused_rows_are_checked(manifest: ctprune.Manifest, tmp_path:
 def test_the_exit_codes_of_the_page_are_those_of_the_program() -> None:
     from ctprune.cli import output
 
-    text = (ROOT / "docs" / "how-to.md").read_text()
+    text = (ROOT / "docs" / "terminal.md").read_text()
     for name in ("FAILED", "WRONG_USAGE", "DONE_WITH_FAILURES", "NO_SLICES", "INTERRUPTED"):
         assert f"| {getattr(output, name)} |" in text

@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from filelock import FileLock
 
 import ctprune
+from ctprune.cli import app
 from ctprune.phantom.config import PhantomConfig
 from tests.commands import Commands
 from tests.results import predictions, write_result
@@ -44,6 +47,11 @@ def experiments_of_the_project(folder: Path) -> None:
     shutil.copytree(ROOT / "experiments", folder / "experiments")
 
 
+def small_reduction(folder: Path) -> None:
+    ctprune.phantom.write_archive(folder / "dicoms", patients=1, size=64, slices=4)
+    ctprune.reduce(folder / "dicoms", out=folder / "reduction")
+
+
 #: Pages whose blocks run, and what must be there before.
 PAGES: dict[str, Callable[[Path], None]] = {
     "README.md": lambda folder: None,
@@ -62,6 +70,8 @@ PAGES: dict[str, Callable[[Path], None]] = {
     "docs/compare.md": three_fine_tunings,
     "docs/experiment.md": experiments_of_the_project,
     "docs/large-archives.md": lambda folder: None,
+    "docs/terminal.md": small_reduction,
+    "docs/json.md": small_reduction,
 }
 
 
@@ -138,16 +148,77 @@ def test_blocks_run_in_order(page: str, tmp_path: Path, phantoms: Phantoms) -> N
 ASK_A_SERVER = ("--download", "idc_manifest")
 
 
+#: Commands and blocks of Python of a page whose commands are indented.
+STEP = re.compile(r"^    (ctprune [^\n]*)$|^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
 @pytest.mark.parametrize("page", ["docs/how-to.md", "docs/datasets.md"])
-def test_commands_of_how_tos_run_on_small_archives(page: str, tmp_path: Path, commands: Commands) -> None:
+def test_how_tos_run_on_small_archives(page: str, tmp_path: Path, commands: Commands) -> None:
     write_stand_ins(tmp_path)
-    lines = re.findall(r"^    (ctprune .*)$", (ROOT / page).read_text(), re.MULTILINE)
-    assert len(lines) > 8
-    for line in lines:
-        if any(word in line for word in ASK_A_SERVER):
-            continue
-        done = commands.run(shlex.split(line)[1:], cwd=tmp_path, env=os.environ, timeout=600)
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    steps = STEP.findall((ROOT / page).read_text())
+    assert len(steps) > 8
+    with session(tmp_path, dict(os.environ)) as run_python:
+        for line, code in steps:
+            if code:
+                run_python(code)
+            elif not any(word in line for word in ASK_A_SERVER):
+                done = commands.run(shlex.split(line)[1:], cwd=tmp_path, env=os.environ, timeout=600)
+                assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+#: Languages of blocks that run, by page (`sh`, `python`: see `PAGES`); of other blocks: what looks at them.
+LOOKED_AT = {
+    "text": "shows what is printed, or a file",
+    "json": "shows what is printed; tests/test_json.py and tests/test_codes.py",
+    "yaml": "tests/test_experiment_file.py reads experiments; a job of Kubernetes needs a cluster",
+    "py": "needs a package that asks a server",
+    "bash": "test_job_scripts_are_bash, tests/sources/test_page.py; of docs/terminal.md tests/test_terminal.py",
+    "console": "needs a bucket: tests/sources/test_published.py",
+    "": "shows what is printed",
+}
+
+
+def test_every_block_runs_or_says_why_it_does_not() -> None:
+    run_elsewhere = {"docs/how-to.md"}
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        name = page.relative_to(ROOT).as_posix()
+        for language in re.findall(r"^```(\w*)\n.*?^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            runs = language in ("sh", "python") and name in PAGES.keys() | run_elsewhere
+            assert runs or language in LOOKED_AT, (name, language)
+
+
+def shown_commands(page: Path) -> Iterator[list[str]]:
+    """The words of every command of ctprune that a page shows, in blocks, indented or within a sentence."""
+    text = page.read_text().replace("\\\n", " ")
+    blocks = "\n".join(re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    indented = "\n".join(re.findall(r"^ {4,}.*$", text, re.MULTILINE))
+    within = re.findall(r"`(ctprune [^`]+)`", " ".join(text.split()))
+    for line in [*f"{blocks}\n{indented}".splitlines(), *within]:
+        for part in re.split(r"\||&&|;|2?>", line):
+            if found := re.search(r"(?:^|\s|\")ctprune ([a-z]+(?: .*)?)$", part.rstrip()):
+                # Within quotes, as `sbatch --wrap` takes a command, it ends with them.
+                words = found[1].rstrip('"') if found[1].count('"') % 2 else found[1]
+                yield shlex.split(words, comments=True)
+
+
+#: Pages that show commands.
+PROSE = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "experiments").glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.stem)
+def test_commands_that_are_shown_have_options_that_there_are(page: Path) -> None:
+    group: Any = typer.main.get_command(app)
+    for name, *words in shown_commands(page):
+        command = group.get_command(None, name)
+        assert command is not None, name
+        # Named in a sentence, an option has no value.
+        words += ["value"] * (bool(words) and words[-1].startswith("--"))
+        command.make_parser(command.context_class(command)).parse_args(words)
 
 
 #: Runs blocks of Python that it gets as JSON, a line each, in one session; says what went wrong, if anything did.
@@ -217,10 +288,38 @@ def test_examples_of_docstrings_run(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
-def test_links_between_pages_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+#: Pages that people read on GitHub, too.
+READ = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / folder / "README.md" for folder in ("benches", "benches/gpu", "experiments", "fuzz")),
+    ROOT / "experiments" / "less-is-more.md",
+]
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link can lead to within a page, as GitHub and the site name it."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", READ, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+        led_to = page.parent / target if target else page
+        assert led_to.exists(), target
+        assert not anchor or anchor in anchors(led_to), f"{target}#{anchor}"
+
+
+def test_the_readme_is_one_screen_and_a_half_and_leads_to_every_page() -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    # On 80 columns, with 60 lines a screen.
+    assert sum(max(1, -(-len(line) // 80)) for line in lines) <= 90
+    assert "docs/README.md" in "\n".join(lines)
+    index = (ROOT / "docs" / "README.md").read_text()
+    missing = [page.name for page in (ROOT / "docs").glob("*.md") if f"({page.name})" not in index]
+    assert missing == ["README.md"]
 
 
 def shell_lines(page: str, *names: str) -> list[str]:
@@ -236,7 +335,7 @@ def test_what_is_exported_is_what_was_selected_before(page: str, tmp_path: Path,
     index = next(number for number, line in enumerate(lines) if line.startswith("ctprune export"))
     kept = []
     for line in lines[: index + 1]:
-        phantoms.run(line.split()[1:], cwd=tmp_path, env=os.environ)
+        phantoms.run(shlex.split(line, comments=True)[1:], cwd=tmp_path, env=os.environ)
         if " --out reduction" in line:
             name = line.split("--out ")[1].split()[0]
             kept.append((name, json.loads((tmp_path / name / "summary.json").read_text())["kept"]))

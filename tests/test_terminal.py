@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,19 +22,48 @@ def test_the_page_lists_the_exit_codes() -> None:
     assert table == "".join(["| code | meaning |\n", "|---|---|\n", *rows])
 
 
-def completed(words: str, cwd: Path) -> list[str]:
-    """What bash is offered for the last of these words."""
-    asked = {"_CTPRUNE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    code = "import sys; sys.argv = ['ctprune']; from ctprune.__main__ import main; main()"
-    shown = subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, env=os.environ | asked, capture_output=True, text=True
+#: What each shell sets when the Tab key is pressed, and how it takes an answer.
+SHELLS = {
+    "bash": lambda words: {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))},
+    "zsh": lambda words: {"_TYPER_COMPLETE_ARGS": words},
+    "fish": lambda words: {"_TYPER_COMPLETE_ARGS": words, "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+}
+
+
+def program(*arguments: str, cwd: Path, **environment: str) -> str:
+    """What the installed command prints; it knows its name by how it is called."""
+    code = "import sys; sys.argv[0] = 'ctprune'; from ctprune.__main__ import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
     ).stdout
-    return shown.split()
 
 
-def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
-    assert completed("ctprune re", tmp_path) == ["reduce", "report"]
-    assert completed("ctprune reduce --th", tmp_path) == ["--threshold", "--thickness", "--threads"]
+def completed(shell: str, words: str, cwd: Path) -> list[str]:
+    """What a shell is offered for the last of these words."""
+    shown = program(cwd=cwd, _CTPRUNE_COMPLETE=f"complete_{shell}", **SHELLS[shell](words))
+    # zsh and fish show what each is, too, on lines that may break.
+    name = {"bash": r"^(\S+)$", "zsh": r'"([^"]+)":"', "fish": r"^(\S+)\t"}[shell]
+    return re.findall(name, shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_commands_and_options(shell: str, tmp_path: Path) -> None:
+    assert completed(shell, "ctprune re", tmp_path) == ["reduce", "report"]
+    assert completed(shell, "ctprune reduce --th", tmp_path) == ["--threshold", "--thickness", "--threads"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion_is_installed_for_each_shell(shell: str, tmp_path: Path) -> None:
+    # Otherwise it asks which shell it was started from.
+    alone = {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    said = program("--install-completion", shell, cwd=tmp_path, **alone)
+    assert f"{shell} completion installed" in said
+    written = "".join(file.read_text(encoding="utf-8") for file in tmp_path.rglob("*") if file.is_file())
+    assert f"complete_{shell}" in written
 
 
 class Terminal(io.StringIO):

@@ -64,12 +64,26 @@ def test_the_citation_names_this_version_and_the_paper() -> None:
     assert all(author["family-names"] for author in paper["authors"])
 
 
-def test_the_paper_repeats_the_readme_and_cites_what_its_list_has() -> None:
+def rows_of(text: str) -> list[str]:
+    """The rows of a text's first table, without its head."""
+    return re.findall(r"^\|.*\|$", text[text.index("\n|") :].split("\n\n")[0], re.MULTILINE)[2:]
+
+
+def test_the_paper_and_the_readme_repeat_the_figures_and_the_paper_cites_what_its_list_has() -> None:
     paper = (ROOT / "paper" / "paper.md").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = readme.split("## How it compares\n\n")[1].split("\n\n")[0]
     # The figures stand in one place, and come from the record.
-    assert table in paper
+    figures = (ROOT / "benches" / "README.md").read_text(encoding="utf-8").split("## Figures\n")[1]
+    repeated = rows_of(paper.split("# Performance\n")[1])
+    assert len(repeated) == 7
+    assert set(repeated) <= set(figures.splitlines())
+    short = rows_of(readme.split("## How it compares\n")[1])
+    assert len(short) == 4
+    for row in short:
+        task, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+        [whole] = [line for line in figures.splitlines() if line.startswith(f"| {task}")]
+        for number in re.findall(r"\d[\d,.]*(?: ×)?", " ".join(cells)):
+            assert number in whole, (task, number)
     cited = set(re.findall(r"@(\w+)", paper.split("---\n", 2)[2]))
     listed = set(
         re.findall(r"^@\w+\{(\w+),", (ROOT / "paper" / "paper.bib").read_text(encoding="utf-8"), re.MULTILINE)

@@ -68,7 +68,7 @@ napoleon_use_ivar = True
 
 #: Sections of the navigation, and their pages.
 NAVIGATION = {
-    "Start": ["docs/tutorial", "docs/notebooks/*", "docs/how-to", "docs/datasets", "docs/concepts"],
+    "Start": ["docs/README", "docs/tutorial", "docs/notebooks/*", "docs/how-to", "docs/datasets", "docs/concepts"],
     "Select": [
         "docs/sources",
         "docs/remote",

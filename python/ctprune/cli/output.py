@@ -22,10 +22,10 @@ FAILED, WRONG_USAGE, DONE_WITH_FAILURES, NO_SLICES, INTERRUPTED = 1, 2, 3, 4, 13
 #: What each exit code says; docs/terminal.md lists them. SIGTERM and SIGHUP give 128 and their number.
 EXIT_CODES = {
     0: "done",
-    FAILED: "failed: one sentence on stderr says what to do; or `verify` found problems",
+    FAILED: "failed: a sentence on stderr says what to do; `verify` found problems; `overlap` exceeds `--max`",
     WRONG_USAGE: "wrong usage: an invalid option or argument",
     DONE_WITH_FAILURES: "done, but some inputs could not be read or exported; the result says which",
-    NO_SLICES: "no slice was found",
+    NO_SLICES: "no slice was found; the last line on stderr says what to try",
     INTERRUPTED: "interrupted; if work was saved, the sentence on stderr says how to resume",
 }
 
