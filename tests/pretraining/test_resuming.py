@@ -42,6 +42,8 @@ def test_resumed_equals_uninterrupted(
     with stopped_after(stop_at, monkeypatch), interrupted:
         # There is nothing to go on from yet, so it begins.
         PretrainingRun(run, tmp_path / "parts", config, resume=True).carry_out()
+    with pytest.raises(ctprune.OutputError, match="unfinished pre-training: give `resume` to continue it"):
+        ctprune.pretrain(run, config, out=tmp_path / "parts")
     # What chance has done in between must not matter.
     torch.manual_seed(123)
     parts = PretrainingRun(run, tmp_path / "parts", config, resume=True).carry_out()
@@ -56,10 +58,12 @@ def test_resumed_equals_uninterrupted(
     _, *other_lines = (tmp_path / "parts/logs/metrics.csv").read_text().splitlines()
     speed = names.split(",").index("slices_per_second")
     assert [without(line, speed) for line in lines] == [without(line, speed) for line in other_lines]
-    # What is finished is not done again, and not with other options.
-    assert PretrainingRun(run, tmp_path / "parts", config, resume=True).carry_out().summary == parts.summary
-    with pytest.raises(ctprune.ConfigError, match="other options"):
-        PretrainingRun(run, tmp_path / "parts", tiny(method, epochs=3), resume=True).carry_out()
+    # What is finished is not done again, and not with other options, whether it is asked to resume or not.
+    for resume in (True, False):
+        again = PretrainingRun(run, tmp_path / "parts", config, resume=resume).carry_out()
+        assert again.summary == parts.summary
+        with pytest.raises(ctprune.ConfigError, match="other options"):
+            PretrainingRun(run, tmp_path / "parts", tiny(method, epochs=3), resume=resume).carry_out()
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 
 from ctprune.environment.ending import ending_like_ctrl_c
 from ctprune.environment.progress import Operation, ProgressCallback
-from ctprune.errors import ConfigError, InUseError, ManifestError, StoreError
+from ctprune.errors import ConfigError, InUseError, ManifestError, OutputError, StoreError
 from ctprune.files.atomic import check_free, check_writable, replace_file
 from ctprune.files.run_lock import sole_writer
 from ctprune.manifest.manifest import Manifest, manifest_path
@@ -90,10 +90,10 @@ def pretrain(
         config: The whole configuration; cannot be combined with `preset` or with single options that decide the
             result.
         out: Folder of the result: `backbone.safetensors`, `README.md`, `config.yaml`, `summary.json`, logs and
-            the last checkpoints. New or empty, unless `resume`.
-        preset: `paper` (default), `vit`, `small` or `smoke`.
-        resume: Continue from the checkpoint in `out`, if there is one. The result of a finished pre-training is
+            the last checkpoints. New or empty, unless `resume`; a finished pre-training with the same options is
             only read.
+        preset: `paper` (default), `vit`, `small` or `smoke`.
+        resume: Continue from the checkpoint in `out`, if there is one.
         progress: Function called after every step with a `ctprune.Progress`. Stages: `packing` (slices) and
             `training` (steps). Facts of `training`: `epoch` of `epochs`, `loss` (the mean since the last line of
             the log), `slices_per_second` (of all devices since then), and while the kNN probe runs, `now` is
@@ -160,7 +160,7 @@ class PretrainingRun:
 
     def _carry_out(self) -> PretrainResult:
         manifest = Manifest.load(self.run)
-        if self._resume and (self.out / SUMMARY_NAME).is_file():
+        if self._is_finished():
             return self._finished(manifest)
         config = self.config
         if config.wandb:
@@ -184,12 +184,22 @@ class PretrainingRun:
             store = self._packed_by_first(store, close, fabric)
             return self._train(manifest, store, close, fabric)
 
+    def _is_finished(self) -> bool:
+        # Other results have a summary, too.
+        return all((self.out / name).is_file() for name in (SUMMARY_NAME, BACKBONE_NAME))
+
     def _take_out(self) -> None:
         """Lock the folder of the result, and check that it is empty or holds this training."""
         check_writable(self.out)
         self._held.enter_context(sole_writer(self.out))
-        if not (self._asked_to_resume and (self.out / CONFIG_NAME).is_file()):
-            check_free(self.out)
+        if self._asked_to_resume and (self.out / CONFIG_NAME).is_file():
+            return
+        if checkpoint_files(self._checkpoints):
+            raise OutputError(
+                f"{self.out} holds an unfinished pre-training: give `resume` to continue it, or choose another "
+                "folder"
+            )
+        check_free(self.out)
 
     def _train(
         self, manifest: Manifest, store: SliceStore, close: Excluded | None, fabric: Fabric
