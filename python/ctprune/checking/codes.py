@@ -22,7 +22,7 @@ _GEOMETRY = (
     (
         "C-ODD-ORIENTATION",
         "error",
-        "A few slices are oriented otherwise than the rest of the series.",
+        "A few slices are oriented differently from the rest of the series.",
         "Leave them out: `ctprune reduce --skip-codes C-ODD-ORIENTATION`.",
     ),
     (
@@ -70,8 +70,8 @@ _GEOMETRY = (
     (
         "C-MIXED-MATRIX",
         "warning",
-        "One series has slices of several matrices.",
-        "Nothing for single slices: each matrix is a volume.",
+        "One series has slices of several matrix sizes.",
+        "Nothing for single slices: each size is a volume.",
     ),
     (
         "C-MIXED-SPACING",
@@ -110,7 +110,7 @@ _GEOMETRY = (
         "C-THICKNESS-OVERLAP",
         "note",
         "The slices are thicker than their distance: they overlap.",
-        "Nothing; neighbors are the more alike.",
+        "Nothing; neighbors are more alike.",
     ),
 )
 
@@ -118,7 +118,7 @@ _INTENSITY = (
     (
         "C-NO-RESCALE",
         "error",
-        "Values are stored ones, not Hounsfield units: no value is negative, tissue lies near 1024.",
+        "The values are stored values, not Hounsfield units: none is negative, and tissue lies near 1024.",
         "Subtract 1024, or ask for the file with its Rescale Intercept.",
     ),
     (
@@ -130,7 +130,7 @@ _INTENSITY = (
     (
         "C-NOT-HU",
         "warning",
-        "The values are no CT numbers: none is negative.",
+        "The values are not CT numbers: none is negative.",
         "Leave the series out, or say how to rescale it.",
     ),
     (
@@ -149,13 +149,13 @@ _INTENSITY = (
         "C-PADDING",
         "note",
         "Pixels outside the field of view have a value far below air.",
-        "`ctprune reduce --intensity hu:-1000,400` keeps it from ruling the gray values.",
+        "`ctprune reduce --intensity hu:-1000,400` keeps it from dominating the gray values.",
     ),
     (
         "C-METAL",
         "note",
         "There are values of 3000 HU and more, as of metal.",
-        "`ctprune reduce --intensity hu:-1000,400` keeps it from ruling the gray values.",
+        "`ctprune reduce --intensity hu:-1000,400` keeps it from dominating the gray values.",
     ),
     (
         "C-CONSTANT",
@@ -166,11 +166,11 @@ _INTENSITY = (
     (
         "C-EMPTY",
         "note",
-        "Less than 1 % of a slice is denser than −500 HU: nearly nothing is in it.",
+        "Less than 1 % of a slice is denser than −500 HU: the slice is nearly empty.",
         "Leave them out: `ctprune reduce --skip-codes C-EMPTY`.",
     ),
     ("C-LOSSY", "warning", "The pixels were once compressed with loss.", "Ask for the original."),
-    ("C-FEW-BITS", "warning", "Less than 12 bits are stored.", "Ask for the original."),
+    ("C-FEW-BITS", "warning", "Fewer than 12 bits are stored.", "Ask for the original."),
 )
 
 _IDENTITY = (
@@ -184,7 +184,7 @@ _IDENTITY = (
         "C-MIXED-PATIENT",
         "error",
         "One study has several patients.",
-        "Do not split by patient before this is mended.",
+        "Do not split by patient until this is resolved.",
     ),
     ("C-MIXED-STUDY", "error", "One series is in several studies.", "Ask where the files come from."),
     (
@@ -197,7 +197,7 @@ _IDENTITY = (
         "C-BURNED-IN",
         "error",
         "The header says that text which may identify the patient is burned into the pixels.",
-        "Do not use or share it before it was looked at.",
+        "Look at the pixels before you use or share them.",
     ),
     (
         "C-SAME-PIXELS",

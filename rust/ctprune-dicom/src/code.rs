@@ -42,24 +42,24 @@ codes! {
         "Check the disk, the mount or the network, then reduce again: failed files are tried again.";
     Network, "E-NETWORK",
         "The server did not give the object, or gave something else; the reason says what it answered.",
-        "See to the address, the credentials or the server, then reduce again: failed files are tried again.";
+        "Check the address, the credentials and the server, then reduce again: failed files are tried again.";
     Permission, "E-PERMISSION",
         "The system does not allow the file or folder to be read.",
         "Let the user who runs ctprune read it, then reduce again.";
     Vanished, "E-VANISHED",
-        "The file was there when its folder was listed, and gone when it was to be read; or a link leads nowhere.",
+        "The file was there when its folder was listed, but gone when it was to be read; or a link leads nowhere.",
         "Reduce again once nothing moves or deletes files there.";
     NotRegular, "E-NOT-REGULAR",
-        "There is a FIFO, a socket or a device in place of a file.",
+        "It is a FIFO, a socket or a device, not a file.",
         "Nothing, if it belongs there; `--exclude` leaves it out.";
     Name, "E-NAME",
-        "The name of the file or folder is not valid Unicode, so that no manifest can hold it.",
+        "The name of the file or folder is not valid Unicode, so no manifest can hold it.",
         "Rename it.";
     Empty, "E-EMPTY",
         "The file has no bytes: usually a copy that was cut off.",
         "Copy it again from where it came.";
     Unrecognized, "E-UNRECOGNIZED",
-        "The name says that it is an image, the content is of no known format.",
+        "The name says that it is an image, but the content is of no known format.",
         "Copy it again from where it came, or leave it out with `--exclude`.";
     Missing, "E-MISSING",
         "An element that an image needs is not there, such as its pixels.",
@@ -80,17 +80,17 @@ codes! {
         "The transfer syntax is one that neither ctprune nor pydicom decodes.",
         "Install a decoder for pydicom that knows it, or convert the file.";
     Unsupported, "E-UNSUPPORTED",
-        "The image is of a sound kind that is not read.",
+        "The image is valid, but of a kind that ctprune does not read.",
         "Convert it to a common kind.";
     Decoder, "E-DECODER",
-        "The decoder gave up in a way that nobody foresaw.",
+        "The decoder failed in an unexpected way.",
         "Copy the file again; if it is sound, report it.";
     Pixels, "E-PIXELS",
         "The pixels cannot become gray values: none is finite, or the rescaling is impossible.",
         "Ask for the file anew, or leave it out with `--exclude`.";
     Container, "E-ARCHIVE",
         "A zip or tar file, or a member of it, cannot be read as it is; the reason says why.",
-        "Do what the reason says; to unpack the archive and name the folder mostly helps.";
+        "Do what the reason says; it usually helps to unpack the archive and name the folder.";
     Encrypted, "E-ENCRYPTED",
         "A member of a zip file is encrypted.",
         "Unpack it with its password, and name the folder.";
@@ -101,7 +101,7 @@ codes! {
         "pydicom, which was asked because ctprune has no decoder, took too long.",
         "Convert the file to a common transfer syntax.";
     PydicomCrash, "E-PYDICOM-CRASH",
-        "The process that runs pydicom and its decoders died or gave no sound answer.",
+        "The process that runs pydicom and its decoders died or gave no valid answer.",
         "Convert the file to a common transfer syntax, or install another decoder.";
     NotAnImage, "S-NOT-AN-IMAGE",
         "The file is of no format that holds slices, and its name promises none.",
@@ -116,10 +116,10 @@ codes! {
         "The volume is of another plane than `--plane`.",
         "Nothing; reduce without `--plane` to take it.";
     Derived, "S-DERIVED",
-        "Image Type says that the slice was made from others, and `--skip-derived` leaves such out.",
+        "Image Type says that the slice was made from others, and `--skip-derived` leaves out such slices.",
         "Nothing; reduce without `--skip-derived` to take it.";
     Thickness, "S-THICKNESS",
-        "The slice thickness lies outside of `--thickness`, or is not known.",
+        "The slice thickness lies outside `--thickness`, or is not known.",
         "Nothing; reduce with a wider `--thickness` to take it.";
     FewSlices, "S-FEW-SLICES",
         "The volume has fewer slices than `--min-slices`.",
@@ -144,7 +144,7 @@ codes! {
         "Nothing.";
     Modality, "S-MODALITY",
         "The object is of another modality than `--modality`.",
-        "Name its modality with `--modality`, or `any`, if it is wanted.";
+        "To read it, name its modality with `--modality`, or `any`.";
     Dicomdir, "S-DICOMDIR",
         "The file is a DICOMDIR, an index of other files.",
         "Nothing.";
