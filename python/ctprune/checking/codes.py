@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: The worst first. An error spoils training; a warning may; a note is worth to know.
+#: The worst first. An error spoils training; a warning may; a note is worth knowing.
 SEVERITIES = ("error", "warning", "note")
 
 

@@ -26,13 +26,16 @@ def command(
         Path,
         typer.Argument(
             metavar="B",
-            help="What is looked for in A: reduction, folder, zip or tar file, MedMNIST .npz, table of labels.",
+            help="What to look for in A: reduction, folder, zip or tar file, MedMNIST .npz, table of labels.",
         ),
     ],
     *,
     labels: Annotated[
         Path | None,
-        typer.Option(help="What is used of B: folder of lists of names, as COVID-CT's; of a reduction its table."),
+        typer.Option(
+            help="Part of B to use: for images, a folder of lists of names, as COVID-CT's; for a reduction, a "
+            "table of labels."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for overlap.html and overlap.parquet.")] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.overlapping.config:OverlapConfig", file=True)],
@@ -60,7 +63,7 @@ def command(
         if out is not None:
             say(f"pictures: {out / PAGE_NAME}")
     if found.one_value and not quiet:
-        print_hint(f"{found.one_value:,} slices of B have one value everywhere and were not looked for")
+        print_hint(f"{found.one_value:,} slices of B are constant and were ignored")
     if config.max is not None and found.share > config.max:
         most = f"more than max {config.max:.2%}"
         print_error(f"{found.share:.2%} of {b} is in {a}, {most}: leave it out of one of them")

@@ -61,14 +61,14 @@ class ExportConfig:
         "folders",
         choices=tuple(LAYOUTS),
         panel=_EXPORT,
-        help="How the files lie: a folder per volume, or as WebDataset, Hugging Face's imagefolder, DINOv2, MONAI "
-        "or nnssl reads them.",
+        help="Layout of the files: a folder per volume, or what WebDataset, Hugging Face's imagefolder, DINOv2, "
+        "MONAI or nnssl reads.",
     )
     use: str = option(
         "kept",
         choices=USES,
         panel=_EXPORT,
-        help="Slices to export: the kept ones or all. nifti takes each volume with such a slice whole.",
+        help="Slices to export: the kept ones or all. nifti exports whole volumes that have such a slice.",
     )
     like: str | None = option(
         None,
@@ -93,7 +93,7 @@ class ExportConfig:
         unit="MB",
         belongs_to="layout",
         panel=_EXPORT,
-        help="webdataset and dinov2: size from which on a new tar file begins.",
+        help="webdataset, dinov2: start a new tar file after this size.",
     )
     threads: int = threads_option(what="Threads for pictures and volumes")
 

@@ -43,7 +43,7 @@ class OverlapConfig:
         high=1,
         noun="a correlation",
         example=0.99,
-        help="Slices whose gray correlates less do not count, such as 0.99; reads every slice that is near.",
+        help="Smallest correlation of the gray of two slices, such as 0.99, to count; reads every near slice.",
         more="Fingerprints of different patients are often near. See docs/overlap.md for what this leaves out.",
     )
     min_overlap: float = min_overlap_option()

@@ -37,7 +37,7 @@ class Overlap:
         slices: Number of slices of B.
         found: How many of these have a near-duplicate in A; with `min_correlation` only those that correlate.
         equal: How many of these have an equal fingerprint there, not turned.
-        one_value: Slices of B whose pixels all have one value: they are not looked for.
+        one_value: Constant slices of B: they are ignored.
         threshold: Largest Hamming distance of near-duplicates, in bits.
         parts: The same by split and class, where B names them.
         volumes: Number of volumes of B that have the three slices which a comparison needs.

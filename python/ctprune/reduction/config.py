@@ -107,7 +107,7 @@ class ReduceConfig(SelectionConfig):
     one_per_scan: bool = option(
         False,
         panel=_GATES,
-        help="Of volumes that show the same scan take one: of copies, parts, other kernels and thicknesses.",
+        help="Take one of the volumes that show the same scan: copies, parts, other kernels and thicknesses.",
         more="Which ones are of one scan is said in docs/duplicates.md.",
     )
     prefer: str | None = option(
