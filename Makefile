@@ -129,4 +129,4 @@ fuzz: $(TOOLS) ## fuzz each reader for ten minutes
 	fuzz/run 600
 
 clean: ## remove everything that make made
-	rm -rf $(VENV) demo target
+	rm -rf $(VENV) demo target site dist gpu-bundle fuzz/target benches/rivals/target
