@@ -148,7 +148,9 @@ def test_a_series_of_the_archive_is_in_it(run: Path, tmp_path: Path, cli: Cli) -
     assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
     too_much = cli("overlap", run, "test", "--max", "50%")
     assert too_much.returncode == 1
-    assert too_much.stderr.splitlines()[-1].startswith("Error: 100.00% of test is in ")
+    said = too_much.stderr.splitlines()[-1]
+    assert said.startswith("Error: 100.00% of test is in ")
+    assert said.endswith(", but --max allows 50.00%: leave the overlap out of one of them")
     assert "volumes" in too_much.stdout
 
 

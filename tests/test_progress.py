@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import ctprune
-from ctprune.cli.progress import SECONDS_PER_LINE, ProgressDisplay
+from ctprune.cli.progress import SECONDS_PER_LINE, Lines, ProgressDisplay
 from ctprune.environment.progress import Operation, Progress
 from tests.conftest import Cli
 
@@ -220,3 +220,24 @@ def test_an_experiment_writes_each_change_and_what_a_long_step_is_at(capsys: pyt
     with _Display(hidden=True, steps=True) as display:
         display.update((status("done"), waiting))  # type: ignore[arg-type]
     assert capsys.readouterr().err == ""
+
+
+def test_an_experiment_says_how_long_its_step_takes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ctprune.cli import experiment
+
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    step = SimpleNamespace(kind="pretrain", name="hash")
+    with experiment._Display(hidden=False, steps=True) as display:
+        display._lines = Lines(clock=lambda: now)
+        for second in (0, 60):
+            now = float(second)
+            display.report(Progress(stage="training", part="pretrain hash", done=second, total=600, unit="steps"))
+            running = SimpleNamespace(step=step, state="running", stage="training", seconds=now, text="")
+            display.update((running,))  # type: ignore[arg-type]
+    assert capsys.readouterr().err.splitlines() == [
+        "[1/1] pretrain hash: running: training: 0/600 steps",
+        "[1/1] pretrain hash: running: training: 60/600 steps, 1 min 0 s, 9 min 0 s left",
+    ]

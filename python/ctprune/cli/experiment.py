@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctprune.cli.output import print_json, say
-from ctprune.cli.progress import Lines, counts, duration, write_line
+from ctprune.cli.progress import Lines, Pace, counts, duration, write_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -188,6 +189,9 @@ class _Display:
         self._lines = Lines()
         self._said: dict[int, str] = {}
         self._counts: list[str] = []
+        self._left = ""
+        self._stage: tuple[str, ...] = ()
+        self._pace = Pace(0, 0.0)
 
     def __enter__(self) -> _Display:
         if self._on_terminal and not self._hidden:
@@ -198,8 +202,12 @@ class _Display:
         self._live.stop()
 
     def report(self, now: Progress) -> None:
-        """Draw how many files of an input have been read, and remember how far the running step is."""
-        self._counts = counts(now)
+        """Draw how many files of an input have been read; remember how far the running step is."""
+        seconds = time.monotonic()
+        stage = (now.part, now.stage, now.unit)
+        if stage != self._stage:
+            self._stage, self._pace = stage, Pace(now.done, seconds)
+        self._counts, self._left = counts(now), self._pace.left(now.done, now.total, seconds)
         if not now.part and self._on_terminal and not self._hidden:
             self._live.update(f"{now.stage}: {', '.join(self._counts)}")
 
@@ -208,14 +216,14 @@ class _Display:
         if self._hidden or not self._steps:
             return
         if self._on_terminal:
-            self._live.update(_table(statuses, counts=self._counts))
+            self._live.update(_table(statuses, counts=[*self._counts, *filter(None, [self._left])]))
             return
         for number, status in enumerate(statuses, 1):
             title = f"[{number}/{len(statuses)}] {status.step.kind} {status.step.name}: {status.state}"
             if status.state == "running":
                 stage = f"{title}: {status.stage}" if status.stage else title
                 seconds = status.seconds or 0
-                said = [*self._counts, *([duration(seconds)] if seconds >= 1 else [])]
+                said = [*self._counts, *([duration(seconds)] if seconds >= 1 else []), *filter(None, [self._left])]
                 self._lines.show(f"{stage}: {', '.join(said)}" if said else stage, stage)
             elif status.state not in ("waiting", self._said.get(number)):
                 self._said[number] = status.state

@@ -65,8 +65,8 @@ def command(
     if found.one_value and not quiet:
         print_hint(f"{found.one_value:,} slices of B are constant and were ignored")
     if config.max is not None and found.share > config.max:
-        most = f"more than max {config.max:.2%}"
-        print_error(f"{found.share:.2%} of {b} is in {a}, {most}: leave it out of one of them")
+        allowed = f"`max` allows {config.max:.2%}"
+        print_error(f"{found.share:.2%} of {b} is in {a}, but {allowed}: leave the overlap out of one of them")
         raise typer.Exit(FAILED)
 
 
