@@ -11,8 +11,8 @@ from torch import Tensor
 from ctprune.pretraining.methods import METHODS, Method, TrainingState, create_method
 from tests.pretraining.tiny import START, Flat, tiny, views_of
 
-VIEWS = {"swav": 4, "dino": 4, "mocov2": 2, "byol": 2, "simclr": 2}
-
+#: Views that each method takes of a slice.
+VIEWS = {name: tiny(name).views.views for name in METHODS}
 
 #: A step at which SwAV uses its queue.
 LATER = TrainingState(epoch=0, step=8, steps=10)

@@ -9,6 +9,7 @@ import ctprune
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.optimizers import rate_factor
 from ctprune.pretraining.presets import is_transformer
+from ctprune.pretraining.settings import SETTINGS
 from ctprune.pretraining.view_config import WindowConfig
 
 
@@ -72,6 +73,7 @@ def test_presets_and_files_make_a_configuration(tmp_path: Path) -> None:
         ("byol", (64, "adam", 1e-3, 1.5e-6, True)),
         ("simclr", (256, "lars", 0.3, 1e-6, False)),
         ("dino", (128, "sgd", 0.015, 1e-4, False)),
+        ("lejepa", (128, "adamw", 2.5e-4, 5e-4, True)),
     ],
 )
 def test_the_paper_preset_is_the_reference_s_or_the_paper_s(method: str, expected: tuple[Any, ...]) -> None:
@@ -109,12 +111,14 @@ def test_dino_clips_gradients_and_has_a_schedule_of_weight_decay() -> None:
         assert (other.final_weight_decay, other.clip_gradients) == (None, 0.0)
 
 
-@pytest.mark.parametrize("method", ["swav", "mocov2", "byol", "simclr", "dino"])
+@pytest.mark.parametrize("method", SETTINGS)
 def test_transformers_get_adamw_and_what_their_papers_took(method: str) -> None:
     by_backbone = PretrainConfig.resolve({"method": method, "backbone": "vit_small_patch16_224"})
     assert by_backbone == PretrainConfig.resolve({"method": method}, preset_name="vit")
-    assert (by_backbone.optimizer, by_backbone.decay_biases) == ("adamw", False)
-    expected = (5e-4, 0.04, 10) if method == "dino" else (1.5e-4, 0.1, 40)
+    # The example of LeJEPA's authors gives all parameters the same weight decay.
+    assert (by_backbone.optimizer, by_backbone.decay_biases) == ("adamw", method == "lejepa")
+    own = {"dino": (5e-4, 0.04, 10), "lejepa": (5e-4, 0.05, 1)}
+    expected = own.get(method, (1.5e-4, 0.1, 40))
     assert (by_backbone.learning_rate, by_backbone.weight_decay, by_backbone.warmup_epochs) == expected
     # What is asked for goes first, and a network without attention keeps the paper's.
     assert PretrainConfig.resolve({"backbone": "deit_tiny_patch16_224", "optimizer": "sgd"}).optimizer == "sgd"

@@ -110,7 +110,7 @@ def test_batchnorm_sees_all_devices_where_the_paper_has_it_so() -> None:
         assert kinds == expected
 
 
-@pytest.mark.parametrize(("name", "alike"), [("mocov2", 2), ("swav", 1), ("dino", 1), ("byol", 0)])
+@pytest.mark.parametrize(("name", "alike"), [("mocov2", 2), ("swav", 1), ("dino", 1), ("byol", 0), ("lejepa", 0)])
 def test_what_all_devices_have_alike_is_not_sent_at_each_step(
     name: str, alike: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +174,7 @@ def test_compiled_equals_uncompiled(
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("swav", 2), ("dino", 3), ("byol", 2), ("mocov2", 2), ("simclr", 1)]
+    ("name", "expected"), [("swav", 2), ("dino", 3), ("byol", 2), ("mocov2", 2), ("simclr", 1), ("lejepa", 2)]
 )
 def test_student_and_teacher_are_compiled_once_for_each_size_of_crop(
     name: str, expected: int, monkeypatch: pytest.MonkeyPatch

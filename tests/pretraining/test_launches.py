@@ -33,6 +33,7 @@ BUDGETS = {
     "byol": (430, 295, 4, 8),
     "simclr": (125, 140, 75, 8),
     "dino": (330, 260, 12, 8),
+    "lejepa": (230, 270, 4, 0),
 }
 
 #: Launches for all views of one group of crops.

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightly.loss import NTXentLoss
+from lightly.loss import NTXentLoss, SIGReg
 from lightly.models.modules.memory_bank import MemoryBankModule
 from torch import Tensor
 
 from ctprune.pretraining.methods import TrainingState, create_method
+from ctprune.pretraining.methods.lejepa import sigreg
 from ctprune.pretraining.methods.mocov2 import KeyQueue
 from ctprune.pretraining.methods.simclr import nt_xent
 from tests.pretraining.tiny import START, Flat, flat, number, tiny, unit, views_of
@@ -208,3 +209,67 @@ def test_moco_s_queue_equals_lightly_s_memory_bank() -> None:
         for one, other in zip(ours(keys, update=step != 2), theirs(keys, update=step != 2), strict=True):
             assert torch.equal(one, other)
         assert torch.equal(ours.bank_ptr, theirs.bank_ptr)
+
+
+def test_lejepa_equals_a_loop_from_the_paper() -> None:
+    method, config = flat("lejepa")
+    settings: Any = config.settings
+    views = views_of(4)
+    state = START._replace(batch=3)
+    found = method(views, state).loss
+    features = torch.cat([method.backbone(view.expand(-1, 3, -1, -1)) for view in views])
+    projections = method.head(features).view(4, 8, -1).detach().double().numpy()
+    prediction = 0.0
+    for row in range(8):
+        mean = (projections[0, row] + projections[1, row]) / 2
+        prediction += sum(float(np.square(z[row] - mean).mean()) for z in projections) / 8 / 4
+    directions = method._directions(state, torch.device("cpu")).double().numpy()
+    assert np.allclose(np.linalg.norm(directions, axis=0), 1)
+    step = settings.reach / (settings.points - 1)
+    spread = 0.0
+    for view in projections:
+        for direction in directions.T:
+            # Over both halves of the axis, the ends with half their weight.
+            for point in range(-settings.points + 1, settings.points):
+                t = point * step
+                gaussian = math.exp(-t * t / 2)
+                empirical = np.exp(1j * t * (view @ direction)).mean()
+                weight = step / 2 if abs(point) == settings.points - 1 else step
+                spread += weight * 8 * abs(empirical - gaussian) ** 2 * gaussian / 4 / directions.shape[1]
+    expected = settings.regularization * spread + (1 - settings.regularization) * prediction
+    assert found.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_lejepa_looks_along_other_directions_for_each_batch_and_seed() -> None:
+    method, _ = flat("lejepa")
+    cpu = torch.device("cpu")
+    first, second = (method._directions(START._replace(batch=batch), cpu) for batch in (0, 1))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, method._directions(START._replace(step=7), cpu))
+    other = create_method(tiny("lejepa", seed=1), Flat())
+    assert not torch.equal(first, other._directions(START, cpu))  # type: ignore[operator]
+
+
+def test_sigreg_s_value_and_gradient_equal_lightly_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ours = torch.randn(3, 16, 8, generator=generator).requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    directions = torch.nn.functional.normalize(torch.randn(8, 20, generator=generator), dim=0)
+    monkeypatch.setattr(SIGReg, "_generate_unit_vectors", lambda *_: directions)
+    found = sigreg(ours, directions, reach=3.0, points=17)
+    expected = SIGReg(knots=17, t_max=3.0)(theirs)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    found.backward()
+    expected.backward()
+    assert torch.allclose(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_sigreg_is_least_for_a_gaussian() -> None:
+    generator = torch.Generator().manual_seed(0)
+    gaussian = torch.randn(1, 512, 4, generator=generator)
+    signs = gaussian.sign()
+    found = [
+        sigreg(points, torch.eye(4), reach=3.0, points=17).item()
+        for points in (gaussian, 0.5 * gaussian, 2 * gaussian, signs, gaussian + 0.5)
+    ]
+    assert min(found[1:]) > 10 * found[0]

@@ -15,7 +15,7 @@ from ctprune.pretraining.methods import METHODS, create_method
 from ctprune.pretraining.methods.simclr import SimClr
 from ctprune.pretraining.run import PretrainingRun
 from tests.labeled import write
-from tests.pretraining.tiny import tiny
+from tests.pretraining.tiny import Flat, tiny
 
 
 @pytest.mark.slow
@@ -34,16 +34,29 @@ def test_every_method_runs_an_epoch(method: str, run: Path, tmp_path: Path) -> N
     assert "pre-trained on CT slices with" in card
 
 
+def losses_of(folder: Path) -> list[float]:
+    """The loss of each line of the log that has one."""
+    names, *lines = (folder / "logs/metrics.csv").read_text().splitlines()
+    column = names.split(",").index("loss")
+    return [float(loss) for line in lines if (loss := line.split(",")[column])]
+
+
 @pytest.mark.slow
 def test_the_loss_falls(run: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"use": "all", "epochs": 8, "batch_size": 16, "learning_rate": 0.016}
     config = tiny("simclr", **options, settings={"temperature": 0.5})
     ctprune.pretrain(run, config, out=tmp_path / "pre")
-    lines = (tmp_path / "pre/logs/metrics.csv").read_text().splitlines()
-    names = lines[0].split(",")
-    losses = [float(dict(zip(names, line.split(","), strict=True))["loss"] or "nan") for line in lines[1:]]
-    losses = [loss for loss in losses if math.isfinite(loss)]
+    losses = losses_of(tmp_path / "pre")
     assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.3
+
+
+def test_the_loss_of_a_small_network_falls(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PretrainingRun, "_create_backbone", lambda _: Flat())
+    options: dict[str, Any] = {"use": "all", "epochs": 4, "batch_size": 16, "learning_rate": 0.05}
+    config = tiny("lejepa", **options, settings={"regularization": 0.5})
+    ctprune.pretrain(run, config, out=tmp_path / "pre")
+    losses = losses_of(tmp_path / "pre")
+    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4]), losses
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from torch import Tensor
 from ctprune.environment.progress import Operation
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.methods import TrainingState, create_method
+from ctprune.pretraining.settings import MULTI_CROP
 
 START = TrainingState(epoch=0, step=0, steps=10)
 
@@ -22,7 +23,7 @@ TINY: dict[str, Any] = {"side": 32, "batch_size": 8, "epochs": 1, "log_every": 1
 
 def tiny(method: str = "swav", **options: Any) -> PretrainConfig:
     crops = [{"count": 2, "size": 32, "scale": [0.5, 1.0]}]
-    if method in ("swav", "dino"):
+    if method in MULTI_CROP:
         crops.append({"count": 2, "size": 16, "scale": [0.2, 0.5]})
     views = {"crops": crops, "blur_sigma": [0.1, 1.0]}
     return PretrainConfig.resolve({"method": method, **TINY, "views": views, **options}, preset_name="smoke")

@@ -29,6 +29,7 @@ _METHODS = {
     "byol": "BYOL (arXiv 2006.07733)",
     "simclr": "SimCLR (arXiv 2002.05709)",
     "dino": "DINO (arXiv 2104.14294)",
+    "lejepa": "LeJEPA (arXiv 2511.08544)",
 }
 
 

@@ -93,6 +93,19 @@ _PAPER: dict[str, dict[str, Any]] = {
         "clip_gradients": 3.0,
         "decay_biases": False,
     },
+    "lejepa": {
+        # Rates and weight decay are those that its code recommends for a ResNet; epochs, one epoch of warm-up from
+        # a hundredth, and weight decay for all parameters are those of its example for a small data set.
+        "epochs": 800,
+        "batch_size": 128,
+        "optimizer": "adamw",
+        "learning_rate": 5e-4,
+        "start_learning_rate": 5e-6,
+        "final_learning_rate": 5e-7,
+        "warmup_epochs": 1,
+        "weight_decay": 5e-4,
+        "decay_biases": True,
+    },
 }
 
 #: What papers trained transformers with; MoCo v3 (Chen et al. 2021, arXiv 2104.02057) did so by several methods.
@@ -108,15 +121,20 @@ _TRANSFORMER: dict[str, Any] = {
     "decay_biases": False,
 }
 
-#: DINO's own; the weight decay rises while the rate falls.
-_DINO_TRANSFORMER: dict[str, Any] = {
-    **_TRANSFORMER,
-    "learning_rate": 5e-4,
-    "final_learning_rate": 1e-6,
-    "warmup_epochs": 10,
-    "weight_decay": 0.04,
-    "final_weight_decay": 0.4,
-    "clip_gradients": 3.0,
+#: Those of methods that have their own.
+_OWN_TRANSFORMER: dict[str, dict[str, Any]] = {
+    # The weight decay rises while the rate falls.
+    "dino": {
+        **_TRANSFORMER,
+        "learning_rate": 5e-4,
+        "final_learning_rate": 1e-6,
+        "warmup_epochs": 10,
+        "weight_decay": 0.04,
+        "final_weight_decay": 0.4,
+        "clip_gradients": 3.0,
+    },
+    # As for a ResNet, but for the weight decay.
+    "lejepa": {**_PAPER["lejepa"], "weight_decay": 5e-2},
 }
 
 #: What DINO has on top of `_SHORT`, which is AdamW as for its transformers.
@@ -143,6 +161,7 @@ _SMALL_HEADS: dict[str, dict[str, Any]] = {
         "teacher_momentum": 0.99,
         "teacher_warmup_epochs": 5,
     },
+    "lejepa": {"directions": 256, "hidden": 512},
 }
 
 _SMOKE_HEADS: dict[str, dict[str, Any]] = {
@@ -158,6 +177,7 @@ _SMOKE_HEADS: dict[str, dict[str, Any]] = {
         "teacher_warmup_epochs": 1,
         "freeze_epochs": 0,
     },
+    "lejepa": {"directions": 64, "hidden": 128, "projection": 32},
 }
 
 
@@ -229,7 +249,7 @@ def _of_paper(method: str, *, transformer: bool) -> dict[str, Any]:
     if not transformer:
         return _PAPER[method]
     own = {name: value for name, value in _PAPER[method].items() if name == "settings"}
-    return own | (_DINO_TRANSFORMER if method == "dino" else _TRANSFORMER)
+    return own | _OWN_TRANSFORMER.get(method, _TRANSFORMER)
 
 
 def _views(method: str, *, large: int = 224, small: int = 96, count: int = 6) -> dict[str, Any]:

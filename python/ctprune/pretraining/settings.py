@@ -119,7 +119,22 @@ class DinoSettings(_Settings):
     freeze_epochs: int = _width(1, "Initial epochs in which the head's last layer is not trained.", low=0)
 
 
-MethodSettings = SwavSettings | MocoSettings | ByolSettings | SimclrSettings | DinoSettings
+@described
+@dataclass(frozen=True, kw_only=True)
+class LejepaSettings(_Settings):
+    """LeJEPA (Balestriero & LeCun 2025, arXiv 2511.08544)."""
+
+    regularization: float = _share(
+        0.05, "Share λ of SIGReg, the distance to a Gaussian, in the loss; the rest is prediction."
+    )
+    directions: int = _width(1024, "Number of random directions along which SIGReg looks, drawn for each batch.")
+    points: int = _width(17, "Points at which SIGReg compares characteristic functions.", low=2)
+    reach: float = option(3.0, above=0, help="The last of these points; the first one is 0.")
+    hidden: int = _width(2048, "Width of the projection head.")
+    projection: int = _width(64, "Length of a projection.")
+
+
+MethodSettings = SwavSettings | MocoSettings | ByolSettings | SimclrSettings | DinoSettings | LejepaSettings
 
 #: By the name of the method, the main one first.
 SETTINGS: dict[str, type[MethodSettings]] = {
@@ -128,10 +143,11 @@ SETTINGS: dict[str, type[MethodSettings]] = {
     "byol": ByolSettings,
     "simclr": SimclrSettings,
     "dino": DinoSettings,
+    "lejepa": LejepaSettings,
 }
 
 #: Methods whose teacher is what is evaluated and saved.
 TEACHER_SAVED = frozenset({"dino"})
 
 #: Methods that compare many small crops with a few large ones; the others take two views.
-MULTI_CROP = frozenset({"swav", "dino"})
+MULTI_CROP = frozenset({"swav", "dino", "lejepa"})

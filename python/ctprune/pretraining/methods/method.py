@@ -23,11 +23,13 @@ class TrainingState(NamedTuple):
         epoch: Number of the epoch, from 0.
         step: Number of optimizer steps done.
         steps: Number of optimizer steps in all.
+        batch: Number of batches done in all epochs, of which an optimizer step may take several.
     """
 
     epoch: int
     step: int
     steps: int
+    batch: int = 0
 
     def rising(self, start: float) -> float:
         """A share that rises from `start` to 1 along a cosine, as the momentum of BYOL and DINO does.
