@@ -16,7 +16,7 @@ from ctprune.pretraining.view_config import WindowConfig
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"method": "mae"}, "expected one of swav, mocov2"),
+        ({"method": "moco"}, "expected one of swav, mocov2"),
         ({"optimizer": "adagrad"}, "expected one of lars"),
         ({"batch_size": 1}, "expected 2 or more"),
         ({"optimizer": "lars", "weight_decay": 0}, "switches off the scaling"),
@@ -36,6 +36,17 @@ from ctprune.pretraining.view_config import WindowConfig
         ({"keep_checkpoints": 0}, "expected a whole number, 1 or more"),
         ({"method": "byol", "views": {"crops": [{"count": 3, "size": 32}]}}, "takes 2 views"),
         ({"views": {"window": {"center": 40}}}, "views.window needs Hounsfield units"),
+        (
+            {"method": "mae", "backbone": "resnet18"},
+            "`method` mae needs a vision transformer of timm, such as vit_",
+        ),
+        ({"method": "mae", "views": {"crops": [{"size": 32}]}}, "takes 1 view of a slice, found 2"),
+        (
+            {"method": "mae", "settings": {"decoder_width": 34}},
+            "a multiple of 4 and of `settings.decoder_heads` 4",
+        ),
+        ({"method": "mae", "settings": {"mask_ratio": 1.5}}, "settings.mask_ratio 1.5: expected"),
+        ({"method": "lejepa", "views": {"crops": [{"count": 1}]}}, "needs 2 or more crops in the first group"),
     ],
 )
 def test_options_that_cannot_be_used(options: dict[str, Any], expected: str) -> None:
@@ -74,6 +85,7 @@ def test_presets_and_files_make_a_configuration(tmp_path: Path) -> None:
         ("simclr", (256, "lars", 0.3, 1e-6, False)),
         ("dino", (128, "sgd", 0.015, 1e-4, False)),
         ("lejepa", (128, "adamw", 2.5e-4, 5e-4, True)),
+        ("mae", (128, "adamw", 0.75e-4, 0.05, False)),
     ],
 )
 def test_the_paper_preset_is_the_reference_s_or_the_paper_s(method: str, expected: tuple[Any, ...]) -> None:
@@ -117,7 +129,7 @@ def test_transformers_get_adamw_and_what_their_papers_took(method: str) -> None:
     assert by_backbone == PretrainConfig.resolve({"method": method}, preset_name="vit")
     # The example of LeJEPA's authors gives all parameters the same weight decay.
     assert (by_backbone.optimizer, by_backbone.decay_biases) == ("adamw", method == "lejepa")
-    own = {"dino": (5e-4, 0.04, 10), "lejepa": (5e-4, 0.05, 1)}
+    own = {"dino": (5e-4, 0.04, 10), "lejepa": (5e-4, 0.05, 1), "mae": (1.5e-4, 0.05, 40)}
     expected = own.get(method, (1.5e-4, 0.1, 40))
     assert (by_backbone.learning_rate, by_backbone.weight_decay, by_backbone.warmup_epochs) == expected
     # What is asked for goes first, and a network without attention keeps the paper's.

@@ -18,15 +18,16 @@ from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.methods import METHODS, Method, create_method
 from ctprune.pretraining.optimizers import create_optimizer
-from ctprune.pretraining.settings import TEACHER_SAVED
+from ctprune.pretraining.settings import ONE_VIEW, TEACHER_SAVED
 from ctprune.pretraining.training import TrainingLoop
 from ctprune.pretraining.view_parameters import view_generator
 from ctprune.pretraining.views import BatchViews
 from tests.pretraining.dispatched import Dispatched, counted
 from tests.pretraining.rank import VIEWS
-from tests.pretraining.tiny import START, tiny
+from tests.pretraining.tiny import START, backbone_of, tiny
 
-#: Launches that a step of ResNet-18 may take, for forward, backward, optimizer and what stands around them.
+#: Launches that a step of ResNet-18, or of a transformer of six blocks, may take, for forward, backward, optimizer
+#: and what stands around them.
 BUDGETS = {
     "swav": (350, 330, 220, 8),
     "mocov2": (210, 120, 10, 8),
@@ -34,6 +35,7 @@ BUDGETS = {
     "simclr": (125, 140, 75, 8),
     "dino": (330, 260, 12, 8),
     "lejepa": (230, 270, 4, 0),
+    "mae": (185, 325, 6, 0),
 }
 
 #: Launches for all views of one group of crops.
@@ -42,9 +44,12 @@ OF_A_GROUP = 100
 
 def created(name: str) -> tuple[Method, PretrainConfig]:
     """A method as the papers have it, but for its backbone and the number of slices."""
-    settings = {"settings": {"queue": 64}} if name == "mocov2" else {}
-    config = PretrainConfig.resolve({"method": name, "backbone": "resnet18", "batch_size": 4, **settings})
-    return create_method(config, create_backbone("resnet18")), config
+    others: dict[str, Any] = {"settings": {"queue": 64}} if name == "mocov2" else {}
+    if name in ONE_VIEW:
+        others = {"views": {"crops": [{"count": 1, "size": 64}]}}
+    backbone = backbone_of(name)
+    config = PretrainConfig.resolve({"method": name, "backbone": backbone, "batch_size": 4, **others})
+    return create_method(config, create_backbone(backbone)), config
 
 
 def views_of(name: str) -> list[Tensor]:
@@ -180,4 +185,4 @@ def test_every_method_stays_on_its_device(name: str, device: str, monkeypatch: p
         method.after_step(START)
         # A tensor of the CPU would be noticed.
         with pytest.raises(RuntimeError, match="same device"):
-            outcome.features + torch.ones(4, 512)
+            outcome.features + torch.ones(outcome.features.shape)

@@ -10,11 +10,13 @@ from lightly.loss import NTXentLoss, SIGReg
 from lightly.models.modules.memory_bank import MemoryBankModule
 from torch import Tensor
 
+from ctprune.errors import ConfigError
+from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.methods import TrainingState, create_method
 from ctprune.pretraining.methods.lejepa import sigreg
 from ctprune.pretraining.methods.mocov2 import KeyQueue
 from ctprune.pretraining.methods.simclr import nt_xent
-from tests.pretraining.tiny import START, Flat, flat, number, tiny, unit, views_of
+from tests.pretraining.tiny import START, Flat, flat, network_of, number, tiny, unit, views_of
 
 
 def test_swav_equals_a_loop_from_the_paper() -> None:
@@ -273,3 +275,80 @@ def test_sigreg_is_least_for_a_gaussian() -> None:
         for points in (gaussian, 0.5 * gaussian, 2 * gaussian, signs, gaussian + 0.5)
     ]
     assert min(found[1:]) > 10 * found[0]
+
+
+def test_mae_equals_a_loop_from_the_paper() -> None:
+    method, _ = flat("mae")
+    (view,) = views_of(1, side=64)
+    # A patch of one gray has no standard deviation.
+    view[0, :, :16, :16] = 3.0
+    state = START._replace(batch=3)
+    found = method([view], state)
+    order, _ = method._drawn(8, state, torch.device("cpu"))
+    transformer, decoder = method.backbone, method.decoder
+    errors: list[float] = []
+    for image, own, feature in zip(view, order.tolist(), found.features, strict=True):
+        assert sorted(own) == list(range(16))
+        # Of 4 × 4 patches a quarter is shown, and goes through the transformer without the others.
+        shown, hidden = own[:4], own[4:]
+        placed = transformer._pos_embed(transformer.patch_embed(image.expand(1, 3, -1, -1)))
+        tokens = transformer.norm(transformer.blocks(placed[:, [0, *(1 + patch for patch in shown)]]))
+        assert torch.allclose(feature, tokens[0, 0], atol=1e-5)
+        narrow = decoder.narrow(tokens)[0]
+        masked = decoder.transformer.mask_token[0, 0]
+        patches = [narrow[1 + shown.index(patch)] if patch in shown else masked for patch in range(16)]
+        together = torch.stack([narrow[0], *patches]) + decoder.transformer.pos_embed[0]
+        drawn = decoder.pixels(decoder.transformer.norm(decoder.transformer.blocks(together[None])))[0]
+        for patch in hidden:
+            row, column = 16 * (patch // 4), 16 * (patch % 4)
+            pixels = image[0, row : row + 16, column : column + 16].double().numpy().reshape(-1)
+            target = (pixels - pixels.mean()) / math.sqrt(pixels.var(ddof=1) + 1e-6)
+            errors += np.square(drawn[1 + patch].detach().numpy() - target).tolist()
+    assert len(errors) == 8 * 12 * 256
+    assert found.loss.item() == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_mae_masks_others_in_each_batch_and_trains_all_that_it_saves() -> None:
+    method, _ = flat("mae")
+    cpu = torch.device("cpu")
+    first, second = (method._drawn(8, START._replace(batch=batch), cpu)[0] for batch in (0, 1))
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+    assert torch.equal(first, method._drawn(8, START._replace(step=7), cpu)[0])
+    other: Any = create_method(tiny("mae", seed=1), network_of("mae"))
+    assert not torch.equal(first, other._drawn(8, START, cpu)[0])
+    method(views_of(1, side=64), START).loss.backward()
+    assert all(weight.grad is not None and weight.grad.any() for weight in method.backbone.parameters())
+
+
+def test_the_decoder_of_mae_knows_where_patches_are() -> None:
+    decoder = flat("mae")[0].decoder.transformer
+    places = decoder.pos_embed[0]
+    width = places.shape[1]
+    # Sines and cosines of the column, then of the row, at wavelengths from 2π on; none for the class token.
+    assert not places[0].any()
+    frequencies = [10000 ** (-4 * number / width) for number in range(width // 4)]
+    for patch in range(16):
+        row, column = divmod(patch, 4)
+        expected = [f(place * w) for place in (column, row) for f in (math.sin, math.cos) for w in frequencies]
+        assert places[1 + patch].tolist() == pytest.approx(expected, abs=1e-5)
+    assert not decoder.pos_embed.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("backbone", "options", "expected"),
+    [
+        ("test_convnext", {}, "backbone test_convnext: `method` mae needs a plain vision transformer of timm"),
+        # Its last normalization comes after pooling, where MAE trains nothing.
+        ("test_vit2", {}, "backbone test_vit2: `method` mae needs a plain vision transformer of timm"),
+        (
+            "test_vit",
+            {"settings": {"mask_ratio": 0.95}},
+            r"mask_ratio 0\.95: of 4 × 4 patches in 64 pixels it shows 0",
+        ),
+        ("test_vit", {"settings": {"mask_ratio": 0}}, "it shows 16, expected at least one and not all"),
+    ],
+)
+def test_what_mae_cannot_use_is_refused(backbone: str, options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        create_method(tiny("mae", backbone=backbone, **options), create_backbone(backbone))

@@ -12,7 +12,7 @@ from ctprune.pretraining.show_views import write_views
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-@pytest.mark.parametrize("method", ["swav", "byol"])
+@pytest.mark.parametrize("method", ["swav", "byol", "mae"])
 def test_views_can_be_looked_at(method: str, depth: int, run: Path, tmp_path: Path) -> None:
     store = ctprune.build_store(run, side=64, depth=depth, out=tmp_path / "store")
     views = PretrainConfig.resolve({"method": method, "depth": depth}, preset_name="smoke").views

@@ -24,7 +24,7 @@ NAMES = ("resnet10t", "vit_tiny_patch16_224", "convnext_atto")
 @pytest.mark.parametrize(
     ("name", "method"),
     # A view of 16 pixels, the small ones of swav here, is too little for a ConvNeXt.
-    [("resnet10t", "swav"), ("vit_tiny_patch16_224", "dino"), ("convnext_atto", "byol")],
+    [("resnet10t", "swav"), ("vit_tiny_patch16_224", "dino"), ("convnext_atto", "byol"), ("test_vit", "mae")],
 )
 def test_pretrain_resume_and_finetune(
     name: str, method: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ from ctprune.pretraining.methods import METHODS, create_method
 from ctprune.pretraining.methods.simclr import SimClr
 from ctprune.pretraining.run import PretrainingRun
 from tests.labeled import write
-from tests.pretraining.tiny import Flat, tiny
+from tests.pretraining.tiny import backbone_of, network_of, tiny
 
 
 @pytest.mark.slow
@@ -25,7 +25,8 @@ def test_every_method_runs_an_epoch(method: str, run: Path, tmp_path: Path) -> N
     facts = result.summary
     assert math.isfinite(facts["final_loss"])
     assert facts["steps"] == facts["slices"] // 8
-    assert ctprune.load_backbone(result.backbone).num_features == 512
+    width = create_backbone(backbone_of(method)).num_features
+    assert ctprune.load_backbone(result.backbone).num_features == width
     metadata = backbone_metadata(result.backbone)
     assert (metadata["method"], metadata["manifest_digest"]) == (method, ctprune.Manifest.load(run).digest())
     assert facts["manifest_digest"] in (tmp_path / "pre/summary.json").read_text()
@@ -50,10 +51,13 @@ def test_the_loss_falls(run: Path, tmp_path: Path) -> None:
     assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.3
 
 
-def test_the_loss_of_a_small_network_falls(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PretrainingRun, "_create_backbone", lambda _: Flat())
+@pytest.mark.parametrize(("method", "settings"), [("lejepa", {"regularization": 0.5}), ("mae", {})])
+def test_the_loss_of_a_small_network_falls(
+    method: str, settings: dict[str, float], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PretrainingRun, "_create_backbone", lambda _: network_of(method))
     options: dict[str, Any] = {"use": "all", "epochs": 4, "batch_size": 16, "learning_rate": 0.05}
-    config = tiny("lejepa", **options, settings={"regularization": 0.5})
+    config = tiny(method, **options, settings=settings)
     ctprune.pretrain(run, config, out=tmp_path / "pre")
     losses = losses_of(tmp_path / "pre")
     assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4]), losses

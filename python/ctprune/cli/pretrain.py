@@ -76,7 +76,7 @@ def command(
         bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)
     ] = False,
 ) -> None:
-    """Pre-train a backbone by contrastive learning on the kept slices of a reduction.
+    """Pre-train a backbone without labels on the kept slices of a reduction.
 
     Defaults are those of swav. Set the method's own options, and those of its views, in a --config file.
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ctprune.errors import ConfigError
-from ctprune.pretraining.settings import MULTI_CROP, SETTINGS, TEACHER_SAVED
+from ctprune.pretraining.settings import (
+    MULTI_CROP,
+    OF_TRANSFORMERS,
+    ONE_VIEW,
+    SETTINGS,
+    TEACHER_SAVED,
+    MaeSettings,
+)
 
 #: A `PretrainConfig`, which imports this module.
 PretrainConfig = Any
+
+#: Names of ResNets, by their beginning; what other names stand for shows when the network is there.
+_RESNETS = re.compile(r"(wide_)?resne[tx]")
 
 
 def check_compatible(config: PretrainConfig) -> None:
@@ -39,6 +50,20 @@ def _check_settings(config: PretrainConfig) -> None:
             f"settings: expected {expected.__name__} for `method` {config.method}, found {found}",
             field="settings",
         )
+    if config.method in OF_TRANSFORMERS and _RESNETS.match(config.backbone):
+        raise ConfigError(
+            f"backbone {config.backbone}: `method` {config.method} needs a vision transformer of timm, such as "
+            "vit_small_patch16_224",
+            field="backbone",
+        )
+    if isinstance(config.settings, MaeSettings):
+        width, heads = config.settings.decoder_width, config.settings.decoder_heads
+        if width % 4 or width % heads:
+            raise ConfigError(
+                f"settings.decoder_width {width}: expected a multiple of 4 and of `settings.decoder_heads` "
+                f"{heads}",
+                field="settings.decoder_width",
+            )
     if config.batch_size * config.accumulate < 2:
         raise ConfigError(
             f"batch_size {config.batch_size}: expected 2 or more: methods compare slices", field="batch_size"
@@ -63,6 +88,12 @@ def _check_views(config: PretrainConfig) -> None:
         if first < 2:
             raise ConfigError(
                 f"views: `method` {config.method} needs 2 or more crops in the first group, found {first}",
+                field="views",
+            )
+    elif config.method in ONE_VIEW:
+        if config.views.views != 1:
+            raise ConfigError(
+                f"views: `method` {config.method} takes 1 view of a slice, found {config.views.views}",
                 field="views",
             )
     elif config.views.views != 2:

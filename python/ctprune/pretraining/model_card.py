@@ -30,6 +30,7 @@ _METHODS = {
     "simclr": "SimCLR (arXiv 2002.05709)",
     "dino": "DINO (arXiv 2104.14294)",
     "lejepa": "LeJEPA (arXiv 2511.08544)",
+    "mae": "MAE (arXiv 2111.06377)",
 }
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ctprune.errors import ConfigError
-from ctprune.pretraining.settings import MULTI_CROP
+from ctprune.pretraining.settings import MULTI_CROP, OF_TRANSFORMERS, ONE_VIEW
 
 PRESETS = ("paper", "vit", "small", "smoke")
 
@@ -106,6 +106,18 @@ _PAPER: dict[str, dict[str, Any]] = {
         "weight_decay": 5e-4,
         "decay_biases": True,
     },
+    "mae": {
+        # Its launch command, but for the batch and AdamW's second moment, which has torch's momentum here.
+        "epochs": 800,
+        "batch_size": 128,
+        "optimizer": "adamw",
+        "learning_rate": 1.5e-4,
+        "start_learning_rate": 0.0,
+        "final_learning_rate": 0.0,
+        "warmup_epochs": 40,
+        "weight_decay": 0.05,
+        "decay_biases": False,
+    },
 }
 
 #: What papers trained transformers with; MoCo v3 (Chen et al. 2021, arXiv 2104.02057) did so by several methods.
@@ -135,6 +147,7 @@ _OWN_TRANSFORMER: dict[str, dict[str, Any]] = {
     },
     # As for a ResNet, but for the weight decay.
     "lejepa": {**_PAPER["lejepa"], "weight_decay": 5e-2},
+    "mae": _PAPER["mae"],
 }
 
 #: What DINO has on top of `_SHORT`, which is AdamW as for its transformers.
@@ -162,6 +175,7 @@ _SMALL_HEADS: dict[str, dict[str, Any]] = {
         "teacher_warmup_epochs": 5,
     },
     "lejepa": {"directions": 256, "hidden": 512},
+    "mae": {"decoder_width": 192, "decoder_depth": 4, "decoder_heads": 6},
 }
 
 _SMOKE_HEADS: dict[str, dict[str, Any]] = {
@@ -178,6 +192,7 @@ _SMOKE_HEADS: dict[str, dict[str, Any]] = {
         "freeze_epochs": 0,
     },
     "lejepa": {"directions": 64, "hidden": 128, "projection": 32},
+    "mae": {"decoder_width": 64, "decoder_depth": 1, "decoder_heads": 4},
 }
 
 
@@ -204,20 +219,23 @@ def preset(name: str, method: str, backbone: str | None = None) -> dict[str, Any
     """The options of a preset for a method, as `PretrainConfig.from_dict` takes them.
 
     - `paper`: the settings of the method's paper, for SwAV, MoCo v2 and BYOL those of the reference for CT;
-      ResNet-50, a GPU. With a transformer as the backbone: what the papers trained those with.
+      ResNet-50 (MAE: ViT-S/16), a GPU. With a transformer as the backbone: what the papers trained those with.
     - `vit`: the same with a ViT-S/16, which needs timm.
-    - `small`: ResNet-18 on 128 × 128 slices, an hour or so on a laptop for a few thousand slices.
-    - `smoke`: two epochs on 64 × 64 slices, minutes on two cores: to see that everything works.
+    - `small`: ResNet-18 (MAE: ViT-Ti/16) on 128 × 128 slices, an hour or so on a laptop for a few thousand
+      slices.
+    - `smoke`: two epochs of the same on 64 × 64 slices, minutes on two cores: to see that everything works.
 
     >>> preset("paper", "swav")["epochs"]
     800
     """
-    if name == "vit":
+    if name == "vit" or (name == "paper" and method in OF_TRANSFORMERS):
         backbone = backbone or "vit_small_patch16_224"
     if name in ("paper", "vit"):
         options = _of_paper(method, transformer=backbone is not None and is_transformer(backbone))
         return {**options, "views": _views(method)} | ({"backbone": backbone} if backbone else {})
     short = _SHORT | (_DINO_SHORT if method == "dino" else {})
+    if method in OF_TRANSFORMERS:
+        short["backbone"] = "vit_tiny_patch16_224"
     if name == "small":
         views = _views(method, large=96, small=48, count=4)
         return {
@@ -253,13 +271,13 @@ def _of_paper(method: str, *, transformer: bool) -> dict[str, Any]:
 
 
 def _views(method: str, *, large: int = 224, small: int = 96, count: int = 6) -> dict[str, Any]:
-    from ctprune.pretraining.view_config import pair_views, swav_views
+    from ctprune.pretraining.view_config import pair_views, single_view, swav_views
 
     if method in MULTI_CROP:
         views = swav_views().to_dict()
         views["crops"][0]["size"] = large
         views["crops"][1] |= {"size": small, "count": count}
         return views
-    views = pair_views().to_dict()
+    views = (single_view() if method in ONE_VIEW else pair_views()).to_dict()
     views["crops"][0]["size"] = large
     return views

@@ -83,7 +83,7 @@ def pretrain(
     progress: ProgressCallback | None = None,
     **options: Unpack[PretrainOptions],
 ) -> PretrainResult:
-    """Pre-train a backbone by contrastive learning on the slices of a reduction.
+    """Pre-train a backbone without labels on the slices of a reduction.
 
     Args:
         reduction: Folder of a reduction.

@@ -134,7 +134,20 @@ class LejepaSettings(_Settings):
     projection: int = _width(64, "Length of a projection.")
 
 
-MethodSettings = SwavSettings | MocoSettings | ByolSettings | SimclrSettings | DinoSettings | LejepaSettings
+@described
+@dataclass(frozen=True, kw_only=True)
+class MaeSettings(_Settings):
+    """MAE (He et al. 2022, arXiv 2111.06377)."""
+
+    mask_ratio: float = option(0.75, low=0, high=1, help="Share of the patches that the network is not shown.")
+    decoder_width: int = _width(512, "Width of the decoder; a multiple of 4 and of `decoder_heads`.")
+    decoder_depth: int = _width(8, "Blocks of the decoder.")
+    decoder_heads: int = _width(16, "Heads of attention of the decoder.")
+
+
+MethodSettings = (
+    SwavSettings | MocoSettings | ByolSettings | SimclrSettings | DinoSettings | LejepaSettings | MaeSettings
+)
 
 #: By the name of the method, the main one first.
 SETTINGS: dict[str, type[MethodSettings]] = {
@@ -144,10 +157,17 @@ SETTINGS: dict[str, type[MethodSettings]] = {
     "simclr": SimclrSettings,
     "dino": DinoSettings,
     "lejepa": LejepaSettings,
+    "mae": MaeSettings,
 }
 
 #: Methods whose teacher is what is evaluated and saved.
 TEACHER_SAVED = frozenset({"dino"})
 
-#: Methods that compare many small crops with a few large ones; the others take two views.
+#: Methods that compare many small crops with a few large ones.
 MULTI_CROP = frozenset({"swav", "dino", "lejepa"})
+
+#: Methods that compare nothing; those that are in neither set take two views.
+ONE_VIEW = frozenset({"mae"})
+
+#: Methods that mask patches, which only transformers have.
+OF_TRANSFORMERS = frozenset({"mae"})

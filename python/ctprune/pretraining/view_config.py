@@ -216,6 +216,16 @@ def pair_views() -> ViewConfig:
     )
 
 
+def single_view() -> ViewConfig:
+    """MAE's one view: a crop of 224 pixels, half of them mirrored, and nothing else."""
+    return ViewConfig(
+        crops=(CropConfig(count=1, scale=(0.2, 1.0)),),
+        flip_horizontal=0.5,
+        jitter_probability=0.0,
+        blur_probability=0.0,
+    )
+
+
 def _part(kind: type[T], name: str, options: Any) -> T:
     if isinstance(options, kind):
         return options

@@ -8,6 +8,7 @@ from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.methods.byol import Byol
 from ctprune.pretraining.methods.dino import Dino
 from ctprune.pretraining.methods.lejepa import LeJepa
+from ctprune.pretraining.methods.mae import Mae
 from ctprune.pretraining.methods.method import Method, Outcome, TrainingState
 from ctprune.pretraining.methods.mocov2 import MocoV2
 from ctprune.pretraining.methods.simclr import SimClr
@@ -22,6 +23,7 @@ METHODS: dict[str, type[Method]] = {
     "simclr": SimClr,
     "dino": Dino,
     "lejepa": LeJepa,
+    "mae": Mae,
 }
 
 

@@ -45,8 +45,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         loss: A scalar with gradient, float32.
-        features: The exported network's pooled features of each slice's first view, float32 of shape
-            (n, num_features), without gradient.
+        features: The exported network's pooled features of each slice's first view (MAE: of the patches of it that
+            are shown), float32 of shape (n, num_features), without gradient.
         assignments: Share of each slice in each prototype, float32 of shape (n, prototypes); None for methods
             without prototypes.
     """
