@@ -15,6 +15,8 @@ from tests.pretraining.tiny import START, network_of, tiny, views_of
 #: Views that each method takes of a slice.
 VIEWS = {name: tiny(name).views.views for name in METHODS}
 
+#: Rows and columns of these: for transformers, as many patches as can be masked.
+SIDES = {name: 64 if name in OF_TRANSFORMERS else 16 for name in METHODS}
 
 #: Rows and columns of these: for transformers, as many patches as can be masked.
 SIDES = {name: 64 if name in OF_TRANSFORMERS else 16 for name in METHODS}
