@@ -9,9 +9,14 @@ import torch
 from torch import Tensor
 
 from ctprune.pretraining.methods import METHODS, Method, TrainingState, create_method
-from tests.pretraining.tiny import START, Flat, tiny, views_of
+from ctprune.pretraining.settings import OF_TRANSFORMERS
+from tests.pretraining.tiny import START, network_of, tiny, views_of
 
-VIEWS = {"swav": 4, "dino": 4, "mocov2": 2, "byol": 2, "simclr": 2}
+#: Views that each method takes of a slice.
+VIEWS = {name: tiny(name).views.views for name in METHODS}
+
+#: Rows and columns of these: for transformers, as many patches as can be masked.
+SIDES = {name: 64 if name in OF_TRANSFORMERS else 16 for name in METHODS}
 
 
 #: A step at which SwAV uses its queue.
@@ -35,10 +40,21 @@ def queued(**options: Any) -> Method:
     return method
 
 
+def even(**options: Any) -> Method:
+    """DINOv2 with even assignments, and a head for patches."""
+    settings = {"centering": "sinkhorn", "separate_heads": True, "outputs": 16, "hidden": 32, "bottleneck": 8}
+    return without_batchnorm("dinov2", settings=settings, **options)
+
+
+def example_views(method: str) -> list[Tensor]:
+    """As many views as a method takes."""
+    return views_of(VIEWS[method], side=SIDES[method])
+
+
 def without_batchnorm(method: str, **options: Any) -> Method:
     """A method whose result for a slice does not depend on which others share its batch by BatchNorm."""
     torch.manual_seed(0)
-    created = create_method(tiny(method, **options), Flat())
+    created = create_method(tiny(method, **options), network_of(method))
     for module in list(created.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, torch.nn.BatchNorm1d):
@@ -61,10 +77,11 @@ def work(rank: int, folder: str) -> None:
     """Half of the batch of each method; writes the mean of both processes."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    steps = {name: (without_batchnorm(name, devices=2), VIEWS[name], START) for name in METHODS}
-    steps["swav with a queue"] = (queued(devices=2), VIEWS["swav"], LATER)
-    for name, (method, count, state) in steps.items():
-        found = one_step(method, [view[rank * 4 : rank * 4 + 4] for view in views_of(count)], state)
+    steps = {name: (without_batchnorm(name, devices=2), example_views(name), START) for name in METHODS}
+    steps["swav with a queue"] = (queued(devices=2), example_views("swav"), LATER)
+    steps["dinov2 with sinkhorn"] = (even(devices=2), example_views("dinov2"), START)
+    for name, (method, views, state) in steps.items():
+        found = one_step(method, [view[rank * 4 : rank * 4 + 4] for view in views], state)
         for value in found.values():
             torch.distributed.all_reduce(value)
             value /= 2

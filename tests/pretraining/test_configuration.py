@@ -72,6 +72,8 @@ def test_presets_and_files_make_a_configuration(tmp_path: Path) -> None:
         ("byol", (64, "adam", 1e-3, 1.5e-6, True)),
         ("simclr", (256, "lars", 0.3, 1e-6, False)),
         ("dino", (128, "sgd", 0.015, 1e-4, False)),
+        # 0.004 for 1,024 slices, by the root of their number.
+        ("dinov2", (64, "adamw", 1e-3, 0.04, False)),
     ],
 )
 def test_the_paper_preset_is_the_reference_s_or_the_paper_s(method: str, expected: tuple[Any, ...]) -> None:
@@ -109,12 +111,13 @@ def test_dino_clips_gradients_and_has_a_schedule_of_weight_decay() -> None:
         assert (other.final_weight_decay, other.clip_gradients) == (None, 0.0)
 
 
-@pytest.mark.parametrize("method", ["swav", "mocov2", "byol", "simclr", "dino"])
+@pytest.mark.parametrize("method", ["swav", "mocov2", "byol", "simclr", "dino", "dinov2"])
 def test_transformers_get_adamw_and_what_their_papers_took(method: str) -> None:
     by_backbone = PretrainConfig.resolve({"method": method, "backbone": "vit_small_patch16_224"})
     assert by_backbone == PretrainConfig.resolve({"method": method}, preset_name="vit")
     assert (by_backbone.optimizer, by_backbone.decay_biases) == ("adamw", False)
-    expected = (5e-4, 0.04, 10) if method == "dino" else (1.5e-4, 0.1, 40)
+    own = {"dino": (5e-4, 0.04, 10), "dinov2": (2e-3, 0.04, 10)}
+    expected = own.get(method, (1.5e-4, 0.1, 40))
     assert (by_backbone.learning_rate, by_backbone.weight_decay, by_backbone.warmup_epochs) == expected
     # What is asked for goes first, and a network without attention keeps the paper's.
     assert PretrainConfig.resolve({"backbone": "deit_tiny_patch16_224", "optimizer": "sgd"}).optimizer == "sgd"

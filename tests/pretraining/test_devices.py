@@ -22,11 +22,22 @@ from ctprune.pretraining.devices import quick_gpu
 from ctprune.pretraining.launch import Launch
 from ctprune.pretraining.methods import METHODS, create_method, sync_batchnorm
 from ctprune.pretraining.run import PretrainingRun
+from ctprune.pretraining.settings import OF_TRANSFORMERS
 from ctprune.pretraining.view_transforms import full_precision
 from ctprune.pretraining.workers import Workers
-from tests.pretraining.rank import LATER, VIEWS, one_step, queued, without_batchnorm, work
+from tests.pretraining.rank import (
+    LATER,
+    SIDES,
+    VIEWS,
+    even,
+    example_views,
+    one_step,
+    queued,
+    without_batchnorm,
+    work,
+)
 from tests.pretraining.test_launch import BATCH_JOB
-from tests.pretraining.tiny import START, Flat, stopped_after, tiny, views_of
+from tests.pretraining.tiny import START, Flat, backbone_of, network_of, stopped_after, tiny
 
 
 @pytest.mark.slow
@@ -34,13 +45,17 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path) -> 
     torch.multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)
     for name in METHODS:
         found = torch.load(tmp_path / f"{name}.pt", weights_only=True)
-        expected = one_step(without_batchnorm(name), views_of(VIEWS[name]))
+        expected = one_step(without_batchnorm(name), example_views(name))
         assert found.keys() == expected.keys()
         for key, value in expected.items():
             assert torch.allclose(found[key], value, rtol=1e-4, atol=1e-6), (name, key)
     found = torch.load(tmp_path / "swav with a queue.pt", weights_only=True)
-    for key, value in one_step(queued(), views_of(VIEWS["swav"]), LATER).items():
+    for key, value in one_step(queued(), example_views("swav"), LATER).items():
         assert torch.allclose(found[key], value, rtol=1e-4, atol=1e-6), key
+    found = torch.load(tmp_path / "dinov2 with sinkhorn.pt", weights_only=True)
+    for key, value in one_step(even(), example_views("dinov2")).items():
+        # Gradients are as large as 20.
+        assert torch.allclose(found[key], value, rtol=1e-4, atol=3e-5), key
 
 
 @pytest.mark.slow
@@ -104,13 +119,13 @@ def test_a_worker_ends_with_its_parent_also_while_it_starts() -> None:
 
 def test_batchnorm_sees_all_devices_where_the_paper_has_it_so() -> None:
     for name in METHODS:
-        method = sync_batchnorm(create_method(tiny(name), create_backbone("resnet18")))
+        method = sync_batchnorm(create_method(tiny(name), create_backbone(backbone_of(name))))
         kinds = {type(part) for part in method.modules() if "BatchNorm" in type(part).__name__}
         expected = {torch.nn.BatchNorm2d} if name == "mocov2" else {torch.nn.SyncBatchNorm}
-        assert kinds == expected
+        assert kinds == (set() if name in OF_TRANSFORMERS else expected)
 
 
-@pytest.mark.parametrize(("name", "alike"), [("mocov2", 2), ("swav", 1), ("dino", 1), ("byol", 0)])
+@pytest.mark.parametrize(("name", "alike"), [("mocov2", 2), ("swav", 1), ("dino", 1), ("dinov2", 2), ("byol", 0)])
 def test_what_all_devices_have_alike_is_not_sent_at_each_step(
     name: str, alike: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,12 +138,12 @@ def test_what_all_devices_have_alike_is_not_sent_at_each_step(
 
     monkeypatch.setattr(torch.distributed, "_broadcast_coalesced", watched)
     torch.manual_seed(0)
-    method = queued() if name == "swav" else create_method(tiny(name), Flat())
+    method = queued() if name == "swav" else create_method(tiny(name), network_of(name))
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
     try:
         wrapped = torch.nn.parallel.DistributedDataParallel(method)
         sent.clear()
-        wrapped(views_of(VIEWS[name]), START)
+        wrapped(example_views(name), START)
     finally:
         torch.distributed.destroy_process_group()
     buffers = {buffer_name: buffer.data_ptr() for buffer_name, buffer in method.named_buffers()}
@@ -173,23 +188,43 @@ def test_compiled_equals_uncompiled(
     assert set(weights) == {"layer.weight", "layer.bias"}
 
 
+def test_a_compiled_transformer_equals_an_uncompiled_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Traced only: to compile its kernels takes minutes.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    found = []
+    for compiled in (False, True):
+        method: Any = without_batchnorm("dinov2")
+        del method.backbone.vit.blocks[1:], method.teacher.networks[0].vit.blocks[1:]
+        names = set(method.exported.state_dict())
+        if compiled:
+            method.compile_networks()
+        found.append(one_step(method, example_views("dinov2")))
+        assert set(method.exported.state_dict()) == names
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.allclose(found[1][key], value, rtol=1e-4, atol=1e-5) for key, value in found[0].items())
+
+
 @pytest.mark.parametrize(
-    ("name", "expected"), [("swav", 2), ("dino", 3), ("byol", 2), ("mocov2", 2), ("simclr", 1)]
+    ("name", "expected"), [("swav", 2), ("dino", 3), ("dinov2", 3), ("byol", 2), ("mocov2", 2), ("simclr", 1)]
 )
 def test_student_and_teacher_are_compiled_once_for_each_size_of_crop(
     name: str, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    method = create_method(tiny(name), Flat())
+    method: Any = create_method(tiny(name), network_of(name))
+    if name in OF_TRANSFORMERS:
+        del method.backbone.vit.blocks[1:], method.teacher.networks[0].vit.blocks[1:]
     shapes: list[tuple[Any, ...]] = []
 
     def look(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
-        shapes.extend(tuple(tensor.shape) for tensor in inputs if tensor.ndim == 4)
+        # A transformer's kernel is among them, 64 filters.
+        shapes.extend(tuple(tensor.shape) for tensor in inputs if tensor.ndim == 4 and len(tensor) <= 16)
         return graph.forward
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=look))
     method.compile_networks()
-    sides = [16, 16, 8, 8][: VIEWS[name]]
+    side = SIDES[name]
+    sides = [side, side, side // 2, side // 2][: VIEWS[name]]
     for step in range(3):
         state = START._replace(step=step)
         method.before_step(state)

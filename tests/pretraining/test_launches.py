@@ -24,15 +24,17 @@ from ctprune.pretraining.view_parameters import view_generator
 from ctprune.pretraining.views import BatchViews
 from tests.pretraining.dispatched import Dispatched, counted
 from tests.pretraining.rank import VIEWS
-from tests.pretraining.tiny import START, tiny
+from tests.pretraining.tiny import START, backbone_of, tiny
 
-#: Launches that a step of ResNet-18 may take, for forward, backward, optimizer and what stands around them.
+#: Launches that a step of ResNet-18, or of a transformer of six blocks, may take, for forward, backward, optimizer
+#: and what stands around them.
 BUDGETS = {
     "swav": (350, 330, 220, 8),
     "mocov2": (210, 120, 10, 8),
     "byol": (430, 295, 4, 8),
     "simclr": (125, 140, 75, 8),
     "dino": (330, 260, 12, 8),
+    "dinov2": (335, 470, 8, 8),
 }
 
 #: Launches for all views of one group of crops.
@@ -42,8 +44,9 @@ OF_A_GROUP = 100
 def created(name: str) -> tuple[Method, PretrainConfig]:
     """A method as the papers have it, but for its backbone and the number of slices."""
     settings = {"settings": {"queue": 64}} if name == "mocov2" else {}
-    config = PretrainConfig.resolve({"method": name, "backbone": "resnet18", "batch_size": 4, **settings})
-    return create_method(config, create_backbone("resnet18")), config
+    backbone = backbone_of(name)
+    config = PretrainConfig.resolve({"method": name, "backbone": backbone, "batch_size": 4, **settings})
+    return create_method(config, create_backbone(backbone)), config
 
 
 def views_of(name: str) -> list[Tensor]:
@@ -179,4 +182,4 @@ def test_every_method_stays_on_its_device(name: str, device: str, monkeypatch: p
         method.after_step(START)
         # A tensor of the CPU would be noticed.
         with pytest.raises(RuntimeError, match="same device"):
-            outcome.features + torch.ones(4, 512)
+            outcome.features + torch.ones(outcome.features.shape)

@@ -15,7 +15,7 @@ from ctprune.pretraining.methods import METHODS, create_method
 from ctprune.pretraining.methods.simclr import SimClr
 from ctprune.pretraining.run import PretrainingRun
 from tests.labeled import write
-from tests.pretraining.tiny import tiny
+from tests.pretraining.tiny import backbone_of, tiny
 
 
 @pytest.mark.slow
@@ -25,7 +25,8 @@ def test_every_method_runs_an_epoch(method: str, run: Path, tmp_path: Path) -> N
     facts = result.summary
     assert math.isfinite(facts["final_loss"])
     assert facts["steps"] == facts["slices"] // 8
-    assert ctprune.load_backbone(result.backbone).num_features == 512
+    width = create_backbone(backbone_of(method)).num_features
+    assert ctprune.load_backbone(result.backbone).num_features == width
     metadata = backbone_metadata(result.backbone)
     assert (metadata["method"], metadata["manifest_digest"]) == (method, ctprune.Manifest.load(run).digest())
     assert facts["manifest_digest"] in (tmp_path / "pre/summary.json").read_text()

@@ -11,21 +11,34 @@ import torch
 from torch import Tensor
 
 from ctprune.environment.progress import Operation
+from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.methods import TrainingState, create_method
+from ctprune.pretraining.settings import MULTI_CROP, OF_TRANSFORMERS
 
 START = TrainingState(epoch=0, step=0, steps=10)
 
 #: Small enough for seconds; every other option is the preset's.
-TINY: dict[str, Any] = {"side": 32, "batch_size": 8, "epochs": 1, "log_every": 1, "backbone": "resnet18"}
+TINY: dict[str, Any] = {"side": 32, "batch_size": 8, "epochs": 1, "log_every": 1}
 
 
 def tiny(method: str = "swav", **options: Any) -> PretrainConfig:
     crops = [{"count": 2, "size": 32, "scale": [0.5, 1.0]}]
-    if method in ("swav", "dino"):
+    if method in MULTI_CROP:
         crops.append({"count": 2, "size": 16, "scale": [0.2, 0.5]})
     views = {"crops": crops, "blur_sigma": [0.1, 1.0]}
-    return PretrainConfig.resolve({"method": method, **TINY, "views": views, **options}, preset_name="smoke")
+    named = {"method": method, "backbone": backbone_of(method)}
+    return PretrainConfig.resolve({**named, **TINY, "views": views, **options}, preset_name="smoke")
+
+
+def backbone_of(method: str) -> str:
+    """The name of the smallest backbone that a method takes."""
+    return "test_vit" if method in OF_TRANSFORMERS else "resnet18"
+
+
+def network_of(method: str) -> torch.nn.Module:
+    """The smallest network that a method takes: `Flat`, or a transformer."""
+    return create_backbone("test_vit") if method in OF_TRANSFORMERS else Flat()
 
 
 class Flat(torch.nn.Module):
@@ -41,15 +54,15 @@ class Flat(torch.nn.Module):
         return self.layer(torch.nn.functional.adaptive_avg_pool2d(images, 4).flatten(1))
 
 
-def views_of(count: int, seed: int = 0) -> list[Tensor]:
+def views_of(count: int, seed: int = 0, side: int = 16) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(8, 1, 16, 16, generator=generator) for _ in range(count)]
+    return [torch.randn(8, 1, side, side, generator=generator) for _ in range(count)]
 
 
 def flat(method: str) -> tuple[Any, PretrainConfig]:
     torch.manual_seed(0)
     config = tiny(method)
-    return create_method(config, Flat()), config
+    return create_method(config, network_of(method)), config
 
 
 def number(scalar: Tensor) -> float:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ctprune.errors import ConfigError
-from ctprune.pretraining.settings import MULTI_CROP, SETTINGS, TEACHER_SAVED
+from ctprune.pretraining.settings import MULTI_CROP, OF_TRANSFORMERS, SETTINGS, TEACHER_SAVED
 
 #: A `PretrainConfig`, which imports this module.
 PretrainConfig = Any
+
+#: Names of ResNets, by their beginning; what other names stand for shows when the network is there.
+_RESNETS = re.compile(r"(wide_)?resne[tx]")
 
 
 def check_compatible(config: PretrainConfig) -> None:
@@ -38,6 +42,18 @@ def _check_settings(config: PretrainConfig) -> None:
         raise ConfigError(
             f"settings: expected {expected.__name__} for `method` {config.method}, found {found}",
             field="settings",
+        )
+    if config.method in OF_TRANSFORMERS and _RESNETS.match(config.backbone):
+        raise ConfigError(
+            f"backbone {config.backbone}: `method` {config.method} needs a vision transformer of timm, such as "
+            "vit_small_patch16_224",
+            field="backbone",
+        )
+    if getattr(config.settings, "koleo_weight", 0) and config.batch_size < 2:
+        raise ConfigError(
+            f"batch_size {config.batch_size}: expected 2 or more: `settings.koleo_weight` compares the "
+            "slices of a batch",
+            field="batch_size",
         )
     if config.batch_size * config.accumulate < 2:
         raise ConfigError(

@@ -163,7 +163,7 @@ class PretrainConfig:
         low=0,
         high=1e6,
         panel=_TRAINING,
-        help="Largest norm of all gradients together; 0 for no limit (presets of dino: 3).",
+        help="Largest norm of all gradients together; 0 for no limit (presets of dino, dinov2: 3).",
         more="Larger gradients are scaled down.",
     )
     decay_biases: bool = option(

@@ -29,6 +29,7 @@ _METHODS = {
     "byol": "BYOL (arXiv 2006.07733)",
     "simclr": "SimCLR (arXiv 2002.05709)",
     "dino": "DINO (arXiv 2104.14294)",
+    "dinov2": "DINOv2 (arXiv 2304.07193)",
 }
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ctprune.errors import ConfigError
-from ctprune.pretraining.settings import MULTI_CROP
+from ctprune.pretraining.settings import MULTI_CROP, OF_TRANSFORMERS
 
 PRESETS = ("paper", "vit", "small", "smoke")
 
@@ -93,6 +93,21 @@ _PAPER: dict[str, dict[str, Any]] = {
         "clip_gradients": 3.0,
         "decay_biases": False,
     },
+    "dinov2": {
+        # The published code's configuration for ImageNet-1k, whose rate of 0.004 is for 1,024 slices per step.
+        "epochs": 100,
+        "batch_size": 64,
+        "optimizer": "adamw",
+        "learning_rate": 2e-3,
+        "start_learning_rate": 0.0,
+        "final_learning_rate": 1e-6,
+        "rate_scaling": "sqrt",
+        "warmup_epochs": 10,
+        "weight_decay": 0.04,
+        "final_weight_decay": 0.4,
+        "clip_gradients": 3.0,
+        "decay_biases": False,
+    },
 }
 
 #: What papers trained transformers with; MoCo v3 (Chen et al. 2021, arXiv 2104.02057) did so by several methods.
@@ -119,7 +134,7 @@ _DINO_TRANSFORMER: dict[str, Any] = {
     "clip_gradients": 3.0,
 }
 
-#: What DINO has on top of `_SHORT`, which is AdamW as for its transformers.
+#: What DINO and DINOv2 have on top of `_SHORT`, which is AdamW as for their transformers.
 _DINO_SHORT: dict[str, Any] = {"weight_decay": 0.04, "final_weight_decay": 0.4, "clip_gradients": 3.0}
 
 # Layer-wise scaling needs long schedules; runs of minutes learn more with AdamW.
@@ -143,6 +158,13 @@ _SMALL_HEADS: dict[str, dict[str, Any]] = {
         "teacher_momentum": 0.99,
         "teacher_warmup_epochs": 5,
     },
+    "dinov2": {
+        "outputs": 1024,
+        "hidden": 512,
+        "bottleneck": 128,
+        "teacher_momentum": 0.99,
+        "teacher_warmup_epochs": 5,
+    },
 }
 
 _SMOKE_HEADS: dict[str, dict[str, Any]] = {
@@ -151,6 +173,14 @@ _SMOKE_HEADS: dict[str, dict[str, Any]] = {
     "byol": {"hidden": 128, "projection": 64, "teacher_momentum": 0.9},
     "simclr": {"hidden": 128, "projection": 64},
     "dino": {
+        "outputs": 64,
+        "hidden": 128,
+        "bottleneck": 32,
+        "teacher_momentum": 0.9,
+        "teacher_warmup_epochs": 1,
+        "freeze_epochs": 0,
+    },
+    "dinov2": {
         "outputs": 64,
         "hidden": 128,
         "bottleneck": 32,
@@ -184,22 +214,25 @@ def preset(name: str, method: str, backbone: str | None = None) -> dict[str, Any
     """The options of a preset for a method, as `PretrainConfig.from_dict` takes them.
 
     - `paper`: the settings of the method's paper, for SwAV, MoCo v2 and BYOL those of the reference for CT;
-      ResNet-50, a GPU. With a transformer as the backbone: what the papers trained those with.
+      ResNet-50 (DINOv2: ViT-S/16), a GPU. With a transformer as the backbone: what the papers trained those with.
     - `vit`: the same with a ViT-S/16, which needs timm.
-    - `small`: ResNet-18 on 128 × 128 slices, an hour or so on a laptop for a few thousand slices.
-    - `smoke`: two epochs on 64 × 64 slices, minutes on two cores: to see that everything works.
+    - `small`: ResNet-18 (DINOv2: ViT-Ti/16) on 128 × 128 slices, an hour or so on a laptop for a few thousand
+      slices.
+    - `smoke`: two epochs of the same on 64 × 64 slices, minutes on two cores: to see that everything works.
 
     >>> preset("paper", "swav")["epochs"]
     800
     """
-    if name == "vit":
+    if name == "vit" or (name == "paper" and method in OF_TRANSFORMERS):
         backbone = backbone or "vit_small_patch16_224"
     if name in ("paper", "vit"):
         options = _of_paper(method, transformer=backbone is not None and is_transformer(backbone))
-        return {**options, "views": _views(method)} | ({"backbone": backbone} if backbone else {})
-    short = _SHORT | (_DINO_SHORT if method == "dino" else {})
+        return {**options, "views": _views(method, backbone)} | ({"backbone": backbone} if backbone else {})
+    short = _SHORT | (_DINO_SHORT if method in ("dino", "dinov2") else {})
+    if method in OF_TRANSFORMERS:
+        short["backbone"] = "vit_tiny_patch16_224"
     if name == "small":
-        views = _views(method, large=96, small=48, count=4)
+        views = _views(method, backbone, large=96, small=48, count=4)
         return {
             **short,
             "side": 128,
@@ -211,7 +244,7 @@ def preset(name: str, method: str, backbone: str | None = None) -> dict[str, Any
             "views": views,
             "settings": _SMALL_HEADS[method],
         }
-    views = _views(method, large=48, small=32, count=2) | {"blur_sigma": [0.1, 1.0]}
+    views = _views(method, backbone, large=48, small=32, count=2) | {"blur_sigma": [0.1, 1.0]}
     return {
         **short,
         "side": 64,
@@ -226,15 +259,20 @@ def preset(name: str, method: str, backbone: str | None = None) -> dict[str, Any
 
 
 def _of_paper(method: str, *, transformer: bool) -> dict[str, Any]:
-    if not transformer:
+    if not transformer or method in OF_TRANSFORMERS:
         return _PAPER[method]
     own = {name: value for name, value in _PAPER[method].items() if name == "settings"}
     return own | (_DINO_TRANSFORMER if method == "dino" else _TRANSFORMER)
 
 
-def _views(method: str, *, large: int = 224, small: int = 96, count: int = 6) -> dict[str, Any]:
+def _views(
+    method: str, backbone: str | None, *, large: int = 224, small: int = 96, count: int = 6
+) -> dict[str, Any]:
     from ctprune.pretraining.view_config import pair_views, swav_views
 
+    if backbone and "patch14" in backbone:
+        # Such transformers take whole patches only.
+        large, small = (14 * round(size / 14) for size in (large, small))
     if method in MULTI_CROP:
         views = swav_views().to_dict()
         views["crops"][0]["size"] = large

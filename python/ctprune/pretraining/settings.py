@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ctprune.options.check import check
 from ctprune.options.described import described
-from ctprune.options.option import option
+from ctprune.options.option import Range, option
 
 
 def _width(default: int, what: str, *, low: int = 1) -> int:
@@ -119,7 +119,63 @@ class DinoSettings(_Settings):
     freeze_epochs: int = _width(1, "Initial epochs in which the head's last layer is not trained.", low=0)
 
 
-MethodSettings = SwavSettings | MocoSettings | ByolSettings | SimclrSettings | DinoSettings
+@described
+@dataclass(frozen=True, kw_only=True)
+class Dinov2Settings(_Settings):
+    """DINOv2 (Oquab et al. 2023, arXiv 2304.07193), with the published code's numbers for ImageNet-1k."""
+
+    outputs: int = _width(65536, "Length of a head's output.")
+    hidden: int = _width(2048, "Width of a head.")
+    bottleneck: int = _width(256, "Width of a head's narrowest layer.")
+    separate_heads: bool = option(
+        False,
+        help="Whether patches have a head of their own.",
+        more="The published code has that for large data sets only.",
+    )
+    student_temperature: float = _temperature(0.1, "Temperature of the student's softmax.")
+    teacher_temperature: float = _temperature(0.07, "Temperature of the teacher's softmax, after the warm-up.")
+    teacher_start_temperature: float = _temperature(
+        0.04, "Temperature of the teacher's softmax at the beginning of the warm-up."
+    )
+    teacher_warmup_epochs: int = _width(
+        30, "Epochs over which the teacher's temperature rises in equal steps.", low=0
+    )
+    teacher_momentum: float | None = option(
+        None,
+        low=0,
+        high=1,
+        help="Momentum of the teacher: the share that stays in each step; rises to 1 along a cosine.",
+        more="None means 0.992^(slices / 2,048) with the slices of an optimizer step.",
+    )
+    centering: str = option(
+        "softmax",
+        choices=("softmax", "sinkhorn"),
+        help="How the teacher is kept from collapsing: a softmax of what differs from the center, or even "
+        "assignments.",
+        more="The published code has `sinkhorn` for large data sets.",
+    )
+    center_momentum: float = _share(
+        0.9, "Momentum of the centers, for `centering` softmax: the share that stays in each step."
+    )
+    sinkhorn_iterations: int = _width(3, "Iterations of the Sinkhorn-Knopp algorithm, for `centering` sinkhorn.")
+    freeze_epochs: int = _width(1, "Initial epochs in which the heads' last layers are not trained.", low=0)
+    mask_probability: float = option(
+        0.5, above=0, high=1, help="Share of the large crops of which patches are masked for the student."
+    )
+    mask_ratio: Range = option(
+        (0.1, 0.5),
+        above=0,
+        high=1,
+        noun="a fraction of a crop's patches",
+        help="Smallest and largest share of patches that are masked, in blocks.",
+    )
+    patch_weight: float = option(1.0, low=0, high=1e6, help="Weight of the loss of masked patches.")
+    koleo_weight: float = option(
+        0.1, low=0, high=1e6, help="Weight of the loss that keeps nearest neighbors apart; 0 for none."
+    )
+
+
+MethodSettings = SwavSettings | MocoSettings | ByolSettings | SimclrSettings | DinoSettings | Dinov2Settings
 
 #: By the name of the method, the main one first.
 SETTINGS: dict[str, type[MethodSettings]] = {
@@ -128,10 +184,14 @@ SETTINGS: dict[str, type[MethodSettings]] = {
     "byol": ByolSettings,
     "simclr": SimclrSettings,
     "dino": DinoSettings,
+    "dinov2": Dinov2Settings,
 }
 
 #: Methods whose teacher is what is evaluated and saved.
-TEACHER_SAVED = frozenset({"dino"})
+TEACHER_SAVED = frozenset({"dino", "dinov2"})
 
 #: Methods that compare many small crops with a few large ones; the others take two views.
-MULTI_CROP = frozenset({"swav", "dino"})
+MULTI_CROP = frozenset({"swav", "dino", "dinov2"})
+
+#: Methods that mask patches, which only transformers have.
+OF_TRANSFORMERS = frozenset({"dinov2"})

@@ -252,6 +252,7 @@ class TrainingLoop:
         set_rates(self._optimizer, learning_rate=rate, weight_decay=decay)
         self.method.before_step(state)
         for part in range(self.config.accumulate):
+            state = state._replace(batch=self.step * self.config.accumulate + part)
             views = self._views(*next(inputs))
             last = part == self.config.accumulate - 1
             with self._fabric.no_backward_sync(self._module, enabled=not last):

@@ -1,4 +1,4 @@
-"""Methods of contrastive pre-training, one file each, on lightly's losses and heads."""
+"""Methods of pre-training, one file each, on lightly's losses and heads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.methods.byol import Byol
 from ctprune.pretraining.methods.dino import Dino
+from ctprune.pretraining.methods.dinov2 import Dinov2
 from ctprune.pretraining.methods.method import Method, Outcome, TrainingState
 from ctprune.pretraining.methods.mocov2 import MocoV2
 from ctprune.pretraining.methods.simclr import SimClr
@@ -20,6 +21,7 @@ METHODS: dict[str, type[Method]] = {
     "byol": Byol,
     "simclr": SimClr,
     "dino": Dino,
+    "dinov2": Dinov2,
 }
 
 

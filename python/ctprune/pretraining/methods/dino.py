@@ -9,11 +9,17 @@ import torch
 from lightly.loss import DINOLoss
 from lightly.models.modules import DINOProjectionHead
 from lightly.models.utils import update_momentum
-from lightly.utils import dist
 from torch import Tensor
 
 from ctprune.pretraining.config import PretrainConfig
-from ctprune.pretraining.methods.method import Method, Outcome, Teacher, TrainingState
+from ctprune.pretraining.methods.method import (
+    Method,
+    Outcome,
+    Teacher,
+    TrainingState,
+    momentum_per_slice,
+    warming_up,
+)
 from ctprune.pretraining.settings import DinoSettings
 
 
@@ -27,7 +33,8 @@ class Dino(Method):
         assert isinstance(config.settings, DinoSettings)
         self._settings = config.settings
         self._large = config.views.crops[0].count
-        self.momentum = _momentum(config)
+        # The paper's 0.996 is for 1,024 slices per optimizer step.
+        self.momentum = momentum_per_slice(config, config.settings.teacher_momentum, 0.996, slices=1024)
         self.head = self._create_head()
         self.teacher = Teacher(self.backbone)
         # Weight normalization cannot be copied as a whole.
@@ -69,7 +76,7 @@ class Dino(Method):
             student = self.head(torch.cat(features).float()).chunk(len(views))
             with torch.no_grad():
                 teacher = self.teacher_head(torch.cat(found).float()).chunk(self._large)
-            loss = self.loss(list(teacher), list(student), teacher_temp=self._temperature(state))
+            loss = self.loss(list(teacher), list(student), teacher_temp=warming_up(self._settings, state))
             assignments = torch.softmax(teacher[0] / self._settings.teacher_temperature, dim=1)
         return Outcome(loss=loss, features=found[0].float(), assignments=assignments)
 
@@ -82,23 +89,3 @@ class Dino(Method):
         momentum = state.rising(self.momentum)
         self.teacher.follow([self.backbone], momentum)
         update_momentum(self.head, self.teacher_head, m=momentum)
-
-    def _temperature(self, state: TrainingState) -> float:
-        settings = self._settings
-        start, end = settings.teacher_start_temperature, settings.teacher_temperature
-        if state.epoch >= settings.teacher_warmup_epochs:
-            return end
-        return start + (end - start) * state.epoch / settings.teacher_warmup_epochs
-
-
-def _momentum(config: PretrainConfig) -> float:
-    """The teacher's momentum at the beginning.
-
-    The paper's 0.996 is for 1,024 slices per optimizer step. Smaller steps come more often, and the teacher shall
-    not follow faster per slice: momentum^(slices / 1,024) (Busbridge et al. 2023, arXiv 2307.13813).
-    """
-    assert isinstance(config.settings, DinoSettings)
-    if config.settings.teacher_momentum is not None:
-        return config.settings.teacher_momentum
-    slices = config.batch_size * config.accumulate * dist.world_size()
-    return float(0.996 ** (slices / 1024))

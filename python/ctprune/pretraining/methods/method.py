@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import torch
 from lightly.models.utils import update_momentum
+from lightly.utils import dist
 from torch import Tensor
 
 from ctprune.networks.gray_backbone import repeat_gray
 from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.settings import DinoSettings, Dinov2Settings
 
 
 class TrainingState(NamedTuple):
@@ -23,11 +25,13 @@ class TrainingState(NamedTuple):
         epoch: Number of the epoch, from 0.
         step: Number of optimizer steps done.
         steps: Number of optimizer steps in all.
+        batch: Number of batches done in all epochs, of which an optimizer step may take several.
     """
 
     epoch: int
     step: int
     steps: int
+    batch: int = 0
 
     def rising(self, start: float) -> float:
         """A share that rises from `start` to 1 along a cosine, as the momentum of BYOL and DINO does.
@@ -140,3 +144,28 @@ class Teacher(torch.nn.Module):
 def in_float32(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Tensors in float32: a loss takes exponentials of large numbers."""
     return [tensor.float() for tensor in tensors]
+
+
+def momentum_per_slice(config: PretrainConfig, given: float | None, paper: float, *, slices: int) -> float:
+    """A teacher's momentum at the beginning.
+
+    The paper's is for many slices per optimizer step. Smaller steps come more often, and the teacher shall not
+    follow faster per slice: momentum^(slices / the paper's slices) (Busbridge et al. 2023, arXiv 2307.13813).
+
+    Args:
+        config: Configuration of the pre-training.
+        given: What the user wants instead.
+        paper: The paper's momentum.
+        slices: Slices of the paper's optimizer steps.
+    """
+    if given is not None:
+        return given
+    return float(paper ** (config.batch_size * config.accumulate * dist.world_size() / slices))
+
+
+def warming_up(settings: DinoSettings | Dinov2Settings, state: TrainingState) -> float:
+    """The temperature of a teacher's softmax, which rises in equal steps over some epochs."""
+    start, end = settings.teacher_start_temperature, settings.teacher_temperature
+    if state.epoch >= settings.teacher_warmup_epochs:
+        return end
+    return start + (end - start) * state.epoch / settings.teacher_warmup_epochs

@@ -1,0 +1,35 @@
+"""What chance decides in a method itself: drawn on the CPU, by the number of the batch, whatever the device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+#: Tells these draws from those of views, which have fewer numbers in their seed.
+_OF_METHODS = 1
+
+
+def batch_generator(seed: int, batch: int, rank: int = 0) -> torch.Generator:
+    """A generator on the CPU for one batch: what it gives depends on these three numbers alone.
+
+    So a resumed training draws what one that was never stopped draws, on any number of devices.
+
+    Args:
+        seed: Seed of the training.
+        batch: `TrainingState.batch`.
+        rank: Number of the process, where each shall draw something else.
+
+    >>> first, again = (torch.rand(2, generator=batch_generator(0, 5)) for _ in range(2))
+    >>> torch.equal(first, again), torch.equal(first, torch.rand(2, generator=batch_generator(0, 6)))
+    (True, False)
+    """
+    (state,) = np.random.SeedSequence([seed, batch, rank, 0, _OF_METHODS]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state) >> 1)
+
+
+def sent(drawn: Tensor, device: torch.device) -> Tensor:
+    """What was drawn, on a device; a GPU fetches it while the host continues."""
+    if device.type == "cuda" and torch.cuda.is_available():
+        drawn = drawn.pin_memory()
+    return drawn.to(device, non_blocking=True)
