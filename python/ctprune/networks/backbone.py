@@ -14,10 +14,14 @@ from safetensors.torch import save_file
 from ctprune import _core
 from ctprune.errors import WeightsError
 from ctprune.networks.architectures import RESNETS, create_architecture, resnet_of
+from ctprune.networks.foreign import TRANSFORMER_ANCHOR, converted, described_beside, renamed, transformer_of
 from ctprune.networks.weights_file import METADATA_KEY, SEAL_KEY, checksum_of, read_weights, write_weights
 
 #: The file of weights in the folder of a pre-training.
 BACKBONE_NAME = "backbone.safetensors"
+
+#: That in a folder of timm.
+_TIMM_NAME = "model.safetensors"
 
 #: Version of the metadata in `backbone.safetensors`.
 BACKBONE_VERSION = 2
@@ -35,13 +39,16 @@ _WRAPPERS = ("module.", "_orig_mod.")
 
 
 def backbone_file(path: str | os.PathLike[str]) -> Path:
-    """The file of weights that a path means: the path itself, or the backbone in the folder of a pre-training.
+    """The file of weights that a path means: the path itself, or that in the folder of a pre-training or of timm.
 
     >>> backbone_file("weights.pth").name
     'weights.pth'
     """
-    inside = Path(path, BACKBONE_NAME)
-    return inside if inside.is_file() else Path(path)
+    for name in (BACKBONE_NAME, _TIMM_NAME):
+        inside = Path(path, name)
+        if inside.is_file():
+            return inside
+    return Path(path)
 
 
 def create_backbone(name: str, weights: str | os.PathLike[str] | None = None) -> torch.nn.Module:
@@ -66,16 +73,18 @@ def create_backbone(name: str, weights: str | os.PathLike[str] | None = None) ->
 
 
 def load_backbone(path: str | os.PathLike[str], *, name: str | None = None) -> torch.nn.Module:
-    """Read a backbone from a file that ctprune, torchvision or the published code wrote.
+    """Read a backbone from a file that ctprune, torchvision, timm or the published code of a method wrote.
 
-    It reads ctprune's `backbone.safetensors`, torchvision's state dicts, and checkpoints of Lightning, with the
-    network at the top or under `model.`, `encoder_q.`, `online_network.encoder.`, `backbone.` or `module.`. Heads
-    are left out. Objects in a file that are not tensors are never created.
+    It reads ctprune's `backbone.safetensors`, state dicts of torchvision and timm, and checkpoints of Lightning,
+    with the network at the top or under `model.`, `encoder_q.`, `online_network.encoder.`, `backbone.` or
+    `module.`; files of DINO, DINOv2 and DINOv3, of which the teacher is taken; ResNets whose parts are numbered,
+    as RadImageNet's. Positions are resampled if the network has another number of them. Heads are left out.
+    Objects in a file that are not tensors are never created.
 
     Args:
-        path: The file, or the folder of a pre-training.
-        name: The architecture, as for `create_backbone`; by default the one that the file names, or that the
-            shapes of its weights show.
+        path: The file, or the folder of a pre-training or of timm.
+        name: The architecture, as for `create_backbone`; by default the one that the file, or timm's `config.json`
+            beside it, names, or that the shapes of its weights show.
 
     Returns:
         The module in training mode, with the attributes `num_features` and `architecture` (its name), as from
@@ -93,20 +102,26 @@ def load_backbone(path: str | os.PathLike[str], *, name: str | None = None) -> t
     (512, 'swav')
     """
     path = backbone_file(path)
-    weights, metadata = read_weights(path)
+    weights, metadata = _read(path)
+    weights = renamed({_unwrapped(key): tensor for key, tensor in weights.items()})
     name = name or metadata.get("backbone")
     if name is None:
-        weights = _below_prefix(weights, _RESNET_ANCHOR, path)
-        name = resnet_of(weights)
+        name = _recognized(weights, path)
         if name is None:
             raise WeightsError(
-                f"{path}: the weights fit none of {', '.join(RESNETS)}: name the architecture that they belong to"
+                f"{path}: the weights fit none of {', '.join(RESNETS)}, and no transformer of DINO, DINOv2 or "
+                "DINOv3: name the architecture that they belong to as `backbone`"
             )
-        module = create_architecture(name)
-    else:
-        module = create_architecture(name)
-        weights = _below_prefix(weights, _RESNET_ANCHOR if name in RESNETS else _anchor(module), path)
-    state = _fitting(_without_classifier(weights, module), _shapes(module), name, path)
+    module = create_architecture(name)
+    try:
+        state = _weights_for(module, name, weights, path)
+    except WeightsError:
+        found = metadata.get("backbone") or _recognized_or_none(weights, path)
+        if found in (None, name):
+            raise
+        raise WeightsError(
+            f"{path}: expected weights of {name}, found those of {found}: give that as `backbone`"
+        ) from None
     # Old files lack the counters of batches, which nothing here uses; `_fitting` has checked all the others.
     module.load_state_dict(state, strict=False)
     for key, tensor in state.items():
@@ -160,13 +175,48 @@ def backbone_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         WeightsError: There is no such file, or it is not a checkpoint.
     """
-    return read_weights(backbone_file(path))[1]
+    return _read(backbone_file(path))[1]
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """All weights of a file by name, and what is known of them."""
+    weights, metadata = read_weights(path)
+    return weights, metadata or described_beside(path)
+
+
+def _weights_for(
+    module: torch.nn.Module, name: str, weights: Mapping[str, torch.Tensor], path: Path
+) -> dict[str, torch.Tensor]:
+    """The weights of a network of this name, by their names in it."""
+    own: Mapping[str, torch.Tensor]
+    if name in RESNETS:
+        own = _below_prefix(weights, _RESNET_ANCHOR, path)
+    else:
+        own = converted(_below_prefix(weights, _anchor(module), path), module, name, path)
+    return _fitting(_without_classifier(own, module), _shapes(module), name, path)
+
+
+def _recognized(weights: Mapping[str, torch.Tensor], path: Path) -> str | None:
+    """The name of the architecture that names and shapes of weights show; None where they show none.
+
+    Raises:
+        WeightsError: There is no network that could be recognized, or there are several.
+    """
+    if any(key.endswith(TRANSFORMER_ANCHOR) for key in weights):
+        return transformer_of(_below_prefix(weights, TRANSFORMER_ANCHOR, path))
+    return resnet_of(_below_prefix(weights, _RESNET_ANCHOR, path))
+
+
+def _recognized_or_none(weights: Mapping[str, torch.Tensor], path: Path) -> str | None:
+    try:
+        return _recognized(weights, path)
+    except WeightsError:
+        return None
 
 
 def _below_prefix(weights: Mapping[str, torch.Tensor], anchor: str, path: Path) -> dict[str, torch.Tensor]:
     """The weights of one network, by their names in it."""
-    unwrapped = {_unwrapped(key): tensor for key, tensor in weights.items()}
-    prefixes = [key.removesuffix(anchor) for key in unwrapped if key == anchor or key.endswith("." + anchor)]
+    prefixes = [key.removesuffix(anchor) for key in weights if key == anchor or key.endswith("." + anchor)]
     preferred = [prefix for prefix in _PREFERRED_PREFIXES if prefix in prefixes]
     if not prefixes:
         some = ", ".join(map(repr, list(weights)[:3])) + (", …" if len(weights) > 3 else "")
@@ -176,7 +226,7 @@ def _below_prefix(weights: Mapping[str, torch.Tensor], anchor: str, path: Path) 
     if len(prefixes) > 1 and not preferred:
         raise WeightsError(f"{path}: expected one backbone, found several: under {', '.join(prefixes)}")
     prefix = (preferred or prefixes)[0]
-    return {key.removeprefix(prefix): t for key, t in unwrapped.items() if key.startswith(prefix)}
+    return {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.startswith(prefix)}
 
 
 def _unwrapped(key: str) -> str:

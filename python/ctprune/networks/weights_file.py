@@ -25,7 +25,8 @@ _PICKLE = b"\x80\x02"
 METADATA_KEY, SEAL_KEY = "ctprune", "sha256"
 
 #: Where training programs put the weights among other things, from the outside in.
-_STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
+#: Of DINO's two networks the teacher is the better one.
+_STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "teacher", "student")
 
 #: Packages whose objects stand beside the weights in the checkpoints of Lightning: settings, not weights. An inert
 #: class stands in for each of theirs, so that none of their code runs. Everything else is refused.

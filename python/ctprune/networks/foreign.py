@@ -1,0 +1,194 @@
+"""Weights of other programs: which network they are of, and what timm and torchvision call them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ctprune.errors import WeightsError
+
+Weights = Mapping[str, torch.Tensor]
+
+#: A weight that tells the prefix of a transformer's weights.
+TRANSFORMER_ANCHOR = "patch_embed.proj.weight"
+
+#: Parts of a ResNet of torchvision by their number, where it was made a sequence of its parts, as in RadImageNet.
+_NUMBERED = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
+
+_NUMBERED_ANCHOR = "4.0.conv1.weight"
+
+#: Blocks in chunks, as DINOv2 trains them: the second number counts all of them.
+_CHUNKED = re.compile(r"(.*\bblocks)\.\d+\.(\d+\..+)")
+
+#: Sizes of vision transformers by width, number of blocks, and whether their perceptrons are gated.
+_SIZES = {
+    (192, 12, False): "tiny",
+    (384, 12, False): "small",
+    (384, 12, True): "small_plus",
+    (768, 12, False): "base",
+    (1024, 24, False): "large",
+    (1280, 32, True): "huge_plus",
+    (1536, 40, True): "giant",
+    (4096, 40, True): "7b",
+}
+
+#: What timm's conversions raise for weights that are not what they expect.
+_UNFIT = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+
+
+def renamed(weights: Weights) -> dict[str, torch.Tensor]:
+    """Weights of numbered parts by the names that their network has without the numbers.
+
+    Args:
+        weights: Weights by name, without what wrappers of torch put before the names.
+
+    >>> parts = ["net.0.weight", "net.1.running_mean", "net.4.0.conv1.weight"]
+    >>> list(renamed(dict.fromkeys(parts, torch.zeros(1))))
+    ['net.conv1.weight', 'net.bn1.running_mean', 'net.layer1.0.conv1.weight']
+    """
+    found = dict(weights)
+    for key in weights:
+        prefix = key.removesuffix(_NUMBERED_ANCHOR)
+        if prefix == key or prefix[-1:] not in ("", "."):
+            continue
+        if f"{prefix}0.weight" in weights and f"{prefix}1.running_mean" in weights:
+            found = {_with_name(one, prefix): tensor for one, tensor in found.items()}
+    # Other networks have two numbers there, too, but not these tokens.
+    if any(key.endswith("mask_token") for key in weights):
+        found = {_CHUNKED.sub(r"\1.\2", key): tensor for key, tensor in found.items()}
+    return found
+
+
+def transformer_of(weights: Weights) -> str | None:
+    """The name in timm of the transformer of DINO, DINOv2 or DINOv3 whose weights these are; None for others.
+
+    Args:
+        weights: Weights by the names that the published files have, without a prefix.
+    """
+    kernel = weights.get(TRANSFORMER_ANCHOR)
+    if kernel is None or kernel.ndim != 4:
+        return None
+    depth = len({key.split(".")[1] for key in weights if key.startswith("blocks.")})
+    gated = any(f"blocks.0.mlp.{part}.weight" in weights for part in ("w1", "w12"))
+    size, patch = _SIZES.get((len(kernel), depth, gated)), kernel.shape[-1]
+    scaled = "blocks.0.ls1.gamma" in weights
+    if scaled and "storage_tokens" in weights:
+        name = f"vit_{size}_patch{patch}_dinov3" + ("_qkvb" if _has_biases(weights) else "")
+    elif scaled and "pos_embed" in weights:
+        registers = weights.get("register_tokens", weights.get("reg_token"))
+        name = f"vit_{size}_patch{patch}{'' if registers is None else f'_reg{registers.shape[1]}'}_dinov2"
+    elif _is_plain(weights, patch):
+        name = f"vit_{size}_patch{patch}_224"
+    else:
+        return None
+    return name if name in _names_of_timm() else None
+
+
+def converted(weights: Weights, module: torch.nn.Module, name: str, path: Path) -> Weights:
+    """Weights by the names that a network of timm has, by timm's own conversion, positions resampled.
+
+    Args:
+        weights: Weights of one network, without a prefix.
+        module: The network.
+        name: Name of its architecture.
+        path: The file, for the sentence.
+
+    Raises:
+        WeightsError: The file has weights that the network has no place for.
+    """
+    expected = {key: tensor.shape for key, tensor in module.state_dict().items()}
+    if all(key in weights and weights[key].shape == shape for key, shape in expected.items()):
+        return weights
+    if "storage_tokens" in weights and _has_biases(weights) and not any("q_bias" in key for key in expected):
+        raise WeightsError(
+            f"{path}: expected weights of {name}, found biases of queries and values besides: give {name}_qkvb as "
+            "`backbone`"
+        )
+    convert = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
+    kernel = weights.get(TRANSFORMER_ANCHOR)
+    # Kernels of another size timm would resample, too: those belong to another network.
+    other_kernel = kernel is not None and kernel.shape != expected.get(TRANSFORMER_ANCHOR, kernel.shape)
+    if convert is None or other_kernel:
+        return weights
+    try:
+        # It prints what it did not find.
+        with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+            found: Weights = convert(dict(weights), module)
+    except _UNFIT:
+        # Whoever compares them with the network says what is missing.
+        return weights
+    return found
+
+
+def described_beside(file: Path) -> dict[str, Any]:
+    """What `config.json` beside weights of timm says of them: architecture, mean and standard deviation.
+
+    Args:
+        file: File of weights; only those that timm and the Hugging Face Hub name so have one.
+
+    Returns:
+        `backbone`, `mean` and `std`; empty if there is no such file.
+    """
+    if file.name not in ("model.safetensors", "pytorch_model.bin"):
+        return {}
+    try:
+        described = json.loads((file.parent / "config.json").read_text("utf-8"))
+        name = described["architecture"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    if not isinstance(name, str):
+        return {}
+    input_of = described.get("pretrained_cfg")
+    found = {key: input_of.get(key) for key in ("mean", "std")} if isinstance(input_of, dict) else {}
+    numbers = all(
+        isinstance(values, list) and len(values) == 3 and all(isinstance(one, (int, float)) for one in values)
+        for values in found.values()
+    )
+    return {"backbone": name, **(found if numbers else {})}
+
+
+def _with_name(key: str, prefix: str) -> str:
+    if not key.startswith(prefix):
+        return key
+    number, dot, rest = key.removeprefix(prefix).partition(".")
+    return f"{prefix}{_NUMBERED.get(number, number)}{dot}{rest}"
+
+
+def _has_biases(weights: Weights) -> bool:
+    """Whether DINOv3's biases of queries or values do anything; those of keys are masked."""
+    for key, bias in weights.items():
+        if key.endswith("attn.qkv.bias"):
+            queries, _, values = bias.chunk(3)
+            if queries.any() or values.any():
+                return True
+    return False
+
+
+def _is_plain(weights: Weights, patch: int) -> bool:
+    """Whether there is nothing but what the transformer of DINO has, for 224 pixels, and a head."""
+    positions = weights.get("pos_embed")
+    if positions is None or "cls_token" not in weights or positions.shape[1] != 1 + (224 // patch) ** 2:
+        return False
+    first = {"cls_token", "pos_embed", "patch_embed", "blocks", "norm", "head"}
+    of_block = {"norm1", "attn", "norm2", "mlp"}
+    return all(
+        key.split(".")[0] in first and (not key.startswith("blocks.") or key.split(".")[2] in of_block)
+        for key in weights
+    )
+
+
+def _names_of_timm() -> list[str]:
+    try:
+        import timm
+    except ModuleNotFoundError:
+        return []
+    names: list[str] = timm.list_models()
+    return names
