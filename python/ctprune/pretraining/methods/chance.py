@@ -10,21 +10,20 @@ from torch import Tensor
 _OF_METHODS = 1
 
 
-def batch_generator(seed: int, batch: int, rank: int = 0) -> torch.Generator:
-    """A generator on the CPU for one batch: what it gives depends on these three numbers alone.
+def batch_generator(seed: int, batch: int) -> torch.Generator:
+    """A generator on the CPU for one batch of all processes: what it gives depends on these two numbers alone.
 
-    So a resumed training draws what one that was never stopped draws, on any number of devices.
+    So a resumed training draws what one that was never stopped draws.
 
     Args:
         seed: Seed of the training.
         batch: `TrainingState.batch`.
-        rank: Number of the process, where each shall draw something else.
 
     >>> first, again = (torch.rand(2, generator=batch_generator(0, 5)) for _ in range(2))
     >>> torch.equal(first, again), torch.equal(first, torch.rand(2, generator=batch_generator(0, 6)))
     (True, False)
     """
-    (state,) = np.random.SeedSequence([seed, batch, rank, 0, _OF_METHODS]).generate_state(1, np.uint64)
+    (state,) = np.random.SeedSequence([seed, batch, 0, 0, _OF_METHODS]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state) >> 1)
 
 
