@@ -44,6 +44,7 @@ from ctprune.pretraining.result import (
     rates_sentence,
     without_paths,
 )
+from ctprune.pretraining.settings import OF_TRANSFORMERS
 from ctprune.pretraining.training import TrainingLoop
 from ctprune.pretraining.used_slices import UsedSlices
 from ctprune.pretraining.views import BatchViews, normalization
@@ -171,9 +172,9 @@ class PretrainingRun:
         order = {"run": str(self.run), "out": str(self.out), "config": config.to_dict(), "resume": self._resume}
         store = None
         if launch.starts_all:
-            # What can go wrong shall go wrong before there are others, who would wait.
-            if launch.processes > 1:
-                self._create_backbone()
+            # What can go wrong shall go wrong before there are others, who would wait; and before all is packed.
+            if launch.processes > 1 or config.method in OF_TRANSFORMERS:
+                create_method(config, self._create_backbone())
             store = self._pack(close)
         with Workers(launch, order) as workers:
             fabric = create_fabric(launch, precision, workers.environment())
