@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -15,11 +16,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import ctprune
+from ctprune.embedding.embedder import Embedder
+from ctprune.finetuning.config import FinetuneConfig
+from ctprune.finetuning.network import new_backbone
 from ctprune.networks.backbone import backbone_metadata, create_backbone, save_backbone
 from ctprune.networks.gray_backbone import Normalization
 from ctprune.networks.pretrained import Pretrained
 
 State = dict[str, Tensor]
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +153,22 @@ def test_dino_s_checkpoint_gives_the_teacher(name: str, tmp_path: Path) -> None:
     # What is published for transfer is the backbone alone.
     torch.save(state, tmp_path / "pretrain.pth")
     same_features(network, tmp_path / "pretrain.pth", name)
+
+
+def test_finetuning_and_deep_start_from_such_files(tmp_path: Path) -> None:
+    network = randomized("vit_tiny_patch16_224")
+    torch.save(network.state_dict(), tmp_path / "pretrain.pth")
+    weights = Pretrained.find(tmp_path / "pretrain.pth")
+    module, name = new_backbone(FinetuneConfig(side=32), weights, seed=0)
+    assert name == "vit_tiny_patch16_224"
+    assert torch.equal(module.state_dict()["pos_embed"], network.state_dict()["pos_embed"])
+    embedder = Embedder(tmp_path / "pretrain.pth")
+    gray = np.arange(2 * 32 * 32, dtype=np.uint8).reshape(2, 32, 32)
+    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in IMAGENET)
+    pictures = (torch.tensor(gray)[:, None].expand(-1, 3, -1, -1) / 255 - mean) / std
+    with torch.inference_mode():
+        expected = torch.nn.functional.normalize(network(pictures), dim=1)
+    np.testing.assert_allclose(embedder.embed(gray), expected.numpy(), atol=2e-3)
 
 
 def test_moco_s_and_swav_s_checkpoints(tmp_path: Path) -> None:

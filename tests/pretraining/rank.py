@@ -18,9 +18,6 @@ VIEWS = {name: tiny(name).views.views for name in METHODS}
 #: Rows and columns of these: for transformers, as many patches as can be masked.
 SIDES = {name: 64 if name in OF_TRANSFORMERS else 16 for name in METHODS}
 
-#: Rows and columns of these: for transformers, as many patches as can be masked.
-SIDES = {name: 64 if name in OF_TRANSFORMERS else 16 for name in METHODS}
-
 #: A step at which SwAV uses its queue.
 LATER = TrainingState(epoch=0, step=8, steps=10)
 

@@ -207,22 +207,6 @@ def test_a_compiled_transformer_equals_an_uncompiled_one(monkeypatch: pytest.Mon
     assert all(torch.allclose(found[1][key], value, rtol=1e-4, atol=1e-5) for key, value in found[0].items())
 
 
-def test_a_compiled_transformer_equals_an_uncompiled_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Traced only: to compile its kernels takes minutes.
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    found = []
-    for compiled in (False, True):
-        method: Any = without_batchnorm("dinov2")
-        del method.backbone.vit.blocks[1:], method.teacher.networks[0].vit.blocks[1:]
-        names = set(method.exported.state_dict())
-        if compiled:
-            method.compile_networks()
-        found.append(one_step(method, example_views("dinov2")))
-        assert set(method.exported.state_dict()) == names
-    assert found[0].keys() == found[1].keys()
-    assert all(torch.allclose(found[1][key], value, rtol=1e-4, atol=1e-5) for key, value in found[0].items())
-
-
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -391,6 +391,12 @@ def test_backbones_whose_patches_cannot_be_masked() -> None:
         create_method(tiny("dinov2", views=views_config), create_backbone("test_vit"))
 
 
+def test_a_backbone_is_refused_before_slices_are_packed(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ctprune.ConfigError, match=r"^backbone test_vit2: `method` dinov2 needs"):
+        ctprune.pretrain(run, tiny("dinov2", backbone="test_vit2", side=41), out=tmp_path / "pre")
+    assert not list(run.glob("store-*41*"))
+
+
 def test_presets_have_transformers_and_whole_patches() -> None:
     paper = PretrainConfig.resolve({"method": "dinov2"})
     assert (paper.backbone, paper.rate_scaling, paper.epochs) == ("vit_small_patch16_224", "sqrt", 100)

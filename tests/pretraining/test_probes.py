@@ -37,7 +37,9 @@ def test_the_linear_probe_equals_a_loop_that_leaves_patients_out(classes: int) -
         test = np.array([group[patient] == left_out for patient in patients.tolist()])
         train = features[~test].astype(float)
         spread = np.where(train.std(0) > 0, train.std(0), 1)
-        model = LogisticRegression(C=0.01).fit((train - train.mean(0)) / spread, labels[~test])
+        model = LogisticRegression(C=0.01, class_weight="balanced").fit(
+            (train - train.mean(0)) / spread, labels[~test]
+        )
         probabilities[test] = model.predict_proba((features[test] - train.mean(0)) / spread)
     assert found.accuracy == (probabilities.argmax(1) == labels).mean()
     areas = [roc_auc_score(labels == number, probabilities[:, number]) for number in range(classes)]

@@ -38,7 +38,8 @@ def linear_measures(features: npt.NDArray[np.float32], labels: Ints, patients: I
     """Accuracy and AUC of a logistic regression on images of patients that it was not fitted to.
 
     The patients are dealt out to five groups (fewer where there are fewer), those of each class after each other.
-    The images of each group are predicted from those of all others; then all are judged together.
+    The images of each group are predicted from those of all others, in which classes weigh alike, as the shares of
+    classes differ between groups; then all are judged together.
 
     Args:
         features: Float32 of shape (n, features).
@@ -88,7 +89,7 @@ def _predicted(
         return probabilities
     mean, spread = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     scale = np.where(spread > 0, spread, 1.0)
-    model = LogisticRegression(C=_STRENGTH, max_iter=_ITERATIONS)
+    model = LogisticRegression(C=_STRENGTH, max_iter=_ITERATIONS, class_weight="balanced")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit((features - mean) / scale, labels)
