@@ -14,7 +14,7 @@ from experiments.less_is_more.archives import ARCHIVES, DOSES_MM, MIXED, write_a
 from experiments.less_is_more.collected import load_collected, save_collected
 from experiments.less_is_more.contrasts import answers, look_reached, looked_at, measured_cells, planned
 from experiments.less_is_more.page import write_report
-from experiments.less_is_more.trained import ARMS, NOTHING, Trained, load_trained
+from experiments.less_is_more.trained import ARMS, NOTHING, Trained, load_trained, whole_probabilities
 
 from ctprune.comparison.result import Result
 from ctprune.errors import EvaluationError
@@ -40,7 +40,8 @@ def result(name: str, skill: float, seed: int) -> Result:
         backbones=(name,),
         images=tuple(f"{number}.dcm" for number in range(len(LABELS))),
         labels=LABELS,
-        probabilities=np.stack([1 - ill, ill], axis=-1)[None],
+        # As results are stored.
+        probabilities=whole_probabilities(ill.astype(np.float32)[None, :, None]),
         patients=tuple(f"P{number // 2}" for number in range(len(LABELS))),
         config={"positive": "1"},
         weights={"slices": 100},

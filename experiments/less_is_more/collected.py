@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from experiments.less_is_more.trained import Trained
+from experiments.less_is_more.trained import Trained, stored_probabilities, whole_probabilities
 
 from ctprune.comparison.result import Result
 from ctprune.errors import EvaluationError
@@ -22,8 +22,8 @@ _SHARED = ("classes", "split", "selection_split", "seeds", "images", "patients")
 def save_collected(trained: Sequence[Trained], file: Path) -> None:
     """Write pre-trainings with the predictions of their probes.
 
-    The file is a `.npz` of `about` (JSON), `labels` and `probabilities`, float64 of shape (pre-trainings, seeds,
-    images, classes). Weights of networks are not in it.
+    The file is a `.npz` of `about` (JSON), `labels` and `probabilities`, float32 of shape (pre-trainings, seeds,
+    images, classes - 1), without those of the first class. Weights of networks are not in it.
 
     Raises:
         EvaluationError: They were tested on different images.
@@ -41,7 +41,7 @@ def save_collected(trained: Sequence[Trained], file: Path) -> None:
             stream,
             about=np.array(json.dumps(about, sort_keys=True)),
             labels=first.labels,
-            probabilities=np.stack([one.result.probabilities for one in trained]),
+            probabilities=np.stack([stored_probabilities(one.result.probabilities) for one in trained]),
         )
 
 
@@ -49,7 +49,7 @@ def load_collected(file: Path) -> list[Trained]:
     """The pre-trainings of a file that `save_collected` wrote, in its order."""
     with np.load(file, allow_pickle=False) as arrays:
         about: dict[str, Any] = json.loads(str(arrays["about"]))
-        labels, probabilities = arrays["labels"], arrays["probabilities"]
+        labels, probabilities = arrays["labels"], whole_probabilities(arrays["probabilities"])
     shared = {name: tuple(value) if isinstance(value, list) else value for name, value in about["shared"].items()}
     found = []
     for facts, predicted in zip(about["pretrainings"], probabilities, strict=True):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from experiments.less_is_more.archives import DOSES_MM, MIXED
 
 from ctprune.comparison.result import METRICS_NAME, Result, load_result
@@ -45,6 +47,17 @@ class Trained:
     result: Result
 
 
+def stored_probabilities(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """What is stored of probabilities, of shape (…, classes): in 32 bits, without those of the first class."""
+    return probabilities[..., 1:].astype(np.float32)
+
+
+def whole_probabilities(stored: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """The probabilities of all classes again, to within the rounding of 32 bits."""
+    others = stored.astype(np.float64)
+    return np.concatenate([1 - others.sum(axis=-1, keepdims=True), others], axis=-1)
+
+
 def load_trained(folder: Path) -> list[Trained]:
     """All pre-trainings of an experiment whose probe is finished, in the experiment's order."""
     plan = json.loads((folder / "experiment.json").read_text("utf-8"))
@@ -59,6 +72,7 @@ def load_trained(folder: Path) -> list[Trained]:
 
 def _trained(folder: Path, step: dict[str, Any], by_folder: dict[str, dict[str, Any]]) -> Trained:
     result = load_result(folder / step["folder"])
+    result = replace(result, probabilities=whole_probabilities(stored_probabilities(result.probabilities)))
     if not step["needs"]:
         return Trained(
             method=NOTHING,
