@@ -91,7 +91,7 @@ def test_the_command_shows_the_worst_first(cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "found" / "series.parquet").is_file()
     found = result_of("check", cli("check", "in", "--json").stdout)["series"]
     assert [one["verdict"] for one in found] == ["error", "ok"]
-    assert found[0]["findings"][0]["action"].startswith("Do not use")
+    assert found[0]["findings"][0]["action"].startswith("Look at the pixels")
     (tmp_path / "empty").mkdir()
     empty = cli("check", "empty")
     assert (empty.returncode, empty.stdout) == (4, "")

@@ -32,7 +32,7 @@ def test_command_and_config_file_repeat_a_run(run: Path, tmp_path: Path, cli: Cl
     [
         (["nothing", "--out", "pre"], 1, "found none"),
         (["RUN"], 2, "--out is missing"),
-        (["RUN", "--out", "pre", "--method", "mae"], 2, "expected one of swav"),
+        (["RUN", "--out", "pre", "--method", "simsiam"], 2, "expected one of swav"),
         (["RUN", "--out", "pre", "--preset", "smoke", "--backbone", "vgg"], 2, "--backbone vgg"),
         (["RUN", "--out", "pre", "--preset", "smoke", "--batch-size", "5000"], 2, "take a smaller batch"),
         (["RUN", "--out", "RUN", "--preset", "smoke"], 1, "is not empty"),
