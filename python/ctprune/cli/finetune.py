@@ -75,7 +75,8 @@ def command(
 def _print_result(result: FinetuneResult) -> None:
     from rich.console import Console
 
-    from ctprune.finetuning.card import metric_name, number
+    from ctprune.finetuning.subgroup_tables import gap_sentence, subgroup_sentence
+    from ctprune.finetuning.words import metric_name, number
 
     Console(highlight=False).print(_table(result))
     for what, pooled in (
@@ -85,6 +86,9 @@ def _print_result(result: FinetuneResult) -> None:
         if pooled:
             values = ", ".join(f"{metric_name(name)} {number(one['mean'])}" for name, one in pooled.items())
             say(f"{what}: {values}")
+    for column in result.subgroups:
+        for sentence in filter(None, (subgroup_sentence(column), gap_sentence(column))):
+            say(sentence)
     say(f"{in_flags(result.evaluation)}\nmodel card: {result.out / 'README.md'}")
 
 
@@ -92,7 +96,8 @@ def _table(result: FinetuneResult) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from ctprune.finetuning.card import evaluated_images, interval, metric_name, number, positive_sentence
+    from ctprune.finetuning.card import evaluated_images, positive_sentence
+    from ctprune.finetuning.words import interval, metric_name, number
 
     origin = "random weights" if result.weights is None else result.weights["path"]
     said = [f"{result.evaluated_split}: {evaluated_images(result)}", positive_sentence(result)]

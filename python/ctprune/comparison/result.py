@@ -233,8 +233,9 @@ def merge_pretrainings(results: Sequence[Result]) -> Result:
 
 def fine_tuning_of(result: Result) -> dict[str, str]:
     """The options of fine-tuning without those that come with the weights, which are what is compared."""
-    of_weights = ("weights", "backbone", "intensity", "seeds")
-    return {name: str(value) for name, value in result.config.items() if name not in of_weights}
+    # Subgroups change what is reported besides, not what is trained.
+    others = ("weights", "backbone", "intensity", "seeds", "subgroup_columns")
+    return {name: str(value) for name, value in result.config.items() if name not in others}
 
 
 def _pretraining_of(result: Result) -> dict[str, str] | None:

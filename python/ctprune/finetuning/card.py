@@ -8,15 +8,8 @@ from ctprune import _core
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.overlaps import SplitOverlap
 from ctprune.finetuning.result import FinetuneResult
-
-_METRIC_NAMES = {
-    "auc": "AUC",
-    "average_precision": "average precision",
-    "balanced_accuracy": "balanced accuracy",
-    "f1": "F1",
-    "brier": "Brier score",
-    "calibration_error": "calibration error",
-}
+from ctprune.finetuning.subgroup_tables import subgroup_lines
+from ctprune.finetuning.words import interval, metric_name, number, sentence_case
 
 _MODES = {
     "finetune": "a backbone and one linear layer, all weights trained",
@@ -44,33 +37,9 @@ def write_card(result: FinetuneResult) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    parts = [_model(result), _metrics(result), _data(result), _use(result)]
+    parts = [_model(result), _metrics(result), *_subgroups(result), _data(result), _use(result)]
     with replace_file(result.out / "README.md") as beside:
         beside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-
-
-def metric_name(name: str) -> str:
-    """A metric as it is written.
-
-    >>> metric_name("auc"), metric_name("sensitivity")
-    ('AUC', 'sensitivity')
-    """
-    return _METRIC_NAMES.get(name, name)
-
-
-def number(value: float | None) -> str:
-    """Three decimals, or a dash where it is not defined."""
-    return "–" if value is None or value != value else f"{value:.3f}"
-
-
-def interval(one: Mapping[str, float | None]) -> str:
-    """Both ends of a measure's interval, or a dash where none can be estimated.
-
-    >>> interval({"low": 0.5, "high": 0.75}), interval({"low": None, "high": None})
-    ('0.500 – 0.750', '–')
-    """
-    found = number(one["low"])
-    return found if found == "–" else f"{found} – {number(one['high'])}"
 
 
 def positive_sentence(result: FinetuneResult) -> str:
@@ -94,11 +63,6 @@ def evaluated_images(result: FinetuneResult) -> str:
     if without:
         facts.append(f"{without:,} of unknown patients" if known else "patients not known")
     return f"{total:,} image{'' if total == 1 else 's'}{whose} ({'; '.join(facts)})"
-
-
-def sentence_case(text: str) -> str:
-    """With a capital letter at its beginning."""
-    return text[:1].upper() + text[1:]
 
 
 def overlap_sentences(result: FinetuneResult) -> list[str]:
@@ -180,6 +144,17 @@ def _calibrated(result: FinetuneResult) -> list[str]:
         "",
         *_rows(result.calibrated),
     ]
+
+
+def _subgroups(result: FinetuneResult) -> list[str]:
+    if not result.subgroups:
+        return []
+    lines = [
+        "## Subgroups",
+        "",
+        "Mean over the seeds and 95 % interval, as above, for the images of each subgroup.",
+    ]
+    return ["\n".join(lines + [line for column in result.subgroups for line in ("", *subgroup_lines(column))])]
 
 
 def _rows(pooled: Mapping[str, Mapping[str, float | None]]) -> list[str]:

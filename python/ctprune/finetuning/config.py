@@ -84,6 +84,16 @@ class FinetuneConfig:
     label_column: str | None = column_option("label", panel=_TASK)
     split_column: str | None = column_option("split", panel=_TASK)
     patient_column: str | None = column_option("patient", panel=_TASK)
+    subgroup_columns: tuple[str, ...] = option(
+        (),
+        noun="names of columns",
+        flag="subgroup_column",
+        metavar="COLUMN",
+        panel=_TASK,
+        help="Table of labels: column of subgroups, such as sex or site, to evaluate one by one; repeatable.",
+        more="At most 20 different values; they stand in the result. Of a reduction, also `manufacturer`, "
+        "`manufacturer_model_name`, `convolution_kernel` or `slice_thickness_mm` of the manifest.",
+    )
     drop_overlap: bool = option(
         False,
         panel=_TASK,
@@ -323,6 +333,7 @@ class FinetuneOptions(TypedDict, total=False):
     label_column: str | None
     split_column: str | None
     patient_column: str | None
+    subgroup_columns: Sequence[str]
     drop_overlap: bool
     val_fraction: float
     split_seed: int

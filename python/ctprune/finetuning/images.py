@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +62,14 @@ class LabeledImages:
         return len(self.entries)
 
     def digest(self) -> str:
-        """SHA-256 of names, labels, contents and what the data say of splits and patients.
+        """SHA-256 of names, labels, contents and what the data say of splits, patients and subgroups.
 
         Where the data lie and how their pixels become squares does not matter.
         """
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for entry, content in zip(self.entries, self.contents, strict=True):
-            digest.update(json.dumps([entry.name, entry.label, entry.split, entry.patient, content]).encode())
+            said = [entry.name, entry.label, entry.split, entry.patient, content, *entry.subgroups]
+            digest.update(json.dumps(said).encode())
         return digest.hexdigest()
 
 
@@ -251,7 +252,7 @@ def _named(entry: Entry, found: FoundSlice, several: bool) -> Entry:
     """The entry of one frame. Of DICOM whose patient nothing names, the study stands for the patient."""
     frame = found.line["frame"]
     name = f"{entry.name}#{frame}" if several else entry.name
-    return Entry(name, entry.label, entry.split, entry.patient or found.study, entry.file, frame)
+    return replace(entry, name=name, patient=entry.patient or found.study, frame=frame)
 
 
 def _from_arrays(

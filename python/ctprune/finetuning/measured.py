@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctprune.evaluation.brier import brier_scores, pooled_brier
+from ctprune.evaluation.class_judge import ClassJudge
 from ctprune.evaluation.metrics import classification_metrics
 from ctprune.evaluation.pooled import pooled_metrics
+from ctprune.evaluation.subgroups import BySubgroup, Judge, measure_subgroups
 from ctprune.evaluation.units import no_interval_because, unit_name
 from ctprune.finetuning.adjusted import Judged, at_threshold, calibrated
 from ctprune.finetuning.images import LabeledImages
@@ -38,7 +40,11 @@ class Measured:
 
 
 def measure(
-    images: LabeledImages, splits: Splits, probabilities: dict[int, npt.NDArray[np.float64]], positive: str | None
+    images: LabeledImages,
+    splits: Splits,
+    probabilities: dict[int, npt.NDArray[np.float64]],
+    positive: str | None,
+    subgroups: Sequence[str] = (),
 ) -> Measured:
     """Measure predictions on the evaluated split; thresholds and temperatures come from the selecting split.
 
@@ -47,6 +53,7 @@ def measure(
         splits: Splits of the images.
         probabilities: Probabilities of all images by seed, float64 of shape (n, classes).
         positive: The positive class of two; None with more classes.
+        subgroups: Names of the subgroup columns, in the order of `Entry.subgroups`.
     """
     classes = images.classes
     select = _judged(images, probabilities, splits.rows(splits.selection))
@@ -55,6 +62,7 @@ def measure(
     names = patient_names(images)
     patients = [names[row] for row in rows]
     point = None if positive is None else at_threshold(select, evaluated, classes, positive, patients)
+    judge = ClassJudge(evaluated.labels, evaluated.probabilities, classes, positive, patients)
     scaled = calibrated(select, evaluated, classes, patients)
     pooled = pooled_metrics(
         evaluated.labels, evaluated.probabilities, classes, patients=patients, positive=positive
@@ -76,9 +84,38 @@ def measure(
             "at_threshold": None if point is None else _defined(point.pooled),
             "calibrated": _defined(scaled.pooled),
             "interval_unit": unit_name(patients),
+            "subgroups": by_subgroup(images, rows, subgroups, patients, judge),
             "no_interval": no_interval_because(evaluated.labels, classes, patients=patients),
         },
     )
+
+
+def by_subgroup(
+    images: LabeledImages,
+    rows: npt.NDArray[np.int64],
+    columns: Sequence[str],
+    patients: Sequence[str | None],
+    judge: Judge,
+) -> list[dict[str, Any]]:
+    """Measures by the values of each column, fit for JSON; the judge measures the images of `rows`."""
+    found = []
+    for index, column in enumerate(columns):
+        values = [images.entries[row].subgroups[index] for row in rows]
+        found.append(_plain(measure_subgroups(column, values, patients, judge)))
+    return found
+
+
+def _plain(found: BySubgroup) -> dict[str, Any]:
+    plain = asdict(found)
+    for group in plain["groups"]:
+        group["pooled"] = group["pooled"] and _defined(group["pooled"])
+    plain["gaps"] = {
+        name: {
+            key: None if isinstance(value, float) and math.isnan(value) else value for key, value in gap.items()
+        }
+        for name, gap in plain["gaps"].items()
+    }
+    return plain
 
 
 def _judged(

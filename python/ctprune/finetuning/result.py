@@ -54,6 +54,8 @@ class FinetuneResult:
         seconds: Time of all seeds.
         device: `cuda` or `cpu`.
         data_digest: Digest of the data, see `LabeledImages.digest`.
+        subgroups: Metrics by the values of each subgroup column, with the fields of
+            `ctprune.evaluation.subgroups.BySubgroup`.
     """
 
     out: Path
@@ -80,6 +82,7 @@ class FinetuneResult:
     data_digest: str
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    subgroups: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON; numbers that are not defined are None."""

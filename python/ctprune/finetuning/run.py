@@ -95,6 +95,7 @@ def finetune(
         labels=labels,
         patient_pattern=config.patient_pattern,
         columns=columns_of(config.to_dict()),
+        subgroups=config.subgroup_columns,
     )
     config = config.for_classes(listed.classes)
     operation = Operation(progress)
@@ -194,7 +195,7 @@ class Finetuning:
         from ctprune.finetuning.seeds import PROGRESS_FOLDER
 
         config, trainer = self.config, self._trainer
-        found = measure(images, splits, probabilities, config.positive)
+        found = measure(images, splits, probabilities, config.positive, config.subgroup_columns)
         self._save_model(images, outcomes, [one["temperature"] for one in found.by_seed])
         write_predictions(self.out / PREDICTIONS_NAME, images, splits, probabilities, config.to_dict())
         judged = found.evaluated

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ctprune.errors import ConfigError, SourceError
@@ -14,6 +15,7 @@ from ctprune.tasks.label_table import SUFFIXES, list_label_table
 from ctprune.tasks.listing import Listing
 from ctprune.tasks.medmnist import list_medmnist
 from ctprune.tasks.name_lists import list_named_images
+from ctprune.tasks.subgroups import check_subgroups
 
 PathLike = str | os.PathLike[str]
 
@@ -25,6 +27,7 @@ def list_task(
     labels: PathLike | None = None,
     patient_pattern: str | None = None,
     columns: Columns | None = None,
+    subgroups: Sequence[str] = (),
 ) -> Listing:
     """List the images of a task with their labels, and with split and patient where the data name them.
 
@@ -35,6 +38,7 @@ def list_task(
         labels: For a run of `ctprune reduce`, the table of labels.
         patient_pattern: Regular expression that takes the patient from a file's name.
         columns: Which columns of a table say what; by default `path`, `label`, `split` and `patient`.
+        subgroups: Columns of a table whose values sort images into subgroups.
 
     Raises:
         SourceError: There is no such file or folder, or nothing in it.
@@ -44,7 +48,8 @@ def list_task(
     path = Path(data)
     if not path.exists():
         raise SourceError(f"{data}: no such file or folder")
-    found = _list(path, split, labels, patient_pattern, columns)
+    found = _list(path, split, labels, patient_pattern, columns, subgroups)
+    check_subgroups(found, subgroups, columns or Columns())
     if patient_pattern is not None and all(entry.patient is None for entry in found.entries):
         name = found.entries[0].name.rpartition("/")[2]
         raise ConfigError(
@@ -59,18 +64,24 @@ def _list(
     labels: PathLike | None,
     patient_pattern: str | None,
     columns: Columns | None,
+    subgroups: Sequence[str],
 ) -> Listing:
     is_run = path.name == FILE_NAME or (path.is_dir() and (path / FILE_NAME).is_file())
     if is_run:
         if labels is None:
             raise ConfigError(f"{path} is a reduction: give the table of its labels as `labels`", field="labels")
         _refuse_split(split, "a run")
-        return list_archive(path, Path(labels), patient_pattern, columns)
+        return list_archive(path, Path(labels), patient_pattern, columns, subgroups)
     if labels is not None:
         raise ConfigError(f"labels {labels}: belongs to a reduction, and {path} is not one", field="labels")
     if path.suffix.lower() in SUFFIXES and not path.is_dir():
         _refuse_split(split, "a table")
-        return list_label_table(path, patient_pattern, columns)
+        return list_label_table(path, patient_pattern, columns, subgroups)
+    if subgroups:
+        raise ConfigError(
+            f"subgroup_columns {subgroups[0]}: belongs to a table of labels, and {path} is none",
+            field="subgroup_columns",
+        )
     if columns is not None and columns.renamed():
         name = columns.renamed()[0]
         raise ConfigError(

@@ -39,6 +39,7 @@ class Entry:
         patient: A text that identifies the patient, or None. It goes into no result.
         file: Path of the image's file; None for arrays.
         frame: Number of the frame, from 0; None for all frames.
+        subgroups: Value of each subgroup column, None where it is empty.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Entry:
     patient: str | None = None
     file: Path | None = None
     frame: int | None = None
+    subgroups: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from ctprune.cli.schemas.parts import (
     whole,
 )
 from ctprune.converting.result import Converted
+from ctprune.evaluation.subgroups import BySubgroup, Gap, Subgroup
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.pretraining.config import PretrainConfig
@@ -130,6 +131,7 @@ def finetune() -> Schema:
                 )
             ),
             calibrated=_pooled("The same for probabilities scaled by each seed's `temperature`."),
+            subgroups=array("Metrics by the values of each subgroup column.", _by_subgroup()),
             patients=mapping(
                 "Patients of each split.",
                 record(
@@ -183,6 +185,25 @@ def _seed() -> Schema:
         strength=optional(number("For linear probes: the strength of the regularization that was chosen.")),
         converged=optional(flag("For linear probes: whether the fit converged.")),
         neighbors=optional(count("For kNN probes: number of neighbors.")),
+    )
+
+
+def _by_subgroup() -> Schema:
+    group = record(
+        "A subgroup.",
+        **fields_of(
+            Subgroup,
+            pooled=maybe(_pooled("Metrics over all seeds, by name; null where the subgroup is too small.")),
+        ),
+    )
+    gap = record("The largest gap of a metric.", **fields_of(Gap, undefined=True))
+    return record(
+        "The subgroups of a column.",
+        **fields_of(
+            BySubgroup,
+            groups=array("The subgroups, by value.", group),
+            gaps=mapping("Largest gap by metric; empty with fewer than two subgroups that were measured.", gap),
+        ),
     )
 
 
