@@ -52,7 +52,7 @@ def command(
         bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)
     ] = False,
 ) -> None:
-    """Train a classifier on labeled images with several seeds; report its performance with confidence intervals.
+    """Train a network on labeled images with several seeds; report its performance with confidence intervals.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images could not be read.
     """

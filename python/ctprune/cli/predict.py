@@ -37,7 +37,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Predict the class of new images with a fine-tuned model, averaged over its seeds.
+    """Predict the class, or the number, of new images with a fine-tuned model, averaged over its seeds.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images could not be read.
     """
@@ -77,14 +77,18 @@ def _table(found: Predictions) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
+    from ctprune.options.shared import REGRESSION
+
     table = Table()
     table.add_column("image", overflow="fold")
     table.add_column("frame", justify="right")
-    table.add_column("label", style="bold")
+    if found.target == REGRESSION:
+        table.add_column("prediction", justify="right")
+    else:
+        table.add_column("label", style="bold")
     for name in found.classes:
         table.add_column(escape(name + (" (positive)" if name == found.positive else "")), justify="right")
-    for image, frame, label, row in zip(
-        found.images, found.frames, found.labels, found.probabilities, strict=True
-    ):
-        table.add_row(escape(image), str(frame), escape(label), *(f"{value:.3f}" for value in row))
+    labels = [[escape(label)] for label in found.labels] or [[]] * len(found.images)
+    for image, frame, label, row in zip(found.images, found.frames, labels, found.probabilities, strict=True):
+        table.add_row(escape(image), str(frame), *label, *(f"{value:.3f}" for value in row))
     return table

@@ -99,6 +99,11 @@ def load_result(folder: str | os.PathLike[str], *, name: str | None = None) -> R
     if not path.is_dir():
         raise SourceError(f"{folder}: no such folder: name the folder of a finished 'ctprune finetune'")
     metrics = _read_metrics(path / METRICS_NAME)
+    target = metrics.get("config", {}).get("target", "classes")
+    if target != "classes":
+        raise EvaluationError(
+            f"{folder}: is a result of `target` {target}, but a comparison takes results of classes"
+        )
     table, classes = _read_predictions(path / PREDICTIONS_NAME)
     split = str(metrics.get("evaluated_split", "test"))
     table = table.filter(np.array([name == split for name in table["split"]], np.bool_))

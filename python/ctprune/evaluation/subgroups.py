@@ -90,7 +90,8 @@ class BySubgroup:
         column: Name of the column.
         images_without: Number of images whose cell is empty.
         groups: The subgroups, by value.
-        gaps: Largest gap of each measure, by its name; empty with fewer than two subgroups that were measured.
+        gaps: Largest gap of each measure, by its name, where all measured subgroups have it; empty with fewer than
+            two of them.
         pairs: Number of pairs of measured subgroups: the intervals of the gaps account for so many comparisons.
     """
 
@@ -167,6 +168,8 @@ def _gaps(groups: dict[str, _Rows], patients: Sequence[str | None], judge: Judge
     found = {}
     for metric in values[0]:
         means = [float((average @ one[metric]).mean()) for one in values]
+        if np.isnan(means).any():
+            continue
         # Of equals the first and the last, so that the two are never the same.
         best, worst = int(np.argmax(means)), len(means) - 1 - int(np.argmin(means[::-1]))
         samples = np.concatenate([block[best][metric] - block[worst][metric] for block in blocks], axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ctprune import _core
 from ctprune.files.atomic import replace_file
@@ -10,6 +11,7 @@ from ctprune.finetuning.overlaps import SplitOverlap
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.subgroup_tables import subgroup_lines
 from ctprune.finetuning.words import interval, metric_name, number, sentence_case
+from ctprune.options.shared import CLASSES, REGRESSION
 
 _MODES = {
     "finetune": "a backbone and one linear layer, all weights trained",
@@ -17,6 +19,11 @@ _MODES = {
     "knn": "a vote of the nearest training images by the features of a frozen backbone",
 }
 
+
+_NUMBER_MODES = {
+    "linear": "a ridge regression on the features of a frozen backbone",
+    "knn": "the mean of the nearest training images by the features of a frozen backbone",
+}
 
 _FITS = {
     "pad": "shown whole, with margins if they are not square",
@@ -43,7 +50,12 @@ def write_card(result: FinetuneResult) -> None:
 
 
 def positive_sentence(result: FinetuneResult) -> str:
-    """The class that the measures refer to, in words."""
+    """What the measures refer to, in words."""
+    if result.config["target"] == REGRESSION:
+        return (
+            "Errors are in the unit of the labels; R² is the explained share of the evaluated labels' variance; "
+            "Spearman's correlation compares ranks."
+        )
     if result.positive is None:
         return "Measures of single classes are means over the classes, each against the rest."
     return (
@@ -59,10 +71,12 @@ def evaluated_images(result: FinetuneResult) -> str:
     known, without = patients["patients"], patients["images_without"]
     total = sum(counts.values())
     whose = f" from {known:,} patient{'' if known == 1 else 's'}" if known else ""
-    facts = [f"class {name}: {count:,}" for name, count in counts.items()]
+    is_regression = result.config["target"] == REGRESSION
+    facts = [] if is_regression else [f"class {name}: {count:,}" for name, count in counts.items()]
     if without:
         facts.append(f"{without:,} of unknown patients" if known else "patients not known")
-    return f"{total:,} image{'' if total == 1 else 's'}{whose} ({'; '.join(facts)})"
+    said = f" ({'; '.join(facts)})" if facts else ""
+    return f"{total:,} image{'' if total == 1 else 's'}{whose}{said}"
 
 
 def overlap_sentences(result: FinetuneResult) -> list[str]:
@@ -80,25 +94,31 @@ def _model(result: FinetuneResult) -> str:
     method = (result.weights or {}).get("metadata", {}).get("method")
     start = f"{origin} ({method})" if method else origin
     lines = [
-        f"# Classifier of {', '.join(result.classes)}",
+        f"# Classifier of {', '.join(result.classes)}" if result.classes else "# Regression",
         "",
-        f"{result.backbone} from {start}: {_MODES[config['mode']]}. Seeds: {len(result.per_seed)}; predictions "
-        f"are the mean of their probabilities. Made by ctprune {_core.__version__} in {result.seconds:,.0f} s on "
+        f"{result.backbone} from {start}: {_modes(config)[config['mode']]}. Seeds: {len(result.per_seed)}; "
+        f"predictions are the mean of their {'probabilities' if result.classes else 'numbers'}. Made by ctprune "
+        f"{_core.__version__} in {result.seconds:,.0f} s on "
         f"{'a GPU' if result.device == 'cuda' else 'a CPU'}.",
     ]
     if config["mode"] == "finetune":
+        best = "best accuracy" if config["target"] == CLASSES else "smallest loss"
         lines += [
             "",
             f"Adam, learning rate {config['learning_rate']:g}, weight decay {config['weight_decay']:g}, batch "
             f"{config['batch_size']}, {config['epochs']} epochs, the first {config['frozen_epochs']} with a "
             f"frozen backbone{_FROZEN[config['preset']]}; "
             f"{config['side']} × {config['side']} pixels{', horizontal flips' if config['flip'] else ''}. The "
-            f"epoch with the best accuracy on `{result.selection_split}` was taken.",
+            f"epoch with the {best} on `{result.selection_split}` was taken.",
         ]
     elif result.weights is not None and config["fraction"] == 1:
         lines += ["", "The method is deterministic, so all seeds give the same result."]
     lines += ["", f"Images are {_FITS[config['fit']]}."]
     return "\n".join(lines)
+
+
+def _modes(config: Mapping[str, Any]) -> dict[str, str]:
+    return _MODES if config["target"] == CLASSES else _MODES | _NUMBER_MODES
 
 
 def _metrics(result: FinetuneResult) -> str:
@@ -136,6 +156,8 @@ def _at_threshold(result: FinetuneResult) -> list[str]:
 
 
 def _calibrated(result: FinetuneResult) -> list[str]:
+    if result.calibrated is None:
+        return []
     temperatures = ", ".join(number(one["temperature"]) for one in result.per_seed)
     return [
         "",
@@ -169,15 +191,16 @@ def _rows(pooled: Mapping[str, Mapping[str, float | None]]) -> list[str]:
 
 
 def _data(result: FinetuneResult) -> str:
+    names = list(result.splits[result.evaluated_split])
     rows = [
-        f"| {split} | {' | '.join(str(counts[name]) for name in result.classes)} |"
+        f"| {split} | {' | '.join(str(counts[name]) for name in names)} |"
         for split, counts in result.splits.items()
     ]
     lines = [
         "## Data",
         "",
-        f"| split | {' | '.join(result.classes)} |",
-        "|---" * (len(result.classes) + 1) + "|",
+        f"| split | {' | '.join(names)} |",
+        "|---" * (len(names) + 1) + "|",
         *rows,
         "",
         f"Digest of the data: `{result.data_digest}`.",

@@ -15,7 +15,7 @@ from ctprune.options.check import canonical_intensity, canonical_modality, check
 from ctprune.options.described import described
 from ctprune.options.option import deciding, option
 from ctprune.options.parse import whole_numbers
-from ctprune.options.shared import PRECISIONS, column_option, device_option, threads_option
+from ctprune.options.shared import CLASSES, PRECISIONS, TARGETS, column_option, device_option, threads_option
 
 MODES = ("finetune", "linear", "knn")
 NORMALIZATIONS = ("auto", "imagenet", "train")
@@ -84,6 +84,12 @@ class FinetuneConfig:
     label_column: str | None = column_option("label", panel=_TASK)
     split_column: str | None = column_option("split", panel=_TASK)
     patient_column: str | None = column_option("patient", panel=_TASK)
+    target: str = option(
+        CLASSES,
+        choices=TARGETS,
+        panel=_TASK,
+        help="What labels are: classes, or numbers to predict (regression).",
+    )
     subgroup_columns: tuple[str, ...] = option(
         (),
         noun="names of columns",
@@ -246,6 +252,8 @@ class FinetuneConfig:
             object.__setattr__(self, "weights", None)
         if self.preset == "reference" and self.mode != "finetune":
             raise ConfigError(f"preset reference belongs to `mode` finetune, not to {self.mode}", field="preset")
+        if self.target != CLASSES:
+            self._refuse_options_of_classes()
         self._take_defaults()
         if self.normalize not in NORMALIZATIONS:
             mean_and_std(str(self.normalize))
@@ -282,6 +290,13 @@ class FinetuneConfig:
                     value = min(value, self.epochs or 0)
                 object.__setattr__(self, name, value)
 
+    def _refuse_options_of_classes(self) -> None:
+        if self.preset == "reference":
+            raise ConfigError("preset reference belongs to `target` classes", field="preset")
+        for name in ("positive", "class_weights"):
+            if getattr(self, name):
+                raise ConfigError(f"{name} belongs to `target` classes, not to {self.target}", field=name)
+
     @property
     def transposed(self) -> bool:
         """Whether the network sees rows as columns, as the reference's does: MONAI's `LoadImage` swaps them."""
@@ -301,6 +316,8 @@ class FinetuneConfig:
         >>> FinetuneConfig().for_classes(["0", "1"]).positive
         '1'
         """
+        if self.target != CLASSES:
+            return self
         if self.positive is not None and (len(classes) != 2 or self.positive not in classes):
             raise ConfigError(
                 f"positive {self.positive}: expected one of two classes, found {', '.join(classes)}",
@@ -333,6 +350,7 @@ class FinetuneOptions(TypedDict, total=False):
     label_column: str | None
     split_column: str | None
     patient_column: str | None
+    target: str
     subgroup_columns: Sequence[str]
     drop_overlap: bool
     val_fraction: float

@@ -19,6 +19,7 @@ from ctprune.files.contents import Contents
 from ctprune.files.members import each_content, opens
 from ctprune.finetuning.fitting import SHAPE, fit_gray, read_fitted
 from ctprune.manifest.slices import WHERE
+from ctprune.options.shared import CLASSES, REGRESSION
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
 from ctprune.selection.fingerprint import dhash
@@ -36,12 +37,13 @@ class LabeledImages:
     Attributes:
         entries: An entry for each image; frames of one file have names with the frame's number.
         labels: Index of each image's class in `classes`, int64 of shape (n,).
-        classes: Names of the classes.
+        classes: Names of the classes; one for all images where labels are numbers.
         pixels: Gray squares, uint8 of shape (n, side, side).
         fingerprints: dHash of 64 bits of each image, uint8 of shape (n, 8).
         contents: Digest of what each image's file, or array, holds.
         intensity: How Hounsfield units became gray.
         modality: The DICOM Modality that was read.
+        target: What labels are, see `ctprune.tasks.targets`.
         unreadable: Reason for each file that could not be read, by its name.
         skipped: Reason for each file that is not an image of the modality, by its name.
     """
@@ -54,12 +56,18 @@ class LabeledImages:
     contents: list[str]
     intensity: str
     modality: str
+    target: str = CLASSES
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.entries)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes; none where labels are numbers."""
+        return () if self.target == REGRESSION else self.classes
 
     def digest(self) -> str:
         """SHA-256 of names, labels, contents and what the data say of splits, patients and subgroups.
@@ -205,8 +213,9 @@ def _from_files(
     contents = dict(zip(files, _contents(files), strict=True))
     return LabeledImages(
         entries=[entry for entry, _ in kept],
-        labels=_numbers([entry for entry, _ in kept], listing.classes),
-        classes=listing.classes,
+        labels=_numbers([entry for entry, _ in kept], listing),
+        classes=_strata(listing),
+        target=listing.target,
         pixels=pixels if len(good) == len(pixels) else pixels[good],
         fingerprints=np.array([list(found.fingerprint) for _, found in kept], np.uint8).reshape(len(kept), -1),
         contents=[contents[_absolute(entry.file or Path())] for entry, _ in kept],
@@ -271,8 +280,9 @@ def _from_arrays(
             operation.report("reading", index, len(arrays), "images")
     return LabeledImages(
         entries=listing.entries,
-        labels=_numbers(listing.entries, listing.classes),
-        classes=listing.classes,
+        labels=_numbers(listing.entries, listing),
+        classes=_strata(listing),
+        target=listing.target,
         pixels=pixels,
         fingerprints=fingerprints,
         contents=contents,
@@ -293,6 +303,13 @@ def gray_of(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
 
 
-def _numbers(entries: list[Entry], classes: tuple[str, ...]) -> npt.NDArray[np.int64]:
-    indices = {name: number for number, name in enumerate(classes)}
+def _strata(listing: Listing) -> tuple[str, ...]:
+    """What splits have an equal share of: the classes, or all images where labels are numbers."""
+    return ("images",) if listing.target == REGRESSION else listing.classes
+
+
+def _numbers(entries: list[Entry], listing: Listing) -> npt.NDArray[np.int64]:
+    if listing.target == REGRESSION:
+        return np.zeros(len(entries), np.int64)
+    indices = {name: number for number, name in enumerate(listing.classes)}
     return np.array([indices[entry.label] for entry in entries], np.int64)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy.typing as npt
 from ctprune.evaluation.brier import brier_scores, pooled_brier
 from ctprune.evaluation.class_judge import ClassJudge
 from ctprune.evaluation.metrics import classification_metrics
+from ctprune.evaluation.plots import save_plots
 from ctprune.evaluation.pooled import pooled_metrics
 from ctprune.evaluation.subgroups import BySubgroup, Judge, measure_subgroups
 from ctprune.evaluation.units import no_interval_because, unit_name
@@ -29,12 +32,12 @@ class Measured:
     """The measured part of a `FinetuneResult`.
 
     Attributes:
-        evaluated: Labels and probabilities that were measured.
+        plot: Writes the figures into a folder.
         by_seed: A mapping per seed with `metrics`, `threshold` and `temperature`.
         of_all: Fields of the result about all seeds together, by name.
     """
 
-    evaluated: Judged
+    plot: Callable[[Path], object]
     by_seed: list[dict[str, Any]]
     of_all: dict[str, Any]
 
@@ -69,7 +72,7 @@ def measure(
     )
     brier = pooled_brier(evaluated.labels, evaluated.probabilities, classes, patients=patients)
     return Measured(
-        evaluated=evaluated,
+        plot=partial(save_plots, evaluated.labels, evaluated.probabilities, classes, positive=positive),
         by_seed=[
             {
                 "metrics": classification_metrics(evaluated.labels, one, classes, positive=positive)
@@ -80,9 +83,9 @@ def measure(
             for index, one in enumerate(evaluated.probabilities)
         ],
         of_all={
-            "pooled": _defined(pooled | {"brier": brier}),
-            "at_threshold": None if point is None else _defined(point.pooled),
-            "calibrated": _defined(scaled.pooled),
+            "pooled": defined(pooled | {"brier": brier}),
+            "at_threshold": None if point is None else defined(point.pooled),
+            "calibrated": defined(scaled.pooled),
             "interval_unit": unit_name(patients),
             "subgroups": by_subgroup(images, rows, subgroups, patients, judge),
             "no_interval": no_interval_because(evaluated.labels, classes, patients=patients),
@@ -108,7 +111,7 @@ def by_subgroup(
 def _plain(found: BySubgroup) -> dict[str, Any]:
     plain = asdict(found)
     for group in plain["groups"]:
-        group["pooled"] = group["pooled"] and _defined(group["pooled"])
+        group["pooled"] = group["pooled"] and defined(group["pooled"])
     plain["gaps"] = {
         name: {
             key: None if isinstance(value, float) and math.isnan(value) else value for key, value in gap.items()
@@ -124,7 +127,7 @@ def _judged(
     return Judged(images.labels[rows], np.stack([found[rows] for found in probabilities.values()]))
 
 
-def _defined(pooled: Mapping[str, Mapping[str, float]]) -> Pooled:
+def defined(pooled: Mapping[str, Mapping[str, float]]) -> Pooled:
     """None for what is not defined, as it stands in JSON, too."""
     return {
         name: {key: None if math.isnan(value) else value for key, value in one.items()}

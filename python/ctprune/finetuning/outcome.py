@@ -15,6 +15,7 @@ from ctprune.files.atomic import replace_file
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.sampling import numbers_of
 from ctprune.finetuning.splits import Splits
+from ctprune.options.shared import REGRESSION
 
 #: Version of the table's layout.
 PREDICTIONS_VERSION = 2
@@ -86,7 +87,8 @@ def write_predictions(
         file: The Parquet file.
         images: Images of the task.
         splits: Splits of the images.
-        probabilities: Probabilities of all images by seed, float64 of shape (n, classes).
+        probabilities: Probabilities of all images by seed, float64 of shape (n, classes); of a regression the
+            numbers.
         config: Options of the fine-tuning.
 
     Raises:
@@ -97,7 +99,8 @@ def write_predictions(
     metadata = {
         "predictions_version": PREDICTIONS_VERSION,
         "ctprune_version": _core.__version__,
-        "classes": list(images.classes),
+        "target": images.target,
+        "classes": list(images.class_names),
         "positive": config["positive"],
         "config": config,
     }
@@ -107,9 +110,18 @@ def write_predictions(
             "split": [str(splits.names[row]) for row in rows] * len(probabilities),
             "image": [images.entries[row].name for row in rows] * len(probabilities),
             "patient": [patients[row] for row in rows] * len(probabilities),
-            "label": [images.entries[row].label for row in rows] * len(probabilities),
-            "probabilities": np.concatenate([found[rows] for found in probabilities.values()]),
+            **_labels_and_predictions(images, rows, probabilities),
         }
     )
     with replace_file(file) as beside:
         table.write(beside, json.dumps(metadata, sort_keys=True))
+
+
+def _labels_and_predictions(
+    images: LabeledImages, rows: npt.NDArray[np.int64], predictions: dict[int, npt.NDArray[np.float64]]
+) -> dict[str, Any]:
+    labels = [images.entries[row].label for row in rows] * len(predictions)
+    found = np.concatenate([one[rows] for one in predictions.values()])
+    if images.target == REGRESSION:
+        return {"label": np.array([float(label) for label in labels]), "prediction": found[:, 0]}
+    return {"label": labels, "probabilities": found}

@@ -28,6 +28,7 @@ from ctprune.networks.backbone import load_backbone
 from ctprune.networks.device import choose_device
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization, features_of
 from ctprune.options.configure import configure
+from ctprune.options.shared import CLASSES, REGRESSION
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -43,16 +44,18 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Probabilities of images.
+    """Predictions for images.
 
     Attributes:
         images: File of each image, as its source was given.
         frames: Frame of each image within its file, from 0.
-        probabilities: Probability of each class, the mean over seeds, float64 of shape (n, classes).
-        classes: Names of the classes.
+        probabilities: Probability of each class, the mean over seeds, float64 of shape (n, classes); of a
+            regression the number, of shape (n, 1).
+        classes: Names of the classes; none of a regression.
         positive: The positive one of two classes; None if there are more.
         unreadable: Reason for each file or frame that could not be read.
         skipped: Reason for each file that is not an image of the modality.
+        target: What is predicted, see `ctprune.tasks.targets`.
     """
 
     images: list[str]
@@ -62,18 +65,26 @@ class Predictions:
     positive: str | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    target: str = CLASSES
 
     @property
     def labels(self) -> list[str]:
-        """The most probable class of each image."""
+        """The most probable class of each image; none of a regression."""
+        if self.target == REGRESSION:
+            return []
         return [self.classes[index] for index in self.probabilities.argmax(1)]
 
     def to_table(self) -> _core.Rows:
-        """A row for each image: `image`, `frame`, `label` and a column for each class's probability."""
+        """A row for each image: `image`, `frame`, `label` and a column for each class's probability.
+
+        Of a regression, the column `prediction` has the number instead.
+        """
+        where: dict[str, Any] = {"image": self.images, "frame": np.array(self.frames, np.int64)}
+        if self.target == REGRESSION:
+            return _core.Rows.from_columns(where | {"prediction": self.probabilities[:, 0]})
         return _core.Rows.from_columns(
             {
-                "image": self.images,
-                "frame": np.array(self.frames, np.int64),
+                **where,
                 "label": self.labels,
                 **{f"probability_{name}": self.probabilities[:, index] for index, name in enumerate(self.classes)},
             }
@@ -90,7 +101,7 @@ def predict(
     progress: ProgressCallback | None = None,
     **options: Unpack[PredictOptions],
 ) -> Predictions:
-    """Predict the class of images with a fine-tuning; the probabilities are means over its seeds.
+    """Predict the class, or the number, of images with a fine-tuning; predictions are means over its seeds.
 
     Args:
         model: Folder of a finished fine-tuning, or its folder `model`.
@@ -112,6 +123,10 @@ def predict(
     config = configure(PredictConfig, config, options)
     target = None if out is None else _target(Path(out))
     saved = SavedModel.load(model)
+    if config.calibrated and saved.target != CLASSES:
+        raise ConfigError(
+            f"calibrated belongs to models of classes, and {model} is a {saved.target}", field="calibrated"
+        )
     operation = Operation(progress)
     sources = [images] if isinstance(images, (str, os.PathLike)) else list(images)
     try:
@@ -138,6 +153,7 @@ def predict(
         probabilities=probabilities,
         classes=saved.classes,
         positive=saved.positive,
+        target=saved.target,
         unreadable=unreadable,
         skipped={_shown(str(file)): reason for file, reason in skipped.items() if file not in slices},
     )
@@ -157,7 +173,7 @@ def _probabilities(
     """Which slices could be read, and their probabilities; the others are noted."""
     device = choose_device(config.device)
     good: list[FoundSlice] = []
-    parts = [np.zeros((0, len(saved.classes)))]
+    parts = [np.zeros((0, saved.columns))]
     reading = {"intensity": saved.intensity, "modality": saved.modality, "max_slice_mb": 512}
     operation.report("predicting", 0, len(found), "images")
     for start in range(0, len(found), _BATCH):
@@ -193,7 +209,7 @@ class _Models:
 
     def probabilities(self, pixels: npt.NDArray[np.uint8], device: torch.device) -> npt.NDArray[np.float64]:
         """Means over the seeds."""
-        total = np.zeros((len(pixels), len(self._saved.classes)))
+        total = np.zeros((len(pixels), self._saved.columns))
         for name, heads in self._heads.items():
             network = self._networks[name].to(device)
             rows = np.arange(len(pixels))

@@ -27,10 +27,10 @@ class FinetuneResult:
     Attributes:
         out: Folder of the fine-tuning.
         config: All options by name.
-        classes: Names of the classes.
+        classes: Names of the classes; none where labels are numbers.
         positive: The positive one of two classes, whose precision, sensitivity and so on are reported; None with
             more classes.
-        splits: Number of images by split and class.
+        splits: Number of images by split and class; with one class, `images`, where labels are numbers.
         evaluated_split: The split on which the metrics were computed.
         selection_split: The split that chose the epoch.
         evaluation: What was evaluated, in words.
@@ -44,7 +44,7 @@ class FinetuneResult:
         at_threshold: Metrics of the positive class at each seed's `threshold`, which is chosen on the selecting
             split, with the fields of `pooled`; None with more than two classes, or where that split lacks one.
         calibrated: Metrics of probabilities scaled by each seed's `temperature`, which is fitted on the selecting
-            split, with the fields of `pooled`.
+            split, with the fields of `pooled`; None for other targets than classes.
         interval_unit: Unit that counts as independent: `patient` where patients are known, else `image`.
         no_interval: Why no interval can be estimated, in words; None if there is one.
         patients: Number of `patients` and of `images_without` a known patient, by split.
@@ -72,7 +72,7 @@ class FinetuneResult:
     per_seed: list[dict[str, Any]]
     pooled: Mapping[str, Mapping[str, float | None]]
     at_threshold: Mapping[str, Mapping[str, float | None]] | None
-    calibrated: Mapping[str, Mapping[str, float | None]]
+    calibrated: Mapping[str, Mapping[str, float | None]] | None
     interval_unit: str
     no_interval: str | None
     patients: dict[str, dict[str, int]]

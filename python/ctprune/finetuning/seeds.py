@@ -98,19 +98,24 @@ class SeedTrainer:
             self._report("training", epoch.epoch, config.epochs or 0, "epochs", index, epoch.select_accuracy)
 
         self._report("training", 0, config.epochs or 0, "epochs", index)
-        training = SeedTraining(
+        training = self._training(
             network, data, config, seed, self.device, self._precision, stem.with_suffix(".ckpt"), report
         )
         head = training.run()
         features = self._features_of(network, data.pixels, index)
         best = training.history[training.best_epoch - 1]
+        quality = (
+            {"select_loss": best.select_loss}
+            if best.select_accuracy is None
+            else {"select_accuracy": best.select_accuracy}
+        )
         outcome = SeedOutcome(
             seed=seed,
             backbone=self._save_backbone(network, f"seed-{seed}/{BACKBONE_NAME}"),
             head=f"seed-{seed}/head.safetensors",
             images_used=len(data.train),
             seconds=sum(epoch.seconds for epoch in training.history),
-            facts={"best_epoch": training.best_epoch, "select_accuracy": best.select_accuracy},
+            facts={"best_epoch": training.best_epoch} | quality,
             history=[asdict(epoch) for epoch in training.history],
         )
         return head, head.probabilities(features), outcome
@@ -125,26 +130,34 @@ class SeedTrainer:
             network = self._network(seed)
             self._features = self._features_of(network, data.pixels, index)
             self._save_backbone(network, backbone)
-        features, classes = self._features, data.classes
-        train = features[data.train], data.labels[data.train]
-        select = features[data.select], data.labels[data.select]
-        if config.mode == "linear":
-            weighted = bool(config.class_weights)
-            probe = linear_probe(train, select, classes=classes, class_weights=weighted)
-            facts: dict[str, Any] = {"strength": probe.strength, "converged": probe.converged}
-        else:
-            probe = neighbor_probe(train, select, classes=classes, neighbors=config.neighbors or 1)
-            facts = {"neighbors": min(config.neighbors or 1, len(data.train))}
+        head, facts = self._probe(self._features, data)
+        if config.mode == "knn":
+            facts["neighbors"] = min(config.neighbors or 1, len(data.train))
         outcome = SeedOutcome(
             seed=seed,
             backbone=backbone,
             head=f"seed-{seed}/head.safetensors",
             images_used=len(data.train),
             seconds=0.0,
-            facts=facts | {"select_accuracy": probe.accuracy},
+            facts=facts,
             history=[],
         )
-        return probe.head, probe.head.probabilities(features), outcome
+        return head, head.probabilities(self._features), outcome
+
+    def _training(self, *inputs: Any) -> SeedTraining:
+        return SeedTraining(*inputs)
+
+    def _probe(self, features: npt.NDArray[np.float32], data: TrainingSet) -> tuple[Head, dict[str, Any]]:
+        """A classifier on frozen features, and facts about its fit."""
+        config = self.config
+        train = features[data.train], data.labels[data.train]
+        select = features[data.select], data.labels[data.select]
+        if config.mode == "knn":
+            probe = neighbor_probe(train, select, classes=data.classes, neighbors=config.neighbors or 1)
+            return probe.head, {"select_accuracy": probe.accuracy}
+        probe = linear_probe(train, select, classes=data.classes, class_weights=bool(config.class_weights))
+        facts = {"strength": probe.strength, "converged": probe.converged, "select_accuracy": probe.accuracy}
+        return probe.head, facts
 
     def _network(self, seed: int) -> GrayBackbone:
         module, self.backbone = new_backbone(self.config, self.weights, seed)

@@ -8,7 +8,7 @@ from typing import Any
 from ctprune.finetuning.words import interval, metric_name, number, sentence_case
 
 #: Measures that a table shows, as far as the task has them; `metrics.json` has all.
-_SHOWN = ("auc", "sensitivity", "specificity")
+_SHOWN = ("auc", "sensitivity", "specificity", "mae", "r2")
 
 
 def subgroup_lines(column: Mapping[str, Any]) -> list[str]:
@@ -31,7 +31,7 @@ def subgroup_lines(column: Mapping[str, Any]) -> list[str]:
 def shown_measures(column: Mapping[str, Any]) -> list[str]:
     """The measures that a table of this column shows; the first one alone where no group was measured."""
     measured = [group["pooled"] for group in column["groups"] if group["pooled"]]
-    return [name for name in _SHOWN if all(name in pooled for pooled in measured)] if measured else [_SHOWN[0]]
+    return [name for name in _SHOWN if measured and name in measured[0]] or [_SHOWN[0]]
 
 
 def group_cells(group: Mapping[str, Any], shown: list[str]) -> list[str]:

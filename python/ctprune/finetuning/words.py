@@ -11,6 +11,10 @@ _METRIC_NAMES = {
     "f1": "F1",
     "brier": "Brier score",
     "calibration_error": "calibration error",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "r2": "R²",
+    "spearman": "Spearman's correlation",
 }
 
 

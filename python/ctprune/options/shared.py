@@ -20,6 +20,10 @@ def threads_option(*, what: str = "Threads", panel: str | None = None) -> int:
     )
 
 
+#: What labels are: classes, or numbers.
+CLASSES, REGRESSION = "classes", "regression"
+TARGETS = (CLASSES, REGRESSION)
+
 #: Devices of networks; `auto` is a GPU where there is one.
 DEVICES = ("auto", "cpu", "cuda")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ctprune.errors import ConfigError, SourceError
 from ctprune.manifest.manifest import FILE_NAME
+from ctprune.options.shared import CLASSES
 from ctprune.tasks.archive import list_archive
 from ctprune.tasks.class_folders import list_class_folders
 from ctprune.tasks.columns import Columns
@@ -16,6 +17,7 @@ from ctprune.tasks.listing import Listing
 from ctprune.tasks.medmnist import list_medmnist
 from ctprune.tasks.name_lists import list_named_images
 from ctprune.tasks.subgroups import check_subgroups
+from ctprune.tasks.targets import as_target
 
 PathLike = str | os.PathLike[str]
 
@@ -28,6 +30,7 @@ def list_task(
     patient_pattern: str | None = None,
     columns: Columns | None = None,
     subgroups: Sequence[str] = (),
+    target: str = CLASSES,
 ) -> Listing:
     """List the images of a task with their labels, and with split and patient where the data name them.
 
@@ -39,6 +42,7 @@ def list_task(
         patient_pattern: Regular expression that takes the patient from a file's name.
         columns: Which columns of a table say what; by default `path`, `label`, `split` and `patient`.
         subgroups: Columns of a table whose values sort images into subgroups.
+        target: What labels are, see `ctprune.tasks.targets`.
 
     Raises:
         SourceError: There is no such file or folder, or nothing in it.
@@ -55,7 +59,7 @@ def list_task(
         raise ConfigError(
             f"patient_pattern {patient_pattern}: matches no file's name, such as {name}", field="patient_pattern"
         )
-    return found
+    return as_target(found, target)
 
 
 def _list(

@@ -59,11 +59,12 @@ class Listing:
         source: File or folder of the data.
         kind: Layout of the data, in words.
         entries: The images.
-        classes: Names of the classes, in order.
+        classes: Names of the classes, in order; none of numbers.
         arrays: Images that are in memory already, one for each entry: uint8 of shape (rows, cols), or with a last
             axis of three colors.
         reading: How slices of a reduction were read; empty for others.
         notes: Sentences that the reader must know.
+        target: What labels are, see `ctprune.tasks.targets`.
     """
 
     source: Path
@@ -73,6 +74,7 @@ class Listing:
     arrays: list[npt.NDArray[np.uint8]] | None = None
     reading: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    target: str = "classes"
 
 
 def listing(source: Path, kind: str, entries: Iterable[Entry], classes: Iterable[str], **rest: Any) -> Listing:

@@ -130,7 +130,9 @@ def finetune() -> Schema:
                     "The same at each seed's `threshold`; null with more than two classes, or if none was found."
                 )
             ),
-            calibrated=_pooled("The same for probabilities scaled by each seed's `temperature`."),
+            calibrated=maybe(
+                _pooled("The same for probabilities scaled by each seed's `temperature`; null without classes.")
+            ),
             subgroups=array("Metrics by the values of each subgroup column.", _by_subgroup()),
             patients=mapping(
                 "Patients of each split.",
@@ -180,7 +182,10 @@ def _seed() -> Schema:
         temperature=maybe(number("Divisor of the logits that calibrates the probabilities.")),
         images_used=count("Number of training images."),
         seconds=number("Time of the training in seconds."),
-        select_accuracy=share("Accuracy on the split that chose the epoch or the strength."),
+        select_accuracy=optional(share("Accuracy on the split that chose the epoch or the strength.")),
+        select_loss=optional(
+            number("Without classes: loss on that split; of numbers in units of their standard deviation.")
+        ),
         best_epoch=optional(count("For whole networks: the epoch that was chosen.")),
         strength=optional(number("For linear probes: the strength of the regularization that was chosen.")),
         converged=optional(flag("For linear probes: whether the fit converged.")),
@@ -227,7 +232,8 @@ def predict() -> Schema:
         "An image.",
         image=text("File of the image, as its source was given."),
         frame=count("Index of the image in its file, from 0."),
-        label=text("The most probable class."),
+        label=optional(text("The most probable class.")),
+        prediction=optional(number("Of a regression, the predicted number, the mean over seeds.")),
     )
     probability = share("Probability of this class, the mean over seeds.")
     return record(
