@@ -107,7 +107,7 @@ def test_training_equals_a_plain_loop(numbers: Path, weights: Path, tmp_path: Pa
     network = GrayBackbone(ctprune.load_backbone(weights), Normalization((0.3,), (0.2,)))
     cpu = torch.device("cpu")
     inputs = (network, data, config, 5, cpu, "32", tmp_path / "no.ckpt", lambda epoch: None)
-    run = NumberTraining(*inputs, targets=targets)
+    run = NumberTraining(*inputs, targets=targets, outputs=1)
     head = run.run()
 
     backbone = ctprune.load_backbone(weights)

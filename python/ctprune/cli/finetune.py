@@ -76,6 +76,7 @@ def _print_result(result: FinetuneResult) -> None:
     from rich.console import Console
 
     from ctprune.finetuning.subgroup_tables import gap_sentence, subgroup_sentence
+    from ctprune.finetuning.target_words import output_sentence
     from ctprune.finetuning.words import metric_name, number
 
     Console(highlight=False).print(_table(result))
@@ -86,6 +87,8 @@ def _print_result(result: FinetuneResult) -> None:
         if pooled:
             values = ", ".join(f"{metric_name(name)} {number(one['mean'])}" for name, one in pooled.items())
             say(f"{what}: {values}")
+    if result.by_output:
+        say(f"{metric_name('auc')}: {output_sentence(result)}")
     for column in result.subgroups:
         for sentence in filter(None, (subgroup_sentence(column), gap_sentence(column))):
             say(sentence)

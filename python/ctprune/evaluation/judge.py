@@ -38,6 +38,8 @@ class PredictionJudge:
         patients: Patient of each image, None where not known.
         measures: What measures one seed.
         scales: Scale of each measure, by name; None for fractions.
+        labelings: Ways to sort images into classes that all need enough patients: class of each image, (images,),
+            and names of the classes.
     """
 
     truth: _Floats
@@ -45,6 +47,7 @@ class PredictionJudge:
     patients: Sequence[str | None]
     measures: Weighted
     scales: Mapping[str, Scale | None]
+    labelings: Sequence[tuple[npt.NDArray[np.int64], Sequence[str]]] = ()
     levels: Levels = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,12 +70,26 @@ class PredictionJudge:
         return {name: self._described(name, of_seeds, samples[name], rows) for name, of_seeds in values.items()}
 
     def missing(self, rows: _Rows) -> str | None:
-        """Too few patients, or images where none are known."""
-        return no_interval_because(np.zeros(len(rows), np.int64), ["images"], patients=self._patients(rows))
+        """A class without an image, or too few patients (images where none are known), of all or of a class."""
+        for labels, names in self._labelings(rows):
+            for number, name in enumerate(names):
+                if not (labels == number).any():
+                    return f"no image of class {name}"
+            reason = no_interval_because(labels, names, patients=self._patients(rows))
+            if reason is not None:
+                return reason
+        return None
 
     def worth(self, rows: _Rows) -> float:
-        """Effective number of patients."""
-        return worth_of(np.zeros(len(rows), np.int64), unit_of_images(self._patients(rows), len(rows)))
+        """Effective number of patients, of the rarest class where there are some."""
+        unit = unit_of_images(self._patients(rows), len(rows))
+        return min(worth_of(labels, unit) for labels, _ in self._labelings(rows))
+
+    def _labelings(self, rows: _Rows) -> list[tuple[npt.NDArray[np.int64], Sequence[str]]]:
+        """Those of these images; without any, all are of one class."""
+        return [(labels[rows], names) for labels, names in self.labelings] or [
+            (np.zeros(len(rows), np.int64), ["images"])
+        ]
 
     def _described(self, name: str, of_seeds: _Floats, samples: list[_Floats], rows: _Rows) -> dict[str, float]:
         nan = float("nan")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ctprune import _core
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.overlaps import SplitOverlap
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.subgroup_tables import subgroup_lines
+from ctprune.finetuning.target_words import count_word, output_lines, target_modes, target_sentence, title
 from ctprune.finetuning.words import interval, metric_name, number, sentence_case
-from ctprune.options.shared import CLASSES, REGRESSION
+from ctprune.options.shared import CLASSES
 
 _MODES = {
     "finetune": "a backbone and one linear layer, all weights trained",
@@ -19,11 +19,6 @@ _MODES = {
     "knn": "a vote of the nearest training images by the features of a frozen backbone",
 }
 
-
-_NUMBER_MODES = {
-    "linear": "a ridge regression on the features of a frozen backbone",
-    "knn": "the mean of the nearest training images by the features of a frozen backbone",
-}
 
 _FITS = {
     "pad": "shown whole, with margins if they are not square",
@@ -51,11 +46,9 @@ def write_card(result: FinetuneResult) -> None:
 
 def positive_sentence(result: FinetuneResult) -> str:
     """What the measures refer to, in words."""
-    if result.config["target"] == REGRESSION:
-        return (
-            "Errors are in the unit of the labels; R² is the explained share of the evaluated labels' variance; "
-            "Spearman's correlation compares ranks."
-        )
+    of_target = target_sentence(result.config["target"])
+    if of_target:
+        return of_target
     if result.positive is None:
         return "Measures of single classes are means over the classes, each against the rest."
     return (
@@ -71,8 +64,9 @@ def evaluated_images(result: FinetuneResult) -> str:
     known, without = patients["patients"], patients["images_without"]
     total = sum(counts.values())
     whose = f" from {known:,} patient{'' if known == 1 else 's'}" if known else ""
-    is_regression = result.config["target"] == REGRESSION
-    facts = [] if is_regression else [f"class {name}: {count:,}" for name, count in counts.items()]
+    shown = result.label_counts.get(result.evaluated_split) or ({} if len(counts) < 2 else counts)
+    what = count_word(result.config["target"])
+    facts = [f"{what} {name}: {count:,}" for name, count in shown.items()]
     if without:
         facts.append(f"{without:,} of unknown patients" if known else "patients not known")
     said = f" ({'; '.join(facts)})" if facts else ""
@@ -93,11 +87,12 @@ def _model(result: FinetuneResult) -> str:
     origin = "random weights" if result.weights is None else f"weights `{result.weights['path']}`"
     method = (result.weights or {}).get("metadata", {}).get("method")
     start = f"{origin} ({method})" if method else origin
+    modes = _MODES | target_modes(config["target"])
     lines = [
-        f"# Classifier of {', '.join(result.classes)}" if result.classes else "# Regression",
+        title(result.config["target"], result.classes),
         "",
-        f"{result.backbone} from {start}: {_modes(config)[config['mode']]}. Seeds: {len(result.per_seed)}; "
-        f"predictions are the mean of their {'probabilities' if result.classes else 'numbers'}. Made by ctprune "
+        f"{result.backbone} from {start}: {modes[config['mode']]}. Seeds: {len(result.per_seed)}; predictions "
+        f" are the mean of their {'probabilities' if result.classes else 'numbers'}. Made by ctprune "
         f"{_core.__version__} in {result.seconds:,.0f} s on "
         f"{'a GPU' if result.device == 'cuda' else 'a CPU'}.",
     ]
@@ -117,17 +112,13 @@ def _model(result: FinetuneResult) -> str:
     return "\n".join(lines)
 
 
-def _modes(config: Mapping[str, Any]) -> dict[str, str]:
-    return _MODES if config["target"] == CLASSES else _MODES | _NUMBER_MODES
-
-
 def _metrics(result: FinetuneResult) -> str:
     sure = (
         f"no 95 % interval ({result.no_interval})"
         if result.no_interval
         else f"the 95 % interval (by {result.interval_unit})"
     )
-    adjusted = _at_threshold(result) + _calibrated(result)
+    adjusted = output_lines(result) + _at_threshold(result) + _calibrated(result)
     return "\n".join(
         [
             "## Results",
@@ -191,10 +182,10 @@ def _rows(pooled: Mapping[str, Mapping[str, float | None]]) -> list[str]:
 
 
 def _data(result: FinetuneResult) -> str:
-    names = list(result.splits[result.evaluated_split])
+    by_split = {split: counts | result.label_counts.get(split, {}) for split, counts in result.splits.items()}
+    names = list(by_split[result.evaluated_split])
     rows = [
-        f"| {split} | {' | '.join(str(counts[name]) for name in names)} |"
-        for split, counts in result.splits.items()
+        f"| {split} | {' | '.join(str(counts[name]) for name in names)} |" for split, counts in by_split.items()
     ]
     lines = [
         "## Data",

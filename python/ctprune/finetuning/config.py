@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import operator
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from ctprune.errors import ConfigError
+from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std, seeds_of
 from ctprune.options.check import canonical_intensity, canonical_modality, check, check_one_group
 from ctprune.options.described import described
 from ctprune.options.option import deciding, option
-from ctprune.options.parse import whole_numbers
-from ctprune.options.shared import CLASSES, PRECISIONS, TARGETS, column_option, device_option, threads_option
+from ctprune.options.parse import names_between_commas, whole_numbers
+from ctprune.options.shared import (
+    CLASSES,
+    ORDINAL,
+    PRECISIONS,
+    TARGETS,
+    column_option,
+    device_option,
+    threads_option,
+)
 
 MODES = ("finetune", "linear", "knn")
-NORMALIZATIONS = ("auto", "imagenet", "train")
 
 #: How an image becomes a square; `ctprune.finetuning.fitting` does it.
 FITS = ("pad", "squeeze", "crop")
@@ -88,7 +95,17 @@ class FinetuneConfig:
         CLASSES,
         choices=TARGETS,
         panel=_TASK,
-        help="What labels are: classes, or numbers to predict (regression).",
+        help="What labels are: classes, multi-label (any of several, such as a;b), ordinal (levels of a scale) or "
+        "regression (numbers).",
+    )
+    levels: tuple[str, ...] = option(
+        (),
+        noun="names of levels",
+        parse=names_between_commas,
+        belongs_to="target",
+        metavar="A,B,C",
+        panel=_TASK,
+        help="ordinal: levels from the lowest to the highest; default the numbers that labels are.",
     )
     subgroup_columns: tuple[str, ...] = option(
         (),
@@ -254,10 +271,12 @@ class FinetuneConfig:
             raise ConfigError(f"preset reference belongs to `mode` finetune, not to {self.mode}", field="preset")
         if self.target != CLASSES:
             self._refuse_options_of_classes()
+        if self.levels and self.target != ORDINAL:
+            raise ConfigError(f"levels belongs to `target` ordinal, not to {self.target}", field="levels")
         self._take_defaults()
         if self.normalize not in NORMALIZATIONS:
             mean_and_std(str(self.normalize))
-        object.__setattr__(self, "seeds", _seeds(self.seeds))
+        object.__setattr__(self, "seeds", seeds_of(self.seeds))
         if self.frozen_epochs is not None and self.frozen_epochs > (self.epochs or 0):
             raise ConfigError(
                 f"frozen_epochs {self.frozen_epochs}: expected 0 to {self.epochs}", field="frozen_epochs"
@@ -305,7 +324,7 @@ class FinetuneConfig:
     @property
     def seed_list(self) -> tuple[int, ...]:
         """The seeds, one by one."""
-        return _seeds(self.seeds)
+        return seeds_of(self.seeds)
 
     def for_classes(self, classes: Sequence[str]) -> FinetuneConfig:
         """The same with the positive class of two.
@@ -351,6 +370,7 @@ class FinetuneOptions(TypedDict, total=False):
     split_column: str | None
     patient_column: str | None
     target: str
+    levels: Sequence[str]
     subgroup_columns: Sequence[str]
     drop_overlap: bool
     val_fraction: float
@@ -379,38 +399,3 @@ class FinetuneOptions(TypedDict, total=False):
     precision: str | None
     device: str
     threads: int
-
-
-def mean_and_std(text: str) -> tuple[float, float]:
-    """Two numbers that normalize.
-
-    Raises:
-        ConfigError: They are none.
-
-    >>> mean_and_std("0.56,0.29")
-    (0.56, 0.29)
-    """
-    try:
-        mean, std = map(float, text.split(","))
-    except ValueError:
-        mean, std = 0.0, 0.0
-    if not (0 <= mean <= 1 and 0 < std <= 1):
-        raise ConfigError(
-            f"normalize {text}: expected {', '.join(NORMALIZATIONS)}, or a mean and a standard deviation as "
-            "fractions of 255, such as 0.56,0.29",
-            field="normalize",
-        )
-    return mean, std
-
-
-def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    try:
-        is_count = isinstance(seeds, int) and not isinstance(seeds, bool)
-        found = tuple(range(seeds)) if is_count else tuple(operator.index(seed) for seed in seeds)  # type: ignore
-    except TypeError:
-        found = ()
-    if not found or len(set(found)) < len(found) or not all(0 <= seed < 2**63 for seed in found):
-        raise ConfigError(
-            f"seeds {seeds}: expected a number from 1, or different seeds from 0 to 2^63 - 1", field="seeds"
-        )
-    return found

@@ -22,7 +22,10 @@ class Head(Protocol):
     """What predicts from features, the part after the backbone."""
 
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
-        """Probability of each class, float64 of shape (n, classes), rows sum to 1; of a regression the number."""
+        """Probability of each class, float64 of shape (n, classes), rows sum to 1; of a regression the number.
+
+        Of several labels, each has a probability of its own, and rows have any sum.
+        """
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """What is saved, by name."""

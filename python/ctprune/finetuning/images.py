@@ -19,12 +19,13 @@ from ctprune.files.contents import Contents
 from ctprune.files.members import each_content, opens
 from ctprune.finetuning.fitting import SHAPE, fit_gray, read_fitted
 from ctprune.manifest.slices import WHERE
-from ctprune.options.shared import CLASSES, REGRESSION
+from ctprune.options.shared import CLASSES, MULTI_LABEL, REGRESSION
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
 from ctprune.selection.fingerprint import dhash
 from ctprune.sources.addresses import as_address
 from ctprune.tasks.listing import Entry, Listing
+from ctprune.tasks.targets import targets_of
 
 #: Squares beyond this many bytes lie in a file without a name instead of in memory.
 _IN_MEMORY = 2 << 30
@@ -37,13 +38,14 @@ class LabeledImages:
     Attributes:
         entries: An entry for each image; frames of one file have names with the frame's number.
         labels: Index of each image's class in `classes`, int64 of shape (n,).
-        classes: Names of the classes; one for all images where labels are numbers.
+        classes: Names of the classes; one for all images where labels are numbers, or an image can have several.
         pixels: Gray squares, uint8 of shape (n, side, side).
         fingerprints: dHash of 64 bits of each image, uint8 of shape (n, 8).
         contents: Digest of what each image's file, or array, holds.
         intensity: How Hounsfield units became gray.
         modality: The DICOM Modality that was read.
         target: What labels are, see `ctprune.tasks.targets`.
+        names: Names of the labels of which an image can have several; empty for other targets.
         unreadable: Reason for each file that could not be read, by its name.
         skipped: Reason for each file that is not an image of the modality, by its name.
     """
@@ -57,6 +59,7 @@ class LabeledImages:
     intensity: str
     modality: str
     target: str = CLASSES
+    names: tuple[str, ...] = ()
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -66,8 +69,16 @@ class LabeledImages:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes; none where labels are numbers."""
-        return () if self.target == REGRESSION else self.classes
+        """Names of classes, labels or levels; none where labels are numbers."""
+        return () if self.target == REGRESSION else self.names or self.classes
+
+    @property
+    def strata(self) -> npt.NDArray[np.int64]:
+        """What splits have an equal share of, see `sample_part`: classes, or all images and each label."""
+        if not self.names:
+            return self.labels
+        labels = targets_of(self.entries, self.target, self.names).astype(np.int64)
+        return np.concatenate([np.ones((len(self), 1), np.int64), labels], axis=1)
 
     def digest(self) -> str:
         """SHA-256 of names, labels, contents and what the data say of splits, patients and subgroups.
@@ -216,6 +227,7 @@ def _from_files(
         labels=_numbers([entry for entry, _ in kept], listing),
         classes=_strata(listing),
         target=listing.target,
+        names=listing.classes if listing.target == MULTI_LABEL else (),
         pixels=pixels if len(good) == len(pixels) else pixels[good],
         fingerprints=np.array([list(found.fingerprint) for _, found in kept], np.uint8).reshape(len(kept), -1),
         contents=[contents[_absolute(entry.file or Path())] for entry, _ in kept],
@@ -283,6 +295,7 @@ def _from_arrays(
         labels=_numbers(listing.entries, listing),
         classes=_strata(listing),
         target=listing.target,
+        names=listing.classes if listing.target == MULTI_LABEL else (),
         pixels=pixels,
         fingerprints=fingerprints,
         contents=contents,
@@ -304,12 +317,12 @@ def gray_of(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _strata(listing: Listing) -> tuple[str, ...]:
-    """What splits have an equal share of: the classes, or all images where labels are numbers."""
-    return ("images",) if listing.target == REGRESSION else listing.classes
+    """The classes that split the images, each into one: a single one where labels are none."""
+    return ("images",) if listing.target in (REGRESSION, MULTI_LABEL) else listing.classes
 
 
 def _numbers(entries: list[Entry], listing: Listing) -> npt.NDArray[np.int64]:
-    if listing.target == REGRESSION:
+    if listing.target in (REGRESSION, MULTI_LABEL):
         return np.zeros(len(entries), np.int64)
     indices = {name: number for number, name in enumerate(listing.classes)}
     return np.array([indices[entry.label] for entry in entries], np.int64)

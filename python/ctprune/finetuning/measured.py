@@ -84,6 +84,7 @@ def measure(
         ],
         of_all={
             "pooled": defined(pooled | {"brier": brier}),
+            "by_output": {},
             "at_threshold": None if point is None else defined(point.pooled),
             "calibrated": defined(scaled.pooled),
             "interval_unit": unit_name(patients),

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from ctprune.errors import ConfigError
-from ctprune.finetuning.config import DEFAULT_BACKBONE, IMAGENET, NORMALIZATIONS, FinetuneConfig, mean_and_std
+from ctprune.finetuning.config import DEFAULT_BACKBONE, IMAGENET, FinetuneConfig
+from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std
 from ctprune.networks.architectures import check_size
 from ctprune.networks.backbone import create_backbone, load_backbone
 from ctprune.networks.gray_backbone import IMAGENET_NORMALIZATION, Normalization, Pixels

@@ -16,6 +16,7 @@ import torch
 from ctprune import _core
 from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, Interrupted, SourceError
+from ctprune.evaluation.level_measures import predicted_levels
 from ctprune.evaluation.temperature import scale_by_temperature
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.fitting import read_fitted
@@ -28,7 +29,8 @@ from ctprune.networks.backbone import load_backbone
 from ctprune.networks.device import choose_device
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization, features_of
 from ctprune.options.configure import configure
-from ctprune.options.shared import CLASSES, REGRESSION
+from ctprune.options.shared import CLASSES, MULTI_LABEL, ORDINAL, REGRESSION
+from ctprune.tasks.targets import SEPARATOR
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -69,9 +71,17 @@ class Predictions:
 
     @property
     def labels(self) -> list[str]:
-        """The most probable class of each image; none of a regression."""
+        """The most probable class of each image; none of a regression.
+
+        Of several labels those above one half, with `;` between them; of levels the median one.
+        """
         if self.target == REGRESSION:
             return []
+        if self.target == MULTI_LABEL:
+            chosen = self.probabilities > 0.5
+            return [SEPARATOR.join(np.array(self.classes, object)[row]) for row in chosen]
+        if self.target == ORDINAL:
+            return [self.classes[index] for index in predicted_levels(self.probabilities)]
         return [self.classes[index] for index in self.probabilities.argmax(1)]
 
     def to_table(self) -> _core.Rows:

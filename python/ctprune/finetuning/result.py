@@ -27,10 +27,11 @@ class FinetuneResult:
     Attributes:
         out: Folder of the fine-tuning.
         config: All options by name.
-        classes: Names of the classes; none where labels are numbers.
+        classes: Names of the classes, labels or levels; none where labels are numbers.
         positive: The positive one of two classes, whose precision, sensitivity and so on are reported; None with
             more classes.
-        splits: Number of images by split and class; with one class, `images`, where labels are numbers.
+        splits: Number of images by split and class; with one class, `images`, where labels are no
+            classes.
         evaluated_split: The split on which the metrics were computed.
         selection_split: The split that chose the epoch.
         evaluation: What was evaluated, in words.
@@ -56,6 +57,9 @@ class FinetuneResult:
         data_digest: Digest of the data, see `LabeledImages.digest`.
         subgroups: Metrics by the values of each subgroup column, with the fields of
             `ctprune.evaluation.subgroups.BySubgroup`.
+        by_output: For several labels those of each label, for levels those of each threshold between them: metrics
+            with the fields of `pooled`, and `no_interval` with the reason where there is none.
+        label_counts: For several labels the number of images with each, by split.
     """
 
     out: Path
@@ -83,6 +87,8 @@ class FinetuneResult:
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     subgroups: list[dict[str, Any]] = field(default_factory=list)
+    by_output: dict[str, dict[str, Any]] = field(default_factory=dict)
+    label_counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON; numbers that are not defined are None."""

@@ -97,6 +97,7 @@ def finetune(
         patient_pattern=config.patient_pattern,
         columns=columns_of(config.to_dict()),
         target=config.target,
+        levels=config.levels,
         subgroups=config.subgroup_columns,
     )
     config = config.for_classes(listed.classes)
@@ -143,12 +144,15 @@ class Finetuning:
 
     def carry_out(self, images: LabeledImages, listed: Listing) -> FinetuneResult:
         """Train all seeds and write the result, or read the result that is there already."""
+        from ctprune.finetuning.target_measured import check_labels
+
         config, source = self.config, listed.source
         splits = assign_splits(images, source, fraction=config.val_fraction, seed=config.split_seed)
         overlaps = [overlap.to_dict() for overlap in find_overlaps(images, splits)]
         if config.drop_overlap:
             splits = without_overlap(images, splits)
             _check_left(splits, images, source)
+        check_labels(images, splits, source)
         digest = images.digest()
         finished = self._claim(digest)
         if finished is not None:
@@ -196,7 +200,7 @@ class Finetuning:
     ) -> FinetuneResult:
         from ctprune.finetuning.measured import measure
         from ctprune.finetuning.seeds import PROGRESS_FOLDER
-        from ctprune.finetuning.target_measured import measure_target
+        from ctprune.finetuning.target_measured import label_counts, measure_target
 
         config, trainer = self.config, self._trainer
         if config.target == CLASSES:
@@ -230,6 +234,7 @@ class Finetuning:
             ],
             **found.of_all,
             patients=splits.patients(images),
+            label_counts=label_counts(images, splits),
             notes=notes,
             unreadable=images.unreadable,
             skipped=images.skipped,

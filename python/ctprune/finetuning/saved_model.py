@@ -28,7 +28,7 @@ class SavedModel:
     Attributes:
         folder: Folder of the model.
         mode: `finetune`, `linear` or `knn`.
-        classes: Names of the classes, in the order of the probabilities; none of a regression.
+        classes: Names of the classes, labels or levels, in the order of the probabilities; none of a regression.
         positive: The positive one of two classes; None if there are more.
         backbones: File of each seed's backbone, relative to the folder.
         heads: File of each seed's head, relative to the folder.

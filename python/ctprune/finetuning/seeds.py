@@ -74,7 +74,7 @@ class SeedTrainer:
         train = splits.rows(TRAIN)
         patients = [images.entries[row].patient for row in train]
         part = sample_part(
-            images.labels[train], patients, fraction=self.config.fraction, seed=seed, leave_some=False
+            images.strata[train], patients, fraction=self.config.fraction, seed=seed, leave_some=False
         )
         data = TrainingSet(
             images.pixels, images.labels, train[part], splits.rows(splits.selection), len(images.classes)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ctprune.finetuning.words import interval, metric_name, number, sentence_case
+from ctprune.finetuning.words import cell, interval, metric_name, number, sentence_case
 
 #: Measures that a table shows, as far as the task has them; `metrics.json` has all.
-_SHOWN = ("auc", "sensitivity", "specificity", "mae", "r2")
+_SHOWN = ("quadratic_kappa", "auc", "sensitivity", "specificity", "mae", "r2")
 
 
 def subgroup_lines(column: Mapping[str, Any]) -> list[str]:
     """A table in Markdown for the values of one column, and a sentence about the largest gap."""
     shown = shown_measures(column)
     lines = [
-        f"| {_cell(column['column'])} | images | patients | {' | '.join(map(metric_name, shown))} |",
+        f"| {cell(column['column'])} | images | patients | {' | '.join(map(metric_name, shown))} |",
         "|---" * (3 + len(shown)) + "|",
     ]
     for group in column["groups"]:
-        cells = [group["value"], f"{group['images']:,}", f"{group['patients']:,}", *group_cells(group, shown)]
-        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+        cells = [group["value"], f"{group['images']:,}", f"{group['patients']:,}", *groupcells(group, shown)]
+        lines.append(f"| {' | '.join(map(cell, cells))} |")
     gap = gap_sentence(column)
     without = column["images_without"]
     if without:
@@ -34,7 +34,7 @@ def shown_measures(column: Mapping[str, Any]) -> list[str]:
     return [name for name in _SHOWN if measured and name in measured[0]] or [_SHOWN[0]]
 
 
-def group_cells(group: Mapping[str, Any], shown: list[str]) -> list[str]:
+def groupcells(group: Mapping[str, Any], shown: list[str]) -> list[str]:
     """Each measure with its interval; the reason in place of the first where there is none."""
     if group["pooled"] is None:
         return [str(group["reason"]), *["–"] * (len(shown) - 1)]
@@ -44,7 +44,7 @@ def group_cells(group: Mapping[str, Any], shown: list[str]) -> list[str]:
 def subgroup_sentence(column: Mapping[str, Any]) -> str:
     """The table's first measure of each group, in one line."""
     name = shown_measures(column)[0]
-    groups = [f"{group['value']} {group_cells(group, [name])[0]}" for group in column["groups"]]
+    groups = [f"{group['value']} {groupcells(group, [name])[0]}" for group in column["groups"]]
     return f"{metric_name(name)} by {column['column']}: {'; '.join(groups)}"
 
 
@@ -60,7 +60,3 @@ def gap_sentence(column: Mapping[str, Any]) -> str:
         f"largest gap by {column['column']}: the {metric_name(name)} of {gap['highest']} is "
         f"{number(gap['difference'])} above that of {gap['lowest']} ({level}: {interval(gap)})"
     )
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

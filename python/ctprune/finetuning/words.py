@@ -14,6 +14,8 @@ _METRIC_NAMES = {
     "mae": "mean absolute error",
     "rmse": "root mean squared error",
     "r2": "R²",
+    "quadratic_kappa": "quadratic weighted kappa",
+    "mae_levels": "mean absolute error in levels",
     "spearman": "Spearman's correlation",
 }
 
@@ -45,3 +47,8 @@ def interval(one: Mapping[str, float | None]) -> str:
 def sentence_case(text: str) -> str:
     """With a capital letter at its beginning."""
     return text[:1].upper() + text[1:]
+
+
+def cell(text: str) -> str:
+    """A text in a table of Markdown, whose cells a bar would end."""
+    return text.replace("|", "\\|")

@@ -34,6 +34,7 @@ def list_archive(
     patient_pattern: str | None,
     columns: Columns | None = None,
     subgroups: Sequence[str] = (),
+    empty: bool = False,
 ) -> Listing:
     """Slices that the table labels; others are not used.
 
@@ -41,7 +42,7 @@ def list_archive(
         TaskError: The table has none of the columns `KEYS`, or a row that no slice of the run belongs to.
     """
     manifest = Manifest.load(run)
-    rows = read_table(labels, required=("label",), named=columns)
+    rows = read_table(labels, required=("label",), named=columns, empty=empty)
     key = next((name for name in KEYS if name in rows[0]), None)
     if key is None:
         raise TaskError(

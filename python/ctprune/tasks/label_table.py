@@ -21,15 +21,21 @@ _KNOWN = ("path", "label", "split", "patient", "frame", "sop_instance_uid", "ser
 
 
 def list_label_table(
-    file: Path, patient_pattern: str | None, columns: Columns | None = None, subgroups: Sequence[str] = ()
+    file: Path,
+    patient_pattern: str | None,
+    columns: Columns | None = None,
+    subgroups: Sequence[str] = (),
+    empty: bool = False,
 ) -> Listing:
     """Paths are relative to the table's folder, absolute, addresses, or those of members of containers.
+
+    With `empty`, a cell of labels may be so.
 
     Raises:
         SourceError: The table is not there or empty.
         TaskError: A column is missing, a file is not there, or a split has no known name.
     """
-    rows = read_table(file, required=("path", "label"), named=columns)
+    rows = read_table(file, required=("path", "label"), named=columns, empty=empty)
     root = file.parent
     entries = []
     for row, values in zip(rows, read_cells(file, subgroups), strict=True):
@@ -51,13 +57,16 @@ def list_label_table(
     return listing(file, "a table of labels", entries, classes_of(entries))
 
 
-def read_table(file: Path, *, required: tuple[str, ...], named: Columns | None = None) -> list[dict[str, Any]]:
+def read_table(
+    file: Path, *, required: tuple[str, ...], named: Columns | None = None, empty: bool = False
+) -> list[dict[str, Any]]:
     """Rows of text; empty cells are None.
 
     Args:
         file: A CSV or Parquet table.
         required: What each row must have.
         named: Which columns have path, label, split and patient; by default those of these names.
+        empty: Whether a cell of labels may be empty, and is an empty text then.
 
     Raises:
         SourceError: There is no such file, or no row in it.
@@ -79,6 +88,8 @@ def read_table(file: Path, *, required: tuple[str, ...], named: Columns | None =
     if not rows:
         raise SourceError(f"{file}: the table has no row")
     for number, row in enumerate(rows, 1):
+        if empty:
+            row["label"] = row["label"] or ""
         for name in required:
             if row[name] is None:
                 raise TaskError(f"{file}: row {number} has no {name}")

@@ -94,7 +94,7 @@ def listing(source: Path, kind: str, entries: Iterable[Entry], classes: Iterable
         if name not in labels:
             raise TaskError(f"{source}: class {name} has no image")
     if len(names) < 2:
-        raise TaskError(f"{source}: expected two classes or more, found only {names[0]}")
+        raise TaskError(f"{source}: expected two classes or more, found only {names[0] or 'empty cells'}")
     _refuse_contradictions(source, found)
     return Listing(source, kind, found, names, **rest)
 

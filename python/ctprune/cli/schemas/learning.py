@@ -133,6 +133,18 @@ def finetune() -> Schema:
             calibrated=maybe(
                 _pooled("The same for probabilities scaled by each seed's `temperature`; null without classes.")
             ),
+            by_output=mapping(
+                "For several labels metrics of each, for levels those of each threshold; empty for other targets.",
+                record(
+                    "A label or threshold.",
+                    pooled=_pooled("Metrics over all seeds, by name."),
+                    no_interval=maybe(text("Why there is no interval, in words; null if there is one.")),
+                ),
+            ),
+            label_counts=mapping(
+                "For several labels the number of images with each, by split; empty for other targets.",
+                _by_name("By label.", "Number of images."),
+            ),
             subgroups=array("Metrics by the values of each subgroup column.", _by_subgroup()),
             patients=mapping(
                 "Patients of each split.",
@@ -232,7 +244,9 @@ def predict() -> Schema:
         "An image.",
         image=text("File of the image, as its source was given."),
         frame=count("Index of the image in its file, from 0."),
-        label=optional(text("The most probable class.")),
+        label=optional(
+            text("The most probable class; of several labels those above one half, of levels the median one.")
+        ),
         prediction=optional(number("Of a regression, the predicted number, the mean over seeds.")),
     )
     probability = share("Probability of this class, the mean over seeds.")
