@@ -63,10 +63,11 @@ def check_options(
     own = {key: value for key, value in options.items() if key not in _BESIDE.get(group, ())}
     options = options | as_given(_kind(group), own)
     try:
-        target = getattr(_configure(group, options), "target", CLASSES)
-        if target != CLASSES:
+        config = _configure(group, options)
+        if isinstance(config, FinetuneConfig) and config.target != CLASSES:
             raise ConfigError(
-                f"target {target}: expected classes: an experiment compares results of classes", field="target"
+                f"target {config.target}: expected classes: an experiment compares results of classes",
+                field="target",
             )
     except ConfigError as error:
         raise ConfigError(f"{group}.{name}{'.' if error.field else ': '}{error}") from None
