@@ -92,7 +92,7 @@ def _model(result: FinetuneResult) -> str:
         title(result.config["target"], result.classes),
         "",
         f"{result.backbone} from {start}: {modes[config['mode']]}. Seeds: {len(result.per_seed)}; predictions "
-        f" are the mean of their {'probabilities' if result.classes else 'numbers'}. Made by ctprune "
+        f"are the mean of their {'probabilities' if result.classes else 'numbers'}. Made by ctprune "
         f"{_core.__version__} in {result.seconds:,.0f} s on "
         f"{'a GPU' if result.device == 'cuda' else 'a CPU'}.",
     ]
