@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -68,14 +69,40 @@ def test_subgroups_stand_in_metrics_card_and_output(weights: Path, tmp_path: Pat
 
 def predictions(out: Path) -> list[tuple[int, bool, float]]:
     """Patient, truth and score of each evaluated image."""
-    import pyarrow.parquet as pq
-
     rows = pq.read_table(out / "predictions.parquet").to_pylist()
     return [
         (int(row["image"][:2]), row["label"] == "ill", row["probabilities"][1])
         for row in rows
         if row["split"] == "test"
     ]
+
+
+def test_each_patient_counts_once_in_its_subgroup(weights: Path, tmp_path: Path) -> None:
+    data = table(
+        tmp_path / "data",
+        sex=lambda patient: "f" if patient % 4 < 2 else "m",
+        site=lambda patient: "all" if patient < 38 else "rare" if patient % 2 else "",
+    )
+    options = SMALL | {"mode": "knn", "weights": weights, "seeds": 1, "unit": "patient"}
+    result = ctprune.finetune(data, out=tmp_path / "ft", subgroup_columns=["sex", "site"], **options)
+    sex, site = result.subgroups
+    assert [(group["value"], group["images"]) for group in sex["groups"]] == [("f", 14), ("m", 14)]
+    rows = {row["patient"]: row for row in pq.read_table(tmp_path / "ft" / "predictions.parquet").to_pylist()}
+    for group in sex["groups"]:
+        # Patients have numbers in the order of the table.
+        mine = [
+            row
+            for patient, row in rows.items()
+            if row["split"] == "test" and group["value"] == ("f", "m")[(int(patient[-4:]) - 1) % 4 // 2]
+        ]
+        assert len(mine) == 14
+        truth, score = [row["label"] == "ill" for row in mine], [row["probabilities"][1] for row in mine]
+        assert group["pooled"]["auc"]["mean"] == pytest.approx(roc_auc_score(truth, score))
+    assert (site["groups"][1]["reason"], site["images_without"]) == ("no patient of class healthy", 1)
+    card = (tmp_path / "ft" / "README.md").read_text()
+    assert "for the patients of each subgroup." in card
+    assert "| sex | patients | AUC | sensitivity | specificity |\n|---|---|---|---|---|\n| f | 14 | " in card
+    assert "1 patient without a value." in card
 
 
 def test_the_command_line_prints_subgroups(

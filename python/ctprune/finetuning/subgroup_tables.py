@@ -18,12 +18,14 @@ def subgroup_lines(column: Mapping[str, Any], unit: str) -> list[str]:
     `unit` is what has a label: `image`, `volume` or `patient`.
     """
     shown = shown_measures(column)
+    # Patients are counted once, also where they are what has a label.
+    counts = {"patients": "images"} if unit == "patient" else {f"{unit}s": "images", "patients": "patients"}
     lines = [
-        f"| {cell(column['column'])} | {unit}s | patients | {' | '.join(map(metric_name, shown))} |",
-        "|---" * (3 + len(shown)) + "|",
+        f"| {' | '.join([cell(column['column']), *counts, *map(metric_name, shown)])} |",
+        "|---" * (1 + len(counts) + len(shown)) + "|",
     ]
     for group in column["groups"]:
-        cells = [group["value"], f"{group['images']:,}", f"{group['patients']:,}", *groupcells(group, shown)]
+        cells = [group["value"], *(f"{group[name]:,}" for name in counts.values()), *groupcells(group, shown)]
         lines.append(f"| {' | '.join(map(cell, cells))} |")
     gap = gap_sentence(column)
     without = column["images_without"]
