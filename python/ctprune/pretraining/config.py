@@ -15,7 +15,7 @@ from ctprune.options.file import mapping, read_options
 from ctprune.options.option import about, all_options, option, options_of
 from ctprune.options.shared import PRECISIONS, threads_option
 from ctprune.pretraining.compatible import check_compatible
-from ctprune.pretraining.presets import check_preset, preset
+from ctprune.pretraining.presets import check_preset, merged_options, preset
 from ctprune.pretraining.settings import SETTINGS, MethodSettings, SwavSettings
 from ctprune.pretraining.view_config import ViewConfig, WindowConfig, positives_option
 from ctprune.store.config import channels_option, depth_option, side_option, use_option
@@ -291,7 +291,7 @@ class PretrainConfig:
         backbone = given.get("backbone", of_file.get("backbone"))
         merged: dict[str, Any] = {"method": method}
         for layer in (preset(preset_name, method, backbone) if preset_name else {}, of_file, given):
-            merged = _merged(merged, layer)
+            merged = merged_options(merged, layer)
         if merged.get("depth") == 16:
             merged["views"] = _with_window(merged.get("views", {}))
         return cls.from_dict(merged)
@@ -382,17 +382,6 @@ def _settings(kind: type[MethodSettings], options: Any) -> MethodSettings:
     given = mapping("settings", options)
     refuse_unknown(given, options_of(kind), before="settings.")
     return kind(**given)
-
-
-def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of both, those of `above` first; groups of options are merged, too."""
-    merged = dict(below)
-    for name, value in above.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
-            merged[name] = {**merged[name], **value}
-        else:
-            merged[name] = value
-    return merged
 
 
 def _with_window(views: Any) -> Any:

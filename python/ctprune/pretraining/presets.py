@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ctprune.errors import ConfigError
@@ -317,3 +318,18 @@ def _views(
     views = (single_view() if method in ONE_VIEW else pair_views()).to_dict()
     views["crops"][0]["size"] = large
     return views
+
+
+def merged_options(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of both, those of `above` first; groups of options are merged, too.
+
+    >>> merged_options({"side": 64, "views": {"ratio": 1, "crops": []}}, {"views": {"ratio": 2}})
+    {'side': 64, 'views': {'ratio': 2, 'crops': []}}
+    """
+    merged = dict(below)
+    for name, value in above.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
+            merged[name] = {**merged[name], **value}
+        else:
+            merged[name] = value
+    return merged
