@@ -45,7 +45,7 @@ def test_help_is_short_for_every_command_and_names_no_type(shown: str) -> None:
 def test_choices_are_those_that_are_taken() -> None:
     from ctprune.evaluation.correction import CORRECTIONS
     from ctprune.exporting import config as exporting
-    from ctprune.finetuning import config as finetuning
+    from ctprune.finetuning import mode_options, option_values
     from ctprune.options.shared import PRECISIONS
     from ctprune.pretraining import config as pretraining
     from ctprune.pretraining import presets, settings
@@ -71,8 +71,8 @@ def test_choices_are_those_that_are_taken() -> None:
             "use": USES,
         },
         "finetune": {
-            "mode": finetuning.MODES,
-            "normalize": finetuning.NORMALIZATIONS,
+            "mode": mode_options.MODES,
+            "normalize": option_values.NORMALIZATIONS,
             "precision": PRECISIONS,
         },
         "segment": {"mode": segmenting.MODES, "normalize": segmenting.NORMALIZATIONS, "precision": PRECISIONS},

@@ -32,7 +32,8 @@ def shares(random: np.random.Generator, count: int, classes: int) -> np.ndarray:
 
 def units_of_labels(labels: list[int], of_image: np.ndarray) -> Units:
     entries = [Entry(f"volume-{number}", str(label)) for number, label in enumerate(labels)]
-    return Units("volume", entries, np.array(labels), ("0", "1"), of_image)
+    classes, label = ("0", "1"), np.array(labels)
+    return Units("volume", entries, label, label, classes, "classes", classes, of_image)
 
 
 def test_bags_are_what_a_loop_collects() -> None:

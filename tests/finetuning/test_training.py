@@ -16,13 +16,14 @@ from sklearn import metrics as sk
 import ctprune
 from ctprune.finetuning import training
 from ctprune.finetuning.config import FinetuneConfig
-from ctprune.finetuning.heads import TEMPERATURE, NeighborHead, load_head, save_head
+from ctprune.finetuning.heads import NeighborHead, load_head, save_head
 from ctprune.finetuning.images import read_images
 from ctprune.finetuning.network import choose_normalization, find_weights
 from ctprune.finetuning.probes import linear_probe
 from ctprune.finetuning.recipe import joined_batches
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.training import SeedTraining, TrainingSet
+from ctprune.finetuning.votes import TEMPERATURE
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 from ctprune.tasks import list_task
 from tests.finetuning.small import SMALL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from sklearn import metrics as sk
 
 import ctprune
 from ctprune.cli import main
-from ctprune.evaluation import plots
+from ctprune.finetuning import measured
 from ctprune.finetuning import seeds as trainer
-from ctprune.finetuning.bags import units_of
+from ctprune.finetuning.bags import Units, units_of
 from ctprune.finetuning.images import LabeledImages, read_images
 from ctprune.finetuning.measured import measure
 from ctprune.finetuning.overlaps import without_overlap
@@ -42,7 +43,7 @@ WAYS: list[tuple[str, dict[str, Any]]] = [
 @pytest.fixture(autouse=True)
 def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than all else here, and is the same for images."""
-    monkeypatch.setattr(plots, "save_plots", lambda *arguments, **options: None)
+    monkeypatch.setattr(measured, "save_plots", lambda *arguments, **options: None)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,25 @@ def test_contradictions_are_one_sentence_without_a_patient(
     assert "Meier" not in str(refused.value)
 
 
+def test_a_unit_has_the_subgroups_of_its_images_and_no_sentence_shows_them() -> None:
+    said = [("0", "v", "p", None), ("0", "v", "p", None), ("1", "w", "q", None)]
+
+    def units(*subgroups: tuple[str | None, ...]) -> Units:
+        found = images(*said)
+        entries = [replace(entry, subgroups=mine) for entry, mine in zip(found.entries, subgroups, strict=True)]
+        return units_of(replace(found, entries=entries), "volume", Path("d"))
+
+    same = units(("f", None), ("f", None), ("m", "a"))
+    assert [entry.subgroups for entry in same.entries] == [("f", None), ("m", "a")]
+    for odd in (("secret", None), ("f", "secret")):
+        sentence = (
+            "d: 0.png and 1.png belong to one volume .* have different values in a subgroup column: give all"
+        )
+        with pytest.raises(ctprune.TaskError, match=sentence) as refused:
+            units(("f", None), odd, ("m", "a"))
+        assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -130,6 +150,11 @@ def test_contradictions_are_one_sentence_without_a_patient(
         ({"unit": "patient", "pool": "attention", "mode": "knn"}, "not to knn"),
         ({"volume_pattern": "(v)"}, r"volume_pattern \(v\): belongs to `unit` volume, not to image"),
         ({"unit": "volume", "volume_pattern": "v"}, "expected one group in parentheses"),
+        (
+            {"unit": "volume", "target": "ordinal"},
+            "target ordinal belongs to `unit` image, not to volume: a volume has a class",
+        ),
+        ({"unit": "patient", "target": "regression"}, "not to patient: a patient has a class"),
         ({"features": "cache"}, "features belongs to `mode` linear or knn, not to finetune"),
     ],
 )

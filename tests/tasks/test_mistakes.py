@@ -108,7 +108,7 @@ def test_mistakes_in_lists(folders: Path, change: Callable[[Path], object], sent
         ("path,label\ndata/ill/p01_0.png,1\ndata/ill/p01_0.png,0\n", "is labeled 1 and 0"),
         (
             "path,label,split\ndata/ill/p01_0.png,1,train\ndata/healthy/p00_0.png,0,\n",
-            "data/healthy/p00_0.png has no split, but other images have",
+            "data/healthy/p00_0.png has no split, but other images do",
         ),
         ("path,label,frame\ndata/ill/p01_0.png,1,x\n", "expected a frame from 0, found x"),
         (

@@ -52,7 +52,7 @@ def command(
         bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)
     ] = False,
 ) -> None:
-    """Train a classifier on labeled images with several seeds; report its performance with confidence intervals.
+    """Train a network on labeled images with several seeds; report its performance with confidence intervals.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images could not be read.
     """
@@ -75,7 +75,9 @@ def command(
 def _print_result(result: FinetuneResult) -> None:
     from rich.console import Console
 
-    from ctprune.finetuning.card import metric_name, number
+    from ctprune.finetuning.subgroup_tables import gap_sentence, subgroup_sentence
+    from ctprune.finetuning.target_words import output_sentence
+    from ctprune.finetuning.words import metric_name, number
 
     Console(highlight=False).print(_table(result))
     for what, pooled in (
@@ -85,6 +87,11 @@ def _print_result(result: FinetuneResult) -> None:
         if pooled:
             values = ", ".join(f"{metric_name(name)} {number(one['mean'])}" for name, one in pooled.items())
             say(f"{what}: {values}")
+    if result.by_output:
+        say(f"{metric_name('auc')}: {output_sentence(result)}")
+    for column in result.subgroups:
+        for sentence in filter(None, (subgroup_sentence(column), gap_sentence(column))):
+            say(sentence)
     say(f"{in_flags(result.evaluation)}\nmodel card: {result.out / 'README.md'}")
 
 
@@ -92,7 +99,8 @@ def _table(result: FinetuneResult) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from ctprune.finetuning.card import evaluated_images, interval, metric_name, number, positive_sentence
+    from ctprune.finetuning.card import evaluated_images, positive_sentence
+    from ctprune.finetuning.words import interval, metric_name, number
 
     origin = "random weights" if result.weights is None else result.weights["path"]
     said = [f"{result.evaluated_split}: {evaluated_images(result)}", positive_sentence(result)]

@@ -37,7 +37,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Predict the class of new images with a fine-tuned model, averaged over its seeds.
+    """Predict the class, or the number, of new images with a fine-tuned model, averaged over its seeds.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images could not be read.
     """
@@ -78,24 +78,25 @@ def _table(found: Predictions) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
+    from ctprune.options.shared import REGRESSION
+
     table = Table()
     for name in (found.unit, "images") if found.units else ():
         table.add_column(name, justify="right" if name == "images" else "left")
     table.add_column("first image" if found.units else "image", overflow="fold")
     table.add_column("frame", justify="right")
-    table.add_column("label", style="bold")
+    if found.target == REGRESSION:
+        table.add_column("prediction", justify="right")
+    else:
+        table.add_column("label", style="bold")
     for name in found.classes:
         table.add_column(escape(name + (" (positive)" if name == found.positive else "")), justify="right")
     units: list[tuple[str, ...]] = [
         (name, f"{count:,}") for name, count in zip(found.units, found.counts, strict=True)
     ]
+    labels = [[escape(label)] for label in found.labels] or [[]] * len(found.images)
     for unit, image, frame, label, row in zip(
-        units or [()] * len(found.images),
-        found.images,
-        found.frames,
-        found.labels,
-        found.probabilities,
-        strict=True,
+        units or [()] * len(found.images), found.images, found.frames, labels, found.probabilities, strict=True
     ):
-        table.add_row(*unit, escape(image), str(frame), escape(label), *(f"{value:.3f}" for value in row))
+        table.add_row(*unit, escape(image), str(frame), *label, *(f"{value:.3f}" for value in row))
     return table

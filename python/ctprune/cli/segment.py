@@ -59,7 +59,7 @@ def command(
 def _print_result(result: SegmentResult) -> None:
     from rich.console import Console
 
-    from ctprune.finetuning.card import number
+    from ctprune.finetuning.words import number
     from ctprune.segmenting.result import PATIENTS_NAME
 
     Console(highlight=False).print(_table(result))
@@ -73,7 +73,7 @@ def _table(result: SegmentResult) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from ctprune.finetuning.card import interval, number
+    from ctprune.finetuning.words import interval, number
     from ctprune.segmenting.card import EMPTY, counted, measure_name, rows_of
 
     origin = "random weights" if result.weights is None else result.weights["path"]

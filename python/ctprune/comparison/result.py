@@ -104,6 +104,11 @@ def load_result(folder: str | os.PathLike[str], *, name: str | None = None) -> R
     if not path.is_dir():
         raise SourceError(f"{folder}: no such folder: name the folder of a finished 'ctprune finetune'")
     metrics = _read_metrics(path / METRICS_NAME)
+    target = metrics.get("config", {}).get("target", "classes")
+    if target != "classes":
+        raise EvaluationError(
+            f"{folder}: is a result of `target` {target}, but a comparison takes results of classes"
+        )
     table, classes = _read_predictions(path / PREDICTIONS_NAME)
     split = str(metrics.get("evaluated_split", "test"))
     table = table.filter(np.array([name == split for name in table["split"]], np.bool_))
@@ -238,8 +243,9 @@ def merge_pretrainings(results: Sequence[Result]) -> Result:
 
 def fine_tuning_of(result: Result) -> dict[str, str]:
     """The options of fine-tuning without those that come with the weights, which are what is compared."""
-    of_weights = ("weights", "backbone", "intensity", "seeds")
-    return {name: str(value) for name, value in result.config.items() if name not in of_weights}
+    # Subgroups change what is reported besides, not what is trained.
+    others = ("weights", "backbone", "intensity", "seeds", "subgroup_columns")
+    return {name: str(value) for name, value in result.config.items() if name not in others}
 
 
 def _pretraining_of(result: Result) -> dict[str, str] | None:

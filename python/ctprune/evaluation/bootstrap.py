@@ -46,15 +46,8 @@ class Bootstrap:
         return int(np.isnan(self.samples["auc"][0]).sum())
 
     def covariance(self, metric: str) -> npt.NDArray[np.float64]:
-        """Covariance of a measure over samples of images, (trainings, trainings); nan with a single unit.
-
-        The variance over resamples is smaller than that over samples by (n − 1)/n of n units.
-        """
-        samples = self.samples[metric]
-        defined = samples[:, ~np.isnan(samples).any(axis=0)]
-        if defined.shape[1] < 2 or self.units < 2:
-            return np.full((len(samples),) * 2, np.nan)
-        return np.cov(defined).reshape(len(samples), -1) * self.units / (self.units - 1)
+        """Covariance of a measure over samples of images, (trainings, trainings); nan with a single unit."""
+        return resampled_covariance(self.samples[metric], self.units)
 
 
 def bootstrap(
@@ -107,6 +100,18 @@ def bootstrap(
         units=int(unit.max()) + 1,
         unit=unit_name(patients),
     )
+
+
+def resampled_covariance(samples: npt.NDArray[np.float64], units: int) -> npt.NDArray[np.float64]:
+    """Covariance over samples of units, (trainings, trainings), of values on resamples, (trainings, resamples).
+
+    Resamples on which a training has no value are left out. The variance over resamples is smaller than that over
+    samples by (n − 1)/n of n units. It is nan with a single unit.
+    """
+    defined = samples[:, ~np.isnan(samples).any(axis=0)]
+    if defined.shape[1] < 2 or units < 2:
+        return np.full((len(samples),) * 2, np.nan)
+    return np.cov(defined).reshape(len(samples), -1) * units / (units - 1)
 
 
 def resample_weights(

@@ -84,11 +84,15 @@ class Inputs:
             labels=options.get("labels"),
             patient_pattern=options.get("patient_pattern"),
             columns=columns_of(options),
+            subgroups=options.get("subgroup_columns", ()),
         )
         files = list(dict.fromkeys(entry.file for entry in listed.entries if entry.file is not None))
         content = dict(zip(files, self._contents.digests(files, progress=self._counter(files)), strict=True))
         images = [
-            (entry.name, entry.label, entry.split, entry.patient, entry.frame, entry.file and content[entry.file])
+            (
+                *(entry.name, entry.label, entry.split, entry.patient, entry.frame),
+                *(entry.file and content[entry.file], *entry.subgroups),
+            )
             for entry in listed.entries
         ]
         return digest_of(listed.classes, listed.reading, images)

@@ -9,6 +9,7 @@ from ctprune.errors import ConfigError
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.options.file import as_given
 from ctprune.options.option import options_of
+from ctprune.options.shared import CLASSES
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.reduction.config import ReduceConfig
 
@@ -62,7 +63,12 @@ def check_options(
     own = {key: value for key, value in options.items() if key not in _BESIDE.get(group, ())}
     options = options | as_given(_kind(group), own)
     try:
-        _configure(group, options)
+        config = _configure(group, options)
+        if isinstance(config, FinetuneConfig) and config.target != CLASSES:
+            raise ConfigError(
+                f"target {config.target}: expected classes: an experiment compares results of classes",
+                field="target",
+            )
     except ConfigError as error:
         raise ConfigError(f"{group}.{name}{'.' if error.field else ': '}{error}") from None
     return options

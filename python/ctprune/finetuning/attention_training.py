@@ -13,10 +13,10 @@ from torch.nn.functional import cross_entropy
 from ctprune.errors import TrainingError
 from ctprune.finetuning.attention import AttentionHead
 from ctprune.finetuning.bags import Bags, Rows, Units, joined
-from ctprune.finetuning.heads import Features
 from ctprune.finetuning.network import seeded
 from ctprune.finetuning.probes import FittedProbe, quality
 from ctprune.finetuning.training import mixed
+from ctprune.finetuning.votes import Features
 
 #: The recipe: Adam, its decay added to the gradient.
 LEARNING_RATE, WEIGHT_DECAY = 5e-4, 1e-4

@@ -34,14 +34,20 @@ class Units:
         unit: What they are: `image`, `volume` or `patient`.
         entries: An entry for each unit, named by number: names of series and patients go into no result.
         labels: Index of each unit's class, int64 of shape (units,).
+        strata: What splits have an equal share of, see `ctprune.finetuning.labeled.Labeled`.
         classes: Names of the classes.
+        target: What labels are; of volumes and patients classes.
+        class_names: Names of classes, labels or levels; none where labels are numbers.
         of_image: Unit of each image, int64 of shape (images,); numbered in order of first appearance.
     """
 
     unit: str
     entries: list[Entry]
     labels: npt.NDArray[np.int64]
+    strata: npt.NDArray[np.int64]
     classes: tuple[str, ...]
+    target: str
+    class_names: tuple[str, ...]
     of_image: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -92,10 +98,11 @@ def units_of(images: LabeledImages, unit: str, source: Path) -> Units:
         source: Name of the data, for sentences.
 
     Raises:
-        TaskError: An image's unit is not known, or images of one unit differ in label, split or patient.
+        TaskError: An image's unit is not known, or images of one unit differ in label, split, patient or subgroup.
     """
+    what = images.classes, images.target, images.class_names
     if unit == "image":
-        return Units(unit, images.entries, images.labels, images.classes, np.arange(len(images)))
+        return Units(unit, images.entries, images.labels, images.strata, *what, np.arange(len(images)))
     keys = [entry.volume if unit == "volume" else entry.patient for entry in images.entries]
     if None in keys:
         raise TaskError(f"{source}: {_unknown(images.entries[keys.index(None)], unit)}")
@@ -106,8 +113,8 @@ def units_of(images: LabeledImages, unit: str, source: Path) -> Units:
         _check_one(members, unit, source)
         name = unit_name(unit, number)
         entries.append(replace(members[0], name=name, frame=None))
-    first = [rows[0] for rows in bags_of(of_image)]
-    return Units(unit, entries, images.labels[first], images.classes, of_image)
+    labels = images.labels[[rows[0] for rows in bags_of(of_image)]]
+    return Units(unit, entries, labels, labels, *what, of_image)
 
 
 def unit_name(unit: str, number: int) -> str:
@@ -121,11 +128,16 @@ def unit_name(unit: str, number: int) -> str:
 
 def _check_one(members: list[Entry], unit: str, source: Path) -> None:
     """Refuse members of one unit that contradict each other."""
-    facts: tuple[tuple[Callable[[Entry], str | None], str], ...] = (
+    facts: tuple[tuple[Callable[[Entry], object], str], ...] = (
         (lambda entry: entry.label, "have different labels, {} and {}: give all images of a {} one label"),
         (lambda entry: entry.split, "are in different splits, {} and {}: put all images of a {} into one split"),
         # An id of a patient is shown to nobody.
         (lambda entry: entry.patient, "are of different patients: give all images of a {} one patient"),
+        # Nor is what a table says of one.
+        (
+            lambda entry: entry.subgroups,
+            "have different values in a subgroup column: give all images of a {} the same",
+        ),
     )
     for value, sentence in facts:
         odd = next((entry for entry in members if value(entry) != value(members[0])), None)

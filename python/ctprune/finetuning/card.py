@@ -10,15 +10,10 @@ from ctprune.files.atomic import replace_file
 from ctprune.finetuning.labeled import counted
 from ctprune.finetuning.overlaps import SplitOverlap
 from ctprune.finetuning.result import FinetuneResult
-
-_METRIC_NAMES = {
-    "auc": "AUC",
-    "average_precision": "average precision",
-    "balanced_accuracy": "balanced accuracy",
-    "f1": "F1",
-    "brier": "Brier score",
-    "calibration_error": "calibration error",
-}
+from ctprune.finetuning.subgroup_tables import subgroup_lines
+from ctprune.finetuning.target_words import count_word, output_lines, target_modes, target_sentence, title
+from ctprune.finetuning.words import interval, metric_name, number, sentence_case
+from ctprune.options.shared import CLASSES
 
 _MODES = {
     "finetune": "a backbone and one linear layer, all weights trained",
@@ -53,37 +48,16 @@ def write_card(result: FinetuneResult) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    parts = [_model(result), _metrics(result), _data(result), _use(result)]
+    parts = [_model(result), _metrics(result), *_subgroups(result), _data(result), _use(result)]
     with replace_file(result.out / "README.md") as beside:
         beside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def metric_name(name: str) -> str:
-    """A metric as it is written.
-
-    >>> metric_name("auc"), metric_name("sensitivity")
-    ('AUC', 'sensitivity')
-    """
-    return _METRIC_NAMES.get(name, name)
-
-
-def number(value: float | None) -> str:
-    """Three decimals, or a dash where it is not defined."""
-    return "–" if value is None or value != value else f"{value:.3f}"
-
-
-def interval(one: Mapping[str, float | None]) -> str:
-    """Both ends of a measure's interval, or a dash where none can be estimated.
-
-    >>> interval({"low": 0.5, "high": 0.75}), interval({"low": None, "high": None})
-    ('0.500 – 0.750', '–')
-    """
-    found = number(one["low"])
-    return found if found == "–" else f"{found} – {number(one['high'])}"
-
-
 def positive_sentence(result: FinetuneResult) -> str:
-    """The class that the measures refer to, in words."""
+    """What the measures refer to, in words."""
+    of_target = target_sentence(result.config["target"])
+    if of_target:
+        return of_target
     if result.positive is None:
         return "Measures of single classes are means over the classes, each against the rest."
     return (
@@ -100,15 +74,13 @@ def evaluated_images(result: FinetuneResult) -> str:
     total = sum(counts.values())
     unit = result.config["unit"]
     whose = f" from {counted(known, 'patient')}" if known and unit != "patient" else ""
-    facts = [f"class {name}: {count:,}" for name, count in counts.items()]
+    shown = result.label_counts.get(result.evaluated_split) or ({} if len(counts) < 2 else counts)
+    what = count_word(result.config["target"])
+    facts = [f"{what} {name}: {count:,}" for name, count in shown.items()]
     if without:
         facts.append(f"{without:,} of unknown patients" if known else "patients not known")
-    return f"{counted(total, unit)}{whose} ({'; '.join(facts)})"
-
-
-def sentence_case(text: str) -> str:
-    """With a capital letter at its beginning."""
-    return text[:1].upper() + text[1:]
+    said = f" ({'; '.join(facts)})" if facts else ""
+    return f"{counted(total, unit)}{whose}{said}"
 
 
 def overlap_sentences(result: FinetuneResult) -> list[str]:
@@ -125,21 +97,24 @@ def _model(result: FinetuneResult) -> str:
     origin = "random weights" if result.weights is None else f"weights `{result.weights['path']}`"
     method = (result.weights or {}).get("metadata", {}).get("method")
     start = f"{origin} ({method})" if method else origin
+    modes = _MODES | target_modes(config["target"])
     lines = [
-        f"# Classifier of {', '.join(result.classes)}",
+        title(result.config["target"], result.classes),
         "",
-        f"{result.backbone} from {start}: {_MODES[_head_of(config)]}. Seeds: {len(result.per_seed)}; predictions "
-        f"are the mean of their probabilities. Made by ctprune {_core.__version__} in {result.seconds:,.0f} s on "
+        f"{result.backbone} from {start}: {modes[_head_of(config)]}. Seeds: {len(result.per_seed)}; predictions "
+        f"are the mean of their {'probabilities' if result.classes else 'numbers'}. Made by ctprune "
+        f"{_core.__version__} in {result.seconds:,.0f} s on "
         f"{'a GPU' if result.device == 'cuda' else 'a CPU'}.",
     ]
     if config["mode"] == "finetune":
+        best = "best accuracy" if config["target"] == CLASSES else "smallest loss"
         lines += [
             "",
             f"Adam, learning rate {config['learning_rate']:g}, weight decay {config['weight_decay']:g}, batch "
             f"{config['batch_size']}, {config['epochs']} epochs, the first {config['frozen_epochs']} with a "
             f"frozen backbone{_FROZEN[config['preset']]}; "
             f"{config['side']} × {config['side']} pixels{', horizontal flips' if config['flip'] else ''}. The "
-            f"epoch with the best accuracy on `{result.selection_split}` was taken.",
+            f"epoch with the {best} on `{result.selection_split}` was taken.",
         ]
     elif result.weights is not None and config["fraction"] == 1 and config["pool"] != "attention":
         lines += ["", "The method is deterministic, so all seeds give the same result."]
@@ -168,7 +143,7 @@ def _metrics(result: FinetuneResult) -> str:
         if result.no_interval
         else f"the 95 % interval (by {result.interval_unit})"
     )
-    adjusted = _at_threshold(result) + _calibrated(result)
+    adjusted = output_lines(result) + _at_threshold(result) + _calibrated(result)
     return "\n".join(
         [
             "## Results",
@@ -197,6 +172,8 @@ def _at_threshold(result: FinetuneResult) -> list[str]:
 
 
 def _calibrated(result: FinetuneResult) -> list[str]:
+    if result.calibrated is None:
+        return []
     temperatures = ", ".join(number(one["temperature"]) for one in result.per_seed)
     return [
         "",
@@ -204,6 +181,20 @@ def _calibrated(result: FinetuneResult) -> list[str]:
         "the model was overconfident):",
         "",
         *_rows(result.calibrated),
+    ]
+
+
+def _subgroups(result: FinetuneResult) -> list[str]:
+    if not result.subgroups:
+        return []
+    unit = result.config["unit"]
+    lines = [
+        "## Subgroups",
+        "",
+        f"Mean over the seeds and 95 % interval, as above, for the {unit}s of each subgroup.",
+    ]
+    return [
+        "\n".join(lines + [line for column in result.subgroups for line in ("", *subgroup_lines(column, unit))])
     ]
 
 
@@ -219,15 +210,16 @@ def _rows(pooled: Mapping[str, Mapping[str, float | None]]) -> list[str]:
 
 
 def _data(result: FinetuneResult) -> str:
+    by_split = {split: counts | result.label_counts.get(split, {}) for split, counts in result.splits.items()}
+    names = list(by_split[result.evaluated_split])
     rows = [
-        f"| {split} | {' | '.join(str(counts[name]) for name in result.classes)} |"
-        for split, counts in result.splits.items()
+        f"| {split} | {' | '.join(str(counts[name]) for name in names)} |" for split, counts in by_split.items()
     ]
     lines = [
         "## Data",
         "",
-        f"| split | {' | '.join(result.classes)} |",
-        "|---" * (len(result.classes) + 1) + "|",
+        f"| split | {' | '.join(names)} |",
+        "|---" * (len(names) + 1) + "|",
         *rows,
         "",
         f"Digest of the data: `{result.data_digest}`.",

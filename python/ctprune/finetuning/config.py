@@ -10,15 +10,22 @@ from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from ctprune.errors import ConfigError
+from ctprune.finetuning.mode_options import MODES, PRESETS, defaults_of
 from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std, seeds_of
+from ctprune.finetuning.target_options import check_target
 from ctprune.finetuning.unit_options import POOLS, UNITS, check_volume_pattern, pooling_options
 from ctprune.options.check import canonical_intensity, canonical_modality, check, check_one_group
 from ctprune.options.described import described
 from ctprune.options.option import deciding, option
-from ctprune.options.parse import whole_numbers
-from ctprune.options.shared import PRECISIONS, column_option, device_option, threads_option
-
-MODES = ("finetune", "linear", "knn")
+from ctprune.options.parse import names_between_commas, whole_numbers
+from ctprune.options.shared import (
+    CLASSES,
+    PRECISIONS,
+    TARGETS,
+    column_option,
+    device_option,
+    threads_option,
+)
 
 #: How an image becomes a square; `ctprune.finetuning.fitting` does it.
 FITS = ("pad", "squeeze", "crop")
@@ -29,38 +36,7 @@ IMAGENET = "imagenet"
 #: The backbone where no file of weights says another.
 DEFAULT_BACKBONE = "resnet50"
 
-#: Options that only some modes have a use for.
-_MODE_OPTIONS = {
-    "epochs": ("finetune",),
-    "frozen_epochs": ("finetune",),
-    "learning_rate": ("finetune",),
-    "weight_decay": ("finetune",),
-    "flip": ("finetune",),
-    "class_weights": ("finetune", "linear"),
-    "neighbors": ("knn",),
-    "features": ("linear", "knn"),
-}
-
-#: The reference's numbers, which the project's own recipe keeps.
-_DEFAULTS: dict[str, Any] = {
-    "epochs": 70,
-    "frozen_epochs": 10,
-    "learning_rate": 1e-4,
-    "weight_decay": 5e-4,
-    "flip": True,
-    "class_weights": False,
-    "neighbors": 20,
-    "features": None,
-}
-
 _TASK, _TRAINING, _OUTPUT = "Task", "Training", "Output"
-
-#: By preset, what is taken where nothing else is asked for.
-_PRESETS: dict[str, dict[str, str]] = {
-    "default": {"fit": "pad", "normalize": "auto", "precision": "auto"},
-    "reference": {"fit": "squeeze", "normalize": "train", "precision": "32"},
-}
-PRESETS = tuple(_PRESETS)
 
 
 @described
@@ -98,6 +74,32 @@ class FinetuneConfig:
         belongs_to="unit",
         panel=_TASK,
         help="volume: regular expression with one group that extracts a picture's volume; default its folder.",
+    )
+    target: str = option(
+        CLASSES,
+        choices=TARGETS,
+        panel=_TASK,
+        help="What labels are: classes, multi-label (any of several, such as a;b), ordinal (levels of a scale) or "
+        "regression (numbers).",
+    )
+    levels: tuple[str, ...] = option(
+        (),
+        noun="names of levels",
+        parse=names_between_commas,
+        belongs_to="target",
+        metavar="A,B,C",
+        panel=_TASK,
+        help="ordinal: levels from the lowest to the highest; default the numbers that labels are.",
+    )
+    subgroup_columns: tuple[str, ...] = option(
+        (),
+        noun="names of columns",
+        flag="subgroup_column",
+        metavar="COLUMN",
+        panel=_TASK,
+        help="Table of labels: column of subgroups, such as sex or site, to evaluate one by one; repeatable.",
+        more="At most 20 different values; they stand in the result. Of a reduction, also `manufacturer`, "
+        "`manufacturer_model_name`, `convolution_kernel` or `slice_thickness_mm` of the manifest.",
     )
     drop_overlap: bool = option(
         False,
@@ -273,11 +275,11 @@ class FinetuneConfig:
             object.__setattr__(self, "weights", None)
         if self.preset == "reference" and self.mode != "finetune":
             raise ConfigError(f"preset reference belongs to `mode` finetune, not to {self.mode}", field="preset")
-        self._take_defaults()
+        check_target(self)
         check_volume_pattern(self.unit, self.volume_pattern)
         pool, top_k = pooling_options(self.unit, self.pool, self.top_k, self.mode)
-        object.__setattr__(self, "pool", pool)
-        object.__setattr__(self, "top_k", top_k)
+        for name, value in {**defaults_of(self), "pool": pool, "top_k": top_k}.items():
+            object.__setattr__(self, name, value)
         if self.normalize not in NORMALIZATIONS:
             mean_and_std(str(self.normalize))
         object.__setattr__(self, "seeds", seeds_of(self.seeds))
@@ -295,24 +297,6 @@ class FinetuneConfig:
         object.__setattr__(self, "modality", canonical_modality(self.modality))
         check_one_group("patient_pattern", self.patient_pattern)
         check_one_group("volume_pattern", self.volume_pattern)
-
-    def _take_defaults(self) -> None:
-        for name, choice in _PRESETS[self.preset].items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, choice)
-        for name, modes in _MODE_OPTIONS.items():
-            given = getattr(self, name)
-            if self.mode not in modes:
-                if given is not None and given is not False:
-                    raise ConfigError(
-                        f"{name} belongs to `mode` {' or '.join(modes)}, not to {self.mode}", field=name
-                    )
-                object.__setattr__(self, name, None)
-            elif given is None:
-                value = _DEFAULTS[name]
-                if name == "frozen_epochs":
-                    value = min(value, self.epochs or 0)
-                object.__setattr__(self, name, value)
 
     @property
     def transposed(self) -> bool:
@@ -333,6 +317,8 @@ class FinetuneConfig:
         >>> FinetuneConfig().for_classes(["0", "1"]).positive
         '1'
         """
+        if self.target != CLASSES:
+            return self
         if self.positive is not None and (len(classes) != 2 or self.positive not in classes):
             raise ConfigError(
                 f"positive {self.positive}: expected one of two classes, found {', '.join(classes)}",
@@ -367,6 +353,9 @@ class FinetuneOptions(TypedDict, total=False):
     patient_column: str | None
     unit: str
     volume_pattern: str | None
+    target: str
+    levels: Sequence[str]
+    subgroup_columns: Sequence[str]
     drop_overlap: bool
     val_fraction: float
     split_seed: int

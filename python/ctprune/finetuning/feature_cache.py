@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ctprune.files.atomic import replace_file
-from ctprune.finetuning.heads import Features
+from ctprune.finetuning.votes import Features
 from ctprune.networks.gray_backbone import Pixels
 
 #: Squares that are hashed at a time: they may lie in a file.

@@ -14,19 +14,19 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ctprune.errors import WeightsError
 from ctprune.finetuning.attention import AttentionHead
+from ctprune.finetuning.target_heads import target_head
+from ctprune.finetuning.votes import Features, votes
 from ctprune.networks.weights_file import write_weights
-
-#: Temperature of the neighbors' votes, exp(cosine / temperature) (Wu et al. 2018).
-TEMPERATURE = 0.07
-
-Features = npt.NDArray[np.float32]
 
 
 class Head(Protocol):
-    """A classifier of features, the part after the backbone."""
+    """What predicts from features, the part after the backbone."""
 
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
-        """Probability of each class, float64 of shape (n, classes), rows sum to 1."""
+        """Probability of each class, float64 of shape (n, classes), rows sum to 1; of a regression the number.
+
+        Of several labels, each has a probability of its own, and rows have any sum.
+        """
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """What is saved, by name."""
@@ -75,7 +75,7 @@ class NeighborHead:
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
         """Share of the votes for each class, each vote weighted with exp(cosine / temperature)."""
         voters = min(self.neighbors, len(self.labels))
-        model = KNeighborsClassifier(voters, metric="cosine", algorithm="brute", weights=_votes)
+        model = KNeighborsClassifier(voters, metric="cosine", algorithm="brute", weights=votes)
         model.fit(self.features, self.labels)
         found = np.zeros((len(features), self.classes))
         if len(features):
@@ -86,12 +86,6 @@ class NeighborHead:
         """What is saved."""
         numbers = np.array([self.neighbors, self.classes], np.int64)
         return {"features": self.features, "labels": self.labels, "numbers": numbers}
-
-
-def _votes(distances: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    # Relative to the nearest one, as only their ratios count.
-    relative: npt.NDArray[np.floating[Any]] = np.exp((distances[:, :1] - distances) / TEMPERATURE)
-    return relative
 
 
 def save_head(head: Head, file: Path) -> None:
@@ -116,6 +110,9 @@ def load_head(file: Path) -> Head:
             return AttentionHead(**tensors)
         if "weight" in tensors:
             return LinearHead(tensors["weight"], tensors["bias"])
+        other = target_head(tensors)
+        if other is not None:
+            return other
         neighbors, classes = tensors["numbers"].tolist()
         return NeighborHead(tensors["features"], tensors["labels"], neighbors, classes)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -22,11 +22,13 @@ from ctprune.finetuning.channels import ChannelReader, FoundSlice, no_volumes
 from ctprune.finetuning.fitting import SHAPE, fit_gray
 from ctprune.manifest.slices import WHERE
 from ctprune.options.neighbors import GRAY
+from ctprune.options.shared import CLASSES, MULTI_LABEL, REGRESSION
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
 from ctprune.selection.fingerprint import dhash
 from ctprune.sources.addresses import as_address
 from ctprune.tasks.listing import Entry, Listing
+from ctprune.tasks.targets import targets_of
 
 #: What identifies the study and the series of DICOM.
 _UIDS = ("study_instance_uid", "series_instance_uid")
@@ -42,7 +44,7 @@ class LabeledImages:
     Attributes:
         entries: An entry for each image; frames of one file have names with the frame's number.
         labels: Index of each image's class in `classes`, int64 of shape (n,).
-        classes: Names of the classes.
+        classes: Names of the classes; one for all images where labels are numbers, or an image can have several.
         pixels: Gray squares, uint8 of shape (n, side, side); with neighboring slices as channels of shape
             (n, 3, side, side).
         fingerprints: dHash of 64 bits of each image, uint8 of shape (n, 8).
@@ -50,6 +52,8 @@ class LabeledImages:
         intensity: How Hounsfield units became gray.
         modality: The DICOM Modality that was read.
         volume_pattern: What took a picture's volume from its name; None where its folder is its volume.
+        target: What labels are, see `ctprune.tasks.targets`.
+        names: Names of the labels of which an image can have several; empty for other targets.
         unreadable: Reason for each file that could not be read, by its name.
         skipped: Reason for each file that is not an image of the modality, by its name.
         channels: What the channels show, as in the pre-training.
@@ -65,6 +69,8 @@ class LabeledImages:
     intensity: str
     modality: str
     volume_pattern: str | None = None
+    target: str = CLASSES
+    names: tuple[str, ...] = ()
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     channels: str = GRAY
@@ -93,14 +99,28 @@ class LabeledImages:
         """What has a label: each image."""
         return "image"
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of classes, labels or levels; none where labels are numbers."""
+        return () if self.target == REGRESSION else self.names or self.classes
+
+    @property
+    def strata(self) -> npt.NDArray[np.int64]:
+        """What splits have an equal share of, see `sample_part`: classes, or all images and each label."""
+        if not self.names:
+            return self.labels
+        labels = targets_of(self.entries, self.target, self.names).astype(np.int64)
+        return np.concatenate([np.ones((len(self), 1), np.int64), labels], axis=1)
+
     def digest(self) -> str:
-        """SHA-256 of names, labels, contents and what the data say of splits and patients.
+        """SHA-256 of names, labels, contents and what the data say of splits, patients and subgroups.
 
         Where the data lie and how their pixels become squares does not matter.
         """
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for entry, content in zip(self.entries, self.contents, strict=True):
-            digest.update(json.dumps([entry.name, entry.label, entry.split, entry.patient, content]).encode())
+            said = [entry.name, entry.label, entry.split, entry.patient, content, *entry.subgroups]
+            digest.update(json.dumps(said).encode())
         return digest.hexdigest()
 
 
@@ -259,8 +279,10 @@ def _from_files(
     contents = dict(zip(files, _contents(files), strict=True))
     return LabeledImages(
         entries=[entry for entry, _ in kept],
-        labels=_numbers([entry for entry, _ in kept], listing.classes),
-        classes=listing.classes,
+        labels=_numbers([entry for entry, _ in kept], listing),
+        classes=_strata(listing),
+        target=listing.target,
+        names=listing.classes if listing.target == MULTI_LABEL else (),
         pixels=pixels if len(good) == len(pixels) else pixels[good],
         fingerprints=np.array([list(found.fingerprint) for _, found in kept], np.uint8).reshape(len(kept), -1),
         contents=[contents[_absolute(entry.file or Path())] for entry, _ in kept],
@@ -329,8 +351,10 @@ def _from_arrays(
             operation.report("reading", index, len(arrays), "images")
     return LabeledImages(
         entries=listing.entries,
-        labels=_numbers(listing.entries, listing.classes),
-        classes=listing.classes,
+        labels=_numbers(listing.entries, listing),
+        classes=_strata(listing),
+        target=listing.target,
+        names=listing.classes if listing.target == MULTI_LABEL else (),
         pixels=pixels,
         fingerprints=fingerprints,
         contents=contents,
@@ -351,6 +375,13 @@ def gray_of(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
 
 
-def _numbers(entries: list[Entry], classes: tuple[str, ...]) -> npt.NDArray[np.int64]:
-    indices = {name: number for number, name in enumerate(classes)}
+def _strata(listing: Listing) -> tuple[str, ...]:
+    """The classes that split the images, each into one: a single one where labels are none."""
+    return ("images",) if listing.target in (REGRESSION, MULTI_LABEL) else listing.classes
+
+
+def _numbers(entries: list[Entry], listing: Listing) -> npt.NDArray[np.int64]:
+    if listing.target in (REGRESSION, MULTI_LABEL):
+        return np.zeros(len(entries), np.int64)
+    indices = {name: number for number, name in enumerate(listing.classes)}
     return np.array([indices[entry.label] for entry in entries], np.int64)

@@ -26,6 +26,18 @@ class Labeled(Protocol):
         """Names of the classes."""
 
     @property
+    def strata(self) -> npt.NDArray[np.int64]:
+        """What splits have an equal share of: classes, or a column for each label, see `sample_part`."""
+
+    @property
+    def target(self) -> str:
+        """What labels are, see `ctprune.tasks.targets`."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of classes, labels or levels; none where labels are numbers."""
+
+    @property
     def unit(self) -> str:
         """What each of them is: `image`, `volume` or `patient`."""
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctprune.evaluation.brier import brier_scores, pooled_brier
+from ctprune.evaluation.class_judge import ClassJudge
 from ctprune.evaluation.metrics import classification_metrics
+from ctprune.evaluation.plots import save_plots
 from ctprune.evaluation.pooled import pooled_metrics
+from ctprune.evaluation.subgroups import BySubgroup, Judge, measure_subgroups
 from ctprune.evaluation.units import no_interval_because, unit_name
 from ctprune.finetuning.adjusted import Judged, at_threshold, calibrated
 from ctprune.finetuning.labeled import Labeled
@@ -27,18 +32,22 @@ class Measured:
     """The measured part of a `FinetuneResult`.
 
     Attributes:
-        evaluated: Labels and probabilities that were measured.
+        plot: Writes the figures into a folder.
         by_seed: A mapping per seed with `metrics`, `threshold` and `temperature`.
         of_all: Fields of the result about all seeds together, by name.
     """
 
-    evaluated: Judged
+    plot: Callable[[Path], object]
     by_seed: list[dict[str, Any]]
     of_all: dict[str, Any]
 
 
 def measure(
-    images: Labeled, splits: Splits, probabilities: dict[int, npt.NDArray[np.float64]], positive: str | None
+    images: Labeled,
+    splits: Splits,
+    probabilities: dict[int, npt.NDArray[np.float64]],
+    positive: str | None,
+    subgroups: Sequence[str] = (),
 ) -> Measured:
     """Measure predictions on the evaluated split; thresholds and temperatures come from the selecting split.
 
@@ -47,6 +56,7 @@ def measure(
         splits: Their splits.
         probabilities: Probabilities of all of them by seed, float64 of shape (n, classes).
         positive: The positive class of two; None with more classes.
+        subgroups: Names of the subgroup columns, in the order of `Entry.subgroups`.
     """
     classes = images.classes
     select = _judged(images, probabilities, splits.rows(splits.selection))
@@ -55,13 +65,14 @@ def measure(
     names = patient_names(images)
     patients = [names[row] for row in rows]
     point = None if positive is None else at_threshold(select, evaluated, classes, positive, patients)
+    judge = ClassJudge(evaluated.labels, evaluated.probabilities, classes, positive, patients, images.unit)
     scaled = calibrated(select, evaluated, classes, patients)
     pooled = pooled_metrics(
         evaluated.labels, evaluated.probabilities, classes, patients=patients, positive=positive
     )
     brier = pooled_brier(evaluated.labels, evaluated.probabilities, classes, patients=patients)
     return Measured(
-        evaluated=evaluated,
+        plot=partial(save_plots, evaluated.labels, evaluated.probabilities, classes, positive=positive),
         by_seed=[
             {
                 "metrics": classification_metrics(evaluated.labels, one, classes, positive=positive)
@@ -72,13 +83,43 @@ def measure(
             for index, one in enumerate(evaluated.probabilities)
         ],
         of_all={
-            "pooled": _defined(pooled | {"brier": brier}),
-            "at_threshold": None if point is None else _defined(point.pooled),
-            "calibrated": _defined(scaled.pooled),
+            "pooled": defined(pooled | {"brier": brier}),
+            "by_output": {},
+            "at_threshold": None if point is None else defined(point.pooled),
+            "calibrated": defined(scaled.pooled),
             "interval_unit": unit_name(patients, each=images.unit),
+            "subgroups": by_subgroup(images, rows, subgroups, patients, judge),
             "no_interval": no_interval_because(evaluated.labels, classes, patients=patients, each=images.unit),
         },
     )
+
+
+def by_subgroup(
+    images: Labeled,
+    rows: npt.NDArray[np.int64],
+    columns: Sequence[str],
+    patients: Sequence[str | None],
+    judge: Judge,
+) -> list[dict[str, Any]]:
+    """Measures by the values of each column, fit for JSON; the judge measures the images, or units, of `rows`."""
+    found = []
+    for index, column in enumerate(columns):
+        values = [images.entries[row].subgroups[index] for row in rows]
+        found.append(_plain(measure_subgroups(column, values, patients, judge)))
+    return found
+
+
+def _plain(found: BySubgroup) -> dict[str, Any]:
+    plain = asdict(found)
+    for group in plain["groups"]:
+        group["pooled"] = group["pooled"] and defined(group["pooled"])
+    plain["gaps"] = {
+        name: {
+            key: None if isinstance(value, float) and math.isnan(value) else value for key, value in gap.items()
+        }
+        for name, gap in plain["gaps"].items()
+    }
+    return plain
 
 
 def _judged(
@@ -87,7 +128,7 @@ def _judged(
     return Judged(images.labels[rows], np.stack([found[rows] for found in probabilities.values()]))
 
 
-def _defined(pooled: Mapping[str, Mapping[str, float]]) -> Pooled:
+def defined(pooled: Mapping[str, Mapping[str, float]]) -> Pooled:
     """None for what is not defined, as it stands in JSON, too."""
     return {
         name: {key: None if math.isnan(value) else value for key, value in one.items()}

@@ -17,6 +17,7 @@ from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.labeled import Labeled
 from ctprune.finetuning.sampling import numbers_of
 from ctprune.finetuning.splits import Splits
+from ctprune.options.shared import REGRESSION
 
 #: Version of the table's layout.
 PREDICTIONS_VERSION = 2
@@ -91,7 +92,8 @@ def write_predictions(
         file: The Parquet file.
         images: What has been predicted: images of the task, volumes or patients.
         splits: Their splits.
-        probabilities: Probabilities of all of them by seed, float64 of shape (n, classes).
+        probabilities: Probabilities of all of them by seed, float64 of shape (n, classes); of a regression the
+            numbers.
         config: Options of the fine-tuning.
 
     Raises:
@@ -102,7 +104,8 @@ def write_predictions(
     metadata = {
         "predictions_version": PREDICTIONS_VERSION,
         "ctprune_version": _core.__version__,
-        "classes": list(images.classes),
+        "target": images.target,
+        "classes": list(images.class_names),
         "positive": config["positive"],
         "config": config,
     }
@@ -112,8 +115,7 @@ def write_predictions(
             "split": [str(splits.names[row]) for row in rows] * len(probabilities),
             "image": [images.entries[row].name for row in rows] * len(probabilities),
             "patient": [patients[row] for row in rows] * len(probabilities),
-            "label": [images.entries[row].label for row in rows] * len(probabilities),
-            "probabilities": np.concatenate([found[rows] for found in probabilities.values()]),
+            **_labels_and_predictions(images, rows, probabilities),
         }
     )
     with replace_file(file) as beside:
@@ -141,3 +143,13 @@ def write_units(file: Path, images: LabeledImages, units: Units, splits: Splits)
     )
     with replace_file(file) as beside:
         table.write(beside)
+
+
+def _labels_and_predictions(
+    images: Labeled, rows: npt.NDArray[np.int64], predictions: dict[int, npt.NDArray[np.float64]]
+) -> dict[str, Any]:
+    labels = [images.entries[row].label for row in rows] * len(predictions)
+    found = np.concatenate([one[rows] for one in predictions.values()])
+    if images.target == REGRESSION:
+        return {"label": np.array([float(label) for label in labels]), "prediction": found[:, 0]}
+    return {"label": labels, "probabilities": found}

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from ctprune.finetuning.attention import AttentionHead
 from ctprune.finetuning.bags import Bags
-from ctprune.finetuning.heads import Features, Head
+from ctprune.finetuning.heads import Head
+from ctprune.finetuning.votes import Features
 
 _Floats = npt.NDArray[np.float64]
 

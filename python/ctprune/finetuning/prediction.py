@@ -16,6 +16,7 @@ import torch
 from ctprune import _core
 from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import ConfigError, Interrupted, SourceError
+from ctprune.evaluation.level_measures import predicted_levels
 from ctprune.evaluation.temperature import scale_by_temperature
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.bags import unit_name
@@ -31,6 +32,8 @@ from ctprune.networks.backbone import load_backbone
 from ctprune.networks.device import choose_device
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization, features_of
 from ctprune.options.configure import configure
+from ctprune.options.shared import CLASSES, MULTI_LABEL, ORDINAL, REGRESSION
+from ctprune.tasks.targets import SEPARATOR
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -46,16 +49,18 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Probabilities of images, volumes or patients, as the model was trained.
+    """Predictions for images, volumes or patients, as the model was trained.
 
     Attributes:
         images: File of each image, as its source was given; of a volume or patient, that of its first image.
         frames: Frame of each of these images within its file, from 0.
-        probabilities: Probability of each class, the mean over seeds, float64 of shape (n, classes).
-        classes: Names of the classes.
+        probabilities: Probability of each class, the mean over seeds, float64 of shape (n, classes); of a
+            regression the number, of shape (n, 1).
+        classes: Names of the classes; none of a regression.
         positive: The positive one of two classes; None if there are more.
         unreadable: Reason for each file or frame that could not be read.
         skipped: Reason for each file that is not an image of the modality.
+        target: What is predicted, see `ctprune.tasks.targets`.
         unit: What was predicted: `image`, `volume` or `patient`.
         units: Name of each volume or patient, by number; empty for images.
         counts: Number of images that each volume or patient was predicted from; empty for images.
@@ -68,26 +73,40 @@ class Predictions:
     positive: str | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    target: str = CLASSES
     unit: str = "image"
     units: list[str] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
 
     @property
     def labels(self) -> list[str]:
-        """The most probable class of each image, volume or patient."""
+        """The most probable class of each image, volume or patient; none of a regression.
+
+        Of several labels those above one half, with `;` between them; of levels the median one.
+        """
+        if self.target == REGRESSION:
+            return []
+        if self.target == MULTI_LABEL:
+            chosen = self.probabilities > 0.5
+            return [SEPARATOR.join(np.array(self.classes, object)[row]) for row in chosen]
+        if self.target == ORDINAL:
+            return [self.classes[index] for index in predicted_levels(self.probabilities)]
         return [self.classes[index] for index in self.probabilities.argmax(1)]
 
     def to_table(self) -> _core.Rows:
         """A row for each image: `image`, `frame`, `label` and a column for each class's probability.
 
-        Of volumes and patients, a row for each of them, which begins with its name and the number of its images.
+        Of a regression, the column `prediction` has the number instead. Of volumes and patients, a row for each of
+        them, which begins with its name and the number of its images.
         """
-        units: dict[str, Any] = {"unit": self.units, "images": np.array(self.counts, np.int64)}
+        where: dict[str, Any] = {"image": self.images, "frame": np.array(self.frames, np.int64)}
+        if self.unit != "image":
+            where = {"unit": self.units, "images": np.array(self.counts, np.int64)} | where
+        if self.target == REGRESSION:
+            return _core.Rows.from_columns(where | {"prediction": self.probabilities[:, 0]})
         return _core.Rows.from_columns(
-            (units if self.unit != "image" else {})
-            | {
-                "image": self.images,
-                "frame": np.array(self.frames, np.int64),
+            {
+                **where,
                 "label": self.labels,
                 **{f"probability_{name}": self.probabilities[:, index] for index, name in enumerate(self.classes)},
             }
@@ -104,7 +123,7 @@ def predict(
     progress: ProgressCallback | None = None,
     **options: Unpack[PredictOptions],
 ) -> Predictions:
-    """Predict the class of images with a fine-tuning; the probabilities are means over its seeds.
+    """Predict the class, or the number, of images with a fine-tuning; predictions are means over its seeds.
 
     A model of volumes or patients predicts these: a DICOM series is a volume, a study stands for a patient.
 
@@ -129,6 +148,10 @@ def predict(
     config = configure(PredictConfig, config, options)
     target = None if out is None else _target(Path(out))
     saved = SavedModel.load(model)
+    if config.calibrated and saved.target != CLASSES:
+        raise ConfigError(
+            f"calibrated belongs to models of classes, and {model} is a {saved.target}", field="calibrated"
+        )
     operation = Operation(progress)
     sources = [images] if isinstance(images, (str, os.PathLike)) else list(images)
     try:
@@ -157,6 +180,7 @@ def predict(
         probabilities=probabilities,
         classes=saved.classes,
         positive=saved.positive,
+        target=saved.target,
         unreadable=unreadable,
         skipped={_shown(str(file)): reason for file, reason in skipped.items() if file not in slices},
         unit=saved.unit,
@@ -179,7 +203,7 @@ def _probabilities(
     """Of each unit the slices that could be read, and its probabilities; the others are noted."""
     device = choose_device(config.device)
     good: list[list[FoundSlice]] = []
-    parts = [np.zeros((0, len(saved.classes)))]
+    parts = [np.zeros((0, saved.columns))]
     reading = {"intensity": saved.intensity, "modality": saved.modality, "max_slice_mb": 512}
     found = [one for bag in bags for one in bag]
     reader = ChannelReader(found, saved.channels, np.arange(len(found)), saved.folder)
@@ -224,7 +248,7 @@ class _Models:
         self, pixels: npt.NDArray[np.uint8], bags: list[list[FoundSlice]], device: torch.device
     ) -> npt.NDArray[np.float64]:
         """Means over the seeds for each unit, whose slices follow each other in `pixels`."""
-        total = np.zeros((len(bags), len(self._saved.classes)))
+        total = np.zeros((len(bags), self._saved.columns))
         if not bags:
             return total
         parts = np.split(np.arange(len(pixels)), np.cumsum([len(bag) for bag in bags])[:-1])

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from ctprune.finetuning.heads import Features, Head, LinearHead, NeighborHead
+from ctprune.finetuning.heads import Head, LinearHead, NeighborHead
+from ctprune.finetuning.votes import Features
 
 #: Inverse strengths of the regularization that are tried, on standardized features.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)

@@ -27,10 +27,11 @@ class FinetuneResult:
     Attributes:
         out: Folder of the fine-tuning.
         config: All options by name.
-        classes: Names of the classes.
+        classes: Names of the classes, labels or levels; none where labels are numbers.
         positive: The positive one of two classes, whose precision, sensitivity and so on are reported; None with
             more classes.
-        splits: Number of images, or of other units, by split and class.
+        splits: Number of images, or of other units, by split and class; with one class, `images`, where labels are
+            no classes.
         evaluated_split: The split on which the metrics were computed.
         selection_split: The split that chose the epoch.
         evaluation: What was evaluated, in words.
@@ -44,7 +45,7 @@ class FinetuneResult:
         at_threshold: Metrics of the positive class at each seed's `threshold`, which is chosen on the selecting
             split, with the fields of `pooled`; None with more than two classes, or where that split lacks one.
         calibrated: Metrics of probabilities scaled by each seed's `temperature`, which is fitted on the selecting
-            split, with the fields of `pooled`.
+            split, with the fields of `pooled`; None for other targets than classes.
         interval_unit: What counts as independent: `patient` where patients are known, else each image or volume.
         no_interval: Why no interval can be estimated, in words; None if there is one.
         patients: Number of `patients`, and of images or other units, `images_without`, whose patient is not known,
@@ -55,6 +56,11 @@ class FinetuneResult:
         seconds: Time of all seeds.
         device: `cuda` or `cpu`.
         data_digest: Digest of the data, see `LabeledImages.digest`.
+        subgroups: Metrics by the values of each subgroup column, with the fields of
+            `ctprune.evaluation.subgroups.BySubgroup`.
+        by_output: For several labels those of each label, for levels those of each threshold between them: metrics
+            with the fields of `pooled`, and `no_interval` with the reason where there is none.
+        label_counts: For several labels the number of images with each, by split.
     """
 
     out: Path
@@ -71,7 +77,7 @@ class FinetuneResult:
     per_seed: list[dict[str, Any]]
     pooled: Mapping[str, Mapping[str, float | None]]
     at_threshold: Mapping[str, Mapping[str, float | None]] | None
-    calibrated: Mapping[str, Mapping[str, float | None]]
+    calibrated: Mapping[str, Mapping[str, float | None]] | None
     interval_unit: str
     no_interval: str | None
     patients: dict[str, dict[str, int]]
@@ -81,6 +87,9 @@ class FinetuneResult:
     data_digest: str
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    subgroups: list[dict[str, Any]] = field(default_factory=list)
+    by_output: dict[str, dict[str, Any]] = field(default_factory=dict)
+    label_counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON; numbers that are not defined are None."""

@@ -37,6 +37,7 @@ from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.options.configure import configure
 from ctprune.options.file import save_options
 from ctprune.options.neighbors import GRAY
+from ctprune.options.shared import CLASSES
 from ctprune.tasks import list_task
 from ctprune.tasks.columns import columns_of
 from ctprune.tasks.listing import TRAIN, Listing
@@ -65,7 +66,7 @@ def finetune(
     progress: ProgressCallback | None = None,
     **options: Unpack[FinetuneOptions],
 ) -> FinetuneResult:
-    """Train a classifier on labeled images several times, with different seeds, and evaluate it.
+    """Train a network on labeled images several times, with different seeds, and evaluate it.
 
     Call it again to resume an interrupted or killed fine-tuning; the result of a finished one is only read.
 
@@ -104,6 +105,9 @@ def finetune(
         labels=labels,
         patient_pattern=config.patient_pattern,
         columns=columns_of(config.to_dict()),
+        target=config.target,
+        levels=config.levels,
+        subgroups=config.subgroup_columns,
     )
     config = config.for_classes(listed.classes)
     operation = Operation(progress)
@@ -135,9 +139,11 @@ class Finetuning:
     ) -> None:
         with extra("train", "ctprune finetune"):
             from ctprune.finetuning.seeds import SeedTrainer
+            from ctprune.finetuning.target_seeds import TargetTrainer
         self.config = config
         self.out = out
-        self._trainer: SeedTrainer = SeedTrainer(config, out)
+        kind = SeedTrainer if config.target == CLASSES else TargetTrainer
+        self._trainer: SeedTrainer = kind(config, out)
         self._weights = self._trainer.weights
         self._operation = operation or Operation()
 
@@ -159,6 +165,8 @@ class Finetuning:
 
     def carry_out(self, images: LabeledImages, listed: Listing) -> FinetuneResult:
         """Train all seeds and write the result, or read the result that is there already."""
+        from ctprune.finetuning.target_measured import check_labels
+
         config, source = self.config, listed.source
         units = units_of(images, config.unit, source)
         splits = assign_splits(units, source, fraction=config.val_fraction, seed=config.split_seed)
@@ -166,6 +174,7 @@ class Finetuning:
         if config.drop_overlap:
             splits = without_overlap(images, splits, units.of_image)
             _check_left(splits, units, source)
+        check_labels(images, splits, source)
         digest = images.digest()
         finished = self._claim(digest)
         if finished is not None:
@@ -212,24 +221,24 @@ class Finetuning:
         outcomes: list[SeedOutcome],
         probabilities: dict[int, npt.NDArray[np.float64]],
     ) -> FinetuneResult:
-        from ctprune.evaluation.plots import save_plots
         from ctprune.finetuning.measured import measure
         from ctprune.finetuning.seeds import PROGRESS_FOLDER
+        from ctprune.finetuning.target_measured import label_counts, measure_target
 
         config, trainer = self.config, self._trainer
-        found = measure(units, splits, probabilities, config.positive)
+        if config.target == CLASSES:
+            found = measure(units, splits, probabilities, config.positive, config.subgroup_columns)
+        else:
+            found = measure_target(images, splits, probabilities, config.subgroup_columns)
         self._save_model(images, outcomes, [one["temperature"] for one in found.by_seed])
         write_predictions(self.out / PREDICTIONS_NAME, units, splits, probabilities, config.to_dict())
         if units.unit != "image":
             write_units(self.out / UNITS_NAME, images, units, splits)
-        judged = found.evaluated
-        save_plots(
-            judged.labels, judged.probabilities, images.classes, self.out / "plots", positive=config.positive
-        )
+        found.plot(self.out / "plots")
         result = FinetuneResult(
             out=self.out,
             config=config.to_dict(),
-            classes=list(images.classes),
+            classes=list(images.class_names),
             positive=config.positive,
             splits=splits.counts(units),
             evaluated_split=splits.evaluated,
@@ -250,6 +259,7 @@ class Finetuning:
             ],
             **found.of_all,
             patients=splits.patients(units),
+            label_counts=label_counts(images, splits),
             notes=notes,
             unreadable=images.unreadable,
             skipped=images.skipped,
@@ -263,17 +273,20 @@ class Finetuning:
         shutil.rmtree(self.out / PROGRESS_FOLDER, ignore_errors=True)
         return result
 
-    def _save_model(self, images: LabeledImages, outcomes: list[SeedOutcome], temperatures: list[float]) -> None:
+    def _save_model(
+        self, images: LabeledImages, outcomes: list[SeedOutcome], temperatures: list[float | None]
+    ) -> None:
         config, normalization = self.config, self._trainer.normalization
         seeds = [outcome.seed for outcome in outcomes]
         SavedModel(
             folder=self.out / FOLDER_NAME,
             mode=config.mode,
-            classes=images.classes,
+            target=images.target,
+            classes=images.class_names,
             positive=config.positive,
             backbones={outcome.seed: outcome.backbone for outcome in outcomes},
             heads={outcome.seed: outcome.head for outcome in outcomes},
-            temperatures=dict(zip(seeds, temperatures, strict=True)),
+            temperatures={seed: one for seed, one in zip(seeds, temperatures, strict=True) if one is not None},
             mean=normalization.mean,
             std=normalization.std,
             side=config.side,
@@ -307,7 +320,10 @@ def _write_history(out: Path, outcomes: list[SeedOutcome]) -> None:
     if not rows:
         return
     with replace_file(out / "history.csv") as beside:
-        lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+        lines = [
+            ",".join(rows[0]),
+            *(",".join("" if value is None else str(value) for value in row.values()) for row in rows),
+        ]
         beside.write_text("\n".join(lines) + "\n")
 
 

@@ -22,7 +22,8 @@ def sample_part(
     nearer to their share (in squares, summed over the classes). A class without any then gets its smallest group.
 
     Args:
-        labels: int64 of shape (n,): class of each image.
+        labels: Class of each image, int64 of shape (n,); or, where an image can have several, a column for each
+            with 1 where it has it, int64 of shape (n, columns).
         groups: Patient of each image; None stands for a patient of its own.
         fraction: Share of the images, above 0 and up to 1.
         seed: Seed of the order.
@@ -37,8 +38,9 @@ def sample_part(
     if fraction == 1:
         return np.ones(len(labels), np.bool_)
     number = numbers_of(groups)
-    counts = np.zeros((number.max(initial=-1) + 1, labels.max(initial=-1) + 1), np.int64)
-    np.add.at(counts, (number, labels), 1)
+    members = labels if labels.ndim == 2 else np.eye(labels.max(initial=-1) + 1, dtype=np.int64)[labels]
+    counts = np.zeros((number.max(initial=-1) + 1, members.shape[1]), np.int64)
+    np.add.at(counts, number, members)
     total = counts.sum(0)
     target = np.maximum(np.rint(fraction * total), np.minimum(total, 1))
     # Raw numbers of a bit generator, unlike numpy's distributions, never change from version to version.

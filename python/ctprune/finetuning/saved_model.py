@@ -11,6 +11,7 @@ from typing import Any
 from ctprune import _core
 from ctprune.errors import WeightsError
 from ctprune.files.atomic import replace_file
+from ctprune.options.shared import CLASSES
 
 #: Version of the layout; other versions are refused.
 MODEL_VERSION = 3
@@ -27,11 +28,11 @@ class SavedModel:
     Attributes:
         folder: Folder of the model.
         mode: `finetune`, `linear` or `knn`.
-        classes: Names of the classes, in the order of the probabilities.
+        classes: Names of the classes, labels or levels, in the order of the probabilities; none of a regression.
         positive: The positive one of two classes; None if there are more.
         backbones: File of each seed's backbone, relative to the folder.
         heads: File of each seed's head, relative to the folder.
-        temperatures: Temperature of each seed for calibrated probabilities.
+        temperatures: Temperature of each seed for calibrated probabilities; none for other targets than classes.
         mean: Mean of the input by channel, as fractions of 255.
         std: Standard deviation of the input by channel, as fractions of 255.
         side: Rows and columns of the network's input.
@@ -39,6 +40,7 @@ class SavedModel:
         transposed: Whether the network sees images with rows and columns exchanged, as the reference's does.
         intensity: How Hounsfield units become gray.
         modality: The DICOM Modality that is read.
+        target: What is predicted, see `ctprune.tasks.targets`.
         unit: What a prediction belongs to: `image`, `volume` or `patient`.
         pool: How the images of a unit become one prediction, see `ctprune.finetuning.pooling`; None for images.
         top_k: How many images count for `pool` top-k; None for other ways.
@@ -62,11 +64,17 @@ class SavedModel:
     intensity: str
     modality: str
     channels: str
+    target: str = CLASSES
     unit: str = "image"
     pool: str | None = None
     top_k: int | None = None
     patient_pattern: str | None = None
     volume_pattern: str | None = None
+
+    @property
+    def columns(self) -> int:
+        """Number of values that are predicted for each image, or other unit."""
+        return len(self.classes) or 1
 
     def save(self) -> None:
         """Write `model.json`; the weights are there already.

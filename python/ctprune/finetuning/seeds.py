@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +89,7 @@ class SeedTrainer:
         train = splits.rows(TRAIN)
         patients = [units.entries[row].patient for row in train]
         part = sample_part(
-            units.labels[train], patients, fraction=self.config.fraction, seed=seed, leave_some=False
+            units.strata[train], patients, fraction=self.config.fraction, seed=seed, leave_some=False
         )
         fit = self._finetune_seed if self.config.mode == "finetune" else self._probe_seed
         head, probabilities, outcome = fit(train[part], splits.rows(splits.selection), index, stem)
@@ -118,20 +119,24 @@ class SeedTrainer:
             self._report("training", epoch.epoch, config.epochs or 0, "epochs", index, epoch.select_accuracy)
 
         self._report("training", 0, config.epochs or 0, "epochs", index)
-        training = SeedTraining(
+        training = self._training(
             network, data, config, seed, self.device, self._precision, stem.with_suffix(".ckpt"), report
         )
         head = training.run()
         features = self._features_of(network, data.pixels, index)
         best = training.history[training.best_epoch - 1]
+        chosen = (
+            {"select_loss": best.select_loss}
+            if best.select_accuracy is None
+            else {"select_accuracy": best.select_accuracy}
+        )
         outcome = SeedOutcome(
             seed=seed,
             backbone=self._save_backbone(network, f"seed-{seed}/{BACKBONE_NAME}"),
             head=f"seed-{seed}/head.safetensors",
             images_used=len(data.train),
             seconds=sum(epoch.seconds for epoch in training.history),
-            facts={"best_epoch": training.best_epoch, "select_accuracy": best.select_accuracy}
-            | self._units_used(train),
+            facts={"best_epoch": training.best_epoch} | chosen | self._units_used(train),
             history=[asdict(epoch) for epoch in training.history],
         )
         return head, self._pooling.probabilities(head, features, units.bags), outcome
@@ -152,31 +157,49 @@ class SeedTrainer:
     def _probe_seed(
         self, train: Rows, select: Rows, index: int, stem: Path
     ) -> tuple[Head, npt.NDArray[np.float64], SeedOutcome]:
-        config, seed = self.config, self.config.seed_list[index]
+        seed = self.config.seed_list[index]
         shared = self.weights is not None
         backbone = BACKBONE_NAME if shared else f"seed-{seed}/{BACKBONE_NAME}"
         if self._features is None or not shared:
             network = self._network(seed)
             self._features = self._frozen_features(network, None if shared else seed, index)
             self._save_backbone(network, backbone)
-
-        def report(done: int, epochs: int, accuracy: float | None) -> None:
-            self._report("training", done, epochs, "epochs", index, accuracy)
-
         features, units, pooling = self._features, self._units, self._pooling
-        probe, facts = fit_probe(
-            features, units, train, select, pooling, config, seed=seed, device=self.device, progress=report
-        )
+        head, facts, history = self._probe(features, train, select, index)
         outcome = SeedOutcome(
             seed=seed,
             backbone=backbone,
             head=f"seed-{seed}/head.safetensors",
             images_used=sum(len(units.bags[unit]) for unit in train),
             seconds=0.0,
-            facts=facts | {"select_accuracy": probe.accuracy} | self._units_used(train),
-            history=probe.history,
+            facts=facts | self._units_used(train),
+            history=history,
         )
-        return probe.head, pooling.probabilities(probe.head, features, units.bags), outcome
+        return head, pooling.probabilities(head, features, units.bags), outcome
+
+    def _training(self, *inputs: Any) -> SeedTraining:
+        return SeedTraining(*inputs)
+
+    def _probe(
+        self, features: npt.NDArray[np.float32], train: Rows, select: Rows, index: int
+    ) -> tuple[Head, dict[str, Any], list[dict[str, Any]]]:
+        """A classifier on frozen features, facts about its fit, and a row for each epoch."""
+
+        def report(done: int, epochs: int, accuracy: float | None) -> None:
+            self._report("training", done, epochs, "epochs", index, accuracy)
+
+        probe, facts = fit_probe(
+            features,
+            self._units,
+            train,
+            select,
+            self._pooling,
+            self.config,
+            seed=self.config.seed_list[index],
+            device=self.device,
+            progress=report,
+        )
+        return probe.head, facts | {"select_accuracy": probe.accuracy}, probe.history
 
     def _frozen_features(self, network: GrayBackbone, drawn: int | None, index: int) -> npt.NDArray[np.float32]:
         """Features of all images by a network with the file's weights, or with those that a seed has drawn."""

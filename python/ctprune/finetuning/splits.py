@@ -136,7 +136,7 @@ def _draw(names: npt.NDArray[np.str_], images: Labeled, name: str, fraction: flo
     """Move a part of train to another split."""
     train = np.flatnonzero(names == TRAIN)
     patients = [images.entries[row].patient for row in train]
-    part = sample_part(images.labels[train], patients, fraction=fraction, seed=seed, leave_some=True)
+    part = sample_part(images.strata[train], patients, fraction=fraction, seed=seed, leave_some=True)
     names[train[part]] = name
 
 

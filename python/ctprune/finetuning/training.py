@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from ctprune.errors import TrainingError, WeightsError
 from ctprune.finetuning.config import FinetuneConfig
-from ctprune.finetuning.heads import LinearHead
+from ctprune.finetuning.heads import Head, LinearHead
 from ctprune.finetuning.network import seeded
 from ctprune.finetuning.recipe import recipe_of
 from ctprune.networks.device import autocast
@@ -33,13 +33,16 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the history: losses and accuracies are means over images, of the selecting split over units."""
+    """One line of the history: losses and accuracies are means over images, of the selecting split over units.
+
+    Only classes have an accuracy.
+    """
 
     epoch: int
     frozen: bool
     train_loss: float
     select_loss: float
-    select_accuracy: float
+    select_accuracy: float | None
     seconds: float
 
 
@@ -85,7 +88,7 @@ class SeedTraining:
 
     def __post_init__(self) -> None:
         with seeded(self.seed):
-            self.head = torch.nn.Linear(self.network.num_features, self.data.classes)
+            self.head = self._new_head()
         self.network.to(self.device)
         self.head.to(self.device)
         self._optimizer = torch.optim.Adam(
@@ -100,7 +103,7 @@ class SeedTraining:
         self._state: dict[str, Any] = {}
         self._saved = time.monotonic()
 
-    def run(self) -> LinearHead:
+    def run(self) -> Head:
         """Train to the last epoch; returns the head of the best one.
 
         Raises:
@@ -122,7 +125,13 @@ class SeedTraining:
             raise
         self.network.load_state_dict(self._best["network"])
         self.head.load_state_dict(self._best["head"])
-        weight, bias = (tensor.detach().float().cpu().numpy() for tensor in (self.head.weight, self.head.bias))
+        return self._trained_head()
+
+    def _new_head(self) -> torch.nn.Module:
+        return torch.nn.Linear(self.network.num_features, self.data.classes)
+
+    def _trained_head(self) -> Head:
+        weight, bias = (tensor.detach().float().cpu().numpy() for tensor in self.head.parameters())
         return LinearHead(weight, bias)
 
     def _epoch(self, number: int) -> None:
@@ -134,7 +143,10 @@ class SeedTraining:
         epoch = Epoch(number, frozen, loss, select_loss, accuracy, seconds)
         best = self.history[self.best_epoch - 1] if self.best_epoch else None
         self.history.append(epoch)
-        if best is None or self._recipe.is_better(accuracy, select_loss, (best.select_accuracy, best.select_loss)):
+        # Without an accuracy all epochs are equal in it, and the loss decides.
+        if best is None or self._recipe.is_better(
+            accuracy or 0.0, select_loss, (best.select_accuracy or 0.0, best.select_loss)
+        ):
             self.best_epoch = number
             self._best = {"network": _copy(self.network), "head": _copy(self.head)}
         self.progress(epoch)
@@ -153,8 +165,8 @@ class SeedTraining:
                 if self.config.flip:
                     chosen = flips[start:stop].to(self.device).reshape(-1, *(1 for _ in images.shape[1:]))
                     images = torch.where(chosen, images.flip(-1), images)
-                labels = torch.from_numpy(self.data.labels[order[start:stop]]).to(self.device)
-                total += self._step(images, labels, number).double() * (stop - start)
+                rows = order[start:stop]
+                total += self._step(images, rows, number).double() * (stop - start)
         if not torch.isfinite(total):
             raise TrainingError(
                 f"seed {self.seed}, epoch {number}: the loss is not finite: try a smaller "
@@ -162,18 +174,23 @@ class SeedTraining:
             )
         return float(total) / len(order)
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor, epoch: int) -> torch.Tensor:
+    def _step(self, images: torch.Tensor, rows: Rows, epoch: int) -> torch.Tensor:
         self._optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.precision):
             with torch.set_grad_enabled(self._recipe.reaches_backbone(epoch)):
                 features = self.network(images)
-            loss = cross_entropy(self.head(features).float(), labels, weight=self._weight)
+            loss = self._loss(self.head(features).float(), rows)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.step(self._optimizer)
         self._scaler.update()
         return loss.detach()
 
-    def _evaluate(self) -> tuple[float, float]:
+    def _loss(self, outputs: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """The mean over images, weighted by class where asked for."""
+        labels = torch.from_numpy(self.data.labels[rows]).to(self.device)
+        return cross_entropy(outputs, labels, weight=self._weight)
+
+    def _evaluate(self) -> tuple[float, float | None]:
         """Mean loss and accuracy on the selecting split."""
         self.network.eval()
         rows, loss, right = self.data.select, 0.0, 0

@@ -11,9 +11,9 @@ import torch
 from ctprune.finetuning.attention_training import train_attention
 from ctprune.finetuning.bags import Rows, Units, joined, renumbered
 from ctprune.finetuning.config import FinetuneConfig
-from ctprune.finetuning.heads import Features
 from ctprune.finetuning.pooling import Pooling
 from ctprune.finetuning.probes import FittedProbe, linear_probe, neighbor_probe
+from ctprune.finetuning.votes import Features
 
 
 def fit_probe(

@@ -99,3 +99,13 @@ def decimals(text: str) -> Any:
     except ValueError:
         return text
     return found[0] if len(found) == 1 else found
+
+
+def names_between_commas(texts: Any) -> list[str]:
+    """Names from texts such as `low,middle,high`.
+
+    >>> names_between_commas("low, middle"), names_between_commas(["low", "middle,high"])
+    (['low', 'middle'], ['low', 'middle', 'high'])
+    """
+    given = [texts] if isinstance(texts, str) else texts
+    return [part.strip() for text in given for part in text.split(",")]

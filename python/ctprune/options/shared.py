@@ -20,6 +20,10 @@ def threads_option(*, what: str = "Threads", panel: str | None = None) -> int:
     )
 
 
+#: What labels are: one of several classes, any of several labels, a level of an ordered scale, or a number.
+CLASSES, MULTI_LABEL, ORDINAL, REGRESSION = "classes", "multi-label", "ordinal", "regression"
+TARGETS = (CLASSES, MULTI_LABEL, ORDINAL, REGRESSION)
+
 #: Devices of networks; `auto` is a GPU where there is one.
 DEVICES = ("auto", "cpu", "cuda")
 

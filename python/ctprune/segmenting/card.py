@@ -7,8 +7,8 @@ from typing import Any
 
 from ctprune import _core
 from ctprune.files.atomic import replace_file
-from ctprune.finetuning.card import interval, number, sentence_case
 from ctprune.finetuning.overlaps import SplitOverlap
+from ctprune.finetuning.words import interval, number, sentence_case
 from ctprune.segmenting.result import PATIENTS_NAME, Pooled, SegmentResult
 
 _NAMES = {"dice": "Dice", "volumetric_similarity": "volumetric similarity"}

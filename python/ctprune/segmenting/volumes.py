@@ -204,7 +204,7 @@ def _read(
     operation: Operation,
 ) -> Volumes:
     count = volumes[-1].rows.stop
-    labels = squares_like(count, side)
+    labels = squares_like(count, side, side)
     # Labels by the order in which they first come up, until all are known.
     numbers = {0: 0}
     for volume in volumes:
@@ -260,7 +260,7 @@ def _squares(
     volumes: list[Volume], side: int, intensity: str, modality: str, threads: int, operation: Operation
 ) -> npt.NDArray[np.uint8]:
     lines = [line for volume in volumes for line in volume.lines]
-    pixels = squares_like(len(lines), side)
+    pixels = squares_like(len(lines), side, side)
     reasons = read_fitted(
         lines,
         pixels,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ctprune.errors import ConfigError, SourceError
 from ctprune.manifest.manifest import FILE_NAME
+from ctprune.options.shared import CLASSES, MULTI_LABEL
 from ctprune.tasks.archive import list_archive
 from ctprune.tasks.class_folders import list_class_folders
 from ctprune.tasks.columns import Columns
@@ -14,6 +16,8 @@ from ctprune.tasks.label_table import SUFFIXES, list_label_table
 from ctprune.tasks.listing import Listing
 from ctprune.tasks.medmnist import list_medmnist
 from ctprune.tasks.name_lists import list_named_images
+from ctprune.tasks.subgroups import check_subgroups
+from ctprune.tasks.targets import as_target
 
 PathLike = str | os.PathLike[str]
 
@@ -25,6 +29,9 @@ def list_task(
     labels: PathLike | None = None,
     patient_pattern: str | None = None,
     columns: Columns | None = None,
+    subgroups: Sequence[str] = (),
+    target: str = CLASSES,
+    levels: Sequence[str] = (),
 ) -> Listing:
     """List the images of a task with their labels, and with split and patient where the data name them.
 
@@ -35,6 +42,9 @@ def list_task(
         labels: For a run of `ctprune reduce`, the table of labels.
         patient_pattern: Regular expression that takes the patient from a file's name.
         columns: Which columns of a table say what; by default `path`, `label`, `split` and `patient`.
+        subgroups: Columns of a table whose values sort images into subgroups.
+        target: What labels are, see `ctprune.tasks.targets`.
+        levels: For the target `ordinal`, the levels from the lowest to the highest.
 
     Raises:
         SourceError: There is no such file or folder, or nothing in it.
@@ -44,13 +54,14 @@ def list_task(
     path = Path(data)
     if not path.exists():
         raise SourceError(f"{data}: no such file or folder")
-    found = _list(path, split, labels, patient_pattern, columns)
+    found = _list(path, split, labels, patient_pattern, columns, subgroups, target == MULTI_LABEL)
+    check_subgroups(found, subgroups, columns or Columns())
     if patient_pattern is not None and all(entry.patient is None for entry in found.entries):
         name = found.entries[0].name.rpartition("/")[2]
         raise ConfigError(
             f"patient_pattern {patient_pattern}: matches no file's name, such as {name}", field="patient_pattern"
         )
-    return found
+    return as_target(found, target, levels)
 
 
 def _list(
@@ -59,18 +70,25 @@ def _list(
     labels: PathLike | None,
     patient_pattern: str | None,
     columns: Columns | None,
+    subgroups: Sequence[str],
+    empty: bool,
 ) -> Listing:
     is_run = path.name == FILE_NAME or (path.is_dir() and (path / FILE_NAME).is_file())
     if is_run:
         if labels is None:
             raise ConfigError(f"{path} is a reduction: give the table of its labels as `labels`", field="labels")
         _refuse_split(split, "a run")
-        return list_archive(path, Path(labels), patient_pattern, columns)
+        return list_archive(path, Path(labels), patient_pattern, columns, subgroups, empty)
     if labels is not None:
         raise ConfigError(f"labels {labels}: belongs to a reduction, and {path} is not one", field="labels")
     if path.suffix.lower() in SUFFIXES and not path.is_dir():
         _refuse_split(split, "a table")
-        return list_label_table(path, patient_pattern, columns)
+        return list_label_table(path, patient_pattern, columns, subgroups, empty)
+    if subgroups:
+        raise ConfigError(
+            f"subgroup_columns {subgroups[0]}: belongs to a table of labels, and {path} is none",
+            field="subgroup_columns",
+        )
     if columns is not None and columns.renamed():
         name = columns.renamed()[0]
         raise ConfigError(

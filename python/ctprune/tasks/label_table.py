@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,25 @@ _KNOWN = (
 )
 
 
-def list_label_table(file: Path, patient_pattern: str | None, columns: Columns | None = None) -> Listing:
+def list_label_table(
+    file: Path,
+    patient_pattern: str | None,
+    columns: Columns | None = None,
+    subgroups: Sequence[str] = (),
+    empty: bool = False,
+) -> Listing:
     """Paths are relative to the table's folder, absolute, addresses, or those of members of containers.
+
+    With `empty`, a cell of labels may be so.
 
     Raises:
         SourceError: The table is not there or empty.
         TaskError: A column is missing, a file is not there, or a split has no known name.
     """
-    rows = read_table(file, required=("path", "label"), named=columns)
+    rows = read_table(file, required=("path", "label"), named=columns, empty=empty)
     root = file.parent
     entries = []
-    for row in rows:
+    for row, values in zip(rows, read_cells(file, subgroups), strict=True):
         # A path object keeps an address, but for one of its slashes.
         image = root / row["path"] if as_address(row["path"]) is None else Path(row["path"])
         if as_address(image) is None and (image.is_dir() or not is_there(image)):
@@ -45,18 +54,22 @@ def list_label_table(file: Path, patient_pattern: str | None, columns: Columns |
                 patient=row.get("patient") or patient_of(image.name, patient_pattern),
                 file=image,
                 frame=frame_of(file, row),
+                subgroups=values,
             )
         )
     return listing(file, "a table of labels", entries, classes_of(entries))
 
 
-def read_table(file: Path, *, required: tuple[str, ...], named: Columns | None = None) -> list[dict[str, Any]]:
+def read_table(
+    file: Path, *, required: tuple[str, ...], named: Columns | None = None, empty: bool = False
+) -> list[dict[str, Any]]:
     """Rows of text; empty cells are None.
 
     Args:
         file: A CSV or Parquet table.
         required: What each row must have.
         named: Which columns have path, label, split and patient; by default those of these names.
+        empty: Whether a cell of labels may be empty, and is an empty text then.
 
     Raises:
         SourceError: There is no such file, or no row in it.
@@ -64,12 +77,8 @@ def read_table(file: Path, *, required: tuple[str, ...], named: Columns | None =
     """
     if not file.is_file():
         raise SourceError(f"{file}: no such file")
-    try:
-        is_parquet = file.suffix.lower() == ".parquet"
-        needed = [column for columns in (named or Columns()).used().values() for column in columns]
-        columns, rows = _read_parquet(file, [*_KNOWN, *needed]) if is_parquet else _read_csv(file)
-    except (OSError, ValueError, csv.Error) as error:
-        raise TaskError(f"{file}: expected a CSV or Parquet table: {error}") from None
+    needed = [column for columns in (named or Columns()).used().values() for column in columns]
+    columns, rows = _read(file, [*_KNOWN, *needed])
     rows = [{name: _text(value) for name, value in row.items()} for row in rows]
     renamed = () if named is None else named.renamed()
     missing = [name for name in required if name not in (*columns, *renamed)]
@@ -82,10 +91,34 @@ def read_table(file: Path, *, required: tuple[str, ...], named: Columns | None =
     if not rows:
         raise SourceError(f"{file}: the table has no row")
     for number, row in enumerate(rows, 1):
+        if empty:
+            row["label"] = row["label"] or ""
         for name in required:
             if row[name] is None:
                 raise TaskError(f"{file}: row {number} has no {name}")
     return rows
+
+
+def columns_there(file: Path, names: Sequence[str]) -> list[str]:
+    """Which of these columns a table has.
+
+    Raises:
+        TaskError: It is no table.
+    """
+    return [name for name in names if name in _read(file, [*_KNOWN, *names])[0]]
+
+
+def read_cells(file: Path, names: Sequence[str]) -> list[tuple[str | None, ...]]:
+    """For each row of a table the cells of these columns as text; empty ones are None.
+
+    Raises:
+        TaskError: It is no table, or has no such column.
+    """
+    columns, rows = _read(file, [*_KNOWN, *names])
+    for name in names:
+        if name not in columns:
+            raise TaskError(f"{file}: expected a column {name}, found {', '.join(columns)}")
+    return [tuple(_text(row[name]) for name in names) for row in rows]
 
 
 def classes_of(entries: list[Entry]) -> list[str]:
@@ -136,6 +169,14 @@ def _renamed(
         return row | {name: named.value(name, row) for name in names}
     except ValueError as error:
         raise TaskError(f"{file}: row {number} does not fit the template: {error}") from None
+
+
+def _read(file: Path, names: list[str]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Columns and rows of a table; of Parquet only the columns of these names."""
+    try:
+        return _read_parquet(file, names) if file.suffix.lower() == ".parquet" else _read_csv(file)
+    except (OSError, ValueError, csv.Error) as error:
+        raise TaskError(f"{file}: expected a CSV or Parquet table: {error}") from None
 
 
 def _read_parquet(file: Path, names: list[str]) -> tuple[list[str], list[dict[str, Any]]]:

@@ -39,6 +39,7 @@ class Entry:
         patient: A text that identifies the patient, or None. It goes into no result.
         file: Path of the image's file; None for arrays.
         frame: Number of the frame, from 0; None for all frames.
+        subgroups: Value of each subgroup column, None where it is empty.
         volume: A text that identifies the volume, once the image is read, or None. It goes into no result.
     """
 
@@ -48,6 +49,7 @@ class Entry:
     patient: str | None = None
     file: Path | None = None
     frame: int | None = None
+    subgroups: tuple[str | None, ...] = ()
     volume: str | None = None
 
 
@@ -59,12 +61,13 @@ class Listing:
         source: File or folder of the data.
         kind: Layout of the data, in words.
         entries: The images.
-        classes: Names of the classes, in order.
+        classes: Names of the classes, in order; none of numbers.
         arrays: Images that are in memory already, one for each entry: uint8 of shape (rows, cols), or with a last
             axis of three colors.
         reading: How slices of a reduction were read; empty for others.
         volumes: Files of all slices of the volumes that images of a reduction lie in; empty for others.
         notes: Sentences that the reader must know.
+        target: What labels are, see `ctprune.tasks.targets`.
     """
 
     source: Path
@@ -75,6 +78,7 @@ class Listing:
     reading: dict[str, Any] | None = None
     volumes: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    target: str = "classes"
 
 
 def listing(source: Path, kind: str, entries: Iterable[Entry], classes: Iterable[str], **rest: Any) -> Listing:
@@ -94,7 +98,7 @@ def listing(source: Path, kind: str, entries: Iterable[Entry], classes: Iterable
         if name not in labels:
             raise TaskError(f"{source}: class {name} has no image")
     if len(names) < 2:
-        raise TaskError(f"{source}: expected two classes or more, found only {names[0]}")
+        raise TaskError(f"{source}: expected two classes or more, found only {names[0] or 'empty cells'}")
     _refuse_contradictions(source, found)
     return Listing(source, kind, found, names, **rest)
 
@@ -128,5 +132,5 @@ def _refuse_contradictions(source: Path, entries: list[Entry]) -> None:
     without = [entry.name for entry in entries if entry.split is None]
     if without and len(without) < len(entries):
         raise TaskError(
-            f"{source}: {without[0]} has no split, but other images have: give a split to all images or to none"
+            f"{source}: {without[0]} has no split, but other images do: give a split to all images or to none"
         )

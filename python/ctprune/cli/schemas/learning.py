@@ -21,6 +21,7 @@ from ctprune.cli.schemas.parts import (
     whole,
 )
 from ctprune.converting.result import Converted
+from ctprune.evaluation.subgroups import BySubgroup, Gap, Subgroup
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.pretraining.config import PretrainConfig
@@ -144,7 +145,22 @@ def finetune() -> Schema:
                     "The same at each seed's `threshold`; null with more than two classes, or if none was found."
                 )
             ),
-            calibrated=_pooled("The same for probabilities scaled by each seed's `temperature`."),
+            calibrated=maybe(
+                _pooled("The same for probabilities scaled by each seed's `temperature`; null without classes.")
+            ),
+            by_output=mapping(
+                "For several labels metrics of each, for levels those of each threshold; empty for other targets.",
+                record(
+                    "A label or threshold.",
+                    pooled=_pooled("Metrics over all seeds, by name."),
+                    no_interval=maybe(text("Why there is no interval, in words; null if there is one.")),
+                ),
+            ),
+            label_counts=mapping(
+                "For several labels the number of images with each, by split; empty for other targets.",
+                _by_name("By label.", "Number of images."),
+            ),
+            subgroups=array("Metrics by the values of each subgroup column.", _by_subgroup()),
             patients=mapping(
                 "Patients of each split.",
                 record(
@@ -194,11 +210,33 @@ def _seed() -> Schema:
         images_used=count("Number of training images."),
         units_used=optional(count("For volumes and patients: number of those in training.")),
         seconds=number("Time of the training in seconds."),
-        select_accuracy=share("Accuracy on the split that chose the epoch or the strength."),
+        select_accuracy=optional(share("Accuracy on the split that chose the epoch or the strength.")),
+        select_loss=optional(
+            number("Without classes: loss on that split; of numbers in units of their standard deviation.")
+        ),
         best_epoch=optional(count("For whole networks and attention: the epoch that was chosen.")),
         strength=optional(number("For linear probes: the strength of the regularization that was chosen.")),
         converged=optional(flag("For linear probes: whether the fit converged.")),
         neighbors=optional(count("For kNN probes: number of neighbors.")),
+    )
+
+
+def _by_subgroup() -> Schema:
+    group = record(
+        "A subgroup.",
+        **fields_of(
+            Subgroup,
+            pooled=maybe(_pooled("Metrics over all seeds, by name; null where the subgroup is too small.")),
+        ),
+    )
+    gap = record("The largest gap of a metric.", **fields_of(Gap, undefined=True))
+    return record(
+        "The subgroups of a column.",
+        **fields_of(
+            BySubgroup,
+            groups=array("The subgroups, by value.", group),
+            gaps=mapping("Largest gap by metric; empty with fewer than two subgroups that were measured.", gap),
+        ),
     )
 
 
@@ -271,7 +309,10 @@ def predict() -> Schema:
         images=optional(count("Number of images that the volume or patient was predicted from.")),
         image=text("File of the image, or of the first one, as its source was given."),
         frame=count("Index of this image in its file, from 0."),
-        label=text("The most probable class."),
+        label=optional(
+            text("The most probable class; of several labels those above one half, of levels the median one.")
+        ),
+        prediction=optional(number("Of a regression, the predicted number, the mean over seeds.")),
     )
     probability = share("Probability of this class, the mean over seeds.")
     return record(

@@ -1,0 +1,129 @@
+"""From features to predictions of other targets than classes: several labels, levels, numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+from sklearn.neighbors import KNeighborsRegressor
+
+from ctprune.finetuning.votes import Features, votes
+
+
+@dataclass(frozen=True, eq=False)
+class NumberHead:
+    """A linear layer whose outputs are numbers.
+
+    Attributes:
+        weight: Weights of the layer, float32 of shape (columns, features).
+        bias: Biases of the layer, float32 of shape (columns,).
+    """
+
+    weight: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+
+    def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
+        """The numbers, float64 of shape (n, columns)."""
+        found: npt.NDArray[np.float64] = features.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias
+        return found
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What is saved."""
+        return {"number_weight": self.weight, "number_bias": self.bias}
+
+
+@dataclass(frozen=True, eq=False)
+class LabelHead:
+    """Sigmoids of a linear layer: each label is there or not, whatever the others are.
+
+    Attributes:
+        weight: Weights of the layer, float32 of shape (labels, features).
+        bias: Biases of the layer, float32 of shape (labels,).
+    """
+
+    weight: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+
+    def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
+        """Probability of each label, float64 of shape (n, labels)."""
+        return _sigmoid(features.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias)
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What is saved."""
+        return {"label_weight": self.weight, "label_bias": self.bias}
+
+
+@dataclass(frozen=True, eq=False)
+class LevelHead:
+    """Sigmoids of one number with a bias for each threshold between levels (CORAL; Cao et al. 2020).
+
+    Attributes:
+        weight: Weights of the number, float32 of shape (1, features).
+        bias: Bias of each threshold, from the lowest, float32 of shape (levels - 1,).
+    """
+
+    weight: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+
+    def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
+        """Probability of each level, float64 of shape (n, levels), rows sum to 1."""
+        above = _sigmoid(features.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias)
+        # Where training has not put the biases into order, a higher level is at most as likely to be passed.
+        above = np.minimum.accumulate(above, axis=1)
+        ends = [np.ones((len(above), 1)), above, np.zeros((len(above), 1))]
+        found: npt.NDArray[np.float64] = -np.diff(np.concatenate(ends, axis=1), axis=1)
+        return found
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What is saved."""
+        return {"level_weight": self.weight, "level_bias": self.bias}
+
+
+@dataclass(frozen=True, eq=False)
+class NeighborMeanHead:
+    """The mean of what is known of the training images with the most similar features.
+
+    Attributes:
+        features: Features of the training images, float32 of shape (n, features).
+        targets: What is known of each training image, float64 of shape (n, columns).
+        neighbors: Number of neighbors.
+    """
+
+    features: Features
+    targets: npt.NDArray[np.float64]
+    neighbors: int
+
+    def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
+        """Weighted means, each neighbor weighted with exp(cosine / temperature), float64 of shape (n, columns)."""
+        if not len(features):
+            return np.zeros((0, self.targets.shape[1]))
+        near = min(self.neighbors, len(self.targets))
+        model = KNeighborsRegressor(near, metric="cosine", algorithm="brute", weights=votes)
+        model.fit(self.features, self.targets)
+        return np.asarray(model.predict(features), np.float64).reshape(len(features), -1)
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What is saved."""
+        neighbors = np.array([self.neighbors], np.int64)
+        return {"features": self.features, "targets": self.targets, "neighbors": neighbors}
+
+
+def target_head(tensors: dict[str, npt.NDArray[Any]]) -> TargetHead | None:
+    """The head that these tensors are of; None where it is one of classes."""
+    for name, kind in (("number", NumberHead), ("label", LabelHead), ("level", LevelHead)):
+        if f"{name}_weight" in tensors:
+            return kind(tensors[f"{name}_weight"], tensors[f"{name}_bias"])
+    if "targets" in tensors:
+        return NeighborMeanHead(tensors["features"], tensors["targets"], int(tensors["neighbors"][0]))
+    return None
+
+
+def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    found: npt.NDArray[np.float64] = expit(x)
+    return found
+
+
+TargetHead = NumberHead | LabelHead | LevelHead | NeighborMeanHead

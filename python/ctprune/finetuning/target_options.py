@@ -1,0 +1,33 @@
+"""Which options belong to which target. Needs no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ctprune.errors import ConfigError
+from ctprune.options.shared import CLASSES, ORDINAL
+
+
+def check_target(config: Any) -> None:
+    """Refuse options that are of no use with what labels are.
+
+    Args:
+        config: A `FinetuneConfig`.
+
+    Raises:
+        ConfigError: One of them is given.
+    """
+    target = config.target
+    if target != CLASSES:
+        if config.preset == "reference":
+            raise ConfigError("preset reference belongs to `target` classes", field="preset")
+        for name in ("positive", "class_weights"):
+            if getattr(config, name):
+                raise ConfigError(f"{name} belongs to `target` classes, not to {target}", field=name)
+        if config.unit != "image":
+            raise ConfigError(
+                f"target {target} belongs to `unit` image, not to {config.unit}: a {config.unit} has a class",
+                field="target",
+            )
+    if config.levels and target != ORDINAL:
+        raise ConfigError(f"levels belongs to `target` ordinal, not to {target}", field="levels")

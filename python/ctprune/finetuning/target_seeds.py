@@ -1,0 +1,89 @@
+"""Training of each seed for other targets than classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctprune.environment.progress import Operation
+from ctprune.errors import TaskError
+from ctprune.finetuning.bags import Rows, Units
+from ctprune.finetuning.heads import Head
+from ctprune.finetuning.images import LabeledImages
+from ctprune.finetuning.probes import neighbor_probe
+from ctprune.finetuning.seeds import SeedTrainer
+from ctprune.finetuning.splits import Splits
+from ctprune.finetuning.target_probes import (
+    FittedTarget,
+    label_probe,
+    level_probe,
+    log_loss,
+    neighbor_mean_probe,
+    ridge_probe,
+    thresholds_passed,
+)
+from ctprune.finetuning.target_training import LabelTraining, LevelTraining, NumberTraining, TargetTraining
+from ctprune.finetuning.training import SeedTraining
+from ctprune.finetuning.votes import Features
+from ctprune.options.shared import MULTI_LABEL, ORDINAL, REGRESSION
+from ctprune.tasks.targets import targets_of
+
+_TRAININGS: dict[str, type[TargetTraining]] = {
+    MULTI_LABEL: LabelTraining,
+    ORDINAL: LevelTraining,
+    REGRESSION: NumberTraining,
+}
+
+_Part = tuple[Features, npt.NDArray[np.float64]]
+
+
+class TargetTrainer(SeedTrainer):
+    """The seeds of one fine-tuning whose labels are no classes."""
+
+    def prepare(self, images: LabeledImages, units: Units, splits: Splits, operation: Operation) -> None:
+        """Take the images to train on, and what is known of them; each is a unit of its own."""
+        super().prepare(images, units, splits, operation)
+        self._targets = targets_of(images.entries, images.target, images.class_names)
+        self._outputs = len(images.class_names) or 1
+
+    def _training(self, *inputs: Any) -> SeedTraining:
+        return _TRAININGS[self.config.target](*inputs, targets=self._targets, outputs=self._outputs)
+
+    def _probe(
+        self, features: Features, train: Rows, select: Rows, index: int
+    ) -> tuple[Head, dict[str, Any], list[dict[str, Any]]]:
+        """A predictor on frozen features, facts about its fit, and no epochs."""
+        parts = [(features[rows], self._targets[rows]) for rows in (train, select)]
+        if self.config.mode == "knn":
+            found = self._neighbors(*parts)
+            facts: dict[str, Any] = {"neighbors": min(self.config.neighbors or 1, len(train))}
+        else:
+            found = self._regression(*parts)
+            facts = {"strength": found.strength, "converged": found.converged}
+        return found.head, facts | {"select_loss": found.loss}, []
+
+    def _neighbors(self, train: _Part, select: _Part) -> FittedTarget:
+        neighbors = self.config.neighbors or 1
+        if self.config.target != ORDINAL:
+            return neighbor_mean_probe(
+                train, select, neighbors=neighbors, numbers=self.config.target == REGRESSION
+            )
+        levels = [(part[0], part[1][:, 0].astype(np.int64)) for part in (train, select)]
+        head = neighbor_probe(levels[0], levels[1], classes=self._outputs, neighbors=neighbors).head
+        above = 1 - head.probabilities(select[0]).cumsum(axis=1)[:, :-1]
+        return FittedTarget(head, None, log_loss(above, thresholds_passed(select[1], self._outputs)))
+
+    def _regression(self, train: _Part, select: _Part) -> FittedTarget:
+        if self.config.target == REGRESSION:
+            return ridge_probe(train, select)
+        if self.config.target == ORDINAL:
+            return level_probe(train, select, levels=self._outputs)
+        for name, column in zip(self._images.class_names, train[1].T, strict=True):
+            if len(np.unique(column)) < 2:
+                raise TaskError(
+                    f"label {name}: `fraction` {self.config.fraction:g} leaves only images "
+                    f"{'with' if column[0] else 'without'} it to train on: give a larger one"
+                )
+        return label_probe(train, select)

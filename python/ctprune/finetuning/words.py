@@ -1,0 +1,54 @@
+"""How metrics and their values are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_METRIC_NAMES = {
+    "auc": "AUC",
+    "average_precision": "average precision",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "r2": "R²",
+    "quadratic_kappa": "quadratic weighted kappa",
+    "mae_levels": "mean absolute error in levels",
+    "spearman": "Spearman's correlation",
+}
+
+
+def metric_name(name: str) -> str:
+    """A metric as it is written.
+
+    >>> metric_name("auc"), metric_name("sensitivity")
+    ('AUC', 'sensitivity')
+    """
+    return _METRIC_NAMES.get(name, name)
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash where it is not defined."""
+    return "–" if value is None or value != value else f"{value:.3f}"
+
+
+def interval(one: Mapping[str, float | None]) -> str:
+    """Both ends of a measure's interval, or a dash where none can be estimated.
+
+    >>> interval({"low": 0.5, "high": 0.75}), interval({"low": None, "high": None})
+    ('0.500 – 0.750', '–')
+    """
+    found = number(one["low"])
+    return found if found == "–" else f"{found} – {number(one['high'])}"
+
+
+def sentence_case(text: str) -> str:
+    """With a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
+def cell(text: str) -> str:
+    """A text in a table of Markdown, whose cells a bar would end."""
+    return text.replace("|", "\\|")
