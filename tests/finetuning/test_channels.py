@@ -129,6 +129,32 @@ def test_a_fine_tuning_and_its_predictions_see_the_same_channels(
         ctprune.predict(tmp_path / "ft", tmp_path / "picture.png")
 
 
+def test_numbers_are_learned_from_channels_and_reported_by_subgroup(
+    archive: Path, run: Path, between: Path, tmp_path: Path
+) -> None:
+    slices = [row for row in ctprune.Manifest.load(run).rows.to_dicts() if row["status"] in ("kept", "dropped")]
+    lines = [
+        f"{row['path']},{row['frame']},{number % 7},{'ab'[number % 2]}" for number, row in enumerate(slices[::3])
+    ]
+    table = tmp_path / "labels.csv"
+    table.write_text("path,frame,label,arm\n" + "\n".join(lines) + "\n")
+    options = {**SMALL, "epochs": 1, "frozen_epochs": 0, "positive": None, "weights": between, "seeds": 1}
+    targets: dict[str, Any] = {"target": "regression", "subgroup_columns": ["arm"]}
+    result = ctprune.finetune(run, labels=table, out=tmp_path / "ft", **options, **targets)
+    assert any("that channel repeats the image" in note for note in result.notes)
+    assert [group["value"] for group in result.subgroups[0]["groups"]] == ["a", "b"]
+    found = ctprune.predict(tmp_path / "ft", archive)
+    there = {
+        (Path(image).resolve(), frame): row
+        for image, frame, row in zip(found.images, found.frames, found.probabilities, strict=True)
+    }
+    # Here each slice has its neighbors, as in the training.
+    for row in pq.read_table(tmp_path / "ft" / "predictions.parquet").to_pylist():
+        name, _, frame = row["image"].partition("#")
+        own = there[(archive / name).resolve(), int(frame or 0)]
+        assert own.item() == pytest.approx(row["prediction"], abs=1e-4)
+
+
 def test_pictures_without_volumes_are_refused(folders: Path, between: Path, tmp_path: Path) -> None:
     with pytest.raises(ctprune.TaskError, match="none of the images has a position in a volume: give DICOM"):
         ctprune.finetune(folders, out=tmp_path / "ft", weights=between, mode="linear", **SMALL)
