@@ -18,6 +18,7 @@ from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 from ctprune.networks.pretrained import Pretrained
 from ctprune.overlapping.excluded import Excluded
 from ctprune.pretraining.batches import StoreBatches
+from ctprune.pretraining.methods import METHODS, create_method
 from ctprune.pretraining.neighbors import Neighbors
 from ctprune.pretraining.show_views import write_views
 from ctprune.pretraining.used_slices import UsedSlices, find_channels
@@ -27,7 +28,8 @@ from ctprune.pretraining.view_transforms import jitter
 from ctprune.pretraining.views import BatchViews
 from ctprune.store.channels import channel_rows
 from tests.pretraining.dispatched import counted
-from tests.pretraining.tiny import stopped_after, tiny
+from tests.pretraining.rank import example_views
+from tests.pretraining.tiny import START, network_of, stopped_after, tiny
 
 CROPS = (CropConfig(count=2, size=32), CropConfig(count=2, size=16))
 
@@ -341,3 +343,20 @@ def test_a_picture_shows_channels_as_colors(
     assert {image.shape for image in drawn} == {(24, 24, 3), (32, 32, 3)}
     assert all(0 <= image.min() < image.max() <= 1 for image in drawn)
     assert any((image[..., 0] != image[..., 2]).any() for image in drawn)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_takes_three_channels(name: str) -> None:
+    torch.manual_seed(0)
+    method = create_method(tiny(name), network_of(name))
+    gray = example_views(name)
+    method.before_step(START)
+    alone = method(gray, START).loss.item()
+    # Equal channels are what gray views become.
+    torch.manual_seed(0)
+    method = create_method(tiny(name), network_of(name))
+    method.before_step(START)
+    equal = method([view.expand(-1, 3, -1, -1) for view in gray], START).loss.item()
+    assert equal == pytest.approx(alone, rel=1e-4)
+    other = [torch.cat([view.flip(2), view, view.flip(3)], dim=1) for view in gray]
+    assert method(other, START).loss.item() != pytest.approx(alone, rel=1e-6)

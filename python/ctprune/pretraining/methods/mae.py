@@ -53,7 +53,9 @@ class Mae(Method):
         tokens = self.encoder(images, order[:, : self._shown])
         pixels = self.decoder(tokens, order, places)
         with torch.autocast(view.device.type, enabled=False):
-            target = get_at_index(patches_of(view.float(), self._patch), order[:, self._shown :])
+            # Of three channels the slice itself, which lies in the middle.
+            slices = view[:, view.shape[1] // 2, None].float()
+            target = get_at_index(patches_of(slices, self._patch), order[:, self._shown :])
             loss = (pixels.float() - normalized(target)).square().mean()
         return Outcome(loss=loss, features=self.encoder.pooled(tokens.detach()).float())
 
