@@ -13,6 +13,7 @@ from ctprune.networks.backbone import backbone_metadata, create_backbone
 from ctprune.pretraining.batches import StoreBatches
 from ctprune.pretraining.methods import METHODS, create_method
 from ctprune.pretraining.methods.simclr import SimClr
+from ctprune.pretraining.probe import ProbeMeasures
 from ctprune.pretraining.run import PretrainingRun
 from tests.labeled import write
 from tests.pretraining.tiny import backbone_of, network_of, tiny
@@ -114,9 +115,9 @@ def test_dino_saves_and_probes_the_teacher_at_the_rate_that_fits_the_batch(
     probed: list[Any] = []
 
     class FakeProbe:
-        def accuracy(self, backbone: torch.nn.Module, _: torch.device) -> float:
+        def measure(self, backbone: torch.nn.Module, _: torch.device) -> ProbeMeasures:
             probed.append(backbone)
-            return 0.5
+            return ProbeMeasures(0.5, 0.5, 0.5)
 
     def remember(config: Any, backbone: torch.nn.Module) -> Any:
         methods.append(create_method(config, backbone))
