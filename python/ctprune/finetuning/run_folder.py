@@ -11,6 +11,7 @@ from typing import Any
 
 from ctprune.errors import ConfigError, OutputError
 from ctprune.files.atomic import check_writable, replace_file
+from ctprune.files.json_files import write_json
 from ctprune.files.run_lock import NAME as LOCK_NAME
 from ctprune.files.run_lock import sole_writer
 from ctprune.options.file import save_options
@@ -81,8 +82,7 @@ def claim(out: Path, config: Any, what: str, *, data_digest: str, weights_sha256
             raise OutputError(f"{out} holds a {what} of other data, weights or options: choose a new folder")
         return True
     save_options(config, out / CONFIG_NAME)
-    with replace_file(file) as beside:
-        beside.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
+    write_json(file, mine)
     return False
 
 
