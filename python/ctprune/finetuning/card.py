@@ -8,7 +8,7 @@ from typing import Any
 from ctprune import _core
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.labeled import counted
-from ctprune.finetuning.overlaps import SplitOverlap
+from ctprune.finetuning.overlaps import overlap_sentences
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.subgroup_tables import subgroup_lines
 from ctprune.finetuning.target_words import count_word, output_lines, target_modes, target_sentence, title
@@ -81,15 +81,6 @@ def evaluated_images(result: FinetuneResult) -> str:
         facts.append(f"{without:,} of unknown patients" if known else "patients not known")
     said = f" ({'; '.join(facts)})" if facts else ""
     return f"{counted(total, unit)}{whose}{said}"
-
-
-def overlap_sentences(result: FinetuneResult) -> list[str]:
-    """Overlaps of the splits: a sentence for each pair that shares anything."""
-    return [
-        SplitOverlap(**(one | {"splits": tuple(one["splits"])})).sentence()
-        for one in result.overlaps
-        if one["patients"] or one["near_duplicates"]
-    ]
 
 
 def _model(result: FinetuneResult) -> str:
@@ -227,7 +218,7 @@ def _data(result: FinetuneResult) -> str:
     if result.config["fraction"] < 1:
         lines += [f"Each seed was trained on {result.config['fraction']:g} of the labels in train."]
     lines += [line for note in result.notes for line in ("", f"{sentence_case(note)}.")]
-    shared = overlap_sentences(result)
+    shared = overlap_sentences(result.overlaps)
     if shared:
         dropped = (
             "; what train shares with the evaluated split was left out" if result.config["drop_overlap"] else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ctprune import _core
 from ctprune.files.atomic import replace_file
-from ctprune.finetuning.overlaps import SplitOverlap
+from ctprune.finetuning.overlaps import overlap_sentences
 from ctprune.finetuning.words import interval, number, sentence_case
 from ctprune.segmenting.result import PATIENTS_NAME, Pooled, SegmentResult
 
@@ -43,15 +43,6 @@ def measure_name(name: str) -> str:
     'Dice'
     """
     return _NAMES[name]
-
-
-def overlap_sentences(result: SegmentResult) -> list[str]:
-    """Overlaps of the splits: a sentence for each pair that shares anything."""
-    return [
-        SplitOverlap(**(one | {"splits": tuple(one["splits"])})).sentence()
-        for one in result.overlaps
-        if one["patients"] or one["near_duplicates"]
-    ]
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -125,7 +116,7 @@ def _data(result: SegmentResult) -> str:
         f"Labels: {labels}. Digest of the data: `{result.data_digest}`.",
     ]
     lines += [line for note in result.notes for line in ("", f"{sentence_case(note)}.")]
-    shared = overlap_sentences(result)
+    shared = overlap_sentences(result.overlaps)
     if shared:
         lines += ["", f"Splits overlap: {'; '.join(shared)}."]
     return "\n".join(lines)

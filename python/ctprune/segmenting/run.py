@@ -21,7 +21,7 @@ from ctprune.segmenting.config import SegmentConfig, SegmentOptions, named_label
 from ctprune.segmenting.dice import Counts, by_patient
 from ctprune.segmenting.measured import measure
 from ctprune.segmenting.result import METRICS_NAME, PATIENTS_NAME, SegmentResult, write_patients
-from ctprune.segmenting.splits import assign_splits, counts_of, notes_of, overlaps_of, sentence_of, slices_of
+from ctprune.segmenting.splits import assign_splits, counts_of, notes_of, overlaps_of, slices_of
 from ctprune.segmenting.volumes import Volumes, read_volumes
 from ctprune.tasks.listing import TRAIN
 
@@ -183,7 +183,7 @@ class _Segmentation:
             splits=counts_of(volumes, splits),
             evaluated_split=splits.evaluated,
             selection_split=splits.selection,
-            evaluation=sentence_of(splits),
+            evaluation=splits.sentence("volumes", "the epoch was"),
             overlaps=[one.to_dict() for one in overlaps_of(volumes, splits)],
             weights=None if trainer.weights is None else trainer.weights.to_dict(),
             backbone=trainer.backbone,
