@@ -12,7 +12,7 @@ from ctprune.finetuning.overlaps import overlap_sentences
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.subgroup_tables import subgroup_lines
 from ctprune.finetuning.target_words import count_word, output_lines, target_modes, target_sentence, title
-from ctprune.finetuning.words import interval, metric_name, number, sentence_case
+from ctprune.finetuning.words import interval, metric_name, number, origin, sentence_case
 from ctprune.options.shared import CLASSES
 
 _MODES = {
@@ -85,17 +85,14 @@ def evaluated_images(result: FinetuneResult) -> str:
 
 def _model(result: FinetuneResult) -> str:
     config = result.config
-    origin = "random weights" if result.weights is None else f"weights `{result.weights['path']}`"
-    method = (result.weights or {}).get("metadata", {}).get("method")
-    start = f"{origin} ({method})" if method else origin
     modes = _MODES | target_modes(config["target"])
     lines = [
         title(result.config["target"], result.classes),
         "",
-        f"{result.backbone} from {start}: {modes[_head_of(config)]}. Seeds: {len(result.per_seed)}; predictions "
-        f"are the mean of their {'probabilities' if result.classes else 'numbers'}. Made by ctprune "
-        f"{_core.__version__} in {result.seconds:,.0f} s on "
-        f"{'a GPU' if result.device == 'cuda' else 'a CPU'}.",
+        f"{result.backbone} from {origin(result.weights)}: {modes[_head_of(config)]}. Seeds: "
+        f"{len(result.per_seed)}; predictions are the mean of their "
+        f"{'probabilities' if result.classes else 'numbers'}. Made by ctprune {_core.__version__} in "
+        f"{result.seconds:,.0f} s on {'a GPU' if result.device == 'cuda' else 'a CPU'}.",
     ]
     if config["mode"] == "finetune":
         best = "best accuracy" if config["target"] == CLASSES else "smallest loss"

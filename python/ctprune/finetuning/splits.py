@@ -119,8 +119,7 @@ def assign_splits(images: Labeled, source: Path, *, fraction: float, seed: int) 
     _check_train(names, images, source)
     patients = [entry.patient for entry in images.entries]
     splits = completed(names, images.strata, patients, fraction=fraction, seed=seed)
-    names = splits.names
-    _check_train(names, images, source)
+    _check_train(splits.names, images, source)
     _check_evaluated(splits, images, source)
     if not len(splits.rows(splits.selection)):
         raise TaskError(

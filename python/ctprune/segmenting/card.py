@@ -8,7 +8,7 @@ from typing import Any
 from ctprune import _core
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.overlaps import overlap_sentences
-from ctprune.finetuning.words import interval, number, sentence_case
+from ctprune.finetuning.words import interval, number, origin, sentence_case
 from ctprune.segmenting.result import PATIENTS_NAME, Pooled, SegmentResult
 
 _NAMES = {"dice": "Dice", "volumetric_similarity": "volumetric similarity"}
@@ -63,14 +63,11 @@ def rows_of(result: SegmentResult) -> list[tuple[str, str, Mapping[str, float | 
 
 def _model(result: SegmentResult) -> str:
     config = result.config
-    origin = "random weights" if result.weights is None else f"weights `{result.weights['path']}`"
-    method = (result.weights or {}).get("metadata", {}).get("method")
-    start = f"{origin} ({method})" if method else origin
     return "\n".join(
         [
             f"# Segmentation of {', '.join(result.classes)}",
             "",
-            f"A small U-Net on {result.backbone} from {start}: {_MODES[config['mode']]}. Seeds: "
+            f"A small U-Net on {result.backbone} from {origin(result.weights)}: {_MODES[config['mode']]}. Seeds: "
             f"{len(result.per_seed)}. Made by ctprune {_core.__version__} in {result.seconds:,.0f} s on "
             f"{'a GPU' if result.device == 'cuda' else 'a CPU'}.",
             "",
