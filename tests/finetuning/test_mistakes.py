@@ -19,7 +19,7 @@ import torch
 
 import ctprune
 from ctprune.cli import main
-from ctprune.finetuning import training
+from ctprune.finetuning import checkpoint
 from ctprune.finetuning.heads import LinearHead, save_head
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.networks.backbone import create_backbone, save_backbone
@@ -305,7 +305,7 @@ def test_a_full_disk_names_the_file_that_was_wanted(
     with full_disk(1 << 20), pytest.raises(ctprune.OutputError, match=r"head.safetensors: cannot be written"):
         save_head(head, tmp_path / "head.safetensors")
     labels = table(tmp_path / "data", [f"p{n}" for n in range(8)])
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)
     options = SMALL | {"epochs": 2, "frozen_epochs": 1, "weights": weights}
     with (
         full_disk(1 << 20),

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from sklearn import metrics as sk
 
 import ctprune
-from ctprune.finetuning import training
+from ctprune.finetuning import checkpoint, training
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.heads import NeighborHead, load_head, save_head
 from ctprune.finetuning.images import read_images
@@ -104,12 +104,12 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
 
         return stop
 
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)
     out = tmp_path / "parts"
     with pytest.raises(Kill):
         ctprune.finetune(folders, out=out, progress=stop_at(0, 3, Kill), **options)
     assert (out / "progress" / "seed-0.ckpt").exists()
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 1e9)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 1e9)
     seen: list[tuple[str, int]] = []
     with pytest.raises(ctprune.Interrupted, match="rerun to resume"):
         ctprune.finetune(folders, out=out, progress=stop_at(1, 2, KeyboardInterrupt), **options)

@@ -124,11 +124,11 @@ def _table(result: FinetuneResult) -> Table:
 
 
 def _print_hints(result: FinetuneResult) -> None:
-    from ctprune.finetuning.card import overlap_sentences
+    from ctprune.finetuning.overlaps import overlap_sentences
 
-    for sentence in (*result.notes, *overlap_sentences(result)):
+    for sentence in (*result.notes, *overlap_sentences(result.overlaps)):
         print_hint(sentence)
-    if overlap_sentences(result) and not result.config["drop_overlap"]:
+    if overlap_sentences(result.overlaps) and not result.config["drop_overlap"]:
         print_hint("`drop_overlap` leaves out the training images that overlap with the evaluated split")
     for count, what in ((len(result.unreadable), "could not be read"), (len(result.skipped), "skipped")):
         if count:

@@ -96,7 +96,7 @@ def _table(result: SegmentResult) -> Table:
 
 
 def _print_hints(result: SegmentResult) -> None:
-    from ctprune.segmenting.card import overlap_sentences
+    from ctprune.finetuning.overlaps import overlap_sentences
 
-    for sentence in (*result.notes, *overlap_sentences(result)):
+    for sentence in (*result.notes, *overlap_sentences(result.overlaps)):
         print_hint(sentence)

@@ -16,7 +16,7 @@ from ctprune.experiment.relations import as_many, as_many_epochs
 from ctprune.files.checksums import sha256_of
 from ctprune.files.run_lock import NAME as LOCK_NAME
 from ctprune.files.run_lock import sole_writer
-from ctprune.finetuning.run import INPUTS_NAME
+from ctprune.finetuning.run_folder import INPUTS_NAME
 
 
 @dataclass(frozen=True, kw_only=True)

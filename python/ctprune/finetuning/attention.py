@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.finetuning.linear_layer import softmax
+
 _Features = npt.NDArray[np.float32]
 
 
@@ -61,7 +63,7 @@ class AttentionHead:
             images = (features[rows] - self.mean) / self.scale
             pooled = self._weights(images) @ images
             logits[index] = self.class_weight.astype(np.float64) @ pooled + self.class_bias
-        return _softmax(logits)
+        return softmax(logits)
 
     def probabilities(self, features: _Features) -> npt.NDArray[np.float64]:
         """Probabilities of images, each a unit of its own."""
@@ -76,11 +78,5 @@ class AttentionHead:
         # A sigmoid that never overflows.
         gate = (1 + np.tanh((images @ self.gate_weight.T.astype(np.float64) + self.gate_bias) / 2)) / 2
         scores = (content * gate) @ self.attention.astype(np.float64)
-        found: npt.NDArray[np.float64] = _softmax(scores[None])[0]
+        found: npt.NDArray[np.float64] = softmax(scores[None])[0]
         return found
-
-
-def _softmax(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    exponentials = np.exp(values - values.max(axis=1, keepdims=True))
-    found: npt.NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return found

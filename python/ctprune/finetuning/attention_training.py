@@ -14,7 +14,7 @@ from ctprune.errors import TrainingError
 from ctprune.finetuning.attention import AttentionHead
 from ctprune.finetuning.bags import Bags, Rows, Units, joined
 from ctprune.finetuning.network import seeded
-from ctprune.finetuning.probes import FittedProbe, quality
+from ctprune.finetuning.probes import FittedProbe, quality, standard
 from ctprune.finetuning.training import mixed
 from ctprune.finetuning.votes import Features
 
@@ -91,9 +91,7 @@ def train_attention(
     """
     classes, width = len(units.classes), features.shape[1]
     known = features[units.images_of(train)]
-    mean, spread = known.mean(0, dtype=np.float64), known.std(0, dtype=np.float64)
-    # A feature that never changes says nothing.
-    scale = np.where(spread > 0, spread, 1.0)
+    mean, scale = standard(known)
     with seeded(seed):
         network = GatedAttention(width, classes).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)

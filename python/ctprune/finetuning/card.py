@@ -8,11 +8,11 @@ from typing import Any
 from ctprune import _core
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.labeled import counted
-from ctprune.finetuning.overlaps import SplitOverlap
+from ctprune.finetuning.overlaps import overlap_sentences
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.subgroup_tables import subgroup_lines
 from ctprune.finetuning.target_words import count_word, output_lines, target_modes, target_sentence, title
-from ctprune.finetuning.words import interval, metric_name, number, sentence_case
+from ctprune.finetuning.words import interval, metric_name, number, origin, sentence_case
 from ctprune.options.shared import CLASSES
 
 _MODES = {
@@ -83,28 +83,16 @@ def evaluated_images(result: FinetuneResult) -> str:
     return f"{counted(total, unit)}{whose}{said}"
 
 
-def overlap_sentences(result: FinetuneResult) -> list[str]:
-    """Overlaps of the splits: a sentence for each pair that shares anything."""
-    return [
-        SplitOverlap(**(one | {"splits": tuple(one["splits"])})).sentence()
-        for one in result.overlaps
-        if one["patients"] or one["near_duplicates"]
-    ]
-
-
 def _model(result: FinetuneResult) -> str:
     config = result.config
-    origin = "random weights" if result.weights is None else f"weights `{result.weights['path']}`"
-    method = (result.weights or {}).get("metadata", {}).get("method")
-    start = f"{origin} ({method})" if method else origin
     modes = _MODES | target_modes(config["target"])
     lines = [
         title(result.config["target"], result.classes),
         "",
-        f"{result.backbone} from {start}: {modes[_head_of(config)]}. Seeds: {len(result.per_seed)}; predictions "
-        f"are the mean of their {'probabilities' if result.classes else 'numbers'}. Made by ctprune "
-        f"{_core.__version__} in {result.seconds:,.0f} s on "
-        f"{'a GPU' if result.device == 'cuda' else 'a CPU'}.",
+        f"{result.backbone} from {origin(result.weights)}: {modes[_head_of(config)]}. Seeds: "
+        f"{len(result.per_seed)}; predictions are the mean of their "
+        f"{'probabilities' if result.classes else 'numbers'}. Made by ctprune {_core.__version__} in "
+        f"{result.seconds:,.0f} s on {'a GPU' if result.device == 'cuda' else 'a CPU'}.",
     ]
     if config["mode"] == "finetune":
         best = "best accuracy" if config["target"] == CLASSES else "smallest loss"
@@ -227,7 +215,7 @@ def _data(result: FinetuneResult) -> str:
     if result.config["fraction"] < 1:
         lines += [f"Each seed was trained on {result.config['fraction']:g} of the labels in train."]
     lines += [line for note in result.notes for line in ("", f"{sentence_case(note)}.")]
-    shared = overlap_sentences(result)
+    shared = overlap_sentences(result.overlaps)
     if shared:
         dropped = (
             "; what train shares with the evaluated split was left out" if result.config["drop_overlap"] else ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +11,24 @@ from ctprune.errors import ConfigError
 from ctprune.finetuning.mode_options import MODES, PRESETS, defaults_of
 from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std, seeds_of
 from ctprune.finetuning.target_options import check_target
+from ctprune.finetuning.training_options import (
+    backbone_option,
+    digest_of,
+    download_option,
+    intensity_option,
+    modality_option,
+    seeds_option,
+    settle,
+    side_option,
+    split_seed_option,
+    val_fraction_option,
+    weights_option,
+)
 from ctprune.finetuning.unit_options import POOLS, UNITS, check_volume_pattern, pooling_options
-from ctprune.options.check import canonical_intensity, canonical_modality, check, check_one_group
+from ctprune.options.check import check, check_one_group
 from ctprune.options.described import described
 from ctprune.options.option import deciding, option
-from ctprune.options.parse import names_between_commas, whole_numbers
+from ctprune.options.parse import names_between_commas
 from ctprune.options.shared import (
     CLASSES,
     PRECISIONS,
@@ -29,12 +40,6 @@ from ctprune.options.shared import (
 
 #: How an image becomes a square; `ctprune.finetuning.fitting` does it.
 FITS = ("pad", "squeeze", "crop")
-
-#: Stands for torchvision's ResNet-50 in place of a file.
-IMAGENET = "imagenet"
-
-#: The backbone where no file of weights says another.
-DEFAULT_BACKBONE = "resnet50"
 
 _TASK, _TRAINING, _OUTPUT = "Task", "Training", "Output"
 
@@ -106,43 +111,21 @@ class FinetuneConfig:
         panel=_TASK,
         help="Leave out training images that share a patient or a near-duplicate with the evaluated split.",
     )
-    val_fraction: float = option(
-        0.15,
-        above=0,
-        high=0.9,
-        panel=_TASK,
-        help="Fraction held out if the data name no split.",
-        more="A fraction of all images, or of the training images.",
+    val_fraction: float = val_fraction_option(
+        of="A fraction of all images, or of the training images.", panel=_TASK
     )
-    split_seed: int = option(
-        0, low=0, high=2**64 - 1, panel=_TASK, help="Seed of the split that `val_fraction` makes."
-    )
+    split_seed: int = split_seed_option(panel=_TASK)
     positive: str | None = option(
         None,
         panel=_TASK,
         help="Positive class of two; required unless the classes are 0 and 1.",
         more="Precision, sensitivity and so on are those of this class. Of 0 and 1 it is 1.",
     )
-    intensity: str | None = option(
-        None,
-        panel=_TASK,
-        help="How HU map to gray, as for reduce; default that of the pre-training, or else minmax.",
-        more="As `intensity` of `ctprune.ReduceConfig`.",
-    )
-    modality: str = option("CT", panel=_TASK, help="DICOM Modality to read; any reads all.")
-    weights: str | None = option(
-        None,
-        is_path=True,
-        default_text="none",
-        panel=_TRAINING,
-        help="File of a backbone, folder of a pre-training, imagenet (torchvision's ResNet-50), or none.",
-    )
-    download: bool = option(
-        False, decides=False, panel=_TRAINING, help="imagenet: download it if it is not on disk."
-    )
-    backbone: str | None = option(
-        None, metavar="NAME", panel=_TRAINING, help="Architecture; default that of the weights, or else resnet50."
-    )
+    intensity: str | None = intensity_option(panel=_TASK)
+    modality: str = modality_option(panel=_TASK)
+    weights: str | None = weights_option(panel=_TRAINING)
+    download: bool = download_option(panel=_TRAINING)
+    backbone: str | None = backbone_option(panel=_TRAINING)
     mode: str = option(
         "finetune",
         choices=MODES,
@@ -173,14 +156,7 @@ class FinetuneConfig:
         more="Unless other options differ, `reference` squeezes images into the square, normalizes by the "
         "training images and computes in 32 bits. It belongs to mode `finetune`.",
     )
-    seeds: int | Sequence[int] = option(
-        5,
-        parse=whole_numbers,
-        metavar="N",
-        panel=_TRAINING,
-        help="Repetitions, with seeds 0, 1, …",
-        more="In Python, also a list of seeds.",
-    )
+    seeds: int | Sequence[int] = seeds_option(5, panel=_TRAINING)
     fraction: float = option(1.0, above=0, high=1, panel=_TRAINING, help="Fraction of the training labels to use.")
     class_weights: bool | None = option(
         None, belongs_to="mode", panel=_TRAINING, help="Weight classes by their inverse frequency."
@@ -231,7 +207,7 @@ class FinetuneConfig:
         panel=_TRAINING,
         help="knn: neighbors that vote, default 20.",
     )
-    side: int = option(224, low=8, high=4096, panel=_TRAINING, help="Rows and columns of the network's input.")
+    side: int = side_option(panel=_TRAINING)
     fit: str | None = option(
         None,
         belongs_to="preset",
@@ -271,8 +247,6 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.weights == "none":
-            object.__setattr__(self, "weights", None)
         if self.preset == "reference" and self.mode != "finetune":
             raise ConfigError(f"preset reference belongs to `mode` finetune, not to {self.mode}", field="preset")
         check_target(self)
@@ -287,15 +261,7 @@ class FinetuneConfig:
             raise ConfigError(
                 f"frozen_epochs {self.frozen_epochs}: expected 0 to {self.epochs}", field="frozen_epochs"
             )
-        if self.backbone is not None and self.weights == IMAGENET and self.backbone != DEFAULT_BACKBONE:
-            raise ConfigError(
-                f"weights imagenet is torchvision's {DEFAULT_BACKBONE}: for {self.backbone} name a file",
-                field="weights",
-            )
-        if self.intensity is not None:
-            object.__setattr__(self, "intensity", canonical_intensity("intensity", self.intensity))
-        object.__setattr__(self, "modality", canonical_modality(self.modality))
-        check_one_group("patient_pattern", self.patient_pattern)
+        settle(self)
         check_one_group("volume_pattern", self.volume_pattern)
 
     @property
@@ -339,8 +305,7 @@ class FinetuneConfig:
 
     def digest(self) -> str:
         """SHA-256 of these options but where the weights lie, which their own digest stands for."""
-        options = self.to_dict() | {"weights": None}
-        return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
+        return digest_of(self.to_dict())
 
 
 class FinetuneOptions(TypedDict, total=False):

@@ -14,6 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ctprune.errors import WeightsError
 from ctprune.finetuning.attention import AttentionHead
+from ctprune.finetuning.linear_layer import LinearLayer, softmax
 from ctprune.finetuning.target_heads import target_head
 from ctprune.finetuning.votes import Features, votes
 from ctprune.networks.weights_file import write_weights
@@ -32,24 +33,12 @@ class Head(Protocol):
         """What is saved, by name."""
 
 
-@dataclass(frozen=True, eq=False)
-class LinearHead:
-    """Softmax of a linear layer.
-
-    Attributes:
-        weight: Weights of the layer, float32 of shape (classes, features).
-        bias: Biases of the layer, float32 of shape (classes,).
-    """
-
-    weight: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.float32]
+class LinearHead(LinearLayer):
+    """Softmax of a linear layer with an output for each class."""
 
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
         """Probability of each class."""
-        logits = features.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: npt.NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return probabilities
+        return softmax(self.outputs(features))
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """What is saved."""

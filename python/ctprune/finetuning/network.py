@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from ctprune.errors import ConfigError
-from ctprune.finetuning.config import DEFAULT_BACKBONE, IMAGENET, FinetuneConfig
+from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std
+from ctprune.finetuning.training_options import DEFAULT_BACKBONE, IMAGENET
 from ctprune.networks.architectures import check_size
 from ctprune.networks.backbone import create_backbone, load_backbone
 from ctprune.networks.gray_backbone import IMAGENET_NORMALIZATION, Normalization, Pixels
@@ -65,14 +66,30 @@ def new_backbone(config: FinetuneConfig, weights: Pretrained | None, seed: int) 
         WeightsError: The file cannot be used.
         ConfigError: The name is not known, or the network does not take images of this size.
     """
-    with seeded(seed):
-        if weights is None:
-            module = create_backbone(config.backbone or DEFAULT_BACKBONE)
-        else:
-            module = load_backbone(weights.file, name=config.backbone)
+    module = loaded_or_drawn(config.backbone, weights, seed)
     name = str(module.architecture)
     check_size(module, name, config.side)
     return module, name
+
+
+def loaded_or_drawn(name: str | None, weights: Pretrained | None, seed: int) -> torch.nn.Module:
+    """A backbone with the weights of a file, or with random ones.
+
+    Args:
+        name: The option `backbone`.
+        weights: The file of weights; None draws random ones.
+        seed: Seed of random weights.
+
+    Raises:
+        WeightsError: The file cannot be used.
+        ConfigError: The name is not known.
+    """
+    with seeded(seed):
+        return (
+            create_backbone(name or DEFAULT_BACKBONE)
+            if weights is None
+            else load_backbone(weights.file, name=name)
+        )
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -65,6 +65,16 @@ def find_overlaps(images: LabeledImages, splits: Splits) -> list[SplitOverlap]:
     """What each pair of splits shares; `select` and train, drawn from one split, are compared, too."""
     present = [name for name in (TRAIN, splits.selection, VAL, TEST) if name in splits.names]
     return [_overlap(images, splits, *pair) for pair in combinations(dict.fromkeys(present), 2)]
+
+
+def overlap_sentences(overlaps: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each two splits that share anything, from their overlaps as a result holds them.
+
+    >>> overlap_sentences([{"splits": ["train", "val"], "patients": 0, "near_duplicates": 0, "identical": 0}])
+    []
+    """
+    found = [SplitOverlap(**{**one, "splits": tuple(one["splits"])}) for one in overlaps]
+    return [overlap.sentence() for overlap in found if overlap]
 
 
 def without_overlap(

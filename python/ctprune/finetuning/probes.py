@@ -68,10 +68,7 @@ def linear_probe(
     makes of the probabilities of its features.
     """
     features, labels = train
-    mean = features.mean(0, dtype=np.float64)
-    spread = features.std(0, dtype=np.float64)
-    # A feature that never changes says nothing.
-    scale = np.where(spread > 0, spread, 1.0)
+    mean, scale = standard(features)
     standardized = (features - mean) / scale
     found: list[tuple[tuple[float, float], FittedProbe]] = []
     for strength in STRENGTHS:
@@ -113,6 +110,12 @@ def _folded(
         intercepts = np.concatenate([np.zeros_like(intercepts), intercepts])
     weight = coefficients / scale
     return LinearHead(weight.astype(np.float32), (intercepts - weight @ mean).astype(np.float32))
+
+
+def standard(values: npt.NDArray[np.floating]) -> tuple[_Floats, _Floats]:
+    """Mean and standard deviation of each column; 1 where a column never changes, which says nothing."""
+    spread = values.std(0, dtype=np.float64)
+    return values.mean(0, dtype=np.float64), np.where(spread > 0, spread, 1.0)
 
 
 def quality(probabilities: _Floats, labels: Labels) -> tuple[float, float]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +12,7 @@ import numpy.typing as npt
 
 from ctprune.environment.extras import extra
 from ctprune.environment.progress import Operation, ProgressCallback
-from ctprune.errors import ConfigError, Interrupted, OutputError, TaskError
-from ctprune.files.atomic import check_writable, replace_file
-from ctprune.files.run_lock import NAME as LOCK_NAME
-from ctprune.files.run_lock import sole_writer
+from ctprune.errors import Interrupted, TaskError
 from ctprune.finetuning.bags import Units, units_of
 from ctprune.finetuning.card import write_card
 from ctprune.finetuning.config import FinetuneConfig, FinetuneOptions
@@ -32,10 +26,10 @@ from ctprune.finetuning.outcome import (
 )
 from ctprune.finetuning.overlaps import find_overlaps, without_overlap
 from ctprune.finetuning.result import METRICS_NAME, FinetuneResult
+from ctprune.finetuning.run_folder import check_out, claim, hold, write_history
 from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
 from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.options.configure import configure
-from ctprune.options.file import save_options
 from ctprune.options.neighbors import GRAY
 from ctprune.options.shared import CLASSES
 from ctprune.tasks import list_task
@@ -49,8 +43,8 @@ if TYPE_CHECKING:
 
     from ctprune.finetuning.seeds import SeedTrainer
 
-#: All options, and what tells whether a fine-tuning is the same: digests of options, data and weights.
-CONFIG_NAME, INPUTS_NAME = "config.yaml", "inputs.json"
+#: What the folder holds, in words.
+_WHAT = "fine-tuning"
 
 PathLike = str | os.PathLike[str]
 
@@ -98,7 +92,7 @@ def finetune(
     """
     config = configure(FinetuneConfig, config, options)
     source, folder = Path(data), Path(out)
-    _check_out(folder, source)
+    check_out(folder, source, _WHAT)
     listed = list_task(
         source,
         split=split,
@@ -112,7 +106,7 @@ def finetune(
     config = config.for_classes(listed.classes)
     operation = Operation(progress)
     run = Finetuning(config, folder, operation=operation)
-    with _hold(folder):
+    with hold(folder):
         images = read_images(
             listed,
             side=config.side,
@@ -176,9 +170,10 @@ class Finetuning:
             _check_left(splits, units, source)
         check_labels(images, splits, source)
         digest = images.digest()
-        finished = self._claim(digest)
-        if finished is not None:
-            return finished
+        weights_sha256 = None if self._weights is None else self._weights.sha256
+        is_known = claim(self.out, config, _WHAT, data_digest=digest, weights_sha256=weights_sha256)
+        if is_known and (self.out / METRICS_NAME).is_file():
+            return FinetuneResult.load(self.out)
         try:
             self._trainer.prepare(images, units, splits, self._operation)
             outcomes, probabilities = self._trainer.train_all()
@@ -186,29 +181,6 @@ class Finetuning:
             return self._write(images, units, splits, notes, overlaps, digest, outcomes, probabilities)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; what is trained is saved: rerun to resume") from None
-
-    def _claim(self, data_digest: str) -> FinetuneResult | None:
-        """Take the folder for this fine-tuning; its result if it is finished."""
-        file = self.out / INPUTS_NAME
-        mine = {
-            "config_digest": self.config.digest(),
-            "data_digest": data_digest,
-            "weights_sha256": None if self._weights is None else self._weights.sha256,
-        }
-        if file.is_file():
-            try:
-                found = json.loads(file.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                found = None
-            if found != mine:
-                raise OutputError(
-                    f"{self.out} holds a fine-tuning of other data, weights or options: choose a new folder"
-                )
-            return FinetuneResult.load(self.out) if (self.out / METRICS_NAME).is_file() else None
-        save_options(self.config, self.out / CONFIG_NAME)
-        with replace_file(file) as beside:
-            beside.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
-        return None
 
     def _write(
         self,
@@ -267,7 +239,7 @@ class Finetuning:
             device=trainer.device.type,
             data_digest=digest,
         )
-        _write_history(self.out, outcomes)
+        write_history(self.out, {outcome.seed: outcome.history for outcome in outcomes})
         write_card(result)
         result.save()
         shutil.rmtree(self.out / PROGRESS_FOLDER, ignore_errors=True)
@@ -301,41 +273,6 @@ class Finetuning:
             volume_pattern=images.volume_pattern,
             channels=images.channels,
         ).save()
-
-
-@contextmanager
-def _hold(out: Path) -> Iterator[None]:
-    """Be the folder's only writer; where nothing was written after all, no folder is left behind."""
-    check_writable(out)
-    try:
-        with sole_writer(out):
-            yield
-    finally:
-        with suppress(OSError):
-            out.rmdir()
-
-
-def _write_history(out: Path, outcomes: list[SeedOutcome]) -> None:
-    rows = [{"seed": outcome.seed, **epoch} for outcome in outcomes for epoch in outcome.history]
-    if not rows:
-        return
-    with replace_file(out / "history.csv") as beside:
-        lines = [
-            ",".join(rows[0]),
-            *(",".join("" if value is None else str(value) for value in row.values()) for row in rows),
-        ]
-        beside.write_text("\n".join(lines) + "\n")
-
-
-def _check_out(out: Path, source: Path) -> None:
-    """Refuse a folder in the data, or one that holds something else; called before the work starts."""
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"out {out}: expected a folder, found a file", field="out")
-    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-        raise ConfigError(f"out {out} lies inside the data {source}: name a folder outside of it", field="out")
-    holds = {path.name for path in out.iterdir()} - {LOCK_NAME} if out.is_dir() else set()
-    if holds and CONFIG_NAME not in holds:
-        raise OutputError(f"{out} is not empty and holds no fine-tuning: choose a new or an empty folder")
 
 
 def _check_left(splits: Splits, units: Units, source: Path) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ctprune import _core
 from ctprune.errors import WeightsError
-from ctprune.files.atomic import replace_file
+from ctprune.files.json_files import read_versioned, write_json
 from ctprune.options.shared import CLASSES
 
 #: Version of the layout; other versions are refused.
@@ -84,8 +82,7 @@ class SavedModel:
         """
         about = asdict(self) | {"model_version": MODEL_VERSION, "ctprune_version": _core.__version__}
         del about["folder"]
-        with replace_file(self.folder / _ABOUT) as beside:
-            beside.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(self.folder / _ABOUT, about)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SavedModel:
@@ -96,16 +93,15 @@ class SavedModel:
         """
         given = Path(path)
         folder = given if (given / _ABOUT).is_file() else given / FOLDER_NAME
-        try:
-            about: dict[str, Any] = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-            version = about.pop("model_version")
-            about.pop("ctprune_version")
-        except (OSError, ValueError, KeyError, AttributeError):
-            raise WeightsError(
-                f"{path}: expected the folder of a finished fine-tuning with {FOLDER_NAME}/{_ABOUT}, found none"
-            ) from None
-        if version != MODEL_VERSION:
-            raise WeightsError(f"{folder}: model version {version}, but this ctprune reads {MODEL_VERSION}")
+        about = read_versioned(
+            folder / _ABOUT,
+            "model",
+            MODEL_VERSION,
+            error=WeightsError,
+            missing=f"{path}: expected the folder of a finished fine-tuning with {FOLDER_NAME}/{_ABOUT}, found "
+            "none",
+            named=folder,
+        )
         try:
             for name in ("backbones", "heads"):
                 about[name] = {int(seed): str(file) for seed, file in about[name].items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,15 +84,20 @@ class Splits:
             )
         return found
 
-    def sentence(self) -> str:
-        """What was evaluated and why, in words."""
+    def sentence(self, what: str = "images", chosen: str = "epoch or regularization were") -> str:
+        """What was evaluated and why, in words.
+
+        Args:
+            what: What is split.
+            chosen: What was chosen on the selecting split, with its verb.
+        """
         if self.evaluated == TEST:
-            chosen = "a seeded part of train" if self.selection in self.seeded else "val"
-            return f"evaluated on the split test; epoch or regularization were chosen on {chosen}"
-        drawn = "a seeded part of the images" if VAL in self.seeded else "the split val"
+            where = "a seeded part of train" if self.selection in self.seeded else "val"
+            return f"evaluated on the split test; {chosen} chosen on {where}"
+        drawn = f"a seeded part of the {what}" if VAL in self.seeded else "the split val"
         return (
             f"there is no test split: evaluated on {drawn} (if you tuned on this split, these values are "
-            "optimistic); epoch or regularization were chosen on a seeded part of train"
+            f"optimistic); {chosen} chosen on a seeded part of train"
         )
 
 
@@ -111,20 +117,11 @@ def assign_splits(images: Labeled, source: Path, *, fraction: float, seed: int) 
     if not (names == TRAIN).any():
         raise TaskError(f"{source}: no {images.unit} is in train")
     _check_train(names, images, source)
-    seeded: list[str] = []
-    has_test = bool((names == TEST).any())
-    if not (names == VAL).any():
-        _draw(names, images, VAL, fraction, seed)
-        seeded.append(VAL)
-    selection = VAL
-    if not has_test:
-        selection = SELECT
-        _draw(names, images, SELECT, fraction, seed)
-        seeded.append(SELECT)
-    splits = Splits(names, TEST if has_test else VAL, selection, tuple(seeded))
-    _check_train(names, images, source)
+    patients = [entry.patient for entry in images.entries]
+    splits = completed(names, images.strata, patients, fraction=fraction, seed=seed)
+    _check_train(splits.names, images, source)
     _check_evaluated(splits, images, source)
-    if not len(splits.rows(selection)):
+    if not len(splits.rows(splits.selection)):
         raise TaskError(
             f"{source}: `val_fraction` {fraction:g} of the train split: expected at least one patient to choose "
             "the epoch, found none: give a larger `val_fraction`, or a split val"
@@ -132,12 +129,34 @@ def assign_splits(images: Labeled, source: Path, *, fraction: float, seed: int) 
     return splits
 
 
-def _draw(names: npt.NDArray[np.str_], images: Labeled, name: str, fraction: float, seed: int) -> None:
-    """Move a part of train to another split."""
-    train = np.flatnonzero(names == TRAIN)
-    patients = [images.entries[row].patient for row in train]
-    part = sample_part(images.strata[train], patients, fraction=fraction, seed=seed, leave_some=True)
-    names[train[part]] = name
+def completed(
+    names: npt.NDArray[np.str_],
+    strata: npt.NDArray[np.int64],
+    patients: Sequence[str | None],
+    *,
+    fraction: float,
+    seed: int,
+) -> Splits:
+    """The given splits with parts of train for those that are missing, see `assign_splits`.
+
+    Args:
+        names: Split of what is split: `train`, `val` or `test`.
+        strata: Class of each, or a column for each label; every class gets its share.
+        patients: Patient of each, where it is known; none is in two splits that are drawn.
+        fraction: Share of train.
+        seed: Seed of the choice.
+    """
+    names, seeded = names.copy(), []
+    has_test = bool((names == TEST).any())
+    missing = [] if (names == VAL).any() else [VAL]
+    for name in missing if has_test else [*missing, SELECT]:
+        train = np.flatnonzero(names == TRAIN)
+        if len(train):
+            known = [patients[row] for row in train.tolist()]
+            part = sample_part(strata[train], known, fraction=fraction, seed=seed, leave_some=True)
+            names[train[part]] = name
+        seeded.append(name)
+    return Splits(names, TEST if has_test else VAL, VAL if has_test else SELECT, tuple(seeded))
 
 
 def _check_train(names: npt.NDArray[np.str_], images: Labeled, source: Path) -> None:

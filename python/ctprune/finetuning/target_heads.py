@@ -10,54 +10,35 @@ import numpy.typing as npt
 from scipy.special import expit
 from sklearn.neighbors import KNeighborsRegressor
 
+from ctprune.finetuning.linear_layer import LinearLayer
 from ctprune.finetuning.votes import Features, votes
 
 
-@dataclass(frozen=True, eq=False)
-class NumberHead:
-    """A linear layer whose outputs are numbers.
-
-    Attributes:
-        weight: Weights of the layer, float32 of shape (columns, features).
-        bias: Biases of the layer, float32 of shape (columns,).
-    """
-
-    weight: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.float32]
+class NumberHead(LinearLayer):
+    """A linear layer whose outputs are numbers."""
 
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
         """The numbers, float64 of shape (n, columns)."""
-        found: npt.NDArray[np.float64] = features.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias
-        return found
+        return self.outputs(features)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """What is saved."""
         return {"number_weight": self.weight, "number_bias": self.bias}
 
 
-@dataclass(frozen=True, eq=False)
-class LabelHead:
-    """Sigmoids of a linear layer: each label is there or not, whatever the others are.
-
-    Attributes:
-        weight: Weights of the layer, float32 of shape (labels, features).
-        bias: Biases of the layer, float32 of shape (labels,).
-    """
-
-    weight: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.float32]
+class LabelHead(LinearLayer):
+    """Sigmoids of a linear layer: each label is there or not, whatever the others are."""
 
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
         """Probability of each label, float64 of shape (n, labels)."""
-        return _sigmoid(features.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias)
+        return _sigmoid(self.outputs(features))
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """What is saved."""
         return {"label_weight": self.weight, "label_bias": self.bias}
 
 
-@dataclass(frozen=True, eq=False)
-class LevelHead:
+class LevelHead(LinearLayer):
     """Sigmoids of one number with a bias for each threshold between levels (CORAL; Cao et al. 2020).
 
     Attributes:
@@ -65,12 +46,9 @@ class LevelHead:
         bias: Bias of each threshold, from the lowest, float32 of shape (levels - 1,).
     """
 
-    weight: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.float32]
-
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
         """Probability of each level, float64 of shape (n, levels), rows sum to 1."""
-        above = _sigmoid(features.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias)
+        above = _sigmoid(self.outputs(features))
         # Where training has not put the biases into order, a higher level is at most as likely to be passed.
         above = np.minimum.accumulate(above, axis=1)
         ends = [np.ones((len(above), 1)), above, np.zeros((len(above), 1))]

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from ctprune.finetuning.heads import Head
 from ctprune.finetuning.probes import STRENGTHS as CLASS_STRENGTHS
+from ctprune.finetuning.probes import standard
 from ctprune.finetuning.target_heads import LabelHead, LevelHead, NeighborMeanHead, NumberHead
 from ctprune.finetuning.votes import Features
 
@@ -169,9 +170,3 @@ def neighbor_mean_probe(
 def squared_loss(predicted: _Floats, truth: _Floats, spread: _Floats) -> float:
     """Mean squared error in units of the training numbers' standard deviation."""
     return float((((predicted - truth) / spread) ** 2).mean())
-
-
-def standard(values: npt.NDArray[np.floating]) -> tuple[_Floats, _Floats]:
-    """Mean and standard deviation of each column; 1 where a column never changes."""
-    spread = values.std(0, dtype=np.float64)
-    return values.mean(0, dtype=np.float64), np.where(spread > 0, spread, 1.0)

@@ -10,8 +10,9 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from ctprune.finetuning.heads import Head
+from ctprune.finetuning.probes import standard
 from ctprune.finetuning.target_heads import LabelHead, LevelHead, NumberHead
-from ctprune.finetuning.target_probes import standard, thresholds_passed
+from ctprune.finetuning.target_probes import thresholds_passed
 from ctprune.finetuning.training import Rows, SeedTraining
 from ctprune.networks.device import autocast
 from ctprune.networks.gray_backbone import on_device

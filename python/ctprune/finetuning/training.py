@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import copy
-import pickle
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
 
-from ctprune.errors import TrainingError, WeightsError
+from ctprune.errors import TrainingError
+from ctprune.finetuning.checkpoint import Checkpoint, State
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.heads import Head, LinearHead
 from ctprune.finetuning.network import seeded
 from ctprune.finetuning.recipe import recipe_of
 from ctprune.networks.device import autocast
 from ctprune.networks.gray_backbone import GrayBackbone, Pixels, on_device
-from ctprune.networks.weights_file import write_weights
-
-#: A checkpoint is written when the last one is older than this: writing takes longer than a short epoch.
-CHECKPOINT_SECONDS = 20.0
 
 Rows = npt.NDArray[np.int64]
 
@@ -100,8 +94,7 @@ class SeedTraining:
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self._weight = self._class_weights()
         self._best: dict[str, dict[str, torch.Tensor]] = {}
-        self._state: dict[str, Any] = {}
-        self._saved = time.monotonic()
+        self._checkpoint = Checkpoint(self.checkpoint)
 
     def run(self) -> Head:
         """Train to the last epoch; returns the head of the best one.
@@ -112,17 +105,12 @@ class SeedTraining:
             TrainingError: The loss is not finite.
             KeyboardInterrupt: Ctrl-C; the last whole epoch is in the checkpoint.
         """
-        self._resume()
+        self._checkpoint.restore(self._resume)
         epochs = self.config.epochs or 0
-        try:
+        with self._checkpoint.saved_on_interrupt():
             for number in range(len(self.history) + 1, epochs + 1):
                 self._epoch(number)
-                self._state = self._state_now()
-                if number < epochs and time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
-                    self._save()
-        except KeyboardInterrupt:
-            self._save()
-            raise
+                self._checkpoint.keep(self._state_now(), is_last=number == epochs)
         self.network.load_state_dict(self._best["network"])
         self.head.load_state_dict(self._best["head"])
         return self._trained_head()
@@ -154,9 +142,7 @@ class SeedTraining:
     def _train(self, number: int) -> float:
         """One pass in an order that depends on seed and epoch alone; the mean loss."""
         self._recipe.begin(number, self.network, self._optimizer)
-        generator = torch.Generator().manual_seed(mixed(self.seed, number))
-        order = self.data.train[torch.randperm(len(self.data.train), generator=generator).numpy()]
-        flips = torch.rand(len(order), generator=generator) < 0.5
+        order, flips = shuffled(self.data.train, self.seed, number)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         # Networks with dropout draw from torch's own generator.
         with seeded(mixed(self.seed, number)):
@@ -167,12 +153,7 @@ class SeedTraining:
                     images = torch.where(chosen, images.flip(-1), images)
                 rows = order[start:stop]
                 total += self._step(images, rows, number).double() * (stop - start)
-        if not torch.isfinite(total):
-            raise TrainingError(
-                f"seed {self.seed}, epoch {number}: the loss is not finite: try a smaller "
-                "`learning_rate`, or `precision` 32"
-            )
-        return float(total) / len(order)
+        return mean_loss(total, len(order), self.seed, number)
 
     def _step(self, images: torch.Tensor, rows: Rows, epoch: int) -> torch.Tensor:
         self._optimizer.zero_grad(set_to_none=True)
@@ -215,7 +196,7 @@ class SeedTraining:
         weights = len(self.data.train) / (self.data.classes * counts)
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
-    def _state_now(self) -> dict[str, Any]:
+    def _state_now(self) -> State:
         """Copies of all that the next epoch begins with: Ctrl-C comes when weights have changed already."""
         return {
             "network": _copy(self.network),
@@ -227,32 +208,38 @@ class SeedTraining:
             "history": [list(vars(epoch).values()) for epoch in self.history],
         }
 
-    def _save(self) -> None:
-        if not self._state:
-            return
-        write_weights(self.checkpoint, lambda beside: torch.save(self._state, beside))
-        self._saved = time.monotonic()
-
-    def _resume(self) -> None:
-        if not self.checkpoint.exists():
-            return
-        try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            self.network.load_state_dict(state["network"])
-            self.head.load_state_dict(state["head"])
-            self._optimizer.load_state_dict(state["optimizer"])
-            self._scaler.load_state_dict(state["scaler"])
-            self._best, self.best_epoch = state["best"], state["best_epoch"]
-            self.history = [Epoch(*line) for line in state["history"]]
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
-            raise WeightsError(
-                f"{self.checkpoint}: the checkpoint is damaged: delete it to train this seed again"
-            ) from None
+    def _resume(self, state: State) -> None:
+        self.network.load_state_dict(state["network"])
+        self.head.load_state_dict(state["head"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        self._best, self.best_epoch = state["best"], state["best_epoch"]
+        self.history = [Epoch(*line) for line in state["history"]]
 
 
 def mixed(seed: int, epoch: int) -> int:
     """One number for both, the same everywhere."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def shuffled(train: Rows, seed: int, epoch: int) -> tuple[Rows, torch.Tensor]:
+    """The training rows in this epoch's order, and which of them are flipped where flips are asked for, bool."""
+    generator = torch.Generator().manual_seed(mixed(seed, epoch))
+    order = train[torch.randperm(len(train), generator=generator).numpy()]
+    return order, torch.rand(len(order), generator=generator) < 0.5
+
+
+def mean_loss(total: torch.Tensor, count: int, seed: int, epoch: int) -> float:
+    """The mean from the sum over `count` images.
+
+    Raises:
+        TrainingError: It is not finite.
+    """
+    if not torch.isfinite(total):
+        raise TrainingError(
+            f"seed {seed}, epoch {epoch}: the loss is not finite: try a smaller `learning_rate`, or `precision` 32"
+        )
+    return float(total) / count
 
 
 def _copy(module: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 _METRIC_NAMES = {
     "auc": "AUC",
@@ -42,6 +43,18 @@ def interval(one: Mapping[str, float | None]) -> str:
     """
     found = number(one["low"])
     return found if found == "–" else f"{found} – {number(one['high'])}"
+
+
+def origin(weights: Mapping[str, Any] | None) -> str:
+    """What a training began with, in Markdown, from `weights` of its result.
+
+    >>> origin({"path": "backbone.safetensors", "metadata": {"method": "swav"}}), origin(None)
+    ('weights `backbone.safetensors` (swav)', 'random weights')
+    """
+    if weights is None:
+        return "random weights"
+    method = weights.get("metadata", {}).get("method")
+    return f"weights `{weights['path']}`" + (f" ({method})" if method else "")
 
 
 def sentence_case(text: str) -> str:

@@ -21,6 +21,24 @@ def _share(default: float, what: str) -> float:
     return option(default, low=0, high=1, help=what)
 
 
+def _start_temperature() -> float:
+    return _temperature(0.04, "Temperature of the teacher's softmax at the beginning of the warm-up.")
+
+
+def _warmup_epochs() -> int:
+    return _width(30, "Epochs over which the teacher's temperature rises in equal steps.", low=0)
+
+
+def _teacher_momentum(default: str) -> float | None:
+    return option(
+        None,
+        low=0,
+        high=1,
+        help="Momentum of the teacher: the share that stays in each step; rises to 1 along a cosine.",
+        more=f"None means {default} with the slices of an optimizer step.",
+    )
+
+
 class _Settings:
     def __post_init__(self) -> None:
         check(self, group="settings.")
@@ -102,19 +120,9 @@ class DinoSettings(_Settings):
     bottleneck: int = _width(256, "Width of the head's narrowest layer.")
     student_temperature: float = _temperature(0.1, "Temperature of the student's softmax.")
     teacher_temperature: float = _temperature(0.07, "Temperature of the teacher's softmax, after the warm-up.")
-    teacher_start_temperature: float = _temperature(
-        0.04, "Temperature of the teacher's softmax at the beginning of the warm-up."
-    )
-    teacher_warmup_epochs: int = _width(
-        30, "Epochs over which the teacher's temperature rises in equal steps.", low=0
-    )
-    teacher_momentum: float | None = option(
-        None,
-        low=0,
-        high=1,
-        help="Momentum of the teacher: the share that stays in each step; rises to 1 along a cosine.",
-        more="None means 0.996^(slices / 1,024) with the slices of an optimizer step.",
-    )
+    teacher_start_temperature: float = _start_temperature()
+    teacher_warmup_epochs: int = _warmup_epochs()
+    teacher_momentum: float | None = _teacher_momentum("0.996^(slices / 1,024)")
     center_momentum: float = _share(0.9, "Momentum of the center: the share that stays in each step.")
     freeze_epochs: int = _width(1, "Initial epochs in which the head's last layer is not trained.", low=0)
 
@@ -134,19 +142,9 @@ class Dinov2Settings(_Settings):
     )
     student_temperature: float = _temperature(0.1, "Temperature of the student's softmax.")
     teacher_temperature: float = _temperature(0.07, "Temperature of the teacher's softmax, after the warm-up.")
-    teacher_start_temperature: float = _temperature(
-        0.04, "Temperature of the teacher's softmax at the beginning of the warm-up."
-    )
-    teacher_warmup_epochs: int = _width(
-        30, "Epochs over which the teacher's temperature rises in equal steps.", low=0
-    )
-    teacher_momentum: float | None = option(
-        None,
-        low=0,
-        high=1,
-        help="Momentum of the teacher: the share that stays in each step; rises to 1 along a cosine.",
-        more="None means 0.992^(slices / 2,048) with the slices of an optimizer step.",
-    )
+    teacher_start_temperature: float = _start_temperature()
+    teacher_warmup_epochs: int = _warmup_epochs()
+    teacher_momentum: float | None = _teacher_momentum("0.992^(slices / 2,048)")
     centering: str = option(
         "softmax",
         choices=("softmax", "sinkhorn"),

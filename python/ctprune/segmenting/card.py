@@ -7,8 +7,8 @@ from typing import Any
 
 from ctprune import _core
 from ctprune.files.atomic import replace_file
-from ctprune.finetuning.overlaps import SplitOverlap
-from ctprune.finetuning.words import interval, number, sentence_case
+from ctprune.finetuning.overlaps import overlap_sentences
+from ctprune.finetuning.words import interval, number, origin, sentence_case
 from ctprune.segmenting.result import PATIENTS_NAME, Pooled, SegmentResult
 
 _NAMES = {"dice": "Dice", "volumetric_similarity": "volumetric similarity"}
@@ -45,15 +45,6 @@ def measure_name(name: str) -> str:
     return _NAMES[name]
 
 
-def overlap_sentences(result: SegmentResult) -> list[str]:
-    """Overlaps of the splits: a sentence for each pair that shares anything."""
-    return [
-        SplitOverlap(**(one | {"splits": tuple(one["splits"])})).sentence()
-        for one in result.overlaps
-        if one["patients"] or one["near_duplicates"]
-    ]
-
-
 def counted(counts: Mapping[str, int]) -> str:
     """Patients, volumes and slices in words.
 
@@ -72,14 +63,11 @@ def rows_of(result: SegmentResult) -> list[tuple[str, str, Mapping[str, float | 
 
 def _model(result: SegmentResult) -> str:
     config = result.config
-    origin = "random weights" if result.weights is None else f"weights `{result.weights['path']}`"
-    method = (result.weights or {}).get("metadata", {}).get("method")
-    start = f"{origin} ({method})" if method else origin
     return "\n".join(
         [
             f"# Segmentation of {', '.join(result.classes)}",
             "",
-            f"A small U-Net on {result.backbone} from {start}: {_MODES[config['mode']]}. Seeds: "
+            f"A small U-Net on {result.backbone} from {origin(result.weights)}: {_MODES[config['mode']]}. Seeds: "
             f"{len(result.per_seed)}. Made by ctprune {_core.__version__} in {result.seconds:,.0f} s on "
             f"{'a GPU' if result.device == 'cuda' else 'a CPU'}.",
             "",
@@ -125,7 +113,7 @@ def _data(result: SegmentResult) -> str:
         f"Labels: {labels}. Digest of the data: `{result.data_digest}`.",
     ]
     lines += [line for note in result.notes for line in ("", f"{sentence_case(note)}.")]
-    shared = overlap_sentences(result)
+    shared = overlap_sentences(result.overlaps)
     if shared:
         lines += ["", f"Splits overlap: {'; '.join(shared)}."]
     return "\n".join(lines)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from ctprune.errors import ConfigError
-from ctprune.finetuning.config import DEFAULT_BACKBONE, IMAGENET, FinetuneConfig
-from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std
-from ctprune.options.check import canonical_intensity, canonical_modality, check, check_one_group
+from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std, seeds_of
+from ctprune.finetuning.training_options import (
+    IMAGENET,
+    backbone_option,
+    digest_of,
+    download_option,
+    intensity_option,
+    modality_option,
+    seeds_option,
+    settle,
+    side_option,
+    split_seed_option,
+    val_fraction_option,
+    weights_option,
+)
+from ctprune.options.check import check
 from ctprune.options.described import described
 from ctprune.options.option import deciding, option
-from ctprune.options.parse import whole_numbers
 from ctprune.options.shared import PRECISIONS, device_option, threads_option
 
 MODES = ("finetune", "frozen")
@@ -48,37 +58,15 @@ class SegmentConfig:
     patient_pattern: str | None = option(
         None, panel=_TASK, help="Regular expression with one group that extracts the patient from a volume's name."
     )
-    val_fraction: float = option(
-        0.15,
-        above=0,
-        high=0.9,
-        panel=_TASK,
-        help="Fraction held out if the data name no split.",
-        more="A fraction of all volumes, or of the training volumes, by patient.",
+    val_fraction: float = val_fraction_option(
+        of="A fraction of all volumes, or of the training volumes, by patient.", panel=_TASK
     )
-    split_seed: int = option(
-        0, low=0, high=2**64 - 1, panel=_TASK, help="Seed of the split that `val_fraction` makes."
-    )
-    intensity: str | None = option(
-        None,
-        panel=_TASK,
-        help="How HU map to gray, as for reduce; default that of the pre-training, or else minmax.",
-        more="As `intensity` of `ctprune.ReduceConfig`.",
-    )
-    modality: str = option("CT", panel=_TASK, help="DICOM Modality to read; any reads all.")
-    weights: str | None = option(
-        None,
-        is_path=True,
-        default_text="none",
-        panel=_TRAINING,
-        help="File of a backbone, folder of a pre-training, imagenet (torchvision's ResNet-50), or none.",
-    )
-    download: bool = option(
-        False, decides=False, panel=_TRAINING, help="imagenet: download it if it is not on disk."
-    )
-    backbone: str | None = option(
-        None, metavar="NAME", panel=_TRAINING, help="Architecture; default that of the weights, or else resnet50."
-    )
+    split_seed: int = split_seed_option(panel=_TASK)
+    intensity: str | None = intensity_option(panel=_TASK)
+    modality: str = modality_option(panel=_TASK)
+    weights: str | None = weights_option(panel=_TRAINING)
+    download: bool = download_option(panel=_TRAINING)
+    backbone: str | None = backbone_option(panel=_TRAINING)
     mode: str = option(
         "finetune",
         choices=MODES,
@@ -86,14 +74,7 @@ class SegmentConfig:
         help="Train all weights, or the decoder alone on a frozen backbone.",
         more="Frozen BatchNorm layers keep their statistics.",
     )
-    seeds: int | Sequence[int] = option(
-        3,
-        parse=whole_numbers,
-        metavar="N",
-        panel=_TRAINING,
-        help="Repetitions, with seeds 0, 1, …",
-        more="In Python, also a list of seeds.",
-    )
+    seeds: int | Sequence[int] = seeds_option(3, panel=_TRAINING)
     epochs: int = option(50, low=1, high=100_000, panel=_TRAINING, help="Passes over the training slices.")
     batch_size: int = option(16, low=2, high=65_536, panel=_TRAINING, help="Slices per step.")
     learning_rate: float | None = option(
@@ -111,7 +92,7 @@ class SegmentConfig:
         help="Flip half of the training slices left to right.",
         more="Off by default: left and right tell organs apart.",
     )
-    side: int = option(224, low=8, high=4096, panel=_TRAINING, help="Rows and columns of the network's input.")
+    side: int = side_option(panel=_TRAINING)
     normalize: str = option(
         "auto",
         metavar=f"[{'|'.join(NORMALIZATIONS)}]",
@@ -139,13 +120,7 @@ class SegmentConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.weights == "none":
-            object.__setattr__(self, "weights", None)
-        if self.backbone is not None and self.weights == IMAGENET and self.backbone != DEFAULT_BACKBONE:
-            raise ConfigError(
-                f"weights imagenet is torchvision's {DEFAULT_BACKBONE}: for {self.backbone} name a file",
-                field="weights",
-            )
+        settle(self)
         if self.download and self.weights != IMAGENET:
             raise ConfigError("download belongs to `weights` imagenet", field="download")
         if self.learning_rate is None:
@@ -154,16 +129,12 @@ class SegmentConfig:
             mean_and_std(self.normalize)
         if self.classes is not None:
             named_labels(self.classes)
-        object.__setattr__(self, "seeds", FinetuneConfig(seeds=self.seeds).seed_list)
-        if self.intensity is not None:
-            object.__setattr__(self, "intensity", canonical_intensity("intensity", self.intensity))
-        object.__setattr__(self, "modality", canonical_modality(self.modality))
-        check_one_group("patient_pattern", self.patient_pattern)
+        object.__setattr__(self, "seeds", seeds_of(self.seeds))
 
     @property
     def seed_list(self) -> tuple[int, ...]:
         """The seeds, one by one."""
-        return FinetuneConfig(seeds=self.seeds).seed_list
+        return seeds_of(self.seeds)
 
     def to_dict(self) -> dict[str, Any]:
         """The options that decide the result, by name, fit for JSON."""
@@ -171,8 +142,7 @@ class SegmentConfig:
 
     def digest(self) -> str:
         """SHA-256 of these options but where the weights lie, which their own digest stands for."""
-        options = self.to_dict() | {"weights": None}
-        return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
+        return digest_of(self.to_dict())
 
 
 class SegmentOptions(TypedDict, total=False):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from ctprune import _core
 from ctprune.errors import SourceError
 from ctprune.files.atomic import replace_file
+from ctprune.files.json_files import read_versioned, write_json
 from ctprune.files.json_values import without_nan
 from ctprune.segmenting.dice import Counts, measures_of
 
@@ -96,8 +96,7 @@ class SegmentResult:
         Raises:
             OutputError: It cannot be written.
         """
-        with replace_file(self.out / METRICS_NAME) as beside:
-            beside.write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(self.out / METRICS_NAME, self.to_dict())
 
     @classmethod
     def load(cls, out: str | os.PathLike[str]) -> SegmentResult:
@@ -106,17 +105,13 @@ class SegmentResult:
         Raises:
             SourceError: The folder holds no result, or a result of another version.
         """
-        file = Path(out) / METRICS_NAME
-        try:
-            about = json.loads(file.read_text(encoding="utf-8"))
-            version = about.pop("metrics_version")
-            about.pop("ctprune_version")
-        except (OSError, ValueError, KeyError, AttributeError):
-            raise SourceError(
-                f"{out}: expected the folder of a finished segmentation with {METRICS_NAME}"
-            ) from None
-        if version != METRICS_VERSION:
-            raise SourceError(f"{file}: metrics version {version}, but this ctprune reads {METRICS_VERSION}")
+        about = read_versioned(
+            Path(out) / METRICS_NAME,
+            "metrics",
+            METRICS_VERSION,
+            error=SourceError,
+            missing=f"{out}: expected the folder of a finished segmentation with {METRICS_NAME}",
+        )
         return cls(out=Path(out), **about)
 
 

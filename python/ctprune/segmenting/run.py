@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +11,17 @@ import numpy as np
 
 from ctprune.environment.extras import extra
 from ctprune.environment.progress import Operation, ProgressCallback
-from ctprune.errors import ConfigError, Interrupted, OutputError
-from ctprune.files.atomic import check_writable, replace_file
-from ctprune.files.run_lock import NAME as LOCK_NAME
-from ctprune.files.run_lock import sole_writer
+from ctprune.errors import Interrupted
+from ctprune.finetuning.run_folder import check_out, claim, hold, write_history
 from ctprune.finetuning.splits import Splits
 from ctprune.options.configure import configure
-from ctprune.options.file import save_options
 from ctprune.segmenting.card import write_card
 from ctprune.segmenting.cases import Cases, list_cases
 from ctprune.segmenting.config import SegmentConfig, SegmentOptions, named_labels
 from ctprune.segmenting.dice import Counts, by_patient
 from ctprune.segmenting.measured import measure
 from ctprune.segmenting.result import METRICS_NAME, PATIENTS_NAME, SegmentResult, write_patients
-from ctprune.segmenting.splits import assign_splits, counts_of, notes_of, overlaps_of, sentence_of, slices_of
+from ctprune.segmenting.splits import assign_splits, counts_of, notes_of, overlaps_of, slices_of
 from ctprune.segmenting.volumes import Volumes, read_volumes
 from ctprune.tasks.listing import TRAIN
 
@@ -38,8 +31,8 @@ if TYPE_CHECKING:
 
     from ctprune.segmenting.seeds import SeedOutcome, SeedTrainer
 
-#: All options, and what tells whether a segmentation is the same: digests of options, data and weights.
-CONFIG_NAME, INPUTS_NAME = "config.yaml", "inputs.json"
+#: What the folder holds, in words.
+_WHAT = "segmentation"
 
 PathLike = str | os.PathLike[str]
 
@@ -82,14 +75,14 @@ def segment(
     """
     config = configure(SegmentConfig, config, options)
     source, folder = Path(data), Path(out)
-    _check_out(folder, source)
+    check_out(folder, source, _WHAT)
     names = None if config.classes is None else named_labels(config.classes)
     cases = list_cases(source, config.patient_pattern, names)
     operation = Operation(progress)
     with extra("train", "ctprune segment"):
         from ctprune.segmenting.seeds import SeedTrainer
     trainer = SeedTrainer(config, folder, operation)
-    with _hold(folder):
+    with hold(folder):
         volumes = read_volumes(
             cases,
             side=config.side,
@@ -127,7 +120,7 @@ class _Segmentation:
 
         config, volumes = self._config, self._volumes
         splits = assign_splits(volumes, fraction=config.val_fraction, seed=config.split_seed)
-        finished = self._claim()
+        finished = self._finished()
         masks = self._out / MASKS_FOLDER if config.save_masks else None
         if finished is not None:
             if masks is not None and not masks.is_dir():
@@ -140,28 +133,17 @@ class _Segmentation:
         shutil.rmtree(self._out / PROGRESS_FOLDER, ignore_errors=True)
         return result
 
-    def _claim(self) -> SegmentResult | None:
+    def _finished(self) -> SegmentResult | None:
         """Take the folder for this segmentation; its result if it is finished."""
-        file, weights = self._out / INPUTS_NAME, self._trainer.weights
-        mine = {
-            "config_digest": self._config.digest(),
-            "data_digest": self._volumes.digest,
-            "weights_sha256": None if weights is None else weights.sha256,
-        }
-        if file.is_file():
-            try:
-                found = json.loads(file.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                found = None
-            if found != mine:
-                raise OutputError(
-                    f"{self._out} holds a segmentation of other data, weights or options: choose a new folder"
-                )
-            return SegmentResult.load(self._out) if (self._out / METRICS_NAME).is_file() else None
-        save_options(self._config, self._out / CONFIG_NAME)
-        with replace_file(file) as beside:
-            beside.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
-        return None
+        weights = self._trainer.weights
+        is_known = claim(
+            self._out,
+            self._config,
+            _WHAT,
+            data_digest=self._volumes.digest,
+            weights_sha256=None if weights is None else weights.sha256,
+        )
+        return SegmentResult.load(self._out) if is_known and (self._out / METRICS_NAME).is_file() else None
 
     def _evaluate(self, splits: Splits, masks: Path | None) -> Counts:
         """Counts of voxels of the evaluated split's volumes, see `ctprune.segmenting.prediction.evaluate`."""
@@ -201,7 +183,7 @@ class _Segmentation:
             splits=counts_of(volumes, splits),
             evaluated_split=splits.evaluated,
             selection_split=splits.selection,
-            evaluation=sentence_of(splits),
+            evaluation=splits.sentence("volumes", "the epoch was"),
             overlaps=[one.to_dict() for one in overlaps_of(volumes, splits)],
             weights=None if trainer.weights is None else trainer.weights.to_dict(),
             backbone=trainer.backbone,
@@ -225,7 +207,7 @@ class _Segmentation:
             device=trainer.device.type,
             data_digest=volumes.digest,
         )
-        _write_history(self._out / "history.csv", outcomes)
+        write_history(self._out, {one.seed: one.history for one in outcomes})
         write_card(result)
         result.save()
         return result
@@ -235,34 +217,3 @@ def _intensity(config: SegmentConfig, trainer: SeedTrainer) -> str:
     """From Hounsfield units to gray: as asked for, as in the pre-training, or `minmax`."""
     metadata: dict[str, Any] = {} if trainer.weights is None else trainer.weights.metadata
     return str(config.intensity or metadata.get("intensity") or "minmax")
-
-
-def _write_history(file: Path, outcomes: list[SeedOutcome]) -> None:
-    rows = [{"seed": one.seed, **epoch} for one in outcomes for epoch in one.history]
-    with replace_file(file) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-@contextmanager
-def _hold(out: Path) -> Iterator[None]:
-    """Be the folder's only writer; where nothing was written after all, no folder is left behind."""
-    check_writable(out)
-    try:
-        with sole_writer(out):
-            yield
-    finally:
-        with suppress(OSError):
-            out.rmdir()
-
-
-def _check_out(out: Path, source: Path) -> None:
-    """Refuse a folder in the data, or one that holds something else; called before the work starts."""
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"out {out}: expected a folder, found a file", field="out")
-    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-        raise ConfigError(f"out {out} lies inside the data {source}: name a folder outside of it", field="out")
-    holds = {path.name for path in out.iterdir()} - {LOCK_NAME} if out.is_dir() else set()
-    if holds and CONFIG_NAME not in holds:
-        raise OutputError(f"{out} is not empty and holds no segmentation: choose a new or an empty folder")

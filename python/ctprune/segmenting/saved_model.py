@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from ctprune import _core
 from ctprune.errors import WeightsError
-from ctprune.files.atomic import replace_file
+from ctprune.files.json_files import read_versioned, write_json
 from ctprune.networks.backbone import BACKBONE_NAME, load_backbone, save_backbone
 from ctprune.networks.gray_backbone import Normalization
 from ctprune.networks.weights_file import write_weights
@@ -63,8 +62,7 @@ class SavedModel:
         """
         about = asdict(self) | {"model_version": MODEL_VERSION, "ctprune_version": _core.__version__}
         del about["folder"]
-        with replace_file(self.folder / _ABOUT) as beside:
-            beside.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(self.folder / _ABOUT, about)
 
     @classmethod
     def load(cls, out: Path) -> SavedModel:
@@ -74,16 +72,14 @@ class SavedModel:
             WeightsError: The folder holds no model, or one that is damaged or of another version.
         """
         folder = out / FOLDER_NAME
-        try:
-            about: dict[str, Any] = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-            version = about.pop("model_version")
-            about.pop("ctprune_version")
-        except (OSError, ValueError, KeyError, AttributeError):
-            raise WeightsError(
-                f"{out}: expected the folder of a segmentation with {FOLDER_NAME}/{_ABOUT}, found none"
-            ) from None
-        if version != MODEL_VERSION:
-            raise WeightsError(f"{folder}: model version {version}, but this ctprune reads {MODEL_VERSION}")
+        about = read_versioned(
+            folder / _ABOUT,
+            "model",
+            MODEL_VERSION,
+            error=WeightsError,
+            missing=f"{out}: expected the folder of a segmentation with {FOLDER_NAME}/{_ABOUT}, found none",
+            named=folder,
+        )
         try:
             for name in ("backbones", "decoders"):
                 about[name] = {int(seed): str(file) for seed, file in about[name].items()}

@@ -9,9 +9,8 @@ from typing import Any
 
 from ctprune.environment.progress import Operation
 from ctprune.files.atomic import replace_file
-from ctprune.finetuning.config import DEFAULT_BACKBONE, IMAGENET
-from ctprune.finetuning.network import choose_normalization, seeded
-from ctprune.networks.backbone import create_backbone, load_backbone
+from ctprune.finetuning.network import choose_normalization, loaded_or_drawn, seeded
+from ctprune.finetuning.training_options import IMAGENET
 from ctprune.networks.device import choose_device, choose_precision
 from ctprune.networks.gray_backbone import IMAGENET_NORMALIZATION, Normalization
 from ctprune.networks.pretrained import Pretrained
@@ -160,10 +159,5 @@ class SeedTrainer:
         return outcome
 
     def _encoder(self, seed: int, normalization: Normalization) -> Encoder:
-        config = self._config
-        with seeded(seed):
-            if self.weights is None:
-                module = create_backbone(config.backbone or DEFAULT_BACKBONE)
-            else:
-                module = load_backbone(self.weights.file, name=config.backbone)
-        return Encoder(module, normalization, config.side)
+        module = loaded_or_drawn(self._config.backbone, self.weights, seed)
+        return Encoder(module, normalization, self._config.side)

@@ -8,8 +8,7 @@ import numpy.typing as npt
 from ctprune.errors import TaskError
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.overlaps import SplitOverlap, find_overlaps
-from ctprune.finetuning.sampling import sample_part
-from ctprune.finetuning.splits import SELECT, Splits
+from ctprune.finetuning.splits import SELECT, Splits, completed
 from ctprune.segmenting.volumes import Volumes
 from ctprune.selection.fingerprint import dhash
 from ctprune.tasks.listing import TEST, TRAIN, VAL, Entry
@@ -26,18 +25,9 @@ def assign_splits(volumes: Volumes, *, fraction: float, seed: int) -> Splits:
         TaskError: A split has no volume, or the masks of train are empty.
     """
     names = np.array([one.case.split or TRAIN for one in volumes.volumes]).astype("U8")
-    seeded: list[str] = []
-    if not (names == VAL).any():
-        _draw(names, volumes, VAL, fraction, seed)
-        seeded.append(VAL)
-    has_test = bool((names == TEST).any())
-    selection = VAL
-    if not has_test:
-        selection = SELECT
-        _draw(names, volumes, SELECT, fraction, seed)
-        seeded.append(SELECT)
-    splits = Splits(names, TEST if has_test else VAL, selection, tuple(seeded))
-    for split in (TRAIN, selection, splits.evaluated):
+    patients = [one.patient for one in volumes.volumes]
+    splits = completed(names, np.zeros(len(names), np.int64), patients, fraction=fraction, seed=seed)
+    for split in (TRAIN, splits.selection, splits.evaluated):
         if not len(splits.rows(split)):
             raise TaskError(
                 f"{volumes.source}: the split {split} has no volume: expected volumes of three patients or more, "
@@ -113,25 +103,3 @@ def _seen(volumes: Volumes, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.boo
     for row in chosen:
         found[volumes.labels[volumes.volumes[row].rows]] = True
     return found[1:]
-
-
-def _draw(names: npt.NDArray[np.str_], volumes: Volumes, name: str, fraction: float, seed: int) -> None:
-    """Move a part of train to another split."""
-    train = np.flatnonzero(names == TRAIN)
-    if not len(train):
-        return
-    patients = [volumes.volumes[row].patient for row in train]
-    part = sample_part(np.zeros(len(train), np.int64), patients, fraction=fraction, seed=seed, leave_some=True)
-    names[train[part]] = name
-
-
-def sentence_of(splits: Splits) -> str:
-    """What was evaluated and why, in words."""
-    if splits.evaluated == TEST:
-        chosen = "a seeded part of train" if splits.selection in splits.seeded else "val"
-        return f"evaluated on the split test; the epoch was chosen on {chosen}"
-    drawn = "a seeded part of the volumes" if VAL in splits.seeded else "the split val"
-    return (
-        f"there is no test split: evaluated on {drawn} (if you tuned on this split, these values are optimistic); "
-        "the epoch was chosen on a seeded part of train"
-    )

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import copy
 import math
-import pickle
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ctprune.errors import TrainingError, WeightsError
+from ctprune.finetuning.checkpoint import Checkpoint, State
 from ctprune.finetuning.network import seeded
 from ctprune.finetuning.recipe import joined_batches
-from ctprune.finetuning.training import CHECKPOINT_SECONDS, mixed
+from ctprune.finetuning.training import mean_loss, mixed, shuffled
 from ctprune.networks.device import autocast
 from ctprune.networks.gray_backbone import Pixels, on_device
-from ctprune.networks.weights_file import write_weights
 from ctprune.segmenting.config import SegmentConfig
 from ctprune.segmenting.dice import count_voxels, measures_of
 from ctprune.segmenting.loss import segmentation_loss
 from ctprune.segmenting.network import Segmenter
 
-_State = dict[str, torch.Tensor]
+_Weights = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -83,9 +79,8 @@ class SeedTraining:
         )
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self._batches = joined_batches(len(self.data.train), self.config.batch_size)
-        self._best: _State = {}
-        self._state: dict[str, Any] = {}
-        self._saved = time.monotonic()
+        self._best: _Weights = {}
+        self._checkpoint = Checkpoint(self.checkpoint)
 
     def run(self) -> None:
         """Train to the last epoch.
@@ -96,18 +91,13 @@ class SeedTraining:
             TrainingError: The loss is not finite.
             KeyboardInterrupt: Ctrl-C; the last whole epoch is in the checkpoint.
         """
-        self._resume()
+        self._checkpoint.restore(self._resume)
         epochs = self.config.epochs
-        try:
+        with self._checkpoint.saved_on_interrupt():
             for number in range(len(self.history) + 1, epochs + 1):
                 self._epoch(number)
-                self._state = self._state_now()
+                self._checkpoint.keep(self._state_now(), is_last=number == epochs)
                 self.progress(self.history[-1])
-                if number < epochs and time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
-                    self._save()
-        except KeyboardInterrupt:
-            self._save()
-            raise
         self.network.load_state_dict(self._best, strict=False)
 
     def _epoch(self, number: int) -> None:
@@ -123,9 +113,7 @@ class SeedTraining:
     def _train(self, number: int) -> float:
         """One pass in an order that depends on seed and epoch alone; the mean loss."""
         self.network.train()
-        generator = torch.Generator().manual_seed(mixed(self.seed, number))
-        order = self.data.train[torch.randperm(len(self.data.train), generator=generator).numpy()]
-        flips = torch.rand(len(order), generator=generator) < 0.5
+        order, flips = shuffled(self.data.train, self.seed, number)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         # Networks with dropout draw from torch's own generator.
         with seeded(mixed(self.seed, number)):
@@ -138,12 +126,7 @@ class SeedTraining:
                     images = torch.where(chosen, images.flip(-1), images)
                     labels = torch.where(chosen, labels.flip(-1), labels)
                 total += self._step(images, labels).double() * (stop - start)
-        if not torch.isfinite(total):
-            raise TrainingError(
-                f"seed {self.seed}, epoch {number}: the loss is not finite: try a smaller `learning_rate`, or "
-                "`precision` 32"
-            )
-        return float(total) / len(order)
+        return mean_loss(total, len(order), self.seed, number)
 
     def _set_rate(self, done: int) -> None:
         share = done / (self.config.epochs * len(self._batches))
@@ -174,7 +157,7 @@ class SeedTraining:
         dice = measures_of(counts)["dice"] if counts is not None else np.array([np.nan])
         return float(np.nanmean(dice)) if not np.isnan(dice).all() else math.nan
 
-    def _trained(self) -> _State:
+    def _trained(self) -> _Weights:
         """Copies of all weights and statistics that training changes; those of a frozen backbone it does not."""
         state = self.network.state_dict()
         return {
@@ -183,7 +166,7 @@ class SeedTraining:
             if not (self.network.frozen and name.startswith("encoder."))
         }
 
-    def _state_now(self) -> dict[str, Any]:
+    def _state_now(self) -> State:
         """Copies of all that the next epoch begins with: Ctrl-C comes when weights have changed already."""
         return {
             "network": self._trained(),
@@ -194,23 +177,9 @@ class SeedTraining:
             "history": [list(vars(epoch).values()) for epoch in self.history],
         }
 
-    def _save(self) -> None:
-        if not self._state:
-            return
-        write_weights(self.checkpoint, lambda beside: torch.save(self._state, beside))
-        self._saved = time.monotonic()
-
-    def _resume(self) -> None:
-        if not self.checkpoint.exists():
-            return
-        try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            self.network.load_state_dict(self.network.state_dict() | state["network"])
-            self._optimizer.load_state_dict(state["optimizer"])
-            self._scaler.load_state_dict(state["scaler"])
-            self._best, self.best_epoch = state["best"], state["best_epoch"]
-            self.history = [Epoch(*line) for line in state["history"]]
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
-            raise WeightsError(
-                f"{self.checkpoint}: the checkpoint is damaged: delete it to train this seed again"
-            ) from None
+    def _resume(self, state: State) -> None:
+        self.network.load_state_dict(self.network.state_dict() | state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        self._best, self.best_epoch = state["best"], state["best_epoch"]
+        self.history = [Epoch(*line) for line in state["history"]]
