@@ -93,7 +93,7 @@ def test_units_are_numbered_and_have_their_images_label() -> None:
         (
             "volume",
             [("0", "v", "p", None), ("1", "v", "p", None)],
-            r"d: 0.png and 1.png belong to one volume \(pictures of a folder are one volume, unless "
+            r"d: 0.png and 1.png belong to one volume \(a DICOM series; or pictures of a folder, unless "
             r"`volume_pattern` says otherwise\), but have different labels, 0 and 1: give all images of a volume "
             "one label, or take another `unit`",
         ),
@@ -338,7 +338,7 @@ def test_pictures_of_volumes_by_folder_or_by_name(weights: Path, tmp_path: Path)
         "seeds": 1,
         "positive": "1",
     }
-    with pytest.raises(ctprune.TaskError, match="pictures of a folder are one volume"):
+    with pytest.raises(ctprune.TaskError, match="a DICOM series; or pictures of a folder, unless"):
         ctprune.finetune(tmp_path / "data" / "labels.csv", out=tmp_path / "ft", **options)
     assert not (tmp_path / "ft").exists()
     result = ctprune.finetune(

@@ -21,7 +21,7 @@ Rows = npt.NDArray[np.int64]
 Bags = list[Rows]
 
 _HINTS = {
-    "volume": " (pictures of a folder are one volume, unless `volume_pattern` says otherwise)",
+    "volume": " (a DICOM series; or pictures of a folder, unless `volume_pattern` says otherwise)",
     "patient": "",
 }
 
