@@ -202,7 +202,7 @@ def test_attention_finds_the_image_that_matters_and_repeats_itself() -> None:
 
     def fit(seed: int, epochs: int) -> AttentionHead:
         probe = train_attention(
-            features, units, train, select, class_weights=True, seed=seed, device=CPU,
+            features, units, train, select, weigh_classes=True, seed=seed, device=CPU,
             epochs=epochs, progress=lambda done, total, accuracy: seen.append(done),
         )  # fmt: skip
         assert probe.best_epoch is not None

@@ -259,7 +259,7 @@ def test_mistakes_in_nnunets_folders(tmp_path: Path) -> None:
         ),
         (
             "image,mask,split\na.nii.gz,a_mask.nii.gz,train\nc.nii.gz,c_mask.nii.gz,\n",
-            "c.nii.gz has no split, but other volumes have: give a split to all volumes or to none$",
+            "c.nii.gz has no split, but other volumes do: give a split to all volumes or to none$",
         ),
     ],
 )

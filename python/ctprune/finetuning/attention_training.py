@@ -15,7 +15,7 @@ from ctprune.finetuning.attention import AttentionHead
 from ctprune.finetuning.bags import Bags, Rows, Units, joined
 from ctprune.finetuning.network import seeded
 from ctprune.finetuning.probes import FittedProbe, quality, standard
-from ctprune.finetuning.training import mixed
+from ctprune.finetuning.training import class_weights, mixed
 from ctprune.finetuning.votes import Features
 
 #: The recipe: Adam, its decay added to the gradient.
@@ -67,7 +67,7 @@ def train_attention(
     train: Rows,
     select: Rows,
     *,
-    class_weights: bool,
+    weigh_classes: bool,
     seed: int,
     device: torch.device,
     progress: Callable[[int, int, float | None], None],
@@ -80,7 +80,7 @@ def train_attention(
         units: Units of the images.
         train: Units to train on.
         select: Units that choose the epoch.
-        class_weights: Whether to weight classes by their inverse frequency among the units.
+        weigh_classes: Whether to weight classes by their inverse frequency among the units.
         seed: Seed of the first weights and of the order.
         device: Where to train.
         progress: Function called with the number of epochs done and of all, and the accuracy.
@@ -95,7 +95,7 @@ def train_attention(
     with seeded(seed):
         network = GatedAttention(width, classes).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    weight = _class_weights(units.labels[train], classes, device) if class_weights else None
+    weight = class_weights(units.labels[train], classes, device) if weigh_classes else None
     bags = [units.bags[unit] for unit in train]
     chosen = [units.bags[unit] for unit in select]
 
@@ -137,11 +137,6 @@ def train_attention(
         progress(epoch, epochs, accuracy)
     assert best is not None
     return FittedProbe(best[1], None, -best[0][0], best_epoch=best[2], history=history)
-
-
-def _class_weights(labels: npt.NDArray[np.int64], classes: int, device: torch.device) -> torch.Tensor:
-    counts = np.bincount(labels, minlength=classes)
-    return torch.tensor(len(labels) / (classes * counts), dtype=torch.float32, device=device)
 
 
 def _head(network: GatedAttention, mean: _Floats, scale: _Floats) -> AttentionHead:

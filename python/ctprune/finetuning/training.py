@@ -192,9 +192,7 @@ class SeedTraining:
     def _class_weights(self) -> torch.Tensor | None:
         if not self.config.class_weights:
             return None
-        counts = np.bincount(self.data.labels[self.data.train], minlength=self.data.classes)
-        weights = len(self.data.train) / (self.data.classes * counts)
-        return torch.tensor(weights, dtype=torch.float32, device=self.device)
+        return class_weights(self.data.labels[self.data.train], self.data.classes, self.device)
 
     def _state_now(self) -> State:
         """Copies of all that the next epoch begins with: Ctrl-C comes when weights have changed already."""
@@ -220,6 +218,16 @@ class SeedTraining:
 def mixed(seed: int, epoch: int) -> int:
     """One number for both, the same everywhere."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def class_weights(labels: Rows, classes: int, device: torch.device) -> torch.Tensor:
+    """Weight of each class, float32 of shape (classes,): the inverse of its frequency, 1 where all are alike.
+
+    >>> class_weights(np.array([0, 0, 0, 1]), 2, torch.device("cpu"))
+    tensor([0.6667, 2.0000])
+    """
+    counts = np.bincount(labels, minlength=classes)
+    return torch.tensor(len(labels) / (classes * counts), dtype=torch.float32, device=device)
 
 
 def shuffled(train: Rows, seed: int, epoch: int) -> tuple[Rows, torch.Tensor]:

@@ -47,7 +47,7 @@ def fit_probe(
     classes, weighted = len(units.classes), bool(config.class_weights)
     if pooling.pool == "attention":
         probe = train_attention(
-            features, units, train, select, class_weights=weighted, seed=seed, device=device, progress=progress
+            features, units, train, select, weigh_classes=weighted, seed=seed, device=device, progress=progress
         )
         return probe, {"best_epoch": probe.best_epoch}
     inputs, parts = pooling.inputs(features, units.bags)

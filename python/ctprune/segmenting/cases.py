@@ -206,7 +206,7 @@ def _check(data: Path, cases: list[Case]) -> None:
     without = [case.name for case in cases if case.split is None]
     if without and len(without) < len(cases):
         raise TaskError(
-            f"{data}: {without[0]} has no split, but other volumes have: give a split to all volumes or to none"
+            f"{data}: {without[0]} has no split, but other volumes do: give a split to all volumes or to none"
         )
 
 
