@@ -75,11 +75,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--slices", type=int, default=98, help="at most so many slices")
     parser.add_argument("--rounds", type=int, default=5, help="how often each tool is timed")
     parser.add_argument("--copies", type=int, default=21, help="copies of the series read end to end")
-    parser.add_argument("--large", action="store_true", help="also select among 10 million fingerprints")
+    parser.add_argument(
+        "--large",
+        action="store_true",
+        help="also the largest inputs: 10 million fingerprints or embeddings, a million files",
+    )
     parser.add_argument("--repetitions", type=int, default=4000, help="comparisons for each line of calibration")
     parser.add_argument("--state", default="", help="folder that keeps finished lines of calibration")
     parser.add_argument("--record", type=Path, default=record.FOLDER, help="folder for the results")
-    parser.add_argument("--work-dir", help="folder for generated input; needs 6 GB")
+    parser.add_argument("--work-dir", help="folder for generated input; needs 6 GB, with --large 13 GB")
     args = parser.parse_args()
     unknown = [name for name in args.names if name not in BENCHMARKS]
     if unknown:

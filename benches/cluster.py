@@ -21,6 +21,7 @@ from typing import Any
 from benches.measure import Table, number
 from benches.memory import write_archive
 from benches.settings import Settings
+from ctprune.reduction.ray_tasks import SHARDS_PER_SLOT
 
 #: Pixels of CT, and bytes of such a file, which the simulation takes.
 _SIDE, _FILE_BYTES = 512, 528_000
@@ -31,9 +32,6 @@ _READ, _LISTED, _JOINED = (400, 2400), (20_000, 100_000), (100_000, 400_000)
 #: Slices and workers of the simulated runs.
 _SLICES = (1_000_000, 20_000_000, 100_000_000, 500_000_000)
 _WORKERS = (1, 10, 100, 400)
-
-#: Shards for each worker, as `--engine ray` makes them.
-_SHARDS_PER_WORKER = 4
 
 #: Bytes per second that the storage gives to all workers together: a disk array, a parallel file system, no limit.
 _STORAGE = (1e9, 10e9, float("inf"))
@@ -88,7 +86,7 @@ def simulate(slices: int, workers: int, costs: Costs, *, storage: float, seed: i
     True
     """
     chance = random.Random(f"{seed} {slices} {workers}")
-    shards = _SHARDS_PER_WORKER * workers
+    shards = SHARDS_PER_SLOT * workers
     each = slices / shards
     # All read at the same time: what one gets of the storage.
     fastest = _FILE_BYTES * workers / storage
@@ -138,7 +136,7 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
         "input": f"generated DICOM files of {_SIDE} × {_SIDE} pixels to read, of 8 × 8 to list and to join, in "
         "the page cache",
         "about": "Hash method. *Simulated* rows were not run: the measured costs are put into a model of the run. "
-        f"Each worker has one core and {_SHARDS_PER_WORKER} shards, machines differ by {_SPREAD:.0%}, "
+        f"Each worker has one core and {SHARDS_PER_SLOT} shards, machines differ by {_SPREAD:.0%}, "
         f"{_LOST_PER_HOUR:.0%} of them are lost in an hour, and a file has {_FILE_BYTES:,} bytes. *Listing* and "
         "*storage* are shares of the workers' time.",
         "tables": [measured, *(_simulated(costs, storage) for storage in _STORAGE)],

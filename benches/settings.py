@@ -18,7 +18,7 @@ class Settings:
         slices: Slices of the phantom series, and the most that are taken of a real one.
         rounds: How often each contender is timed.
         copies: Copies of the series that the end-to-end benchmark reads.
-        large: Also the selection among 10 million fingerprints.
+        large: Also the largest inputs: 10 million fingerprints or embeddings, a million files.
         repetitions: Simulated comparisons for each line of the calibration.
         state: Folder that keeps finished lines of the calibration, or empty; the same call continues from there.
     """

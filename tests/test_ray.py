@@ -46,6 +46,8 @@ def test_a_cluster_gives_the_same_bytes(
     if not options:
         # As in a long run, tasks say how far they are.
         monkeypatch.setattr(ray_tasks, "_ALONE", 0.0)
+        # … and there are more shards than tasks at the same time.
+        monkeypatch.setattr(ray_tasks, "_machines", lambda: 3)
     ctprune.reduce(archive, out=tmp_path / "alone", **options)
     seen: list[ctprune.Progress] = []
     ctprune.reduce(
@@ -56,6 +58,9 @@ def test_a_cluster_gives_the_same_bytes(
     assert not list((tmp_path / "ray").glob("parts/*"))
     assert any(now.stage == "reading" and now.part.endswith("shards") for now in seen)
     assert options or any(now.total for now in seen if "shards" in now.part)
+    assert {now.part.partition("/")[2] for now in seen if "shards" in now.part} == {
+        f"{2 if options else 4} shards"
+    }
     # What they joined, they had read.
     assert json.loads((tmp_path / "ray" / "summary.json").read_text())["files_read"] == 0
 
@@ -94,7 +99,7 @@ def test_a_task_that_is_always_lost_ends_it_with_a_sentence(
         os._exit(9)
 
     monkeypatch.setattr(ray_tasks, "_read", die)
-    with pytest.raises(EngineError, match=r"shard \d+/4 was lost 4 times .*: give tasks more memory"):
+    with pytest.raises(EngineError, match=r"shard \d+/2 was lost 4 times .*: give tasks more memory"):
         ctprune.reduce(archive, out=tmp_path / "run", engine="ray", task_memory_gb=0.25)
 
 

@@ -28,9 +28,9 @@ def test_without_chance_it_is_a_division(workers: int) -> None:
 def test_every_shard_lists_all_names() -> None:
     costs = Costs(listed=1e-6, read=1e-3, joined=0, joined_bytes=0)
     found = simulate(1_000_000, 10, costs, storage=FREE)
-    # Four shards one after the other, each with a second of listing and 25 of reading.
-    assert found.reading == pytest.approx(4 * (1 + 25))
-    assert found.listing == pytest.approx(1 / 26)
+    # Two shards one after the other, each with a second of listing and 50 of reading.
+    assert found.reading == pytest.approx(2 * (1 + 50))
+    assert found.listing == pytest.approx(1 / 51)
 
 
 def test_storage_is_shared() -> None:
@@ -46,8 +46,8 @@ def test_lost_machines_cost_what_they_cost(monkeypatch: pytest.MonkeyPatch) -> N
     costs = Costs(listed=1e-6, read=1e-3, joined=0, joined_bytes=0)
     monkeypatch.setattr(cluster, "_LOST_PER_HOUR", 3600.0)
     found = simulate(1_000_000, 10, costs, storage=FREE)
-    assert found.lost == 40
-    assert found.reading == pytest.approx(4 * (2 + 25 + cluster._LOST_SECONDS))
+    assert found.lost == 20
+    assert found.reading == pytest.approx(2 * (2 + 50 + cluster._LOST_SECONDS))
     monkeypatch.setattr(cluster, "_SPREAD", 0.3)
     assert simulate(10**6, 9, costs, storage=FREE, seed=1) == simulate(10**6, 9, costs, storage=FREE, seed=1)
     assert simulate(10**6, 9, costs, storage=FREE, seed=1) != simulate(10**6, 9, costs, storage=FREE, seed=2)

@@ -28,9 +28,9 @@ from ctprune.sources.plan import Sources, listed
 if TYPE_CHECKING:
     import ray
 
-#: Shards for each task that can run at the same time: so that a slow one at the end keeps others waiting less.
-#: Each shard lists all names: more would cost more than they save.
-_SHARDS_PER_SLOT = 2
+#: Shards for each task that can run at the same time, if machines may differ: so that a slow one at the end keeps
+#: others waiting less. Each shard lists all names: more would cost more than they save.
+SHARDS_PER_SLOT = 2
 
 #: Seconds from one report of a task to the next, and from one look at all of them to the next.
 _PACE = 0.5
@@ -96,7 +96,7 @@ def read_with_ray(
         if threads > cores:
             raise ConfigError(f"threads {threads}: the cluster has {cores} cores in all", field="threads")
         with stages_folder(out) as folder:
-            of = _number_of_shards(folder, max(1, cores // threads))
+            of = _number_of_shards(folder, max(1, cores // threads), machines=_machines())
         # To read, and then to compare where the method does. What is missing after that, the join does itself.
         for _ in range(2):
             with stages_folder(out) as folder:
@@ -105,10 +105,17 @@ def read_with_ray(
                 _Tasks(given, more, config, out, of, operation, note).run(list(missing), threads)
 
 
-def _number_of_shards(out: Path, slots: int) -> int:
+def _machines() -> int:
+    """How many machines the cluster has now."""
+    import ray
+
+    return sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
+
+
+def _number_of_shards(out: Path, slots: int, *, machines: int) -> int:
     """As many as an earlier run has begun, so that it can be gone on with; else some for each slot."""
     begun = {shard.of for shard in shard_folders(out)}
-    return max(begun) if begun else _SHARDS_PER_SLOT * slots
+    return max(begun) if begun else slots * (SHARDS_PER_SLOT if machines > 1 else 1)
 
 
 class _Tasks:
