@@ -20,6 +20,7 @@ from ctprune.overlapping.excluded import Excluded
 from ctprune.pretraining.batches import StoreBatches
 from ctprune.pretraining.methods import METHODS, create_method
 from ctprune.pretraining.neighbors import Neighbors
+from ctprune.pretraining.result import notes_on
 from ctprune.pretraining.show_views import write_views
 from ctprune.pretraining.used_slices import UsedSlices, find_channels
 from ctprune.pretraining.view_config import CropConfig, ViewConfig, WindowConfig
@@ -330,6 +331,14 @@ def test_notes_say_when_channels_show_one_slice(run: Path, tmp_path: Path) -> No
     assert store.beside.tolist() == []
     (note,) = UsedSlices.of(tiny(channels="neighbors:0.1"), ctprune.Manifest.load(run), store, None).notes()
     assert "give another distance" in note
+
+
+def test_a_note_says_when_each_channel_has_its_own_scale() -> None:
+    (note,) = notes_on(tiny(channels="neighbors:5"), 100, "minmax")
+    assert note.startswith("intensity minmax scales each slice by its own range")
+    assert "neighbors:5 differ in brightness" in note
+    assert notes_on(tiny(channels="neighbors:5"), 100, "hu:-1000,400") == []
+    assert notes_on(tiny(), 100, "minmax") == []
 
 
 def test_a_picture_shows_channels_as_colors(

@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 
 from ctprune.errors import ManifestError
 from ctprune.manifest.manifest import Manifest
+from ctprune.options.neighbors import GRAY
 from ctprune.pretraining.config import RATE_BATCH, PretrainConfig
 from ctprune.pretraining.devices import device_name
 from ctprune.pretraining.records import PROBED
@@ -70,7 +71,7 @@ def facts_of(
         "backbone": config.backbone,
         "mean": mean,
         "std": std,
-        "intensity": config.views.window.intensity if config.views.window else store.intensity,
+        "intensity": shown_intensity(config, store),
         "side": config.side,
         "use": config.use,
         "slices": len(store) if used.positions is None else len(used.positions),
@@ -115,21 +116,34 @@ def load_pretrain_summary(folder: str | os.PathLike[str]) -> dict[str, Any]:
         ) from None
 
 
-def notes_on(config: PretrainConfig, slices: int) -> list[str]:
+def shown_intensity(config: PretrainConfig, store: SliceStore) -> str:
+    """How Hounsfield units become the gray of views: by the window of `views`, or as in the store."""
+    return config.views.window.intensity if config.views.window else store.intensity
+
+
+def notes_on(config: PretrainConfig, slices: int, intensity: str) -> list[str]:
     """Sentences about a configuration that works, but may not be intended.
 
     Args:
         config: Options of the pre-training.
         slices: Number of slices in use.
+        intensity: How Hounsfield units become the gray of views.
     """
-    if not isinstance(config.settings, MocoSettings) or config.settings.queue <= slices:
-        return []
-    queue = config.settings.queue
-    return [
-        f"the queue of {queue:,} keys is longer than an epoch of {slices:,} slices: it holds each slice's own "
-        f"earlier keys, as negatives, about {queue / slices:.1f} times; set a shorter queue in a file: "
-        "settings: {queue: …}"
-    ]
+    found = []
+    if isinstance(config.settings, MocoSettings) and config.settings.queue > slices:
+        queue = config.settings.queue
+        found.append(
+            f"the queue of {queue:,} keys is longer than an epoch of {slices:,} slices: it holds each slice's own "
+            f"earlier keys, as negatives, about {queue / slices:.1f} times; set a shorter queue in a file: "
+            "settings: {queue: …}"
+        )
+    if config.channels != GRAY and intensity == "minmax":
+        found.append(
+            "intensity minmax scales each slice by its own range, so that the three channels of `channels` "
+            f"{config.channels} differ in brightness; for one scale, reduce with a fixed range, such as "
+            "`intensity` hu:-1000,400"
+        )
+    return found
 
 
 def rates_sentence(config: PretrainConfig, factor: float, devices: int) -> str:

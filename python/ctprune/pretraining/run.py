@@ -42,6 +42,7 @@ from ctprune.pretraining.result import (
     notes_on,
     portable,
     rates_sentence,
+    shown_intensity,
     without_paths,
 )
 from ctprune.pretraining.settings import OF_TRANSFORMERS
@@ -211,7 +212,8 @@ class PretrainingRun:
             raise ManifestError(f"{self.run} was reduced again in the meantime: rerun the command")
         used = UsedSlices.of(config, manifest, store, close)
         mean, std = normalization(store, config.views)
-        notes = notes_on(config, len(store) if used.positions is None else len(used.positions)) + used.notes()
+        count = len(store) if used.positions is None else len(used.positions)
+        notes = notes_on(config, count, shown_intensity(config, store)) + used.notes()
         for sentence in notes:
             self._say(sentence)
 
