@@ -107,8 +107,8 @@ def test_the_same_process_id_twice_is_no_obstacle(
 
 
 def test_a_random_name_that_is_taken_is_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = iter(["0" * 8, "0" * 8, "1" * 8])
-    monkeypatch.setattr(atomic.secrets, "token_hex", lambda _: next(drawn))
+    drawn = iter([bytes(4), bytes(4), b"\x11" * 4])
+    monkeypatch.setattr(atomic.os, "urandom", lambda _: next(drawn))
     with replace_file(tmp_path / "a") as one, replace_file(tmp_path / "a") as other:
         one.write_bytes(b"1")
         other.write_bytes(b"2")

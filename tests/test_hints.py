@@ -50,6 +50,13 @@ def test_no_slice_has_an_exit_code_and_says_what_to_try(cli: Cli, ct_file: Path,
     assert ctprune.ReduceConfig(modality="Any").modality == "any"
 
 
+def test_an_empty_folder_gets_a_sentence_and_no_table_of_zeros(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    result = cli("reduce", "in", "--out", "run")
+    assert (result.returncode, result.stdout) == (4, f"manifest: {Path('run', 'manifest.parquet')}\n")
+    assert result.stderr.splitlines()[-1] == f"Error: no slice was found: {tmp_path / 'in'}: no file is there"
+
+
 def test_slices_that_an_option_leaves_out_are_no_other_files(cli: Cli, ct_file: Path, tmp_path: Path) -> None:
     result = cli("reduce", ct_file, "--min-slices", "2", "--out", "run", "--quiet")
     assert result.returncode == 4

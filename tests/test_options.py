@@ -23,7 +23,7 @@ from ctprune.exporting.config import ExportConfig, ExportOptions
 from ctprune.finetuning.config import FinetuneConfig, FinetuneOptions
 from ctprune.finetuning.predict_config import PredictConfig, PredictOptions
 from ctprune.options.configure import configure
-from ctprune.options.file import layered, read_options, save_options
+from ctprune.options.file import layered, read_options, save_options, yaml_of
 from ctprune.options.option import all_options, deciding, options_of
 from ctprune.pretraining.config import PretrainConfig, PretrainOptions
 from ctprune.reduction.config import ReduceConfig, ReduceOptions
@@ -84,6 +84,22 @@ def test_a_saved_file_gives_the_same_configuration(
     again = config(**read_options(config, file))
     assert deciding(again) == deciding(first)
     assert "threads" not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        deciding(ReduceConfig()),
+        deciding(ReduceConfig(keep=0.25, exclude=["a/*"])),
+        *({"name": value} for value in ("yes", "No", "ON", "null", "~", "", "y", "1e-3", "12", "a: b", "ä")),
+        *({"name": value} for value in ("_a", "nan", "word\n", "a" * 200, [], ["a"], {}, 1, -2, 0.5, True, None)),
+        {"on": 1},
+        {"two words": 1, "other": None},
+        {},
+    ],
+)
+def test_options_are_written_as_yaml_writes_them(options: dict[str, Any]) -> None:
+    assert yaml_of(options) == yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ctprune.cli.output import EXIT_CODES, print_error
+from ctprune.cli.output import EXIT_CODES, print_error, print_hint
 
 PAGE = (Path(__file__).parents[1] / "docs" / "terminal.md").read_text(encoding="utf-8")
 
@@ -83,3 +83,30 @@ def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch, no_color: str | Non
     monkeypatch.setattr("sys.stderr", terminal)
     print_error("wrong")
     assert ("\x1b[1;31m" in terminal.getvalue()) == colored
+
+
+def test_on_a_terminal_sentences_break_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "24")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    print_error("a/long-name/of-a-file.dcm: cannot be read")
+    print_hint("two\nlines of a hint, made one")
+    assert terminal.getvalue().splitlines() == [
+        "Error:",
+        "a/long-name/of-a-file.dcm:",
+        "cannot be read",
+        "two\\nlines of a hint,",
+        "made one",
+    ]
+
+
+def test_elsewhere_a_sentence_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "10")
+    print_error("wrong in [this] and in every other way")
+    print_hint("a hint that is longer than that")
+    assert capsys.readouterr().err.splitlines() == [
+        "Error: wrong in [this] and in every other way",
+        "a hint that is longer than that",
+    ]

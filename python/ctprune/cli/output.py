@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -58,26 +60,51 @@ JSON_VERSIONS = {
     "key": 1,
 }
 
+#: What colors a terminal. Sentences are written without rich: loading it takes longer than finding most mistakes.
+_BOLD_RED, _DIM, _END = "\x1b[1;31m", "\x1b[2m", "\x1b[0m"
+
 #: Share of the time from which on a stage has a line of its own.
 _STAGE_SHOWN = 0.01
 
 
 def print_error(message: object) -> None:
     """One sentence on stderr."""
-    _print(f"[bold red]Error:[/] {_plain(in_flags(message))}")
+    text = _broken(f"Error: {neutral(in_flags(message))}")
+    _print(f"{_BOLD_RED}Error:{_END}{text.removeprefix('Error:')}" if _is_colored() else text)
 
 
 def print_hint(message: object) -> None:
     """One sentence on stderr that is no error."""
-    _print(f"[dim]{_plain(in_flags(message))}[/]")
+    text = _broken(neutral(in_flags(message)))
+    _print(f"{_DIM}{text}{_END}" if _is_colored() else text)
 
 
-def _print(markup: str) -> None:
+def _print(text: str) -> None:
+    import typer
+
+    typer.echo(text, err=True)
+
+
+def _is_colored() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _broken(sentence: str) -> str:
     """On terminals lines break between words; elsewhere a sentence is one line, whatever reads it."""
-    from rich.console import Console
+    if not sys.stderr.isatty():
+        return sentence
+    return textwrap.fill(sentence, _columns(), break_long_words=False, break_on_hyphens=False)
 
-    console = Console(stderr=True, highlight=False)
-    console.print(markup, soft_wrap=not console.is_terminal)
+
+def _columns() -> int:
+    """Columns of the terminal that stderr is."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def _plain(message: object) -> str:
@@ -124,12 +151,13 @@ def print_reduction(
     name: str, summary: dict[str, Any], out: str | Path | None, *, as_json: bool, quiet: bool
 ) -> None:
     """The summary of a reduction on stdout, and where its manifest is; `name` is that of its JSON."""
-    from rich.console import Console
-
     if as_json:
         print_json(name, summary)
     elif not quiet:
-        Console(highlight=False).print(summary_table(summary))
+        if summary["files"]:
+            from rich.console import Console
+
+            Console(highlight=False).print(summary_table(summary))
         say(f"manifest: {os.path.join(out, 'manifest.parquet') if out else ''}")
         if "exported" in summary:
             exported = summary["exported"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -145,7 +144,7 @@ def _beside(target: Path) -> Iterator[Path]:
 def _locked_part(target: Path) -> tuple[Path, int]:
     while True:
         # The process's number is for people: numbers come again, and containers have the same ones.
-        part = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+        part = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
         lock = None
         try:
             part.mkdir()

@@ -6,7 +6,6 @@ What is small, JSON and weights, gets a SHA-256.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import zlib
@@ -111,6 +110,8 @@ def unseal(text: str) -> dict[str, Any]:
 
 
 def _digest(content: dict[str, Any]) -> str:
+    import hashlib
+
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -120,6 +121,8 @@ def sha256_of(file: Path) -> str:
     Raises:
         OSError: The file cannot be read.
     """
+    import hashlib
+
     digest = hashlib.sha256()
     with file.open("rb") as opened:
         while part := opened.read(_PART):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from contextlib import suppress
@@ -88,6 +87,8 @@ def remove_sweep(folder: Path, manifest: Path) -> Path | None:
 
 def slices_digest(batches: Iterable[_core.Rows], intensity: str) -> str:
     """SHA-256, in hexadecimal, of a manifest's slices: files, order, volumes and fingerprints, however batched."""
+    import hashlib
+
     columns = {name: hashlib.sha256() for name in _SWEPT[:-1]}
     for batch in batches:
         slices = with_status(batch, "kept", "dropped")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -150,6 +149,8 @@ class Manifest:
         file sizes, fingerprints and ranges of Hounsfield units. The location and the times of the sources, and of
         files that options name, do not matter, so a copy of an archive has the same digest.
         """
+        import hashlib
+
         options = {name: value for name, value in self.config.items() if name not in PLACES}
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
         rows = self.rows.select(_DIGESTED)

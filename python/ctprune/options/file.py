@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from ctprune.errors import ConfigError
 from ctprune.files.atomic import replace_file
 from ctprune.options.configure import refuse_unknown
 from ctprune.options.option import deciding, options_of
+
+#: What YAML reads as text without quotes; some words stand for other values.
+_WORD = re.compile(r"(?!(?i:yes|no|on|off|true|false|null)$)[A-Za-z][A-Za-z_]{0,62}")
 
 
 def read_options(kind: type, file: Path) -> dict[str, Any]:
@@ -61,10 +65,38 @@ def write_yaml(options: Mapping[str, Any], file: Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
+    with replace_file(file) as beside:
+        beside.write_text(yaml_of(options), encoding="utf-8")
+
+
+def yaml_of(options: Mapping[str, Any]) -> str:
+    """Options as YAML, in their order, as `yaml.safe_dump` writes them.
+
+    >>> print(yaml_of({"method": "hash", "keep": None, "exclude": [], "stable": False}), end="")
+    method: hash
+    keep: null
+    exclude: []
+    stable: false
+    """
+    simple = {name: _simple(value) for name, value in options.items()}
+    if simple and all(text is not None and _WORD.fullmatch(name) for name, text in simple.items()):
+        return "".join(f"{name}: {text}\n" for name, text in simple.items())
     import yaml
 
-    with replace_file(file) as beside:
-        beside.write_text(yaml.safe_dump(dict(options), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return str(yaml.safe_dump(dict(options), sort_keys=False, allow_unicode=True))
+
+
+def _simple(value: Any) -> str | None:
+    """A value that is written as it stands: the options of most calls, which need not wait for yaml to load."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if type(value) is int:
+        return str(value)
+    if isinstance(value, list) and not value:
+        return "[]"
+    return value if type(value) is str and _WORD.fullmatch(value) else None
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from ctprune.reduction.config import ReduceConfig
 if TYPE_CHECKING:
     from ctprune.reduction.deep_selection import DeepSelection
     from ctprune.reduction.retrieving import Target
+    from ctprune.sources.ahead import FetchAhead
 
 #: Slices that are compared before the time is looked at, at first.
 _SLICES = 2048
@@ -123,10 +125,8 @@ class Selecting:
 
     def select_in(self, volumes: list[int] | None, progress: Count) -> None:
         """Select by fingerprints or pixels in the volumes with these numbers, or in all."""
-        from ctprune.sources.ahead import FetchAhead
-
         config = self._config
-        with FetchAhead() as fetch:
+        with _fetching_pixels() if config.compares == "pixels" else nullcontext() as fetch:
             self._archive.select(
                 method=config.method,
                 threshold=config.threshold,
@@ -222,6 +222,13 @@ def _left_out(archive: _core.Archive) -> int:
     """Slices that could not be compared so far. Their volumes are not kept: they may be readable the next time."""
     found = archive.comparisons() or {"not_compared_so_kept": {}}
     return sum(found["not_compared_so_kept"].values())
+
+
+def _fetching_pixels() -> FetchAhead:
+    # Loaded for methods that read pixels alone.
+    from ctprune.sources.ahead import FetchAhead
+
+    return FetchAhead()
 
 
 def _no_count(done: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
 
@@ -36,5 +35,7 @@ def version_of(*marks: str) -> int:
     >>> version_of('"abc"') == version_of('"abc"') != version_of('"abd"')
     True
     """
+    import hashlib
+
     digest = hashlib.blake2b("\0".join(marks).encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
