@@ -161,7 +161,7 @@ def test_mistakes_are_one_sentence(resnet: Any, tmp_path: Path) -> None:
         ctprune.load_backbone(tmp_path / "r34.pth", name="resnet18")
     # As no network of torchvision has them.
     torch.save(state | {"layer1.2.conv1.weight": torch.zeros(64, 64, 3, 3)}, tmp_path / "more.pth")
-    with pytest.raises(ctprune.WeightsError, match=r"expected weights of resnet18, found also layer1.2"):
+    with pytest.raises(ctprune.WeightsError, match=r"expected weights of resnet18, also found layer1.2"):
         ctprune.load_backbone(tmp_path / "more.pth", name="resnet18")
     torch.save(state | {"layer1.0.conv1.weight": torch.zeros(64, 64, 5, 5)}, tmp_path / "wide.pth")
     with pytest.raises(ctprune.WeightsError, match=r"resnet18 with layer1.0.conv1.weight of shape .*, found"):

@@ -222,6 +222,53 @@ def test_an_experiment_writes_each_change_and_what_a_long_step_is_at(capsys: pyt
     assert capsys.readouterr().err == ""
 
 
+def test_the_time_left_of_seeds_is_that_of_all_of_them() -> None:
+    now = 0.0
+    lines: list[str] = []
+    shown = ProgressDisplay(write=lines.append, clock=lambda: now)
+    for number, seed in enumerate((1, 2, 3)):
+        for epoch in (0, 10):
+            # Ten epochs take 60 seconds, what comes between two seeds 30.
+            now = number * 90.0 + epoch * 6
+            part = f"seed {seed}/3"
+            shown.update(Progress(stage="training", part=part, done=epoch, total=10, unit="epochs"))
+        shown.update(Progress(stage="predicting", part=f"seed {seed}/3"))
+    assert lines == [
+        "seed 1/3: training: 0/10 epochs",
+        "seed 1/3: training: 10/10 epochs, 2 min 0 s left",
+        "seed 1/3: predicting",
+        "seed 2/3: training: 0/10 epochs, 3 min 0 s left",
+        "seed 2/3: training: 10/10 epochs, 1 min 15 s left",
+        "seed 2/3: predicting",
+        "seed 3/3: training: 0/10 epochs, 1 min 30 s left",
+        "seed 3/3: training: 10/10 epochs",
+        "seed 3/3: predicting",
+    ]
+
+
+def test_an_experiment_says_how_long_its_other_steps_take(capsys: pytest.CaptureFixture[str]) -> None:
+    from ctprune.cli.experiment import _Display
+
+    def status(name: str, kind: str, state: str, seconds: float | None = None) -> SimpleNamespace:
+        step = SimpleNamespace(kind=kind, name=name)
+        return SimpleNamespace(step=step, state=state, stage="", seconds=seconds, text="")
+
+    with _Display(hidden=False, steps=True) as display:
+        first = status("a", "reduce", "done", 60.0)
+        display.update((first, status("b", "reduce", "waiting")))  # type: ignore[arg-type]
+        # Nothing is known of a kind of which no step is done.
+        other = status("b", "reduce", "done", 90.0)
+        display.update((first, other, status("a", "pretrain", "waiting")))  # type: ignore[arg-type]
+        last = status("c", "reduce", "done", 30.0)
+        display.update((first, other, last, status("d", "reduce", "running", 20.0)))  # type: ignore[arg-type]
+    assert capsys.readouterr().err.splitlines() == [
+        "[1/2] reduce a: done; about 1 min 0 s left for all steps",
+        "[2/3] reduce b: done",
+        "[3/4] reduce c: done; about 40 s left for all steps",
+        "[4/4] reduce d: running: 20 s",
+    ]
+
+
 def test_an_experiment_says_how_long_its_step_takes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

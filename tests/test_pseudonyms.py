@@ -196,7 +196,7 @@ def test_what_cannot_be_used_as_key_or_table(source: Path, key: Path, tmp_path: 
         result = cli("reduce", source, "--out", "run", "--pseudonymize", "key")
         assert (result.returncode, result.stderr) == (
             2,
-            "Error: --pseudonymize key: others may read it: run 'chmod 600 key' first\n",
+            "Error: --pseudonymize key: other users can read it: run 'chmod 600 key' first\n",
         )
 
 

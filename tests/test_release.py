@@ -68,6 +68,17 @@ def test_wheels_are_built_for_every_system_and_tried_before_they_are_published()
     assert written == [f"python3 -m docs.sbom {attested['sbom-path']}"]
 
 
+def test_the_docs_say_which_systems_were_tried() -> None:
+    page = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    table = page.split("## Systems")[1].split("\n## ")[0]
+    assert all(system in table for system in ("x86-64", "aarch64", "musl", "macOS", "Windows", "free-threaded"))
+
+
+def test_the_smoke_test_installs_the_wheel_of_its_folder_alone() -> None:
+    script = (ROOT / ".ci" / "smoke").read_text(encoding="utf-8")
+    assert 'pip --no-index --no-deps --find-links "$wheels" --only-binary ctprune ctprune\n' in script
+
+
 def test_actions_are_of_one_version_each() -> None:
     jobs = [job for file in WORKFLOWS for job in loaded(file)["jobs"].values()]
     used = {step["uses"] for job in jobs for step in job["steps"] if "uses" in step}

@@ -41,7 +41,7 @@ def test_addresses_are_taken_apart(text: str, shown: str, every: bool) -> None:
         ("s3:///x", "expected a bucket"),
         ("s3://bucket/*/x.dcm", r"expected a \* at the end only"),
         ("https:///x", "expected a host"),
-        ("https://host:port/x", "no sound host and port"),
+        ("https://host:port/x", "no valid host and port"),
         ("https://host/folder/", "web servers have no listing"),
         ("https://host/x.dcm?X-Amz-Signature=SECRET", "may be a secret"),
         ("https://me:SECRET@host/x.dcm", "https://host: the address holds a user or password"),

@@ -138,7 +138,7 @@ def test_what_passes_is_tried_again_after_the_pause_that_the_server_wants(pacs: 
         (404, "the object is gone (404)"),
         (400, "the server answered 400"),
         (302, "the server sends the reader elsewhere (302)"),
-        ("cut", "the server's answer was cut short, tried again and again"),
+        ("cut", "the server's answer was cut short, after several attempts"),
     ],
 )
 def test_what_stays_is_this_instances_reason(pacs: Pacs, fault: Any, reason: str) -> None:
@@ -206,5 +206,5 @@ def test_queries_that_cannot_be_asked_are_refused(pacs: Pacs, resource: str, sen
 
 def test_a_server_that_answers_something_else_is_refused(pacs: Pacs) -> None:
     pacs.instances = {("1.1", "../../x", "3.1"): b""}
-    with serving(pacs) as url, pytest.raises(SourceError, match="no sound UID"):
+    with serving(pacs) as url, pytest.raises(SourceError, match="no valid UID"):
         find(url)

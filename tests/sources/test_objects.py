@@ -106,7 +106,7 @@ def test_what_passes_is_tried_again(
         (404, "the object is gone (404)"),
         (412, "the object changed while it was read (412)"),
         (400, "the server answered 400"),
-        ("cut", "the server's answer was cut short, tried again and again"),
+        ("cut", "the server's answer was cut short, after several attempts"),
     ],
 )
 def test_what_stays_is_this_objects_reason(bucket: Path, faults: Plan, fault: Fault, reason: str) -> None:

@@ -146,7 +146,7 @@ def test_faults_that_pass_change_nothing(filled: Path, faults: Plan, tmp_path: P
         (403, "access is denied (403)"),
         (404, "the object is gone (404)"),
         (412, "the object changed while it was read (412)"),
-        ("cut", "the server's answer was cut short, tried again and again"),
+        ("cut", "the server's answer was cut short, after several attempts"),
     ],
 )
 def test_faults_that_stay_are_rows(filled: Path, faults: Plan, fault: Any, reason: str, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_columns_of_a_table_may_have_any_name(folders: Path, suffix: str) -> Non
         ({"label": "diagnosis"}, "expected a column diagnosis, found path, label, n"),
         ({"path": "{id:03d}.png"}, "expected a column id, found path, label, n"),
         ({"split": "part"}, "expected a column part, found path, label, n"),
-        ({"path": "{n:03d}.png"}, "row 1 does not fit the template: a cell is no number$"),
+        ({"path": "{n:03d}.png"}, "row 1 does not fit the template: a cell is not a number$"),
     ],
 )
 def test_columns_that_are_not_there_are_named(tmp_path: Path, columns: dict[str, str], sentence: str) -> None:

@@ -52,7 +52,7 @@ def test_a_folder_per_split_and_class(folders: Path, tmp_path: Path) -> None:
     images = read(list_task(root))
     assert split(images).seeded == ("val",)
     (root / "other").mkdir()
-    with pytest.raises(ctprune.TaskError, match="expected folders train, val and test only, found also other"):
+    with pytest.raises(ctprune.TaskError, match="expected folders train, val and test only, also found other"):
         list_task(root)
 
 

@@ -28,14 +28,14 @@ _GEOMETRY = (
     (
         "C-NO-POSITIONS",
         "warning",
-        "Not every slice says where it lies: they are ordered by Instance Number and path.",
+        "Some slices have no position: they are ordered by Instance Number and path.",
         "Do not trust their order or distance.",
     ),
     (
         "C-MISSING-SLICES",
         "warning",
         "Slices are missing: a distance is at least 1.5 times the usual one.",
-        "Ask for the series anew, or do not use it as a volume.",
+        "Request the series again, or do not use it as a volume.",
     ),
     (
         "C-SAME-POSITION",
@@ -46,7 +46,7 @@ _GEOMETRY = (
     (
         "C-UNEVEN-SPACING",
         "warning",
-        "Slice distances differ by more than a tenth of the usual one, gaps aside.",
+        "Apart from gaps, slice distances differ by more than a tenth of the usual one.",
         "Resample along positions, not by slice number.",
     ),
     (
@@ -84,8 +84,8 @@ _GEOMETRY = (
     (
         "C-LOCALIZER",
         "note",
-        "A localizer is in the series; ctprune skips it.",
-        "Nothing here; other readers take it for a slice. "
+        "The series contains a localizer; ctprune skips it.",
+        "Nothing here, but other readers take it for a slice. "
         "`ctprune reduce --skip-codes C-LOCALIZER` leaves out such series.",
     ),
     (
@@ -154,7 +154,7 @@ _INTENSITY = (
     (
         "C-METAL",
         "note",
-        "There are values of 3000 HU and more, as of metal.",
+        "Values reach 3000 HU or more, as metal does.",
         "`ctprune reduce --intensity hu:-1000,400` keeps it from dominating the gray values.",
     ),
     (
@@ -169,7 +169,7 @@ _INTENSITY = (
         "Less than 1 % of a slice is denser than −500 HU: the slice is nearly empty.",
         "Leave them out: `ctprune reduce --skip-codes C-EMPTY`.",
     ),
-    ("C-LOSSY", "warning", "The pixels were once compressed with loss.", "Ask for the original."),
+    ("C-LOSSY", "warning", "The pixels were once compressed lossily.", "Ask for the original."),
     ("C-FEW-BITS", "warning", "Fewer than 12 bits are stored.", "Ask for the original."),
 )
 
@@ -190,13 +190,13 @@ _IDENTITY = (
     (
         "C-MIXED-FRAME-OF-REFERENCE",
         "warning",
-        "One volume has several frames of reference: positions do not compare.",
+        "One volume has several frames of reference: positions cannot be compared.",
         "Split the series.",
     ),
     (
         "C-BURNED-IN",
         "error",
-        "The header says that text which may identify the patient is burned into the pixels.",
+        "The header says that the pixels show text that may identify the patient.",
         "Look at the pixels before you use or share them.",
     ),
     (
@@ -214,7 +214,7 @@ _IDENTITY = (
     (
         "C-DERIVED",
         "note",
-        "Image Type says DERIVED: the pixels were made from other ones.",
+        "Image Type says DERIVED: the pixels were computed from others.",
         "`ctprune reduce --skip-derived` leaves them out.",
     ),
     (

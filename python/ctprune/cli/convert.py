@@ -23,7 +23,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Write a backbone as ONNX or as a folder of timm's, if it gives the same features.
+    """Write a backbone as ONNX or as a folder for timm, once its features have proved equal.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctprune.cli.output import print_json, say
-from ctprune.cli.progress import Lines, Pace, counts, duration, write_line
+from ctprune.cli.progress import Lines, TimeLeft, counts, duration, write_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -190,8 +190,7 @@ class _Display:
         self._said: dict[int, str] = {}
         self._counts: list[str] = []
         self._left = ""
-        self._stage: tuple[str, ...] = ()
-        self._pace = Pace(0, 0.0)
+        self._time_left = TimeLeft()
 
     def __enter__(self) -> _Display:
         if self._on_terminal and not self._hidden:
@@ -203,11 +202,7 @@ class _Display:
 
     def report(self, now: Progress) -> None:
         """Draw how many files of an input have been read; remember how far the running step is."""
-        seconds = time.monotonic()
-        stage = (now.part, now.stage, now.unit)
-        if stage != self._stage:
-            self._stage, self._pace = stage, Pace(now.done, seconds)
-        self._counts, self._left = counts(now), self._pace.left(now.done, now.total, seconds)
+        self._counts, self._left = counts(now), self._time_left.of(now, time.monotonic())
         if not now.part and self._on_terminal and not self._hidden:
             self._live.update(f"{now.stage}: {', '.join(self._counts)}")
 
@@ -216,7 +211,9 @@ class _Display:
         if self._hidden or not self._steps:
             return
         if self._on_terminal:
-            self._live.update(_table(statuses, counts=[*self._counts, *filter(None, [self._left])]))
+            table = _table(statuses, counts=[*self._counts, *filter(None, [self._left])])
+            table.caption = _steps_left(statuses) or None
+            self._live.update(table)
             return
         for number, status in enumerate(statuses, 1):
             title = f"[{number}/{len(statuses)}] {status.step.kind} {status.step.name}: {status.state}"
@@ -227,4 +224,22 @@ class _Display:
                 self._lines.show(f"{stage}: {', '.join(said)}" if said else stage, stage)
             elif status.state not in ("waiting", self._said.get(number)):
                 self._said[number] = status.state
-                write_line(f"{title}: {status.text}" if status.text else title)
+                left = _steps_left(statuses) if status.state == "done" else ""
+                write_line(": ".join(filter(None, [title, status.text])) + (f"; {left}" if left else ""))
+
+
+def _steps_left(statuses: tuple[StepStatus, ...]) -> str:
+    """About how long the other steps take, judged by those that are done; empty if a kind has none yet."""
+    took: dict[str, list[float]] = {}
+    for status in statuses:
+        if status.state in ("done", "done before") and status.seconds is not None:
+            took.setdefault(status.step.kind, []).append(status.seconds)
+    left = 0.0
+    for status in statuses:
+        if status.state in ("waiting", "running"):
+            if status.step.kind not in took:
+                return ""
+            spent = (status.seconds or 0.0) if status.state == "running" else 0.0
+            of_kind = took[status.step.kind]
+            left += max(0.0, sum(of_kind) / len(of_kind) - spent)
+    return f"about {duration(left)} left for all steps" if left else ""

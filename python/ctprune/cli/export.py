@@ -22,7 +22,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was exported as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Put slices of a reduction into a new folder, with a table of them, as other programs read them.
+    """Export slices of a reduction, with a table of them, to a new folder that other programs can read.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some slices could not be exported, 130 interrupted.
     """

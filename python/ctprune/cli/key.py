@@ -19,8 +19,8 @@ def command(
 ) -> None:
     """Make a secret key for `ctprune reduce --pseudonymize`: 32 random bytes that only you may read.
 
-    Keep the key apart from manifests. Whoever has it can test guessed names; without it, nobody can find the file
-    of a pseudonym again.
+    Keep the key apart from manifests. Anyone who has it can test guessed names; without it, nobody can find the
+    file of a pseudonym again.
     """
     from ctprune.files.key_file import make_key, read_key
 

@@ -43,7 +43,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything that was found as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Find what of B, such as a test set, is in A, by slice and by volume.
+    """Find the slices and volumes of B, such as a test set, that are also in A.
 
     Exit codes: 0 done, 1 failed or more than --max, 2 wrong usage, 130 interrupted.
     """

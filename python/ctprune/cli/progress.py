@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ class ProgressDisplay:
         self._drawn: _Bar | Lines | None = None
         self._stage: tuple[str, ...] = ()
         self._pace = Pace(0, 0.0)
+        self._time_left = TimeLeft()
         if not hidden:
             on_terminal = write is None and sys.stderr.isatty()
             self._drawn = _Bar() if on_terminal else Lines(write, clock)
@@ -71,7 +73,7 @@ class ProgressDisplay:
             self._stage, self._pace = stage, Pace(now.done, seconds)
         title = f"{now.part}: {now.stage}" if now.part else now.stage
         parts = [*counts(now), *self._speeds(now, seconds), *_facts(now)]
-        left = self._pace.left(now.done, now.total, seconds)
+        left = self._time_left.of(now, seconds)
         if isinstance(self._drawn, _Bar):
             if not (left or 0 < now.total <= now.done):
                 left = f"{UNKNOWN} left"
@@ -115,10 +117,45 @@ class Pace:
         >>> Pace(900, 0.0).left(950, 1000, 30.0), Pace(0, 0.0).left(5, 0, 1.0)
         ('30 s left', '')
         """
-        advance = done - self._done
-        if advance <= 0 or done >= total:
+        advance, spent = done - self._done, seconds - self._began
+        if advance <= 0 or spent <= 0 or done >= total:
             return ""
-        return f"{duration((seconds - self._began) * (total - done) / advance)} left"
+        return f"{duration(spent * (total - done) / advance)} left"
+
+
+#: The end of a part such as `seed 2/5`: which of how many.
+_COUNTED = re.compile(r"(\d+)/(\d+)$")
+
+
+class TimeLeft:
+    """The time left of the stage that is reported; if each of several parts has it, such as seeds, of all of them.
+
+    >>> from ctprune.environment.progress import Progress
+    >>> left = TimeLeft()
+    >>> left.of(Progress(stage="training", part="seed 1/5", done=0, total=10, unit="epochs"), 0.0)
+    ''
+    >>> left.of(Progress(stage="training", part="seed 1/5", done=5, total=10, unit="epochs"), 60.0)
+    '9 min 0 s left'
+    """
+
+    def __init__(self) -> None:
+        self._stage: tuple[str, ...] = ()
+        self._pace = Pace(0, 0.0)
+        #: Of stages that come back with the next part; what is done in between belongs to their time.
+        self._paces: dict[tuple[str, ...], Pace] = {}
+
+    def of(self, now: Progress, seconds: float) -> str:
+        """The time left at a report, as of the clock's seconds; empty where it is unknown."""
+        stage = (now.part, now.stage, now.unit)
+        counted = _COUNTED.search(now.part)
+        if counted is None:
+            if stage != self._stage:
+                self._stage, self._pace = stage, Pace(now.done, seconds)
+            return self._pace.left(now.done, now.total, seconds)
+        part, parts = int(counted[1]), int(counted[2])
+        done, total = (part - 1) * now.total + now.done, parts * now.total
+        key = (now.part[: counted.start()], now.stage, now.unit)
+        return self._paces.setdefault(key, Pace(done, seconds)).left(done, total, seconds)
 
 
 class _Bar:

@@ -28,8 +28,8 @@ class ConvertConfig:
     to: str = option(
         "onnx",
         choices=TARGETS,
-        help="onnx: a file that takes 8-bit gray images and gives features; timm: a folder as timm and the "
-        "Hugging Face Hub have it, with a model card.",
+        help="onnx: a file that takes 8-bit gray images and gives features; timm: a folder in the format "
+        "of timm and the Hugging Face Hub, with a model card.",
     )
     side: int | None = option(
         None,

@@ -83,7 +83,7 @@ def _check_new(out: Path, to: str) -> None:
     if to == "timm":
         check_free(out)
     elif out.exists():
-        raise OutputError(f"{out} is there already, and nothing is overwritten: choose a new file")
+        raise OutputError(f"{out} already exists, and nothing is overwritten: choose a new file")
 
 
 def _write_onnx(network: GrayBackbone, out: Path, side: int, metadata: Mapping[str, Any]) -> float:

@@ -99,7 +99,8 @@ def run_experiment(
         variables: Values for the file's variables.
         changed: Called with all statuses whenever one changes.
         progress: Called a few times a second with a `ctprune.Progress`. Stages: `reading inputs` (files), then
-            those of the steps; the part is the step, such as `reduce hash`. With `engine="ray"`: `steps`.
+            those of the steps; the part is the step, such as `reduce hash`, or a part of it, such as
+            `finetune hash, seed 2/5`. With `engine="ray"`: `steps`.
         engine: What runs the steps: `local`, this process, or `ray`, tasks of a Ray cluster, each with a GPU if
             the cluster has GPUs.
         address: Address of the Ray cluster, such as `auto`; None starts one on this machine.
@@ -243,8 +244,9 @@ class Run:
             self._set(step, RUNNING, stage=stage, seconds=time.perf_counter() - started)
 
         def report(now: Progress) -> None:
-            self._operation.pass_on(now, part=f"{step.kind} {step.name}")
-            running(now.stage)
+            within = f", {now.part}" if now.part else ""
+            self._operation.pass_on(now, part=f"{step.kind} {step.name}{within}")
+            running(f"{now.part}: {now.stage}" if now.part else now.stage)
 
         running("")
         try:

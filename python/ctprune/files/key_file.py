@@ -59,7 +59,9 @@ def read_key(file: str | os.PathLike[str], *, field: str = "key") -> bytes:
             if not stat.S_ISREG(found.st_mode):
                 raise ConfigError(f"{field} {path}: expected a file of random bytes, found none", field=field)
             if sys.platform != "win32" and found.st_mode & 0o077:
-                raise ConfigError(f"{field} {path}: others may read it: run 'chmod 600 {path}' first", field=field)
+                raise ConfigError(
+                    f"{field} {path}: other users can read it: run 'chmod 600 {path}' first", field=field
+                )
             secret = opened.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(f"{field} {path}: no such file: 'ctprune key {path}' makes one", field=field) from None

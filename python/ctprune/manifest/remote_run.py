@@ -325,7 +325,7 @@ class RemoteRun:
 
     def _lacks(self, what: str) -> ManifestError:
         return ManifestError(
-            f"{self.name}: {what} is missing or damaged: run 'ctprune reduce' again, which publishes it anew"
+            f"{self.name}: {what} is missing or damaged: run 'ctprune reduce' again to publish it"
         )
 
     def _names(self, below: str) -> list[str]:

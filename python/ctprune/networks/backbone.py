@@ -267,6 +267,6 @@ def _fitting(
     for key in weights:
         if key not in expected and key.split(".")[0] in parts:
             raise WeightsError(
-                f"{path}: expected weights of {name}, found also {key}: it belongs to another architecture"
+                f"{path}: expected weights of {name}, also found {key}, which belongs to another architecture"
             )
     return {key: weights[key] for key in expected if key in weights}

@@ -199,7 +199,7 @@ def _by_hand(devices: int, nodes: int, environment: Mapping[str, str]) -> Launch
     missing = [name for name in _BY_HAND if not environment.get(name)]
     if missing:
         raise ConfigError(
-            f"nodes {nodes}: nobody has started the processes of the other machines ({missing[0]} is not set): "
+            f"nodes {nodes}: the processes of the other machines were not started ({missing[0]} is not set): "
             f"start with srun --nodes {nodes} --ntasks-per-node {devices}, with torchrun --nnodes {nodes} "
             f"--nproc-per-node {devices}, or on each machine with {', '.join(_BY_HAND)}",
             field="nodes",

@@ -140,7 +140,7 @@ def _refuse_unfinished(folder: Path) -> None:
         read = sum(stage != READING for stage in shards.values())
         done = f"{read} of its {max(shard.of for shard in shard_folders(folder))} shards are read, and "
     raise ManifestError(
-        f"{folder}: {done}not all that was read is in its manifest: run 'ctprune reduce' again, then merge"
+        f"{folder}: {done}its manifest lacks some of what was read: run 'ctprune reduce' again, then merge"
     )
 
 

@@ -65,7 +65,7 @@ class SelectionConfig:
         example=1000,
         metavar="N",
         panel=_SELECTION,
-        help="Keep about this number of slices, as `keep` does a fraction.",
+        help="Keep about this number of slices instead of a fraction.",
         more="Where slices are compared within volumes, `kcenter` keeps at least one of each; `random` takes from "
         "each volume in proportion to its slices, `random-per-volume` the same number.",
     )
@@ -82,7 +82,7 @@ class SelectionConfig:
         is_path=True,
         metavar="RUN",
         panel=_SELECTION,
-        help="retrieval: the reduction to whose slices, kept or not, the kept ones are to be closest.",
+        help="retrieval: reduction whose slices, kept or not, the kept slices are to resemble most.",
         more="Both have the same fingerprints, or embeddings by the same network.",
     )
     hash_size: int = option(

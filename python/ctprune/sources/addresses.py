@@ -191,7 +191,7 @@ def _url(scheme: str, rest: str) -> Address:
         host = parts.netloc
         has_port = parts.port is not None
     except ValueError:
-        raise ConfigError(f"{scheme}://: the address has no sound host and port") from None
+        raise ConfigError(f"{scheme}://: the address has no valid host and port") from None
     if "@" in host:
         raise ConfigError(_with_password(scheme, host))
     if not parts.hostname:

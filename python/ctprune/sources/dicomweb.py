@@ -137,7 +137,7 @@ class Dicomweb:
         for found in self._search(f"{series}/instances", {"SOPInstanceUID": where["instance"]}):
             if _value(found, _SOP) == where["instance"]:
                 return Stamp(0, _version(found))
-        raise Gone("the server finds the instance no more")
+        raise Gone("the server no longer has the instance")
 
     def read(self, path: str, stamp: Stamp | None, decides: Callable[[bytes], bool] | None = None) -> bytes:
         """An instance as a DICOM file, as the server stores it.
@@ -229,7 +229,9 @@ class Dicomweb:
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
             raise Transient(failures.CUT_SHORT, alive=True) from None
         except requests.exceptions.SSLError:
-            raise Refused("its certificate is not trusted: set REQUESTS_CA_BUNDLE to its authority's") from None
+            raise Refused(
+                "its certificate is not trusted: set REQUESTS_CA_BUNDLE to the certificate of its authority"
+            ) from None
         except requests.RequestException:
             raise Transient(failures.NO_CONNECTION) from None
         if answer.status_code not in (200, 204):
@@ -295,7 +297,7 @@ def _value(found: dict[str, Any], tag: str) -> str:
     except (KeyError, IndexError, TypeError):
         uid = ""
     if not _UID.fullmatch(uid):
-        raise Refused(f"the server's answer has no sound UID ({tag})")
+        raise Refused(f"the server's answer has no valid UID ({tag})")
     return uid
 
 

@@ -99,7 +99,7 @@ class Zip:
             if not isinstance(found, int):
                 return _content(found)
             if start + found <= stop or start + found > self.stamp.size:
-                raise Refused("cut off with the end of the archive: get it anew from where it came")
+                raise Refused("cut off by the end of the archive: download or copy it again")
             stop = start + found
 
 

@@ -174,5 +174,5 @@ def _there(source: str | os.PathLike[str]) -> Path:
 
 def _readable(path: Path, shown: str | None = None) -> Path:
     if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
-        raise SourceError(f"{shown or path}: the folder may not be read: check its permissions")
+        raise SourceError(f"{shown or path}: the folder cannot be read: check its permissions")
     return path

@@ -87,9 +87,9 @@ class Server:
             self.is_alive()
             raise
         except Transient as failure:
-            _log.warning("%s: %s, tried again and again", self.name, failure)
+            _log.warning("%s: %s, after several attempts", self.name, failure)
             if failure.alive or self._answered > began:
-                raise Exhausted(f"{failure}, tried again and again") from None
+                raise Exhausted(f"{failure}, after several attempts") from None
             raise NetworkError(f"{self.name}: {failure}: check the network and rerun to resume") from None
         self.is_alive()
         return found

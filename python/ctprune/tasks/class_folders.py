@@ -28,7 +28,7 @@ def list_class_folders(root: Path, patient_pattern: str | None) -> Listing:
         return _listing(root, "a folder per class", entries, names(folders))
     for folder, split in splits.items():
         if split is None:
-            raise TaskError(f"{root}: expected folders train, val and test only, found also {folder.name}")
+            raise TaskError(f"{root}: expected folders train, val and test only, also found {folder.name}")
     classes = sorted({name for folder in folders for name in names(subfolders(folder))})
     entries = [
         entry

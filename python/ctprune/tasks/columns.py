@@ -127,10 +127,10 @@ def formatted(cell: str, spec: str) -> str:
         try:
             value = float(cell)
         except ValueError:
-            raise ValueError("a cell is no number") from None
+            raise ValueError("a cell is not a number") from None
     if kind in "bcdoxXn":
         # Spreadsheets and pandas write whole numbers with a point where a cell of the column is empty.
         if not value.is_integer():
-            raise ValueError("a cell is no whole number")
+            raise ValueError("a cell is not a whole number")
         value = int(value)
     return format(value, spec)

@@ -49,7 +49,7 @@ def _check_values(listing: Listing, index: int, name: str) -> None:
     if longest > LONGEST_VALUE:
         raise TaskError(
             f"{column}: expected values of at most {LONGEST_VALUE} characters, found one of {longest:,}: texts "
-            "about patients are no groups"
+            "about patients are not groups"
         )
     known = {(value, patient) for value, patient in pairs if value is not None and patient is not None}
     if len(values) > 2 and len(known) == len({patient for _, patient in known}) == len(values):

@@ -47,7 +47,7 @@ codes! {
         "The system does not allow the file or folder to be read.",
         "Let the user who runs ctprune read it, then reduce again.";
     Vanished, "E-VANISHED",
-        "The file was there when its folder was listed, but gone when it was to be read; or a link leads nowhere.",
+        "The file was listed, but was gone before it could be read; or a link leads nowhere.",
         "Reduce again once nothing moves or deletes files there.";
     NotRegular, "E-NOT-REGULAR",
         "It is a FIFO, a socket or a device, not a file.",
@@ -57,37 +57,37 @@ codes! {
         "Rename it.";
     Empty, "E-EMPTY",
         "The file has no bytes: usually a copy that was cut off.",
-        "Copy it again from where it came.";
+        "Copy it again from its source.";
     Unrecognized, "E-UNRECOGNIZED",
-        "The name says that it is an image, but the content is of no known format.",
-        "Copy it again from where it came, or leave it out with `--exclude`.";
+        "The name is that of an image, but the content has no known format.",
+        "Copy it again from its source, or leave it out with `--exclude`.";
     Missing, "E-MISSING",
-        "An element that an image needs is not there, such as its pixels.",
-        "Ask for the file anew, or leave it out with `--exclude`.";
+        "An element that an image needs is missing, such as its pixels.",
+        "Request the file again, or leave it out with `--exclude`.";
     Invalid, "E-INVALID",
-        "A value is one that the standard forbids, or that contradicts another.",
-        "Ask for the file anew; ctprune does not guess.";
+        "The standard forbids a value, or two values contradict each other.",
+        "Request the file again; ctprune does not guess.";
     Truncated, "E-TRUNCATED",
-        "The file ends before all of its content is there.",
-        "Copy it again from where it came.";
+        "The file ends too early: part of its content is missing.",
+        "Copy it again from its source.";
     Corrupt, "E-CORRUPT",
         "The content breaks the rules of its format: bytes were changed.",
-        "Copy it again from where it came.";
+        "Copy it again from its source.";
     TooLarge, "E-TOO-LARGE",
         "A slice would need more memory than `--max-slice-mb` allows, or the file says so.",
-        "Raise `--max-slice-mb` if the file is sound.";
+        "Raise `--max-slice-mb` if the file is intact.";
     UnsupportedSyntax, "E-UNSUPPORTED-SYNTAX",
-        "The transfer syntax is one that neither ctprune nor pydicom decodes.",
+        "Neither ctprune nor pydicom decodes the transfer syntax.",
         "Install a decoder for pydicom that knows it, or convert the file.";
     Unsupported, "E-UNSUPPORTED",
-        "The image is valid, but of a kind that ctprune does not read.",
+        "ctprune does not read this kind of image, although it is valid.",
         "Convert it to a common kind.";
     Decoder, "E-DECODER",
         "The decoder failed in an unexpected way.",
-        "Copy the file again; if it is sound, report it.";
+        "Copy the file again; if it is intact, report a bug.";
     Pixels, "E-PIXELS",
         "The pixels cannot become gray values: none is finite, or the rescaling is impossible.",
-        "Ask for the file anew, or leave it out with `--exclude`.";
+        "Request the file again, or leave it out with `--exclude`.";
     Container, "E-ARCHIVE",
         "A zip or tar file, or a member of it, cannot be read as it is; the reason says why.",
         "Do what the reason says; it usually helps to unpack the archive and name the folder.";
@@ -95,16 +95,16 @@ codes! {
         "A member of a zip file is encrypted.",
         "Unpack it with its password, and name the folder.";
     PydicomMemory, "E-PYDICOM-MEMORY",
-        "pydicom, which was asked because ctprune has no decoder, needs more memory than it may have.",
-        "Raise `--max-slice-mb` if the file is sound.";
+        "ctprune has no decoder for the file, and pydicom needs more memory than it may use.",
+        "Raise `--max-slice-mb` if the file is intact.";
     PydicomTime, "E-PYDICOM-TIME",
-        "pydicom, which was asked because ctprune has no decoder, took too long.",
+        "ctprune has no decoder for the file, and pydicom took too long.",
         "Convert the file to a common transfer syntax.";
     PydicomCrash, "E-PYDICOM-CRASH",
-        "The process that runs pydicom and its decoders died or gave no valid answer.",
+        "The process that runs pydicom and its decoders crashed or gave no valid answer.",
         "Convert the file to a common transfer syntax, or install another decoder.";
     NotAnImage, "S-NOT-AN-IMAGE",
-        "The file is of no format that holds slices, and its name promises none.",
+        "Neither the content nor the name is that of an image.",
         "Nothing.";
     Excluded, "S-EXCLUDED",
         "A pattern of `--exclude` matches the path.",
@@ -113,13 +113,13 @@ codes! {
         "No pattern of `--include` matches the path.",
         "Nothing; reduce without `--include` to read it.";
     Plane, "S-PLANE",
-        "The volume is of another plane than `--plane`.",
+        "The volume has a different plane than `--plane`.",
         "Nothing; reduce without `--plane` to take it.";
     Derived, "S-DERIVED",
         "Image Type says that the slice was made from others, and `--skip-derived` leaves out such slices.",
         "Nothing; reduce without `--skip-derived` to take it.";
     Thickness, "S-THICKNESS",
-        "The slice thickness lies outside `--thickness`, or is not known.",
+        "The slice thickness lies outside `--thickness`, or is unknown.",
         "Nothing; reduce with a wider `--thickness` to take it.";
     FewSlices, "S-FEW-SLICES",
         "The volume has fewer slices than `--min-slices`.",
@@ -131,19 +131,19 @@ codes! {
         "`ctprune check` finds something in the slice or its series that `--skip-codes` or `--gate` leaves out; the reason names it.",
         "Nothing; reduce without that code or gate to take it.";
     SameScan, "S-SAME-SCAN",
-        "Another volume shows the same anatomy, and `--one-per-scan` takes one of them; the reason says by what.",
+        "Another volume shows the same anatomy, and `--one-per-scan` keeps only one; the reason says how this was found.",
         "Nothing; reduce without `--one-per-scan`, or with another `--prefer`, to take it.";
     Linked, "S-LINKED",
         "A link leads to a folder that is read where it lies, or lies in a zip or tar file, whose links are not followed.",
         "Nothing.";
     Archive, "S-ARCHIVE",
-        "The file is a zip or tar file, whose files have rows of their own.",
+        "The file is a zip or tar file; each file in it has its own row.",
         "Nothing.";
     NoMembers, "S-NO-MEMBERS",
         "The zip or tar file has no files in it.",
         "Nothing.";
     Modality, "S-MODALITY",
-        "The object is of another modality than `--modality`.",
+        "The object has a different modality than `--modality`.",
         "To read it, name its modality with `--modality`, or `any`.";
     Dicomdir, "S-DICOMDIR",
         "The file is a DICOMDIR, an index of other files.",
@@ -164,16 +164,16 @@ codes! {
         "The object is a structured report.",
         "Nothing.";
     NoPixels, "S-NO-PIXELS",
-        "The object has no pixels and should have none, such as a plan.",
+        "Objects of this kind have no pixels, such as a plan.",
         "Nothing.";
     Color, "S-COLOR",
-        "The DICOM image has colors: CT has none.",
+        "The DICOM image is in color; CT is not.",
         "Nothing.";
     Thumbnail, "S-THUMBNAIL",
         "The page of a TIFF is a thumbnail or a mask.",
         "Nothing.";
     NiftiPair, "S-NIFTI-PAIR",
-        "The file is the header of a NIfTI pair, whose pixels lie in another file.",
+        "The file is the header of a NIfTI pair, whose pixels are in another file.",
         "Convert the pair to one `.nii` or `.nii.gz` file.";
     Dimensions, "S-DIMENSIONS",
         "The NIfTI file has more than four dimensions.",
