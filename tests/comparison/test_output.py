@@ -31,6 +31,8 @@ def test_files_are_written_and_the_same_each_time(three: list[Path], tmp_path: P
     assert [run["slices"] for run in found["runs"]] == [0, 3481, 1200]
     assert found["pairs"][2]["verdict"] == "noise"
     table = (tmp_path / "a" / "table.md").read_text()
+    assert "| A | minus B | Difference in AUC |" in table
+    assert "| Verdict for A |" in table
     assert table.count("| ft-hash |") == 3
     tex = (tmp_path / "a" / "table.tex").read_text()
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 2
