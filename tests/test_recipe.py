@@ -18,7 +18,7 @@ from ctprune.finetuning import training
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.fitting import fit_gray
 from ctprune.finetuning.images import read_images
-from ctprune.finetuning.recipe import ReferenceRecipe
+from ctprune.finetuning.recipe import ReferenceRecipe, recipe_of
 from ctprune.finetuning.training import SeedTraining, TrainingSet
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 from ctprune.tasks import list_task
@@ -213,9 +213,7 @@ def test_reference_equals_lightnings_callbacks_step_by_step(tmp_path: Path, froz
 
 
 def test_of_equal_epochs_the_reference_takes_the_first_and_the_default_the_smaller_loss() -> None:
-    from ctprune.finetuning.recipe import OwnRecipe
-
-    for recipe, takes_it in ((ReferenceRecipe(1, 0.1, 224), False), (OwnRecipe(1), True)):
+    for recipe, takes_it in ((ReferenceRecipe(1, 0.1, 224), False), (recipe_of(FinetuneConfig()), True)):
         assert recipe.is_better(0.8, 0.1, (0.8, 0.2)) == takes_it
         assert recipe.is_better(0.9, 0.3, (0.8, 0.2))
         assert not recipe.is_better(0.7, 0.1, (0.8, 0.2))

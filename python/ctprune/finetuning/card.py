@@ -7,6 +7,7 @@ from typing import Any
 
 from ctprune import _core
 from ctprune.files.atomic import replace_file
+from ctprune.finetuning.course_options import COSINE, PLAIN
 from ctprune.finetuning.labeled import counted
 from ctprune.finetuning.overlaps import overlap_sentences
 from ctprune.finetuning.result import FinetuneResult
@@ -98,16 +99,31 @@ def _model(result: FinetuneResult) -> str:
         best = "best accuracy" if config["target"] == CLASSES else "smallest loss"
         lines += [
             "",
-            f"Adam, learning rate {config['learning_rate']:g}, weight decay {config['weight_decay']:g}, batch "
-            f"{config['batch_size']}, {config['epochs']} epochs, the first {config['frozen_epochs']} with a "
-            f"frozen backbone{_FROZEN[config['preset']]}; "
-            f"{config['side']} × {config['side']} pixels{', horizontal flips' if config['flip'] else ''}. The "
-            f"epoch with the {best} on `{result.selection_split}` was taken.",
+            f"Adam, learning rate {config['learning_rate']:g}{_schedule(config)}, weight decay "
+            f"{config['weight_decay']:g}, batch {config['batch_size']}, {config['epochs']} epochs, the first "
+            f"{config['frozen_epochs']} with a frozen backbone{_FROZEN[config['preset']]}; "
+            f"{config['side']} × {config['side']} pixels{_changes(config)}. The epoch with the {best} on "
+            f"`{result.selection_split}` was taken.",
         ]
     elif result.weights is not None and config["fraction"] == 1 and config["pool"] != "attention":
         lines += ["", "The method is deterministic, so all seeds give the same result."]
     lines += ["", f"Images are {_FITS[config['fit']]}.{_pooled(config)}"]
     return "\n".join(lines)
+
+
+def _schedule(config: Mapping[str, Any]) -> str:
+    """How the learning rate changes, in words; nothing where it does not."""
+    warmup = config["warmup_epochs"]
+    parts = [f"{warmup} {'epoch' if warmup == 1 else 'epochs'} of warm-up"] if warmup else []
+    if config["schedule"] == COSINE:
+        parts.append("falling to 0 as a cosine")
+    return f" ({', then '.join(parts)})" if parts else ""
+
+
+def _changes(config: Mapping[str, Any]) -> str:
+    """What is done to training images, in words."""
+    flips = ", horizontal flips" if config["flip"] else ""
+    return flips if config["augment"] == PLAIN else f"{flips}, augmentation `{config['augment']}`"
 
 
 def _head_of(config: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from ctprune.errors import ConfigError
+from ctprune.finetuning.course_options import AUGMENTATIONS, SCHEDULES, check_course
 from ctprune.finetuning.mode_options import MODES, PRESETS, defaults_of
 from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std, seeds_of
 from ctprune.finetuning.target_options import check_target
@@ -180,7 +181,23 @@ class FinetuneConfig:
         high=10,
         panel=_TRAINING,
         help="finetune: learning rate of Adam, default 1e-4.",
-        more="It is constant; in `reference`, a fifth of it from the second epoch with a thawed backbone on.",
+        more="In `reference`, a fifth of it from the second epoch with a thawed backbone on.",
+    )
+    schedule: str | None = option(
+        None,
+        belongs_to="mode",
+        choices=SCHEDULES,
+        panel=_TRAINING,
+        help="finetune: learning rate after the warm-up: constant (default), or cosine, which falls to 0.",
+        more="It changes with each step and reaches 0 after the last one.",
+    )
+    warmup_epochs: int | None = option(
+        None,
+        belongs_to="mode",
+        low=0,
+        panel=_TRAINING,
+        help="finetune: epochs until the learning rate is reached, from 0; default 0.",
+        more="Epochs with a frozen backbone count.",
     )
     weight_decay: float | None = option(
         None,
@@ -198,6 +215,15 @@ class FinetuneConfig:
         panel=_TRAINING,
         help="finetune: random horizontal flips; default on.",
         more="Half of the training images are flipped.",
+    )
+    augment: str | None = option(
+        None,
+        belongs_to="mode",
+        choices=AUGMENTATIONS,
+        panel=_TRAINING,
+        help="finetune: random changes to training images besides flips: none (default), light or standard.",
+        more="`light` turns, shifts and enlarges a little; `standard` more, and changes brightness, contrast and "
+        "sharpness.",
     )
     neighbors: int | None = option(
         None,
@@ -257,10 +283,7 @@ class FinetuneConfig:
         if self.normalize not in NORMALIZATIONS:
             mean_and_std(str(self.normalize))
         object.__setattr__(self, "seeds", seeds_of(self.seeds))
-        if self.frozen_epochs is not None and self.frozen_epochs > (self.epochs or 0):
-            raise ConfigError(
-                f"frozen_epochs {self.frozen_epochs}: expected 0 to {self.epochs}", field="frozen_epochs"
-            )
+        check_course(self)
         settle(self)
         check_one_group("volume_pattern", self.volume_pattern)
 
@@ -341,8 +364,11 @@ class FinetuneOptions(TypedDict, total=False):
     frozen_epochs: int | None
     batch_size: int
     learning_rate: float | None
+    schedule: str | None
+    warmup_epochs: int | None
     weight_decay: float | None
     flip: bool | None
+    augment: str | None
     neighbors: int | None
     side: int
     fit: str | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ctprune.errors import ConfigError
+from ctprune.finetuning.course_options import CONSTANT, PLAIN
 
 MODES = ("finetune", "linear", "knn")
 
@@ -14,7 +15,10 @@ _MODE_OPTIONS = {
     "frozen_epochs": ("finetune",),
     "learning_rate": ("finetune",),
     "weight_decay": ("finetune",),
+    "schedule": ("finetune",),
+    "warmup_epochs": ("finetune",),
     "flip": ("finetune",),
+    "augment": ("finetune",),
     "class_weights": ("finetune", "linear"),
     "neighbors": ("knn",),
     "features": ("linear", "knn"),
@@ -26,7 +30,10 @@ _DEFAULTS: dict[str, Any] = {
     "frozen_epochs": 10,
     "learning_rate": 1e-4,
     "weight_decay": 5e-4,
+    "schedule": CONSTANT,
+    "warmup_epochs": 0,
     "flip": True,
+    "augment": PLAIN,
     "class_weights": False,
     "neighbors": 20,
     "features": None,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ctprune.finetuning.config import FinetuneConfig
+from ctprune.finetuning.course_options import CONSTANT
 from ctprune.networks.gray_backbone import GrayBackbone
+from ctprune.pretraining.schedule import scheduled_rate
 
 #: Up to this side a ResNet's last map has one pixel, and BatchNorm cannot train on one image.
 _ONE_PIXEL_SIDE = 32
@@ -18,8 +19,11 @@ _ONE_PIXEL_SIDE = 32
 class Recipe(Protocol):
     """What a training asks before and after each epoch, which counts from 1."""
 
-    def begin(self, epoch: int, network: GrayBackbone, optimizer: torch.optim.Optimizer) -> None:
-        """Set what trains, and the rate."""
+    def begin(self, epoch: int, network: GrayBackbone) -> None:
+        """Set what trains."""
+
+    def rate(self, epoch: int, step: int, steps: int) -> float:
+        """The learning rate of a step, counted from 0, of an epoch that has so many steps."""
 
     def reaches_backbone(self, epoch: int) -> bool:
         """Whether anything in the backbone has a gradient."""
@@ -36,23 +40,45 @@ def recipe_of(config: FinetuneConfig) -> Recipe:
     frozen = config.frozen_epochs or 0
     if config.preset == "reference":
         return ReferenceRecipe(frozen, config.learning_rate or 0.0, config.side)
-    return OwnRecipe(frozen)
+    return OwnRecipe(
+        frozen,
+        config.epochs or 0,
+        config.learning_rate or 0.0,
+        config.schedule or CONSTANT,
+        config.warmup_epochs or 0,
+    )
 
 
 @dataclass(frozen=True)
 class OwnRecipe:
     """A frozen backbone is one that does not change: its BatchNorm layers keep their statistics. One rate for all.
 
+    The rate rises during the warm-up and then stays or falls to 0 as a cosine, step by step. Frozen epochs count.
     Of epochs with the best accuracy the one with the smallest loss is taken.
     """
 
     frozen_epochs: int
+    epochs: int
+    learning_rate: float
+    schedule: str
+    warmup_epochs: int
 
-    def begin(self, epoch: int, network: GrayBackbone, optimizer: torch.optim.Optimizer) -> None:
+    def begin(self, epoch: int, network: GrayBackbone) -> None:
         """Freeze or thaw the backbone."""
         thawed = self.reaches_backbone(epoch)
         network.train(thawed)
         network.requires_grad_(thawed)
+
+    def rate(self, epoch: int, step: int, steps: int) -> float:
+        """As the schedule says."""
+        return scheduled_rate(
+            (epoch - 1) * steps + step,
+            self.epochs * steps,
+            warmup=self.warmup_epochs * steps,
+            start=0.0,
+            peak=self.learning_rate,
+            end=self.learning_rate if self.schedule == CONSTANT else 0.0,
+        )
 
     def reaches_backbone(self, epoch: int) -> bool:
         """Once it is thawed."""
@@ -86,17 +112,16 @@ class ReferenceRecipe:
     learning_rate: float
     side: int
 
-    def begin(self, epoch: int, network: GrayBackbone, optimizer: torch.optim.Optimizer) -> None:
-        """Freeze all but BatchNorm, or thaw all; set the rate."""
+    def begin(self, epoch: int, network: GrayBackbone) -> None:
+        """Freeze all but BatchNorm, or thaw all."""
         network.train()
         thawed = epoch > self.frozen_epochs
         for module in network.modules():
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(thawed or isinstance(module, _BatchNorm))
-        for group in optimizer.param_groups:
-            group["lr"] = self._rate(epoch)
 
-    def _rate(self, epoch: int) -> float:
+    def rate(self, epoch: int, step: int, steps: int) -> float:
+        """The same for all steps of an epoch."""
         if not self.frozen_epochs or epoch <= self.frozen_epochs + 1:
             return self.learning_rate
         return 2 * (0.1 * self.learning_rate)

@@ -14,8 +14,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ctprune.errors import TrainingError
+from ctprune.finetuning.augmentation import Augmentation
 from ctprune.finetuning.checkpoint import Checkpoint, State
 from ctprune.finetuning.config import FinetuneConfig
+from ctprune.finetuning.course_options import PLAIN, augmented_view
 from ctprune.finetuning.heads import Head, LinearHead
 from ctprune.finetuning.network import seeded
 from ctprune.finetuning.recipe import recipe_of
@@ -91,6 +93,8 @@ class SeedTraining:
             weight_decay=self.config.weight_decay or 0.0,
         )
         self._recipe = recipe_of(self.config)
+        view = augmented_view(self.config.augment or PLAIN, self.config.side)
+        self._augment = None if view is None else Augmentation(view)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self._weight = self._class_weights()
         self._best: dict[str, dict[str, torch.Tensor]] = {}
@@ -141,19 +145,29 @@ class SeedTraining:
 
     def _train(self, number: int) -> float:
         """One pass in an order that depends on seed and epoch alone; the mean loss."""
-        self._recipe.begin(number, self.network, self._optimizer)
+        self._recipe.begin(number, self.network)
         order, flips = shuffled(self.data.train, self.seed, number)
+        batches = self._recipe.batches(len(order), self.config.batch_size)
+        augment, side = self._augment, self.config.side
+        plan = None if augment is None else augment.plan(len(order), side, self.seed, number)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         # Networks with dropout draw from torch's own generator.
         with seeded(mixed(self.seed, number)):
-            for start, stop in self._recipe.batches(len(order), self.config.batch_size):
+            for step, (start, stop) in enumerate(batches):
+                self._set_rate(self._recipe.rate(number, step, len(batches)))
                 images = on_device(self.data.pixels[order[start:stop]], self.device)
                 if self.config.flip:
                     chosen = flips[start:stop].to(self.device).reshape(-1, *(1 for _ in images.shape[1:]))
                     images = torch.where(chosen, images.flip(-1), images)
+                if augment is not None and plan is not None:
+                    images = augment(images, plan, start, stop)
                 rows = order[start:stop]
                 total += self._step(images, rows, number).double() * (stop - start)
         return mean_loss(total, len(order), self.seed, number)
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
 
     def _step(self, images: torch.Tensor, rows: Rows, epoch: int) -> torch.Tensor:
         self._optimizer.zero_grad(set_to_none=True)

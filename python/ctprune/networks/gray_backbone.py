@@ -70,7 +70,8 @@ IMAGENET_NORMALIZATION = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.2
 class GrayBackbone(torch.nn.Module):
     """A backbone that takes gray images, uint8 of shape (n, side, side), and gives features (n, num_features).
 
-    Neighboring slices as channels have the shape (n, 3, side, side).
+    Neighboring slices as channels have the shape (n, 3, side, side). Floats from 0 to 255 are taken, too, also of
+    shape (n, 1, side, side).
 
     Args:
         backbone: A network from `ctprune.networks.backbone`.

@@ -9,6 +9,7 @@ import torch
 
 from ctprune.pretraining.config import RATE_BATCH, PretrainConfig
 from ctprune.pretraining.lars import Lars
+from ctprune.pretraining.schedule import along_cosine, scheduled_rate
 
 #: Says of a group of parameters whether weight decay reaches it.
 _DECAYS = "decays"
@@ -68,13 +69,14 @@ def learning_rate(config: PretrainConfig, step: int, steps: int, steps_per_epoch
     >>> [round(learning_rate(config, step, 30, 10), 2) for step in (0, 5, 10, 20, 30)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    # A run that is shorter than its warm-up still gets to the rate.
-    warmup = min(config.warmup_epochs * steps_per_epoch, steps)
-    if step < warmup:
-        start = config.start_learning_rate
-        return start + (config.learning_rate - start) * step / warmup
-    share = (step - warmup) / max(1, steps - warmup)
-    return _along_cosine(config.learning_rate, config.final_learning_rate, share)
+    return scheduled_rate(
+        step,
+        steps,
+        warmup=config.warmup_epochs * steps_per_epoch,
+        start=config.start_learning_rate,
+        peak=config.learning_rate,
+        end=config.final_learning_rate,
+    )
 
 
 def weight_decay(config: PretrainConfig, step: int, steps: int) -> float:
@@ -86,7 +88,7 @@ def weight_decay(config: PretrainConfig, step: int, steps: int) -> float:
     """
     if config.final_weight_decay is None:
         return config.weight_decay
-    return _along_cosine(config.weight_decay, config.final_weight_decay, step / steps)
+    return along_cosine(config.weight_decay, config.final_weight_decay, step / steps)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, *, learning_rate: float, weight_decay: float) -> None:
@@ -95,7 +97,3 @@ def set_rates(optimizer: torch.optim.Optimizer, *, learning_rate: float, weight_
         group["lr"] = learning_rate
         if group[_DECAYS]:
             group["weight_decay"] = weight_decay
-
-
-def _along_cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

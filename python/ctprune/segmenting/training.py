@@ -19,6 +19,7 @@ from ctprune.finetuning.recipe import joined_batches
 from ctprune.finetuning.training import mean_loss, mixed, shuffled
 from ctprune.networks.device import autocast
 from ctprune.networks.gray_backbone import Pixels, on_device
+from ctprune.pretraining.schedule import along_cosine
 from ctprune.segmenting.config import SegmentConfig
 from ctprune.segmenting.dice import count_voxels, measures_of
 from ctprune.segmenting.loss import segmentation_loss
@@ -131,7 +132,7 @@ class SeedTraining:
     def _set_rate(self, done: int) -> None:
         share = done / (self.config.epochs * len(self._batches))
         for group in self._optimizer.param_groups:
-            group["lr"] = self._first_rate * (1 + math.cos(math.pi * share)) / 2
+            group["lr"] = along_cosine(self._first_rate, 0.0, share)
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         self._optimizer.zero_grad(set_to_none=True)
