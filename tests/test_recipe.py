@@ -63,8 +63,8 @@ class Recorded(SeedTraining):
         super().__post_init__()
         self.steps: list[State] = []
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor, epoch: int) -> torch.Tensor:
-        loss = super()._step(images, labels, epoch)
+    def _step(self, images: torch.Tensor, rows: np.ndarray, epoch: int, share: float) -> torch.Tensor:
+        loss = super()._step(images, rows, epoch, share)
         self.steps.append(state_of(self.network.backbone, self.head))
         return loss
 

@@ -58,8 +58,12 @@ def command(
     """
     from ctprune.finetuning.run import finetune
     from ctprune.manifest.reveal_config import reveal_given
+    from ctprune.pretraining.launch import is_first_process
 
     reveal_given(names)
+    if not is_first_process():
+        # Of several that were started together, one speaks.
+        quiet, as_json = True, False
     with ProgressDisplay(hidden=quiet) as display:
         result = finetune(data, out=out, split=split, labels=labels, progress=display.update, **options)
     if as_json:

@@ -269,6 +269,13 @@ class FinetuneConfig:
         help="linear, knn: folder that keeps frozen features, to share them among fine-tunings.",
     )
     device: str = device_option(panel=_TRAINING)
+    devices: int = option(
+        1,
+        low=0,
+        panel=_TRAINING,
+        help="finetune: GPUs per machine, 0 for all; or processes on a CPU. Each takes a part of every batch.",
+    )
+    nodes: int = option(1, low=1, panel=_TRAINING, help="finetune: number of machines, with srun or torchrun.")
     threads: int = threads_option(what="Threads that read images", panel=_OUTPUT)
 
     def __post_init__(self) -> None:
@@ -376,4 +383,6 @@ class FinetuneOptions(TypedDict, total=False):
     precision: str | None
     features: str | os.PathLike[str] | None
     device: str
+    devices: int
+    nodes: int
     threads: int

@@ -1,4 +1,4 @@
-"""How training images are varied, and how the learning rate changes: options of mode finetune. Needs no torch."""
+"""How images and the learning rate vary in a training, and on what it runs: checks of options. Needs no torch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def augmented_view(name: str, side: int) -> ViewConfig | None:
 
 
 def check_course(config: Any) -> None:
-    """Refuse augmentation and schedules that do not fit the other options.
+    """Refuse augmentation, schedules and several devices that do not fit the other options.
 
     Args:
         config: A `FinetuneConfig` whose options have their defaults.
@@ -68,6 +68,14 @@ def check_course(config: Any) -> None:
             raise ConfigError(
                 f"{name} {value} belongs to `preset` default, not to reference, which trains as the published "
                 "notebooks do",
+                field=name,
+            )
+    for name in ("devices", "nodes"):
+        value = getattr(config, name)
+        if value != 1 and (config.mode != "finetune" or config.preset == "reference"):
+            raise ConfigError(
+                f"{name} {value}: expected 1, as only `mode` finetune with `preset` default trains on several "
+                "devices",
                 field=name,
             )
     for name in ("frozen_epochs", "warmup_epochs"):

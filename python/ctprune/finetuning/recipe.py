@@ -31,8 +31,8 @@ class Recipe(Protocol):
     def is_better(self, accuracy: float, loss: float, best: tuple[float, float]) -> bool:
         """Whether an epoch is to be taken in place of the best one so far, by accuracy and loss on validation."""
 
-    def batches(self, count: int, size: int) -> list[tuple[int, int]]:
-        """Ranges of the images of each step."""
+    def batches(self, count: int, size: int, devices: int = 1) -> list[tuple[int, int]]:
+        """Ranges of the images of each step, which so many devices share."""
 
 
 def recipe_of(config: FinetuneConfig) -> Recipe:
@@ -88,9 +88,9 @@ class OwnRecipe:
         """By accuracy, then loss."""
         return (accuracy, -loss) > (best[0], -best[1])
 
-    def batches(self, count: int, size: int) -> list[tuple[int, int]]:
-        """A last one of a single image joins the one before, as BatchNorm needs two."""
-        return joined_batches(count, size)
+    def batches(self, count: int, size: int, devices: int = 1) -> list[tuple[int, int]]:
+        """A last one of fewer than two images for each device joins the one before, as BatchNorm needs two."""
+        return joined_batches(count, size, 2 * devices)
 
 
 @dataclass(frozen=True)
@@ -134,20 +134,20 @@ class ReferenceRecipe:
         """By accuracy alone."""
         return accuracy > best[0]
 
-    def batches(self, count: int, size: int) -> list[tuple[int, int]]:
+    def batches(self, count: int, size: int, devices: int = 1) -> list[tuple[int, int]]:
         """As torch's `DataLoader` makes them; the last one may be a single image."""
         if self.side <= _ONE_PIXEL_SIDE:
             return joined_batches(count, size)
         return [(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def joined_batches(count: int, size: int) -> list[tuple[int, int]]:
-    """Ranges of at most `size`; a last one of a single image joins the one before.
+def joined_batches(count: int, size: int, least: int = 2) -> list[tuple[int, int]]:
+    """Ranges of at most `size`; a last one of fewer than `least` joins the one before.
 
-    >>> joined_batches(9, 4)
-    [(0, 4), (4, 9)]
+    >>> joined_batches(9, 4), joined_batches(10, 4, 4)
+    ([(0, 4), (4, 9)], [(0, 4), (4, 10)])
     """
     starts = list(range(0, count, size))
-    if len(starts) > 1 and count - starts[-1] == 1:
+    if len(starts) > 1 and count - starts[-1] < least:
         starts.pop()
     return list(zip(starts, [*starts[1:], count], strict=True))

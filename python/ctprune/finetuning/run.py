@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ import numpy.typing as npt
 
 from ctprune.environment.extras import extra
 from ctprune.environment.progress import Operation, ProgressCallback
-from ctprune.errors import Interrupted, TaskError
+from ctprune.errors import ConfigError, Interrupted, TaskError
 from ctprune.finetuning.bags import Units, units_of
 from ctprune.finetuning.card import write_card
 from ctprune.finetuning.config import FinetuneConfig, FinetuneOptions
@@ -31,7 +33,9 @@ from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
 from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.options.configure import configure
 from ctprune.options.neighbors import GRAY
+from ctprune.options.option import all_options
 from ctprune.options.shared import CLASSES
+from ctprune.pretraining.launch import Launch, find_launch
 from ctprune.tasks import list_task
 from ctprune.tasks.columns import columns_of
 from ctprune.tasks.listing import TRAIN, Listing
@@ -90,9 +94,36 @@ def finetune(
         InUseError: Another fine-tuning is writing to it.
         Interrupted: Ctrl-C.
     """
-    config = configure(FinetuneConfig, config, options)
+    return take_part_in(
+        data, configure(FinetuneConfig, config, options), out=out, split=split, labels=labels, progress=progress
+    )
+
+
+def take_part_in(
+    data: PathLike,
+    config: FinetuneConfig,
+    *,
+    out: PathLike,
+    split: PathLike | None,
+    labels: PathLike | None,
+    progress: ProgressCallback | None = None,
+    launch: Launch | None = None,
+) -> FinetuneResult:
+    """Fine-tune as `finetune` does, as one process of several if there are any.
+
+    Args:
+        data: The data.
+        config: How to train and evaluate.
+        out: Folder of the result.
+        split: As for `finetune`.
+        labels: As for `finetune`.
+        progress: As for `finetune`.
+        launch: This process's rank, if another process has started it.
+    """
     source, folder = Path(data), Path(out)
-    check_out(folder, source, _WHAT)
+    launch = launch or _launch_of(config)
+    if launch.is_first:
+        check_out(folder, source, _WHAT)
     listed = list_task(
         source,
         split=split,
@@ -105,8 +136,15 @@ def finetune(
     )
     config = config.for_classes(listed.classes)
     operation = Operation(progress)
-    run = Finetuning(config, folder, operation=operation)
-    with hold(folder):
+    run = Finetuning(config, folder, operation=operation, launch=launch)
+    run.order = {
+        "data": str(data),
+        "out": str(out),
+        "split": None if split is None else str(split),
+        "labels": None if labels is None else str(labels),
+        "config": all_options(config),
+    }
+    with hold(folder) if launch.is_first else nullcontext():
         images = read_images(
             listed,
             side=config.side,
@@ -130,6 +168,7 @@ class Finetuning:
         out: Path,
         *,
         operation: Operation | None = None,
+        launch: Launch | None = None,
     ) -> None:
         with extra("train", "ctprune finetune"):
             from ctprune.finetuning.seeds import SeedTrainer
@@ -140,6 +179,9 @@ class Finetuning:
         self._trainer: SeedTrainer = kind(config, out)
         self._weights = self._trainer.weights
         self._operation = operation or Operation()
+        self._launch = launch or Launch()
+        #: What the processes that this one starts are told.
+        self.order: dict[str, Any] = {}
 
     def intensity(self, reading: dict[str, Any] | None) -> str:
         """From Hounsfield units to gray: as asked for, as in the pre-training, as in the run, or `minmax`."""
@@ -170,17 +212,45 @@ class Finetuning:
             _check_left(splits, units, source)
         check_labels(images, splits, source)
         digest = images.digest()
-        weights_sha256 = None if self._weights is None else self._weights.sha256
-        is_known = claim(self.out, config, _WHAT, data_digest=digest, weights_sha256=weights_sha256)
-        if is_known and (self.out / METRICS_NAME).is_file():
-            return FinetuneResult.load(self.out)
-        try:
+        notes = [*listed.notes, *splits.notes(units), *images.notes()]
+
+        def train() -> FinetuneResult:
             self._trainer.prepare(images, units, splits, self._operation)
-            outcomes, probabilities = self._trainer.train_all()
-            notes = [*listed.notes, *splits.notes(units), *images.notes()]
-            return self._write(images, units, splits, notes, overlaps, digest, outcomes, probabilities)
+            found = self._trainer.train_all()
+            return self._trainer.peers.made_by_first(
+                lambda: self._write(images, units, splits, notes, overlaps, digest, *found)
+            )
+
+        try:
+            # A process that starts the others does so when nothing but the training is left.
+            if self._launch.starts_all and self._is_finished(digest):
+                return FinetuneResult.load(self.out)
+            return train() if self._launch.processes == 1 else self._train_together(train, source, digest)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; what is trained is saved: rerun to resume") from None
+
+    def _is_finished(self, digest: str) -> bool:
+        """Take the folder of the result; whether it holds the result already."""
+        weights_sha256 = None if self._weights is None else self._weights.sha256
+        is_known = claim(self.out, self.config, _WHAT, data_digest=digest, weights_sha256=weights_sha256)
+        return is_known and (self.out / METRICS_NAME).is_file()
+
+    def _train_together(self, train: Callable[[], FinetuneResult], source: Path, digest: str) -> FinetuneResult:
+        """Train as one of several processes, some of which this one may start."""
+        from ctprune.pretraining.devices import create_fabric
+        from ctprune.pretraining.workers import Workers
+
+        launch, trainer = self._launch, self._trainer
+        with Workers(launch, self.order, program="ctprune.finetuning.worker") as workers:
+            fabric = create_fabric(launch, "32", workers.environment(), trainer.device)
+            fabric.launch()
+            trainer.join(fabric)
+            peers = trainer.peers
+            if peers.made_by_first(lambda: not launch.starts_all and self._is_finished(digest)):
+                return peers.made_by_first(lambda: FinetuneResult.load(self.out))
+            if peers.made_by_first(lambda: digest) != digest:
+                raise TaskError(f"{source}: the processes of the training have not read the same images from it")
+            return train()
 
     def _write(
         self,
@@ -273,6 +343,29 @@ class Finetuning:
             volume_pattern=images.volume_pattern,
             channels=images.channels,
         ).save()
+
+
+def _launch_of(config: FinetuneConfig) -> Launch:
+    """The rank of this process among those that train together.
+
+    Raises:
+        ConfigError: There are fewer GPUs than asked for, the processes that were started do not fit, or a batch is
+            too small for all of them.
+    """
+    if config.devices == config.nodes == 1:
+        return find_launch(1, 1)
+    with extra("train", "ctprune finetune"):
+        from ctprune.networks.device import choose_device
+        from ctprune.pretraining.devices import device_count
+
+        launch = find_launch(device_count(config.devices, choose_device(config.device)), config.nodes)
+    if launch.processes > 1 and config.batch_size < 2 * launch.processes:
+        raise ConfigError(
+            f"batch_size {config.batch_size}: expected at least {2 * launch.processes}, two images for each of "
+            f"{launch.processes} devices",
+            field="batch_size",
+        )
+    return launch
 
 
 def _check_left(splits: Splits, units: Units, source: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from ctprune.finetuning.heads import Head, save_head
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.network import choose_normalization, find_weights, new_backbone
 from ctprune.finetuning.outcome import SeedOutcome
+from ctprune.finetuning.peers import Peers
 from ctprune.finetuning.pooling import Pooling
 from ctprune.finetuning.probes import quality
 from ctprune.finetuning.sampling import sample_part
@@ -32,6 +34,9 @@ from ctprune.networks.backbone import BACKBONE_NAME, save_backbone
 from ctprune.networks.device import choose_device, choose_precision
 from ctprune.networks.gray_backbone import GrayBackbone, features_of
 from ctprune.tasks.listing import TRAIN
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 #: What unfinished seeds leave behind for the next session; gone when all are done.
 PROGRESS_FOLDER = "progress"
@@ -46,6 +51,7 @@ class SeedTrainer:
         weights: File of weights that the training starts from; None for random weights.
         backbone: Name of the architecture.
         normalization: Mean and standard deviation of the input.
+        peers: The processes that train together; the first one writes.
     """
 
     def __init__(self, config: FinetuneConfig, out: Path) -> None:
@@ -56,8 +62,13 @@ class SeedTrainer:
         self.backbone = new_backbone(config, self.weights, 0)[1]
         self._out = out
         self._precision = choose_precision(str(config.precision), self.device)
+        self.peers = Peers()
         self._features: npt.NDArray[np.float32] | None = None
         self._cache: FeatureCache | None = None
+
+    def join(self, fabric: Fabric) -> None:
+        """Train with the other processes of a launch, each on its own device."""
+        self.peers, self.device = Peers(fabric), fabric.device
 
     def prepare(self, images: LabeledImages, units: Units, splits: Splits, operation: Operation) -> None:
         """Take the images to train on, what they belong to, and the splits of that."""
@@ -78,12 +89,14 @@ class SeedTrainer:
         outcomes, probabilities = [], {}
         for index, seed in enumerate(self.config.seed_list):
             stem = self._out / PROGRESS_FOLDER / f"seed-{seed}"
-            done = SeedOutcome.load(stem) or self._train_seed(index, stem)
-            outcomes.append(done[0])
-            probabilities[seed] = done[1]
+            done = self.peers.made_by_first(partial(SeedOutcome.load, stem)) or self._train_seed(index, stem)
+            if done is not None:
+                outcomes.append(done[0])
+                probabilities[seed] = done[1]
         return outcomes, probabilities
 
-    def _train_seed(self, index: int, stem: Path) -> tuple[SeedOutcome, npt.NDArray[np.float64]]:
+    def _train_seed(self, index: int, stem: Path) -> tuple[SeedOutcome, npt.NDArray[np.float64]] | None:
+        """What the seed gives; None in processes that only take part."""
         units, splits, seed = self._units, self._splits, self.config.seed_list[index]
         started = time.perf_counter()
         train = splits.rows(TRAIN)
@@ -92,7 +105,10 @@ class SeedTrainer:
             units.strata[train], patients, fraction=self.config.fraction, seed=seed, leave_some=False
         )
         fit = self._finetune_seed if self.config.mode == "finetune" else self._probe_seed
-        head, probabilities, outcome = fit(train[part], splits.rows(splits.selection), index, stem)
+        found = fit(train[part], splits.rows(splits.selection), index, stem)
+        if found is None:
+            return None
+        head, probabilities, outcome = found
         save_head(head, self._out / FOLDER_NAME / outcome.head)
         seconds = outcome.seconds or time.perf_counter() - started
         outcome = SeedOutcome(**(vars(outcome) | {"seconds": round(seconds, 3)}))
@@ -102,7 +118,7 @@ class SeedTrainer:
 
     def _finetune_seed(
         self, train: Rows, select: Rows, index: int, stem: Path
-    ) -> tuple[Head, npt.NDArray[np.float64], SeedOutcome]:
+    ) -> tuple[Head, npt.NDArray[np.float64], SeedOutcome] | None:
         config, seed = self.config, self.config.seed_list[index]
         network, units = self._network(seed), self._units
         data = TrainingSet(
@@ -119,10 +135,13 @@ class SeedTrainer:
             self._report("training", epoch.epoch, config.epochs or 0, "epochs", index, epoch.select_accuracy)
 
         self._report("training", 0, config.epochs or 0, "epochs", index)
+        file = stem.with_suffix(".ckpt")
         training = self._training(
-            network, data, config, seed, self.device, self._precision, stem.with_suffix(".ckpt"), report
+            network, data, config, seed, self.device, self._precision, file, report, self.peers
         )
         head = training.run()
+        if not self.peers.is_first:
+            return None
         features = self._features_of(network, data.pixels, index)
         best = training.history[training.best_epoch - 1]
         chosen = (

@@ -20,6 +20,7 @@ from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.course_options import PLAIN, augmented_view
 from ctprune.finetuning.heads import Head, LinearHead
 from ctprune.finetuning.network import seeded
+from ctprune.finetuning.peers import Peers
 from ctprune.finetuning.recipe import recipe_of
 from ctprune.networks.device import autocast
 from ctprune.networks.gray_backbone import GrayBackbone, Pixels, on_device
@@ -66,6 +67,7 @@ class SeedTraining:
     Attributes:
         network: The backbone.
         head: The linear layer.
+        peers: The processes that train together; the first one saves.
         history: The epochs that are done.
         best_epoch: Number of the epoch with the best accuracy on the selecting split, from 1; the recipe decides
             between equals.
@@ -79,13 +81,14 @@ class SeedTraining:
     precision: str
     checkpoint: Path
     progress: Callable[[Epoch], None]
+    peers: Peers = field(default_factory=Peers)
     history: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
 
     def __post_init__(self) -> None:
         with seeded(self.seed):
             self.head = self._new_head()
-        self.network.to(self.device)
+        self.network = self.peers.with_batchnorm(self.network).to(self.device)
         self.head.to(self.device)
         self._optimizer = torch.optim.Adam(
             [*self.network.parameters(), *self.head.parameters()],
@@ -106,18 +109,38 @@ class SeedTraining:
         Raises:
             WeightsError: The checkpoint that is there is damaged.
             OutputError: A checkpoint cannot be written.
-            TrainingError: The loss is not finite.
+            TrainingError: The loss is not finite, or there are more devices than pairs of images.
             KeyboardInterrupt: Ctrl-C; the last whole epoch is in the checkpoint.
         """
-        self._checkpoint.restore(self._resume)
+        least = 2 * self.peers.count
+        if self.peers.count > 1 and len(self.data.train) < least:
+            raise TrainingError(
+                f"{len(self.data.train)} training images: expected at least {least}, two for each of "
+                f"{self.peers.count} devices"
+            )
+        for state in self.peers.made_by_first(self._saved):
+            if not self.peers.is_first:
+                self._resume(state)
         epochs = self.config.epochs or 0
         with self._checkpoint.saved_on_interrupt():
             for number in range(len(self.history) + 1, epochs + 1):
                 self._epoch(number)
-                self._checkpoint.keep(self._state_now(), is_last=number == epochs)
+                if self.peers.is_first:
+                    self._checkpoint.keep(self._state_now(), is_last=number == epochs)
         self.network.load_state_dict(self._best["network"])
         self.head.load_state_dict(self._best["head"])
         return self._trained_head()
+
+    def _saved(self) -> list[State]:
+        """The state of an earlier session, if there is any; this process has resumed from it."""
+        found: list[State] = []
+
+        def take(state: State) -> None:
+            self._resume(state)
+            found.append(state)
+
+        self._checkpoint.restore(take)
+        return found
 
     def _new_head(self) -> torch.nn.Module:
         return torch.nn.Linear(self.network.num_features, self.data.classes)
@@ -130,6 +153,7 @@ class SeedTraining:
         started = time.perf_counter()
         frozen = number <= (self.config.frozen_epochs or 0)
         loss = self._train(number)
+        # In every process, so that none waits for another one longer than for a step.
         select_loss, accuracy = self._evaluate()
         seconds = time.perf_counter() - started
         epoch = Epoch(number, frozen, loss, select_loss, accuracy, seconds)
@@ -147,14 +171,15 @@ class SeedTraining:
         """One pass in an order that depends on seed and epoch alone; the mean loss."""
         self._recipe.begin(number, self.network)
         order, flips = shuffled(self.data.train, self.seed, number)
-        batches = self._recipe.batches(len(order), self.config.batch_size)
+        batches = self._recipe.batches(len(order), self.config.batch_size, self.peers.count)
         augment, side = self._augment, self.config.side
         plan = None if augment is None else augment.plan(len(order), side, self.seed, number)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         # Networks with dropout draw from torch's own generator.
-        with seeded(mixed(self.seed, number)):
-            for step, (start, stop) in enumerate(batches):
+        with seeded(mixed(self.seed, number) + self.peers.rank):
+            for step, whole in enumerate(batches):
                 self._set_rate(self._recipe.rate(number, step, len(batches)))
+                start, stop = self.peers.part(*whole)
                 images = on_device(self.data.pixels[order[start:stop]], self.device)
                 if self.config.flip:
                     chosen = flips[start:stop].to(self.device).reshape(-1, *(1 for _ in images.shape[1:]))
@@ -162,20 +187,30 @@ class SeedTraining:
                 if augment is not None and plan is not None:
                     images = augment(images, plan, start, stop)
                 rows = order[start:stop]
-                total += self._step(images, rows, number).double() * (stop - start)
-        return mean_loss(total, len(order), self.seed, number)
+                share = self._share(rows, order[slice(*whole)])
+                total += self._step(images, rows, number, share).double() * (whole[1] - whole[0])
+        return mean_loss(self.peers.add_up(total), len(order), self.seed, number)
 
     def _set_rate(self, rate: float) -> None:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
 
-    def _step(self, images: torch.Tensor, rows: Rows, epoch: int) -> torch.Tensor:
+    def _share(self, rows: Rows, whole: Rows) -> float:
+        """What the mean loss of some images of a batch contributes to that of all."""
+        if self._weight is None or len(rows) == len(whole):
+            return len(rows) / len(whole)
+        weights = self._weight.double().cpu().numpy()
+        return float(weights[self.data.labels[rows]].sum() / weights[self.data.labels[whole]].sum())
+
+    def _step(self, images: torch.Tensor, rows: Rows, epoch: int, share: float) -> torch.Tensor:
+        """Train on this process's images of a batch; their share of the loss."""
         self._optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.precision):
             with torch.set_grad_enabled(self._recipe.reaches_backbone(epoch)):
                 features = self.network(images)
-            loss = self._loss(self.head(features).float(), rows)
+            loss = self._loss(self.head(features).float(), rows) * share
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.peers.add_up_gradients([*self.network.parameters(), *self.head.parameters()])
         self._scaler.step(self._optimizer)
         self._scaler.update()
         return loss.detach()

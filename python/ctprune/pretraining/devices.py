@@ -18,20 +18,24 @@ from ctprune.pretraining.launch import SRUN, Launch, started_together
 _PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
-def device_count(config: PretrainConfig) -> int:
+def device_count(devices: int, device: torch.device) -> int:
     """Number of processes that train on this machine, each with a device of its own.
+
+    Args:
+        devices: Number of GPUs, 0 for all; on a CPU, of processes.
+        device: What is trained on.
 
     Raises:
         ConfigError: There are fewer GPUs than `devices`.
     """
-    gpus = torch.cuda.device_count()
-    if gpus and config.devices > gpus:
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
+    if gpus and devices > gpus:
         by_task = started_together()[0] == SRUN
         hint = ": give srun --gpus-per-node, so that each task sees all of them" if by_task else ""
         raise ConfigError(
-            f"devices {config.devices}: expected up to {gpus}, the number of GPUs here{hint}", field="devices"
+            f"devices {devices}: expected up to {gpus}, the number of GPUs here{hint}", field="devices"
         )
-    return config.devices or max(gpus, 1)
+    return devices or max(gpus, 1)
 
 
 def check_queue(config: PretrainConfig, processes: int) -> None:
@@ -49,19 +53,20 @@ def check_queue(config: PretrainConfig, processes: int) -> None:
         )
 
 
-def create_fabric(launch: Launch, precision: str, environment: ClusterEnvironment) -> Fabric:
+def create_fabric(launch: Launch, precision: str, environment: ClusterEnvironment, device: torch.device) -> Fabric:
     """Lightning's Fabric for the processes of a launch.
 
     Args:
         launch: How the processes are started.
         precision: A precision from `ctprune.networks.device.choose_precision`.
         environment: How the processes find each other.
+        device: What is trained on; each process gets one of that kind.
     """
     # It announces every process on stderr.
     for name in ("rank_zero", "distributed"):
         logging.getLogger(f"lightning_fabric.utilities.{name}").setLevel(logging.WARNING)
     return Fabric(
-        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        accelerator=device.type,
         devices=launch.devices,
         num_nodes=launch.nodes,
         strategy="ddp" if launch.processes > 1 else "auto",

@@ -164,8 +164,9 @@ class PretrainingRun:
         config = self.config
         if config.wandb:
             import_wandb()
-        launch = self._launch or find_launch(device_count(config), config.nodes)
-        precision = choose_precision(config.precision, choose_device())
+        device = choose_device()
+        launch = self._launch or find_launch(device_count(config.devices, device), config.nodes)
+        precision = choose_precision(config.precision, device)
         check_queue(config, launch.processes)
         if launch.starts_all:
             self._take_out()
@@ -178,7 +179,7 @@ class PretrainingRun:
                 create_method(config, self._create_backbone())
             store = self._pack(close)
         with Workers(launch, order) as workers:
-            fabric = create_fabric(launch, precision, workers.environment())
+            fabric = create_fabric(launch, precision, workers.environment(), device)
             fabric.launch()
             store = self._packed_by_first(store, close, fabric)
             return self._train(manifest, store, close, fabric)

@@ -59,18 +59,22 @@ Made = TypeVar("Made")
 class Workers:
     """A context in which this process trains together with others, some of which it starts.
 
-    The first process of a machine starts the others there, unless torchrun or srun has started them. It runs
-    `ctprune.pretraining.worker`, not the user's script, so that this works from scripts, notebooks and experiments
+    The first process of a machine starts the others there, unless torchrun or srun has started them. They run
+    a program of ctprune's, not the user's script, so that this works from scripts, notebooks and experiments
     alike. While the context lasts, the variables that Fabric's environments read say which process this is.
 
     Args:
         launch: This process's rank among those that train together.
-        order: The pre-training to carry out, as `ctprune.pretraining.worker` reads it.
+        order: The training to carry out, as the program reads it.
+        program: Module that the processes run: one that calls `ctprune.pretraining.worker.take_part`.
     """
 
-    def __init__(self, launch: Launch, order: dict[str, Any]) -> None:
+    def __init__(
+        self, launch: Launch, order: dict[str, Any], *, program: str = "ctprune.pretraining.worker"
+    ) -> None:
         self._launch = launch
         self._order = order
+        self._program = program
         self._processes: list[tuple[subprocess.Popen[str], IO[str]]] = []
         self._before: dict[str, str | None] = {}
         self._threads_before = torch.get_num_threads()
@@ -136,7 +140,7 @@ class Workers:
     def _start(self, launch: Launch) -> None:
         said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `_wait`
         process = subprocess.Popen(
-            [sys.executable, "-m", "ctprune.pretraining.worker"],
+            [sys.executable, "-m", self._program],
             env=without_foreign(os.environ) | self._threads(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
