@@ -142,7 +142,7 @@ TURNED = [1, 0, 0, 0, float(np.cos(0.3)), float(np.sin(0.3))]
 #: For each code what plants it, and a word or number of where it is.
 PLANTED: dict[str, tuple[Plant, str]] = {
     "C-ODD-ORIENTATION": (change(slice(5, 6), ImageOrientationPatient=TURNED), "17° off; slice 5"),
-    "C-NO-POSITIONS": (no_position, ""),
+    "C-NO-POSITIONS": (no_position, "none at slice"),
     "C-MISSING-SLICES": (without(5), "5.00 mm instead of 2.50 between slices 4 and 5 (10.0 to 15.0 mm)"),
     "C-SAME-POSITION": (moved(lambda index: [0, 0, 2.5 * (index - (index > 6))]), "slice 7 (15.0 mm)"),
     "C-UNEVEN-SPACING": (
@@ -151,14 +151,23 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     ),
     "C-CHANGING-TILT": (moved(lambda index: [0, max(0, index - 6), 2.5 * index]), "0.0° to 21.8°"),
     "C-TILT": (moved(lambda index: [0, index, 2.5 * index]), "21.8°"),
-    "C-MIXED-PLANE": (change(slice(8, 12), ImageOrientationPatient=CORONAL), "coronal, axial"),
-    "C-MIXED-MATRIX": (smaller, "32 × 32, 64 × 64"),
-    "C-MIXED-SPACING": (change(slice(8, 12), PixelSpacing=[0.5, 0.5]), "0.5 mm, 1 mm"),
-    "C-MIXED-KERNEL": (change(slice(8, 12), ConvolutionKernel="B70f"), "B30f, B70f"),
-    "C-MIXED-THICKNESS": (change(slice(8, 12), SliceThickness=3), "2.5 mm, 3 mm"),
+    "C-MIXED-PLANE": (change(slice(8, 12), ImageOrientationPatient=CORONAL), "coronal (4), axial (8); slices"),
+    "C-MIXED-MATRIX": (smaller, "32 × 32 (4), 64 × 64 (8); slices 0–3 of volume 1 (20.0 to 27.5 mm)"),
+    "C-MIXED-SPACING": (
+        change(slice(8, 12), PixelSpacing=[0.5, 0.5]),
+        "0.5 mm (4), 1 mm (8); slices 0–3 of volume 1 (20.0 to 27.5 mm)",
+    ),
+    "C-MIXED-KERNEL": (
+        change(slice(8, 12), ConvolutionKernel="B70f"),
+        "B30f (8), B70f (4); slices 8–11 (20.0 to 27.5 mm)",
+    ),
+    "C-MIXED-THICKNESS": (
+        change(slice(8, 12), SliceThickness=3),
+        "2.5 mm (8), 3 mm (4); slices 8–11 (20.0 to 27.5 mm)",
+    ),
     "C-LOCALIZER": (lambda series: another(series, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]) and None, ""),
     "C-NOT-AXIAL": (change(ImageOrientationPatient=CORONAL), "coronal"),
-    "C-INSTANCE-ORDER": (renamed_instances, ""),
+    "C-INSTANCE-ORDER": (renamed_instances, "slice 4 (10.0 mm)"),
     "C-THICKNESS-GAP": (change(SliceThickness=1), "1 mm thick, 2.50 mm apart"),
     "C-THICKNESS-OVERLAP": (change(SliceThickness=5), "5 mm thick, 2.50 mm apart"),
     "C-NO-RESCALE": (stored_values, "0 to"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -52,12 +54,65 @@ def test_two_thicknesses_at_their_own_distances_miss_nothing(tmp_path: Path) -> 
     assert set(found) == {"C-UNEVEN-SPACING", "C-MIXED-THICKNESS"}
 
 
+@pytest.mark.parametrize(
+    ("positions", "expected"),
+    [
+        # 0.75 mm apart, written to a tenth of a millimeter.
+        ([[0, 0, round(0.75 * index, 1)] for index in range(12)], set()),
+        # Errors of a tenth aside would be a tilt of 8°.
+        ([[-12.5, 0.1 * (index % 3 == 1), 0.7 * index] for index in range(12)], set()),
+        # A gantry tilted by 15°, whose shift is rounded.
+        ([[0, round(0.75 * 0.268 * index, 1), 0.75 * index] for index in range(12)], {"C-TILT"}),
+        # Errors that add up are none of rounding, and neither is what is given more exactly.
+        ([[0, 0, round(0.7 * index + 0.3 * (index > 6), 1)] for index in range(12)], {"C-UNEVEN-SPACING"}),
+        ([[0, 0, 0.75 * index + 0.0823 * (index % 2)] for index in range(12)], {"C-UNEVEN-SPACING"}),
+    ],
+)
+def test_rounded_positions_are_neither_uneven_nor_tilted(
+    positions: list[list[float]], expected: set[str], tmp_path: Path
+) -> None:
+    series = plain_series()
+    for ds, position in zip(series, positions, strict=True):
+        ds.ImagePositionPatient = [f"{value:.4f}" for value in position]
+        ds.SliceThickness = 0.75
+    assert set(codes_of(write(series, tmp_path / "in"))) == expected
+
+
+def test_all_slices_without_a_position_have_no_place(tmp_path: Path) -> None:
+    series = plain_series()
+    for ds in series:
+        del ds.ImagePositionPatient
+    found = codes_of(write(series, tmp_path / "in"))
+    assert (found["C-NO-POSITIONS"].where, found["C-NO-POSITIONS"].count) == ("", SLICES)
+
+
+@pytest.mark.parametrize(
+    ("change_of", "code"),
+    [
+        (lambda hu: hu, None),
+        # As volumes whose rescaling was stored in the file and applied again.
+        (lambda hu: hu - 1024, "C-RESCALED-TWICE"),
+        (lambda hu: np.maximum(hu + 1024, 0), "C-NO-RESCALE"),
+        (lambda hu: (hu > -500).astype(np.int16), "C-LABELS"),
+        (lambda hu: np.clip(hu, -160, 240), "C-CLIPPED"),
+    ],
+)
+def test_values_of_a_nifti_file_are_checked_as_those_of_dicom(
+    change_of: Callable[[np.ndarray], np.ndarray], code: str | None, tmp_path: Path
+) -> None:
+    hu = np.stack([hu_of(ds) for ds in plain_series()], axis=-1)
+    image = nibabel.Nifti1Image(change_of(hu).round().astype(np.int16), np.diag([1, 1, 2.5, 1]))
+    nibabel.save(image, tmp_path / "volume.nii.gz")
+    [found] = ctprune.check(tmp_path / "volume.nii.gz", pixels=True)
+    assert [one.code for one in found.findings] == ([code] if code else [])
+
+
 def test_no_spacing_is_said_as_none(tmp_path: Path) -> None:
     series = plain_series()
     for ds in series[8:]:
         del ds.PixelSpacing
     found = codes_of(write(series, tmp_path / "in"))
-    assert found["C-MIXED-SPACING"].where == "none, 1 mm"
+    assert found["C-MIXED-SPACING"].where.startswith("none (4), 1 mm (8); slices 0–3 of volume")
 
 
 def test_the_phantom_has_only_what_was_put_into_it(archive: Path) -> None:
@@ -88,6 +143,7 @@ def test_the_command_shows_the_worst_first(cli: Cli, tmp_path: Path) -> None:
     assert "pixels were not read" not in cli("check", "in", "--pixels").stderr
     assert done.stdout.index("C-BURNED-IN") < done.stdout.index("ok")
     assert "2 series: 1 error, 1 ok" in done.stdout
+    assert "C-BURNED-IN  Look at the pixels before you use or share them." in done.stdout
     assert (tmp_path / "found" / "series.parquet").is_file()
     found = result_of("check", cli("check", "in", "--json").stdout)["series"]
     assert [one["verdict"] for one in found] == ["error", "ok"]

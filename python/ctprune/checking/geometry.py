@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ctprune.checking.planes import PLANES
-from ctprune.checking.series import Finding, Floats, Series, listed
+from ctprune.checking.series import Finding, Floats, Integers, Series, listed
 
 #: Positions closer than this are the same, in mm; as the order of slices has it.
 _SAME_MM = 1e-3
@@ -20,6 +20,9 @@ _DEGREES = 1.0
 
 #: Thickness and distance that differ by less are alike.
 _ALIKE = 0.1
+
+#: Steps of positions that files round to, in mm, and how far from a line, in steps, rounding puts slices at most.
+_ROUNDED_TO, _OFF_LINE = (0.1, 0.01), 1.2
 
 
 def geometry_findings(series: Series) -> Iterator[Finding]:
@@ -34,8 +37,11 @@ def geometry_findings(series: Series) -> Iterator[Finding]:
     yield from _orientation(series)
     yield from _mixed(series)
     for volume in series.volumes():
+        nowhere = np.isnan(np.asarray(volume["image_position_patient"], float).reshape(-1, 3)).any(axis=1)
         if np.isnan(volume["position_mm"]).any():
-            yield volume.finding("C-NO-POSITIONS")
+            # All slices are concerned, since none of them has a place among the others.
+            where = "" if nowhere.all() or not nowhere.any() else volume.where(np.flatnonzero(nowhere))
+            yield Finding("C-NO-POSITIONS", len(volume), where and f"none at {where}", volume.rows)
         else:
             yield from _along(volume)
 
@@ -53,24 +59,43 @@ def _orientation(series: Series) -> Iterator[Finding]:
     if 0 < odd.sum() <= max(1, int(_FEW * len(series))) and odd.sum() < len(series) / 2:
         yield series.finding("C-ODD-ORIENTATION", odd, f"up to {angle[odd].max():.0f}° off")
     elif len(known) > 1:
-        yield series.finding("C-MIXED-PLANE", None, listed([PLANES[plane] for plane in known]))
+        yield _several(series, "C-MIXED-PLANE", planes, {int(plane): PLANES[plane] for plane in known})
     if main != PLANES.index("axial"):
         yield series.finding("C-NOT-AXIAL", planes == main, PLANES[main])
 
 
 def _mixed(series: Series) -> Iterator[Finding]:
-    matrix = np.unique(np.stack([series["rows"], series["columns"]], axis=1), axis=0)
+    matrix, of = np.unique(np.stack([series["rows"], series["columns"]], axis=1), axis=0, return_inverse=True)
     if len(matrix) > 1:
-        yield series.finding("C-MIXED-MATRIX", None, listed([f"{one[0]} × {one[1]}" for one in matrix]))
+        yield _several(series, "C-MIXED-MATRIX", of, dict(enumerate(f"{one[0]} × {one[1]}" for one in matrix)))
     spacing = np.asarray(series["pixel_spacing_mm"], float).reshape(-1, 2)
     # In steps of 0.1 µm, as volumes are told apart.
-    steps = np.unique(np.round(np.nan_to_num(spacing, nan=-1) * 1e4).astype(np.int64), axis=0)
+    steps, of = np.unique(
+        np.round(np.nan_to_num(spacing, nan=-1) * 1e4).astype(np.int64), axis=0, return_inverse=True
+    )
     if len(steps) > 1:
         texts = ["none" if step[0] < 0 else f"{step[0] / 1e4:g} mm" for step in steps]
-        yield series.finding("C-MIXED-SPACING", None, listed(texts))
-    kernels = sorted(set(series["convolution_kernel"]))
+        yield _several(series, "C-MIXED-SPACING", of, dict(enumerate(texts)))
+    kernels, of = np.unique(series["convolution_kernel"].astype(str), return_inverse=True)
     if len(kernels) > 1:
-        yield series.finding("C-MIXED-KERNEL", None, listed([kernel or "none" for kernel in kernels]))
+        yield _several(series, "C-MIXED-KERNEL", of, dict(enumerate(kernel or "none" for kernel in kernels)))
+
+
+def _several(series: Series, code: str, of: Integers, texts: dict[int, str]) -> Finding:
+    """A finding about all slices: how many have each value, and where those lie that lack the most usual one.
+
+    Args:
+        series: The slices.
+        code: Of the finding.
+        of: The value of each slice as a number, shape (n,).
+        texts: The values in words, by their numbers, in order.
+    """
+    of = of.reshape(-1)
+    counts = {value: int((of == value).sum()) for value in texts}
+    usual = max(counts, key=lambda value: counts[value])
+    note = listed([f"{text} ({counts[value]:,})" for value, text in texts.items()])
+    where = series.where(np.flatnonzero((of != usual) & np.isin(of, list(texts))))
+    return Finding(code, len(series), f"{note}; {where}", series.rows)
 
 
 def _along(volume: Series) -> Iterator[Finding]:
@@ -117,11 +142,40 @@ def _gaps(volume: Series, steps: Floats, usual: float) -> Iterator[Finding]:
         ]
         rows = volume.rows[np.unique(np.concatenate([gaps, gaps + 1]))]
         yield Finding("C-MISSING-SLICES", int(missing.sum()), listed(texts), rows)
-    uneven = (steps > _SAME_MM) & ((steps < 1.5 * usual) | planned) & (np.abs(steps - usual) > 0.1 * usual)
+    within = (steps > _SAME_MM) & ((steps < 1.5 * usual) | planned)
+    uneven = within & (np.abs(steps - usual) > 0.1 * usual)
     if uneven.any():
+        places = np.cumsum(np.concatenate([[0.0], steps[within]]))
+        # Along an oblique normal, the errors of all three coordinates add up.
+        off = _rounded_mm(volume) * np.abs(np.nan_to_num(volume.normal[0])).sum()
+        if _on_a_line(places[:, None], np.arange(len(places), dtype=float), off):
+            return
         found = steps[uneven]
         note = f"{found.min():.2f} to {found.max():.2f} mm instead of {usual:.2f}"
         yield volume.finding("C-UNEVEN-SPACING", np.flatnonzero(uneven) + 1, note)
+
+
+def _rounded_mm(volume: Series) -> float:
+    """How far rounding puts slices from a line at most, in mm; 0 where positions are not rounded."""
+    positions = np.asarray(volume["image_position_patient"], float).reshape(-1, 3)
+    for unit in _ROUNDED_TO:
+        if (np.abs(positions / unit - np.round(positions / unit)) < 1e-3).all():
+            return unit * _OFF_LINE
+    return 0.0
+
+
+def _on_a_line(values: Floats, along: Floats, within: float) -> bool:
+    """Whether values, (n, dimensions), change evenly along positions, (n,), but for so much.
+
+    >>> places = np.arange(9.0)
+    >>> _on_a_line(np.round(0.75 * places, 1)[:, None], places, 0.12)
+    True
+    >>> _on_a_line((0.75 * places + 0.5 * (places > 4))[:, None], places, 0.12)
+    False
+    """
+    centered = along - along.mean()
+    slope = centered @ values / (centered @ centered)
+    return bool((np.ptp(values - np.outer(centered, slope), axis=0) <= within).all())
 
 
 def _tilt(volume: Series, along: Floats) -> Iterator[Finding]:
@@ -132,11 +186,12 @@ def _tilt(volume: Series, along: Floats) -> Iterator[Finding]:
     there = steps > _SAME_MM
     across = (shift - np.outer(shift @ normal, normal))[there] / steps[there, None]
     degrees = np.degrees(np.arctan(np.linalg.norm(across, axis=1)))
-    if not len(degrees) or degrees.max() <= _DEGREES:
+    aside, off = positions - np.outer(positions @ normal, normal), _rounded_mm(volume)
+    if not len(degrees) or degrees.max() <= _DEGREES or (np.ptp(aside, axis=0) <= off).all():
         return
     usual = np.median(across, axis=0)
     changed = np.degrees(np.arctan(np.linalg.norm(across - usual, axis=1))) > _DEGREES
-    if changed.any():
+    if changed.any() and not _on_a_line(aside, along, off):
         note = f"{degrees.min():.1f}° to {degrees.max():.1f}°"
         yield volume.finding("C-CHANGING-TILT", np.flatnonzero(there)[changed] + 1, note)
     else:
@@ -145,9 +200,12 @@ def _tilt(volume: Series, along: Floats) -> Iterator[Finding]:
 
 def _thickness(volume: Series, usual: float) -> Iterator[Finding]:
     thickness = np.asarray(volume["slice_thickness_mm"], float)
-    values = np.unique(np.round(thickness[thickness > 0], 3))
+    known = np.nan_to_num(np.round(thickness, 3), nan=0.0)
+    values = np.unique(known[known > 0])
     if len(values) > 1:
-        yield volume.finding("C-MIXED-THICKNESS", None, listed([f"{value:g} mm" for value in values]))
+        texts = {number: f"{value:g} mm" for number, value in enumerate(values)}
+        of = np.where(known > 0, np.searchsorted(values, known), -1)
+        yield _several(volume, "C-MIXED-THICKNESS", of, texts)
     if len(values) != 1:
         return
     note = f"{values[0]:g} mm thick, {usual:.2f} mm apart"
@@ -162,10 +220,12 @@ def _instances(volume: Series, same: np.ndarray) -> Iterator[Finding]:
     if (numbers <= np.iinfo(np.int32).min + 1).any() or (numbers < 0).any() or same.any():
         return
     steps = np.diff(numbers)
-    steps = steps[steps != 0]
-    turned = int(min((steps > 0).sum(), (steps < 0).sum()))
-    if turned:
-        yield Finding("C-INSTANCE-ORDER", turned, "steps against the direction of most", volume.rows)
+    falling = (steps < 0).sum() <= (steps > 0).sum()
+    against = np.flatnonzero(steps < 0 if falling else steps > 0)
+    if len(against):
+        where = volume.where(against + 1)
+        note = f"steps against the direction of most; {where}"
+        yield Finding("C-INSTANCE-ORDER", len(against), note, volume.rows)
 
 
 def direction(volume: Series) -> str:

@@ -168,13 +168,19 @@ class Series:
         return Finding(code, len(at), "; ".join(filter(None, [note, where])), self.rows[at])
 
     def where(self, at: Integers) -> str:
-        """Slices by number and, where it is known, position."""
-        numbers, positions = self["slice_index"][at], self["position_mm"][at]
-        runs = [(first, last - 1) for first, last in _runs(numbers - np.arange(len(at)))]
+        """Slices by number and, where it is known, position; of several volumes, with the volume's number."""
+        numbers, positions, volumes = self["slice_index"][at], self["position_mm"][at], self["volume"][at]
+        several = len(np.unique(self["volume"])) > 1
+        # Two neighbors in the list are one range where neither volume nor the distance of numbers changes.
+        parts = volumes.astype(np.int64) * (1 << 32) + numbers - np.arange(len(at))
         named = []
-        for first, last in runs[:_NAMED]:
+        runs = _runs(parts)
+        for first, stop in runs[:_NAMED]:
+            last = stop - 1
             one = first == last
             text = f"slice {numbers[first]}" if one else f"slices {numbers[first]}–{numbers[last]}"
+            if several:
+                text += f" of volume {volumes[first]}"
             if not np.isnan(positions[first]):
                 text += f" ({positions[first]:.1f}" + ("" if one else f" to {positions[last]:.1f}") + " mm)"
             named.append(text)

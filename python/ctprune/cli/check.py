@@ -65,7 +65,10 @@ def command(
     if as_json:
         print_json("check", {"series": [one.to_dict() for one in found]})
     elif found and not quiet:
-        Console(highlight=False).print(_table(found))
+        console = Console(highlight=False)
+        console.print(_table(found))
+        if any(one.findings for one in found[:_SHOWN]):
+            console.print(_actions(found[:_SHOWN]))
         counts = {name: sum(one.verdict == name for one in found) for name in _STYLES}
         say(f"{len(found):,} series: " + ", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
         if len(found) > _SHOWN:
@@ -97,6 +100,24 @@ def _table(found: list[SeriesCheck]) -> Table:
         distance = "–" if one.distance_mm != one.distance_mm else f"{one.distance_mm:.2f}"
         lines = [escape(neutral(one.path)), *(_line(finding) for finding in one.findings)]
         table.add_row(f"{one.number}", f"{one.slices:,}", distance, verdict, "\n".join(lines))
+    return table
+
+
+def _actions(found: list[SeriesCheck]) -> Table:
+    """What to do about each code that the table shows, the worst first."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ctprune.checking.codes import CHECK_CODES, SEVERITIES
+
+    shown = {finding.code for one in found for finding in one.findings}
+    table = Table(box=None, pad_edge=False)
+    table.add_column("code", no_wrap=True)
+    table.add_column("what to do", overflow="fold")
+    for code in sorted(CHECK_CODES.values(), key=lambda code: SEVERITIES.index(code.severity)):
+        if code.name in shown:
+            # Quotes of Markdown are none of a terminal's.
+            table.add_row(code.name, escape(code.action.replace("`", "'")))
     return table
 
 
