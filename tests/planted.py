@@ -79,6 +79,18 @@ def _halved(volume: Volume) -> Volume:
     return blocks.mean(axis=(2, 4)).round().astype(np.int16)
 
 
+def _scanned_again(share: float) -> Callable[[Volume], Volume]:
+    """As by a second scan: slices halfway between those of the first, the patient a little aside, other noise."""
+
+    def scan(volume: Volume) -> Volume:
+        between = (volume[:-1].astype(np.float32) + volume[1:]) / 2
+        aside = np.roll(between, round(volume.shape[2] * share), 2)
+        noise = np.random.default_rng(1).normal(0, 20, aside.shape)
+        return (aside + noise).round().astype(np.int16)
+
+    return scan
+
+
 #: How a copy is made, by name.
 COPIES: dict[str, Callable[[Volume], Volume]] = {
     "same pixels": lambda volume: volume,
@@ -94,6 +106,9 @@ COPIES: dict[str, Callable[[Volume], Volume]] = {
     "top and bottom exchanged": lambda volume: volume[:, ::-1],
     "half a turn": lambda volume: volume[:, ::-1, ::-1],
     "quarter of a turn": lambda volume: np.rot90(volume, axes=(1, 2)),
+    "scanned again, patient at the same place": _scanned_again(0),
+    "scanned again, patient 1 % aside": _scanned_again(0.01),
+    "scanned again, patient 2 % aside": _scanned_again(0.02),
     "shifted by 5 %": lambda volume: np.roll(volume, (volume.shape[1] // 20, volume.shape[2] // 20), (1, 2)),
     "field of view cropped by 5 %": _cropped(0.05),
     "field of view cropped by 10 %": _cropped(0.10),

@@ -66,14 +66,44 @@ def test_measures_of_a_selection(run: Path) -> None:
     for name, column in (("kernel", "convolution_kernel"), ("thickness", "slice_thickness_mm")):
         values = [row[column] for row in rows]
         some = {value for value, is_kept in zip(values, kept, strict=True) if is_kept}
-        assert found.coverage[name] == len(some) / len(set(values))
-    for estimate in found[:3]:
+        assert found.coverage[name].value == len(some) / len(set(values))
+    for estimate in (*found[:3], *found.coverage.values()):
         assert 0 <= estimate.low <= estimate.value <= estimate.high
     assert found.effective_rank.low < found.effective_rank.high
     assert DiversityMeasures(slices, run).of(kept) == found
     assert DiversityMeasures(slices, run).of(np.ones(len(slices), np.bool_)).coverage == dict.fromkeys(
-        ("scanner", "kernel", "thickness", "body position"), 1.0
+        ("scanner", "kernel", "thickness", "body position"), (1.0, 1.0, 1.0)
     )
+
+
+def test_intervals_of_coverage_are_those_of_a_plain_loop(run: Path) -> None:
+    slices = SweptSlices.load(run, None)
+    # Half of the volumes, and of these the first third of the slices.
+    kept = (slices.volume % 2 == 0) & (slices.slice_index < 8)
+    found = DiversityMeasures(slices, run, seed=3).of(kept).coverage
+    rows, rng = slices.rows.to_dicts(), np.random.default_rng(3)
+    length = [np.sum(slices.volume == volume) for volume in range(slices.volumes)]
+    of = {
+        "scanner": [(row["manufacturer"], row["manufacturer_model_name"]) for row in rows],
+        "kernel": [row["convolution_kernel"] for row in rows],
+        "thickness": [row["slice_thickness_mm"] for row in rows],
+        "body position": [
+            (volume, 10 * index // length[volume])
+            for volume, index in zip(slices.volume, slices.slice_index, strict=True)
+        ],
+    }
+    drawn = [set(rng.integers(0, slices.volumes, slices.volumes).tolist()) for _ in range(200)]
+    assert found.keys() == of.keys()
+    for name, values in of.items():
+        shares = []
+        for volumes in drawn:
+            here = [(value, is_kept) for value, is_kept, volume in zip(values, kept, slices.volume, strict=True)
+                    if volume in volumes]  # fmt: skip
+            shares.append(len({value for value, is_kept in here if is_kept}) / len({value for value, _ in here}))
+        value = len({one for one, is_kept in zip(values, kept, strict=True) if is_kept}) / len(set(values))
+        reach = 1.959964 * np.std(shares, ddof=1)
+        assert found[name] == pytest.approx((value, max(value - reach, 0), min(value + reach, 1)))
+    assert 0 < found["body position"].low < found["body position"].high < 1
 
 
 def test_few_features_and_many_take_the_same_resamples(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

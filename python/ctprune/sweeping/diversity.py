@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ctprune.embedding.embeddings import COLUMNS, Lines, kept_embeddings
 from ctprune.manifest.slices import Booleans, Floats, Integers, Slices
 from ctprune.selection.methods import method_of
+from ctprune.sweeping.coverage import Coverage
 
 #: Kept slices that the measures are taken from, at most: a seeded sample, of the same size for every method.
 SAMPLE = 1024
@@ -29,9 +30,6 @@ _FEW_FEATURES = 128
 #: Kept slices that others are compared with at a time.
 _BLOCK = 1 << 14
 
-#: Parts of a volume, for coverage of the body.
-_PARTS = 10
-
 #: Normal quantile of a 95 % interval.
 _QUANTILE = 1.959964
 
@@ -42,7 +40,7 @@ class Estimate(NamedTuple):
     Attributes:
         value: The measure of the sample.
         low: Lower end: 1.96 standard errors below, by a bootstrap over volumes; at least 0.
-        high: Upper end.
+        high: Upper end; of a share at most 1.
     """
 
     value: float
@@ -64,12 +62,12 @@ class Diversity(NamedTuple):
     effective_rank: Estimate
     vendi_score: Estimate
     nearest: Estimate
-    coverage: dict[str, float]
+    coverage: dict[str, Estimate]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it for JSON."""
         measures = {name: list(getattr(self, name)) for name in ("effective_rank", "vendi_score", "nearest")}
-        return measures | {"coverage": self.coverage}
+        return measures | {"coverage": {name: list(share) for name, share in self.coverage.items()}}
 
 
 class DiversityMeasures:
@@ -91,7 +89,7 @@ class DiversityMeasures:
         self._seed = seed
         self._embeddings = _embeddings(slices, folder)
         self.features = "fingerprints" if self._embeddings is None else "embeddings"
-        self._values = _values(slices)
+        self._coverage = Coverage(slices, resamples=_RESAMPLES, seed=seed)
 
     def of(self, kept: Booleans) -> Diversity:
         """The measures of the slices where this mask of shape (n,) is true; at least one must be."""
@@ -111,14 +109,10 @@ class DiversityMeasures:
         found = [*spectral(unit, np.ones(len(sample))), _weighted_median(distances, np.ones(len(sample)))]
         medians = [_weighted_median(distances, weights[volume]) for weights in drawn]
         errors = np.std(np.column_stack([_resampled(unit, volume, drawn), medians]), axis=0, ddof=1)
-        estimates = [
-            Estimate(float(value), max(float(value - _QUANTILE * error), 0.0), float(value + _QUANTILE * error))
-            for value, error in zip(found, errors, strict=True)
-        ]
+        rank, vendi, nearest = (_estimate(*pair) for pair in zip(found, errors.tolist(), strict=True))
         coverage = {
-            name: len(np.unique(values[kept])) / len(np.unique(values)) for name, values in self._values.items()
+            name: _estimate(share, error, most=1.0) for name, (share, error) in self._coverage.of(kept).items()
         }
-        rank, vendi, nearest = estimates
         return Diversity(rank, vendi, nearest, coverage)
 
     def _unit(self, rows: Integers) -> npt.NDArray[np.float32]:
@@ -142,6 +136,12 @@ class DiversityMeasures:
             closest = np.maximum(closest, similarity.max(axis=1))
         distances: Floats = np.maximum(1 - closest, 0)
         return distances
+
+
+def _estimate(value: float, error: float, most: float = float("inf")) -> Estimate:
+    """From a value and its standard error."""
+    value, reach = float(value), float(_QUANTILE * error)
+    return Estimate(value, max(value - reach, 0.0), min(value + reach, most))
 
 
 def spectral(unit: npt.NDArray[np.float32], weights: Floats) -> tuple[float, float]:
@@ -203,17 +203,3 @@ def _embeddings(slices: Slices, folder: Path) -> npt.NDArray[np.float16] | None:
 
     found = kept_embeddings(batches, slices.config, out=folder)
     return None if found is None else found[0].embeddings
-
-
-def _values(slices: Slices) -> dict[str, Integers]:
-    """By what coverage is counted, the value of each slice as a number, int64 of shape (n,)."""
-    makers, maker = slices.labels("manufacturer")
-    _, model = slices.labels("manufacturer_model_name")
-    lengths = np.repeat(np.diff(slices.starts), np.diff(slices.starts))
-    thickness = np.nan_to_num(np.asarray(slices.rows["slice_thickness_mm"], np.float64), nan=-1)
-    return {
-        "scanner": (model * len(makers) + maker).astype(np.int64),
-        "kernel": slices.labels("convolution_kernel")[1],
-        "thickness": np.round(10 * thickness).astype(np.int64),
-        "body position": slices.volume * _PARTS + slices.slice_index * _PARTS // lengths,
-    }

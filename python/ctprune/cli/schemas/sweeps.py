@@ -95,6 +95,6 @@ def _diversity(method: Schema, keep: Schema) -> Schema:
         nearest=estimate("Median distance, 1 - cosine, of a slice to the nearest other one"),
         coverage=mapping(
             "By `scanner`, `kernel`, `thickness` and `body position`: share of the archive's values that is kept.",
-            share("Share, 0 to 1."),
+            estimate("Share, 0 to 1"),
         ),
     )
