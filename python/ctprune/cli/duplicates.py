@@ -48,14 +48,14 @@ def command(
         _print(found)
         say(f"pairs: {folder / DUPLICATES_NAME}")
     if found.too_short and not quiet:
-        print_hint(f"{found.too_short:,} volumes have fewer than three slices and were not compared")
+        print_hint(f"volumes of fewer than three slices, which are not compared: {found.too_short:,}")
 
 
 def _print(found: Duplicates) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    say(f"{len(found.pairs):,} pairs in {len(found.groups):,} groups among {found.volumes:,} volumes")
+    say(f"volumes: {found.volumes:,}, pairs: {len(found.pairs):,}, groups: {len(found.groups):,}")
     if not found.pairs:
         return
     table = Table(title="Pairs of volumes that show the same anatomy", title_justify="left")
