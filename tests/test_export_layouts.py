@@ -208,3 +208,60 @@ def test_nnssl(manifest: ctprune.Manifest, tmp_path: Path) -> None:
         for other, of_other in images.items():
             same = study[int(file.name[:5])] == study[int(other.name[:5])]
             assert (subject == of_other) == same
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
+def test_hugging_face_itself_reads_it(
+    manifest: ctprune.Manifest,
+    plain: dict[tuple[int, int], Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    ctprune.export_kept(manifest, layout="imagefolder", folder=tmp_path / "hf")
+    found = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "hf"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert len(found) == len(plain)
+    for sample in found:
+        gray = plain[sample["volume"], sample["slice_index"]]
+        assert np.array_equal(np.asarray(sample["image"]), gray)
+        assert (sample["rows"], sample["columns"]) == gray.shape
+
+
+#: The next two programs are in no package index: their repositories' `src` and root belong on PYTHONPATH.
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
+def test_nnssl_itself_reads_it(
+    manifest: ctprune.Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("nnssl_raw", "nnssl_preprocessed", "nnssl_results"):
+        monkeypatch.setenv(name, str(tmp_path))
+    raw_dataset = pytest.importorskip("nnssl.data.raw_dataset")
+    folder = tmp_path / "Dataset042_Phantom"
+    ctprune.export_kept(manifest, layout="nnssl", mode="nifti", folder=folder)
+    found = raw_dataset.Collection.from_dict(json.loads((folder / "pretrain_data.json").read_text()))
+    assert {Path(file) for file in found.get_all_image_paths()} == set(folder.glob("*.nii.gz"))
+    assert found.get_file_ending() == ".nii.gz"
+    # One image each, whose subject and session it can name.
+    images = found.to_independent_images()
+    assert len({one.get_unique_id() for one in images}) == len(images) == len(list(folder.glob("*.nii.gz")))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
+def test_dinov2_itself_reads_it(
+    manifest: ctprune.Manifest, plain: dict[tuple[int, int], Any], tmp_path: Path
+) -> None:
+    of_dinov2 = pytest.importorskip("dinov2.data.datasets")
+    folder = tmp_path / "dinov2"
+    ctprune.export_kept(manifest, layout="dinov2", folder=folder)
+    found = of_dinov2.ImageNet22k(root=str(folder), extra=str(folder))
+    entries = np.load(folder / "entries.npy")
+    assert len(found) == len(plain)
+    for index, entry in enumerate(entries):
+        image, _ = found[index]
+        gray = plain[key_of(str(entry["filename"]).removesuffix(".png"))]
+        assert np.array_equal(np.asarray(image), np.repeat(gray[..., None], 3, axis=2))
