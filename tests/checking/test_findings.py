@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,36 @@ def test_rounded_positions_are_neither_uneven_nor_tilted(
         ds.ImagePositionPatient = [f"{value:.4f}" for value in position]
         ds.SliceThickness = 0.75
     assert set(codes_of(write(series, tmp_path / "in"))) == expected
+
+
+#: What the summary of a reduction counts volumes by, and the codes that say the same.
+COUNTED = {
+    "no_positions": {"C-NO-POSITIONS"},
+    "duplicate_positions": {"C-SAME-POSITION"},
+    "missing_slices": {"C-MISSING-SLICES"},
+    "variable_spacing": {"C-UNEVEN-SPACING"},
+    "gantry_tilt": {"C-TILT", "C-CHANGING-TILT"},
+}
+
+
+@pytest.mark.parametrize("name", [*sorted(set().union(*COUNTED.values())), "rounded", "thicker"])
+def test_the_summary_counts_what_is_found(name: str, tmp_path: Path) -> None:
+    series = plain_series()
+    if name == "rounded":
+        for index, ds in enumerate(series):
+            ds.ImagePositionPatient = [0, 0, round(0.75 * index, 1)]
+    elif name == "thicker":
+        change(slice(8, 12), SliceThickness=5)(series)
+        for index, ds in enumerate(series):
+            ds.ImagePositionPatient = [0, 0, 2.5 * min(index, 8) + 5 * max(0, index - 8)]
+    else:
+        PLANTED[name][0](series)
+    ctprune.reduce(write(series, tmp_path / "in"), out=tmp_path / "run")
+    counts = json.loads((tmp_path / "run" / "summary.json").read_text())["volumes_with"]
+    found = {finding.code for one in ctprune.check(tmp_path / "run") for finding in one.findings}
+    assert {counted: count > 0 for counted, count in counts.items()} == {
+        counted: bool(codes & found) for counted, codes in COUNTED.items()
+    }
 
 
 def test_all_slices_without_a_position_have_no_place(tmp_path: Path) -> None:

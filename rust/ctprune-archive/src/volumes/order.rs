@@ -133,13 +133,22 @@ fn flags_of(table: &Table, rows: &[u32], position_mm: &[f64], normal: Option<[f6
             ..GeometryFlags::default()
         };
     };
-    let mut positions: Vec<(f64, [f64; 3])> = rows
+    let mut slices: Vec<(f64, [f64; 3], f64)> = rows
         .iter()
         .zip(position_mm)
-        .filter_map(|(&n, &mm)| Some((mm, table.rows()[n as usize].position()?)))
+        .filter_map(|(&n, &mm)| {
+            let row = &table.rows()[n as usize];
+            Some((
+                mm,
+                row.position()?,
+                table.shape(row).slice_thickness_mm.unwrap_or(0.0),
+            ))
+        })
         .collect();
     // By path they may stand in any order; what is unusual does not depend on that.
-    positions.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (along, positions): (Vec<f64>, Vec<[f64; 3]>) = positions.into_iter().unzip();
-    GeometryFlags::of(&along, &positions, normal)
+    slices.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let along: Vec<f64> = slices.iter().map(|slice| slice.0).collect();
+    let positions: Vec<[f64; 3]> = slices.iter().map(|slice| slice.1).collect();
+    let thickness: Vec<f64> = slices.iter().map(|slice| slice.2).collect();
+    GeometryFlags::of(&along, &positions, &thickness, normal)
 }
