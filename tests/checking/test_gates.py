@@ -58,6 +58,17 @@ def test_a_gate_refuses_with_row_and_code_and_lets_in_again(
     assert ctprune.reduce(folder, out=tmp_path / "run", **options) == manifest
 
 
+@pytest.mark.parametrize(("count", "taken"), [(50, 0), (51, 51)])
+def test_ct_fm_takes_series_of_over_fifty_slices(count: int, taken: int, tmp_path: Path) -> None:
+    series = plain_series()
+    for number in range(len(series), count):
+        ds = another(series)
+        ds.SOPInstanceUID, ds.InstanceNumber = f"1.2.3.{number + 1}", number + 1
+        ds.ImagePositionPatient = [0, 0, 2.5 * number]
+    counts = ctprune.reduce(write(series, tmp_path / "in"), gate="ct-fm", method="all").counts()
+    assert (counts["kept"], counts["skipped"]) == (taken, count - taken)
+
+
 @pytest.mark.parametrize("options", [{"gate": "ct-fm", "min_slices": 5}, {"skip_codes": ["C-LOCALIZER"]}])
 def test_a_series_with_a_localizer_is_left_out_whole(options: dict[str, Any], tmp_path: Path) -> None:
     series = plain_series()
