@@ -70,10 +70,10 @@ class Plan:
 
 
 @contextmanager
-def serving(folder: Path, plan: Plan) -> Iterator[str]:
-    """Serve a folder as the only bucket, `bucket`; yields the server's address."""
+def serving(folder: Path, plan: Plan, kind: type[Store] | None = None) -> Iterator[str]:
+    """Serve a folder as the only bucket, `bucket`, of S3 or what `kind` speaks; yields the server's address."""
 
-    class Handler(_Handler):
+    class Handler(kind or Store):  # type: ignore[misc]
         pass
 
     Handler.folder, Handler.plan = folder, plan
@@ -88,7 +88,9 @@ def serving(folder: Path, plan: Plan) -> Iterator[str]:
         server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Store(BaseHTTPRequestHandler):
+    """S3, and plain HTTP."""
+
     folder: Path
     plan: Plan
     protocol_version = "HTTP/1.1"
@@ -116,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, method: str) -> None:
         parts = urlsplit(self.path)
-        key = unquote(parts.path).removeprefix("/").removeprefix("bucket").removeprefix("/")
+        key = self._key(unquote(parts.path))
         fault = self.plan.begin(method, key, {name.lower(): value for name, value in self.headers.items()})
         self._in_flight = True
         try:
@@ -139,6 +141,10 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             self._end()
 
+    def _key(self, path: str) -> str:
+        """What a path names in the bucket; empty for the bucket itself."""
+        return path.removeprefix("/").removeprefix("bucket").removeprefix("/")
+
     def _end(self) -> None:
         if self._in_flight:
             self._in_flight = False
@@ -154,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         if wanted is not None and wanted != etag:
             self._send(412, b"", {}, method)
             return
-        status, headers, body = 200, {"ETag": etag, "Last-Modified": "Sat, 28 Nov 2026 09:00:00 GMT"}, data
+        status, headers, body = 200, self._about(file), data
         part = self.headers.get("Range")
         if part and fault != "whole":
             first, _, last = part.removeprefix("bytes=").partition("-")
@@ -170,6 +176,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, body, headers, method)
         if method != "HEAD":
             self.plan.add_sent(len(body))
+
+    def _about(self, file: Path) -> dict[str, str]:
+        """Headers that say which object it is."""
+        return {"ETag": etag_of(file), "Last-Modified": "Sat, 28 Nov 2026 09:00:00 GMT"}
 
     def _change(self, method: str, key: str, fault: Fault) -> None:
         file, body = self.folder / key, b""
@@ -189,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
         else:
             body = b"<DeleteResult>%s</DeleteResult>" % body if method == "POST" else b""
-            headers = {"ETag": etag_of(file)} if method == "PUT" and status == 200 else {}
+            headers = self._about(file) if method == "PUT" and status in (200, 201) else {}
             self._send(status, body, headers, method)
 
     def _put(self, file: Path) -> int:
@@ -198,11 +208,14 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("If-Match")
         if wanted is not None and (not file.exists() or etag_of(file) != wanted):
             return 412 if file.exists() else 404
+        self._write(file)
+        return 200
+
+    def _write(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         beside = file.with_name(f".{file.name}.put")
         beside.write_bytes(self._body)
         os.replace(beside, file)
-        return 200
 
     def _listing(self, query: dict[str, list[str]]) -> bytes:
         prefix, after = query.get("prefix", [""])[0], query.get("start-after", [""])[0]

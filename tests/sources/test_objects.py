@@ -79,23 +79,30 @@ def test_a_file_of_a_web_server_is_read(bucket: Path) -> None:
         find(f"{url}/bucket/gone.dcm")
 
 
+@pytest.fixture(params=["s3", "http"])
+def first(request: pytest.FixtureRequest, bucket: Path) -> str:
+    """The address of one object, in the bucket and on a web server."""
+    fill(bucket)
+    return f"{os.environ['AWS_ENDPOINT_URL'] if request.param == 'http' else 's3:/'}/bucket/a/1.dcm"
+
+
 @pytest.mark.parametrize("fault", [429, 500, 503, "reset", "cut", "wrong-range"])
 @pytest.mark.parametrize("in_parts", [False, True])
 def test_what_passes_is_tried_again(
-    bucket: Path, faults: Plan, fault: Fault, in_parts: bool, caplog: pytest.LogCaptureFixture
+    bucket: Path, first: str, faults: Plan, fault: Fault, in_parts: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fill(bucket)
     caplog.set_level("INFO", "ctprune.sources")
-    connection, found = find("s3://bucket/a/1.dcm")
+    connection, found = find(first)
     faults.fault = lambda method, key, before: fault if before % 3 else None
     for _ in range(4):
-        data = connection.read("a/1.dcm", found[0].stamp, (lambda head: False) if in_parts else None)
+        data = connection.read(found[0].path, found[0].stamp, (lambda head: False) if in_parts else None)
         assert data == (bucket / "a/1.dcm").read_bytes()
     assert connection.server.retries > 0 or (fault == "wrong-range" and not in_parts)
     # Each is logged with its reason, and without the object's name.
     said = [record.getMessage() for record in caplog.records if record.name == "ctprune.sources"]
     assert len(said) == connection.server.retries
-    expected = re.compile(r"s3://bucket: try [12] of 8 failed: [^/]+; the next is in 0\.0 s")
+    name = re.escape(connection.server.name)
+    expected = re.compile(name + r": try [12] of 8 failed: [^/]+; the next is in 0\.0 s")
     assert all(map(expected.fullmatch, said))
 
 
@@ -109,40 +116,39 @@ def test_what_passes_is_tried_again(
         ("cut", "the server's answer was cut short, after several attempts"),
     ],
 )
-def test_what_stays_is_this_objects_reason(bucket: Path, faults: Plan, fault: Fault, reason: str) -> None:
-    fill(bucket)
-    connection, found = find("s3://bucket/a/1.dcm")
+def test_what_stays_is_this_objects_reason(first: str, faults: Plan, fault: Fault, reason: str) -> None:
+    connection, found = find(first)
     faults.requests.clear()
     faults.fault = lambda method, key, before: fault
     with pytest.raises(Refused) as refused:
-        connection.read("a/1.dcm", found[0].stamp)
+        connection.read(*found[0])
     assert str(refused.value) == reason
     # Nobody is asked twice for what is not going to change.
     assert faults.requests["a/1.dcm"] == (retries.MOST_TRIES if fault == "cut" else 1)
 
 
 @pytest.mark.parametrize("fault", [503, "reset"])
-def test_a_server_that_answers_nobody_any_more_ends_it(bucket: Path, faults: Plan, fault: Fault) -> None:
-    fill(bucket)
-    connection, found = find("s3://bucket/a/1.dcm")
+def test_a_server_that_answers_nobody_any_more_ends_it(first: str, faults: Plan, fault: Fault) -> None:
+    connection, found = find(first)
     faults.fault = lambda method, key, before: fault
-    with pytest.raises(NetworkError, match=r"^s3://bucket: .*: check the network and rerun to resume$"):
-        connection.read("a/1.dcm", found[0].stamp)
+    name = re.escape(connection.server.name)
+    with pytest.raises(NetworkError, match=f"^{name}: .*: check the network and rerun to resume$"):
+        connection.read(*found[0])
 
 
-def test_an_object_that_changes_is_not_taken_for_the_one_that_was_listed(bucket: Path, faults: Plan) -> None:
-    fill(bucket)
-    connection, found = find("s3://bucket/a/1.dcm")
+def test_an_object_that_changes_is_not_taken_for_the_one_that_was_listed(bucket: Path, first: str) -> None:
+    connection, found = find(first)
+    path, stamp = found[0]
 
     def change(head: bytes) -> bool:
         (bucket / "a/1.dcm").write_bytes(os.urandom(300_000))
         return False
 
     with pytest.raises(Refused, match=r"changed while it was read \(412\)"):
-        connection.read("a/1.dcm", found[0].stamp, change)
+        connection.read(path, stamp, change)
     with pytest.raises(Refused, match=r"changed while it was read \(412\)"):
-        connection.read("a/1.dcm", found[0].stamp)
-    assert len(connection.read("a/1.dcm", None)) == 300_000
+        connection.read(path, stamp)
+    assert len(connection.read(path, None)) == 300_000
 
 
 def test_a_server_without_ranges_is_read_as_a_whole(bucket: Path, faults: Plan) -> None:

@@ -131,7 +131,11 @@ class StoreClient:
 
 def stamp_of(meta: Any) -> Stamp:
     """Size and version of an object, from what obstore says of it."""
-    return Stamp(int(meta["size"]), version_of(meta["e_tag"] or str(meta["last_modified"])))
+    mark = meta["e_tag"]
+    if mark and not mark.endswith('"'):
+        # Listings of Azure give the ETag without its quotation marks, all other answers with them.
+        mark = f'"{mark}"'
+    return Stamp(int(meta["size"]), version_of(mark or str(meta["last_modified"])))
 
 
 def _said(request: Callable[[ObjectStore], T], store: ObjectStore) -> T:
