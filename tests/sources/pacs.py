@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +25,8 @@ class Pacs:
         instances: Bytes by study, series and instance.
         page: Most results of a search, whatever is asked for; 0 gives all each time, whatever the offset.
         packed: Whether an instance comes as the only part of a multipart answer, as the standard says, or alone.
-        fault: Called with the path and how often it was asked for before: a status, `cut` or None.
+        fault: Called with the path and how often it was asked for before: a status, `cut`, `reset`, `packed` (what
+            it was asked not to do) or None.
         headers: Of failures.
         asked: Path, query and headers of each request.
     """
@@ -69,6 +73,14 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.pacs.fault(path, before)
         if isinstance(fault, int):
             self._send(fault, b"no", self.pacs.headers)
+            return
+        if fault == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+            return
+        if fault == "packed":
+            self._send(200, gzip.compress(bytes(1 << 20)), {"Content-Encoding": "gzip"})
             return
         names = path.split("/")
         if len(names) == 6:

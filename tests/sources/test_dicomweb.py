@@ -11,10 +11,12 @@ from typing import Any
 import pydicom
 import pytest
 
+import ctprune
 from ctprune.errors import ConfigError, NetworkError, SourceError
+from ctprune.reduction import elsewhere
 from ctprune.sources.addresses import parse_address
 from ctprune.sources.connections import Connection, connect
-from ctprune.sources.failures import Refused
+from ctprune.sources.failures import Refused, TooLarge
 from ctprune.sources.found import Found
 from tests.sources.orthanc import orthanc
 from tests.sources.pacs import Pacs, serving
@@ -123,10 +125,10 @@ def test_an_instance_comes_packed_or_alone(pacs: Pacs, packed: bool) -> None:
 def test_what_passes_is_tried_again_after_the_pause_that_the_server_wants(pacs: Pacs) -> None:
     with serving(pacs) as url:
         connection, found = find(url)
-        pacs.fault = lambda path, before: (503, 429, "cut", None)[before % 4]
+        pacs.fault = lambda path, before: (503, 429, "cut", "reset", 500, None)[before % 6]
         assert connection.read(*found[0]) == INSTANCES["1.1", "2.1", "3.0"]
         pacs.headers = {"Retry-After": "1"}
-        pacs.fault = lambda path, before: 503 if before % 4 == 0 else None
+        pacs.fault = lambda path, before: 503 if before % 6 == 0 else None
         began = time.monotonic()
         assert connection.read(*found[0]) == INSTANCES["1.1", "2.1", "3.0"]
         assert 1 <= time.monotonic() - began < 10
@@ -135,7 +137,10 @@ def test_what_passes_is_tried_again_after_the_pause_that_the_server_wants(pacs: 
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
+        (403, "access is denied (403)"),
         (404, "the object is gone (404)"),
+        (412, "the object changed while it was read (412)"),
+        ("packed", "the server packs its answers, which it was asked not to do"),
         (400, "the server answered 400"),
         (302, "the server sends the reader elsewhere (302)"),
         ("cut", "the server's answer was cut short, after several attempts"),
@@ -148,6 +153,40 @@ def test_what_stays_is_this_instances_reason(pacs: Pacs, fault: Any, reason: str
         with pytest.raises(Refused) as refused:
             connection.read(*found[0])
         assert str(refused.value) == reason
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_instance_may_have_so_many_bytes(pacs: Pacs, packed: bool) -> None:
+    pacs.instances["1.2", "2.2", "3.100"] = bytes(3 << 20)
+    pacs.packed = packed
+    with serving(pacs) as url:
+        connection, [found] = find(f"{url}/studies/1.2")
+        assert len(connection.read(*found, most=3 << 20)) == 3 << 20
+        with pytest.raises(TooLarge, match="it has more than 2 MiB: raise --max-slice-mb, or download it"):
+            connection.read(*found, most=2 << 20)
+
+
+def test_large_instances_are_read_alone_or_not(
+    pacs: Pacs, archive: Path, held: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, file in enumerate(list(held.values())[:12]):
+        content = file.read_bytes() + (bytes(3 << 20) if number == 3 else b"")
+        pacs.instances["1.2", "2.2", f"3.{number}"] = content
+    with serving(pacs) as url:
+        calm = ctprune.reduce(url, method="all")
+        alone: list[object] = []
+        monkeypatch.setattr(elsewhere, "_LARGEST_GUESS", 1 << 10)
+        monkeypatch.setattr(elsewhere, "_SMALLEST_GUESS", 1 << 10)
+        fetch = elsewhere.Fetching._fetch_alone
+        monkeypatch.setattr(elsewhere.Fetching, "_fetch_alone", lambda *a: alone.append(a) or fetch(*a))
+        assert ctprune.reduce(url, method="all") == calm
+        assert len(alone) == 1
+        monkeypatch.setattr(elsewhere, "_BESIDE_PIXELS", 0)
+        rows = ctprune.reduce(url, method="all", max_slice_mb=2).rows.to_dicts()
+    assert calm.counts()["kept"] > 0
+    large = [row["path"].rpartition("/")[2] for row in rows if row["code"] == "E-TOO-LARGE"]
+    assert large == ["3.3"]
+    assert len(rows) == len(calm)
 
 
 def test_a_server_that_is_away_ends_it() -> None:

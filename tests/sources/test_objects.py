@@ -13,7 +13,7 @@ from ctprune.errors import NetworkError, SourceError
 from ctprune.sources import objects, retries
 from ctprune.sources.addresses import parse_address
 from ctprune.sources.connections import Connection, connect
-from ctprune.sources.failures import Refused
+from ctprune.sources.failures import Refused, TooLarge
 from ctprune.sources.found import Found
 from tests.sources.faulty import Fault, Plan
 
@@ -159,14 +159,14 @@ def test_a_server_without_ranges_is_read_as_a_whole(bucket: Path, faults: Plan) 
     assert data == (bucket / "a/1.dcm").read_bytes()
 
 
+@pytest.mark.parametrize("in_parts", [False, True])
 def test_objects_too_large_for_memory_are_refused_unread(
-    bucket: Path, faults: Plan, monkeypatch: pytest.MonkeyPatch
+    bucket: Path, first: str, faults: Plan, in_parts: bool
 ) -> None:
-    fill(bucket)
-    monkeypatch.setattr(objects, "MOST_BYTES", 1000)
-    connection, found = find("s3://bucket/a/1.dcm")
-    with pytest.raises(Refused, match="download it"):
-        connection.read("a/1.dcm", found[0].stamp)
+    fill(bucket, 2 << 20)
+    connection, found = find(first)
+    with pytest.raises(TooLarge, match=r"it has more than 1 MiB: raise --max-slice-mb, or download it"):
+        connection.read(*found[0], (lambda head: False) if in_parts else None, most=1 << 20)
 
 
 def test_so_many_requests_are_made_at_a_time_and_no_more(bucket: Path, faults: Plan) -> None:

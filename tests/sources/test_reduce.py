@@ -252,6 +252,20 @@ def test_of_other_modalities_only_headers_are_read(bucket: Path, faults: Plan, c
     assert faults.bytes_sent < 2.2 * size
 
 
+def test_objects_that_memory_has_no_room_for_are_not_fetched(bucket: Path, faults: Plan, ct_file: Path) -> None:
+    for name in ("large.dcm", "small.dcm"):
+        shutil.copy(ct_file, bucket / name)
+    with (bucket / "large.dcm").open("ab") as opened:
+        opened.truncate(66 << 20)
+    found = ctprune.reduce("s3://bucket", max_slice_mb=1, method="all").rows.to_dicts()
+    assert [(row["path"], row["code"]) for row in found if row["status"] == "failed"] == [
+        ("large.dcm", "E-TOO-LARGE")
+    ]
+    assert "it has more than 65 MiB: raise --max-slice-mb, or download it" in {row["reason"] for row in found}
+    assert [row["path"] for row in found if row["status"] == "kept"] == ["small.dcm"]
+    assert faults.bytes_sent < 4 << 20
+
+
 def test_a_header_decides_what_the_whole_object_would_say(archive: Path, tmp_path: Path, ct_file: Path) -> None:
     big_objects(tmp_path / "a", ct_file, 1)
     files = [file for folder in (archive, tmp_path / "a") for file in folder.rglob("*") if file.is_file()]

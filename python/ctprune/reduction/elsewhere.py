@@ -13,7 +13,7 @@ from ctprune.sources.ahead import MOST_BYTES
 from ctprune.sources.connections import Connection, connect, connection_of
 from ctprune.sources.crew import crew, finished, in_order
 from ctprune.sources.dicomdir import Dicomdir, dicomdir_of
-from ctprune.sources.failures import Broken, NoRanges, Refused
+from ctprune.sources.failures import Broken, NoRanges, Refused, TooLarge
 from ctprune.sources.found import Found, Stamp
 from ctprune.sources.header_first import HeaderFirst
 from ctprune.sources.plan import Elsewhere
@@ -30,8 +30,12 @@ _TOGETHER = 8
 #: Objects of the queue that are looked at together.
 _QUEUED_TOGETHER = 1 << 12
 
-#: What an object of unknown size is taken for.
-_GUESS = 1 << 20
+#: What an instance of unknown size is taken for, and the most of it that is read beside others; larger ones are
+#: read alone when it is their turn. Less, where so many are asked for at a time that they would not find room.
+_LARGEST_GUESS, _SMALLEST_GUESS = 16 << 20, 4 << 20
+
+#: What a file has beside the pixels of a slice, as for members of archives.
+_BESIDE_PIXELS = 64 << 20
 
 #: Tar files that are in flight at a time, beginning with the one that is read.
 _STREAMS = 2
@@ -53,6 +57,7 @@ class Fetching:
         archive: The reduction in progress.
         sources: What is to be found.
         modality: DICOM Modality to read.
+        max_slice_mb: MiB that a slice may have; a file must be in memory as a whole, and may have 64 more.
         io: Requests at a time; 0 leaves it to the kind of server.
         threads: Threads of the core.
     """
@@ -63,6 +68,7 @@ class Fetching:
         sources: Sequence[Elsewhere],
         *,
         modality: str,
+        max_slice_mb: int,
         io: int,
         threads: int,
     ) -> None:
@@ -82,6 +88,9 @@ class Fetching:
         self._folders: set[tuple[str, str]] = set()
         self._tars: list[tuple[Objects, str, Stamp, _core.Feed]] = []
         self._in_flight = sum(one.server.in_flight for one in self._connections.values())
+        self._most = (max_slice_mb << 20) + _BESIDE_PIXELS
+        fair = MOST_BYTES // (2 * self._in_flight)
+        self._guess = min(self._most, max(_SMALLEST_GUESS, min(_LARGEST_GUESS, fair)))
         self._header_first = HeaderFirst(partial(_core.header_decides, modality=modality))
 
     def find(self) -> Iterator[None]:
@@ -115,12 +124,19 @@ class Fetching:
 
     def _read_queue(self) -> Iterator[None]:
         ready: list[tuple[int, bytes | str]] = []
-        fetched = in_order(self._fetch, self._queue(), in_flight=self._in_flight, weigh=_weight, most=MOST_BYTES)
+        fetched = in_order(
+            self._fetch, self._queue(), in_flight=self._in_flight, weigh=self._weight, most=MOST_BYTES
+        )
         try:
             for result in fetched:
                 if result is not None:
-                    (file, *_), data = result
-                    ready.append((file, data))
+                    queued, data = result
+                    if isinstance(data, TooLarge) and not queued[2]:
+                        data = yield from self._fetch_alone(queued)
+                    if isinstance(data, TooLarge):
+                        self._archive.refuse_remote_container(queued[0], str(data), "E-TOO-LARGE")
+                    else:
+                        ready.append((queued[0], data))
                 if ready and (result is None or len(ready) >= self._together):
                     self._archive.read_remote(ready)
                     ready = []
@@ -267,13 +283,28 @@ class Fetching:
             self._queued += len(queued)
             yield from queued
 
-    def _fetch(self, queued: Queued) -> bytes | str:
+    def _weight(self, queued: Queued) -> int:
+        return queued[2] or self._guess
+
+    def _fetch(self, queued: Queued) -> bytes | str | TooLarge:
         """Bytes of an object, or why there are none; only its beginning where that is enough to refuse it."""
+        return self._read(queued, self._most if queued[2] else self._guess)
+
+    def _fetch_alone(self, queued: Queued) -> Generator[None, None, bytes | str | TooLarge]:
+        """The same of an instance that is larger than was guessed."""
+        found = crew(1).submit(partial(self._read, queued, self._most))
+        while not finished(found, 0.2):
+            yield
+        return found.result()
+
+    def _read(self, queued: Queued, most: int) -> bytes | str | TooLarge:
         _, address, size, version = queued
         server, path = locate(address)
         try:
             decides = self._header_first.deciding(path, size)
-            data = connection_of(server).read(path, Stamp(size, version), decides)
+            data = connection_of(server).read(path, Stamp(size, version), decides, most=most)
+        except TooLarge as refusal:
+            return refusal
         except Refused as refusal:
             return str(refusal)
         if decides is None:
@@ -292,7 +323,3 @@ def _objects(server: str) -> Objects | None:
     """The connection to a bucket or web server; None for others."""
     connection = connection_of(server)
     return None if connection.containers is None else cast("Objects", connection)
-
-
-def _weight(queued: Queued) -> int:
-    return queued[2] or _GUESS

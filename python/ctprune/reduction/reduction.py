@@ -325,7 +325,14 @@ class Reduction:
         from ctprune.reduction.elsewhere import Fetching
 
         config = self.config
-        return Fetching(self._archive, elsewhere, modality=config.modality, io=config.io, threads=self._threads)
+        return Fetching(
+            self._archive,
+            elsewhere,
+            modality=config.modality,
+            max_slice_mb=config.max_slice_mb,
+            io=config.io,
+            threads=self._threads,
+        )
 
     def server_notes(self) -> list[str]:
         """Sentences on how servers were read that the user should know."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ctprune.environment.extras import extra
 from ctprune.sources.addresses import Address
+from ctprune.sources.failures import MOST_BYTES
 from ctprune.sources.found import Found, Stamp
 
 if TYPE_CHECKING:
@@ -35,8 +36,15 @@ class Connection(Protocol):
     def look(self, path: str) -> Stamp:
         """Size and version of an object as it is now."""
 
-    def read(self, path: str, stamp: Stamp | None, decides: Callable[[bytes], bool] | None = None) -> bytes:
-        """An object's bytes."""
+    def read(
+        self,
+        path: str,
+        stamp: Stamp | None,
+        decides: Callable[[bytes], bool] | None = None,
+        *,
+        most: int = MOST_BYTES,
+    ) -> bytes:
+        """An object's bytes, if there are no more of them than `most`."""
 
 
 _connections: dict[str, Connection] = {}

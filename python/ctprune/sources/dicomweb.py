@@ -6,6 +6,7 @@ the server's bytes; and it logs addresses with their queries, which name patient
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -21,7 +22,7 @@ from ctprune import _core
 from ctprune.errors import ConfigError, SourceError
 from ctprune.sources import failures
 from ctprune.sources.addresses import Address, joined
-from ctprune.sources.failures import Denied, Gone, Refused, Transient, of_status
+from ctprune.sources.failures import MOST_BYTES, Denied, Gone, Refused, TooLarge, Transient, of_status
 from ctprune.sources.found import Found, Stamp, version_of
 from ctprune.sources.multipart import only_part
 from ctprune.sources.retries import Server
@@ -34,8 +35,14 @@ TOKEN, PASSWORD = "CTPRUNE_DICOMWEB_TOKEN", "CTPRUNE_DICOMWEB_PASSWORD"
 #: Seconds to wait for a connection, and for the next bytes of an answer.
 _TIMEOUTS = (10, 60)
 
-#: Results of a search that are asked for at a time.
-_PAGE = 1000
+#: Results of a search that are asked for at a time, and the most bytes that they may have.
+_PAGE, _MOST_OF_PAGE = 1000, 256 << 20
+
+#: Bytes of an answer that are taken at a time.
+_PORTION = 1 << 18
+
+#: Beside an instance its answer has boundaries and their headers.
+_AROUND = 1 << 16
 
 _JSON = {"Accept": "application/dicom+json"}
 #: The instance as it is stored, without transcoding.
@@ -139,22 +146,31 @@ class Dicomweb:
                 return Stamp(0, _version(found))
         raise Gone("the server no longer has the instance")
 
-    def read(self, path: str, stamp: Stamp | None, decides: Callable[[bytes], bool] | None = None) -> bytes:
+    def read(
+        self,
+        path: str,
+        stamp: Stamp | None,
+        decides: Callable[[bytes], bool] | None = None,
+        *,
+        most: int = MOST_BYTES,
+    ) -> bytes:
         """An instance as a DICOM file, as the server stores it.
 
         Args:
             path: Below the server's base.
             stamp: Of no meaning: what a server sends has none.
             decides: Of no meaning: there are no parts to ask for.
+            most: Bytes that it may have, whatever the server says.
 
         Raises:
+            TooLarge: It has more.
             Refused: It is gone or may not be read.
             NetworkError: The server no longer answers.
         """
 
         def request() -> bytes:
-            answer = self._get(path, _INSTANCE, {})
-            return only_part(answer.content, answer.headers.get("Content-Type", ""))
+            body, kind = self._get(path, _INSTANCE, {}, most)
+            return only_part(body, kind)
 
         return self.server.ask(request)
 
@@ -203,27 +219,40 @@ class Dicomweb:
                 return list(found.values())
 
     def _results(self, resource: str, asked: dict[str, str]) -> list[dict[str, Any]]:
-        answer = self._get(resource, _JSON, asked)
-        if answer.status_code == 204 or not answer.content:
+        body, _ = self._get(resource, _JSON, asked, _MOST_OF_PAGE)
+        if not body:
             return []
         try:
-            found = answer.json()
+            found = json.loads(body)
         except ValueError:
             raise Refused("expected DICOM JSON, found something else: is this the address of DICOMweb?") from None
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             raise Refused("expected a list of results in DICOM JSON, found something else")
         return found
 
-    def _get(self, resource: str, headers: dict[str, str], asked: dict[str, str]) -> requests.Response:
+    def _get(self, resource: str, headers: dict[str, str], asked: dict[str, str], most: int) -> tuple[bytes, str]:
+        """An answer's bytes and their type; no more of them than `most` are ever in memory."""
         try:
-            answer = self._session().get(
+            with self._session().get(
                 f"{self._url}/{resource}",
                 params=asked,
-                headers=headers,
+                # What is packed may unpack to anything.
+                headers=headers | {"Accept-Encoding": "identity"},
                 timeout=_TIMEOUTS,
                 # The token goes to the server that was named and no other.
                 allow_redirects=False,
-            )
+                stream=True,
+            ) as answer:
+                if answer.status_code not in (200, 204):
+                    raise of_status(answer.status_code, wait=_seconds(answer.headers.get("Retry-After")))
+                if answer.headers.get("Content-Encoding", "identity") != "identity":
+                    raise Refused("the server packs its answers, which it was asked not to do")
+                body = bytearray()
+                for portion in answer.iter_content(_PORTION):
+                    body += portion
+                    if len(body) > most + _AROUND:
+                        raise TooLarge(most)
+                return bytes(body), answer.headers.get("Content-Type", "")
         except requests.Timeout:
             raise Transient(failures.TIMED_OUT) from None
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
@@ -234,9 +263,6 @@ class Dicomweb:
             ) from None
         except requests.RequestException:
             raise Transient(failures.NO_CONNECTION) from None
-        if answer.status_code not in (200, 204):
-            raise of_status(answer.status_code, wait=_seconds(answer.headers.get("Retry-After")))
-        return answer
 
     def _session(self) -> requests.Session:
         """The connections of the thread: a session is not made for several."""

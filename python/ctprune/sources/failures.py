@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: Larger things are not read where nobody says how large they may be: they would have to be in memory as a whole.
+MOST_BYTES = 8 << 30
+
 
 class Transient(Exception):
     """A failure that may be gone in a moment: a time-out, a reset, a server that has too much to do.
@@ -44,6 +47,17 @@ class Exhausted(Refused):
 
 class Broken(Refused):
     """What the object holds breaks the rules of its kind."""
+
+
+class TooLarge(Refused):
+    """It would have to be in memory as a whole, and is larger than may be.
+
+    Args:
+        most: Bytes that it may have.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"it has more than {most >> 20} MiB: raise --max-slice-mb, or download it")
 
 
 class NoRanges(Refused):

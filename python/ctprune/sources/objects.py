@@ -14,7 +14,17 @@ from ctprune.sources import failures
 from ctprune.sources.addresses import BUCKETS, MARK, Address
 from ctprune.sources.containers import Containers
 from ctprune.sources.crew import Crew, in_order
-from ctprune.sources.failures import Denied, Exhausted, Gone, NoMember, NoRanges, Refused, Transient
+from ctprune.sources.failures import (
+    MOST_BYTES,
+    Denied,
+    Exhausted,
+    Gone,
+    NoMember,
+    NoRanges,
+    Refused,
+    TooLarge,
+    Transient,
+)
 from ctprune.sources.found import Found, Stamp
 from ctprune.sources.store_client import FAILURES, StoreClient, stamp_of
 
@@ -23,9 +33,6 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _LISTED_TOGETHER = 1000
-
-#: Objects above are not read: they would have to be in memory as a whole.
-MOST_BYTES = 8 << 30
 
 #: Bytes of an object that is read from its start to its end that are asked for together, and how often at a time.
 _PORTION, _PORTIONS_IN_FLIGHT = 4 << 20, 8
@@ -107,16 +114,25 @@ class Objects:
         """Size and version of an object, wherever its path seems to lead; see `look`."""
         return stamp_of(self.client.ask(lambda store: obstore.head(store, path)))
 
-    def read(self, path: str, stamp: Stamp | None, decides: Callable[[bytes], bool] | None = None) -> bytes:
+    def read(
+        self,
+        path: str,
+        stamp: Stamp | None,
+        decides: Callable[[bytes], bool] | None = None,
+        *,
+        most: int = MOST_BYTES,
+    ) -> bytes:
         """The bytes of an object, or of a member of a container.
 
         Args:
             path: Below the bucket or server.
             stamp: Size and version that it had when it was found; None takes any.
             decides: Called with its first bytes: whether nothing else need be read. None reads all at once.
+            most: Bytes that an object may have.
 
         Raises:
-            Refused: It is gone, has changed, is too large or may not be read.
+            TooLarge: It has more.
+            Refused: It is gone, has changed or may not be read.
             NetworkError: The server no longer answers.
         """
         found = self.containers.within(path) if MARK in path else None
@@ -131,15 +147,20 @@ class Objects:
                     raise refusal from None
         path = self._decoded(path)
         if decides is None or stamp is None:
-            return self.client.ask(lambda store: self._range(store, path, None, stamp)[0])
+            return self._whole(path, stamp, most)
         try:
             head, mark = self.part(path, (0, HEAD), stamp)
         except NoRanges:
-            return self.client.ask(lambda store: self._range(store, path, None, stamp)[0])
+            return self._whole(path, stamp, most)
         if len(head) == stamp.size or decides(head):
             return head
+        if stamp.size > most:
+            raise TooLarge(most)
         rest, _ = self.part(path, (len(head), stamp.size), stamp, mark)
         return head + rest
+
+    def _whole(self, path: str, stamp: Stamp | None, most: int) -> bytes:
+        return self.client.ask(lambda store: self._range(store, path, None, stamp, most=most)[0])
 
     def part(
         self, path: str, part: tuple[int, int], stamp: Stamp, mark: str | None = None
@@ -243,8 +264,9 @@ class Objects:
         part: tuple[int, int] | None,
         stamp: Stamp | None,
         mark: str | None = None,
+        most: int | None = None,
     ) -> tuple[bytes, str | None]:
-        """Bytes of a part of an object, or of all, and its ETag."""
+        """Bytes of a part of an object, or of all if that is no more than `most`, and its ETag."""
         options: GetOptions = {} if part is None else {"range": part}
         if mark is not None:
             options["if_match"] = mark
@@ -253,8 +275,8 @@ class Objects:
         found = stamp_of(result.meta)
         if stamp is not None and found != stamp:
             raise Refused(failures.CHANGED)
-        if found.size > MOST_BYTES:
-            raise Refused(f"objects of more than {MOST_BYTES >> 30} GiB are not read: download it")
+        if most is not None and found.size > most:
+            raise TooLarge(most)
         start, stop = part or (0, found.size)
         try:
             data = bytes(result.bytes())
