@@ -19,6 +19,7 @@ import yaml
 from PIL import Image
 
 import ctprune
+from ctprune.cli import COMMANDS
 from ctprune.files.key_file import make_key
 from tests.commands import Commands
 from tests.labeled import picture
@@ -108,6 +109,7 @@ def run_everything(command: Folder, source: Path, *, reduce: Sequence[object], n
     pretraining = ("--preset", "smoke", "--side", 32, "--batch-size", 4, "--epochs", 1, *names)
     command("pretrain", "run", "--show-views", "views.png", *pretraining)
     command("pretrain", "run", "--out", "pre", *pretraining)
+    command("convert", "pre", "--to", "timm", "--out", "converted")
     command("phantom", "phantom", "--patients", 1, "--size", 64, "--slices", 3)
 
 
@@ -224,6 +226,39 @@ def test_with_pseudonyms_no_name_goes_anywhere(tmp_path: Path, commands: Command
     for name, said in command.said.items():
         said = said.replace(str(source), "")
         assert words_in(said.encode(), WORDS) == set(), f"{name}\n{said}"
+
+
+@pytest.mark.parametrize("pseudonyms", [False, True])
+def test_joined_and_verified_runs_name_no_more(tmp_path: Path, commands: Commands, pseudonyms: bool) -> None:
+    source = write_named_archive(tmp_path)
+    command = Folder(tmp_path, commands)
+    command("key", "key")
+    folders = sorted(folder for folder in (source / f"{PATH}^Erika").iterdir() if folder.is_dir())[:2]
+    for name, folder in zip("ab", folders, strict=True):
+        command("reduce", folder, "--out", name, *(("--pseudonymize", "key") if pseudonyms else ()))
+    names = ("--key", "key", "--source", folders[0], "--source", folders[1]) if pseudonyms else ()
+    command("merge", "a", "b", "--out", "both", *names)
+    command("verify", "a", "--pixels", 1, *names[:4])
+    changed, gone, *_ = sorted(folders[0].glob("*.dcm"))
+    changed.write_bytes(changed.read_bytes() + HEADER.encode())
+    gone.unlink()
+    command("verify", "a", "--json", *names[:4], codes=(1,))
+    found = outputs(command, WORDS, (source, tmp_path / "plain"))
+    assert {file for file, word in found if word in (HEADER, BIRTH)} == set()
+    if pseudonyms:
+        assert found == set()
+    else:
+        assert {file for file, word in found if word == PATH and not _ADDRESSES.fullmatch(file)} == set()
+        assert {file for file, word in found if word == NUMBER and not _MANIFESTS.fullmatch(file)} == set()
+    for name, said in command.said.items():
+        for folder in folders:
+            said = said.replace(str(folder), "")
+        assert words_in(said.encode(), WORDS) <= (set() if pseudonyms else {PATH}), f"{name}\n{said}"
+
+
+def test_no_command_is_left_out() -> None:
+    run = set(re.findall(r'command\(\s*"([a-z]+)"', Path(__file__).read_text()))
+    assert run == set(COMMANDS)
 
 
 def test_manufacturer_model_and_kernel_are_the_texts_that_a_manifest_has(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 import ctprune
 from ctprune.errors import ManifestError, NetworkError, SourceError
 from ctprune.manifest.slices import CHANGED, GONE, STAMP, why_unusable
+from ctprune.sources import connections
 from tests.conftest import Cli
+from tests.containers import write_container
 from tests.sources.faulty import Plan
 
 
@@ -116,3 +119,28 @@ def test_a_later_command_without_the_network_ends_with_one_sentence(runs: tuple[
     faults.fault = lambda method, key, before: None
     with pytest.raises(ManifestError, match="expected the address of a reduction"):
         ctprune.Manifest.load("s3://bucket/chest")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+def test_pixels_are_verified_wherever_they_are(
+    bucket: Path, ct_file: Path, tmp_path: Path, packed: bool, elsewhere: bool
+) -> None:
+    content = ct_file.read_bytes()
+    file = bucket / ("a.stored.zip" if packed else "a.dcm")
+
+    def write(data: bytes) -> None:
+        if packed:
+            write_container(file, {"a.dcm": data})
+        else:
+            file.write_bytes(data)
+        os.utime(file, ns=(10**18, 10**18))
+
+    write(content)
+    run = tmp_path / "run"
+    ctprune.reduce("s3://bucket" if elsewhere else bucket, method="all", out=run)
+    assert ctprune.verify(run, pixels=1) == []
+    write(content[: len(content) // 2] + content[len(content) // 2 :][::-1])
+    connections.forget()
+    [finding] = ctprune.verify(run, pixels=1)
+    assert finding.check == "pixels"

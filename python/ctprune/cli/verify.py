@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ctprune.cli.generate import OptionsOf
 from ctprune.cli.output import FAILED, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
@@ -25,6 +26,7 @@ def command(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sample.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per core.")] = 0,
+    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print findings and errors only.")] = False,
 ) -> None:
@@ -32,10 +34,12 @@ def command(
 
     Prints one sentence per finding. Exit codes: 0 no problem found, 1 problems found, 2 wrong usage.
     """
+    from ctprune.manifest.reveal_config import reveal_given
     from ctprune.options.parse import fraction
     from ctprune.reduction.verify import verify
     from ctprune.sources.addresses import as_address
 
+    reveal_given(names)
     share = 0.0 if pixels is None else fraction("pixels", pixels)
     with ProgressDisplay(hidden=quiet) as display:
         findings = verify(run, pixels=share, seed=seed, threads=threads, progress=display.update)

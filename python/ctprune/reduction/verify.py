@@ -29,7 +29,7 @@ from ctprune.reduction.summary import SUMMARY_NAME, load_summary
 from ctprune.selection.exemplars import select_exemplars
 from ctprune.selection.methods import method_of
 from ctprune.selection.points import select_points
-from ctprune.sources.addresses import as_address
+from ctprune.sources.addresses import MARK, as_address, is_address, joined
 
 #: Files and rows that a finding names.
 _NAMED = 3
@@ -320,10 +320,20 @@ def _wrong_files(manifest: Manifest, operation: Operation) -> list[Finding]:
             looked_at = file
         for row, reason in zip(rows, why_unusable(rows), strict=True):
             if reason:
-                found.setdefault(reason, []).append(path_of(row))
+                found.setdefault(reason, []).append(_shown(row))
         done += len(dicts)
         count(done)
     return [_files_finding("files", reason, files) for reason, files in found.items()]
+
+
+def _shown(row: dict[str, Any]) -> str:
+    """A row's file as the manifest names it, which may be by a pseudonym."""
+    return joined(str(row["source"]), str(row["path"]))
+
+
+def _may_be_there(file: str) -> bool:
+    """Whether there is something to read again; of members and of what is elsewhere only reading tells."""
+    return MARK in file or is_address(file) or Path(file).exists()
 
 
 def _files_finding(check: str, reason: str, files: list[str]) -> Finding:
@@ -346,13 +356,13 @@ def _wrong_pixels(slices: Slices, share: float, seed: int, threads: int, operati
     found: dict[str, list[str]] = {}
     names = list(files)
     for start in range(0, len(names), _FILES):
-        some = [name for name in names[start : start + _FILES] if Path(name).exists()]
+        some = [name for name in names[start : start + _FILES] if _may_be_there(name)]
         again = _read_again(some, options, threads) if some else {}
         for name in some:
             for row in files[name]:
                 reason = _difference(row, again.get((name, row["frame"])))
                 if reason:
-                    found.setdefault(reason, []).append(f"{name} frame {row['frame']}")
+                    found.setdefault(reason, []).append(f"{_shown(row)} frame {row['frame']}")
         advance(min(start + _FILES, len(names)))
     return [_files_finding("pixels", reason, slices_) for reason, slices_ in found.items()]
 
