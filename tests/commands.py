@@ -20,9 +20,17 @@ from pathlib import Path
 
 _LIGHT = ("numpy", "pydicom", "PIL.Image", "rich.console", "typer", "yaml")
 
-_HEAVY = ("torch", "torchvision", "lightly.loss", "lightly.models", "pytorch_lightning", "matplotlib")
+_DRAWING = ("numpy.random", "jinja2", "matplotlib.figure", "matplotlib.backends.backend_svg")
 
-#: Commands that import torch, unless they only say what they would do.
+_HEAVY = (
+    *_DRAWING,
+    *("torch", "torch.utils.tensorboard", "torchvision.transforms.v2", "pytorch_lightning"),
+    *("lightly.loss", "lightly.models", "lightly.transforms"),
+    *("sklearn.linear_model", "sklearn.metrics", "sklearn.neighbors"),
+)
+
+#: Commands that draw, and those that import torch, unless they only say what they would do.
+_FIGURES = {"report", "sweep", "compare"}
 _TRAINING = {"pretrain", "convert", "finetune", "predict", "segment", "experiment"}
 
 
@@ -89,8 +97,9 @@ def _serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         words = request["arguments"]
-        if (_TRAINING & set(words[:1]) or "deep" in words) and "--help" not in words:
-            for name in _HEAVY:
+        if "--help" not in words:
+            trains = words[:1] and (words[0] in _TRAINING or "deep" in words)
+            for name in _HEAVY if trains else _DRAWING if _FIGURES & set(words[:1]) else ():
                 __import__(name)
         child = os.fork()
         if child == 0:

@@ -8,6 +8,12 @@ from pathlib import Path
 
 import pytest
 
+# Workers of pytest share the cores. If torch took all of them in each worker, and in all that a worker starts, its
+# threads would spend most of their time waiting for each other. It reads this when it is imported.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    _SHARE = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _SHARE)))
+
 import ctprune
 from ctprune.cli import main
 from tests.commands import Commands

@@ -66,6 +66,8 @@ def test_two_processes_train_stop_and_resume_to_the_same_bits(
     # As in a batch job of Slurm, which asks for one task and whose script starts no step.
     for name, value in BATCH_JOB.items():
         monkeypatch.setenv(name, value)
+    # Unless it is given, the processes share the cores.
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = dict(os.environ)
     whole = ctprune.pretrain(run, config, out=tmp_path / "whole")
     assert os.environ == before
