@@ -38,7 +38,8 @@ def write_stand_ins(folder: Path) -> None:
     ):
         _write_nifti(folder / file, volume)
     _write_nifti(folder / "Task03_Liver/labelsTr/liver_0.nii.gz", (volume > 0).astype(np.int16))
-    save_backbone(create_backbone("resnet18"), folder / "backbone.safetensors", name="resnet18", metadata={})
+    network = create_backbone("test_resnet")
+    save_backbone(network, folder / "backbone.safetensors", name="test_resnet", metadata={})
 
 
 def _write_nifti(file: Path, values: np.ndarray) -> None:

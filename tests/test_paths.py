@@ -45,7 +45,7 @@ def test_fine_tuning_its_comparison_and_predictions(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     for number in range(12):
         write(Path("d:1", ["healthy", "ill"][number % 2], f"{number}.png"), number % 2 == 1, number)
-    small: dict[str, Any] = {"backbone": "resnet18", "side": 32, "device": "cpu", "mode": "knn", "neighbors": 3}
+    small: dict[str, Any] = {"backbone": "test_resnet", "side": 32, "device": "cpu", "mode": "knn", "neighbors": 3}
     small["positive"] = "ill"
     for out in ("ft:1", "ft:2"):
         ctprune.finetune("d:1", out=out, seeds=1, val_fraction=0.5, **small)

@@ -78,7 +78,7 @@ THRESHOLDS = {"ahash": 6, "phash": 6, "ssim": 0.8, "mi": 1.2}
 
 WORDS = [HEADER, PATH, NUMBER, BIRTH]
 
-SMALL = ("--side", 32, "--backbone", "resnet18", "--device", "cpu")
+SMALL = ("--side", 32, "--backbone", "test_resnet", "--device", "cpu")
 
 
 def run_everything(command: Folder, source: Path, *, reduce: Sequence[object], names: Sequence[object]) -> None:
@@ -106,7 +106,8 @@ def run_everything(command: Folder, source: Path, *, reduce: Sequence[object], n
     command("report", "run-mi", "--json", *names)
     command("sweep", "run", *names)
     command("sweep", "run", "--method", "ssim", "--out", "swept", *names)
-    pretraining = ("--preset", "smoke", "--side", 32, "--batch-size", 4, "--epochs", 1, *names)
+    pretraining = ("--preset", "smoke", "--backbone", "test_resnet", "--side", 32)
+    pretraining += ("--batch-size", 4, "--epochs", 1, *names)
     command("pretrain", "run", "--show-views", "views.png", *pretraining)
     command("pretrain", "run", "--out", "pre", *pretraining)
     command("convert", "pre", "--to", "timm", "--out", "converted")
@@ -178,8 +179,16 @@ def test_no_text_of_a_header_and_no_name_goes_anywhere_else(tmp_path: Path, comm
                 "name": "Tried",
                 "sources": {"named": str(source)},
                 "reductions": {"hash6": {"method": "hash", "threshold": 6}},
-                "pretrainings": {"hash": {"preset": "smoke", "epochs": 1, "side": 32, "batch_size": 4}},
-                "baselines": {"none": {"weights": "none", "backbone": "resnet18"}},
+                "pretrainings": {
+                    "hash": {
+                        "preset": "smoke",
+                        "backbone": "test_resnet",
+                        "epochs": 1,
+                        "side": 32,
+                        "batch_size": 4,
+                    }
+                },
+                "baselines": {"none": {"weights": "none", "backbone": "test_resnet"}},
                 "tasks": {
                     "ill": {"data": str(data), "mode": "knn", "side": 32, "neighbors": 3, "positive": "ill"}
                 },

@@ -306,7 +306,7 @@ def test_slices_are_labeled_by_their_own_names(run: Path, source: Path, key: Pat
         side=32,
         mode="knn",
         neighbors=3,
-        backbone="resnet18",
+        backbone="test_resnet",
         device="cpu",
         positive="b",
         val_fraction=0.3,

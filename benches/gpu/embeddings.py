@@ -20,7 +20,7 @@ from ctprune.embedding.embeddings import embed_slices
 def run(box: Box) -> None:
     work = Path(box.work)
     files = unpack_series(Path(box.data), work / "series")
-    backbone = "resnet18" if box.tiny else "resnet50"
+    backbone = "test_resnet" if box.tiny else "resnet50"
     # Compares the embeddings with those of a plain loop before anything is timed; leaves the weights in `work`.
     table = deep.measure(files, backbone, 1, work)
     for line in table.raw:

@@ -78,7 +78,7 @@ def _options(kept: int, *, tiny: bool) -> dict[str, Any]:
     }
     return {
         "method": "swav",
-        "backbone": "resnet18",
+        "backbone": "test_resnet" if tiny else "resnet18",
         "batch_size": 8 if tiny else batch,
         "side": _SIDE,
         "views": views,

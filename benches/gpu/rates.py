@@ -50,12 +50,13 @@ GOALS = (0.97, 5.0)
 
 def swav(box: Box) -> None:
     """ResNet-50, 2 × 224 + 6 × 96, batch 128, LARS, bf16."""
-    _measure(box, PretrainConfig.resolve(_tiny(box), preset_name="smoke" if box.tiny else "paper"))
+    options = {"backbone": "test_resnet"} if box.tiny else {}
+    _measure(box, PretrainConfig.resolve(options | _tiny(box), preset_name="smoke" if box.tiny else "paper"))
 
 
 def vit(box: Box) -> None:
     """ViT-S/16 by DINO, likewise, AdamW."""
-    options = {"method": "dino", "backbone": "vit_tiny_patch16_224" if box.tiny else "vit_small_patch16_224"}
+    options = {"method": "dino", "backbone": "test_vit" if box.tiny else "vit_small_patch16_224"}
     _measure(box, PretrainConfig.resolve(options | _tiny(box), preset_name="smoke" if box.tiny else "vit"))
 
 

@@ -14,6 +14,7 @@ from tests.printed import result_of
 @pytest.mark.slow
 def test_command_and_config_file_repeat_a_run(run: Path, tmp_path: Path, cli: Cli) -> None:
     arguments = ["pretrain", run, "--preset", "smoke", "--side", "32", "--batch-size", "8", "--epochs", "1"]
+    arguments += ["--backbone", "test_resnet"]
     first = cli(*arguments, "--out", "first", "--json")
     assert first.returncode == 0, first.stderr
     second = cli("pretrain", run, "--config", "first/config.yaml", "--out", "second", "--json")
