@@ -26,7 +26,7 @@ from tests.printed import result_of
 @pytest.fixture(scope="module")
 def pretrained(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("pretrained") / "pre"
-    ctprune.pretrain(run, tiny("simclr", steps=2), out=out)
+    ctprune.pretrain(run, tiny("simclr", backbone="resnet18", steps=2), out=out)
     return out
 
 

@@ -9,14 +9,20 @@ import pytest
 import torch
 
 import ctprune
+from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.methods import METHODS
 from ctprune.pretraining.optimizers import create_optimizer
 from ctprune.pretraining.run import PretrainingRun
 from ctprune.pretraining.training import TrainingLoop
+from tests.pretraining import tiny as small
 from tests.pretraining.test_optimizers import start, stepped
-from tests.pretraining.tiny import stopped_after, tiny
+from tests.pretraining.tiny import stopped_after, usual_backbone_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
+
+
+def tiny(method: str = "swav", **options: Any) -> PretrainConfig:
+    return small.tiny(method, **{"backbone": usual_backbone_of(method)} | options)
 
 
 @pytest.mark.parametrize("method", METHODS)

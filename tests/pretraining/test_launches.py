@@ -24,7 +24,7 @@ from ctprune.pretraining.view_parameters import view_generator
 from ctprune.pretraining.views import BatchViews
 from tests.pretraining.dispatched import Dispatched, counted
 from tests.pretraining.rank import VIEWS
-from tests.pretraining.tiny import START, backbone_of, tiny
+from tests.pretraining.tiny import START, tiny, usual_backbone_of
 
 #: Launches that a step of ResNet-18, or of a transformer of six blocks, may take, for forward, backward, optimizer
 #: and what stands around them.
@@ -48,7 +48,7 @@ def created(name: str) -> tuple[Method, PretrainConfig]:
     others: dict[str, Any] = {"settings": {"queue": 64}} if name == "mocov2" else {}
     if name in ONE_VIEW:
         others = {"views": {"crops": [{"count": 1, "size": 64}]}}
-    backbone = backbone_of(name)
+    backbone = usual_backbone_of(name)
     config = PretrainConfig.resolve({"method": name, "backbone": backbone, "batch_size": 4, **others})
     return create_method(config, create_backbone(backbone)), config
 
@@ -123,7 +123,8 @@ def test_whole_steps_of_a_training_wait_for_nothing(
 
     monkeypatch.setattr(TrainingLoop, "_one_step", watched)
     momentum = None if name in TEACHER_SAVED else 0.99
-    config = tiny(name, optimizer="sgd", steps=3, log_every=5, clip_gradients=1.0, average_momentum=momentum)
+    options: dict[str, Any] = {"steps": 3, "log_every": 5, "clip_gradients": 1.0, "average_momentum": momentum}
+    config = tiny(name, backbone=usual_backbone_of(name), optimizer="sgd", **options)
     # On a CPU only the views that are to be blurred are, for which it has to look.
     config = replace(config, views=replace(config.views, blur_probability=0))
     ctprune.pretrain(run, config, out=tmp_path / "pre")

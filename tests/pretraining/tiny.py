@@ -36,6 +36,11 @@ def tiny(method: str = "swav", **options: Any) -> PretrainConfig:
 
 def backbone_of(method: str) -> str:
     """The name of the smallest backbone that a method takes."""
+    return "test_vit" if method in OF_TRANSFORMERS else "test_resnet"
+
+
+def usual_backbone_of(method: str) -> str:
+    """As large as people use them, where a test is about launches, precision or a GPU; transformers stay small."""
     return "test_vit" if method in OF_TRANSFORMERS else "resnet18"
 
 
