@@ -182,7 +182,7 @@ def test_two_processes_do_what_one_does(folders: Path, tmp_path: Path, monkeypat
         ({"mode": "knn", "nodes": 2}, "nodes 2: expected 1, as only `mode` finetune"),
         ({"preset": "reference", "devices": 0}, "devices 0: expected 1, as only `mode` finetune"),
         ({"devices": 5, "batch_size": 8}, "batch_size 8: expected at least 10, two images for each of 5 devices"),
-        ({"nodes": 2}, "nobody has started the processes of the other machines"),
+        ({"nodes": 2}, "the processes of the other machines were not started"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_images_are_read(

@@ -115,7 +115,7 @@ def test_command_and_mistakes(pretrained: Path, tmp_path: Path, cli: Cli) -> Non
     assert result_of("convert", done.stdout)["num_features"] == 512
     for arguments, code, sentence in [
         ((pretrained, "--to", "timm", "--out", "made"), 1, "made is not empty"),
-        ((pretrained, "--out", "made/README.md"), 1, "README.md is there already"),
+        ((pretrained, "--out", "made/README.md"), 1, "README.md already exists"),
         ((tmp_path / "none.pth", "--out", "new"), 1, "none.pth"),
         ((pretrained, "--to", "tensorrt", "--out", "new"), 2, "onnx"),
         ((pretrained, "--backbone", "resnet50", "--out", "new"), 1, "resnet50"),
