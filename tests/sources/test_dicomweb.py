@@ -162,7 +162,7 @@ def test_an_instance_may_have_so_many_bytes(pacs: Pacs, packed: bool) -> None:
     with serving(pacs) as url:
         connection, [found] = find(f"{url}/studies/1.2")
         assert len(connection.read(*found, most=3 << 20)) == 3 << 20
-        with pytest.raises(TooLarge, match="it has more than 2 MiB: raise --max-slice-mb, or download it"):
+        with pytest.raises(TooLarge, match="it has more than 2 MiB: raise `max_slice_mb`, or download it"):
             connection.read(*found, most=2 << 20)
 
 

@@ -57,7 +57,7 @@ class TooLarge(Refused):
     """
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"it has more than {most >> 20} MiB: raise --max-slice-mb, or download it")
+        super().__init__(f"it has more than {most >> 20} MiB: raise `max_slice_mb`, or download it")
 
 
 class NoRanges(Refused):
