@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.transforms import functional as reference
 
 import ctprune
+from ctprune.environment.precision import full_precision
 from ctprune.pretraining.devices import quick_gpu
 from ctprune.pretraining.view_config import CropConfig, ViewConfig, WindowConfig, pair_views, swav_views
 from ctprune.pretraining.view_parameters import (
@@ -26,7 +27,6 @@ from ctprune.pretraining.view_transforms import (
     add_noise,
     blur,
     blur_taps,
-    full_precision,
     jitter,
     resized_crops,
     rotate,

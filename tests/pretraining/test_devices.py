@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 import ctprune
+from ctprune.environment.precision import full_precision
 from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.checkpoints import newest_checkpoint
 from ctprune.pretraining.devices import quick_gpu
@@ -23,7 +24,6 @@ from ctprune.pretraining.launch import Launch
 from ctprune.pretraining.methods import METHODS, create_method, sync_batchnorm
 from ctprune.pretraining.run import PretrainingRun
 from ctprune.pretraining.settings import OF_TRANSFORMERS
-from ctprune.pretraining.view_transforms import full_precision
 from ctprune.pretraining.workers import Workers
 from tests.pretraining.rank import (
     LATER,

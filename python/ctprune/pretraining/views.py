@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ctprune.environment.precision import full_precision
 from ctprune.errors import ConfigError
 from ctprune.pretraining.view_config import CropConfig, ViewConfig
 from ctprune.pretraining.view_parameters import ViewParameters, ViewPlan, draw_views
@@ -15,7 +16,6 @@ from ctprune.pretraining.view_transforms import (
     add_noise,
     blur,
     blur_taps,
-    full_precision,
     jitter,
     resized_crops,
     rotate,
