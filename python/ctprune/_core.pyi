@@ -683,6 +683,11 @@ def choose_points(
     budget: int | None,
     seed: int | None,
     clusters: int | None,
+    nearest: Callable[
+        [npt.NDArray[np.uint32], npt.NDArray[np.float32]],
+        tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]] | None,
+    ]
+    | None,
     threads: int,
 ) -> tuple[float | None, npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
     """Choose among points as a method does that compares them.
@@ -696,6 +701,11 @@ def choose_points(
         budget: Number to keep.
         seed: Of what is drawn at random.
         clusters: Number of clusters; None for the square root of n.
+        nearest: What compares rows with centroids in place of the processor, within the rounding of float32 sums.
+            It gets the numbers of m rows and centroids of shape (k, features), and returns for each row the number
+            of the centroid with the largest product, which must be below k, and by how much that product is larger
+            than all others; or None once it can no more. Products are of the embeddings as they are. The result is
+            the same as without it.
         threads: Number of threads, 0 for one per core.
 
     Returns:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ctprune import _core
+from ctprune.environment.log import Log
 from ctprune.environment.threads import check_threads
 from ctprune.errors import ConfigError
 from ctprune.options.check import shown
+from ctprune.selection.methods import taking
+
+_log = Log("ctprune.selection")
+
+#: What compares rows with centroids: from the numbers of rows and the centroids to the nearest and their margins.
+Nearest = Callable[
+    [npt.NDArray[np.uint32], npt.NDArray[np.float32]],
+    tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]] | None,
+]
+
+#: Products of numbers of rows and centroids below which a CPU clusters faster than torch is loaded.
+_WORTHWHILE = 20_000_000_000
 
 
 class PointSelection(NamedTuple):
@@ -47,6 +61,8 @@ def select_points(
     threads: int = 0,
 ) -> PointSelection:
     """Select among fingerprints or embeddings. The same at any number of threads.
+
+    Methods that cluster many embeddings use a GPU if torch finds one; the result is the same to the bit.
 
     Args:
         points: Embeddings, floats of shape (n, features), rounded to float16; or fingerprints, uint8 of shape
@@ -85,6 +101,7 @@ def select_points(
             budget=budget,
             seed=seed,
             clusters=clusters,
+            nearest=_nearest_on_gpu(found, clusters) if method in taking("clusters") else None,
             threads=threads,
         )
     except ValueError as error:
@@ -137,6 +154,22 @@ def retrieve_points(
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return PointSelection(exemplar, measured, used)
+
+
+def _nearest_on_gpu(points: npt.NDArray[Any], clusters: int | None) -> Nearest | None:
+    """What compares embeddings with centroids on a GPU, if there is one and they are many."""
+    found = None
+    if points.dtype != np.uint8 and points.size * (clusters or math.isqrt(len(points))) >= _WORTHWHILE:
+        try:
+            from ctprune.selection.centroids import on_gpu
+
+            found = on_gpu(points)
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+    if found is None:
+        _log.info("k-means on the CPU")
+    return found
 
 
 def _as_points(points: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -16,6 +16,7 @@ mod manifest_error;
 mod members;
 mod memory;
 mod methods;
+mod nearest;
 mod pixels;
 mod points;
 mod pool;

@@ -2,9 +2,11 @@
 
 use crate::fingerprint::{FingerprintArray, array};
 use crate::interrupt::interruptible;
+use crate::nearest::PythonDevice;
 use crate::pool;
 use crate::settings::value_error;
 use ctprune_archive::methods::{Request, Share};
+use ctprune_core::selection::kmeans::Device;
 use ctprune_core::selection::retrieval::retrieval;
 use ctprune_core::selection::{PointSelection, Points};
 use ctprune_core::similarity::cosine::Embeddings;
@@ -18,8 +20,10 @@ type Chosen<'py> = (Option<f64>, Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<
 
 /// Choose among points, as one of the methods does that compare them, within consecutive groups that start at `starts`:
 /// embeddings, float16 of shape (n, features), or fingerprints, uint8 of shape (n, bytes). KeyboardInterrupt stops it.
+///
+/// `nearest` compares rows with centroids in place of the processor; see [`PythonDevice`].
 #[pyfunction]
-#[pyo3(signature = (points, starts, *, method, threshold, keep, budget, seed, clusters, threads))]
+#[pyo3(signature = (points, starts, *, method, threshold, keep, budget, seed, clusters, nearest, threads))]
 #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
 pub fn choose_points<'py>(
     py: Python<'py>,
@@ -31,6 +35,7 @@ pub fn choose_points<'py>(
     budget: Option<usize>,
     seed: Option<u64>,
     clusters: Option<usize>,
+    nearest: Option<Py<PyAny>>,
     threads: usize,
 ) -> PyResult<Chosen<'py>> {
     let request = Request {
@@ -45,8 +50,10 @@ pub fn choose_points<'py>(
     };
     let way = request.by_points().map_err(value_error)?;
     let (pool, watch) = (pool::pool(threads)?, Watch::default());
+    let device = nearest.map(|nearest| PythonDevice::new(nearest, &watch));
     let choose = |points: Points<'_>| {
-        way.choose(points, &starts, &watch)
+        let device = device.as_ref().map(|device| device as &dyn Device);
+        way.choose(points, &starts, device, &watch)
             .map_err(|error| error.to_string())
     };
     let chosen = if let Ok(embeddings) = points.extract::<PyReadonlyArray2<'py, f16>>() {
@@ -62,6 +69,7 @@ pub fn choose_points<'py>(
         let work = || choose(Points::Fingerprints(fingerprints));
         interruptible(py, &watch, |_| Ok(()), || pool.install(work))?
     };
+    device.map_or(Ok(()), PythonDevice::end)?;
     let (threshold, selection) = chosen.map_err(value_error)?;
     Ok(arrays(py, threshold, &selection))
 }

@@ -4,6 +4,7 @@ use super::by_points::{ByPoints, embeddings_of, no_end};
 use super::deep::COSINE;
 use super::{Default, Description, Request, Role, Way};
 use ctprune_core::selection::balanced::balanced;
+use ctprune_core::selection::kmeans::{Device, OnDevice};
 use ctprune_core::selection::{PointSelection, Points, SelectError};
 use ctprune_core::watch::Watch;
 
@@ -34,13 +35,17 @@ impl ByPoints for Balanced {
         &self,
         points: Points<'_>,
         groups: &[usize],
+        device: Option<&dyn Device>,
         watch: &Watch,
     ) -> Result<(Option<f64>, PointSelection), SelectError> {
-        let embeddings = embeddings_of(points, groups)?;
+        let vectors = OnDevice {
+            embeddings: embeddings_of(points, groups)?,
+            device,
+        };
         let count = self.0.share.count(points.len());
         let count = count.ok_or_else(|| no_end("a fraction or a number of slices"))?;
         let clusters = self.0.clusters_of(points.len());
-        let selection = balanced(embeddings, clusters, count, self.0.seed, watch)?;
+        let selection = balanced(vectors, clusters, count, self.0.seed, watch)?;
         Ok((None, selection))
     }
 }

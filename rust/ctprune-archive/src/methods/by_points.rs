@@ -2,17 +2,20 @@
 
 use super::{Choice, Measured, Method, Slices};
 use ctprune_core::option::OptionError;
+use ctprune_core::selection::kmeans::Device;
 use ctprune_core::selection::{PointSelection, Points, SelectError};
 use ctprune_core::similarity::cosine::Embeddings;
 use ctprune_core::watch::Watch;
 
 /// A way to choose among points.
 pub trait ByPoints: Send + Sync {
-    /// Choose within groups, which start there; returns the threshold that was used, if there is one.
+    /// Choose within groups, which start there; returns the threshold that was used, if there is one. `device` has the
+    /// embeddings, if there is one; the result is the same with and without it.
     fn choose(
         &self,
         points: Points<'_>,
         groups: &[usize],
+        device: Option<&dyn Device>,
         watch: &Watch,
     ) -> Result<(Option<f64>, PointSelection), SelectError>;
 }
@@ -23,7 +26,7 @@ pub(super) struct OnFingerprints(pub Box<dyn ByPoints>);
 impl Method for OnFingerprints {
     fn select(&self, slices: Slices<'_>, watch: &Watch) -> Result<Choice, SelectError> {
         let points = Points::Fingerprints(slices.fingerprints);
-        let (threshold, selection) = self.0.choose(points, slices.groups, watch)?;
+        let (threshold, selection) = self.0.choose(points, slices.groups, None, watch)?;
         Ok(Choice {
             exemplar: selection.exemplar,
             measured: Measured::Similarities(selection.measured),

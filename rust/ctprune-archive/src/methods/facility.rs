@@ -5,6 +5,7 @@ use super::deep::COSINE;
 use super::hash::HAMMING;
 use super::{Default, Description, Role, Share, Way};
 use ctprune_core::selection::facility::facility;
+use ctprune_core::selection::kmeans::Device;
 use ctprune_core::selection::{PointSelection, Points, SelectError};
 use ctprune_core::watch::Watch;
 
@@ -33,6 +34,7 @@ impl ByPoints for Facility {
         &self,
         points: Points<'_>,
         groups: &[usize],
+        _device: Option<&dyn Device>,
         watch: &Watch,
     ) -> Result<(Option<f64>, PointSelection), SelectError> {
         let count = self.0.count(points.len());

@@ -5,6 +5,7 @@ use super::deep::COSINE;
 use super::hash::HAMMING;
 use super::{Default, Description, Request, Role, Share, Way};
 use ctprune_core::selection::kcenter::{Stop, kcenter};
+use ctprune_core::selection::kmeans::Device;
 use ctprune_core::selection::{PointSelection, Points, SelectError};
 use ctprune_core::watch::Watch;
 
@@ -47,6 +48,7 @@ impl ByPoints for KCenter {
         &self,
         points: Points<'_>,
         groups: &[usize],
+        _device: Option<&dyn Device>,
         watch: &Watch,
     ) -> Result<(Option<f64>, PointSelection), SelectError> {
         let count = self.share.count(points.len()).map(Stop::Count);

@@ -3,6 +3,7 @@
 use super::by_points::{ByPoints, embeddings_of, no_end};
 use super::deep::COSINE;
 use super::{Default, Description, Request, Role, Way};
+use ctprune_core::selection::kmeans::{Device, OnDevice};
 use ctprune_core::selection::semdedup::{Until, semdedup};
 use ctprune_core::selection::{PointSelection, Points, SelectError};
 use ctprune_core::watch::Watch;
@@ -34,14 +35,18 @@ impl ByPoints for SemDeDup {
         &self,
         points: Points<'_>,
         groups: &[usize],
+        device: Option<&dyn Device>,
         watch: &Watch,
     ) -> Result<(Option<f64>, PointSelection), SelectError> {
-        let embeddings = embeddings_of(points, groups)?;
+        let vectors = OnDevice {
+            embeddings: embeddings_of(points, groups)?,
+            device,
+        };
         let fraction = self.0.share.fraction(points.len()).map(Until::Fraction);
         let until = self.0.threshold.map(Until::Threshold).or(fraction);
         let until = until.ok_or_else(|| no_end("a fraction, a number of slices or a threshold"))?;
         let clusters = self.0.clusters_of(points.len());
-        let (threshold, selection) = semdedup(embeddings, clusters, self.0.seed, until, watch)?;
+        let (threshold, selection) = semdedup(vectors, clusters, self.0.seed, until, watch)?;
         Ok((Some(threshold), selection))
     }
 }

@@ -6,11 +6,10 @@
 //! are clustered anew a few times, so that dense regions draw no more centroids than others; then a number of rows is
 //! shared out evenly from the top level down.
 
-use super::kmeans::{Centroids, Vectors, assign, kmeans, kmeans_of, members};
+use super::kmeans::{Centroids, OnDevice, Vectors, assign, kmeans, kmeans_of, members};
 use super::sample::ranks;
 use super::shares::even_shares;
 use super::{NO_EXEMPLAR, PointSelection, SelectError, check_count};
-use crate::similarity::cosine::Embeddings;
 use crate::watch::Watch;
 
 /// Levels above the rows, where there are clusters enough.
@@ -34,17 +33,17 @@ pub fn levels(clusters: usize) -> Vec<usize> {
 /// so on; of the lowest clusters a seeded sample. No kept row stands for another one. Once `watch` is stopped, the result is
 /// [`SelectError::Stopped`].
 pub fn balanced(
-    embeddings: Embeddings<'_>,
+    vectors: OnDevice<'_>,
     clusters: usize,
     count: usize,
     seed: u64,
     watch: &Watch,
 ) -> Result<PointSelection, SelectError> {
-    check_count(embeddings.len())?;
+    check_count(vectors.len())?;
     let mut numbers = levels(clusters).into_iter();
     let lowest = numbers.next().unwrap_or(1);
-    let mut centroids = resampled(&embeddings, lowest, seed, watch)?;
-    let assignment = assign(&embeddings, &centroids, watch)?;
+    let mut centroids = resampled(&vectors, lowest, seed, watch)?;
+    let assignment = assign(&vectors, &centroids, watch)?;
     // Of each level, the members of its clusters: rows, or clusters of the level below.
     let mut tree = vec![members(&assignment.cluster, centroids.len())];
     for number in numbers {
@@ -52,8 +51,8 @@ pub fn balanced(
         tree.push(members(&assign(&centroids, &above, watch)?.cluster, above.len()));
         centroids = above;
     }
-    let mut exemplar = vec![NO_EXEMPLAR; embeddings.len()];
-    let mut measured = vec![f32::NAN; embeddings.len()];
+    let mut exemplar = vec![NO_EXEMPLAR; vectors.len()];
+    let mut measured = vec![f32::NAN; vectors.len()];
     for row in sample(&tree, count, seed) {
         (exemplar[row as usize], measured[row as usize]) = (row, 1.0);
     }
@@ -123,6 +122,7 @@ fn sample(tree: &[Vec<Vec<u32>>], count: usize, seed: u64) -> Vec<u32> {
 mod tests {
     use super::super::kmeans::tests::clumps;
     use super::*;
+    use crate::similarity::cosine::Embeddings;
     use half::f16;
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
     fn no_rows_are_no_selection() {
         let embeddings = Embeddings::new(2, &[]).unwrap();
         for clusters in [1, 70] {
-            let found = balanced(embeddings, clusters, 5, 0, &Watch::default()).unwrap();
+            let found = balanced(embeddings.into(), clusters, 5, 0, &Watch::default()).unwrap();
             assert_eq!(found.kept(), 0);
         }
     }
@@ -179,7 +179,7 @@ mod tests {
             (numbers[0], numbers[1]) = (f16::from_f32(x + jitter), f16::from_f32(y - jitter));
         }
         let embeddings = Embeddings::new(2, &halves).unwrap();
-        let found = balanced(embeddings, 2, 100, 0, &Watch::default()).unwrap();
+        let found = balanced(embeddings.into(), 2, 100, 0, &Watch::default()).unwrap();
         let rare = (0..1000).filter(|row| row % 10 == 0 && found.exemplar[*row] == *row as u32);
         assert_eq!((found.kept(), rare.count()), (100, 50));
     }
@@ -194,7 +194,7 @@ mod tests {
                 .build()
                 .unwrap();
             pool.install(|| {
-                balanced(embeddings, 70, 60, seed, &Watch::default())
+                balanced(embeddings.into(), 70, 60, seed, &Watch::default())
                     .unwrap()
                     .exemplar
             })

@@ -6,9 +6,13 @@
 //! K-Means with Consistent Speedup (2015). What the bounds leave open is decided as in [`super::nearest`], so that the
 //! rounds are exactly those of the naive way.
 
+use super::bounds::{SCALE, UP, apart, at_least, at_most, is_farther};
+use super::device::{Device, nearest};
 use super::nearest::{Best, Targets};
 use super::vectors::{Centroids, Vectors, direction};
+use crate::selection::SelectError;
 use crate::similarity::cosine::estimate::{Directions, estimates};
+use crate::watch::Watch;
 use rayon::prelude::*;
 
 /// Vectors that a thread looks at together: many, as only a few of them may be open for a group.
@@ -20,19 +24,12 @@ const GROUPS: usize = 64;
 /// Centroids of a group are a multiple of this.
 const GROUP_STEP: usize = 12;
 
-/// A distance between directions as a whole number: 2 is the largest.
-const SCALE: f32 = 16_000.0;
-
-/// Squares of distances that differ by more come from similarities that differ, rounding included.
-const CLEAR: f32 = 2e-6;
-
-/// A step up that covers the rounding of a few operations.
-const UP: f32 = 1.0 + 1.0 / 1_048_576.0;
-
 /// Vectors on their way to clusters.
 pub(super) struct Lloyd<'a, V> {
     vectors: &'a V,
     rows: &'a [u32],
+    /// What assigns them, as long as it can. The bounds stay 0 meanwhile, which rules nothing out.
+    device: Option<&'a dyn Device>,
     scales: Vec<f64>,
     centroids: Centroids,
     targets: Targets,
@@ -66,6 +63,7 @@ impl<'a, V: Vectors> Lloyd<'a, V> {
         Self {
             vectors,
             rows,
+            device: vectors.device(),
             scales: rows.par_iter().map(|&row| vectors.scale(row as usize)).collect(),
             targets: Targets::new(&centroids),
             moved: None,
@@ -83,7 +81,19 @@ impl<'a, V: Vectors> Lloyd<'a, V> {
     }
 
     /// Gives each vector to its nearest centroid; says whether one has another than before.
-    pub fn assign(&mut self) -> bool {
+    pub fn assign(&mut self, watch: &Watch) -> Result<bool, SelectError> {
+        let (centroids, targets) = (&self.centroids, &self.targets);
+        let found = nearest(self.device, self.vectors, self.rows, centroids, targets, watch)?;
+        let Some(found) = found else {
+            self.device = None;
+            return Ok(self.assign_here());
+        };
+        let before = std::mem::replace(&mut self.cluster, found);
+        let now = self.cluster.clone();
+        Ok(self.note(before.into_iter().zip(now)))
+    }
+
+    fn assign_here(&mut self) -> bool {
         let groups = self.groups.len();
         let parts = self.rows.par_chunks(ROWS).zip(self.scales.par_chunks(ROWS));
         let parts = parts.zip(self.cluster.par_chunks_mut(ROWS));
@@ -102,8 +112,13 @@ impl<'a, V: Vectors> Lloyd<'a, V> {
             part.assign(vectors, targets, numbers, moved)
         });
         let changes: Vec<Vec<(u32, u32)>> = changes.collect();
+        self.note(changes.into_iter().flatten())
+    }
+
+    /// Notes which vectors went from one cluster to another; says whether one did.
+    fn note(&mut self, changes: impl Iterator<Item = (u32, u32)>) -> bool {
         let mut changed = false;
-        for (from, to) in changes.into_iter().flatten() {
+        for (from, to) in changes.filter(|(from, to)| from != to) {
             changed = true;
             for cluster in [from, to] {
                 if let Some(stale) = self.stale.get_mut(cluster as usize) {
@@ -184,40 +199,6 @@ impl<'a, V: Vectors> Lloyd<'a, V> {
         };
         self.rows.par_iter().enumerate().map(similarity).collect()
     }
-}
-
-/// How far two centroids are apart at most; more than all distances where one has no length.
-fn apart(a: &[f32], b: &[f32]) -> f32 {
-    if a == b {
-        return 0.0;
-    }
-    if [a, b]
-        .iter()
-        .any(|numbers| numbers.iter().all(|&number| number == 0.0))
-    {
-        return 4.0;
-    }
-    let squares = a
-        .iter()
-        .zip(b)
-        .map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2));
-    squares.sum::<f64>().sqrt() as f32 * UP
-}
-
-/// The largest distance that an estimate may stand for.
-fn at_most(estimate: f32, error: f32) -> f32 {
-    (2.0 - 2.0 * (estimate - error)).max(0.0).sqrt() * UP
-}
-
-/// The smallest distance that an estimate may stand for, in parts of [`SCALE`].
-fn at_least(estimate: f32, error: f32) -> u16 {
-    ((2.0 - 2.0 * (estimate + error)).max(0.0).sqrt() / UP * SCALE) as u16
-}
-
-/// Whether a vector that is at most `own` from its centroid is clearly farther from one that is at least `other` away.
-fn is_farther(other: u16, own: f32) -> bool {
-    let other = f32::from(other) / SCALE / UP;
-    other * other - own * own > CLEAR
 }
 
 impl Part<'_> {

@@ -2,8 +2,10 @@
 //!
 //! [`naive`] is the rule word for word. The fast way compares many vectors with many centroids at a time, on all
 //! threads, leaves out those that cannot be the nearest, and agrees with it to the bit: a product is summed in `f64` and
-//! rounded to `f32`, a centroid is summed in `f64` in the order of its vectors.
+//! rounded to `f32`, a centroid is summed in `f64` in the order of its vectors. A [`Device`] may compare in its place.
 
+mod bounds;
+mod device;
 mod lloyd;
 pub mod naive;
 mod nearest;
@@ -11,6 +13,7 @@ mod nearest;
 pub(super) mod tests;
 mod vectors;
 
+pub use device::{Device, Guesses, OnDevice};
 pub use vectors::{Centroids, Vectors};
 
 use super::SelectError;
@@ -68,7 +71,7 @@ pub(super) fn kmeans_of<V: Vectors>(
         if watch.is_stopped() {
             return Err(SelectError::Stopped);
         }
-        if !lloyd.assign() {
+        if !lloyd.assign(watch)? {
             break;
         }
         lloyd.update();
@@ -84,11 +87,15 @@ pub fn assign<V: Vectors>(
 ) -> Result<Assignment, SelectError> {
     let targets = Targets::new(centroids);
     let rows: Vec<u32> = (0..vectors.len() as u32).collect();
+    let elsewhere = device::nearest(vectors.device(), vectors, &rows, centroids, &targets, watch)?;
     let nearest = |rows: &[u32]| {
         if watch.is_stopped() {
             return Err(SelectError::Stopped);
         }
-        Ok(targets.nearest(vectors, rows))
+        Ok(match &elsewhere {
+            Some(cluster) => targets.measured(vectors, rows, cluster),
+            None => targets.nearest(vectors, rows),
+        })
     };
     let found: Vec<Vec<(u32, f32)>> = rows.par_chunks(ROWS).map(nearest).collect::<Result<_, _>>()?;
     let (cluster, similarity) = found.into_iter().flatten().unzip();

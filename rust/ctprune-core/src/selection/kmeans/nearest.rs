@@ -51,6 +51,17 @@ impl Targets {
         best
     }
 
+    /// The clusters of these rows, which are given for all rows, with the similarity to each.
+    pub fn measured<V: Vectors>(&self, vectors: &V, rows: &[u32], cluster: &[u32]) -> Vec<(u32, f32)> {
+        let mut unit = vec![0.0; vectors.features()];
+        let measured = rows.iter().map(|&row| {
+            vectors.unit(row as usize, &mut unit);
+            let number = cluster[row as usize];
+            (number, self.similarity(&unit, number))
+        });
+        measured.collect()
+    }
+
     /// The nearest to each of these rows, ties to the first, and the similarity to it.
     pub fn nearest<V: Vectors>(&self, vectors: &V, rows: &[u32]) -> Vec<(u32, f32)> {
         let mut units = Directions::new(vectors.features());

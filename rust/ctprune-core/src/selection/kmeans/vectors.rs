@@ -1,5 +1,6 @@
 //! What can be clustered: directions, each given as a vector of length 1.
 
+use super::device::Device;
 use crate::similarity::cosine::Embeddings;
 use crate::similarity::cosine::lanes::{halves, scale_of, scaled, square};
 use ctprune_cpu::Cpu;
@@ -26,6 +27,11 @@ pub trait Vectors: Sync {
     /// Writes the vector, scaled to length 1; one of length 0 is zeros.
     fn unit(&self, row: usize, out: &mut [f32]) {
         self.scaled(row, self.scale(row), out);
+    }
+
+    /// What can compare them with centroids faster, if anything.
+    fn device(&self) -> Option<&dyn Device> {
+        None
     }
 }
 

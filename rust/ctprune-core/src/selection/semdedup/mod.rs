@@ -6,7 +6,7 @@
 
 use super::cosine::{CosineSelection, angles, exemplars, kept_by_angle, threshold_of};
 use super::keep_fraction::{check_fraction, nearest_kept};
-use super::kmeans::{assign, kmeans, members};
+use super::kmeans::{OnDevice, assign, kmeans, members};
 use super::{PointSelection, Reach, SelectError, check_count};
 use crate::similarity::cosine::Embeddings;
 use crate::similarity::cosine::lanes::halves;
@@ -25,15 +25,16 @@ pub enum Until {
 /// Clusters the rows by [`kmeans`] and applies the greedy exemplar rule to each cluster; returns the threshold as well.
 /// Once `watch` is stopped, the result is [`SelectError::Stopped`].
 pub fn semdedup(
-    embeddings: Embeddings<'_>,
+    vectors: OnDevice<'_>,
     clusters: usize,
     seed: u64,
     until: Until,
     watch: &Watch,
 ) -> Result<(f64, PointSelection), SelectError> {
+    let embeddings = vectors.embeddings;
     check_count(embeddings.len())?;
-    let centroids = kmeans(&embeddings, clusters, seed, watch)?;
-    let groups = members(&assign(&embeddings, &centroids, watch)?.cluster, clusters);
+    let centroids = kmeans(&vectors, clusters, seed, watch)?;
+    let groups = members(&assign(&vectors, &centroids, watch)?.cluster, clusters);
     let select = |threshold: f64| within(embeddings, &groups, threshold, watch);
     match until {
         Until::Threshold(threshold) => Ok((threshold, select(threshold)?)),
@@ -101,7 +102,7 @@ mod tests {
             let cluster = assign(&embeddings, &centroids, &watch).unwrap().cluster;
             for threshold in [0.8, 0.95, 0.999] {
                 let until = Until::Threshold(threshold);
-                let (used, found) = semdedup(embeddings, clusters, 3, until, &watch).unwrap();
+                let (used, found) = semdedup(embeddings.into(), clusters, 3, until, &watch).unwrap();
                 assert_eq!(used, threshold);
                 let mut kept: Vec<usize> = Vec::new();
                 for row in 0..250 {
@@ -122,7 +123,7 @@ mod tests {
     fn no_rows_are_no_selection() {
         let embeddings = Embeddings::new(6, &[]).unwrap();
         for until in [Until::Threshold(0.9), Until::Fraction(0.5)] {
-            let (_, found) = semdedup(embeddings, 4, 0, until, &Watch::default()).unwrap();
+            let (_, found) = semdedup(embeddings.into(), 4, 0, until, &Watch::default()).unwrap();
             assert_eq!(found.kept(), 0);
         }
     }
@@ -133,7 +134,8 @@ mod tests {
         let embeddings = Embeddings::new(6, &halves_of).unwrap();
         let watch = Watch::default();
         for fraction in [0.05, 0.3, 1.0] {
-            let (threshold, found) = semdedup(embeddings, 1, 0, Until::Fraction(fraction), &watch).unwrap();
+            let (threshold, found) =
+                semdedup(embeddings.into(), 1, 0, Until::Fraction(fraction), &watch).unwrap();
             let (expected, exact) =
                 cosine::threshold_for_keep(embeddings, &[0, 200], fraction, Reach::ANY, &watch).unwrap();
             assert_eq!((threshold, found.exemplar), (expected, exact.exemplar));
