@@ -5,8 +5,12 @@ Torch on the CPU stands in for the GPU; what it finds may be made rougher on pur
 
 from __future__ import annotations
 
+import _thread
+import ctypes
 import logging
+import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -187,6 +191,25 @@ def test_what_a_device_raises_or_answers_wrongly_ends_the_work(use: Callable[[An
             selected(CASES["clumps"], "semdedup")
 
 
+def test_ctrl_c_ends_it_after_the_block(use: Callable[[Any], None]) -> None:
+    embeddings = CASES["clumps"]
+    device = Device(embeddings, CPU, memory=1 << 20)
+
+    def interrupted(*asked: Any) -> Any:
+        _thread.interrupt_main()
+        time.sleep(0.3)
+        return device(*asked)
+
+    use(interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            selected(embeddings, "balanced")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert device.answers == 1
+
+
 def test_a_gpu_is_looked_for_where_it_gains(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -200,6 +223,9 @@ def test_a_gpu_is_looked_for_where_it_gains(
 
     def busy(device: torch.device) -> tuple[int, int]:
         raise RuntimeError("all devices are busy\nor unavailable")
+
+    def no_library(name: str) -> None:
+        raise OSError(f"{name}: no such file")
 
     monkeypatch.setattr(centroids, "NearestCentroids", nearest)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
@@ -216,10 +242,15 @@ def test_a_gpu_is_looked_for_where_it_gains(
         monkeypatch.delitem(sys.modules, "ctprune.selection.centroids")
         monkeypatch.setitem(sys.modules, "torch", None)
         assert_same(selected(embeddings, "semdedup"), expected)
+        # Without a driver, torch is not loaded.
+        monkeypatch.delitem(sys.modules, "torch")
+        monkeypatch.setattr(ctypes, "CDLL", no_library)
+        assert_same(selected(embeddings, "semdedup"), expected)
+        assert "torch" not in sys.modules
     assert asked == [(torch.device("cuda", 1), 1 << 19)]
     assert caplog.messages == [
         *("k-means on the CPU", "k-means on the CPU", "k-means on the GPU: the cuda:1"),
-        *("the GPU cannot be used: all devices are busy", "k-means on the CPU", "k-means on the CPU"),
+        *("the GPU cannot be used: all devices are busy", *["k-means on the CPU"] * 3),
     ]
 
 

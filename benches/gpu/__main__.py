@@ -21,7 +21,7 @@ RESULTS, LOG = "results.jsonl", "log.txt"
 
 #: Each part and its share of the time; what one does not use is shared by those after it. First comes what matters
 #: most, in case the machine is gone early.
-PARTS = {"swav": 2.5, "tests": 2.0, "vit": 1.2, "deep": 0.5, "experiment": 2.8}
+PARTS = {"swav": 2.5, "tests": 2.0, "vit": 1.2, "deep": 0.5, "kmeans": 0.5, "experiment": 2.8}
 
 #: Seconds that a part has to end by itself when its time is over.
 _PATIENCE = 5.0

@@ -17,6 +17,7 @@ _FUNCTIONS = {
     "swav": ("benches.gpu.rates", "swav"),
     "vit": ("benches.gpu.rates", "vit"),
     "deep": ("benches.gpu.embeddings", "run"),
+    "kmeans": ("benches.gpu.clusters", "run"),
     "experiment": ("benches.gpu.experiment", "run"),
 }
 

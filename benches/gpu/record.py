@@ -54,7 +54,8 @@ def to_record(lines: Lines) -> dict[str, Any]:
         sys.exit("these results do not say where they were measured: the run was cut off at its very beginning")
     facts = [_last(lines, part, "facts") or {} for part in ("swav", "experiment")]
     slices, data = facts[0].get("slices", _NOTHING), facts[1].get("data", _NOTHING)
-    tables = [_parts(lines), *_throughput(lines), *_tests(lines), *_deep(lines), *_experiment(lines)]
+    kinds = (_throughput, _tests, _deep, _kmeans, _experiment)
+    tables = [_parts(lines), *(table for kind in kinds for table in kind(lines))]
     return {
         "name": "gpu",
         "environment": where["environment"],
@@ -147,6 +148,15 @@ def _deep(lines: Lines) -> list[Table]:
         return []
     table = _rates("Embeddings", rates)
     table.notes += [line["note"] for line in _of(lines, "deep", "checked")]
+    return [table]
+
+
+def _kmeans(lines: Lines) -> list[Table]:
+    facts, rates = _last(lines, "kmeans", "facts"), _of(lines, "kmeans", "rate")
+    if facts is None or not rates:
+        return []
+    table = _rates(f"balanced, by k-means of {facts['slices']} embeddings of {facts['features']} float16", rates)
+    table.notes += [line["note"] for line in _of(lines, "kmeans", "checked")]
     return [table]
 
 

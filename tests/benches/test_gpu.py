@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benches.gpu import bundle, pack, start
+from benches.gpu import bundle, clusters, pack, start
 from benches.gpu.__main__ import carry_out
 from benches.gpu.box import Box, append, read
 from benches.gpu.bundle import size_of
@@ -24,7 +24,7 @@ from PIL import Image
 
 from benches import record
 
-PARTS = ["environment", "swav", "tests", "vit", "deep", "experiment"]
+PARTS = ["environment", "swav", "tests", "vit", "deep", "kmeans", "experiment"]
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,17 @@ def test_a_run_that_was_cut_off_makes_a_record(tmp_path: Path) -> None:
     assert made["tables"][1]["rows"] == [["model alone", "800", "800 – 800", "1"]]
     with pytest.raises(SystemExit, match="do not say where"):
         to_record([])
+
+
+def test_k_means_is_the_same_before_it_is_a_rate(tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    append(results, "run", "asked", device="cpu", tiny=True)
+    append(results, "environment", "environment", environment={"date": "2026-01-01 00:00 UTC"})
+    clusters.run(box(tmp_path, "kmeans", 60))
+    table = to_record(read(results))["tables"][-1]
+    assert table["title"] == "balanced, by k-means of 3000 embeddings of 16 float16"
+    assert [row[0] for row in table["rows"]] == ["torch on cpu", "all cores"]
+    assert table["notes"] == ["The two keep the same slices."]
 
 
 def wheel(folder: Path, name: str, version: str, *requires: str) -> None:

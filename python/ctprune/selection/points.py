@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -159,7 +161,8 @@ def retrieve_points(
 def _nearest_on_gpu(points: npt.NDArray[Any], clusters: int | None) -> Nearest | None:
     """What compares embeddings with centroids on a GPU, if there is one and they are many."""
     found = None
-    if points.dtype != np.uint8 and points.size * (clusters or math.isqrt(len(points))) >= _WORTHWHILE:
+    are_many = points.dtype != np.uint8 and points.size * (clusters or math.isqrt(len(points))) >= _WORTHWHILE
+    if are_many and ("torch" in sys.modules or _has_driver()):
         try:
             from ctprune.selection.centroids import on_gpu
 
@@ -170,6 +173,15 @@ def _nearest_on_gpu(points: npt.NDArray[Any], clusters: int | None) -> Nearest |
     if found is None:
         _log.info("k-means on the CPU")
     return found
+
+
+def _has_driver() -> bool:
+    """Whether there is what torch needs for a GPU; it takes seconds to load torch for nothing."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _as_points(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
