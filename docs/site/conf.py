@@ -33,6 +33,7 @@ include_patterns = [
     "benches/record/*.md",
     "experiments/*.md",
     "experiments/results/*/comparison/*.md",
+    "experiments/results/*/README.md",
     "fuzz/README.md",
     "fuzz/record/*.md",
     "recipe/README.md",
@@ -88,6 +89,7 @@ NAVIGATION = {
         "docs/experiment",
         "experiments/*",
         "experiments/results/*/comparison/*",
+        "experiments/results/*/README",
     ],
     "Reference": ["docs/commands", "docs/api", "docs/manifest", "docs/codes", "docs/terminal", "docs/json"],
     "Project": [
@@ -108,7 +110,7 @@ NAVIGATION = {
 BELOW = {
     "benches/README": "record/*",
     "fuzz/README": "record/*",
-    "experiments/README": "Results of covid.yaml <results/covid/comparison/table>",
+    "experiments/README": "Results of covid.yaml <results/covid/comparison/table>\nresults/less-is-more/README",
 }
 
 
