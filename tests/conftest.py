@@ -16,11 +16,19 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
 
 import ctprune
 from ctprune.cli import main
+from ctprune.manifest import pseudonyms
 from tests.commands import Commands
 from tests.experiments import Stages, experiment_writer
 from tests.planted import Volume, patients
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def nothing_revealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test reveals, or reduces with pseudonyms, is forgotten after it."""
+    monkeypatch.setenv(pseudonyms.KEY, "")
+    monkeypatch.setenv(pseudonyms.SOURCES, "")
 
 
 @pytest.fixture(scope="session")

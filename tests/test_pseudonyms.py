@@ -30,13 +30,6 @@ NAMES = (
 )
 
 
-@pytest.fixture(autouse=True)
-def nothing_revealed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test reveals is forgotten after it."""
-    monkeypatch.setenv(pseudonyms.KEY, "")
-    monkeypatch.setenv(pseudonyms.SOURCES, "")
-
-
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
     return make_key(tmp_path / "key")

@@ -145,7 +145,7 @@ def test_every_start_is_understood(
             2,
             2,
             {},
-            r"^nodes 2: the processes of the other machines were not started \(MASTER_ADDR is not set\): start with srun --nodes 2",
+            r"^nodes 2: the processes of the other machines were not started \(MASTER_ADDR is not set\): start with srun",
         ),
         (2, 2, BATCH_JOB | {"SLURM_NNODES": "2"}, "start with srun --nodes 2 --ntasks-per-node 2, with torchrun"),
         (2, 2, BY_HAND | {"NODE_RANK": "2"}, "NODE_RANK 2: expected 0 to 1 with `nodes` 2"),

@@ -22,12 +22,6 @@ from tests.test_pseudonyms import mentions, without_names
 WAYS = ("folder", "stored.zip", "deflated.zip", "tar", "tar.gz", "nested.zip")
 
 
-@pytest.fixture(autouse=True)
-def nothing_revealed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(pseudonyms.KEY, "")
-    monkeypatch.setenv(pseudonyms.SOURCES, "")
-
-
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
     return make_key(tmp_path / "key")
