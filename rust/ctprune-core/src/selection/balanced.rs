@@ -120,10 +120,111 @@ fn sample(tree: &[Vec<Vec<u32>>], count: usize, seed: u64) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kmeans::tests::clumps;
+    use super::super::kmeans::naive::assign as naive_assign;
+    use super::super::kmeans::tests::{clumps, naive_kmeans, naive_kmeans_of, units};
     use super::*;
     use crate::similarity::cosine::Embeddings;
     use half::f16;
+
+    /// A row, or a cluster of them or of clusters.
+    enum Part {
+        Row(u32),
+        Cluster(Vec<Part>),
+    }
+
+    impl Part {
+        fn size(&self) -> usize {
+            match self {
+                Self::Row(_) => 1,
+                Self::Cluster(parts) => parts.iter().map(Self::size).sum(),
+            }
+        }
+
+        /// So many rows: one after the other from the part that has given least, ties to the first.
+        fn give(&self, count: usize, seed: u64) -> Vec<u32> {
+            let Self::Cluster(parts) = self else {
+                unreachable!()
+            };
+            let mut rows: Vec<u32> = Vec::new();
+            for part in parts {
+                if let Self::Row(row) = part {
+                    rows.push(*row);
+                }
+            }
+            if !rows.is_empty() {
+                let rank = ranks(seed);
+                rows.sort_by_key(|&row| rank(row as usize));
+                rows.truncate(count);
+                return rows;
+            }
+            let mut given = vec![0; parts.len()];
+            for _ in 0..count.min(self.size()) {
+                let open = (0..parts.len()).filter(|&part| given[part] < parts[part].size());
+                let least = open.min_by_key(|&part| given[part]).unwrap();
+                given[least] += 1;
+            }
+            let each = parts.iter().zip(given);
+            each.flat_map(|(part, count)| if count > 0 { part.give(count, seed) } else { vec![] })
+                .collect()
+        }
+    }
+
+    /// [`resampled`] word for word.
+    fn naive_resampled(vectors: &[Vec<f32>], clusters: usize, seed: u64) -> Vec<Vec<f32>> {
+        let mut centroids = naive_kmeans(vectors, clusters, seed);
+        for _ in 0..RESAMPLED {
+            let assigned = naive_assign(vectors, &centroids);
+            let nearest = (vectors.len() / (2 * centroids.len())).clamp(1, 256);
+            let mut rows: Vec<u32> = Vec::new();
+            for cluster in 0..centroids.len() as u32 {
+                let mut own: Vec<usize> = (0..vectors.len())
+                    .filter(|&row| assigned[row].0 == cluster)
+                    .collect();
+                for _ in 0..nearest.min(own.len()) {
+                    let closest = own.iter().map(|&row| assigned[row].1).fold(f32::MIN, f32::max);
+                    let at = own.iter().position(|&row| assigned[row].1 == closest).unwrap();
+                    rows.push(own.remove(at) as u32);
+                }
+            }
+            rows.sort_unstable();
+            centroids = naive_kmeans_of(vectors, &rows, clusters, seed);
+        }
+        centroids
+    }
+
+    /// [`balanced`] word for word: the rows that are kept.
+    fn naive_balanced(vectors: Vec<Vec<f32>>, clusters: usize, count: usize, seed: u64) -> Vec<u32> {
+        let mut parts: Vec<Part> = (0..vectors.len() as u32).map(Part::Row).collect();
+        let mut points = vectors;
+        for number in levels(clusters) {
+            let centroids = naive_resampled(&points, number, seed);
+            let mut above: Vec<Vec<Part>> = centroids.iter().map(|_| Vec::new()).collect();
+            for (part, (cluster, _)) in parts.into_iter().zip(naive_assign(&points, &centroids)) {
+                above[cluster as usize].push(part);
+            }
+            parts = above.into_iter().map(Part::Cluster).collect();
+            points = centroids;
+        }
+        let mut rows = Part::Cluster(parts).give(count, seed);
+        rows.sort_unstable();
+        rows
+    }
+
+    #[test]
+    fn it_equals_the_rule_word_for_word() {
+        for (rows, features, clusters) in [(1, 3, 1), (40, 2, 12), (300, 5, 20), (500, 9, 100), (700, 4, 2)] {
+            let halves = clumps(rows, features, 3 + rows as u32);
+            let embeddings = Embeddings::new(features, &halves).unwrap();
+            for count in [1, rows / 7, rows / 2, rows] {
+                let found = balanced(embeddings.into(), clusters, count, 5, &Watch::default()).unwrap();
+                let kept: Vec<u32> = (0..rows as u32)
+                    .filter(|&row| found.exemplar[row as usize] == row)
+                    .collect();
+                let expected = naive_balanced(units(&embeddings), clusters, count, 5);
+                assert_eq!(kept, expected, "{count} of {rows} × {features} in {clusters}");
+            }
+        }
+    }
 
     #[test]
     fn levels_grow_smaller() {

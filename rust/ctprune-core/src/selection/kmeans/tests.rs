@@ -26,13 +26,37 @@ pub(crate) fn clumps(rows: usize, features: usize, seed: u32) -> Vec<f16> {
     halves
 }
 
-fn units<V: Vectors>(vectors: &V) -> Vec<Vec<f32>> {
+pub(crate) fn units<V: Vectors>(vectors: &V) -> Vec<Vec<f32>> {
     let unit = |row| {
         let mut out = vec![0.0; vectors.features()];
         vectors.unit(row, &mut out);
         out
     };
     (0..vectors.len()).map(unit).collect()
+}
+
+/// [`kmeans`] word for word.
+pub(crate) fn naive_kmeans(vectors: &[Vec<f32>], clusters: usize, seed: u64) -> Vec<Vec<f32>> {
+    let rows = sample(vectors.len(), clusters * TRAINED_ON, seed);
+    naive_kmeans_of(vectors, &rows, clusters, seed)
+}
+
+/// [`kmeans_of`] word for word.
+pub(crate) fn naive_kmeans_of(
+    vectors: &[Vec<f32>],
+    rows: &[u32],
+    clusters: usize,
+    seed: u64,
+) -> Vec<Vec<f32>> {
+    let of = |numbers: &[u32], from: &[Vec<f32>]| -> Vec<Vec<f32>> {
+        numbers
+            .iter()
+            .map(|&number| from[number as usize].clone())
+            .collect()
+    };
+    let chosen = of(rows, vectors);
+    let first = of(&sample(chosen.len(), clusters, seed + 1), &chosen);
+    naive::kmeans(&chosen, &first, ROUNDS)
 }
 
 #[test]
@@ -42,11 +66,7 @@ fn the_fast_way_equals_the_naive_one() {
         let embeddings = Embeddings::new(features, &halves).unwrap();
         let vectors = units(&embeddings);
         let found = kmeans(&embeddings, clusters, 7, &Watch::default()).unwrap();
-        let first: Vec<Vec<f32>> = sample(rows, clusters, 8)
-            .into_iter()
-            .map(|row| vectors[row as usize].clone())
-            .collect();
-        let expected = naive::kmeans(&vectors, &first, ROUNDS);
+        let expected = naive_kmeans(&vectors, clusters, 7);
         assert_eq!(units(&found), expected, "{rows} × {features} in {clusters}");
         let assigned = assign(&embeddings, &found, &Watch::default()).unwrap();
         let pairs: Vec<(u32, f32)> = assigned.cluster.into_iter().zip(assigned.similarity).collect();
@@ -77,17 +97,8 @@ fn many_vectors_are_sampled_by_the_seed() {
     assert_ne!(one, other);
     let halves = clumps(1500, 4, 9);
     let embeddings = Embeddings::new(4, &halves).unwrap();
-    let rows = sample(1500, 2 * TRAINED_ON, 5);
-    let vectors: Vec<Vec<f32>> = rows
-        .iter()
-        .map(|&row| units(&embeddings)[row as usize].clone())
-        .collect();
-    let first: Vec<Vec<f32>> = sample(vectors.len(), 2, 6)
-        .into_iter()
-        .map(|row| vectors[row as usize].clone())
-        .collect();
     let found = kmeans(&embeddings, 2, 5, &Watch::default()).unwrap();
-    assert_eq!(units(&found), naive::kmeans(&vectors, &first, ROUNDS));
+    assert_eq!(units(&found), naive_kmeans(&units(&embeddings), 2, 5));
 }
 
 #[test]
