@@ -46,8 +46,8 @@ def run(settings: Settings, threads: int) -> dict[str, Any]:
     return {
         "input": f"generated embeddings of {_FEATURES} float16 around {_KINDS} directions, some far more common",
         "about": "Files are mapped into memory, and their pages count as a process's memory. FAISS: spherical "
-        "Kmeans on at most 256 rows for each cluster, as ctprune; it holds all rows as float32. Its levels are "
-        "left out at 10 million, where they would take most of an hour. scikit-learn: MiniBatchKMeans.",
+        "Kmeans on at most 256 rows for each cluster, as ctprune; it holds all rows as float32. Its levels "
+        "run up to 1 million. scikit-learn: MiniBatchKMeans.",
         "tables": tables,
     }
 
