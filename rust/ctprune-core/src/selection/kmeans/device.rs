@@ -2,7 +2,7 @@
 //! leaves open is decided by the exact similarity, so that the answer is the processor's own to the bit.
 
 use super::nearest::{ROWS, Targets};
-use super::vectors::{Centroids, Vectors};
+use super::vectors::{Centroids, Device, Guesses, Vectors};
 use crate::selection::SelectError;
 use crate::similarity::cosine::Embeddings;
 use crate::watch::Watch;
@@ -10,22 +10,6 @@ use rayon::prelude::*;
 
 /// Numbers that a device is asked about at a time: 64 MiB of halves.
 const NUMBERS: usize = 1 << 25;
-
-/// Compares embeddings that it has with centroids.
-pub trait Device: Sync {
-    /// The nearest of at least one centroid for each of these rows; `None` once it can compare no more.
-    fn nearest(&self, rows: &[u32], centroids: &Centroids) -> Option<Guesses>;
-}
-
-/// What a device found for some rows. Products are those of the embeddings as they are, not scaled to length 1, with the
-/// centroids: sums of `f32` in any order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Guesses {
-    /// Number of the centroid with the largest product, any one among equals.
-    pub cluster: Vec<u32>,
-    /// By how much its product is larger than that of any other centroid.
-    pub margin: Vec<f32>,
-}
 
 /// Embeddings, and a device that has them as well, if there is one.
 #[derive(Clone, Copy)]

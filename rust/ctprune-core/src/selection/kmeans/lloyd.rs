@@ -7,9 +7,9 @@
 //! rounds are exactly those of the naive way.
 
 use super::bounds::{SCALE, UP, apart, at_least, at_most, is_farther};
-use super::device::{Device, nearest};
+use super::device::nearest;
 use super::nearest::{Best, Targets};
-use super::vectors::{Centroids, Vectors, direction};
+use super::vectors::{Centroids, Device, Vectors, direction};
 use crate::selection::SelectError;
 use crate::similarity::cosine::estimate::{Directions, estimates};
 use crate::watch::Watch;

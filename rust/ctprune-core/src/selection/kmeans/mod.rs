@@ -13,8 +13,8 @@ mod nearest;
 pub(super) mod tests;
 mod vectors;
 
-pub use device::{Device, Guesses, OnDevice};
-pub use vectors::{Centroids, Vectors};
+pub use device::OnDevice;
+pub use vectors::{Centroids, Device, Guesses, Vectors};
 
 use super::SelectError;
 use super::sample::ranks;

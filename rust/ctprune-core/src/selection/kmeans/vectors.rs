@@ -1,6 +1,5 @@
-//! What can be clustered: directions, each given as a vector of length 1.
+//! What can be clustered: directions, each given as a vector of length 1; and what may compare them elsewhere.
 
-use super::device::Device;
 use crate::similarity::cosine::Embeddings;
 use crate::similarity::cosine::lanes::{halves, scale_of, scaled, square};
 use ctprune_cpu::Cpu;
@@ -106,6 +105,22 @@ impl Vectors for Centroids {
     fn scaled(&self, row: usize, _scale: f64, out: &mut [f32]) {
         out.copy_from_slice(self.row(row));
     }
+}
+
+/// Compares embeddings that it has with centroids.
+pub trait Device: Sync {
+    /// The nearest of at least one centroid for each of these rows; `None` once it can compare no more.
+    fn nearest(&self, rows: &[u32], centroids: &Centroids) -> Option<Guesses>;
+}
+
+/// What a device found for some rows. Products are those of the embeddings as they are, not scaled to length 1, with the
+/// centroids: sums of `f32` in any order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guesses {
+    /// Number of the centroid with the largest product, any one among equals.
+    pub cluster: Vec<u32>,
+    /// By how much its product is larger than that of any other centroid.
+    pub margin: Vec<f32>,
 }
 
 /// The direction of a sum; `None` where it has no length.
