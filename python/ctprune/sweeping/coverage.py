@@ -28,6 +28,7 @@ class Coverage:
             drawn[rng.integers(0, count, count)] = True
         self._volume = slices.volume
         self._values = values_of(slices)
+        self._different = {name: len(np.unique(values)) for name, values in self._values.items()}
         everything = np.ones(len(slices), np.bool_)
         self._all = {name: self._counts(values, everything) for name, values in self._values.items()}
 
@@ -38,7 +39,7 @@ class Coverage:
         """
         found = {}
         for name, values in self._values.items():
-            share = len(np.unique(values[kept])) / len(np.unique(values))
+            share = len(np.unique(values[kept])) / self._different[name]
             error = np.std(self._counts(values, kept) / self._all[name], ddof=1)
             found[name] = share, float(error)
         return found
