@@ -231,7 +231,10 @@ def test_hugging_face_itself_reads_it(
         assert (sample["rows"], sample["columns"]) == gray.shape
 
 
-#: The next two programs are in no package index: their repositories' `src` and root belong on PYTHONPATH.
+#: Why the next two programs may be missing: their repositories' `src` and root belong on PYTHONPATH.
+_NO_PACKAGE = "is in no package index: put its repository on PYTHONPATH"
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.slow
 def test_nnssl_itself_reads_it(
@@ -239,7 +242,7 @@ def test_nnssl_itself_reads_it(
 ) -> None:
     for name in ("nnssl_raw", "nnssl_preprocessed", "nnssl_results"):
         monkeypatch.setenv(name, str(tmp_path))
-    raw_dataset = pytest.importorskip("nnssl.data.raw_dataset")
+    raw_dataset = pytest.importorskip("nnssl.data.raw_dataset", reason=_NO_PACKAGE)
     folder = tmp_path / "Dataset042_Phantom"
     ctprune.export_kept(manifest, layout="nnssl", mode="nifti", folder=folder)
     found = raw_dataset.Collection.from_dict(json.loads((folder / "pretrain_data.json").read_text()))
@@ -255,7 +258,7 @@ def test_nnssl_itself_reads_it(
 def test_dinov2_itself_reads_it(
     manifest: ctprune.Manifest, plain: dict[tuple[int, int], Any], tmp_path: Path
 ) -> None:
-    of_dinov2 = pytest.importorskip("dinov2.data.datasets")
+    of_dinov2 = pytest.importorskip("dinov2.data.datasets", reason=_NO_PACKAGE)
     folder = tmp_path / "dinov2"
     ctprune.export_kept(manifest, layout="dinov2", folder=folder)
     found = of_dinov2.ImageNet22k(root=str(folder), extra=str(folder))
