@@ -14,6 +14,7 @@ import pytest
 import ctprune
 from ctprune.errors import ConfigError, NetworkError, SourceError
 from ctprune.reduction import elsewhere
+from ctprune.sources import dicomweb
 from ctprune.sources.addresses import parse_address
 from ctprune.sources.connections import Connection, connect
 from ctprune.sources.failures import Refused, TooLarge
@@ -162,8 +163,18 @@ def test_an_instance_may_have_so_many_bytes(pacs: Pacs, packed: bool) -> None:
     with serving(pacs) as url:
         connection, [found] = find(f"{url}/studies/1.2")
         assert len(connection.read(*found, most=3 << 20)) == 3 << 20
-        with pytest.raises(TooLarge, match="it has more than 2 MiB: raise `max_slice_mb`, or download it"):
+        with pytest.raises(TooLarge, match="it has more than 2 MiB: download it"):
             connection.read(*found, most=2 << 20)
+
+
+def test_a_list_may_have_so_many_bytes(pacs: Pacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicomweb, "_MOST_OF_PAGE", 0)
+    monkeypatch.setattr(dicomweb, "_AROUND", 10)
+    with (
+        serving(pacs) as url,
+        pytest.raises(ctprune.SourceError, match="its list has more than 0 MiB: name a study or"),
+    ):
+        find(f"{url}/studies/1.2")
 
 
 def test_large_instances_are_read_alone_or_not(

@@ -261,7 +261,7 @@ def test_objects_that_memory_has_no_room_for_are_not_fetched(bucket: Path, fault
     assert [(row["path"], row["code"]) for row in found if row["status"] == "failed"] == [
         ("large.dcm", "E-TOO-LARGE")
     ]
-    assert "it has more than 65 MiB: raise `max_slice_mb`, or download it" in {row["reason"] for row in found}
+    assert "it has more than 65 MiB: download it, or raise `max_slice_mb`" in {row["reason"] for row in found}
     assert [row["path"] for row in found if row["status"] == "kept"] == ["small.dcm"]
     assert faults.bytes_sent < 4 << 20
 

@@ -134,7 +134,7 @@ class Fetching:
                     if isinstance(data, TooLarge) and not queued[2]:
                         data = yield from self._fetch_alone(queued)
                     if isinstance(data, TooLarge):
-                        self._archive.refuse_remote_container(queued[0], str(data), "E-TOO-LARGE")
+                        self._archive.refuse_remote(queued[0], f"{data}, or raise `max_slice_mb`", "E-TOO-LARGE")
                     else:
                         ready.append((queued[0], data))
                 if ready and (result is None or len(ready) >= self._together):
@@ -183,7 +183,7 @@ class Fetching:
         if opened is None:
             self._archive.put_back_remote(file)
         elif isinstance(opened, Refused):
-            self._archive.refuse_remote_container(file, str(opened) or None, _code_of(opened))
+            self._archive.refuse_remote(file, str(opened) or None, _code_of(opened))
         elif isinstance(opened, bytes):
             server, path = locate(address)
             objects, feed = _objects(server), _core.Feed()

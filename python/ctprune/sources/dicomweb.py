@@ -219,7 +219,12 @@ class Dicomweb:
                 return list(found.values())
 
     def _results(self, resource: str, asked: dict[str, str]) -> list[dict[str, Any]]:
-        body, _ = self._get(resource, _JSON, asked, _MOST_OF_PAGE)
+        try:
+            body, _ = self._get(resource, _JSON, asked, _MOST_OF_PAGE)
+        except TooLarge as refusal:
+            raise Refused(
+                f"its list has more than {refusal.most >> 20} MiB: name a study or a series in the address"
+            ) from None
         if not body:
             return []
         try:

@@ -57,7 +57,8 @@ class TooLarge(Refused):
     """
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"it has more than {most >> 20} MiB: raise `max_slice_mb`, or download it")
+        self.most = most
+        super().__init__(f"it has more than {most >> 20} MiB: download it")
 
 
 class NoRanges(Refused):

@@ -130,12 +130,9 @@ impl Archive {
         self.remote.push(file);
     }
 
-    /// One of those cannot be read, for this reason; without any, since its addresses would have two meanings.
-    pub fn refuse_remote_container(
-        &mut self,
-        file: FileId,
-        reason: Option<ReadError>,
-    ) -> Result<(), ArchiveError> {
+    /// A file elsewhere cannot be read, for this reason; a container without any, since its addresses would have two
+    /// meanings.
+    pub fn refuse_remote(&mut self, file: FileId, reason: Option<ReadError>) -> Result<(), ArchiveError> {
         let root = self.root_of(file);
         let reason = reason.map_or_else(|| failed(DOUBTFUL), Refusal::from);
         self.failures.tried += 1;

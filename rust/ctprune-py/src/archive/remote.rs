@@ -80,14 +80,12 @@ impl Archive {
         self.inner.put_back_remote(file);
     }
 
-    /// One of those cannot be read, for this reason and with this code; None: a folder with its name and `!` stands
-    /// beside it.
-    fn refuse_remote_container(&mut self, file: u32, reason: Option<String>, code: &str) -> PyResult<()> {
+    /// A file elsewhere cannot be read, for this reason and with this code; None: it is a container, and a folder with its
+    /// name and `!` stands beside it.
+    fn refuse_remote(&mut self, file: u32, reason: Option<String>, code: &str) -> PyResult<()> {
         let code = known_code(code)?;
         let reason = reason.map(|reason| ReadError::Other(GateReason::new(code, reason)));
-        self.inner
-            .refuse_remote_container(file, reason)
-            .map_err(value_error)
+        self.inner.refuse_remote(file, reason).map_err(value_error)
     }
 
     /// One of those is a zip file with this directory.
