@@ -28,6 +28,7 @@ class Pacs:
         fault: Called with the path and how often it was asked for before: a status, `cut`, `reset`, `packed` (what
             it was asked not to do) or None.
         headers: Of failures.
+        results: What every search is answered, instead of what is held.
         asked: Path, query and headers of each request.
     """
 
@@ -36,6 +37,7 @@ class Pacs:
     packed: bool = True
     fault: Callable[[str, int], Fault] = lambda path, before: None
     headers: dict[str, str] = field(default_factory=dict)
+    results: bytes | None = None
     asked: list[tuple[str, dict[str, list[str]], dict[str, str]]] = field(default_factory=list)
 
 
@@ -101,6 +103,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, body, {"Content-Type": kind})
 
     def _search(self, names: list[str], query: dict[str, list[str]]) -> None:
+        if self.pacs.results is not None:
+            self._send(200, self.pacs.results, {"Content-Type": "application/dicom+json"})
+            return
         level, tag = len(names) // 2, ("0020000D", "0020000E", "00080018")[len(names) // 2]
         above = tuple(names[1::2])
         found = sorted({key[level] for key in self.pacs.instances if key[:level] == above})
@@ -114,7 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(204, b"", {})
             return
         body = json.dumps([{tag: {"vr": "UI", "Value": [uid]}} for uid in found]).encode()
-        self._send(200, body, {"Content-Type": "application/dicom+json"})
+        warning = '299 pacs "4711: there are more results"'
+        self._send(200, body, {"Content-Type": "application/dicom+json", "Warning": warning})
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

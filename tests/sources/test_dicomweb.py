@@ -10,11 +10,12 @@ from typing import Any
 
 import pydicom
 import pytest
+from dicomweb_client.api import DICOMwebClient
 
 import ctprune
 from ctprune.errors import ConfigError, NetworkError, SourceError
 from ctprune.reduction import elsewhere
-from ctprune.sources import dicomweb
+from ctprune.sources import web_session
 from ctprune.sources.addresses import parse_address
 from ctprune.sources.connections import Connection, connect
 from ctprune.sources.failures import Refused, TooLarge
@@ -81,7 +82,7 @@ def test_orthanc_finds_what_the_query_asks_for(server: str, held: dict[str, Path
 
 
 def test_the_reference_client_reads_the_same(server: str) -> None:
-    client = pytest.importorskip("dicomweb_client.api").DICOMwebClient(server.removeprefix("dicomweb+"))
+    client = DICOMwebClient(server.removeprefix("dicomweb+"))
     connection, found = find(server)
     for path, stamp in found[::7]:
         _, study, _, series, _, instance = path.split("/")
@@ -168,8 +169,7 @@ def test_an_instance_may_have_so_many_bytes(pacs: Pacs, packed: bool) -> None:
 
 
 def test_a_list_may_have_so_many_bytes(pacs: Pacs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicomweb, "_MOST_OF_PAGE", 0)
-    monkeypatch.setattr(dicomweb, "_AROUND", 10)
+    monkeypatch.setattr(web_session, "MOST_OF_PAGE", 5)
     with (
         serving(pacs) as url,
         pytest.raises(ctprune.SourceError, match="its list has more than 0 MiB: name a study or"),
@@ -254,7 +254,34 @@ def test_queries_that_cannot_be_asked_are_refused(pacs: Pacs, resource: str, sen
         find(url + resource)
 
 
-def test_a_server_that_answers_something_else_is_refused(pacs: Pacs) -> None:
+@pytest.mark.parametrize(
+    ("results", "sentence"),
+    [
+        (b"<html>Welcome</html>", "expected DICOM JSON, found something else: is this the address of DICOMweb"),
+        (b"[" * 100_000, "expected DICOM JSON, found something else"),
+        (b"\xff\xfe\x00", "expected DICOM JSON, found something else"),
+        (b'"text"', "expected a list of results in DICOM JSON"),
+        (b"7", "expected a list of results in DICOM JSON"),
+        (b"[1, 2]", "expected a list of results in DICOM JSON"),
+        (b"{}", "no valid UID"),
+        (b'[{"0020000D": {"Value": null}}]', "no valid UID"),
+        (b'[{"0020000D": {"Value": ["../x"]}}]', "no valid UID"),
+    ],
+)
+def test_a_server_that_answers_something_else_is_refused(pacs: Pacs, results: bytes, sentence: str) -> None:
+    pacs.results = results
+    with serving(pacs) as url, pytest.raises(SourceError, match=sentence):
+        find(url)
+
+
+def test_uids_of_every_level_are_looked_at(pacs: Pacs) -> None:
     pacs.instances = {("1.1", "../../x", "3.1"): b""}
     with serving(pacs) as url, pytest.raises(SourceError, match="no valid UID"):
         find(url)
+
+
+def test_a_server_is_asked_by_its_name_and_port(pacs: Pacs) -> None:
+    with serving(pacs) as url:
+        connection, found = find(url)
+        connection.read(*found[0])
+    assert {headers["Host"] for *_, headers in pacs.asked} == {url.split("/")[2]}

@@ -21,7 +21,7 @@ _MODULES = {
     "timm": frozenset({"timm", "huggingface_hub"}),
     "ray": frozenset({"ray"}),
     "cloud": frozenset({"obstore", "tenacity"}),
-    "dicomweb": frozenset({"requests", "tenacity"}),
+    "dicomweb": frozenset({"dicomweb_client", "requests", "tenacity"}),
 }
 
 

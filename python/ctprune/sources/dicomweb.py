@@ -1,52 +1,41 @@
 """DICOMweb (PS3.18): series and instances by QIDO-RS, instances by WADO-RS.
 
-`dicomweb-client` cannot take the place of this: it parses each instance with pydicom and hands out data sets, not
-the server's bytes; and it logs addresses with their queries, which name patients.
+`dicomweb-client` searches. It does not read: it parses each instance with pydicom and hands out data sets, not the
+server's bytes, which are what is hashed, compared and counted.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
-import requests
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
+from dicomweb_client.api import DICOMwebClient
 
-from ctprune import _core
-from ctprune.errors import ConfigError, SourceError
-from ctprune.sources import failures
+from ctprune.errors import SourceError
 from ctprune.sources.addresses import Address, joined
-from ctprune.sources.failures import MOST_BYTES, Denied, Gone, Refused, TooLarge, Transient, of_status
+from ctprune.sources.failures import MOST_BYTES, Denied, Gone, Refused, TooLarge
 from ctprune.sources.found import Found, Stamp, version_of
 from ctprune.sources.multipart import only_part
 from ctprune.sources.retries import Server
+from ctprune.sources.web_session import PASSWORD, TOKEN, Credentials, WebSession
 
 T = TypeVar("T")
 
-#: Where credentials come from: a bearer token, or user:password where a server knows no tokens.
-TOKEN, PASSWORD = "CTPRUNE_DICOMWEB_TOKEN", "CTPRUNE_DICOMWEB_PASSWORD"
-
-#: Seconds to wait for a connection, and for the next bytes of an answer.
-_TIMEOUTS = (10, 60)
-
-#: Results of a search that are asked for at a time, and the most bytes that they may have.
-_PAGE, _MOST_OF_PAGE = 1000, 256 << 20
-
-#: Bytes of an answer that are taken at a time.
-_PORTION = 1 << 18
+#: Results of a search that are asked for at a time.
+_PAGE = 1000
 
 #: Beside an instance its answer has boundaries and their headers.
 _AROUND = 1 << 16
 
-_JSON = {"Accept": "application/dicom+json"}
 #: The instance as it is stored, without transcoding.
 _INSTANCE = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+
+#: Both log addresses with their queries when a program logs everything; the second also logs UIDs and answers.
+_TALKATIVE = {"urllib3.connectionpool": logging.WARNING, "dicomweb_client": logging.CRITICAL}
 
 _STUDY, _SERIES, _SOP = "0020000D", "0020000E", "00080018"
 
@@ -102,13 +91,13 @@ class Dicomweb:
     def __init__(self, base: Address, in_flight: int) -> None:
         self._base = base
         self._url = f"{base.scheme.removeprefix('dicomweb+')}://{base.host}/{base.path}".rstrip("/")
-        self._auth = _Credentials()
-        self._sessions = threading.local()
+        self._credentials = Credentials()
+        self._of_thread = threading.local()
         self.server = Server(str(base), in_flight)
         self.notes: list[str] = []
         self.containers = None
-        # It logs addresses with their queries when a program logs everything.
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.WARNING)
+        for name, level in _TALKATIVE.items():
+            logging.getLogger(name).setLevel(level)
 
     def find(self, address: Address) -> Iterator[list[Found]]:
         """The instances of an address, series by series.
@@ -140,8 +129,7 @@ class Dicomweb:
         where = _WHERE.fullmatch(path)
         if where is None or where["instance"] is None:
             raise Gone("there is no such instance")
-        series = f"studies/{where['study']}/series/{where['series']}"
-        for found in self._search(f"{series}/instances", {"SOPInstanceUID": where["instance"]}):
+        for found in self._search((where["study"], where["series"]), {"SOPInstanceUID": where["instance"]}):
             if _value(found, _SOP) == where["instance"]:
                 return Stamp(0, _version(found))
         raise Gone("the server no longer has the instance")
@@ -169,7 +157,10 @@ class Dicomweb:
         """
 
         def request() -> bytes:
-            body, kind = self._get(path, _INSTANCE, {}, most)
+            try:
+                body, kind = self._session().fetch(f"{self._url}/{path}", _INSTANCE, most + _AROUND)
+            except TooLarge:
+                raise TooLarge(most) from None
             return only_part(body, kind)
 
         return self.server.ask(request)
@@ -184,12 +175,12 @@ class Dicomweb:
         if named.get("study"):
             studies = [str(named["study"])]
         else:
-            studies = [_value(found, _STUDY) for found in self._search("studies", asked["studies"])]
+            studies = [_value(found, _STUDY) for found in self._search((), asked["studies"])]
         for study in dict.fromkeys(studies):
             if named.get("series"):
                 yield study, str(named["series"])
                 continue
-            for found in self._search(f"studies/{study}/series", asked["series"]):
+            for found in self._search((study,), asked["series"]):
                 yield study, _value(found, _SERIES)
 
     def _instances(self, study: str, series: str, address: Address) -> list[Found]:
@@ -200,111 +191,52 @@ class Dicomweb:
         resource = f"studies/{study}/series/{series}/instances"
         found = [
             Found(joined(resource, _value(one, _SOP)), Stamp(0, _version(one)))
-            for one in self._search(resource, asked)
+            for one in self._search((study, series), asked)
         ]
         # Servers list instances as they please.
         return sorted(found)
 
-    def _search(self, resource: str, asked: dict[str, str]) -> list[dict[str, Any]]:
-        """All results of a search, page by page. Servers may give fewer than are asked for, or all at once."""
-        key = _SOP if resource.endswith("instances") else _SERIES if resource.endswith("series") else _STUDY
+    def _search(self, above: tuple[str, ...], asked: dict[str, str]) -> list[dict[str, Any]]:
+        """All results of a search for studies, or for what is below a study or a study's series, page by page.
+
+        Servers may give fewer than are asked for, or all at once.
+        """
+        key = (_STUDY, _SERIES, _SOP)[len(above)]
         found: dict[str, dict[str, Any]] = {}
         while True:
-            page = {"limit": str(_PAGE), "offset": str(len(found))}
-            results = self.server.ask(lambda page=page: self._results(resource, asked | page))  # type: ignore[misc]
-            fresh = {_value(result, key): result for result in results}
             before = len(found)
+            results = self.server.ask(partial(self._page, above, asked, before))
+            fresh = {_value(result, key): result for result in results}
             found = fresh | found
             if len(found) == before:
                 return list(found.values())
 
-    def _results(self, resource: str, asked: dict[str, str]) -> list[dict[str, Any]]:
+    def _page(self, above: tuple[str, ...], asked: dict[str, str], offset: int) -> list[dict[str, Any]]:
+        client = self._client()
+        searches = (client.search_for_studies, client.search_for_series, client.search_for_instances)
+        search: Callable[..., Any] = searches[len(above)]
         try:
-            body, _ = self._get(resource, _JSON, asked, _MOST_OF_PAGE)
-        except TooLarge as refusal:
-            raise Refused(
-                f"its list has more than {refusal.most >> 20} MiB: name a study or a series in the address"
-            ) from None
-        if not body:
-            return []
-        try:
-            found = json.loads(body)
-        except ValueError:
+            found = search(*above, search_filters=asked, limit=_PAGE, offset=offset)
+        except (ValueError, RecursionError):
             raise Refused("expected DICOM JSON, found something else: is this the address of DICOMweb?") from None
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             raise Refused("expected a list of results in DICOM JSON, found something else")
         return found
 
-    def _get(self, resource: str, headers: dict[str, str], asked: dict[str, str], most: int) -> tuple[bytes, str]:
-        """An answer's bytes and their type; no more of them than `most` are ever in memory."""
-        try:
-            with self._session().get(
-                f"{self._url}/{resource}",
-                params=asked,
-                # What is packed may unpack to anything.
-                headers=headers | {"Accept-Encoding": "identity"},
-                timeout=_TIMEOUTS,
-                # The token goes to the server that was named and no other.
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                if answer.status_code not in (200, 204):
-                    raise of_status(answer.status_code, wait=_seconds(answer.headers.get("Retry-After")))
-                if answer.headers.get("Content-Encoding", "identity") != "identity":
-                    raise Refused("the server packs its answers, which it was asked not to do")
-                body = bytearray()
-                for portion in answer.iter_content(_PORTION):
-                    body += portion
-                    if len(body) > most + _AROUND:
-                        raise TooLarge(most)
-                return bytes(body), answer.headers.get("Content-Type", "")
-        except requests.Timeout:
-            raise Transient(failures.TIMED_OUT) from None
-        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
-            raise Transient(failures.CUT_SHORT, alive=True) from None
-        except requests.exceptions.SSLError:
-            raise Refused(
-                "its certificate is not trusted: set REQUESTS_CA_BUNDLE to the certificate of its authority"
-            ) from None
-        except requests.RequestException:
-            raise Transient(failures.NO_CONNECTION) from None
-
-    def _session(self) -> requests.Session:
+    def _session(self) -> WebSession:
         """The connections of the thread: a session is not made for several."""
-        session: requests.Session | None = getattr(self._sessions, "session", None)
+        session: WebSession | None = getattr(self._of_thread, "session", None)
         if session is None:
-            session = requests.Session()
-            session.auth = self._auth
-            session.headers["User-Agent"] = f"ctprune/{_core.__version__}"
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, HTTPAdapter(pool_maxsize=1))
-            self._sessions.session = session
+            session = self._of_thread.session = WebSession(self._credentials)
         return session
 
-
-class _Credentials(AuthBase):
-    """Those of the environment; never those of a `.netrc`, which requests would take otherwise."""
-
-    def __init__(self) -> None:
-        token, password = os.environ.get(TOKEN, "").strip(), os.environ.get(PASSWORD, "").strip()
-        self._header = ""
-        if token:
-            self._header = f"Bearer {token}"
-        elif password:
-            if ":" not in password:
-                raise ConfigError(f"{PASSWORD}: expected user:password")
-            # The header itself would be ASCII in any case.
-            import base64
-
-            self._header = f"Basic {base64.b64encode(password.encode()).decode('ascii')}"
-        if not self._header.isprintable() or not self._header.isascii():
-            raise ConfigError(f"{TOKEN}: expected printable ASCII characters")
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Put the header in."""
-        if self._header:
-            request.headers["Authorization"] = self._header
-        return request
+    def _client(self) -> DICOMwebClient:
+        client: DICOMwebClient | None = getattr(self._of_thread, "client", None)
+        if client is None:
+            client = self._of_thread.client = DICOMwebClient(self._url, self._session(), permissive_uid=True)
+            # `server` asks again, after the pause that the server wants.
+            client.set_http_retry_params(retry=False)
+        return client
 
 
 def _by_level(address: Address) -> dict[str, dict[str, str]]:
@@ -334,8 +266,3 @@ def _value(found: dict[str, Any], tag: str) -> str:
 
 def _version(found: dict[str, Any]) -> int:
     return version_of(*(str(found.get(tag, {}).get("Value")) for tag in _MARKS))
-
-
-def _seconds(text: str | None) -> float | None:
-    """Seconds of a Retry-After header; a date is not taken."""
-    return float(text) if text is not None and text.isdigit() else None
