@@ -61,6 +61,7 @@ __all__ = [
     "retrieve_points",
     "sealed_digest",
     "select_exemplars",
+    "slice_spacing",
     "ssim",
     "turned",
     "visit_bytes",
@@ -741,6 +742,30 @@ def retrieve_points(
     Raises:
         ValueError: Arrays that do not fit together, numbers that are not finite, or neither fraction nor number.
         KeyboardInterrupt: The user stopped it.
+    """
+
+def slice_spacing(
+    position_mm: npt.NDArray[np.float64],
+    image_position_patient: npt.NDArray[np.float64],
+    slice_thickness_mm: npt.NDArray[np.float64],
+    normal: Sequence[float],
+) -> tuple[float, npt.NDArray[np.uint8], tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]] | None]:
+    """How the n slices of a volume follow each other.
+
+    Args:
+        position_mm: Along the normal, shape (n,), in order, in mm.
+        image_position_patient: In mm, shape (n, 3), C-contiguous; NaN where there is none.
+        slice_thickness_mm: Shape (n,); 0 where it is not known.
+        normal: The volume's unit normal.
+
+    Returns:
+        The median distance of slices at different positions, in mm, NaN where there is none. The kind of the step
+        to each slice but the first, shape (n - 1,): 0 usual, 1 the same position, 2 a gap, 3 uneven. If the gantry
+        was tilted, the angle of each step in degrees, NaN at the same position, and whether it differs from that
+        of most steps; else None.
+
+    Raises:
+        ValueError: The shapes differ.
     """
 
 def cosine_exemplars(

@@ -121,7 +121,6 @@ def _checked(number: int, series: Series, others: Others) -> SeriesCheck:
     first = next(series.volumes())
     planes = np.unique(series.plane)
     share = body_share(series)
-    along = np.asarray(first["position_mm"], float)
     return SeriesCheck(
         number=number,
         path=str(series["path"][0]),
@@ -129,7 +128,7 @@ def _checked(number: int, series: Series, others: Others) -> SeriesCheck:
         volumes=np.unique(series["volume"]).tolist(),
         slices=len(series),
         plane="mixed" if len(planes) > 1 else PLANES[planes[0]] if planes[0] >= 0 else "",
-        distance_mm=float("nan") if np.isnan(along).any() else usual_distance(along),
+        distance_mm=usual_distance(first),
         thickness_mm=float(series["slice_thickness_mm"][0]),
         direction=direction(first) if series.is_dicom else "",
         body_share=float(np.median(share)),

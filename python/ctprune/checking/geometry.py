@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
+from ctprune import _core
 from ctprune.checking.planes import PLANES
 from ctprune.checking.series import Finding, Floats, Integers, Series, listed
 
-#: Positions closer than this are the same, in mm; as the order of slices has it.
-_SAME_MM = 1e-3
+Steps = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
 
 #: At most this share of a series, and never more than half, is "a few slices".
 _FEW = 0.1
@@ -21,8 +23,8 @@ _DEGREES = 1.0
 #: Thickness and distance that differ by less are alike.
 _ALIKE = 0.1
 
-#: Steps of positions that files round to, in mm, and how far from a line, in steps, rounding puts slices at most.
-_ROUNDED_TO, _OFF_LINE = (0.1, 0.01), 1.2
+#: Kinds of steps from slice to slice, as `_core.slice_spacing` numbers them.
+_SAME, _GAP, _UNEVEN = 1, 2, 3
 
 
 def geometry_findings(series: Series) -> Iterator[Finding]:
@@ -98,104 +100,69 @@ def _several(series: Series, code: str, of: Integers, texts: dict[int, str]) -> 
     return Finding(code, len(series), f"{note}; {where}", series.rows)
 
 
-def _along(volume: Series) -> Iterator[Finding]:
-    order = np.argsort(volume["position_mm"], kind="stable")
-    volume = Series(volume.columns, volume.rows[order])
+def usual_distance(volume: Series) -> float:
+    """The median distance of slices at different positions, in mm; NaN where there is none."""
+    ordered, along = _ordered(volume)
+    return float("nan") if np.isnan(along).any() else _spacing(ordered, along)[0]
+
+
+def _ordered(volume: Series) -> tuple[Series, Floats]:
+    """The slices along their normal, and their positions in mm: those of pictures are in order of their paths."""
     along = np.asarray(volume["position_mm"], float)
+    order = np.argsort(along, kind="stable")
+    return Series(volume.columns, volume.rows[order]), along[order]
+
+
+def _spacing(volume: Series, along: Floats) -> tuple[float, Steps, tuple[Floats, Flags] | None]:
+    """What `_core.slice_spacing` says about slices in order."""
+    positions = np.asarray(volume["image_position_patient"], float).reshape(-1, 3)
+    thickness = np.nan_to_num(np.asarray(volume["slice_thickness_mm"], float), nan=0.0)
+    normal = np.nan_to_num(volume.normal.mean(axis=0))
+    length = np.linalg.norm(normal)
+    return _core.slice_spacing(along, positions, thickness, list(normal / length if length else normal))
+
+
+def _along(volume: Series) -> Iterator[Finding]:
+    volume, along = _ordered(volume)
     if np.isnan(along).any() or len(along) < 2:
         return
-    steps = np.diff(along)
-    same = steps <= _SAME_MM
+    usual, steps, tilt = _spacing(volume, along)
+    same = steps == _SAME
     if same.any():
         yield volume.finding("C-SAME-POSITION", np.flatnonzero(same) + 1)
     if same.all():
         return
-    usual = usual_distance(along)
-    yield from _gaps(volume, steps, usual)
+    yield from _gaps(volume, steps, np.diff(along), usual)
     if volume.is_dicom:
-        yield from _tilt(volume, along)
+        if tilt is not None:
+            yield _tilt(volume, *tilt)
         yield from _thickness(volume, usual)
         yield from _instances(volume, same)
 
 
-def usual_distance(along: Floats) -> float:
-    """The median distance of slices at different positions, in mm; NaN where there is none."""
-    steps = np.diff(np.sort(along))
-    steps = np.sort(steps[steps > _SAME_MM])
-    return float(steps[len(steps) // 2]) if len(steps) else float("nan")
-
-
-def _gaps(volume: Series, steps: Floats, usual: float) -> Iterator[Finding]:
-    thickness = np.nan_to_num(np.asarray(volume["slice_thickness_mm"], float), nan=0.0)
-    # Where the thickness changes, a distance that equals it is planned, as 4 mm at the skull base, 7 mm above.
-    planned = np.zeros(len(steps), np.bool_)
-    if len(np.unique(np.round(thickness, 3))) > 1:
-        planned = steps <= (1 + _ALIKE) * np.maximum(thickness[:-1], thickness[1:])
-    gaps = np.flatnonzero((steps >= 1.5 * usual) & ~planned)
+def _gaps(volume: Series, steps: Steps, mm: Floats, usual: float) -> Iterator[Finding]:
+    gaps = np.flatnonzero(steps == _GAP)
     if len(gaps):
-        missing = np.maximum(np.round(steps[gaps] / usual).astype(int) - 1, 1)
+        missing = np.maximum(np.round(mm[gaps] / usual).astype(int) - 1, 1)
         along, numbers = volume["position_mm"], volume["slice_index"]
         texts = [
-            f"{steps[gap]:.2f} mm instead of {usual:.2f} between slices {numbers[gap]} and {numbers[gap + 1]} "
+            f"{mm[gap]:.2f} mm instead of {usual:.2f} between slices {numbers[gap]} and {numbers[gap + 1]} "
             f"({along[gap]:.1f} to {along[gap + 1]:.1f} mm)".replace("-", "−")
             for gap in gaps
         ]
         rows = volume.rows[np.unique(np.concatenate([gaps, gaps + 1]))]
         yield Finding("C-MISSING-SLICES", int(missing.sum()), listed(texts), rows)
-    within = (steps > _SAME_MM) & ((steps < 1.5 * usual) | planned)
-    uneven = within & (np.abs(steps - usual) > 0.1 * usual)
-    if uneven.any():
-        places = np.cumsum(np.concatenate([[0.0], steps[within]]))
-        # Along an oblique normal, the errors of all three coordinates add up.
-        off = _rounded_mm(volume) * np.abs(np.nan_to_num(volume.normal[0])).sum()
-        if _on_a_line(places[:, None], np.arange(len(places), dtype=float), off):
-            return
-        found = steps[uneven]
-        note = f"{found.min():.2f} to {found.max():.2f} mm instead of {usual:.2f}"
-        yield volume.finding("C-UNEVEN-SPACING", np.flatnonzero(uneven) + 1, note)
+    uneven = np.flatnonzero(steps == _UNEVEN)
+    if len(uneven):
+        note = f"{mm[uneven].min():.2f} to {mm[uneven].max():.2f} mm instead of {usual:.2f}"
+        yield volume.finding("C-UNEVEN-SPACING", uneven + 1, note)
 
 
-def _rounded_mm(volume: Series) -> float:
-    """How far rounding puts slices from a line at most, in mm; 0 where positions are not rounded."""
-    positions = np.asarray(volume["image_position_patient"], float).reshape(-1, 3)
-    for unit in _ROUNDED_TO:
-        if (np.abs(positions / unit - np.round(positions / unit)) < 1e-3).all():
-            return unit * _OFF_LINE
-    return 0.0
-
-
-def _on_a_line(values: Floats, along: Floats, within: float) -> bool:
-    """Whether values, (n, dimensions), change evenly along positions, (n,), but for so much.
-
-    >>> places = np.arange(9.0)
-    >>> _on_a_line(np.round(0.75 * places, 1)[:, None], places, 0.12)
-    True
-    >>> _on_a_line((0.75 * places + 0.5 * (places > 4))[:, None], places, 0.12)
-    False
-    """
-    centered = along - along.mean()
-    slope = centered @ values / (centered @ centered)
-    return bool((np.ptp(values - np.outer(centered, slope), axis=0) <= within).all())
-
-
-def _tilt(volume: Series, along: Floats) -> Iterator[Finding]:
-    positions = np.asarray(volume["image_position_patient"], float).reshape(-1, 3)
-    normal = volume.normal.mean(axis=0)
-    normal /= np.linalg.norm(normal)
-    shift, steps = np.diff(positions, axis=0), np.diff(along)
-    there = steps > _SAME_MM
-    across = (shift - np.outer(shift @ normal, normal))[there] / steps[there, None]
-    degrees = np.degrees(np.arctan(np.linalg.norm(across, axis=1)))
-    aside, off = positions - np.outer(positions @ normal, normal), _rounded_mm(volume)
-    if not len(degrees) or degrees.max() <= _DEGREES or (np.ptp(aside, axis=0) <= off).all():
-        return
-    usual = np.median(across, axis=0)
-    changed = np.degrees(np.arctan(np.linalg.norm(across - usual, axis=1))) > _DEGREES
-    if changed.any() and not _on_a_line(aside, along, off):
-        note = f"{degrees.min():.1f}° to {degrees.max():.1f}°"
-        yield volume.finding("C-CHANGING-TILT", np.flatnonzero(there)[changed] + 1, note)
-    else:
-        yield volume.finding("C-TILT", None, f"{np.median(degrees):.1f}°")
+def _tilt(volume: Series, degrees: Floats, changed: Flags) -> Finding:
+    if changed.any():
+        note = f"{np.nanmin(degrees):.1f}° to {np.nanmax(degrees):.1f}°"
+        return volume.finding("C-CHANGING-TILT", np.flatnonzero(changed) + 1, note)
+    return volume.finding("C-TILT", None, f"{np.nanmedian(degrees):.1f}°")
 
 
 def _thickness(volume: Series, usual: float) -> Iterator[Finding]:
@@ -215,7 +182,7 @@ def _thickness(volume: Series, usual: float) -> Iterator[Finding]:
         yield volume.finding("C-THICKNESS-OVERLAP", None, note)
 
 
-def _instances(volume: Series, same: np.ndarray) -> Iterator[Finding]:
+def _instances(volume: Series, same: Flags) -> Iterator[Finding]:
     numbers = np.asarray(volume["instance_number"], np.int64)
     if (numbers <= np.iinfo(np.int32).min + 1).any() or (numbers < 0).any() or same.any():
         return

@@ -27,6 +27,7 @@ mod rows;
 mod selection;
 mod settings;
 mod similarity;
+mod spacing;
 
 use pyo3::prelude::*;
 
@@ -94,6 +95,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(resize::read_resized, module)?)?;
     module.add_function(wrap_pyfunction!(resize::resize_decoded, module)?)?;
     module.add_class::<similarity::PixelSweep>()?;
+    module.add_function(wrap_pyfunction!(spacing::slice_spacing, module)?)?;
     module.add_function(wrap_pyfunction!(similarity::ssim, module)?)?;
     module.add_function(wrap_pyfunction!(similarity::mutual_information, module)?)?;
     module.add_function(wrap_pyfunction!(encode::encode_frame, module)?)

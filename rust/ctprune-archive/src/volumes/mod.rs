@@ -3,3 +3,4 @@
 pub mod geometry;
 pub mod group;
 pub mod order;
+pub mod spacing;

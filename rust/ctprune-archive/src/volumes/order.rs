@@ -5,6 +5,7 @@ use crate::discover::natural;
 use crate::rows::row::Reader;
 use crate::rows::table::Table;
 use crate::volumes::geometry::{self, GeometryFlags};
+use crate::volumes::spacing::Spacing;
 use std::cmp::Ordering;
 
 /// How slices are put in order within their volume.
@@ -150,5 +151,5 @@ fn flags_of(table: &Table, rows: &[u32], position_mm: &[f64], normal: Option<[f6
     let along: Vec<f64> = slices.iter().map(|slice| slice.0).collect();
     let positions: Vec<[f64; 3]> = slices.iter().map(|slice| slice.1).collect();
     let thickness: Vec<f64> = slices.iter().map(|slice| slice.2).collect();
-    GeometryFlags::of(&along, &positions, &thickness, normal)
+    GeometryFlags::from(&Spacing::of(&along, &positions, &thickness, normal))
 }
