@@ -30,6 +30,7 @@ class Pacs:
         headers: Of failures.
         results: What every search is answered, instead of what is held.
         asked: Path, query and headers of each request.
+        targets: Path and query as they came.
     """
 
     instances: dict[tuple[str, str, str], bytes]
@@ -39,6 +40,7 @@ class Pacs:
     headers: dict[str, str] = field(default_factory=dict)
     results: bytes | None = None
     asked: list[tuple[str, dict[str, list[str]], dict[str, str]]] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -72,6 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         before = sum(other == path for other, *_ in self.pacs.asked)
         query = parse_qs(parts.query)
         self.pacs.asked.append((path, query, dict(self.headers)))
+        self.pacs.targets.append(self.path)
         fault = self.pacs.fault(path, before)
         if isinstance(fault, int):
             self._send(fault, b"no", self.pacs.headers)

@@ -70,6 +70,9 @@ def test_orthanc_finds_what_the_query_asks_for(server: str, held: dict[str, Path
     expected = {
         f"?PatientID={patient}": len(of_patient),
         f"?PatientID={patient}&Modality=CT": sum(one.Modality == "CT" for one in of_patient),
+        f"?PatientID={patient[:-1]}*": sum(one.PatientID[:-1] == patient[:-1] for one in headers),
+        f"?PatientID={patient[:-1]}?": sum(one.PatientID[:-1] == patient[:-1] for one in headers),
+        f"?StudyInstanceUID=1.2.3,{study}": sum(one.StudyInstanceUID == study for one in headers),
         f"?00100020={patient}&SeriesInstanceUID={series}": len(of_series),
         f"/studies/{study}": sum(one.StudyInstanceUID == study for one in headers),
         f"/studies/{study}/series/{series}": len(of_series),
@@ -277,6 +280,28 @@ def test_a_server_that_answers_something_else_is_refused(pacs: Pacs, results: by
 def test_uids_of_every_level_are_looked_at(pacs: Pacs) -> None:
     pacs.instances = {("1.1", "../../x", "3.1"): b""}
     with serving(pacs) as url, pytest.raises(SourceError, match="no valid UID"):
+        find(url)
+
+
+def test_values_come_as_they_were_given(pacs: Pacs) -> None:
+    with serving(pacs) as url:
+        find(
+            f"{url}?PatientName=M%C3%BC*%20%26%20A?&StudyInstanceUID=1.2,1.3&StudyDescription=a%2Bb=c&AccessionNumber="
+        )
+    asked = pacs.asked[0][1]
+    assert asked["PatientName"] == ["Mü* & A?"]
+    assert asked["StudyInstanceUID"] == ["1.2,1.3"]
+    assert asked["StudyDescription"] == ["a+b=c"]
+    assert pacs.targets[0].endswith("StudyInstanceUID=1.2,1.3&limit=1000&offset=0")
+    assert "M%C3%BC*%20%26%20A?" in pacs.targets[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(404, "the server has nothing there"), (400, "the server answered 400")]
+)
+def test_an_address_without_dicomweb_is_named(pacs: Pacs, status: int, reason: str) -> None:
+    pacs.fault = lambda path, before: status
+    with serving(pacs) as url, pytest.raises(SourceError, match=rf"{reason}.*: expected the address below which"):
         find(url)
 
 

@@ -17,7 +17,7 @@ from dicomweb_client.api import DICOMwebClient
 
 from ctprune.errors import SourceError
 from ctprune.sources.addresses import Address, joined
-from ctprune.sources.failures import MOST_BYTES, Denied, Gone, Refused, TooLarge
+from ctprune.sources.failures import MOST_BYTES, BadRequest, Denied, Gone, Refused, TooLarge
 from ctprune.sources.found import Found, Stamp, version_of
 from ctprune.sources.multipart import only_part
 from ctprune.sources.retries import Server
@@ -30,6 +30,8 @@ _PAGE = 1000
 
 #: Beside an instance its answer has boundaries and their headers.
 _AROUND = 1 << 16
+
+_EXPECTED = "expected the address below which /studies of DICOMweb lies"
 
 #: The instance as it is stored, without transcoding.
 _INSTANCE = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
@@ -217,6 +219,10 @@ class Dicomweb:
         search: Callable[..., Any] = searches[len(above)]
         try:
             found = search(*above, search_filters=asked, limit=_PAGE, offset=offset)
+        except Gone:
+            raise Gone(f"the server has nothing there (404): {_EXPECTED}") from None
+        except BadRequest as failure:
+            raise Refused(f"{failure}: {_EXPECTED}, and attributes that the server knows") from None
         except (ValueError, RecursionError):
             raise Refused("expected DICOM JSON, found something else: is this the address of DICOMweb?") from None
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):

@@ -33,6 +33,10 @@ class Gone(Refused):
     """There is no such object, bucket or resource."""
 
 
+class BadRequest(Refused):
+    """The server does not understand what it is asked."""
+
+
 class Exists(Refused):
     """There is such an object already, where a new one was to be made."""
 
@@ -92,6 +96,8 @@ def of_status(status: int, *, wait: float | None = None) -> Transient | Refused:
         return Refused(CHANGED)
     if status in (408, 425, 429) or (status >= 500 and status != 501):
         return Transient(f"the server answered {status}", wait=wait)
+    if status in (400, 405, 406):
+        return BadRequest(f"the server answered {status}")
     if 300 <= status < 400:
         return Refused(f"the server sends the reader elsewhere ({status})")
     return Refused(f"the server answered {status}")

@@ -6,6 +6,7 @@ import base64
 import io
 import os
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -24,6 +25,9 @@ MOST_OF_PAGE = 256 << 20
 
 #: Seconds to wait for a connection, and for the next bytes of an answer.
 _TIMEOUTS = (10, 60)
+
+#: Wildcards, commas of lists and the like may stand in a query as they are, and Orthanc understands nothing else.
+_PLAIN = "*?,:;@/!$'()"
 
 #: Bytes of an answer that are taken at a time.
 _PORTION = 1 << 18
@@ -52,9 +56,11 @@ class WebSession(requests.Session):
         """
         # The client's own has no port.
         headers = {name: value for name, value in headers.items() if name != "Host"}
+        path, mark, query = url.partition("?")
+        query = urlencode(parse_qsl(query, keep_blank_values=True), safe=_PLAIN, quote_via=quote)
         page = requests.Response()
         try:
-            body, page.headers["Content-Type"] = self.fetch(url, headers, MOST_OF_PAGE)
+            body, page.headers["Content-Type"] = self.fetch(path + mark + query, headers, MOST_OF_PAGE)
         except TooLarge as refusal:
             raise Refused(
                 f"its list has more than {refusal.most >> 20} MiB: name a study or a series in the address"
