@@ -52,8 +52,8 @@ def command(
         str | None,
         typer.Option(
             metavar="[paper|vit|small|smoke]",
-            help="Set of defaults: of the papers (default; vit for transformers), for a laptop, or for a test "
-            "of minutes.",
+            help="Set of defaults: paper (default) and, for transformers, vit are the papers' settings for a GPU; "
+            "small is for a laptop, smoke for a quick test.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
@@ -78,7 +78,8 @@ def command(
 ) -> None:
     """Pre-train a backbone without labels on the kept slices of a reduction.
 
-    Defaults are those of swav. Set the method's own options, and those of its views, in a --config file.
+    The defaults shown are those of swav. Set the method's own options, and those of its views, in a
+    --config file.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (continue with --resume).
     """

@@ -1,1 +1,1 @@
-"""Results of `ctprune finetune` beside each other: which differences are larger than the noise."""
+"""Results of `ctprune finetune` side by side: which differences are larger than the noise."""

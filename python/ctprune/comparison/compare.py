@@ -73,7 +73,7 @@ def compare(
 
 
 def write_comparison(comparison: Comparison, out: Path, *, title: str) -> None:
-    """Write a comparison's four files; `comparison.json`, the last one, says that all are there."""
+    """Write a comparison's four files; `comparison.json` comes last and marks the comparison as complete."""
     from ctprune.comparison.page import write_page
     from ctprune.comparison.tables import latex, markdown
 
@@ -86,7 +86,7 @@ def write_comparison(comparison: Comparison, out: Path, *, title: str) -> None:
 
 
 def _distinct_names(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """The folders' own names, with as many of their parents as make them distinct."""
+    """The folders' names, with as many of their parents as are needed to tell them apart."""
     paths = [Path(os.path.abspath(folder)).parts for folder in folders]
     for depth in range(1, max(map(len, paths), default=1) + 1):
         names = ["/".join(parts[-depth:]) for parts in paths]

@@ -184,7 +184,7 @@ def _measures(found: Measured, index: int) -> dict[str, Measure]:
 
 
 def _within(levels: Levels, values: npt.NDArray[np.float64]) -> float:
-    """What fine-tunings of one pre-training vary by, together over all pre-trainings."""
+    """Standard deviation between fine-tunings of one pre-training, pooled over all pre-trainings."""
     groups = [values[row > 0] for row in levels.weights] if levels.pretrainings > 1 else [levels.weights @ values]
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
     freedom = sum(len(group) - 1 for group in groups)

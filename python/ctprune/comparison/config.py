@@ -32,12 +32,12 @@ class CompareConfig:
         None,
         noun="names",
         flag="name",
-        help="Name of a result; give one for each, in order. Results with equal names are pre-trainings of one "
+        help="Name of a result; give one for each, in order. Results with the same name are pre-trainings of one "
         "kind.",
         more="Default: the folders' names.",
     )
     reference: str | None = option(
-        None, rivals=("contrasts",), help="Compare each result with this one only; default every pair."
+        None, rivals=("contrasts",), help="Compare each result with this one only; by default, compare every pair."
     )
     contrasts: Sequence[Sequence[str]] | None = field(
         default=None,

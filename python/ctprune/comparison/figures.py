@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-#: More results than this are identified by their colors in the table, as their names would leave no room.
+#: Largest number of results that a figure names; with more, the colors in the table identify them.
 MOST_NAMED = 12
 
 
@@ -126,7 +126,7 @@ def _color(index: int) -> str:
 
 
 def _short(name: str, most: int) -> str:
-    """A name that fits a figure: both ends of a long one, which distinguish it from others."""
+    """A name short enough for a figure: of a long one both ends, which distinguish it from others."""
     if len(name) <= most:
         return name
     end = (most - 1) // 2

@@ -1,4 +1,4 @@
-"""What weakens a comparison, in sentences to read before quoting it."""
+"""Notes on what weakens a comparison, to read before quoting it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ctprune.evaluation.metrics import undefined_because
 
 
 def notes_on(results: Sequence[Result], found: Measured, *, explored: int) -> list[str]:
-    """All that apply, the gravest first.
+    """All notes that apply, the most serious first.
 
     Args:
         results: Results that are compared.
         found: Measures of the results.
-        explored: How many pairs were compared because all were; 0 where they were planned.
+        explored: Number of pairs if all were compared; 0 if they were planned.
     """
     first = results[0]
     notes = undefined_because(first.labels, first.classes)

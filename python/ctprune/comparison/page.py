@@ -26,7 +26,7 @@ from ctprune.evaluation.metrics import METRICS
 from ctprune.files.atomic import replace_file
 from ctprune.pages import environment_of, style_of
 
-#: A table beside the comparisons: heading, columns, rows.
+#: An additional table: heading, columns, rows.
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
 
@@ -40,7 +40,7 @@ def write_page(
 ) -> None:
     """Write the page: a section for each comparison, by its heading, then the tables.
 
-    The page needs nothing beside itself, opens no connection, and holds no name of an image or of a patient.
+    The page needs no other file, opens no connection, and holds no name of an image or patient.
 
     Raises:
         OutputError: The file cannot be written.
@@ -105,7 +105,7 @@ def _section(number: int, heading: str, comparison: Comparison) -> dict[str, Any
 
 
 def _lead(comparison: Comparison) -> str:
-    """What the section comes to, in a sentence or two."""
+    """A summary of the section in a sentence or two."""
     verdicts = [pair.verdict for pair in comparison.pairs]
     count = len(verdicts)
     better = sum(one in ("larger", "smaller") for one in verdicts)

@@ -26,7 +26,7 @@ class Difference:
     """One measure's difference between two results.
 
     Attributes:
-        value: Mean of the first result less that of the second.
+        value: Mean of the first result minus that of the second.
         low: Lower end of the 95 % interval, for this comparison alone.
         high: Upper end of the 95 % interval, for this comparison alone.
         p_value: Two-sided p-value, for this comparison alone.
@@ -82,12 +82,12 @@ class Pair:
         level: Level of the decision; the interval from `low` to `high` has the level 1 − `level`.
         low: Lower end of the interval of the difference in AUC, which agrees with the verdict.
         high: Upper end of the interval of the difference in AUC, which agrees with the verdict.
-        detectable: The smallest difference in AUC that would have been shown with a chance of 80 %.
+        detectable: The smallest difference in AUC that would have been shown with a probability of 80 %.
         equivalence: Tests of equivalence; None without a margin.
         delong: DeLong's tests: one for the positive class of two, or one for each of more classes.
         verdict: Verdict on the AUC: `larger`, `smaller`, `likely`, `backbones`, `noise`, `few`, `unclear` or
             `undefined`.
-        sentence: The verdict in words.
+        sentence: The verdict as a sentence.
     """
 
     run: str
@@ -107,7 +107,7 @@ class Pair:
 def pairs_to_compare(
     names: Sequence[str], *, reference: str | None, contrasts: Sequence[Sequence[str]] | None
 ) -> list[tuple[int, int]]:
-    """Indices of the results of each pair: those of the contrasts, else each against the reference, or all.
+    """Indices of the results of each pair: the contrasts, else each result against the reference, else all pairs.
 
     >>> pairs_to_compare(["none", "all", "hash"], reference=None, contrasts=[["hash", "all"]])
     [(2, 1)]
@@ -142,7 +142,7 @@ def find_pairs(
     correction: str,
     margin: float | None,
 ) -> list[Pair]:
-    """Test all pairs, each at the level that the correction leaves it."""
+    """Test all pairs, each at the level that the correction gives it."""
     correct = CORRECTIONS[correction]
     aucs = [found.difference(a, b, "auc") for a, b in indices]
     p_values = [auc.p_value() for auc in aucs]
@@ -213,13 +213,13 @@ def _difference(found: Estimate) -> Difference:
 
 
 def _within_one(ends: tuple[float, float]) -> tuple[float, float]:
-    """No difference of two fractions is larger than one."""
+    """Limit an interval to [-1, 1], the range of differences of two fractions."""
     low, high = ends
     return (low, high) if math.isnan(low) else (max(low, -1.0), min(high, 1.0))
 
 
 def _rarest(result: Result) -> tuple[int, str]:
-    """How many patients the class with the fewest has, and its name."""
+    """Number of patients of the rarest class, and its name."""
     unit = unit_of_images(result.patients, len(result.labels))
     counts = [len(np.unique(unit[result.labels == c])) for c in range(len(result.classes))]
     # A class that has no image has no part in the result.
@@ -231,7 +231,7 @@ def _rarest(result: Result) -> tuple[int, str]:
 def _delong(
     result: Result, mean: npt.NDArray[np.float64], other_mean: npt.NDArray[np.float64]
 ) -> list[tuple[str, DelongTest]]:
-    """One test for each class that is positive once; labels and patients are the same for all results."""
+    """One test for each class that is taken as the positive one; all results share labels and patients."""
     tests = []
     for c, name in enumerate(result.classes):
         truth = result.labels == c

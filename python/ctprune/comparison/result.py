@@ -36,7 +36,7 @@ class Result:
         path: The folder, as it was given.
         classes: Names of the classes, in the order of the columns of `probabilities`.
         split: The split that was evaluated.
-        selection_split: The split that chose the epoch; None where it is not recorded.
+        selection_split: The split that chose the epoch; None if not recorded.
         seeds: Seed of each training.
         backbones: Digest of each training's initial weights, equal for trainings of one backbone. Each training
             from random weights has its own.
@@ -66,7 +66,7 @@ class Result:
 
     @property
     def positive(self) -> str | None:
-        """The positive class of two; None where there are more, as each is positive once then."""
+        """The positive one of two classes; None if there are more, as each is then taken as positive once."""
         which = positive_class(self.classes, self.config.get("positive"))
         return None if which is None else self.classes[which]
 
@@ -133,7 +133,7 @@ def load_result(folder: str | os.PathLike[str], *, name: str | None = None) -> R
 
 
 def _backbone(path: Path, weights: dict[str, Any] | None, seed: int) -> str:
-    """What a training began with, as a name: the digest of its weights, or the seed that drew them."""
+    """A name for the initial weights of a training: their digest, or the seed that drew them."""
     if weights is None:
         return f"random weights of seed {seed}"
     return str(weights.get("sha256") or path)
@@ -201,15 +201,15 @@ def _by_seed(file: Path, table: _core.Rows, classes: tuple[str, ...]) -> dict[st
     }
 
 
-#: Options of a pre-training that say how it was carried out, and not what was.
+#: Options of a pre-training that do not change what is trained.
 _CARRYING_OUT = ("seed", "threads", "devices", "log_every", "checkpoint_minutes")
 
 
 def merge_by_name(results: Sequence[Result]) -> list[Result]:
-    """Results of one name are pre-trainings of one way with other seeds: make one of them.
+    """Merge results with the same name, which are pre-trainings of one kind with different seeds.
 
     Raises:
-        EvaluationError: Results of one name differ in more than their seeds.
+        EvaluationError: Results with the same name differ in more than their seeds.
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
@@ -226,7 +226,7 @@ def merge_by_name(results: Sequence[Result]) -> list[Result]:
 
 
 def merge_pretrainings(results: Sequence[Result]) -> Result:
-    """One result with the trainings of all: a pre-training that was repeated with other seeds."""
+    """One result with the trainings of all: repetitions of a pre-training with different seeds."""
     if len(results) == 1:
         return results[0]
     check_comparable([replace(result, name=f"{result.name} {index}") for index, result in enumerate(results)])
@@ -242,8 +242,8 @@ def merge_pretrainings(results: Sequence[Result]) -> Result:
 
 
 def fine_tuning_of(result: Result) -> dict[str, str]:
-    """The options of fine-tuning without those that come with the weights, which are what is compared."""
-    # Subgroups change what is reported besides, not what is trained.
+    """The options of fine-tuning without those that come with the weights, as these are compared."""
+    # Subgroups change what is reported, not what is trained.
     others = ("weights", "backbone", "intensity", "seeds", "subgroup_columns")
     return {name: str(value) for name, value in result.config.items() if name not in others}
 

@@ -23,10 +23,10 @@ TITLES = {
     "calibration_error": "Calibration error",
 }
 
-#: Heading of how many trainings there are.
+#: Heading of the numbers of trainings.
 TRAININGS = "Pre-trainings × fine-tunings"
 
-#: Some words for each verdict.
+#: A short text for each verdict.
 VERDICTS = {
     "larger": "better",
     "smaller": "worse",
@@ -71,7 +71,7 @@ def measure_text(measure: Measure) -> str:
 
 
 def spread_text(measure: Measure) -> str:
-    """What trainings vary by, at both levels, as far as it is known.
+    """Variation between trainings, at both levels, if known.
 
     >>> spread_text(Measure(mean=0.8, std=0.02, std_finetunings=0.01, low=0.75, high=0.85))
     '± 0.020 between pre-trainings, ± 0.010 between fine-tunings'
@@ -81,7 +81,7 @@ def spread_text(measure: Measure) -> str:
 
 
 def difference_text(value: float, low: float, high: float) -> str:
-    """A difference with its interval, as far as there is one.
+    """A difference with its interval, if there is one.
 
     >>> difference_text(0.05, 0.01, 0.09), difference_text(0.05, math.nan, math.nan)
     ('+0.050 [+0.010, +0.090]', '+0.050')
@@ -92,7 +92,7 @@ def difference_text(value: float, low: float, high: float) -> str:
 
 
 def detectable_text(detectable: float) -> str:
-    """The smallest difference that would have been shown; of AUCs none is larger than one.
+    """The smallest difference that would have been shown; differences in AUC cannot exceed one.
 
     >>> detectable_text(0.0512), detectable_text(1.3), detectable_text(math.nan)
     ('0.051', 'none', '–')
@@ -103,7 +103,7 @@ def detectable_text(detectable: float) -> str:
 
 
 def best_of(comparison: Comparison, metric: str) -> int | None:
-    """Which result has the best mean; None where it is not defined."""
+    """Index of the result with the best mean; None if it is not defined."""
     means = [measures[metric].mean for measures in comparison.measures]
     if any(math.isnan(mean) for mean in means):
         return None
@@ -116,7 +116,7 @@ def count_text(count: float | None) -> str:
 
 
 def delong_text(pair: Pair) -> str:
-    """DeLong's corrected p-values, with the class where there are several."""
+    """DeLong's corrected p-values, with class names if there are several."""
     if len(pair.delong) == 1:
         return "p " + p_text(pair.delong[0].corrected)
     return "; ".join(f"{test.positive}: p {p_text(test.corrected)}" for test in pair.delong) or "–"

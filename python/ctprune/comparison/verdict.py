@@ -1,4 +1,4 @@
-"""Whether a difference is larger than the noise, and how to say it."""
+"""Verdicts: whether a difference is larger than the noise, and the sentence that says so."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 #: Probability of a false positive over all comparisons together (with Holm's correction).
 ALPHA = 0.05
 
-#: Pre-trainings of each way, with seeds of their own, from which on "better" can be said of the way. With two the
-#: interval is two to four times as wide as with five, and with any fewer than five nobody can see whether they
-#: scatter as the t distribution supposes.
+#: Smallest number of pre-trainings of each kind, with different seeds, for the verdict "better". With two, the
+#: interval is two to four times as wide as with five, and with fewer than five nobody can see whether they scatter
+#: as the t distribution assumes.
 LEAST_PRETRAININGS = 5
 
-#: Patients of each class (images where patients are not known) from which on there is a verdict. Variances over
-#: patients are estimated for large numbers of them. At ten, 95 to 97 % of the 95 % intervals hold the truth,
-#: however unequally images fall to patients (`benches/calibration.py`); with fewer, intervals are too wide to use.
+#: Smallest number of patients of each class (images, if patients are not known) for a verdict. The estimate of the
+#: variance over patients assumes many of them. With ten, 95 to 97 % of the 95 % intervals contain the truth,
+#: however unequally images are spread over patients (`benches/calibration.py`); with fewer, they are too wide.
 LEAST_PATIENTS = 10
 
-#: What `verdict` says of a difference that is larger than the noise, whatever it is the noise of.
+#: Verdicts for differences that are larger than the noise, whatever its source.
 SHOWN = ("larger", "smaller", "likely", "backbones")
 
 
@@ -29,11 +29,11 @@ class Finding:
     Attributes:
         run: Name of the first model.
         other: Name of the second.
-        value: AUC of the first model less that of the second.
+        value: AUC of the first model minus that of the second.
         low: Lower end of the difference's interval, at the level of the decision.
         high: Upper end of the difference's interval, at the level of the decision.
         corrected: p-value of the difference, corrected for all comparisons.
-        detectable: The smallest difference that would have been shown with a chance of 80 %.
+        detectable: The smallest difference that would have been shown with a probability of 80 %.
         pretrainings: Number of pre-trainings of the first model, and of the second.
         patients: Number of patients of the rarest class (images where patients are not known).
         patients_of: Name of the rarest class.
@@ -71,7 +71,7 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        """The verdict in words, with its numbers; of a difference that is shown, the better one comes first.
+        """The verdict as a sentence with its numbers; if a difference is shown, the better model comes first.
 
         >>> found = Finding(
         ...     run="hash", other="all", value=0.01, low=-0.02, high=0.04, corrected=0.5, detectable=0.06,
@@ -192,7 +192,7 @@ def equivalence_sentence(finding: Finding, margin: float, corrected: float) -> s
     if finding.verdict in ("undefined", "few", "unclear") or math.isnan(corrected):
         return ""
     if finding.verdict in SHOWN and abs(finding.value) >= margin:
-        # A difference that is shown and as large leaves nothing to ask.
+        # A difference that is shown and as large as the margin answers the question.
         return ""
     p = f"corrected p {p_text(corrected)}"
     if corrected >= ALPHA:

@@ -33,13 +33,13 @@ class Embedder:
     Args:
         weights: A file for `ctprune.load_backbone`, or the folder of a pre-training; None takes torchvision's
             ResNet-50, trained on ImageNet.
-        download: Whether that ResNet-50 may be fetched if it is not on disk.
+        download: Whether this ResNet-50 may be downloaded if it is not on disk.
 
     Attributes:
-        features: Numbers of one embedding.
+        features: Length of an embedding.
         digest: SHA-256 of the weights' file, in hexadecimal.
         device: `cuda` or `cpu`.
-        precision: `32` on a CPU; on a GPU `bf16`, or `fp16` where that has no bf16.
+        precision: `32` on a CPU; on a GPU `bf16`, or `fp16` if the GPU has no bf16.
         batch: Slices that go through the network together.
         seconds: Time spent in the network.
 

@@ -1,4 +1,4 @@
-"""Embeddings of all slices of a reduction, kept beside its manifest and reused where files are unchanged."""
+"""Embeddings of all slices of a reduction, kept beside its manifest and reused for unchanged files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COLUMNS = (*WHERE, *STAMP)
 #: Earlier embeddings that are copied at a time.
 _COPIED = 256
 
-#: Batches of the network that are read at a time from a tar file that is packed: each time costs a pass over it.
+#: Batches that are read at a time from a compressed tar file: each time costs a pass over the file.
 _TOGETHER = 128
 
 #: Stands for "not embedded".
@@ -52,7 +52,7 @@ Lines = list[dict[str, Any]]
 
 @dataclass
 class Embedded:
-    """Embeddings of slices, and how they came about.
+    """Embeddings of slices, and where they come from.
 
     Attributes:
         embeddings: float16 of shape (n, features), unit length; zeros where a slice could not be read.
@@ -79,7 +79,7 @@ def embed_slices(
     """Embed slices in order, or take their embeddings from an earlier run.
 
     Args:
-        batches: Called with the size of a batch; gives the slices in batches, rows with the columns `COLUMNS`.
+        batches: Called with the size of a batch; yields the slices in batches, rows with the columns `COLUMNS`.
         embedder: The network.
         config: The reduction's configuration: how pixels become gray.
         out: The reduction's folder; its folder `embeddings` is read and replaced. None keeps nothing.
@@ -127,7 +127,7 @@ def kept_embeddings(
 
 @dataclass(frozen=True)
 class KnownEmbeddings:
-    """Embeddings of slices that an earlier run has left.
+    """Embeddings of slices from an earlier run.
 
     Attributes:
         embeddings: float16 of shape (n, features), unit length; zeros where a slice has none.
@@ -143,7 +143,7 @@ class KnownEmbeddings:
 def known_embeddings(
     batches: Callable[[int], Iterator[Lines]], config: dict[str, Any], *, out: Path
 ) -> KnownEmbeddings | None:
-    """The embeddings that an earlier run left in `out`; None where it left none, or of other gray.
+    """The embeddings that an earlier run left in `out`; None if it left none, or of other gray values.
 
     Raises:
         StoreError: They are damaged.

@@ -41,18 +41,18 @@ def open_embeddings(folder: Path) -> npt.NDArray[np.float16]:
 
 
 def about_embeddings(embedder: Embedder, config: dict[str, Any]) -> dict[str, Any]:
-    """What an embedding depends on besides its slice: the network, its arithmetic, and how pixels become gray."""
+    """The inputs of an embedding besides its slice: network, precision, and conversion to gray."""
     return layout_of(config) | {
         "weights_sha256": embedder.digest,
         "features": embedder.features,
-        # A network's answers differ in their last digits from one kind of arithmetic to another.
+        # A network's outputs differ in the last digits between devices and precisions.
         "device": embedder.device.type,
         "precision": embedder.precision,
     }
 
 
 def layout_of(config: dict[str, Any]) -> dict[str, Any]:
-    """What embeddings depend on besides the slices and the network.
+    """The inputs of embeddings besides the slices and the network.
 
     Args:
         config: Configuration of the run.
@@ -61,10 +61,10 @@ def layout_of(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_about(folder: Path) -> dict[str, Any] | None:
-    """What the embeddings in a folder depend on, with the checksums of their files.
+    """The inputs of the embeddings in a folder, with the checksums of their files.
 
     Returns:
-        None where the folder holds none, or some of another version.
+        None if the folder holds no embeddings, or some of another version.
 
     Raises:
         StoreError: The file is damaged.
@@ -90,7 +90,7 @@ def _damaged(file: Path) -> StoreError:
 
 @dataclass
 class _Several:
-    """Rows of several arrays, (n, features) each, as if they stood in one."""
+    """Rows of several arrays, (n, features) each, as if they were one array."""
 
     arrays: list[npt.NDArray[np.float16]]
 
@@ -115,7 +115,7 @@ class EarlierEmbeddings:
 
     @classmethod
     def load(cls, folders: list[Path], about: dict[str, Any]) -> EarlierEmbeddings:
-        """Embeddings from folders, where they were made as `about` says; the first is the whole, others are parts.
+        """Embeddings from folders, if made as `about` says; the first folder is the whole, the others are parts.
 
         Raises:
             StoreError: The whole is damaged. A damaged part is made again.
@@ -148,7 +148,7 @@ class EarlierEmbeddings:
 def _load_folder(
     folder: Path, about: dict[str, Any]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float16]] | None:
-    """Keys and embeddings of a folder; None if it holds none, or some that were made differently."""
+    """Keys and embeddings of a folder; None if it holds none, or if they were made differently."""
     found = read_about(folder)
     if found is None or found != about | {"checksums": found["checksums"]}:
         return None
@@ -162,7 +162,7 @@ def _load_folder(
 
 
 def write_embeddings(folder: Path, batches: Iterator[Batch], about: dict[str, Any]) -> None:
-    """Write keys and embeddings, batch by batch, as a folder that is there whole or not at all."""
+    """Write keys and embeddings, batch by batch, as a folder that is whole or not there at all."""
     with replace_folder(folder) as beside:
         with (
             RowsFile(beside / _EMBEDDINGS, np.dtype("<f2"), (about["features"],)) as embeddings,
@@ -176,7 +176,7 @@ def write_embeddings(folder: Path, batches: Iterator[Batch], about: dict[str, An
 
 
 def part_folders(out: Path) -> list[Path]:
-    """Folders of embeddings that a run which did not end has left, and those of its shards, in order."""
+    """Folders of embeddings that an unfinished run and its shards have left, in order."""
     shards = shard_folders(out).values()
     whole = [folder / FOLDER_NAME for folder in shards if (folder / FOLDER_NAME).is_dir()]
     parts = [part for folder in (out, *shards) for part in sorted((folder / PARTS_NAME).glob("embeddings-*"))]
@@ -184,7 +184,7 @@ def part_folders(out: Path) -> list[Path]:
 
 
 def take_embeddings(runs: Sequence[Path], out: Path) -> None:
-    """Put the embeddings of runs where those of an interrupted run would be: they are taken from there.
+    """Copy the embeddings of runs to the place of an interrupted run's, so that they are used.
 
     Raises:
         OutputError: They cannot be copied.
@@ -196,7 +196,7 @@ def take_embeddings(runs: Sequence[Path], out: Path) -> None:
 
 
 class EmbeddingParts:
-    """What has been embedded so far, saved every few seconds: a kill costs these."""
+    """The embeddings so far, saved every few seconds: a kill costs only these seconds."""
 
     def __init__(self, out: Path, about: dict[str, Any]) -> None:
         self._out = out
@@ -205,7 +205,7 @@ class EmbeddingParts:
         self._pace = Pace()
 
     def kept(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The same batches; what was embedded before an error of any kind is saved."""
+        """The same batches; if any error occurs, the embeddings before it are saved."""
         try:
             for batch in batches:
                 self._since.append(batch)
@@ -217,7 +217,7 @@ class EmbeddingParts:
             raise
 
     def remove(self) -> None:
-        """Remove all parts: the whole is there. Those of shards go with their shard."""
+        """Remove all parts once the whole is saved. Those of shards are removed with their shard."""
         for folder in self._own():
             shutil.rmtree(folder, ignore_errors=True)
 

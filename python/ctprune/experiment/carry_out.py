@@ -1,4 +1,4 @@
-"""One step of the grid: the call of its stage's function, what its result says, and whether it can be built on."""
+"""One step of the grid: call its stage, summarize its result, and check whether later steps can use it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ctprune.finetuning.run_folder import INPUTS_NAME
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the status table shows of a finished step.
+    """The columns of a finished step in the status table.
 
     Attributes:
-        seconds: What it took when it was carried out.
-        text: What came out, in a few words.
+        seconds: How long the step took.
+        text: The result in a few words.
     """
 
     seconds: float | None
@@ -33,7 +33,7 @@ class Facts:
 
 
 def carry_out(step: Step, out: Path, *, progress: ProgressCallback) -> None:
-    """Carry out a step; what an interrupted one left behind is gone on from.
+    """Carry out a step; an interrupted one is resumed.
 
     Raises:
         CtpruneError: As the stage's function does.
@@ -68,20 +68,20 @@ def carry_out(step: Step, out: Path, *, progress: ProgressCallback) -> None:
 
 
 def is_current(step: Step, out: Path) -> bool:
-    """Whether a finished reduction's manifest names files where they are and with the times that they have.
+    """Whether the files that a finished reduction's manifest names still have these paths and times.
 
-    The contents are those of the step, as its digest says; but what packs slices goes by path and time.
+    Their content is that of the step, as its digest says, but packing identifies files by path and time.
     """
     try:
         ctprune.Manifest.load(step.folder(out)).slices().check_files()
     except (ManifestError, SourceError):
-        # Of another version, or damaged: the reduction writes it anew.
+        # Another version, or damaged: the reduction writes it again.
         return False
     return True
 
 
 def _discard_if_of_other_weights(folder: Path, weights: Path) -> None:
-    """Clear an interrupted fine-tuning whose pre-training has been carried out once more since then."""
+    """Remove an interrupted fine-tuning whose pre-training has been repeated since then."""
     file = folder / INPUTS_NAME
     if not file.is_file():
         return
@@ -113,7 +113,7 @@ def read_result(step: Step, out: Path) -> dict[str, Any]:
 
 
 def facts(step: Step, out: Path) -> Facts:
-    """What a finished step's summary says."""
+    """The result in a finished step's summary, in a few words."""
     found = read_result(step, out)
     seconds = found.get("seconds")
     if step.kind == "reduce":

@@ -1,4 +1,4 @@
-"""Planned contrasts of an experiment: which of its models are compared with which."""
+"""Planned contrasts of an experiment: the pairs of models to compare."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ctprune.errors import ConfigError
 
-#: Between the parts of a model's name: its source, its reduction, its pre-training, as far as they vary.
+#: Separates the parts of a model's name: source, reduction and pre-training, if they vary.
 SEPARATOR = " · "
 
 
@@ -21,7 +21,7 @@ def resolve_contrasts(contrasts: Sequence[Sequence[str]], names: Sequence[str]) 
         names: Of all models.
 
     Raises:
-        ConfigError: No two models differ as a contrast says.
+        ConfigError: No two models match a contrast.
 
     >>> names = ["none", "a · hash6 · swav", "a · all · swav", "b · hash6 · swav", "b · all · swav"]
     >>> resolve_contrasts([["hash6", "all"], ["a · hash6 · swav", "none"]], names)[:2]
@@ -52,7 +52,7 @@ def _pairs(first: str, second: str, names: Sequence[str]) -> Iterator[tuple[str,
 
 
 def _start(side: str, name: str) -> int | None:
-    """Where the parts of a side begin in a model's name; None where it does not have them."""
+    """Where the parts of a side begin in a model's name; None if the name lacks them."""
     parts, of_name = side.split(SEPARATOR), name.split(SEPARATOR)
     starts = range(len(of_name) - len(parts) + 1)
     return next((start for start in starts if of_name[start : start + len(parts)] == parts), None)

@@ -1,4 +1,4 @@
-"""The experiment's file: read, variables put in, and every key checked before anything starts."""
+"""The experiment's file: read it, insert variables, and check every key before anything starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ctprune.options.option import options_of
 from ctprune.selection.methods import METHODS
 from ctprune.sources.addresses import as_address, parse_address
 
-#: Keys of the file; those that begin with `x-` are for anchors and not looked at.
+#: Keys of the file; those that begin with `x-` are for anchors and ignored.
 _KEYS = (
     "name",
     "description",
@@ -42,7 +42,7 @@ _KEYS = (
 )
 _REQUIRED = ("sources", "reductions", "pretrainings", "tasks")
 
-#: What a pre-training may say beside its own options: where in the grid it stands, and whose steps it takes.
+#: Keys of a pre-training besides its options: its place in the grid, and the pre-training whose steps it takes.
 _GRID_KEYS = ("sources", "reductions", *FROM_PRETRAININGS)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -51,7 +51,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentFile:
-    """What the file says; mappings keep its order.
+    """The content of the file; mappings keep its order.
 
     Attributes:
         name: Heading of the comparison.
@@ -61,7 +61,7 @@ class ExperimentFile:
         pretrainings: By name.
         baselines: By name, options of `ctprune.finetune` for models without a pre-training of their own.
         tasks: By name, options of `ctprune.finetune` with `data`.
-        pretraining_seeds: Each pre-training is carried out once for each.
+        pretraining_seeds: Each pre-training is carried out once for each of these.
         finetuning_seeds: Each fine-tuning has all of them.
         comparison: Options of `ctprune.compare`.
     """
@@ -83,11 +83,11 @@ def load_experiment(file: str | os.PathLike[str], *, variables: Mapping[str, str
 
     Args:
         file: YAML.
-        variables: Values for the file's `variables`; those that it names without a value must be here.
+        variables: Values for the file's `variables`; required for those without a value in the file.
 
     Raises:
         SourceError: There is no such file, or a source or a task's data are not there.
-        ConfigError: The file is not as it should be: the sentence names the key, what was expected and what found.
+        ConfigError: A key or value is wrong: the message names it, what was expected and what was found.
     """
     path = Path(file)
     content = _read(path)
@@ -148,7 +148,7 @@ def _with_variables(content: dict[str, Any], given: dict[str, str]) -> dict[str,
 
 
 def _value(name: str, in_file: Any, given: dict[str, str]) -> Any:
-    """What is given, else what the file says; where the file has a number, what is given must be one."""
+    """The given value, else the file's; if the file has a number, the given value must be one."""
     if name not in given:
         return in_file
     if isinstance(in_file, bool) or not isinstance(in_file, (int, float)):
@@ -218,7 +218,7 @@ class _Checked:
         found = {} if found is None else found
         if not isinstance(found, dict):
             raise ConfigError(f"{group}.{name}: expected options, found {_kind(found)}")
-        # An option without a value is none: that is how an entry takes back what an anchor gave it.
+        # An option without a value is removed: so an entry can undo an option from an anchor.
         options = {str(key): value for key, value in found.items() if key not in besides and value is not None}
         options = check_options(group, name, options | dict(plus or {}), besides=besides)
         _check_files(f"{group}.{name}", options)
@@ -324,7 +324,7 @@ def _paths(key: str, value: Any) -> tuple[Path, ...]:
 
 
 def _chosen(key: str, value: Any, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Some of the names, in their own order; all where none is given."""
+    """The given names, in the order of `known`; all if none is given."""
     if value is None:
         return known
     given = [value] if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""The steps of an experiment, in the order in which they are carried out, each with the folder of its result."""
+"""The steps of an experiment in order, each with the folder of its result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ctprune.experiment.options import deciding
 from ctprune.experiment.relations import FROM_PRETRAININGS
 from ctprune.tasks.columns import COLUMN_OPTIONS
 
-#: File whose presence says that a step's result is finished, by kind; each stage writes it last.
+#: File that marks a step's result as finished, by kind; each stage writes it last.
 FINISHED = {"reduce": "summary.json", "pretrain": "summary.json", "finetune": "metrics.json"}
 
 #: Options that name a task's data.
@@ -34,12 +34,12 @@ class Step:
     Attributes:
         kind: `reduce`, `pretrain` or `finetune`.
         name: Readable, such as `chest-hash6-swav`.
-        digest: Of its configuration and inputs, the steps that it needs among them.
-        learned: Of a pre-training, the digest of what decides the weights: a probe only looks at them.
+        digest: Digest of its configuration and inputs, including the steps that it needs.
+        learned: For a pre-training, the digest of what determines the weights; a probe does not.
         options: As for the stage's function.
         needs: The steps whose results it reads.
-        sources: Of a reduction, the folders or files whose slices it reduces.
-        inputs: All folders or files that it reads.
+        sources: For a reduction, the folders or files whose slices it reduces.
+        inputs: All folders and files that it reads.
         steps_of: The pre-training whose number of optimizer steps it takes.
         epochs_of: The pre-training whose number of epochs it takes.
         as_many_as: The reduction whose number of slices it keeps.
@@ -58,7 +58,7 @@ class Step:
     learned: str = ""
 
     def folder(self, out: Path) -> Path:
-        """Where its result is or will be."""
+        """The folder of its result, which may not exist yet."""
         return out / self.kind / f"{self.name}-{self.digest[:_SHOWN]}"
 
     def is_finished(self, out: Path) -> bool:
@@ -68,10 +68,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What a task is carried out for: a pre-training with all its seeds, or a baseline.
+    """A model to fine-tune on tasks: a pre-training with all its seeds, or a baseline.
 
     Attributes:
-        name: In the comparison.
+        name: Name in the comparison.
         pretrainings: Its steps, one for each seed; none for a baseline.
         options: A baseline's own options of fine-tuning.
     """
@@ -98,7 +98,7 @@ class Grid:
         return self.steps.index(step) + 1
 
     def arrays(self) -> tuple[tuple[int, int], ...]:
-        """First and last numbers of steps that need none of each other, but only such of earlier groups."""
+        """First and last numbers of groups of steps; the steps of a group need only steps of earlier groups."""
         found: list[tuple[int, int]] = []
         for number, step in enumerate(self.steps, 1):
             if (
@@ -138,7 +138,7 @@ class _Builder:
             for task, options in self._experiment.tasks.items()
         }
         pretrainings = [step for model in models for step in model.pretrainings]
-        # Those whose steps or epochs another one takes come first.
+        # Pre-trainings whose steps or epochs another one takes come first.
         pretrainings.sort(key=lambda step: (step.steps_of or step.epochs_of) is not None)
         finetunings = [step for of_task in tasks.values() for steps in of_task.values() for step in steps]
         reducing = sorted(reductions.values(), key=lambda step: step.as_many_as is not None)
@@ -150,7 +150,7 @@ class _Builder:
         pairs = [pair for one in pretrainings for pair in product(one.sources, one.reductions)]
         contents = {name: inputs.sources(experiment.sources[name]) for name in dict(pairs)}
         found: dict[tuple[str, str], Step] = {}
-        # Those whose number another one takes come first, even if nothing is pre-trained on them.
+        # Reductions whose number another one takes come first, even if no pre-training uses them.
         ordered = sorted(experiment.reductions.items(), key=lambda item: item[1].as_many_as is not None)
         wanted = {(source, one) for source, one in pairs}
         wanted |= {(source, like) for source, one in pairs if (like := experiment.reductions[one].as_many_as)}
@@ -175,7 +175,7 @@ class _Builder:
                 content,
                 self._inputs.weights(options.get("weights")),
                 *of_like,
-                # Without a target nothing: what was made before there were any is not made again.
+                # Without a target, add nothing: results from before targets existed stay valid.
                 *({"target": self._inputs.runs([path])} for path in target),
             ),
             options=options,
@@ -186,7 +186,7 @@ class _Builder:
         )
 
     def _models(self, reductions: dict[tuple[str, str], Step]) -> list[Model]:
-        """Baselines first, then pre-trainings; a name says only what differs."""
+        """Baselines first, then pre-trainings; names hold only the parts that differ."""
         experiment = self._experiment
         by_key: dict[tuple[str, str, str], tuple[Step, ...]] = {}
         ordered = sorted(experiment.pretrainings.items(), key=lambda item: item[1].like is not None)
@@ -271,7 +271,7 @@ class _Builder:
 
 @contextmanager
 def _named(entry: str) -> Iterator[None]:
-    """Say of a mistake where in the file it is."""
+    """Add the place in the file to an error."""
     try:
         yield
     except CtpruneError as error:
@@ -279,7 +279,7 @@ def _named(entry: str) -> Iterator[None]:
 
 
 def _version() -> str:
-    """Versions that differ in their last number give the same results: what they gave is not made again."""
+    """The version without its last number: versions that differ only in that give the same results."""
     return ".".join(_core.__version__.split(".")[:2])
 
 

@@ -1,7 +1,7 @@
-"""What a step depends on, as a digest: its options and what its files hold.
+"""Digests of the inputs of a step: its options and the content of its files.
 
-Where files lie and when they were written does not matter, unless they are elsewhere: of those the server says
-which version they have. Of a task's images only those count that it lists.
+Paths and times of files do not matter, except for files on a server, whose version the server names. Of a task's
+folder, only the images that the task lists count.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ctprune.sources.addresses import as_address
 from ctprune.tasks import list_task
 from ctprune.tasks.columns import columns_of
 
-#: File of a pre-training's folder that its name stands for.
+#: The file of weights in a pre-training's folder.
 _BACKBONE = "backbone.safetensors"
 
-#: Weights that stand for a file by their name, or for none.
+#: Names of weights that are not paths.
 NAMED_WEIGHTS = ("none", "imagenet")
 
 
 def digest_of(*parts: Any) -> str:
-    """SHA-256, in hexadecimal, of what JSON can hold; the order of keys does not matter.
+    """SHA-256, in hexadecimal, of a value that fits JSON; the order of keys does not matter.
 
     >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
     True
@@ -41,7 +41,7 @@ class Inputs:
     """Digests of what the steps read.
 
     Args:
-        contents: Digests of the files' contents. None looks at no file: the digests are those of options alone.
+        contents: Digests of the files' contents. None reads no file: the digests cover options alone.
         operation: Told how many files of an input are read.
     """
 
@@ -51,15 +51,15 @@ class Inputs:
         self._known: dict[Path, list[tuple[str, str]]] = {}
 
     def sources(self, paths: Iterable[Path]) -> str:
-        """Of all files below folders by their names there, and of single files."""
+        """Digest of all files below folders, by their names there, and of single files."""
         return digest_of(*(self._below(path) for path in paths))
 
     def runs(self, paths: Iterable[Path]) -> str:
-        """Of sets that others are compared with: of a reduction only its manifest counts."""
+        """Digest of sets that slices are compared with; of a reduction, only the manifest counts."""
         return self.sources(path / FILE_NAME if (path / FILE_NAME).is_file() else path for path in paths)
 
     def weights(self, given: Any) -> str | None:
-        """Of a file of weights, or of the backbone in a pre-training's folder; names stand for themselves."""
+        """Digest of a file of weights, or of the backbone in a pre-training's folder; names stay as they are."""
         if given in (None, *NAMED_WEIGHTS):
             return None if given in (None, "none") else str(given)
         path = Path(str(given))
@@ -68,7 +68,7 @@ class Inputs:
         return self._contents.digest(path / _BACKBONE if path.is_dir() else path)
 
     def task(self, options: dict[str, Any]) -> str:
-        """Of the images that a task lists, with their labels, splits and patients.
+        """Digest of the images that a task lists, with their labels, splits and patients.
 
         Raises:
             CtpruneError: The task cannot be listed, as `ctprune.tasks.list_task` says.
@@ -117,12 +117,12 @@ class Inputs:
         # A reduction reports what it cannot read and continues.
         files = [path / name for name in names]
         digests = contents.digests(files, unreadable="", progress=self._counter(files))
-        # JSON cannot hold what is no Unicode.
+        # JSON cannot hold names that are not Unicode.
         return [(os.fsencode(name).hex(), digest) for name, digest in zip(names, digests, strict=True)]
 
 
 def _found_at(address: str) -> list[tuple[str, str]]:
-    """All that lies elsewhere, by its names there, and its sizes and versions as the server says."""
+    """All files at an address by name, with the sizes and versions that the server names."""
     from ctprune.sources.listing import found_at
 
     found = sorted((os.fsencode(path).hex(), *stamp) for path, stamp in found_at(address))

@@ -1,4 +1,4 @@
-"""Options of a stage in an experiment's file, checked as the stage itself will check them."""
+"""Options of a stage in an experiment's file, checked as by the stage itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ELSEWHERE = {
     },
 }
 
-#: What a stage's function takes beside its options and has a place in the file.
+#: Arguments of a stage's function, besides its options, that the file may set.
 _BESIDE = {
     "tasks": ("data", "split", "labels"),
     "baselines": ("data", "split", "labels"),
@@ -40,13 +40,13 @@ _BESIDE = {
 def check_options(
     group: str, name: str, options: dict[str, Any], *, besides: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Options as the stage's function takes them; an unknown one and a value that cannot be used are refused.
+    """Options as the stage's function takes them; refuses unknown options and wrong values.
 
     Args:
         group: `reductions`, `pretrainings`, `tasks` or `baselines`.
-        name: Of the entry, for the sentence.
+        name: Name of the entry, for the error message.
         options: By name, as for the stage's function in Python.
-        besides: Keys that the experiment understands itself, for the sentence.
+        besides: Keys that the experiment itself understands, for the error message.
 
     Raises:
         ConfigError: The sentence names the key, what was expected and what found.
@@ -75,9 +75,9 @@ def check_options(
 
 
 def deciding(group: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options that decide a result and differ from the defaults, presets filled in; none that names a file.
+    """The options that determine a result and differ from the defaults, presets filled in, without paths.
 
-    Those that equal the defaults are left out, so that a version with one more option repeats nothing.
+    Options that equal the defaults are left out, so that a version with one more option repeats nothing.
 
     >>> deciding("reductions", {"method": "hash", "threshold": 6}) == deciding("reductions", {})
     True
@@ -87,7 +87,7 @@ def deciding(group: str, options: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in _not_default(config).items()
-        # What files and folders hold decides, not where they lie.
+        # The content of files and folders matters, not their paths.
         if known[name].about.decides and not known[name].about.is_path
     }
 

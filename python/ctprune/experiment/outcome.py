@@ -19,7 +19,7 @@ from ctprune.files.atomic import replace_file
 
 
 def compare_tasks(experiment: ExperimentFile, grid: Grid, out: Path) -> dict[str, Comparison]:
-    """For each task the comparison of its models; several seeds of a pre-training count as one model."""
+    """The comparison of the models of each task; several seeds of a pre-training count as one model."""
     options = dict(experiment.comparison)
     comparisons = {}
     for task, models in grid.tasks.items():
@@ -39,7 +39,7 @@ def write_outcome(
     steps: Sequence[Sequence[str]],
     folder: Path,
 ) -> Path:
-    """Write the page, the numbers and the tables; the page's file."""
+    """Write the page, the numbers and the tables; return the page's file."""
     columns = ("Step", "Stage", "Status", "Seconds", "Result")
     notes = [experiment.description] if experiment.description else []
     write_page(

@@ -1,4 +1,4 @@
-"""The steps of an experiment as tasks of a Ray cluster: those whose needs are met run at the same time."""
+"""The steps of an experiment as tasks of a Ray cluster: steps that need nothing unfinished run in parallel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Seconds between two looks at the tasks.
 _PACE = 0.5
 
-#: Carries out the step of a number in the experiment's folder; the task's own work.
+#: Carries out the step with this number in the experiment's folder.
 Work = Callable[[int], None]
 
 #: Called with a step and whether it is done; else it runs.
@@ -26,19 +26,19 @@ Told = Callable[[Step, bool], None]
 def carry_out_with_ray(
     grid: Grid, waiting: list[Step], work: Work, told: Told, look: Callable[[], None], *, address: str | None
 ) -> None:
-    """Carry out steps, each once those that it needs are done.
+    """Carry out steps, each as soon as the steps that it needs are done.
 
-    A step has a GPU of its own where the cluster has any; else as many cores as it has threads. A step whose
-    process or machine is lost begins again from its last checkpoint. All machines must see the experiment's inputs
+    A step gets its own GPU if the cluster has any; otherwise as many cores as it has threads. A step whose process
+    or machine is lost starts again from its last checkpoint. All machines must see the experiment's inputs
     and its folder under the same paths.
 
     Args:
         grid: The experiment's steps.
-        waiting: Those that are not done yet, in order.
-        work: Carries out a step by its number; it travels to the machine of the task.
+        waiting: Steps that are not done yet, in order.
+        work: Carries out a step by its number, on the machine of the task.
         told: Called with a step that begins, and again when it is done.
         look: Called a few times a second; raising KeyboardInterrupt stops all.
-        address: The cluster's; None for one of this machine.
+        address: Address of the cluster; None starts one on this machine.
 
     Raises:
         EngineError: The cluster cannot be reached, or a step was lost too often.
@@ -87,7 +87,7 @@ class _Steps:
 
         uses_gpu = self._gpus > 0 and step.kind != "reduce"
         threads = int(step.options.get("threads") or 0)
-        # Without a GPU a step that may use all cores of its machine has it for itself.
+        # Without a GPU, a step that may use all cores of its machine gets the whole machine.
         cores = 1 if uses_gpu else min(threads or os.cpu_count() or 1, self._cores)
         task = ray.remote(_call).options(
             num_cpus=cores, num_gpus=int(uses_gpu), max_retries=0, name=f"{step.kind} {step.name}"

@@ -19,8 +19,8 @@ class Reduction:
     """One way of reducing.
 
     Attributes:
-        options: As for `ctprune.reduce`. With `as_many_as`, the number of slices stands for one yet to be known.
-        as_many_as: Name of the reduction whose number of slices it keeps, as nearly as its method can.
+        options: As for `ctprune.reduce`. With `as_many_as`, the number of slices is a placeholder.
+        as_many_as: Name of the reduction whose number of slices it keeps, as closely as its method can.
     """
 
     options: dict[str, Any]
@@ -29,7 +29,7 @@ class Reduction:
 
 @dataclass(frozen=True, kw_only=True)
 class Pretraining:
-    """One way of pre-training, and for which sources and reductions it is carried out.
+    """One way of pre-training, and the sources and reductions that it is carried out for.
 
     Attributes:
         options: As for `ctprune.pretrain`.
@@ -47,7 +47,7 @@ class Pretraining:
 
     @property
     def like(self) -> str | None:
-        """The pre-training that it takes a number from."""
+        """The pre-training from which it takes a number."""
         return self.steps_of or self.epochs_of
 
 
@@ -55,7 +55,7 @@ def check_pretraining(name: str, pretraining: Pretraining, all_of_them: Mapping[
     """Refuse a pre-training that takes its steps or epochs from one that cannot give them.
 
     Raises:
-        ConfigError: The sentence names the key, what was expected and what found.
+        ConfigError: The message names the key, what was expected and what was found.
     """
     given = {key: getattr(pretraining, key) for key in FROM_PRETRAININGS if getattr(pretraining, key) is not None}
     if not given:
@@ -83,7 +83,7 @@ def check_reduction(name: str, reduction: Reduction, all_of_them: Mapping[str, R
     """Refuse a reduction that takes its number of slices from one that cannot give it.
 
     Raises:
-        ConfigError: The sentence names the key, what was expected and what found.
+        ConfigError: The message names the key, what was expected and what was found.
     """
     like = reduction.as_many_as
     if like is None:
@@ -98,7 +98,7 @@ def check_reduction(name: str, reduction: Reduction, all_of_them: Mapping[str, R
 
 
 def as_many(method: str, *, kept: int, slices: int) -> dict[str, int]:
-    """The option with which a method keeps about so many of an archive's slices; nothing where it has none.
+    """The option with which a method keeps about `kept` of an archive's slices; empty if it has none.
 
     Args:
         method: Name of the reduction method.

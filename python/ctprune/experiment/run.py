@@ -1,4 +1,4 @@
-"""Carry an experiment out: step by step, skipping what is there, going on after an interruption."""
+"""Carry out an experiment step by step, skip finished steps, and resume interrupted ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ctprune.files.contents import Contents
 from ctprune.files.run_lock import sole_writer
 from ctprune.pretraining.launch import refuse_several
 
-#: Where the digests of the inputs are remembered, so that the next call reads what has changed alone.
+#: File of the inputs' digests, so that the next call reads only what has changed.
 DIGESTS_NAME = "digests.parquet"
 
 #: States of a step, from the first to the last.
@@ -34,14 +34,14 @@ WAITING, RUNNING, DONE, FOUND, FAILED = "waiting", "running", "done", "done befo
 
 @dataclass(frozen=True, kw_only=True)
 class StepStatus:
-    """Where a step stands.
+    """The status of a step.
 
     Attributes:
         step: The step.
         state: `waiting`, `running`, `done`, `done before` (its result was there already) or `failed`.
-        stage: Of a running step, what it is at.
-        seconds: Of a running step so far, of a finished one what it took; None where not known.
-        text: Of a finished step, what came out.
+        stage: For a running step, its current stage.
+        seconds: Time of a running step so far, or of a finished step; None if not known.
+        text: For a finished step, its result in a few words.
     """
 
     step: Step
@@ -108,7 +108,7 @@ def run_experiment(
     Raises:
         ConfigError: The file has a wrong key or value; nothing was started.
         SourceError: A source or a task's data are not there.
-        CtpruneError: A step failed; the sentence names it, and finished steps are kept.
+        CtpruneError: A step failed; the message names it, and finished steps are kept.
         Interrupted: Ctrl-C; the same call resumes.
     """
     run = Run(load_experiment(file, variables=variables), out, changed=changed, progress=progress)
@@ -123,7 +123,7 @@ class Run:
         out: Folder for all results.
         changed: Called with all statuses whenever one changes.
         progress: Called with each report of the running step, and while inputs are read.
-        remember: Whether an interrupted look at the inputs may write down what it saw.
+        remember: Whether the digests so far are saved if reading the inputs is interrupted.
     """
 
     def __init__(
@@ -150,11 +150,11 @@ class Run:
         self._statuses = {step: StepStatus(step=step, state=WAITING) for step in self.grid.steps}
 
     def statuses(self) -> tuple[StepStatus, ...]:
-        """Where every step stands, in order."""
+        """The status of every step, in order."""
         return tuple(self._statuses.values())
 
     def find(self) -> tuple[StepStatus, ...]:
-        """Which steps' results are there already; carries nothing out and writes nothing."""
+        """Find which steps are done; carries out and writes nothing."""
         for step in self.grid.steps:
             if step.is_finished(self.out):
                 self._set_found(step)
@@ -164,20 +164,20 @@ class Run:
         return self.statuses()
 
     def remember(self) -> None:
-        """Write down what the inputs hold, for the next call, and which folder is which step."""
+        """Save the digests of the inputs for the next call, and which folder belongs to which step."""
         check_writable(self.out)
         self._contents.save()
         self._save_plan()
 
     def carry_out(self, *, engine: str = "local", address: str | None = None) -> ExperimentResult:
-        """Carry out what is not there yet, then compare.
+        """Carry out all steps that are not done, then compare.
 
         Args:
-            engine: Who carries out the steps: this process, or with `ray` tasks of a cluster.
-            address: The Ray cluster's; None for one of this machine.
+            engine: What carries out the steps: this process, or, with `ray`, tasks of a cluster.
+            address: Address of the Ray cluster; None starts one on this machine.
 
         Raises:
-            ConfigError: Several processes of this were started together.
+            ConfigError: This was started as one of several processes.
             EngineError: The cluster cannot be reached, or loses its tasks.
             InUseError: Another call carries out an experiment in this folder.
         """
@@ -198,13 +198,13 @@ class Run:
         return ExperimentResult(out=self.out, statuses=self.statuses(), comparisons=comparisons, page=page)
 
     def carry_out_step(self, number: int) -> StepStatus:
-        """Carry out one step alone, if it is not there yet; others may be carried out at the same time elsewhere.
+        """Carry out one step alone, if it is not done; other processes may carry out other steps meanwhile.
 
         Args:
-            number: Of the step, from 1.
+            number: Number of the step, from 1.
 
         Raises:
-            ConfigError: There is no step of this number, or several processes of this were started together.
+            ConfigError: There is no step of this number, or this was started as one of several processes.
             SourceError: A step that it needs is not done.
             InUseError: Another call carries out the same step.
         """
@@ -233,7 +233,7 @@ class Run:
         self._set(step, FOUND, seconds=found.seconds, text=found.text)
 
     def _look_at_reduction(self, step: Step) -> None:
-        """Slices are packed from files by their paths and times: have these noted anew where they changed."""
+        """Update paths and times in the manifest if they changed: packing identifies files by them."""
         if self._statuses[step].state == FOUND and not is_current(step, self.out):
             self._set(step, WAITING, text="must record again where its files are and when they changed")
 
@@ -292,7 +292,7 @@ class Run:
         self._changed(self.statuses())
 
     def _save_plan(self) -> None:
-        """Which folder is which step, for those who look into them later."""
+        """A list of steps with their folders, for readers of the results."""
         plan = {
             "name": self.experiment.name,
             "steps": [

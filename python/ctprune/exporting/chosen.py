@@ -17,10 +17,10 @@ from ctprune.exporting.config import ExportConfig
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.slices import Booleans, has_status, with_status
 
-#: Rows that are read together; two manifests of the same slices have the same ones in each batch.
+#: Rows that are read together; two manifests of the same slices have the same rows in each batch.
 _ROWS = 1 << 16
 
-#: Says whether text that may identify the patient is in the pixels.
+#: Column that says whether text in the pixels may identify the patient.
 _BURNED_IN = "burned_in_annotation"
 
 _SURVEYED = ["source", "path", "frame", "volume", "status", "file_size", "rows", "columns", _BURNED_IN]
@@ -31,7 +31,7 @@ _COLUMNS = [
     *("modality", "manufacturer", "convolution_kernel"),
 ]
 
-#: Where a slice lies in the patient.
+#: Columns of a slice's place in the patient.
 _PLACE = ["image_position_patient", "image_orientation_patient"]
 
 
@@ -43,7 +43,7 @@ class Table(NamedTuple):
 
 
 def table_of(manifest: Manifest | str | os.PathLike[str]) -> Table:
-    """The table of a manifest that is in memory, or of the folder or file of one.
+    """The table of a manifest: in memory, or from its folder or file.
 
     Raises:
         ManifestError: There is none, or it cannot be used.
@@ -63,13 +63,13 @@ class Chosen:
 
     Args:
         table: The manifest.
-        config: What is exported of it.
+        config: What to export.
 
     Attributes:
         count: Number of slices.
         file_bytes: Size of their files.
         pixels: Number of their pixels.
-        burned_in: Number of slices whose header says that text which may identify the patient is in the pixels.
+        burned_in: Number of slices whose header says that text in the pixels may identify the patient.
         sources: Different values of the column `source` of the whole manifest.
 
     Raises:
@@ -104,8 +104,8 @@ class Chosen:
     def batches(self, size: int) -> Iterator[list[dict[str, Any]]]:
         """The slices in order, at most `size` at a time.
 
-        Each has its columns, its `row` in the manifest, the number of its `study` (None where the file names none)
-        and whether it `is_one_of_several` of its file. The Study Instance UID itself is left out.
+        Each has its columns, its `row` in the manifest, the number of its `study` (None if the file names none),
+        and `is_one_of_several`: whether its file holds several slices. The Study Instance UID itself is left out.
         """
         offset = 0
         for batch, mask in self._masked(self._columns):
@@ -127,7 +127,7 @@ class Chosen:
             if self._whole_volumes is not None:
                 mask = has_status(batch, "kept", "dropped") & np.isin(batch["volume"], self._whole_volumes)
             elif self._random is not None:
-                # Rows of refused files follow those of the slices.
+                # Rows of unused files follow those of the slices.
                 mask = np.zeros(len(batch), np.bool_)
                 part = self._random[offset : offset + len(batch)]
                 mask[: len(part)] = part
@@ -141,12 +141,12 @@ class Chosen:
 
 
 def _sample_like(table: Table, like: str, seed: int) -> Booleans:
-    """Random slices of each volume, as many as another reduction of the same slices kept; by row, shape (n,)."""
+    """Random slices, from each volume as many as another reduction kept; whether each row is chosen, (n,)."""
     names = ["path", "frame", "volume", "status"]
     volumes, kept = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for mine, other in zip_longest(table.batches(names), table_of(like).batches(names)):
         if mine is None or other is None:
-            # Only refused files may be left over in one of them.
+            # Only rows of unused files may be left over in one of them.
             rest = with_status(mine if other is None else other, "kept", "dropped")
             same = not len(rest)
         else:

@@ -18,7 +18,7 @@ MODES = ("link", "copy", "png", "nifti", "nifti-slices")
 
 USES = ("kept", "all")
 
-#: The modes that each layout can have: those whose files its readers open.
+#: The modes of each layout: those whose files its readers can open.
 LAYOUTS: dict[str, tuple[str, ...]] = {
     "folders": MODES,
     "webdataset": ("copy", "png"),
@@ -28,10 +28,10 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
     "nnssl": ("nifti",),
 }
 
-#: How nnssl names the folder of a data set.
+#: nnssl's names for the folder of a data set.
 NNSSL_FOLDER = re.compile(r"Dataset(\d{3})_\w[\w-]*")
 
-#: The layouts that are tar files.
+#: Layouts in tar files.
 _IN_TAR_FILES = ("webdataset", "dinov2")
 
 _SHARD_MB = 1000
@@ -76,7 +76,7 @@ class ExportConfig:
         metavar="REDUCTION",
         rivals=("use",),
         panel=_EXPORT,
-        help="Export random slices instead: of each volume as many as this reduction of the same files kept.",
+        help="Export random slices instead: from each volume as many as this reduction of the same files kept.",
     )
     seed: int = option(0, low=0, high=2**64 - 1, belongs_to="like", panel=_EXPORT, help="Seed of random slices.")
     png_depth: int | None = option(

@@ -1,7 +1,7 @@
 """`ctprune export`: slices of a reduction in a new folder, as links, copies, pictures or NIfTI volumes.
 
-Names are numbers only (`00003/00017.dcm`: volume and slice index), because file names of archives often
-hold names of patients. What is in the files stays: copies keep every DICOM header.
+Names are numbers only (`00003/00017.dcm`: volume and slice index), because file names of archives often contain
+names of patients. The content of files stays: copies keep every DICOM header.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from ctprune.options.configure import configure
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-#: Slices that travel to Rust together.
+#: Slices that are passed to Rust together.
 _BATCH = 256
 
-#: Pixels that are hardly ever packed into fewer bytes than one for so many.
+#: Pixels per byte that compression hardly ever exceeds.
 _PACKED = 8
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export did.
+    """The outcome of an export.
 
     Attributes:
-        folder: Where the files are.
-        mode: What they are, see `ExportConfig`.
+        folder: Folder of the files.
+        mode: Kind of the files, see `ExportConfig`.
         written: Number of slices written.
-        left_out: Number of slices that could not be, by reason.
-        layout: How the files lie, see `ExportConfig`.
-        burned_in: Number of slices whose header says that text which may identify the patient is in the pixels.
+        left_out: Number of slices that could not be written, by reason.
+        layout: Layout of the files, see `ExportConfig`.
+        burned_in: Number of slices whose header says that text in the pixels may identify the patient.
     """
 
     folder: Path
@@ -137,7 +137,7 @@ def check_destination(config: ExportConfig, sources: Iterable[Path]) -> None:
     check_free(config.folder)
 
 
-#: Takes rows, why each was not written, and the layout.
+#: Takes rows, the reason why each was not written (or an empty text), and the layout.
 Count = Callable[[list[dict[str, Any]], list[str], Layout], None]
 
 
@@ -178,5 +178,5 @@ def layout_of(config: ExportConfig) -> Callable[[Path, ExportConfig], Layout]:
 
 
 def _least_bytes(chosen: Chosen, mode: str) -> int:
-    """What the files need at least; how well pixels can be packed is not known before."""
+    """Smallest number of bytes that the files need; compression is not known in advance."""
     return {"link": 0, "copy": chosen.file_bytes}.get(mode, chosen.pixels // _PACKED)

@@ -18,12 +18,12 @@ from ctprune.sources.ahead import FetchAhead
 #: Suffixes that links and copies keep, the longer ones first.
 _SUFFIXES = (".nii.gz", ".nii", ".png", ".jpeg", ".jpg", ".tiff", ".tif")
 
-#: The destination takes no more: its disk, the largest size of a file, a quota.
+#: Errors of a full destination: its disk, the largest size of a file, a quota.
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def suffix_of(row: dict[str, Any], mode: str) -> str:
-    """What programs know the kind of the file by that is written for a row, and nothing else of its name."""
+    """The suffix of the file that is written for a row; nothing else of its name is kept."""
     if mode == "png":
         return ".png"
     if row["reader"] in ("dicom", "pydicom"):
@@ -33,15 +33,15 @@ def suffix_of(row: dict[str, Any], mode: str) -> str:
 
 
 def write_files(rows: list[dict[str, Any]], reduction: dict[str, Any], config: ExportConfig) -> list[str]:
-    """Write the file `target` of each row, and say why where none could be written.
+    """Write the file `target` of each row, and say why if it could not be written.
 
     Args:
         rows: Rows of the manifest, with `target` and `is_one_of_several`.
         reduction: The manifest's configuration.
-        config: Says what is written.
+        config: Options of the export.
 
     Returns:
-        For each row "", or what is wrong with it.
+        For each row "", or an error.
 
     Raises:
         OutputError: A file cannot be written.

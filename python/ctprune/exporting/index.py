@@ -1,4 +1,4 @@
-"""The table of what was exported: for each slice its file, its row in the manifest, and what a training needs."""
+"""The index of an export: for each slice its file, its row in the manifest, and what a training needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-#: What is said of a slice; nothing of it tells who the patient is.
+#: Columns about a slice; none identifies the patient.
 FACTS = (
     "row",
     "volume",
@@ -26,14 +26,14 @@ FACTS = (
 
 
 def facts_of(row: dict[str, Any]) -> dict[str, Any]:
-    """The facts of a row of the manifest, by name; None for what is not known."""
+    """The facts of a row of the manifest, by name; None for unknown ones."""
     row_spacing, column_spacing = row["pixel_spacing_mm"] or (None, None)
     found = row | {"row_spacing_mm": row_spacing, "column_spacing_mm": column_spacing}
     return {name: found[name] for name in FACTS}
 
 
 class Index:
-    """The table, as it is written.
+    """The index while it is written.
 
     Args:
         file: The new file.

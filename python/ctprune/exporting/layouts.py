@@ -1,6 +1,6 @@
-"""How exported files lie, and what lists them: one class for each layout.
+"""Layouts of exported files and their lists: one class for each layout.
 
-Each takes a slice after its file was written, so that lists hold what is there and nothing else.
+Each takes a slice after its file was written, so that lists hold only files that exist.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ INDEX_NAME = "index.csv"
 
 
 class Layout(Protocol):
-    """What an export asks of a layout; it is a context, and lists are whole when it ends."""
+    """The interface of a layout; it is a context, and lists are complete when it ends."""
 
     def __enter__(self) -> Layout: ...
     def __exit__(self, *_: object) -> None: ...
     def target(self, row: dict[str, Any]) -> Path:
-        """The file for a slice, or for its volume; its folder is there."""
+        """The file for a slice, or for its volume; its folder exists."""
 
     def take(self, rows: Sequence[dict[str, Any]]) -> None:
         """Take rows whose file `target` has been written."""
@@ -75,14 +75,14 @@ class Folders:
 
 
 class ImageFolder(Folders):
-    """As `load_dataset("imagefolder")` of Hugging Face reads it: with `metadata.csv` as the table."""
+    """For `load_dataset("imagefolder")` of Hugging Face: the table is `metadata.csv`."""
 
     def __init__(self, folder: Path, config: ExportConfig) -> None:
         super().__init__(folder, config, index="metadata.csv", first="file_name")
 
 
 class Monai(Folders):
-    """With `datalist.json`, as `monai.data.load_decathlon_datalist` reads it: all files are in `training`."""
+    """For `monai.data.load_decathlon_datalist`: `datalist.json` lists all files under `training`."""
 
     def __init__(self, folder: Path, config: ExportConfig) -> None:
         super().__init__(folder, config)
@@ -98,7 +98,7 @@ class Monai(Folders):
         for row in rows:
             if row["target"] == self._last:
                 continue
-            # A batch of MONAI's takes no None.
+            # MONAI's batches cannot hold None.
             known = {name: row[name] for name in names if row[name] is not None}
             self._list.write("\n" if self._last is None else ",\n")
             self._list.write(json.dumps({"image": self.path(row)} | known))
@@ -106,7 +106,7 @@ class Monai(Folders):
 
 
 class Nnssl(Folders):
-    """With `pretrain_data.json`, as nnssl reads it below `nnssl_raw`: a subject with one session for each study.
+    """For nnssl, below `nnssl_raw`: `pretrain_data.json` has a subject with one session for each study.
 
     A manifest has no patients, so two studies of one patient are two subjects.
     """
@@ -118,7 +118,7 @@ class Nnssl(Folders):
         self._open.callback(self._write)
 
     def take(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Put the volume that the rows are of under its study."""
+        """Put the volume of these rows under its study."""
         super().take(rows)
         row = rows[0]
         kind, number = ("volume", row["volume"]) if row["study"] is None else ("study", row["study"])

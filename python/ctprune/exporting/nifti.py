@@ -21,13 +21,13 @@ from ctprune.errors import OutputError
 from ctprune.manifest.slices import path_of
 from ctprune.sources.ahead import FetchAhead
 
-#: How far a slice may lie from where even spacing puts it, as a fraction of the spacing.
+#: Largest distance of a slice from its place in an evenly spaced stack, as a fraction of the spacing.
 _UNEVEN = 0.05
 
 #: Smallest sine of the angle between the direction of the slices and their plane.
 _FLAT = 1e-3
 
-#: Slower levels gain a few percent.
+#: Compression level; slower ones gain a few percent.
 _COMPRESSION = 3
 
 #: NIfTI's code of each type of values.
@@ -54,7 +54,7 @@ def write_nifti(
         threads: Number of threads that read, 0 for one per core.
 
     Returns:
-        "", or why the slices are no volume of even spacing, or cannot be read.
+        "", or why the slices are not an evenly spaced volume, or cannot be read.
 
     Raises:
         OutputError: The file cannot be written.
@@ -160,7 +160,7 @@ def nifti_header(values: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> b
     struct.pack_into("<8h", header, 40, 3, columns, rows, slices, 1, 1, 1, 1)
     struct.pack_into("<2h", header, 70, _CODES[values.dtype.name], 8 * values.dtype.itemsize)
     struct.pack_into("<8f", header, 76, 1.0, *np.linalg.norm(affine[:3, :3], axis=0), 0.0, 0.0, 0.0, 0.0)
-    # Where the values begin; the slope and intercept of values that are what they stand for.
+    # Offset of the values, then slope and intercept: values need no scaling.
     struct.pack_into("<3f", header, 108, 352.0, 1.0, 0.0)
     # Millimeters.
     header[123] = 2
@@ -178,7 +178,7 @@ def nifti_header(values: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> b
 
 
 def _quaternion(affine: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float] | None:
-    """The axes as a turn (b, c, d) and 1 or -1 for the third axis; None of a tilted stack, which has none."""
+    """The axes as a quaternion (b, c, d) and 1 or -1 for the third axis; None for a tilted stack."""
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     if np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
         return None
@@ -199,7 +199,7 @@ def _quaternion(affine: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64
 
 
 def _smallest(hu: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    """Whole numbers as int16, which all readers take; others stay."""
+    """Whole numbers as int16, which all readers support; other values stay."""
     low, high = _INT16_RANGE
     if hu.min() >= low and hu.max() <= high:
         whole = hu.astype("<i2")
@@ -209,5 +209,5 @@ def _smallest(hu: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
 
 
 def _without_names(reason: str, paths: Sequence[str]) -> str:
-    """A reason without the name of the file that it begins with."""
+    """A reason without the file name at its beginning."""
     return next((reason[len(path) + 2 :] for path in paths if reason.startswith(f"{path}: ")), reason)

@@ -1,4 +1,4 @@
-"""Layouts in tar files: WebDataset's, and that of DINOv2's ImageNet-22k."""
+"""Layouts in tar files: WebDataset's and that of DINOv2's ImageNet-22k."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ctprune.exporting.index import Index, facts_of
 from ctprune.exporting.layouts import INDEX_NAME
 from ctprune.files.rows_file import RowsFile
 
-#: Tar files are made of blocks of so many bytes; a member begins with one.
+#: Bytes of a block of a tar file; a member begins with one.
 _BLOCK = 512
 
-#: Where files wait for their place in a tar file.
+#: Folder in which files wait for their place in a tar file.
 _WAITING = ".waiting"
 
 #: For files of an unknown kind: readers know members by their suffix.
@@ -34,7 +34,7 @@ class Shards:
 
     Args:
         folder: Where they go.
-        size: Bytes from which on the next one begins.
+        size: Bytes after which the next one begins.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
@@ -63,7 +63,7 @@ class Shards:
         return _shard(self.count - 1)
 
     def add(self, name: str, file: io.BufferedIOBase, size: int) -> tuple[int, int]:
-        """Add a member; where it begins, header included, and where the next one does, in bytes."""
+        """Add a member; return where it begins, header included, and where the next one begins, in bytes."""
         assert self._tar is not None
         member = tarfile.TarInfo(name)
         member.size = size
@@ -96,7 +96,7 @@ class WebDataset:
         shutil.rmtree(self._folder / _WAITING)
 
     def target(self, row: dict[str, Any]) -> Path:
-        """Where the slice's file waits; its name is the one in the tar file, and has one point."""
+        """Path of the waiting file; its name is the one in the tar file, with a single dot."""
         suffix = suffix_of(row, self._mode) or _UNKNOWN
         return self._folder / _WAITING / f"{row['volume']:05d}_{row['slice_index']:05d}{suffix}"
 
@@ -123,9 +123,9 @@ class WebDataset:
 
 
 class Dinov2(WebDataset):
-    """As DINOv2's `ImageNet22k:root=FOLDER:extra=FOLDER` reads it: tar files, `entries.npy`, `class-ids.npy`.
+    """For DINOv2's `ImageNet22k:root=FOLDER:extra=FOLDER`: tar files, `entries.npy`, `class-ids.npy`.
 
-    Its `ImageNet` takes no other number of images than ImageNet's. Each tar file counts as a class.
+    DINOv2's `ImageNet` takes only as many images as ImageNet has. Each tar file counts as a class.
     """
 
     def __init__(self, folder: Path, config: ExportConfig) -> None:

@@ -1,4 +1,4 @@
-"""What a threshold and a temperature do: chosen on the selecting split, measured on the evaluated one."""
+"""Thresholds and temperatures: chosen on the selecting split, measured on the evaluated split."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Adjusted:
 def at_threshold(
     select: Judged, evaluated: Judged, classes: Sequence[str], positive: str, patients: Sequence[str | None]
 ) -> Adjusted | None:
-    """Measures at each seed's threshold (see `best_threshold`); None where the selecting split can give none."""
+    """Measures at each seed's threshold (see `best_threshold`); None if the selecting split allows none."""
     column = list(classes).index(positive)
     chosen = [best_threshold(select.labels == column, one[:, column]) for one in select.probabilities]
     thresholds = [threshold for threshold in chosen if threshold is not None]

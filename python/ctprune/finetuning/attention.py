@@ -70,7 +70,7 @@ class AttentionHead:
         return self.of_bags(features, list(np.arange(len(features))[:, None]))
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
-        """What is saved."""
+        """The tensors that are saved, by name."""
         return dict(vars(self))
 
     def _weights(self, images: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

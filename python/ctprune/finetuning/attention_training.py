@@ -28,7 +28,7 @@ _Floats = npt.NDArray[np.float64]
 
 
 class GatedAttention(torch.nn.Module):
-    """What `AttentionHead` computes of standardized features, for many units at a time.
+    """The computation of `AttentionHead` on standardized features, for many units at a time.
 
     Args:
         features: Number of features of an image.
@@ -47,7 +47,7 @@ class GatedAttention(torch.nn.Module):
     def forward(self, images: torch.Tensor, sizes: list[int]) -> torch.Tensor:
         """Logits of units, float of shape (units, classes).
 
-        Units may have any number of images: none is padded, so that none changes with the others in a step.
+        Units may have any number of images. None is padded, so no unit depends on the others in a step.
 
         Args:
             images: Standardized features of all images, unit by unit, float of shape (images, features).
@@ -81,7 +81,7 @@ def train_attention(
         train: Units to train on.
         select: Units that choose the epoch.
         weigh_classes: Whether to weight classes by their inverse frequency among the units.
-        seed: Seed of the first weights and of the order.
+        seed: Seed of the initial weights and of the order.
         device: Where to train.
         progress: Function called with the number of epochs done and of all, and the accuracy.
         epochs: Number of epochs.

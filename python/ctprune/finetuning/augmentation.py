@@ -1,4 +1,4 @@
-"""Random changes to training images: turned, shifted, enlarged, and in `standard` lighter, darker or softer."""
+"""Random changes to training images: rotation, crop, and in `standard` brightness, contrast and blur."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STREAM = 1
 
 
 class Augmentation:
-    """Makes one view of each training image, the same whatever the batches and the device.
+    """Makes one view of each training image, independent of batches and device.
 
     Args:
         config: What a view looks like, from `ctprune.finetuning.course_options.augmented_view`.
@@ -21,7 +21,7 @@ class Augmentation:
 
     def __init__(self, config: ViewConfig) -> None:
         self._config = config
-        # Fractions of white as they are: the backbone normalizes.
+        # Views stay fractions of white: the backbone normalizes.
         self._views = BatchViews(config, mean=0.0, std=1.0)
 
     def plan(self, images: int, side: int, seed: int, epoch: int) -> ViewPlan:
@@ -42,7 +42,7 @@ class Augmentation:
         return draw_views(self._config, images, side, view_generator(seed, epoch, _STREAM))
 
     def __call__(self, pixels: torch.Tensor, plan: ViewPlan, start: int, stop: int) -> torch.Tensor:
-        """Images as the plan of their epoch says.
+        """Change images as the plan of the epoch says.
 
         Args:
             pixels: uint8 of shape (n, side, side) or (n, 3, side, side).

@@ -28,15 +28,15 @@ _HINTS = {
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What a label and a prediction belong to.
+    """The units that labels and predictions belong to.
 
     Attributes:
-        unit: What they are: `image`, `volume` or `patient`.
+        unit: Their kind: `image`, `volume` or `patient`.
         entries: An entry for each unit, named by number: names of series and patients go into no result.
         labels: Index of each unit's class, int64 of shape (units,).
-        strata: What splits have an equal share of, see `ctprune.finetuning.labeled.Labeled`.
+        strata: Groups of which each split has an equal share, see `ctprune.finetuning.labeled.Labeled`.
         classes: Names of the classes.
-        target: What labels are; of volumes and patients classes.
+        target: What labels are; for volumes and patients, classes.
         class_names: Names of classes, labels or levels; none where labels are numbers.
         of_image: Unit of each image, int64 of shape (images,); numbered in order of first appearance.
     """
@@ -118,7 +118,7 @@ def units_of(images: LabeledImages, unit: str, source: Path) -> Units:
 
 
 def unit_name(unit: str, number: int) -> str:
-    """How a unit is called in results, by its number from 0.
+    """The name of a unit in results, from its number, which counts from 0.
 
     >>> unit_name("volume", 0)
     'volume-0001'

@@ -1,4 +1,4 @@
-"""The model card: what the model is, how it was trained, how good it was on what, in plain Markdown."""
+"""The model card in plain Markdown: model, training, results, data."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def write_card(result: FinetuneResult) -> None:
 
 
 def positive_sentence(result: FinetuneResult) -> str:
-    """What the measures refer to, in words."""
+    """A sentence about what the measures refer to."""
     of_target = target_sentence(result.config["target"])
     if of_target:
         return of_target
@@ -68,7 +68,7 @@ def positive_sentence(result: FinetuneResult) -> str:
 
 
 def evaluated_images(result: FinetuneResult) -> str:
-    """Number of images, or of other units, and of patients that were evaluated, in words."""
+    """The number of evaluated images (or other units) and patients, as text."""
     counts = result.splits[result.evaluated_split]
     patients = result.patients[result.evaluated_split]
     known, without = patients["patients"], patients["images_without"]
@@ -112,7 +112,7 @@ def _model(result: FinetuneResult) -> str:
 
 
 def _schedule(config: Mapping[str, Any]) -> str:
-    """How the learning rate changes, in words; nothing where it does not."""
+    """The schedule of the learning rate as text; empty if the rate is constant."""
     warmup = config["warmup_epochs"]
     parts = [f"{warmup} {'epoch' if warmup == 1 else 'epochs'} of warm-up"] if warmup else []
     if config["schedule"] == COSINE:
@@ -121,7 +121,7 @@ def _schedule(config: Mapping[str, Any]) -> str:
 
 
 def _changes(config: Mapping[str, Any]) -> str:
-    """What is done to training images, in words."""
+    """The random changes to training images, as text."""
     flips = ", horizontal flips" if config["flip"] else ""
     return flips if config["augment"] == PLAIN else f"{flips}, augmentation `{config['augment']}`"
 
@@ -131,7 +131,7 @@ def _head_of(config: Mapping[str, Any]) -> str:
 
 
 def _pooled(config: Mapping[str, Any]) -> str:
-    """What a prediction belongs to and how it is made of images, in words."""
+    """The unit of a prediction, and how it is made from images, as text."""
     unit, pool = config["unit"], config["pool"]
     if pool is None:
         return ""

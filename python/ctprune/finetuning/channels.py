@@ -1,4 +1,4 @@
-"""Images as the backbone was pre-trained to see them: one gray slice, or a slice between its neighbors."""
+"""Images with the channels of the backbone's pre-training: one gray slice, or a slice between its neighbors."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _TOGETHER = 1024
 
 @dataclass(frozen=True)
 class FoundSlice:
-    """A readable frame of a file: its row in the manifest's terms, and what it belongs to.
+    """A readable frame of a file: its row as in a manifest, its study, series and volume.
 
     Attributes:
         line: Where the frame is and its shape.
         fingerprint: Its dHash.
-        study: What stands for its patient: the study, or else the series; None where the file names neither.
+        study: Counts as its patient: the study, or else the series; None if the file names neither.
         scan: A text that identifies its series, or else its volume.
         volume: Number of its volume, in the manifest's terms.
-        position_mm: Where it lies in the volume, in mm; None where that is not known.
+        position_mm: Position in the volume, in mm; None if not known.
     """
 
     line: dict[str, Any]
@@ -73,7 +73,7 @@ class ChannelReader:
         self.repeated = int(((self._shown == self._shown[:, 1:2]).sum(axis=1) > 1).sum())
 
     def shape(self, count: int, side: int) -> tuple[int, ...]:
-        """Of an array for so many images: (count, side, side) or (count, 3, side, side)."""
+        """Shape of an array for `count` images: (count, side, side) or (count, 3, side, side)."""
         return (count, side, side) if self._shown.shape[1] == 1 else (count, CHANNELS, side, side)
 
     def read(

@@ -1,4 +1,4 @@
-"""The checkpoint of an unfinished training: written now and then and on Ctrl-C, read when the training goes on."""
+"""The checkpoint of an unfinished training: written at intervals and on Ctrl-C, read to resume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from ctprune.errors import WeightsError
 from ctprune.networks.weights_file import write_weights
 
-#: A checkpoint is written when the last one is older than this: writing takes longer than a short epoch.
+#: Seconds between checkpoints, at least: writing one takes longer than a short epoch.
 CHECKPOINT_SECONDS = 20.0
 
 State = dict[str, Any]
@@ -35,7 +35,7 @@ class Checkpoint:
 
     @contextmanager
     def saved_on_interrupt(self) -> Iterator[None]:
-        """A block that trains: Ctrl-C leaves the last state that was kept in the file.
+        """A block in which Ctrl-C writes the last state that `keep` was given.
 
         Raises:
             OutputError: The file cannot be written.
@@ -47,11 +47,11 @@ class Checkpoint:
             raise
 
     def keep(self, state: State, *, is_last: bool) -> None:
-        """Take what the next epoch begins with, as copies; write it if the file is old.
+        """Take the state that the next epoch begins with, as copies; write it if the file is old.
 
         Args:
             state: Plain values and tensors by name.
-            is_last: Whether no epoch comes after it, so that nothing will read the file.
+            is_last: Whether this was the last epoch, so that nothing will read the file.
 
         Raises:
             OutputError: The file cannot be written.

@@ -50,12 +50,12 @@ _TASK, _TRAINING, _OUTPUT = "Task", "Training", "Output"
 class FinetuneConfig:
     """The options of a fine-tuning.
 
-    By default as in Wolf et al. 2024: backbone and one linear layer, Adam, 70 epochs (the first 10 with a frozen
-    backbone), horizontal flips. `preset="reference"` trains as the published notebooks do, step by step;
+    Defaults are those of Wolf et al. 2024: backbone and one linear layer, Adam, 70 epochs (the first 10 with a
+    frozen backbone), horizontal flips. `preset="reference"` trains as the published notebooks do, step by step;
     `ctprune.finetuning.recipe` lists the differences.
 
     Raises:
-        ConfigError: An option that is out of range or of no use in this mode.
+        ConfigError: An option is out of range, or not used in this mode.
 
     >>> FinetuneConfig(seeds=3).seeds, FinetuneConfig().epochs
     ((0, 1, 2), 70)
@@ -72,7 +72,7 @@ class FinetuneConfig:
         "image",
         choices=UNITS,
         panel=_TASK,
-        help="What a label and a prediction belong to: image, volume (of DICOM a series) or patient.",
+        help="What a label and a prediction belong to: an image, a volume (in DICOM: a series) or a patient.",
         more="All images of a unit need one label. Each unit counts once in every metric.",
     )
     volume_pattern: str | None = option(
@@ -95,7 +95,7 @@ class FinetuneConfig:
         belongs_to="target",
         metavar="A,B,C",
         panel=_TASK,
-        help="ordinal: levels from the lowest to the highest; default the numbers that labels are.",
+        help="ordinal: levels from the lowest to the highest; by default, labels are numbers.",
     )
     subgroup_columns: tuple[str, ...] = option(
         (),
@@ -103,7 +103,7 @@ class FinetuneConfig:
         flag="subgroup_column",
         metavar="COLUMN",
         panel=_TASK,
-        help="Table of labels: column of subgroups, such as sex or site, to evaluate one by one; repeatable.",
+        help="Table of labels: column of subgroups, such as sex or site, to evaluate separately; repeatable.",
         more="At most 20 different values; they stand in the result. Of a reduction, also `manufacturer`, "
         "`manufacturer_model_name`, `convolution_kernel` or `slice_thickness_mm` of the manifest.",
     )
@@ -119,7 +119,7 @@ class FinetuneConfig:
     positive: str | None = option(
         None,
         panel=_TASK,
-        help="Positive class of two; required unless the classes are 0 and 1.",
+        help="Positive one of two classes; required unless they are 0 and 1.",
         more="Precision, sensitivity and so on are those of this class. Of 0 and 1 it is 1.",
     )
     intensity: str | None = intensity_option(panel=_TASK)
@@ -147,7 +147,7 @@ class FinetuneConfig:
         low=1,
         high=100_000,
         panel=_TRAINING,
-        help="top-k: images with the largest scores that count, default 5.",
+        help="top-k: number of images with the largest scores to average, default 5.",
     )
     preset: str = option(
         "default",
@@ -197,7 +197,7 @@ class FinetuneConfig:
         low=0,
         panel=_TRAINING,
         help="finetune: epochs until the learning rate is reached, from 0; default 0.",
-        more="Epochs with a frozen backbone count.",
+        more="Epochs with a frozen backbone are included.",
     )
     weight_decay: float | None = option(
         None,
@@ -231,7 +231,7 @@ class FinetuneConfig:
         low=1,
         high=1_000_000,
         panel=_TRAINING,
-        help="knn: neighbors that vote, default 20.",
+        help="knn: number of neighbors that vote, default 20.",
     )
     side: int = side_option(panel=_TRAINING)
     fit: str | None = option(
@@ -334,7 +334,7 @@ class FinetuneConfig:
         return deciding(self)
 
     def digest(self) -> str:
-        """SHA-256 of these options but where the weights lie, which their own digest stands for."""
+        """SHA-256 of these options without the path of the weights, which have their own digest."""
         return digest_of(self.to_dict())
 
 

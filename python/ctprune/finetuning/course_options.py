@@ -1,4 +1,4 @@
-"""How images and the learning rate vary in a training, and on what it runs: checks of options. Needs no torch."""
+"""Checks of options: augmentation, learning-rate schedule, several devices. Needs no torch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from ctprune.errors import ConfigError
 from ctprune.pretraining.view_config import CropConfig, ViewConfig
 
-#: How the learning rate changes after the warm-up.
+#: Schedules of the learning rate after the warm-up.
 CONSTANT, COSINE = "constant", "cosine"
 SCHEDULES = (CONSTANT, COSINE)
 
 #: Nothing but flips.
 PLAIN = "none"
 
-# No noise: it would depend on which images share a batch. No flips: they have an option of their own.
+# No noise: it would depend on which images share a batch. No flips: they have their own option.
 _LIGHT: dict[str, Any] = {
     "rotation_probability": 1.0,
     "rotation_degrees": 5.0,
@@ -33,7 +33,7 @@ _STANDARD: dict[str, Any] = {
     "blur_sigma": (0.1, 1.0),
 }
 
-#: By name, the smallest area of a crop, and all else about a view.
+#: By name, the smallest area of a crop, and the other options of a view.
 _AUGMENTATIONS = {"light": (0.9, _LIGHT), "standard": (0.7, _STANDARD)}
 AUGMENTATIONS = (PLAIN, *_AUGMENTATIONS)
 
@@ -42,7 +42,7 @@ _LARGEST = 1024
 
 
 def augmented_view(name: str, side: int) -> ViewConfig | None:
-    """What one of `AUGMENTATIONS` does to squares of this side; None where it leaves them as they are.
+    """The view that one of `AUGMENTATIONS` makes of squares of this side; None if it changes nothing.
 
     >>> augmented_view("light", 224).crops
     (CropConfig(count=1, size=224, scale=(0.9, 1.0)),)

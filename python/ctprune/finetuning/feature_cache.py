@@ -22,8 +22,8 @@ _AT_A_TIME = 1024
 class FeatureCache:
     """Features in a folder, one file for each set of images and network.
 
-    The file's name is a digest of the pixels and of all that decides what the network makes of them, so that
-    fine-tunings may share a folder. What a file holds has a checksum: a damaged one is computed again.
+    The file's name is a digest of the pixels and of everything that determines their features, so fine-tunings can
+    share a folder. Files have checksums: the features of a damaged one are computed again.
 
     Args:
         folder: Folder of the files; made when the first one is written.
@@ -38,10 +38,10 @@ class FeatureCache:
         self._pixels = digest.hexdigest()
 
     def of(self, network: dict[str, Any], compute: Callable[[], Features]) -> Features:
-        """The features by a network, float32 of shape (n, features); those that are there, or else computed ones.
+        """The features of a network, float32 of shape (n, features): saved ones, or else computed.
 
         Args:
-            network: What decides the features besides the pixels, fit for JSON.
+            network: Everything that determines the features besides the pixels, fit for JSON.
             compute: Function that computes them.
 
         Raises:

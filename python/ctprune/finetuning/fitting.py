@@ -1,4 +1,4 @@
-"""How a picture that is not square becomes one: all of it between margins, all of it squeezed, or its middle."""
+"""Turns pictures into squares: with margins, squeezed, or cropped to the middle."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ctprune.manifest.slices import path_of
 from ctprune.reading.resized import read_resized
 from ctprune.sources.ahead import FetchAhead
 
-#: What a row needs besides `ctprune.reading.resized.WHERE`.
+#: Columns that a row needs in addition to `ctprune.reading.resized.WHERE`.
 SHAPE = ("rows", "columns")
 
-#: Values that are gray already stay so on this range of units.
+#: With this range of units, values that are gray already stay unchanged.
 _GRAY = "hu:0,255"
 
 #: Slices of one file that are in memory at a time.
@@ -83,10 +83,10 @@ def read_fitted(
 
 
 def fit_gray(picture: _Gray, out: _Gray, fit: str) -> None:
-    """Bring a gray picture, (rows, cols), into the square `out`, (side, side).
+    """Fit a gray picture, (rows, cols), into the square `out`, (side, side).
 
     `pad` and `squeeze` cut nothing off: the first fills margins with the picture's darkest value, the second
-    changes its shape. `crop` cuts off both ends of the longer side. `pad` and `crop` resample with Pillow's
+    changes the aspect ratio. `crop` cuts off both ends of the longer side. `pad` and `crop` resample with Pillow's
     Lanczos filter, `squeeze` takes the mean of the pixels that a new one covers, as the reference does (`area` of
     torch's interpolation).
 
@@ -103,7 +103,7 @@ def fit_gray(picture: _Gray, out: _Gray, fit: str) -> None:
 
 
 def _is_square_already(line: dict[str, Any], fit: str, side: int) -> bool:
-    """Whether the reader's own square, which crops the longer side, is what is wanted."""
+    """Whether the reader's own square, which crops the longer side, will do."""
     if fit == "squeeze":
         return bool(line["rows"] == line["columns"] == side)
     return fit == "crop" or bool(line["rows"] == line["columns"])
@@ -121,7 +121,7 @@ def _parts(lines: list[dict[str, Any]], indices: list[int]) -> Iterator[list[int
 
 
 def _pictures(indices: list[int], lines: list[dict[str, Any]], reading: dict[str, Any]) -> list[_Gray | str]:
-    """Gray of slices of one file in full size, or what is wrong with each."""
+    """Gray of slices of one file in full size, or an error for each."""
     mine = [lines[index] for index in indices]
     try:
         return _read(mine, reading)

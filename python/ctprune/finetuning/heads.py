@@ -21,12 +21,12 @@ from ctprune.networks.weights_file import write_weights
 
 
 class Head(Protocol):
-    """What predicts from features, the part after the backbone."""
+    """The part after the backbone: predicts from features."""
 
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
-        """Probability of each class, float64 of shape (n, classes), rows sum to 1; of a regression the number.
+        """Probability of each class, float64 of shape (n, classes), rows sum to 1; for a regression, the number.
 
-        Of several labels, each has a probability of its own, and rows have any sum.
+        With several labels, each has its own probability, and rows have any sum.
         """
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""What splits and measures are made of: things with a label each, be they images, volumes or patients."""
+"""Labeled items, of which splits and measures are made: images, volumes or patients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ctprune.tasks.listing import Entry
 
 
 class Labeled(Protocol):
-    """Things with one label each. Each has one place in the splits, and counts once in every measure."""
+    """Items with one label each. Each is in one split, and counts once in every measure."""
 
     @property
     def entries(self) -> list[Entry]:
@@ -27,7 +27,7 @@ class Labeled(Protocol):
 
     @property
     def strata(self) -> npt.NDArray[np.int64]:
-        """What splits have an equal share of: classes, or a column for each label, see `sample_part`."""
+        """Groups of which each split has an equal share: classes, or a column per label, see `sample_part`."""
 
     @property
     def target(self) -> str:
@@ -43,7 +43,7 @@ class Labeled(Protocol):
 
 
 def counted(count: int, unit: str) -> str:
-    """So many of a unit, in words.
+    """A number of units, as text.
 
     >>> counted(1, "volume"), counted(1200, "image")
     ('1 volume', '1,200 images')

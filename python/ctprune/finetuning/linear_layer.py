@@ -1,4 +1,4 @@
-"""A linear layer without torch: what most heads compute before anything else."""
+"""A linear layer without torch: the first computation of most heads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that belong to a mode or a preset, and what they are where nothing else is asked for. Needs no torch."""
+"""Options that belong to a mode or a preset, and their defaults. Needs no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ctprune.finetuning.course_options import CONSTANT, PLAIN
 
 MODES = ("finetune", "linear", "knn")
 
-#: Options that only some modes have a use for.
+#: Options that only some modes use.
 _MODE_OPTIONS = {
     "epochs": ("finetune",),
     "frozen_epochs": ("finetune",),
@@ -24,7 +24,7 @@ _MODE_OPTIONS = {
     "features": ("linear", "knn"),
 }
 
-#: The reference's numbers, which the project's own recipe keeps.
+#: The reference's numbers, which the default recipe keeps.
 _DEFAULTS: dict[str, Any] = {
     "epochs": 70,
     "frozen_epochs": 10,
@@ -39,7 +39,7 @@ _DEFAULTS: dict[str, Any] = {
     "features": None,
 }
 
-#: By preset, what is taken where nothing else is asked for.
+#: Defaults by preset.
 _PRESETS: dict[str, dict[str, str]] = {
     "default": {"fit": "pad", "normalize": "auto", "precision": "auto"},
     "reference": {"fit": "squeeze", "normalize": "train", "precision": "32"},
@@ -48,10 +48,10 @@ PRESETS = tuple(_PRESETS)
 
 
 def defaults_of(config: Any) -> dict[str, Any]:
-    """The options of the mode and the preset by name: as `config` has them, else their defaults.
+    """The options of mode and preset by name: those of `config`, else their defaults.
 
     Args:
-        config: A `FinetuneConfig` whose options are still as they were given.
+        config: A `FinetuneConfig` with the options as given.
 
     Raises:
         ConfigError: An option is of no use in this mode.

@@ -1,4 +1,4 @@
-"""The backbone of a fine-tuning: its weights, its normalization, and the chance that it starts from."""
+"""The backbone of a fine-tuning: its weights, its normalization, and its random initialization."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def loaded_or_drawn(name: str | None, weights: Pretrained | None, seed: int) -> 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """A block in which torch's generators draw as this seed says; afterwards they are as they were."""
+    """A block in which torch's generators start from this seed; their states are restored afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield

@@ -1,4 +1,4 @@
-"""Values of options that are written in several ways: what normalizes, and seeds."""
+"""Values of options that can be written in several ways: normalization and seeds."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 from ctprune.errors import ConfigError
 
-#: How mean and standard deviation are chosen, besides two numbers.
+#: Ways to choose mean and standard deviation, besides two numbers.
 NORMALIZATIONS = ("auto", "imagenet", "train")
 
 
 def mean_and_std(text: str) -> tuple[float, float]:
-    """Two numbers that normalize.
+    """Mean and standard deviation from their text.
 
     Raises:
-        ConfigError: They are none.
+        ConfigError: The text does not hold two such numbers.
 
     >>> mean_and_std("0.56,0.29")
     (0.56, 0.29)
@@ -34,10 +34,10 @@ def mean_and_std(text: str) -> tuple[float, float]:
 
 
 def seeds_of(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """The seeds, one by one, from their number or from themselves.
+    """The list of seeds, from their number or from a list.
 
     Raises:
-        ConfigError: They are none.
+        ConfigError: The value is neither.
 
     >>> seeds_of(2), seeds_of([7])
     ((0, 1), (7,))

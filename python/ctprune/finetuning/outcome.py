@@ -1,4 +1,4 @@
-"""What a seed gives, kept until all seeds are done, and the table of all predictions."""
+"""The outcome of each seed, kept until all seeds are done, and the table of all predictions."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class SeedOutcome:
 
 
 def patient_names(images: Labeled) -> list[str | None]:
-    """Patients by number, in order of first appearance: no id of a patient goes into a result."""
+    """Patients by number, in order of first appearance: no patient ID goes into a result."""
     patients = [entry.patient for entry in images.entries]
     known = [patient for patient in patients if patient is not None]
     numbers = dict(zip(known, numbers_of(known).tolist(), strict=True))
@@ -123,7 +123,7 @@ def write_predictions(
 
 
 def write_units(file: Path, images: LabeledImages, units: Units, splits: Splits) -> None:
-    """A row for each image: the name of its volume or patient, that one's split, and the image's own name.
+    """A row for each image: the name and split of its volume or patient, and the image's own name.
 
     Args:
         file: The Parquet file.

@@ -1,4 +1,4 @@
-"""The guard of the splits: patients that are in two of them, and near-duplicates across them, exactly."""
+"""Leakage between splits: patients in two splits, and near-duplicates across splits, all pairs compared."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SplitOverlap:
 
     Attributes:
         splits: Names of the two splits.
-        patients: Number of patients in both; None where one of the splits has no image with a known patient.
+        patients: Number of patients in both; None if one of the splits has no image with a known patient.
         near_duplicates: Number of images of the second split that have a near-duplicate in the first.
         identical: Number of near-duplicates whose square equals one in the first split, pixel by pixel.
     """
@@ -49,7 +49,7 @@ class SplitOverlap:
         }
 
     def sentence(self) -> str:
-        """The overlap in words."""
+        """The overlap as a sentence."""
         first, second = self.splits
         shared = (
             f"{first} and {second}: patients not known"
@@ -62,13 +62,13 @@ class SplitOverlap:
 
 
 def find_overlaps(images: LabeledImages, splits: Splits) -> list[SplitOverlap]:
-    """What each pair of splits shares; `select` and train, drawn from one split, are compared, too."""
+    """Overlap of each pair of splits, also of `select` and train, which are drawn from one split."""
     present = [name for name in (TRAIN, splits.selection, VAL, TEST) if name in splits.names]
     return [_overlap(images, splits, *pair) for pair in combinations(dict.fromkeys(present), 2)]
 
 
 def overlap_sentences(overlaps: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A sentence for each two splits that share anything, from their overlaps as a result holds them.
+    """A sentence for each two splits that share anything, from the overlaps in a result.
 
     >>> overlap_sentences([{"splits": ["train", "val"], "patients": 0, "near_duplicates": 0, "identical": 0}])
     []
@@ -80,7 +80,7 @@ def overlap_sentences(overlaps: Iterable[Mapping[str, Any]]) -> list[str]:
 def without_overlap(
     images: LabeledImages, splits: Splits, of_image: npt.NDArray[np.int64] | None = None
 ) -> Splits:
-    """The same splits, less what train and the selecting split share with the evaluated one.
+    """The same splits, without the images of train and the selecting split that overlap with the evaluated one.
 
     The evaluated split stays as it is, so that results remain comparable. With `of_image`, the unit of each image,
     the splits are those of units, and a unit is left out whole where one of its images is.

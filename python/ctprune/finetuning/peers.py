@@ -14,7 +14,7 @@ Made = TypeVar("Made")
 
 
 class Peers:
-    """The processes of a training, of which this one is one.
+    """The processes of a training, this one included.
 
     Args:
         fabric: Processes that have been launched; None for this process alone.
@@ -39,7 +39,7 @@ class Peers:
         return start + length * self.rank // self.count, start + length * (self.rank + 1) // self.count
 
     def made_by_first(self, make: Callable[[], Made]) -> Made:
-        """What the first process makes, in every process; see `ctprune.pretraining.workers.made_by_first`."""
+        """The first process's result in every process; see `ctprune.pretraining.workers.made_by_first`."""
         if self._fabric is None:
             return make()
         # What starts processes takes a while to import, and most trainings have one.

@@ -18,18 +18,18 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pooling:
-    """The way from the features of images to the probabilities of units.
+    """Turns the features of images into the probabilities of units.
 
-    With `mean`, a head on frozen features is given each unit's mean feature; of a network that was trained whole,
-    the probabilities are averaged. With `top-k`, a class's score is the mean of its k largest probabilities among
-    the unit's images (of all of them, where there are fewer). Of two classes this is done for the positive one,
-    and the other has the rest; of more classes for each, and the scores are divided by their sum. With
+    With `mean`, a head on frozen features gets each unit's mean feature; if the whole network was trained, the
+    probabilities are averaged. With `top-k`, the score of a class is the mean of its k largest probabilities among
+    the unit's images (of all images, if there are fewer). With two classes, the positive one is scored and the
+    other gets the rest; with more, each class is scored, and the scores are divided by their sum. With
     `attention`, the head itself pools.
 
     Attributes:
         pool: `mean`, `top-k` or `attention`; None where each image is a unit.
         frozen: Whether the features are of a frozen backbone.
-        top_k: How many probabilities are averaged; None for other ways.
+        top_k: How many probabilities are averaged; None for other kinds of pooling.
         positive: Index of the positive class of two; None with more classes.
     """
 
@@ -47,7 +47,7 @@ class Pooling:
         return cls(pool, mode != "finetune", top_k, index)
 
     def inputs(self, features: Features, bags: Bags) -> tuple[Features, Bags]:
-        """What a head is given, and which rows of that belong to each unit.
+        """The input of a head, and which of its rows belong to each unit.
 
         Args:
             features: Features of images, float32 of shape (images, features).
@@ -58,7 +58,7 @@ class Pooling:
         return features, bags
 
     def scores(self, probabilities: _Floats, bags: Bags) -> _Floats:
-        """Probabilities of units, (units, classes), from those of what a head was given."""
+        """Probabilities of units, (units, classes), from those of the head's input."""
         if self.pool == "top-k":
             return top_of_bags(probabilities, bags, self.top_k or 1, self.positive)
         if self.pool == "mean" and not self.frozen:

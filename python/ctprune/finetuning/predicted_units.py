@@ -1,4 +1,4 @@
-"""New slices sorted by what the model predicts: each by itself, by volume, or by patient."""
+"""New slices grouped by the unit that the model predicts: image, volume or patient."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def bags_in(found: list[FoundSlice], saved: SavedModel) -> list[Bag]:
     """The slices of each unit, in order of first appearance.
 
     Raises:
-        SourceError: A patient is asked for and not known.
+        SourceError: The model predicts patients, but a slice's patient is not known.
     """
     if saved.unit == "image":
         return [[one] for one in found]
     bags: dict[str, Bag] = {}
-    # Frames of a file follow each other: of several, the file stands for the patient.
+    # Frames of a file follow each other: a file with several counts as a patient.
     files = [path_of(one.line) for one in found]
     several = {file for file, after in itertools.pairwise(files) if file == after}
     for one, file in zip(found, files, strict=True):
@@ -36,7 +36,7 @@ def bags_in(found: list[FoundSlice], saved: SavedModel) -> list[Bag]:
 
 
 def together(bags: list[Bag], size: int) -> Iterator[list[Bag]]:
-    """Units in parts that have about so many slices; none is cut.
+    """Units in parts of about this many slices; no unit is cut.
 
     >>> [[len(bag) for bag in part] for part in together([[None] * 3, [None] * 2, [None]], 4)]
     [[3], [2, 1]]
@@ -52,7 +52,7 @@ def together(bags: list[Bag], size: int) -> Iterator[list[Bag]]:
 
 
 def readable_bags(bags: list[Bag], readable: npt.NDArray[np.bool_]) -> list[Bag]:
-    """The units with those of their slices that could be read, from whether each slice could; none is empty."""
+    """The units with their readable slices, from whether each slice could be read; empty units are left out."""
     ends = np.cumsum([0, *map(len, bags)])
     left = [
         [one for one, good in zip(bag, readable[start : start + len(bag)], strict=True) if good]
@@ -62,7 +62,7 @@ def readable_bags(bags: list[Bag], readable: npt.NDArray[np.bool_]) -> list[Bag]
 
 
 def _patient(one: FoundSlice, file: str, saved: SavedModel, several: bool) -> str:
-    """As in the training, but for a table's patients, which nobody names here."""
+    """As in the training, except for patients that a table named, which is not at hand here."""
     named = patient_of(file.replace("\\", "/"), saved.patient_pattern)
     found = named or one.study or (f"file {file}" if several else None)
     if found is None:

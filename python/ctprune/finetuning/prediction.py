@@ -49,14 +49,14 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predictions for images, volumes or patients, as the model was trained.
+    """Predictions for images, volumes or patients: the unit that the model was trained on.
 
     Attributes:
-        images: File of each image, as its source was given; of a volume or patient, that of its first image.
+        images: File of each image, as its source was given; for a volume or patient, that of its first image.
         frames: Frame of each of these images within its file, from 0.
-        probabilities: Probability of each class, the mean over seeds, float64 of shape (n, classes); of a
+        probabilities: Probability of each class, the mean over seeds, float64 of shape (n, classes); for a
             regression the number, of shape (n, 1).
-        classes: Names of the classes; none of a regression.
+        classes: Names of the classes; none for a regression.
         positive: The positive one of two classes; None if there are more.
         unreadable: Reason for each file or frame that could not be read.
         skipped: Reason for each file that is not an image of the modality.
@@ -80,9 +80,9 @@ class Predictions:
 
     @property
     def labels(self) -> list[str]:
-        """The most probable class of each image, volume or patient; none of a regression.
+        """The most probable class of each image, volume or patient; none for a regression.
 
-        Of several labels those above one half, with `;` between them; of levels the median one.
+        For several labels, those above one half, with `;` between them; for levels, the median one.
         """
         if self.target == REGRESSION:
             return []
@@ -96,8 +96,8 @@ class Predictions:
     def to_table(self) -> _core.Rows:
         """A row for each image: `image`, `frame`, `label` and a column for each class's probability.
 
-        Of a regression, the column `prediction` has the number instead. Of volumes and patients, a row for each of
-        them, which begins with its name and the number of its images.
+        For a regression, the column `prediction` has the number instead. Volumes and patients have a row each,
+        which begins with the unit's name and the number of its images.
         """
         where: dict[str, Any] = {"image": self.images, "frame": np.array(self.frames, np.int64)}
         if self.unit != "image":
@@ -125,7 +125,7 @@ def predict(
 ) -> Predictions:
     """Predict the class, or the number, of images with a fine-tuning; predictions are means over its seeds.
 
-    A model of volumes or patients predicts these: a DICOM series is a volume, a study stands for a patient.
+    A model of volumes or patients predicts these: a DICOM series is a volume, a study counts as a patient.
 
     Args:
         model: Folder of a finished fine-tuning, or its folder `model`.
@@ -200,7 +200,7 @@ def _probabilities(
     operation: Operation,
     unreadable: dict[str, str],
 ) -> tuple[list[list[FoundSlice]], npt.NDArray[np.float64]]:
-    """Of each unit the slices that could be read, and its probabilities; the others are noted."""
+    """The readable slices of each unit, and its probabilities; unreadable slices are recorded."""
     device = choose_device(config.device)
     good: list[list[FoundSlice]] = []
     parts = [np.zeros((0, saved.columns))]
@@ -280,11 +280,11 @@ def _write(table: _core.Rows, file: Path) -> None:
 
 
 def _no_formula(value: Any) -> Any:
-    """A text that a spreadsheet would compute with an apostrophe before it, as OWASP advises."""
+    """The text, with an apostrophe in front if a spreadsheet would take it for a formula, as OWASP advises."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _shown(path: str) -> str:
-    """Relative to the working folder where it lies in it."""
+    """The path relative to the working folder, if it lies in there."""
     relative = os.path.relpath(path)
     return path if relative.startswith("..") else relative

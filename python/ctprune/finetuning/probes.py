@@ -24,7 +24,7 @@ Labels = npt.NDArray[np.int64]
 
 _Floats = npt.NDArray[np.float64]
 
-#: From the probabilities of what a head was given to those of what is judged, see `Pooling.scores`.
+#: Turns the probabilities of a head's input into those of the units that are judged, see `Pooling.scores`.
 Pool = Callable[[_Floats], _Floats]
 
 
@@ -42,7 +42,7 @@ class FittedProbe:
         strength: Inverse strength of the regularization that was chosen; None for neighbors.
         accuracy: Accuracy on the selecting split.
         converged: Whether the regression converged.
-        best_epoch: Number of the epoch that was taken, from 1; None where there are none.
+        best_epoch: Number of the epoch that was taken, from 1; None without epochs.
         history: A row for each epoch.
     """
 
@@ -64,8 +64,8 @@ def linear_probe(
 ) -> FittedProbe:
     """Logistic regression whose regularization is chosen on the selecting split: by accuracy, then log loss.
 
-    Among equals the strongest regularization is taken. With `pool`, the labels of `select` are those of what it
-    makes of the probabilities of its features.
+    Among equals, the strongest regularization is taken. With `pool`, the labels of `select` belong to the units
+    that it makes from the probabilities of the features.
     """
     features, labels = train
     mean, scale = standard(features)
@@ -76,7 +76,7 @@ def linear_probe(
             C=strength, max_iter=_ITERATIONS, class_weight="balanced" if class_weights else None
         )
         with warnings.catch_warnings():
-            # It is in the result instead.
+            # The result says whether it converged.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(standardized, labels)
         head = _folded(model, mean, scale, classes)
@@ -113,7 +113,7 @@ def _folded(
 
 
 def standard(values: npt.NDArray[np.floating]) -> tuple[_Floats, _Floats]:
-    """Mean and standard deviation of each column; 1 where a column never changes, which says nothing."""
+    """Mean and standard deviation of each column; 1 for a constant column, which carries no information."""
     spread = values.std(0, dtype=np.float64)
     return values.mean(0, dtype=np.float64), np.where(spread > 0, spread, 1.0)
 

@@ -1,4 +1,4 @@
-"""What trains in which epoch, at which rate, and which epoch is taken: the project's way and the reference's."""
+"""Recipes: what trains in each epoch, the learning rate, and which epoch is taken; default and reference."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _ONE_PIXEL_SIDE = 32
 
 
 class Recipe(Protocol):
-    """What a training asks before and after each epoch, which counts from 1."""
+    """The decisions of a training before and after each epoch; epochs count from 1."""
 
     def begin(self, epoch: int, network: GrayBackbone) -> None:
         """Set what trains."""
 
     def rate(self, epoch: int, step: int, steps: int) -> float:
-        """The learning rate of a step, counted from 0, of an epoch that has so many steps."""
+        """The learning rate of a step, counted from 0, in an epoch of `steps` steps."""
 
     def reaches_backbone(self, epoch: int) -> bool:
         """Whether anything in the backbone has a gradient."""
 
     def is_better(self, accuracy: float, loss: float, best: tuple[float, float]) -> bool:
-        """Whether an epoch is to be taken in place of the best one so far, by accuracy and loss on validation."""
+        """Whether an epoch is better than the best one so far, by accuracy and loss on the selecting split."""
 
     def batches(self, count: int, size: int, devices: int = 1) -> list[tuple[int, int]]:
-        """Ranges of the images of each step, which so many devices share."""
+        """Ranges of the images of each step, which `devices` devices share."""
 
 
 def recipe_of(config: FinetuneConfig) -> Recipe:
@@ -51,10 +51,11 @@ def recipe_of(config: FinetuneConfig) -> Recipe:
 
 @dataclass(frozen=True)
 class OwnRecipe:
-    """A frozen backbone is one that does not change: its BatchNorm layers keep their statistics. One rate for all.
+    """The default: a frozen backbone does not change, so its BatchNorm layers keep their statistics.
 
-    The rate rises during the warm-up and then stays or falls to 0 as a cosine, step by step. Frozen epochs count.
-    Of epochs with the best accuracy the one with the smallest loss is taken.
+    All weights have the same rate. It rises during the warm-up and then stays or falls to 0 along a cosine, step
+    by step; frozen epochs are included. Of the epochs with the best accuracy, the one with the smallest loss is
+    taken.
     """
 
     frozen_epochs: int
@@ -81,7 +82,7 @@ class OwnRecipe:
         )
 
     def reaches_backbone(self, epoch: int) -> bool:
-        """Once it is thawed."""
+        """From the first thawed epoch on."""
         return epoch > self.frozen_epochs
 
     def is_better(self, accuracy: float, loss: float, best: tuple[float, float]) -> bool:
@@ -89,20 +90,20 @@ class OwnRecipe:
         return (accuracy, -loss) > (best[0], -best[1])
 
     def batches(self, count: int, size: int, devices: int = 1) -> list[tuple[int, int]]:
-        """A last one of fewer than two images for each device joins the one before, as BatchNorm needs two."""
+        """A last batch of fewer than two images per device joins the batch before, as BatchNorm needs two."""
         return joined_batches(count, size, 2 * devices)
 
 
 @dataclass(frozen=True)
 class ReferenceRecipe:
-    """What the published notebooks do: Adam over all weights, and Lightning's `BackboneFinetuning` as it comes.
+    """The published notebooks: Adam over all weights, and Lightning's `BackboneFinetuning` with its defaults.
 
-    While the backbone is frozen its BatchNorm layers train, weights and statistics. It is thawed at the full rate:
-    the callback means to add it to the optimizer at a tenth of that, but there it is already. From the epoch after
-    that on the callback sets twice that tenth for the optimizer's last group, which is the only one, so that all
-    weights train at a fifth of the rate. Without frozen epochs the notebooks leave the callback out.
+    While the backbone is frozen, its BatchNorm layers train, weights and statistics. It thaws at the full rate:
+    the callback would add the backbone to the optimizer at a tenth of the rate, but the optimizer has it already.
+    From the next epoch on, the callback sets twice that tenth for the optimizer's last group. That is the only
+    group, so all weights train at a fifth of the rate. Without frozen epochs, the notebooks omit the callback.
 
-    The first of the epochs with the best accuracy is taken, as Lightning's `ModelCheckpoint` does.
+    Of the epochs with the best accuracy, the first one is taken, as by Lightning's `ModelCheckpoint`.
 
     Source: Wolf et al., github.com/Wolfda95/Less_is_More, Downstream_Evaluation; Lightning 1.7.7,
     `callbacks/finetuning.py`.

@@ -1,4 +1,4 @@
-"""The result of a fine-tuning: its metrics, as they stand in `metrics.json`."""
+"""The result of a fine-tuning: the content of `metrics.json`."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class FinetuneResult:
         classes: Names of the classes, labels or levels; none where labels are numbers.
         positive: The positive one of two classes, whose precision, sensitivity and so on are reported; None with
             more classes.
-        splits: Number of images, or of other units, by split and class; with one class, `images`, where labels are
-            no classes.
+        splits: Number of images, or of other units, by split and class; with one class, `images`, if the target
+            is not classes.
         evaluated_split: The split on which the metrics were computed.
         selection_split: The split that chose the epoch.
-        evaluation: What was evaluated, in words.
+        evaluation: A sentence about what was evaluated.
         overlaps: Patients and near-duplicates that splits share, see `ctprune.finetuning.overlaps.SplitOverlap`.
         weights: Name, SHA-256 and metadata of the file of weights that the training started from; None for random
             weights.
@@ -45,8 +45,8 @@ class FinetuneResult:
             split, with the fields of `pooled`; None with more than two classes, or where that split lacks one.
         calibrated: Metrics of probabilities scaled by each seed's `temperature`, which is fitted on the selecting
             split, with the fields of `pooled`; None for other targets than classes.
-        interval_unit: What counts as independent: `patient` where patients are known, else each image or volume.
-        no_interval: Why no interval can be estimated, in words; None if there is one.
+        interval_unit: What counts as independent: `patient` if patients are known, else each image or volume.
+        no_interval: Reason why no interval can be estimated; None if there is one.
         patients: Number of `patients`, and of images or other units, `images_without`, whose patient is not known,
             by split.
         notes: Sentences that the reader must know.
@@ -57,8 +57,8 @@ class FinetuneResult:
         data_digest: Digest of the data, see `LabeledImages.digest`.
         subgroups: Metrics by the values of each subgroup column, with the fields of
             `ctprune.evaluation.subgroups.BySubgroup`.
-        by_output: For several labels those of each label, for levels those of each threshold between them: metrics
-            with the fields of `pooled`, and `no_interval` with the reason where there is none.
+        by_output: Metrics of each label (for several labels) or of each threshold between levels, with the fields
+            of `pooled`, and `no_interval` with the reason if there is no interval.
         label_counts: For several labels the number of images with each, by split.
     """
 

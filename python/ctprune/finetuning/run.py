@@ -40,14 +40,14 @@ from ctprune.tasks import list_task
 from ctprune.tasks.columns import columns_of
 from ctprune.tasks.listing import TRAIN, Listing
 
-# Torch and scikit-learn are imported when labels and options are known to be right: a mistake in a table is not
-# worth waiting for them.
+# Torch and scikit-learn are imported only once labels and options are known to be right, so that a mistake in a
+# table shows without waiting for them.
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ctprune.finetuning.seeds import SeedTrainer
 
-#: What the folder holds, in words.
+#: Kind of result that the folder holds, for messages.
 _WHAT = "fine-tuning"
 
 PathLike = str | os.PathLike[str]
@@ -200,7 +200,7 @@ class Finetuning:
         return GRAY if self._weights is None else str(self._weights.metadata.get("channels", GRAY))
 
     def carry_out(self, images: LabeledImages, listed: Listing) -> FinetuneResult:
-        """Train all seeds and write the result, or read the result that is there already."""
+        """Train all seeds and write the result, or read the result of an earlier call."""
         from ctprune.finetuning.target_measured import check_labels
 
         config, source = self.config, listed.source
@@ -222,7 +222,7 @@ class Finetuning:
             )
 
         try:
-            # A process that starts the others does so when nothing but the training is left.
+            # The other processes are started when only the training is left.
             if self._launch.starts_all and self._is_finished(digest):
                 return FinetuneResult.load(self.out)
             return train() if self._launch.processes == 1 else self._train_together(train, source, digest)
@@ -230,7 +230,7 @@ class Finetuning:
             raise Interrupted("interrupted; what is trained is saved: rerun to resume") from None
 
     def _is_finished(self, digest: str) -> bool:
-        """Take the folder of the result; whether it holds the result already."""
+        """Take the folder of the result; return whether it already holds the result."""
         weights_sha256 = None if self._weights is None else self._weights.sha256
         is_known = claim(self.out, self.config, _WHAT, data_digest=digest, weights_sha256=weights_sha256)
         return is_known and (self.out / METRICS_NAME).is_file()

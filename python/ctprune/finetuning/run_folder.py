@@ -1,4 +1,4 @@
-"""The folder of a training's result: whose it is, one writer at a time, and the history of its epochs."""
+"""The folder of a training's result: its owner, one writer at a time, and the history of epochs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ctprune.files.run_lock import NAME as LOCK_NAME
 from ctprune.files.run_lock import sole_writer
 from ctprune.options.file import save_options
 
-#: All options, and what tells whether a training is the same: digests of options, data and weights.
+#: All options, and the digests (of options, data and weights) that identify a training.
 CONFIG_NAME, INPUTS_NAME = "config.yaml", "inputs.json"
 
 
@@ -43,7 +43,7 @@ def check_out(out: Path, source: Path, what: str) -> None:
 
 @contextmanager
 def hold(out: Path) -> Iterator[None]:
-    """Be the folder's only writer; where nothing was written after all, no folder is left behind.
+    """Be the folder's only writer; if nothing was written, remove the folder again.
 
     Raises:
         InUseError: Another training is writing to it.
@@ -59,7 +59,7 @@ def hold(out: Path) -> Iterator[None]:
 
 
 def claim(out: Path, config: Any, what: str, *, data_digest: str, weights_sha256: str | None) -> bool:
-    """Take the folder for this training; whether an earlier session has done so.
+    """Take the folder for this training; return whether an earlier session has done so.
 
     Args:
         out: Folder of the result.

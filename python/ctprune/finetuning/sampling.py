@@ -16,21 +16,21 @@ def sample_part(
     seed: int,
     leave_some: bool,
 ) -> npt.NDArray[np.bool_]:
-    """Choose a part of the images; those of one group are chosen together or not at all.
+    """Choose a part of the images; images of one group are chosen together or not at all.
 
-    Groups come in a seeded order, and one is taken when that brings the number of chosen images of its classes
-    nearer to their share (in squares, summed over the classes). A class without any then gets its smallest group.
+    Groups come in a seeded order. A group is taken if this brings the numbers of chosen images by class nearer to
+    their shares (in squares, summed over the classes). A class that got no image then gets its smallest group.
 
     Args:
         labels: Class of each image, int64 of shape (n,); or, where an image can have several, a column for each
             with 1 where it has it, int64 of shape (n, columns).
-        groups: Patient of each image; None stands for a patient of its own.
+        groups: Patient of each image; None counts as a separate patient.
         fraction: Share of the images, above 0 and up to 1.
         seed: Seed of the order.
-        leave_some: Never choose all images of a class: what is left must have every class, too.
+        leave_some: Never choose all images of a class: every class must also remain in the rest.
 
     Returns:
-        Bool of shape (n,): what is chosen. The same on every machine and with every version of numpy.
+        Bool of shape (n,): the chosen images, the same on every machine and with every version of numpy.
 
     >>> int(sample_part(np.array([0] * 5 + [1] * 20), [None] * 25, fraction=0.2, seed=0, leave_some=True).sum())
     5

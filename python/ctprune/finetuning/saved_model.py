@@ -1,4 +1,4 @@
-"""The folder `model/` of a fine-tuning: backbones and heads of all seeds, and how images are to be read."""
+"""The folder `model/` of a fine-tuning: backbones and heads of all seeds, and how to read images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SavedModel:
     Attributes:
         folder: Folder of the model.
         mode: `finetune`, `linear` or `knn`.
-        classes: Names of the classes, labels or levels, in the order of the probabilities; none of a regression.
+        classes: Names of the classes, labels or levels, in the order of the probabilities; none for a regression.
         positive: The positive one of two classes; None if there are more.
         backbones: File of each seed's backbone, relative to the folder.
         heads: File of each seed's head, relative to the folder.
@@ -41,9 +41,9 @@ class SavedModel:
         target: What is predicted, see `ctprune.tasks.targets`.
         unit: What a prediction belongs to: `image`, `volume` or `patient`.
         pool: How the images of a unit become one prediction, see `ctprune.finetuning.pooling`; None for images.
-        top_k: How many images count for `pool` top-k; None for other ways.
-        patient_pattern: Regular expression that takes the patient from a file's name; None where there is none.
-        volume_pattern: Regular expression that takes a picture's volume from its name; None where there is none.
+        top_k: How many images count for `pool` top-k; None for other kinds of pooling.
+        patient_pattern: Regular expression that takes the patient from a file's name, or None.
+        volume_pattern: Regular expression that takes a picture's volume from its name, or None.
         channels: What the network's channels show, as the option `channels` of a pre-training says.
     """
 
@@ -75,7 +75,7 @@ class SavedModel:
         return len(self.classes) or 1
 
     def save(self) -> None:
-        """Write `model.json`; the weights are there already.
+        """Write `model.json`; the weights must have been written before.
 
         Raises:
             OutputError: The file cannot be written.

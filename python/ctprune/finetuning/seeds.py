@@ -38,7 +38,7 @@ from ctprune.tasks.listing import TRAIN
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-#: What unfinished seeds leave behind for the next session; gone when all are done.
+#: Folder in which seeds leave their state for the next session; removed when all are done.
 PROGRESS_FOLDER = "progress"
 
 
@@ -58,7 +58,7 @@ class SeedTrainer:
         self.config = config
         self.device = choose_device(config.device)
         self.weights = find_weights(config)
-        # A mistake in name or side is found before images are read.
+        # Mistakes in name or side should show before images are read.
         self.backbone = new_backbone(config, self.weights, 0)[1]
         self._out = out
         self._precision = choose_precision(str(config.precision), self.device)
@@ -71,7 +71,7 @@ class SeedTrainer:
         self.peers, self.device = Peers(fabric), fabric.device
 
     def prepare(self, images: LabeledImages, units: Units, splits: Splits, operation: Operation) -> None:
-        """Take the images to train on, what they belong to, and the splits of that."""
+        """Take the images to train on, their units, and the splits of the units."""
         self._images, self._units, self._splits, self._operation = images, units, splits, operation
         config = self.config
         self._pooling = Pooling.of(
@@ -85,7 +85,7 @@ class SeedTrainer:
         self.normalization = choose_normalization(str(self.config.normalize), self.weights, train)
 
     def train_all(self) -> tuple[list[SeedOutcome], dict[int, npt.NDArray[np.float64]]]:
-        """What each seed gives, and by seed the probabilities of all units; finished seeds are read."""
+        """The outcome of each seed, and the probabilities of all units by seed; finished seeds are read."""
         outcomes, probabilities = [], {}
         for index, seed in enumerate(self.config.seed_list):
             stem = self._out / PROGRESS_FOLDER / f"seed-{seed}"
@@ -96,7 +96,7 @@ class SeedTrainer:
         return outcomes, probabilities
 
     def _train_seed(self, index: int, stem: Path) -> tuple[SeedOutcome, npt.NDArray[np.float64]] | None:
-        """What the seed gives; None in processes that only take part."""
+        """The outcome of the seed; None in processes that only take part."""
         units, splits, seed = self._units, self._splits, self.config.seed_list[index]
         started = time.perf_counter()
         train = splits.rows(TRAIN)
@@ -161,7 +161,7 @@ class SeedTrainer:
         return head, self._pooling.probabilities(head, features, units.bags), outcome
 
     def _judge(self, select: Rows) -> Callable[[npt.NDArray[np.float64]], tuple[float, float]]:
-        """What gives log loss and accuracy of these units from the probabilities of their images."""
+        """A function from the probabilities of images to the log loss and accuracy of their units."""
         units, bags = self._units, renumbered([self._units.bags[unit] for unit in select])
 
         def judge(probabilities: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -221,14 +221,14 @@ class SeedTrainer:
         return probe.head, facts | {"select_accuracy": probe.accuracy}, probe.history
 
     def _frozen_features(self, network: GrayBackbone, drawn: int | None, index: int) -> npt.NDArray[np.float32]:
-        """Features of all images by a network with the file's weights, or with those that a seed has drawn."""
+        """Features of all images, by a network with the file's weights or with a seed's random weights."""
         config = self.config
         decisive = {
             "weights": drawn if self.weights is None else self.weights.sha256,
             "backbone": self.backbone,
             "normalization": asdict(self.normalization),
             "transposed": config.transposed,
-            # How much goes through at a time, and on what, changes the last bits.
+            # Batch size and device change the last bits.
             "batch": config.batch_size,
             "precision": self._precision,
             "device": self.device.type,

@@ -1,4 +1,4 @@
-"""Which image trains, which one chooses the epoch, which one is evaluated."""
+"""Splits: which images train, which choose the epoch, which are evaluated."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ctprune.finetuning.labeled import Labeled
 from ctprune.finetuning.sampling import sample_part
 from ctprune.tasks.listing import TEST, TRAIN, VAL
 
-#: The part of train that chooses the epoch where no split of the data is left for it.
+#: The part of train that chooses the epoch if the data have no split left for this.
 SELECT = "select"
 
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """The split of every image, or of every other unit: the methods take as `images` what is split.
+    """The split of every image, or of every other unit, which the methods also take as `images`.
 
     Attributes:
         names: Split of each image: `train`, `val`, `test` or `select`; empty for images that are left out.
@@ -85,7 +85,7 @@ class Splits:
         return found
 
     def sentence(self, what: str = "images", chosen: str = "epoch or regularization were") -> str:
-        """What was evaluated and why, in words.
+        """A sentence about what was evaluated, and why.
 
         Args:
             what: What is split.
@@ -140,9 +140,9 @@ def completed(
     """The given splits with parts of train for those that are missing, see `assign_splits`.
 
     Args:
-        names: Split of what is split: `train`, `val` or `test`.
+        names: Split of each item: `train`, `val` or `test`.
         strata: Class of each, or a column for each label; every class gets its share.
-        patients: Patient of each, where it is known; none is in two splits that are drawn.
+        patients: Patient of each, or None; no patient is in two drawn splits.
         fraction: Share of train.
         seed: Seed of the choice.
     """

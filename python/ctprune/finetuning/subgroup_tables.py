@@ -1,4 +1,4 @@
-"""Measures by subgroup in words and tables, for the model card and the command line."""
+"""Measures by subgroup as sentences and tables, for the model card and the command line."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from ctprune.finetuning.labeled import counted
 from ctprune.finetuning.words import cell, interval, metric_name, number, sentence_case
 
-#: Measures that a table shows, as far as the task has them; `metrics.json` has all.
+#: Measures that a table shows, if the task has them; `metrics.json` has all.
 _SHOWN = ("quadratic_kappa", "auc", "sensitivity", "specificity", "mae", "r2")
 
 
 def subgroup_lines(column: Mapping[str, Any], unit: str) -> list[str]:
     """A table in Markdown for the values of one column, and a sentence about the largest gap.
 
-    `unit` is what has a label: `image`, `volume` or `patient`.
+    `unit` is what labels belong to: `image`, `volume` or `patient`.
     """
     shown = shown_measures(column)
     # Patients are counted once, also where they are what has a label.
@@ -35,13 +35,13 @@ def subgroup_lines(column: Mapping[str, Any], unit: str) -> list[str]:
 
 
 def shown_measures(column: Mapping[str, Any]) -> list[str]:
-    """The measures that a table of this column shows; the first one alone where no group was measured."""
+    """The measures that a table of this column shows; only the first one if no group was measured."""
     measured = [group["pooled"] for group in column["groups"] if group["pooled"]]
     return [name for name in _SHOWN if measured and name in measured[0]] or [_SHOWN[0]]
 
 
 def groupcells(group: Mapping[str, Any], shown: list[str]) -> list[str]:
-    """Each measure with its interval; the reason in place of the first where there is none."""
+    """Each measure with its interval; for groups that were not measured, the reason in the first cell."""
     if group["pooled"] is None:
         return [str(group["reason"]), *["–"] * (len(shown) - 1)]
     return [f"{number(group['pooled'][name]['mean'])} ({interval(group['pooled'][name])})" for name in shown]
@@ -55,7 +55,7 @@ def subgroup_sentence(column: Mapping[str, Any]) -> str:
 
 
 def gap_sentence(column: Mapping[str, Any]) -> str:
-    """The largest gap of the table's first measure in words; empty where fewer than two groups were measured."""
+    """A sentence about the largest gap of the table's first measure; empty with fewer than two measured groups."""
     name = shown_measures(column)[0]
     gap = column["gaps"].get(name)
     if gap is None:

@@ -27,7 +27,7 @@ class NumberHead(LinearLayer):
 
 
 class LabelHead(LinearLayer):
-    """Sigmoids of a linear layer: each label is there or not, whatever the others are."""
+    """Sigmoids of a linear layer: labels are independent of each other."""
 
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
         """Probability of each label, float64 of shape (n, labels)."""
@@ -62,11 +62,11 @@ class LevelHead(LinearLayer):
 
 @dataclass(frozen=True, eq=False)
 class NeighborMeanHead:
-    """The mean of what is known of the training images with the most similar features.
+    """The mean of the targets of the training images with the most similar features.
 
     Attributes:
         features: Features of the training images, float32 of shape (n, features).
-        targets: What is known of each training image, float64 of shape (n, columns).
+        targets: Targets of each training image, float64 of shape (n, columns).
         neighbors: Number of neighbors.
     """
 
@@ -90,7 +90,7 @@ class NeighborMeanHead:
 
 
 def target_head(tensors: dict[str, npt.NDArray[Any]]) -> TargetHead | None:
-    """The head that these tensors are of; None where it is one of classes."""
+    """The head that these tensors belong to; None for a head for classes."""
     for name, kind in (("number", NumberHead), ("label", LabelHead), ("level", LevelHead)):
         if f"{name}_weight" in tensors:
             return kind(tensors[f"{name}_weight"], tensors[f"{name}_bias"])

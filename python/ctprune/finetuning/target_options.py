@@ -1,4 +1,4 @@
-"""Which options belong to which target. Needs no torch."""
+"""Checks that options belong to the target. Needs no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ctprune.options.shared import CLASSES, ORDINAL
 
 
 def check_target(config: Any) -> None:
-    """Refuse options that are of no use with what labels are.
+    """Refuse options that do not belong to the target.
 
     Args:
         config: A `FinetuneConfig`.

@@ -151,7 +151,7 @@ def thresholds_passed(levels: _Floats, count: int) -> _Floats:
 
 
 def log_loss(probabilities: _Floats, truth: _Floats) -> float:
-    """Mean over images and columns of the log loss of whether each is there."""
+    """Mean log loss of binary labels, over images and columns."""
     right = np.where(truth > 0, probabilities, 1 - probabilities)
     return float(-np.log(np.maximum(right, 1e-12)).mean())
 
@@ -159,7 +159,7 @@ def log_loss(probabilities: _Floats, truth: _Floats) -> float:
 def neighbor_mean_probe(
     train: tuple[Features, _Floats], select: tuple[Features, _Floats], *, neighbors: int, numbers: bool
 ) -> FittedTarget:
-    """The weighted mean of the nearest training images by cosine, of numbers or of whether each label is there."""
+    """The weighted mean of numbers, or of binary labels, of the nearest training images by cosine."""
     head = NeighborMeanHead(*train, neighbors)
     predicted = head.probabilities(select[0])
     spread = standard(train[1])[1]

@@ -40,10 +40,10 @@ _Part = tuple[Features, npt.NDArray[np.float64]]
 
 
 class TargetTrainer(SeedTrainer):
-    """The seeds of one fine-tuning whose labels are no classes."""
+    """The seeds of one fine-tuning for another target than classes."""
 
     def prepare(self, images: LabeledImages, units: Units, splits: Splits, operation: Operation) -> None:
-        """Take the images to train on, and what is known of them; each is a unit of its own."""
+        """Take the images to train on, and their targets; each image is a unit."""
         super().prepare(images, units, splits, operation)
         self._targets = targets_of(images.entries, images.target, images.class_names)
         self._outputs = len(images.class_names) or 1

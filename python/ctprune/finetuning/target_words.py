@@ -1,4 +1,4 @@
-"""What targets are, in the words and tables of the model card."""
+"""Targets in the sentences and tables of the model card."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ def title(target: str, names: Sequence[str]) -> str:
 
 
 def target_sentence(target: str) -> str:
-    """What the measures refer to; empty for classes."""
+    """A sentence about what the measures refer to; empty for classes."""
     return _SENTENCES.get(target, "")
 
 
 def target_modes(target: str) -> dict[str, str]:
-    """What is trained, by mode, where it is not what classes have."""
+    """The trained model by mode, if it differs from that for classes."""
     return _MODES.get(target, {})
 
 
 def count_word(target: str) -> str:
-    """What a name stands for that images are counted by."""
+    """The noun for the names that images are counted by."""
     return {MULTI_LABEL: "label", ORDINAL: "level"}.get(target, "class")
 
 

@@ -30,7 +30,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the history: losses and accuracies are means over images, of the selecting split over units.
+    """One line of the history: losses and accuracies are means over images (in the selecting split, over units).
 
     Only classes have an accuracy.
     """
@@ -48,8 +48,8 @@ class TrainingSet:
     """Images of a training: the pixels of all, their labels, and the rows that train and that select.
 
     Attributes:
-        judge: Log loss and accuracy of what the selecting images belong to, from their probabilities, float64 of
-            shape (images, classes); None where each image is judged by itself.
+        judge: Function from the probabilities of the selecting images, float64 of shape (images, classes), to the
+            log loss and accuracy of their units; None if each image is a unit.
     """
 
     pixels: Pixels
@@ -107,7 +107,7 @@ class SeedTraining:
         """Train to the last epoch; returns the head of the best one.
 
         Raises:
-            WeightsError: The checkpoint that is there is damaged.
+            WeightsError: The checkpoint is damaged.
             OutputError: A checkpoint cannot be written.
             TrainingError: The loss is not finite, or there are more devices than pairs of images.
             KeyboardInterrupt: Ctrl-C; the last whole epoch is in the checkpoint.
@@ -153,13 +153,13 @@ class SeedTraining:
         started = time.perf_counter()
         frozen = number <= (self.config.frozen_epochs or 0)
         loss = self._train(number)
-        # In every process, so that none waits for another one longer than for a step.
+        # In every process, so that no process waits longer for another than for a step.
         select_loss, accuracy = self._evaluate()
         seconds = time.perf_counter() - started
         epoch = Epoch(number, frozen, loss, select_loss, accuracy, seconds)
         best = self.history[self.best_epoch - 1] if self.best_epoch else None
         self.history.append(epoch)
-        # Without an accuracy all epochs are equal in it, and the loss decides.
+        # Without an accuracy, all epochs tie in it, and the loss decides.
         if best is None or self._recipe.is_better(
             accuracy or 0.0, select_loss, (best.select_accuracy or 0.0, best.select_loss)
         ):
@@ -196,7 +196,7 @@ class SeedTraining:
             group["lr"] = rate
 
     def _share(self, rows: Rows, whole: Rows) -> float:
-        """What the mean loss of some images of a batch contributes to that of all."""
+        """The weight of the mean loss of some images in the mean loss of the whole batch."""
         if self._weight is None or len(rows) == len(whole):
             return len(rows) / len(whole)
         weights = self._weight.double().cpu().numpy()
@@ -216,7 +216,7 @@ class SeedTraining:
         return loss.detach()
 
     def _loss(self, outputs: torch.Tensor, rows: Rows) -> torch.Tensor:
-        """The mean over images, weighted by class where asked for."""
+        """The mean over images, weighted by class if `class_weights` is set."""
         labels = torch.from_numpy(self.data.labels[rows]).to(self.device)
         return cross_entropy(outputs, labels, weight=self._weight)
 
@@ -244,7 +244,7 @@ class SeedTraining:
         return class_weights(self.data.labels[self.data.train], self.data.classes, self.device)
 
     def _state_now(self) -> State:
-        """Copies of all that the next epoch begins with: Ctrl-C comes when weights have changed already."""
+        """Copies of the state that the next epoch begins with: when Ctrl-C comes, the weights have changed."""
         return {
             "network": _copy(self.network),
             "head": _copy(self.head),
@@ -270,7 +270,7 @@ def mixed(seed: int, epoch: int) -> int:
 
 
 def class_weights(labels: Rows, classes: int, device: torch.device) -> torch.Tensor:
-    """Weight of each class, float32 of shape (classes,): the inverse of its frequency, 1 where all are alike.
+    """Weight of each class, float32 of shape (classes,): its inverse frequency, 1 if all are equally frequent.
 
     >>> class_weights(np.array([0, 0, 0, 1]), 2, torch.device("cpu"))
     tensor([0.6667, 2.0000])
@@ -280,7 +280,7 @@ def class_weights(labels: Rows, classes: int, device: torch.device) -> torch.Ten
 
 
 def shuffled(train: Rows, seed: int, epoch: int) -> tuple[Rows, torch.Tensor]:
-    """The training rows in this epoch's order, and which of them are flipped where flips are asked for, bool."""
+    """The training rows in this epoch's order, and which of them a flip applies to, bool."""
     generator = torch.Generator().manual_seed(mixed(seed, epoch))
     order = train[torch.randperm(len(train), generator=generator).numpy()]
     return order, torch.rand(len(order), generator=generator) < 0.5

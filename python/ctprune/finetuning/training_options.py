@@ -1,4 +1,4 @@
-"""What the options of a fine-tuning and of a segmentation have in common: fields and checks. Needs no torch."""
+"""Options that fine-tuning and segmentation share: fields and checks. Needs no torch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ctprune.options.parse import whole_numbers
 #: Stands for torchvision's ResNet-50 in place of a file.
 IMAGENET = "imagenet"
 
-#: The backbone where no file of weights says another.
+#: The backbone if no file of weights names another.
 DEFAULT_BACKBONE = "resnet50"
 
 
 def val_fraction_option(*, of: str, panel: str) -> float:
     """A field for the size of the splits that are drawn."""
     return option(
-        0.15, above=0, high=0.9, panel=panel, help="Fraction held out if the data name no split.", more=of
+        0.15, above=0, high=0.9, panel=panel, help="Fraction held out if the data have no splits.", more=of
     )
 
 
@@ -109,5 +109,5 @@ def settle(config: Any) -> None:
 
 
 def digest_of(options: dict[str, Any]) -> str:
-    """SHA-256 of options but where the weights lie, which their own digest stands for."""
+    """SHA-256 of options without the path of the weights, which have their own digest."""
     return hashlib.sha256(json.dumps(options | {"weights": None}, sort_keys=True).encode()).hexdigest()

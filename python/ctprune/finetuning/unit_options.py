@@ -1,4 +1,4 @@
-"""Options about what a label belongs to, and how its images become one prediction. Needs no torch."""
+"""Options for the unit of a label, and for pooling its images into one prediction. Needs no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ UNITS = ("image", "volume", "patient")
 #: How the images of a unit become one prediction; `ctprune.finetuning.pooling` does it.
 POOLS = ("mean", "top-k", "attention")
 
-#: Images that count where nothing else is asked for.
+#: Default of `top_k`.
 DEFAULT_TOP_K = 5
 
 
@@ -18,7 +18,7 @@ def pooling_options(unit: str, pool: str | None, top_k: int | None, mode: str) -
     """`pool` and `top_k` with their defaults.
 
     Raises:
-        ConfigError: One of them is of no use with the others.
+        ConfigError: One of them does not fit the others.
 
     >>> pooling_options("volume", "top-k", None, "knn"), pooling_options("image", None, None, "knn")
     (('top-k', 5), (None, None))
@@ -41,10 +41,10 @@ def pooling_options(unit: str, pool: str | None, top_k: int | None, mode: str) -
 
 
 def check_volume_pattern(unit: str, pattern: str | None) -> None:
-    """Refuse a pattern of volumes where no volume is asked for.
+    """Refuse a pattern of volumes if the unit is not a volume.
 
     Raises:
-        ConfigError: It is of no use.
+        ConfigError: A pattern is given for another unit.
     """
     if pattern is not None and unit != "volume":
         raise ConfigError(

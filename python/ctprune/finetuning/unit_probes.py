@@ -1,4 +1,4 @@
-"""A probe on the frozen features of units: which features it is given, and what judges it."""
+"""A probe on the frozen features of units: its input and its judgment."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fit_probe(
         select: Units that choose the regularization or the epoch.
         pooling: How images become units.
         config: Options of the fine-tuning.
-        seed: Seed of attention; the other heads need no chance.
+        seed: Seed of attention; the other heads are deterministic.
         device: Device that trains attention.
         progress: Function called with the number of epochs done and of all, and the accuracy.
 
@@ -52,7 +52,7 @@ def fit_probe(
         return probe, {"best_epoch": probe.best_epoch}
     inputs, parts = pooling.inputs(features, units.bags)
     rows = joined([parts[unit] for unit in train])
-    # What belongs to a unit has its label.
+    # Every image has its unit's label.
     labels = np.repeat(units.labels[train], [len(parts[unit]) for unit in train])
     chosen = [parts[unit] for unit in select]
     judged, together = (inputs[joined(chosen)], units.labels[select]), renumbered(chosen)

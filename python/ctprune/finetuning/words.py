@@ -1,4 +1,4 @@
-"""How metrics and their values are written."""
+"""Metrics and their values as text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _METRIC_NAMES = {
 
 
 def metric_name(name: str) -> str:
-    """A metric as it is written.
+    """The name of a metric as text.
 
     >>> metric_name("auc"), metric_name("sensitivity")
     ('AUC', 'sensitivity')
@@ -46,7 +46,7 @@ def interval(one: Mapping[str, float | None]) -> str:
 
 
 def origin(weights: Mapping[str, Any] | None) -> str:
-    """What a training began with, in Markdown, from `weights` of its result.
+    """The initial weights of a training, in Markdown, from `weights` of its result.
 
     >>> origin({"path": "backbone.safetensors", "metadata": {"method": "swav"}}), origin(None)
     ('weights `backbone.safetensors` (swav)', 'random weights')
@@ -58,10 +58,10 @@ def origin(weights: Mapping[str, Any] | None) -> str:
 
 
 def sentence_case(text: str) -> str:
-    """With a capital letter at its beginning."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
 def cell(text: str) -> str:
-    """A text in a table of Markdown, whose cells a bar would end."""
+    """A text for a cell of a Markdown table, with bars escaped."""
     return text.replace("|", "\\|")

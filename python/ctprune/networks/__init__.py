@@ -1,1 +1,1 @@
-"""Networks: built, loaded and saved in one way; the device and arithmetic that they run with."""
+"""Networks: how they are built, loaded and saved, and the device and precision that they run with."""

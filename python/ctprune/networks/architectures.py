@@ -1,4 +1,4 @@
-"""Architectures: networks from images to pooled features, created by the names of torchvision and timm."""
+"""Architectures: networks from images to pooled features, by their names in torchvision and timm."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torchvision
 
 from ctprune.errors import ConfigError
 
-#: Networks of torchvision whose name can be told from the shapes of their weights, the usual ones first.
+#: Networks of torchvision that the shapes of their weights identify, the usual ones first.
 RESNETS = (
     "resnet50",
     "resnet18",
@@ -25,7 +25,7 @@ RESNETS = (
 
 
 def create_architecture(name: str) -> torch.nn.Module:
-    """A network with random weights from torch's generator, whose output are pooled features.
+    """A network with random weights from torch's generator; its output is pooled features.
 
     Args:
         name: A ResNet of torchvision (see `RESNETS`), or any name of timm when timm is installed.
@@ -65,7 +65,7 @@ def resnet_of(weights: Mapping[str, torch.Tensor]) -> str | None:
 
 
 def check_size(module: torch.nn.Module, name: str, size: int) -> None:
-    """See whether a network takes images of a size; the network stays as it is.
+    """Check that a network takes images of a size; the network stays unchanged.
 
     Args:
         module: A network from `create_architecture`.
@@ -78,7 +78,7 @@ def check_size(module: torch.nn.Module, name: str, size: int) -> None:
     >>> check_size(create_architecture("resnet18"), "resnet18", 32)
     """
     if name in RESNETS:
-        # They take every size.
+        # ResNets take any size.
         return
     training = module.training
     try:
@@ -99,7 +99,7 @@ def check_size(module: torch.nn.Module, name: str, size: int) -> None:
 
 def with_width(module: torch.nn.Module) -> torch.nn.Module:
     """A network of timm without classifier, with the number of its pooled features in `num_features`."""
-    # Some have layers between pooling and the classifier, and report the width before those.
+    # Some networks have layers between pooling and the classifier, and report the width before these.
     module.num_features = getattr(module, "head_hidden_size", None) or module.num_features
     return module
 
@@ -125,7 +125,7 @@ def _create_timm(name: str) -> torch.nn.Module:
 
 
 def _of_any_size(create_model: Callable[..., torch.nn.Module], name: str) -> torch.nn.Module:
-    """Views differ in size: transformers that can shall resample their positions instead of insisting on one."""
+    """A network of timm that accepts any size, if it can: transformers then resample their positions."""
     for option in ({"dynamic_img_size": True}, {"strict_img_size": False}):
         try:
             return create_model(name, pretrained=False, num_classes=0, **option)

@@ -20,7 +20,7 @@ from ctprune.networks.weights_file import METADATA_KEY, SEAL_KEY, checksum_of, r
 #: The file of weights in the folder of a pre-training.
 BACKBONE_NAME = "backbone.safetensors"
 
-#: That in a folder of timm.
+#: The file of weights in a folder of timm.
 _TIMM_NAME = "model.safetensors"
 
 #: Version of the metadata in `backbone.safetensors`.
@@ -28,18 +28,18 @@ BACKBONE_VERSION = 2
 
 Shapes = dict[str, tuple[int, ...]]
 
-# A convolution deep enough that no head has one of this name; it tells the prefix of a ResNet's weights.
+# A convolution so deep that no head has one of this name; it reveals the prefix of a ResNet's weights.
 _RESNET_ANCHOR = "layer1.0.conv1.weight"
 
-# Networks in one file of which one is meant: the trained one, not its slowly moving copy.
+# Prefixes to prefer if a file holds several networks: the trained network, not its momentum encoder.
 _PREFERRED_PREFIXES = ("", "model.", "backbone.", "encoder_q.", "encoder.", "online_network.encoder.")
 
-# What wrappers of torch put before every name.
+# Prefixes that torch's wrappers add to names.
 _WRAPPERS = ("module.", "_orig_mod.")
 
 
 def backbone_file(path: str | os.PathLike[str]) -> Path:
-    """The file of weights that a path means: the path itself, or that in the folder of a pre-training or of timm.
+    """The file of weights at a path: the path itself, or the file in a folder of a pre-training or of timm.
 
     >>> backbone_file("weights.pth").name
     'weights.pth'
@@ -52,7 +52,7 @@ def backbone_file(path: str | os.PathLike[str]) -> Path:
 
 
 def create_backbone(name: str, weights: str | os.PathLike[str] | None = None) -> torch.nn.Module:
-    """A network whose output are pooled features, with the weights of a file or random ones.
+    """A network that outputs pooled features, with the weights of a file or random ones.
 
     Args:
         name: A ResNet of torchvision, or any name of timm when timm is installed.
@@ -77,14 +77,14 @@ def load_backbone(path: str | os.PathLike[str], *, name: str | None = None) -> t
 
     It reads ctprune's `backbone.safetensors`, state dicts of torchvision and timm, and checkpoints of Lightning,
     with the network at the top or under `model.`, `encoder_q.`, `online_network.encoder.`, `backbone.` or
-    `module.`; files of DINO, DINOv2 and DINOv3, of which the teacher is taken; ResNets whose parts are numbered,
-    as RadImageNet's. Positions are resampled if the network has another number of them. Heads are left out.
+    `module.`; files of DINO, DINOv2 and DINOv3, from which it takes the teacher; and ResNets with numbered parts,
+    such as RadImageNet's. Positions are resampled if the network has another number of them. Heads are left out.
     Objects in a file that are not tensors are never created.
 
     Args:
         path: The file, or the folder of a pre-training or of timm.
-        name: The architecture, as for `create_backbone`; by default the one that the file, or timm's `config.json`
-            beside it, names, or that the shapes of its weights show.
+        name: The architecture, as for `create_backbone`; by default the one that the file or timm's `config.json`
+            beside it names, or that the shapes of the weights identify.
 
     Returns:
         The module in training mode, with the attributes `num_features` and `architecture` (its name), as from
@@ -122,7 +122,7 @@ def load_backbone(path: str | os.PathLike[str], *, name: str | None = None) -> t
         raise WeightsError(
             f"{path}: expected weights of {name}, found those of {found}: give that as `backbone`"
         ) from None
-    # Old files lack the counters of batches, which nothing here uses; `_fitting` has checked all the others.
+    # Old files lack BatchNorm's counters, which nothing here uses; `_fitting` has checked everything else.
     module.load_state_dict(state, strict=False)
     for key, tensor in state.items():
         if not torch.isfinite(tensor).all():
@@ -167,7 +167,7 @@ def save_backbone(
 
 
 def backbone_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `save_backbone` wrote beside the weights; empty for files of other origin.
+    """The metadata that `save_backbone` wrote with the weights; empty for files of other programs.
 
     Args:
         path: The file, or the folder of a pre-training.
@@ -179,7 +179,7 @@ def backbone_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """All weights of a file by name, and what is known of them."""
+    """All weights of a file by name, and the metadata about them."""
     weights, metadata = read_weights(path)
     return weights, metadata or described_beside(path)
 
@@ -197,10 +197,10 @@ def _weights_for(
 
 
 def _recognized(weights: Mapping[str, torch.Tensor], path: Path) -> str | None:
-    """The name of the architecture that names and shapes of weights show; None where they show none.
+    """The architecture that the names and shapes of weights identify; None if they identify none.
 
     Raises:
-        WeightsError: There is no network that could be recognized, or there are several.
+        WeightsError: There is no network to recognize, or there are several.
     """
     if any(key.endswith(TRANSFORMER_ANCHOR) for key in weights):
         return transformer_of(_below_prefix(weights, TRANSFORMER_ANCHOR, path))
@@ -236,7 +236,7 @@ def _unwrapped(key: str) -> str:
 
 
 def _anchor(module: torch.nn.Module) -> str:
-    """A weight of the network whose name is long enough to be found below any prefix."""
+    """The longest name of a weight, so that it is found below any prefix."""
     return max((key for key, _ in module.named_parameters()), key=len)
 
 
@@ -256,7 +256,7 @@ def _without_classifier(
 def _fitting(
     weights: Mapping[str, torch.Tensor], expected: Shapes, name: str, path: Path
 ) -> dict[str, torch.Tensor]:
-    """The weights that the architecture has, each of its shape; heads are left out, anything else is refused."""
+    """The weights of the architecture, with the right shapes; heads are left out, anything else is refused."""
     parts = {key.split(".")[0] for key in expected}
     for key, shape in expected.items():
         if key not in weights and not key.endswith("num_batches_tracked"):

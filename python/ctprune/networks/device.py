@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device that a name stands for.
+    """The device of a name; `auto` is a GPU if there is one.
 
     Args:
         name: One of `ctprune.options.shared.DEVICES`.
@@ -32,7 +32,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """The precision that a name stands for on a device: `bf16`, `fp16` or `32`.
+    """The precision of a name on a device: `bf16`, `fp16` or `32`; `auto` is mixed on a GPU.
 
     Args:
         name: One of `ctprune.options.shared.PRECISIONS`.

@@ -1,4 +1,4 @@
-"""Weights of other programs: which network they are of, and what timm and torchvision call them."""
+"""Weights of other programs: recognize their network, and rename them as in timm and torchvision."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ctprune.errors import WeightsError
 
 Weights = Mapping[str, torch.Tensor]
 
-#: A weight that tells the prefix of a transformer's weights.
+#: A weight that reveals the prefix of a transformer's weights.
 TRANSFORMER_ANCHOR = "patch_embed.proj.weight"
 
-#: Parts of a ResNet of torchvision by their number, where it was made a sequence of its parts, as in RadImageNet.
+#: Parts of torchvision's ResNets by number, for networks saved as a sequence of parts, such as RadImageNet's.
 _NUMBERED = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 
 _NUMBERED_ANCHOR = "4.0.conv1.weight"
@@ -28,7 +28,7 @@ _NUMBERED_ANCHOR = "4.0.conv1.weight"
 #: Blocks in chunks, as DINOv2 trains them: the second number counts all of them.
 _CHUNKED = re.compile(r"(.*\bblocks)\.\d+\.(\d+\..+)")
 
-#: Sizes of vision transformers by width, number of blocks, and whether their perceptrons are gated.
+#: Sizes of vision transformers by width, number of blocks, and whether their MLPs are gated.
 _SIZES = {
     (192, 12, False): "tiny",
     (384, 12, False): "small",
@@ -45,10 +45,10 @@ _UNFIT = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, Ty
 
 
 def renamed(weights: Weights) -> dict[str, torch.Tensor]:
-    """Weights of numbered parts by the names that their network has without the numbers.
+    """Replace numbers of parts by the names that the parts have in the network.
 
     Args:
-        weights: Weights by name, without what wrappers of torch put before the names.
+        weights: Weights by name, without the prefixes of torch's wrappers.
 
     >>> parts = ["net.0.weight", "net.1.running_mean", "net.4.0.conv1.weight"]
     >>> list(renamed(dict.fromkeys(parts, torch.zeros(1))))
@@ -61,7 +61,7 @@ def renamed(weights: Weights) -> dict[str, torch.Tensor]:
             continue
         if f"{prefix}0.weight" in weights and f"{prefix}1.running_mean" in weights:
             found = {_with_name(one, prefix): tensor for one, tensor in found.items()}
-    # Other networks have two numbers there, too, but not these tokens.
+    # Other networks also have two numbers there, but no mask token.
     if any(key.endswith("mask_token") for key in weights):
         found = {_CHUNKED.sub(r"\1.\2", key): tensor for key, tensor in found.items()}
     return found
@@ -93,13 +93,13 @@ def transformer_of(weights: Weights) -> str | None:
 
 
 def converted(weights: Weights, module: torch.nn.Module, name: str, path: Path) -> Weights:
-    """Weights by the names that a network of timm has, by timm's own conversion, positions resampled.
+    """Weights by their names in timm's network: timm's own conversion, which also resamples positions.
 
     Args:
         weights: Weights of one network, without a prefix.
         module: The network.
         name: Name of its architecture.
-        path: The file, for the sentence.
+        path: The file, for the error message.
 
     Raises:
         WeightsError: The file has weights that the network has no place for.
@@ -114,25 +114,25 @@ def converted(weights: Weights, module: torch.nn.Module, name: str, path: Path) 
         )
     convert = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
     kernel = weights.get(TRANSFORMER_ANCHOR)
-    # Kernels of another size timm would resample, too: those belong to another network.
+    # timm would also resample kernels of another size, but these belong to another network.
     other_kernel = kernel is not None and kernel.shape != expected.get(TRANSFORMER_ANCHOR, kernel.shape)
     if convert is None or other_kernel:
         return weights
     try:
-        # It prints what it did not find.
+        # The conversion prints the names that it did not find.
         with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
             found: Weights = convert(dict(weights), module)
     except _UNFIT:
-        # Whoever compares them with the network says what is missing.
+        # The comparison with the network will say what is missing.
         return weights
     return found
 
 
 def described_beside(file: Path) -> dict[str, Any]:
-    """What `config.json` beside weights of timm says of them: architecture, mean and standard deviation.
+    """Architecture, mean and standard deviation from the `config.json` beside weights of timm.
 
     Args:
-        file: File of weights; only those that timm and the Hugging Face Hub name so have one.
+        file: File of weights; only the file names of timm and the Hugging Face Hub have a `config.json`.
 
     Returns:
         `backbone`, `mean` and `std`; empty if there is no such file.
@@ -163,7 +163,7 @@ def _with_name(key: str, prefix: str) -> str:
 
 
 def _has_biases(weights: Weights) -> bool:
-    """Whether DINOv3's biases of queries or values do anything; those of keys are masked."""
+    """Whether DINOv3's biases of queries or values are not all zero; those of keys are masked."""
     for key, bias in weights.items():
         if key.endswith("attn.qkv.bias"):
             queries, _, values = bias.chunk(3)
@@ -173,7 +173,7 @@ def _has_biases(weights: Weights) -> bool:
 
 
 def _is_plain(weights: Weights, patch: int) -> bool:
-    """Whether there is nothing but what the transformer of DINO has, for 224 pixels, and a head."""
+    """Whether these are exactly the weights of DINO's transformer for 224 pixels, apart from a head."""
     positions = weights.get("pos_embed")
     if positions is None or "cls_token" not in weights or positions.shape[1] != 1 + (224 // patch) ** 2:
         return False

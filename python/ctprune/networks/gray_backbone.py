@@ -63,7 +63,7 @@ class Normalization:
         return cls((mean,), (std or 1.0,))
 
 
-#: Of the red, green and blue of ImageNet's pictures (torchvision's documentation of its weights).
+#: Red, green and blue of ImageNet (torchvision's documentation of its weights).
 IMAGENET_NORMALIZATION = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -76,7 +76,7 @@ class GrayBackbone(torch.nn.Module):
     Args:
         backbone: A network from `ctprune.networks.backbone`.
         normalization: Mean and standard deviation of its input.
-        transposed: Whether it sees the images' rows as columns.
+        transposed: Whether the network sees the rows of images as columns.
     """
 
     def __init__(

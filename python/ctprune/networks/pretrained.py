@@ -1,4 +1,4 @@
-"""Files of weights that a training or an embedding starts from: found, downloaded where asked for, identified."""
+"""Files of initial weights: find them, download them on request, identify them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Pretrained:
     Attributes:
         file: Path of the file.
         sha256: SHA-256 of the file, in hexadecimal.
-        metadata: What ctprune wrote into the file; empty for files of other origin.
+        metadata: Metadata that ctprune wrote into the file; empty for files of other programs.
     """
 
     file: Path
@@ -33,15 +33,15 @@ class Pretrained:
 
     @classmethod
     def find(cls, path: Path | None, *, download: bool = False, neighbors: bool = False) -> Pretrained:
-        """A file of weights, or that in the folder of a pre-training.
+        """A file of weights, or the one in the folder of a pre-training.
 
         Args:
             path: The file or folder; None takes torchvision's ResNet-50, trained on ImageNet.
-            download: Whether that ResNet-50 may be fetched if it is not on disk.
-            neighbors: Whether the weights may be such that see neighboring slices as channels.
+            download: Whether this ResNet-50 may be downloaded if it is not on disk.
+            neighbors: Whether the weights may expect neighboring slices as channels.
 
         Raises:
-            WeightsError: The file is not there, holds no weights, or such that see neighboring slices.
+            WeightsError: The file is missing, holds no weights, or expects neighboring slices without `neighbors`.
         """
         file = imagenet_weights(download=download) if path is None else backbone_file(path)
         metadata = backbone_metadata(file)
@@ -50,12 +50,12 @@ class Pretrained:
         return cls(file, metadata=metadata, sha256=sha256_of(file))
 
     def to_dict(self) -> dict[str, Any]:
-        """The attributes for JSON; of the path only the name, which says nothing of the machine."""
+        """The attributes for JSON; only the name of the file, as its path would describe this machine."""
         return {"path": self.file.name, "sha256": self.sha256, "metadata": self.metadata}
 
 
 def _refuse_neighbors(metadata: Mapping[str, Any], file: Path) -> None:
-    """Refuse weights whose channels are neighboring slices, where each image comes alone."""
+    """Refuse weights that expect neighboring slices as channels."""
     channels = metadata.get("channels", GRAY)
     if channels != GRAY:
         raise WeightsError(
@@ -68,10 +68,10 @@ def imagenet_weights(*, download: bool = False) -> Path:
     """The file of torchvision's ResNet-50, trained on ImageNet, in the cache of torch.hub.
 
     Args:
-        download: Whether it may be fetched if it is not on disk.
+        download: Whether it may be downloaded if it is not on disk.
 
     Raises:
-        WeightsError: The file is not there and may not be downloaded, or cannot be.
+        WeightsError: The file is missing and may not, or cannot, be downloaded.
     """
     url: str = torchvision.models.ResNet50_Weights.DEFAULT.url
     folder = Path(torch.hub.get_dir(), "checkpoints")

@@ -1,4 +1,4 @@
-"""Files of weights: read without running anything that is in them, written whole or not at all."""
+"""Files of weights: read without running code from them, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from safetensors import SafetensorError, safe_open
 from ctprune.errors import WeightsError
 from ctprune.files.atomic import replace_file
 
-# How files of torch begin: since version 1.6, and before.
+# First bytes of files of torch: since version 1.6, and before.
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80\x02"
 
-#: Keys of a safetensors file's metadata: what ctprune knows of the weights, and the checksum of both.
+#: Keys of a safetensors file's metadata: ctprune's facts about the weights, and the checksum of both.
 METADATA_KEY, SEAL_KEY = "ctprune", "sha256"
 
-#: Where training programs put the weights among other things, from the outside in.
-#: Of DINO's two networks the teacher is the better one.
+#: Keys under which training programs save the weights, from the outside in.
+#: Of DINO's two networks, the teacher is the better one.
 _STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "teacher", "student")
 
-#: Packages whose objects stand beside the weights in the checkpoints of Lightning: settings, not weights. An inert
-#: class stands in for each of theirs, so that none of their code runs. Everything else is refused.
+#: Packages whose objects Lightning saves with the weights: settings, not weights. An inert class replaces each of
+#: their classes, so that none of their code runs. Everything else is refused.
 _SETTINGS_OF = ("argparse.", "lightning.", "pytorch_lightning.", "lightning_fabric.", "omegaconf.", "pathlib.")
 
 
@@ -78,17 +78,17 @@ def write_weights(file: Path, write: Callable[[Path], object]) -> None:
 
 @contextmanager
 def refused_by_system(beside: Path, name: str) -> Iterator[None]:
-    """Torch and safetensors raise errors of their own where the system refuses to write: they become OSError.
+    """Turn torch's and safetensors' own errors into OSError if the system refuses to write.
 
     Args:
-        beside: What is written, which such errors name.
-        name: What they shall name.
+        beside: The temporary file that is written and that such errors name.
+        name: The name that the new error gives instead.
     """
     try:
         yield
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0].replace(str(beside), name)
-        # Whoever put it beside names the file that was wanted.
+        # The caller adds the name of the final file.
         raise OSError(f"is the disk full? {reason}") from None
 
 
@@ -142,7 +142,7 @@ def _read_torch(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _stand_ins(file: Path) -> list[Any]:
-    """Inert classes for what a checkpoint holds of settings."""
+    """Inert classes for the settings in a checkpoint."""
     if not zipfile.is_zipfile(file):
         return []
     found = torch.serialization.get_unsafe_globals_in_checkpoint(file)

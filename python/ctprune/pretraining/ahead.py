@@ -1,4 +1,4 @@
-"""Work that is done ahead, in a thread of its own."""
+"""Prepare the next items of an iterator ahead of time, in a thread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-#: Items that are ready at most.
+#: Largest number of items that wait ready.
 _READY = 3
 
 

@@ -51,9 +51,9 @@ class StoreBatches:
         rank: Number of this process.
         world_size: Number of processes.
         positions: Positions in the store of the slices to use, integers; None uses all.
-        weights: How often each of these comes, relative to the others, whole numbers from 1 on. An epoch has as
-            many slices as before; each comes in it as often as its share says, rounded up or down by chance. None
-            stands for once each.
+        weights: How often each of these slices is drawn, relative to the others; whole numbers from 1. An epoch
+            has as many slices as without weights; each is drawn as often as its share says, rounded up or down
+            at random. None draws each once.
         neighbors: Neighbors of each of these slices. Each slice of a batch then comes with one of them, decided by
             seed, epoch and place in the epoch's order. None gives the slices alone.
         channels: Where in the store the three channels of each of these slices lie, int64 of shape (n, 3). None

@@ -1,7 +1,7 @@
 """Checkpoints of a pre-training: everything that resuming needs, in one file without pickled objects.
 
-The last few are kept as `checkpoints/step-NNNNNNNN.ckpt`. Torch writes zip archives with a CRC-32 per part, which
-it does not look at when it reads; ctprune does, so that a damaged one is noticed and the one before it is used.
+The last few are kept as `checkpoints/step-NNNNNNNN.ckpt`. Torch writes zip archives with a CRC-32 for each part
+but does not check it when it reads. ctprune does, so it notices a damaged checkpoint and uses the one before it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 
 def checkpoint_files(folder: Path) -> dict[int, Path]:
-    """The checkpoints of a folder by their step, the newest first; none where there is no folder."""
+    """The checkpoints of a folder by step, the newest first; empty if the folder does not exist."""
     paths = folder.iterdir() if folder.is_dir() else ()
     found = {int(match[1]): path for path in paths if (match := _NAME.fullmatch(path.name))}
     return dict(sorted(found.items(), reverse=True))
@@ -87,10 +87,10 @@ def checkpoint_files(folder: Path) -> dict[int, Path]:
 def write_checkpoint(folder: Path, content: dict[str, Any], *, keep: int) -> Path:
     """Write the checkpoint of `content["step"]`, then remove all but the newest `keep` ones.
 
-    Newer ones than this are removed, too: they are damaged, or the training would not have come here again.
+    Checkpoints of later steps are removed, too: the training did not resume from them, so they are damaged.
 
     Raises:
-        OutputError: The folder cannot be written, or the disk is full; the earlier ones are still there.
+        OutputError: The folder cannot be written, or the disk is full; earlier checkpoints stay intact.
     """
     step = int(content["step"])
     file = folder / f"step-{step:08d}.ckpt"
@@ -98,7 +98,7 @@ def write_checkpoint(folder: Path, content: dict[str, Any], *, keep: int) -> Pat
         try:
             torch.save({"checkpoint_version": CHECKPOINT_VERSION, **content}, opened)
         except RuntimeError as error:
-            # Torch says where it stopped writing, and the system why.
+            # Torch's error says where it stopped writing, the system's says why.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
@@ -112,14 +112,14 @@ def write_checkpoint(folder: Path, content: dict[str, Any], *, keep: int) -> Pat
 
 
 def newest_checkpoint(folder: Path, note: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
-    """The newest checkpoint that is whole, and what `write_checkpoint` wrote.
+    """The newest intact checkpoint, and the content that `write_checkpoint` wrote.
 
     Args:
         folder: Folder of the checkpoints.
         note: Function called with a sentence for each damaged checkpoint.
 
     Raises:
-        WeightsError: None is whole, or one is of another version.
+        WeightsError: None is intact, or one is of another version.
     """
     damaged = ""
     for step, file in checkpoint_files(folder).items():
@@ -144,7 +144,7 @@ def newest_checkpoint(folder: Path, note: Callable[[str], None]) -> tuple[Path, 
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """What is in a checkpoint; raises one of `_DAMAGED` if it is not whole."""
+    """The content of a checkpoint; raises one of `_DAMAGED` if it is damaged."""
     with zipfile.ZipFile(file) as archive:
         broken = archive.testzip()
         if broken is not None:

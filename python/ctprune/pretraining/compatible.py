@@ -1,4 +1,4 @@
-"""Which options of a pre-training fit each other."""
+"""Checks that the options of a pre-training fit together."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ctprune.pretraining.settings import (
 #: A `PretrainConfig`, which imports this module.
 PretrainConfig = Any
 
-#: Names of ResNets, by their beginning; what other names stand for shows when the network is there.
+#: How names of ResNets begin; other names are checked once the network is built.
 _RESNETS = re.compile(r"(wide_)?resne[tx]")
 
 
 def check_compatible(config: PretrainConfig) -> None:
-    """Check what one option cannot say alone.
+    """Check options against each other.
 
     Raises:
-        ConfigError: Options that do not fit the method or each other.
+        ConfigError: Options do not fit the method or each other.
     """
     _check_settings(config)
     _check_views(config)

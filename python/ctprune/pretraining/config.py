@@ -49,7 +49,7 @@ class PretrainConfig:
         noun="folders or manifests",
         is_path=True,
         panel=_DATA,
-        help="Leave out slices similar to any of this folder or manifest (a test set); repeatable.",
+        help="Leave out slices similar to any image of this folder or manifest (a test set); repeatable.",
     )
     exclude_threshold: int | None = option(
         None,
@@ -61,7 +61,7 @@ class PretrainConfig:
     sample_weights: bool = option(
         False,
         panel=_DATA,
-        help="Show each kept slice as often as the slices that it stands for; by default once per epoch.",
+        help="Draw each kept slice in proportion to the slices that it stands for; default once per epoch.",
         more="An epoch has as many steps as without it. It needs `use` kept.",
     )
     channels: str = channels_option(panel=_DATA)
@@ -77,10 +77,10 @@ class PretrainConfig:
         None,
         decides=False,
         panel=_DATA,
-        help="Regular expression whose one group takes the patient from the names of the probe's files.",
+        help="Regular expression with one group that extracts the patient from the names of the probe's files.",
         more="None uses studies and folders.",
     )
-    method: str = option("swav", choices=tuple(SETTINGS), panel=_TRAINING, help="Method.")
+    method: str = option("swav", choices=tuple(SETTINGS), panel=_TRAINING, help="Method of pre-training.")
     backbone: str = option(
         "resnet50",
         metavar="NAME",
@@ -105,7 +105,7 @@ class PretrainConfig:
         noun="a whole number",
         panel=_TRAINING,
         help="Optimizer steps, instead of epochs.",
-        more="The schedule ends with the last of them.",
+        more="The schedule ends with the last one.",
     )
     batch_size: int = option(
         128, low=1, noun="a whole number", panel=_TRAINING, help="Slices per step and device."
@@ -192,7 +192,7 @@ class PretrainConfig:
     compile: bool = option(
         False,
         panel=_HARDWARE,
-        help="Compile the network and its momentum encoder.",
+        help="Compile the backbone and, if there is one, its momentum encoder.",
         more="Compilation happens once for each crop size.",
     )
     devices: int = option(
@@ -207,7 +207,7 @@ class PretrainConfig:
     )
     threads: int = threads_option(what="Threads that decode", panel=_HARDWARE)
     log_every: int = option(
-        10, low=1, noun="a whole number", decides=False, panel=_OUTPUT, help="Steps per line of the log."
+        10, low=1, noun="a whole number", decides=False, panel=_OUTPUT, help="Optimizer steps per line of the log."
     )
     checkpoint_minutes: float = option(
         10.0,
@@ -219,7 +219,7 @@ class PretrainConfig:
         more="A checkpoint is written after a line of the log if the last one is at least this old.",
     )
     keep_checkpoints: int = option(
-        2, low=1, noun="a whole number", decides=False, panel=_OUTPUT, help="Newest checkpoints to keep."
+        2, low=1, noun="a whole number", decides=False, panel=_OUTPUT, help="Number of newest checkpoints to keep."
     )
     backbone_every: int = option(
         0,
@@ -227,7 +227,7 @@ class PretrainConfig:
         noun="a whole number",
         decides=False,
         panel=_OUTPUT,
-        help="Epochs between backbones to keep in backbones/; 0 for only the last one.",
+        help="Also keep the backbone of every N-th epoch, in backbones/; 0 keeps only the last one.",
     )
     wandb: bool = option(
         False,

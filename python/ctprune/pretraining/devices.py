@@ -19,7 +19,7 @@ _PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def device_count(devices: int, device: torch.device) -> int:
-    """Number of processes that train on this machine, each with a device of its own.
+    """Number of processes that train on this machine, each with its own device.
 
     Args:
         devices: Number of GPUs, 0 for all; on a CPU, of processes.
@@ -39,10 +39,10 @@ def device_count(devices: int, device: torch.device) -> int:
 
 
 def check_queue(config: PretrainConfig, processes: int) -> None:
-    """Refuse a queue that the batches of all processes together do not fill evenly.
+    """Refuse a queue whose length is no multiple of the batch of all processes.
 
     Raises:
-        ConfigError: The length of the queue is not a multiple of these batches.
+        ConfigError: The length of the queue is not such a multiple.
     """
     together, queue = config.batch_size * processes, getattr(config.settings, "queue", 0)
     if queue % together:
@@ -60,7 +60,7 @@ def create_fabric(launch: Launch, precision: str, environment: ClusterEnvironmen
         launch: How the processes are started.
         precision: A precision from `ctprune.networks.device.choose_precision`.
         environment: How the processes find each other.
-        device: What is trained on; each process gets one of that kind.
+        device: Kind of the devices; each process gets one.
     """
     # It announces every process on stderr.
     for name in ("rank_zero", "distributed"):
@@ -82,7 +82,7 @@ def device_name(device: torch.device) -> str:
 
 @contextmanager
 def quick_gpu(device: torch.device, *, mixed: bool) -> Iterator[None]:
-    """On a GPU let cuDNN try which algorithm is the quickest, as all batches have the same few shapes.
+    """On a GPU, let cuDNN find the fastest algorithms: all batches have the same few shapes.
 
     Args:
         device: Device of the training; nothing changes on a CPU.
@@ -106,7 +106,7 @@ def quick_gpu(device: torch.device, *, mixed: bool) -> Iterator[None]:
 
 
 def _products_set() -> str | None:
-    """How products are set; None where the user has set them by torch's newer switches, which do not mix."""
+    """Precision of matrix products; None if the user has set it by torch's newer switches, which do not mix."""
     try:
         return torch.get_float32_matmul_precision()
     except RuntimeError:

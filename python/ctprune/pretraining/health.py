@@ -1,4 +1,4 @@
-"""How a pre-training is doing: rank and spread of its features, alarms of collapse, a kNN probe."""
+"""Health of a pre-training: rank and spread of its features, alarms of collapse, a kNN probe."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from lightly.utils.debug import std_of_l2_normalized
 from torch import Tensor
 
-#: Lines of the log in a row that must look bad before an alarm is raised: training begins where all is alike.
+#: Lines of the log in a row that must look bad to raise an alarm: at the beginning, all features are alike.
 PATIENCE = 20
 
-#: Share of the spread of evenly spread features, and of the largest entropy, at which they look bad.
+#: Limits beyond which features look bad: a share of an even spread, and two shares of the largest entropy.
 _LITTLE_SPREAD, _UNIFORM, _SINGLE = 0.05, 0.99, 0.01
 
 
@@ -38,7 +38,7 @@ def rankme(features: Tensor) -> float:
 
 
 def feature_std(features: Tensor) -> float:
-    """Standard deviation of features of unit length, mean over dimensions; near 0 they have collapsed to a point.
+    """Standard deviation of unit-length features, mean over dimensions; near 0, they have collapsed to a point.
 
     Features spread evenly in d dimensions have about 1 / √d.
 
@@ -59,17 +59,17 @@ def knn_accuracy(
     neighbors: int = 20,
     temperature: float = 0.1,
 ) -> float:
-    """Share of samples whose class the nearest others vote for.
+    """Share of samples that their nearest neighbors assign to the right class.
 
-    Each sample's patient is left out in turn, as slices of one patient know each other; the others vote with
+    Samples of the same patient do not vote, as slices of one patient are alike; the others vote with
     exp(cosine / temperature), as in Wu et al. 2018 (arXiv 1805.01978).
 
     Args:
         features: Floats of shape (n, d).
         labels: int64 of shape (n,), from 0.
-        patients: Number of each sample's patient, int64 of shape (n,); None where every sample has its own.
-        neighbors: How many vote, as far as there are as many.
-        temperature: How much more the nearest of them count.
+        patients: Number of each sample's patient, int64 of shape (n,); None if each sample is a patient.
+        neighbors: How many vote, at most.
+        temperature: The smaller, the more the nearest ones count.
 
     >>> features = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
     >>> knn_accuracy(features, torch.tensor([0, 0, 1, 1]), neighbors=1)
@@ -119,7 +119,7 @@ class CollapseAlarm:
             assignments: Shares of each slice in each prototype, (n, prototypes), or None.
 
         Returns:
-            A sentence when it has looked bad for long, else "".
+            A sentence if the training has looked bad for `PATIENCE` lines, else "".
         """
         for symptom, seen in self._symptoms(loss, features, assignments).items():
             self._in_a_row[symptom] = self._in_a_row[symptom] + 1 if seen else 0

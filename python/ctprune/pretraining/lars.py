@@ -1,4 +1,4 @@
-"""LARS: each layer's rate by the norms of its weights and gradients (You et al. 2017, arXiv 1708.03888)."""
+"""LARS: a learning rate per layer from its norms of weights and gradients (You et al. 2017, arXiv 1708.03888)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _EPS = 1e-8
 
 
 class Lars(torch.optim.Optimizer):
-    """SGD with momentum, each tensor's step scaled to the length of its weights.
+    """SGD with momentum, with each tensor's step scaled to the norm of its weights.
 
-    Step by step that of lightly, which asks the device for the norms of every tensor, twice, and waits for the
-    answers. Here the norms stay on the device, and all tensors go through each operation together.
+    Each step equals that of lightly's LARS, which waits for the device twice per tensor to get the norms. Here the
+    norms stay on the device, and each operation processes all tensors together.
 
     Args:
-        params: Parameters, or groups of them. A group with weight decay 0 is not scaled, as SimCLR and BYOL
-            have it for biases and normalization.
+        params: Parameters, or groups of them. A group with weight decay 0 is not scaled, as in SimCLR and BYOL for
+            biases and normalization layers.
         lr: Learning rate.
-        momentum: Share of the last step that is taken again, above 0.
-        weight_decay: Share of the weights that is added to their gradients.
-        trust_coefficient: Length of a step, as a share of that of the weights.
+        momentum: Share of the last step that is repeated, above 0.
+        weight_decay: Share of the weights that is added to the gradients.
+        trust_coefficient: Norm of a step, as a share of the norm of the weights.
 
     >>> weight = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
     >>> optimizer = Lars([weight], lr=1.0, momentum=0.9, weight_decay=1e-6, trust_coefficient=0.1)
@@ -53,7 +53,7 @@ class Lars(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Take a step with the gradients that are there."""
+        """Take a step with the current gradients."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -84,10 +84,10 @@ class Lars(torch.optim.Optimizer):
 
 
 def _factors(weights: list[Tensor], gradients: list[Tensor], decay: float, trust: float) -> list[Tensor]:
-    """What each tensor's gradient with its decay is multiplied by, numbers on the device."""
+    """Factor of each tensor's gradient plus decay, as numbers on the device."""
     of_weights = torch.stack(torch._foreach_norm(weights))
     of_gradients = torch.stack(torch._foreach_norm(gradients))
     factors = of_weights / (of_gradients + of_weights * decay + _EPS) * trust
-    # Weights of 0 begin with their gradient. Without a gradient there is no decay, either.
+    # Weights of 0 take the plain gradient. Weights without a gradient get no decay either.
     factors = torch.where(of_weights == 0, 1.0, factors)
     return list(torch.where(of_gradients == 0, 0.0, factors).unbind())

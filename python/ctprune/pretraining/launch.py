@@ -1,7 +1,7 @@
 """How a training was started: by one process that starts the others, by torchrun, or by Slurm's srun.
 
-What starts several processes describes them in their environment. That must fit `devices` and `nodes`: a
-process that took itself for the only one would write to the same folder as the others.
+A program that starts several processes describes them in their environment variables. These must match `devices`
+and `nodes`: a process that took itself for the only one would write to the same folder as the others.
 
 Sources: https://docs.pytorch.org/docs/stable/elastic/run.html, "Environment Variables"; the manual page of srun,
 "Output environment variables".
@@ -16,16 +16,16 @@ from dataclasses import dataclass
 
 from ctprune.errors import ConfigError
 
-#: What started the processes.
+#: Programs that start the processes.
 OURSELVES, TORCHRUN, SRUN = "ctprune", "torchrun", "srun"
 
 #: The variables that torchrun sets.
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
-#: The variables by which processes on several machines find each other without a starter.
+#: The variables by which processes on several machines find each other without such a program.
 _BY_HAND = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 
-#: Variables that identify this process; processes that it starts must not inherit them.
+#: Variables that identify this process; the processes that it starts must not inherit them.
 _FOREIGN = re.compile(r"SLURM_|TORCHELASTIC_|PMI|OMPI_|((LOCAL_|GROUP_|ROLE_|NODE_)?(RANK|WORLD_SIZE)|ROLE_NAME)$")
 
 
@@ -36,10 +36,10 @@ class Launch:
     Attributes:
         nodes: Number of machines.
         devices: Number of processes per machine, one per device.
-        starter: What started the processes: `ctprune` itself on each machine, `torchrun` or `srun`.
+        starter: Program that started the processes: `ctprune` itself on each machine, `torchrun` or `srun`.
         node: This machine's index, from 0.
         local: This process's index on its machine, from 0.
-        address: Host name of the first machine; empty where torch finds it.
+        address: Host name of the first machine; empty if torch finds it.
         port: Port of the first machine at which the processes meet; 0 for any free one.
     """
 
@@ -68,7 +68,7 @@ class Launch:
 
 
 def find_launch(devices: int, nodes: int, environment: Mapping[str, str] = os.environ) -> Launch:
-    """The rank of this process among those that train together, by its environment.
+    """The rank of this process among those that train together, from its environment.
 
     Args:
         devices: Number of processes wanted on each machine.
@@ -76,7 +76,7 @@ def find_launch(devices: int, nodes: int, environment: Mapping[str, str] = os.en
         environment: Environment variables of this process.
 
     Raises:
-        ConfigError: The processes that were started do not fit `devices` and `nodes`.
+        ConfigError: The processes that were started do not match `devices` and `nodes`.
 
     >>> find_launch(2, 1, {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}).is_first
     False
@@ -100,7 +100,7 @@ def find_launch(devices: int, nodes: int, environment: Mapping[str, str] = os.en
 
 
 def started_together(environment: Mapping[str, str] = os.environ) -> tuple[str, int]:
-    """What started this process, and how many it started together.
+    """The program that started this process, and how many processes it started together.
 
     >>> started_together({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"})
     ('ctprune', 1)
@@ -109,7 +109,7 @@ def started_together(environment: Mapping[str, str] = os.environ) -> tuple[str, 
     """
     if all(name in environment for name in _TORCHRUN):
         return TORCHRUN, _number(environment, "WORLD_SIZE")
-    # A batch script has the variables of its job, but of no step: it is one process, whatever it asks for.
+    # A batch script has its job's variables but no step's: it is one process, however many tasks the job has.
     if "SLURM_STEP_ID" in environment or "SLURM_STEP_NUM_TASKS" in environment:
         name = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in environment else "SLURM_NTASKS"
         return SRUN, _number(environment, name, 1)
@@ -227,7 +227,7 @@ def first_host(nodelist: str) -> str:
 
 
 def _port_of_step(environment: Mapping[str, str]) -> int:
-    """A port that all machines derive alike, different for other steps of the job, and above those of services."""
+    """A port that all machines derive alike, another one for each step of a job, above the ports of services."""
     job = _number(environment, "SLURM_JOB_ID", 0)
     return 15_000 + (job * 101 + _number(environment, "SLURM_STEP_ID", 0)) % 10_000
 

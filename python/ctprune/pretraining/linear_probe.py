@@ -1,4 +1,4 @@
-"""A linear probe: how well a logistic regression on frozen features tells classes, each patient left out once."""
+"""A linear probe: how well a logistic regression on frozen features separates classes, on left-out patients."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Ints = npt.NDArray[np.int64]
 
 
 class LinearMeasures(NamedTuple):
-    """How well a linear probe does.
+    """Measures of a linear probe.
 
     Attributes:
         accuracy: Share of images whose class is the most probable.
-        auc: Area under the ROC curve; of more than two classes the mean, each against the rest.
+        auc: Area under the ROC curve; with more than two classes the mean, each against the rest.
     """
 
     accuracy: float
@@ -37,9 +37,9 @@ class LinearMeasures(NamedTuple):
 def linear_measures(features: npt.NDArray[np.float32], labels: Ints, patients: Ints) -> LinearMeasures:
     """Accuracy and AUC of a logistic regression on images of patients that it was not fitted to.
 
-    The patients are dealt out to five groups (fewer where there are fewer), those of each class after each other.
-    The images of each group are predicted from those of all others, in which classes weigh alike, as the shares of
-    classes differ between groups; then all are judged together.
+    The patients are distributed over five groups (or fewer, if there are fewer patients), class by class. Each
+    group is predicted by a regression that was fitted to all others, with equal weight for each class, as the
+    shares of classes differ between groups. Then all predictions are measured together.
 
     Args:
         features: Float32 of shape (n, features).
@@ -59,13 +59,13 @@ def linear_measures(features: npt.NDArray[np.float32], labels: Ints, patients: I
         )
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     scores = [(labels == number, column) for number, column in enumerate(probabilities.T)]
-    # Of two classes both have the same.
+    # With two classes, both have the same AUC.
     auc = float(np.mean([roc_auc_score(truth, column) for truth, column in scores]))
     return LinearMeasures(accuracy, auc)
 
 
 def deal_out(labels: Ints, patients: Ints, groups: int) -> Ints:
-    """The group of each image, int64 of shape (n,): all images of a patient are in one, classes in each alike.
+    """The group of each image, int64 of shape (n,): a patient is in one group, classes are spread evenly.
 
     >>> deal_out(np.array([0, 0, 1, 1, 0]), np.array([3, 3, 1, 2, 0]), 2).tolist()
     [1, 1, 0, 1, 0]
@@ -81,7 +81,7 @@ def deal_out(labels: Ints, patients: Ints, groups: int) -> Ints:
 def _predicted(
     features: npt.NDArray[np.float32], labels: Ints, others: npt.NDArray[np.float32], classes: int
 ) -> npt.NDArray[np.float64]:
-    """Probability of each class for the others, (n, classes); 0 for classes that are not among the labels."""
+    """Probability of each class for the left-out images, (n, classes); 0 for classes that the labels lack."""
     probabilities = np.zeros((len(others), classes))
     known = np.unique(labels)
     if len(known) == 1:

@@ -1,4 +1,4 @@
-"""The model card of a pre-trained backbone: what it was trained on, how, and how that went."""
+"""The model card of a pre-trained backbone: training data, training, and its course."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REPEAT = (
     "All settings are in `config.yaml`; `ctprune pretrain REDUCTION --config config.yaml --out NEW` repeats it."
 )
 
-#: What is drawn over the steps.
+#: Values that are plotted over the steps.
 _TITLES = {"loss": "loss", "rankme": "RankMe", "knn_accuracy": "kNN accuracy", "linear_auc": "linear probe, AUC"}
 
 _METHODS = {
@@ -146,7 +146,7 @@ def _reduction(config: dict[str, Any]) -> str:
 
 
 def _of_average(facts: dict[str, Any]) -> dict[str, str]:
-    """How the moving average of the weights does, where there is one."""
+    """Measures of the moving average of the weights, if there is one."""
     momentum = facts["settings"].get("average_momentum")
     if momentum is None:
         return {}
@@ -181,7 +181,7 @@ def _channels(facts: dict[str, Any]) -> str:
 
 
 def _neighbors(facts: dict[str, Any]) -> dict[str, str]:
-    """Where every second view comes from, if not from the slice itself."""
+    """The origin of every second view, if not the slice itself."""
     near = facts.get("neighbors")
     if not near:
         return {}

@@ -1,4 +1,4 @@
-"""Slices near each other along a scan: those that may lend a slice a view."""
+"""Slices near each other along a scan: views of a slice may be made from them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Integers = npt.NDArray[np.int64]
 
 
 class Neighbors:
-    """For each of n slices those of its volume that lie near, itself among them.
+    """For each of n slices, the nearby slices of its volume, itself included.
 
     A slice without a position has no neighbor but itself.
 
     Args:
         volume: Number of each slice's volume, int64 of shape (n,).
-        position_mm: Position of each slice along its volume, float64 of shape (n,); NaN where there is none.
+        position_mm: Position of each slice along its volume, float64 of shape (n,); NaN if not known.
         reach_mm: Largest distance along the volume, in mm. Positions are compared to 1 µm.
 
     >>> neighbors = Neighbors(np.array([0, 0, 0, 1]), np.array([0.0, 5, 20, 5]), 5.0)
@@ -29,7 +29,7 @@ class Neighbors:
 
     def __init__(self, volume: Integers, position_mm: npt.NDArray[np.float64], reach_mm: float) -> None:
         reach = reach_mm + TOLERANCE_MM
-        # Within each volume along the scan; those without a position come last.
+        # In each volume along the scan; slices without a position come last.
         self._order = np.lexsort((position_mm, volume))
         places = np.arange(len(volume), dtype=np.int64)
         first, counts = places.copy(), np.ones_like(places)
@@ -46,11 +46,11 @@ class Neighbors:
 
     @property
     def counts(self) -> Integers:
-        """Number of neighbors of each slice, itself among them, int64 of shape (n,)."""
+        """Number of neighbors of each slice, itself included, int64 of shape (n,)."""
         return self._counts
 
     def choose(self, slices: Integers, lots: npt.NDArray[np.uint64]) -> Integers:
-        """A neighbor of each of some slices: every one is as likely as the others.
+        """One neighbor for each of the given slices, all with the same probability.
 
         Args:
             slices: Indices of the slices, int64 of shape (m,).

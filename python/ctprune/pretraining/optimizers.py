@@ -11,16 +11,16 @@ from ctprune.pretraining.config import RATE_BATCH, PretrainConfig
 from ctprune.pretraining.lars import Lars
 from ctprune.pretraining.schedule import along_cosine, scheduled_rate
 
-#: Says of a group of parameters whether weight decay reaches it.
+#: Key of a group of parameters: whether weight decay applies to it.
 _DECAYS = "decays"
 
 
 def create_optimizer(
     config: PretrainConfig, module: torch.nn.Module, *, fused: bool = False
 ) -> torch.optim.Optimizer:
-    """The optimizer of a configuration: a few operations for all tensors together, none of which waits for a GPU.
+    """The optimizer of a configuration. It processes all tensors together and never waits for the GPU.
 
-    Without `decay_biases`, biases and normalization get neither weight decay nor layer-wise scaling.
+    Without `decay_biases`, biases and normalization layers get neither weight decay nor layer-wise scaling.
 
     Args:
         config: Configuration of the pre-training.
@@ -50,7 +50,7 @@ def create_optimizer(
 
 
 def rate_factor(config: PretrainConfig, devices: int) -> float:
-    """What learning rates, given for 256 slices per optimizer step, are multiplied by.
+    """Factor of the learning rates, which are given for 256 slices per optimizer step.
 
     >>> rate_factor(PretrainConfig(batch_size=128, accumulate=2), devices=4)
     4.0
@@ -60,9 +60,9 @@ def rate_factor(config: PretrainConfig, devices: int) -> float:
 
 
 def learning_rate(config: PretrainConfig, step: int, steps: int, steps_per_epoch: int) -> float:
-    """The learning rate of an optimizer step, counted from 0: in equal steps to the rate, then along a cosine.
+    """The learning rate of an optimizer step, counted from 0: a linear warm-up, then a cosine.
 
-    It is that for 256 slices per step, see `rate_factor`.
+    It is the rate for 256 slices per step, see `rate_factor`.
 
     >>> rates = {"learning_rate": 1.0, "start_learning_rate": 0.0, "final_learning_rate": 0.0}
     >>> config = PretrainConfig(**rates, warmup_epochs=1)

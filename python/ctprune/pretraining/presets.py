@@ -17,8 +17,8 @@ _TRANSFORMERS = re.compile(
     r"mvit|nest|pvt|tnt|volo|gcvit)"
 )
 
-#: What the papers optimized with. SwAV, MoCo v2 and BYOL are those that the reference compares on CT: for them,
-#: the numbers of its published launch commands or, where those are silent, the defaults of what they start.
+#: The papers' settings. For SwAV, MoCo v2 and BYOL, which the reference compares on CT, these are the numbers of
+#: its published launch commands or, if a command sets none, the defaults of the program that it starts.
 _PAPER: dict[str, dict[str, Any]] = {
     "swav": {
         # Defaults of the program: 800 epochs, batch 128 per GPU, weight decay 1e-6, 10 epochs of warm-up.
@@ -26,13 +26,13 @@ _PAPER: dict[str, dict[str, Any]] = {
         "batch_size": 128,
         "weight_decay": 1e-6,
         "warmup_epochs": 10,
-        # The launch command's 0.15 for a batch of 128. (It also names a first and a last rate, 0.3 and 0.00015,
-        # which its program takes and does not use: it goes from 0 to 0.)
+        # The launch command's 0.15 for a batch of 128. (It also sets a first and a last rate, 0.3 and 0.00015,
+        # which its program ignores: the rate goes from 0 to 0.)
         "optimizer": "lars",
         "learning_rate": 0.3,
         "start_learning_rate": 0.0,
         "final_learning_rate": 0.0,
-        # The switch that would spare biases and normalization is not set, as in SwAV's own code.
+        # The switch that exempts biases and normalization layers is not set, as in SwAV's own code.
         "decay_biases": True,
     },
     "mocov2": {
@@ -48,13 +48,13 @@ _PAPER: dict[str, dict[str, Any]] = {
         "warmup_epochs": 0,
         "weight_decay": 1e-4,
         "decay_biases": True,
-        # Likewise: the temperature of the first MoCo, and a linear head, since the launch command does not switch
-        # the hidden layer on.
+        # Also defaults: the temperature of MoCo v1, and a linear head, as the launch command does not switch the
+        # hidden layer on.
         "settings": {"temperature": 0.07, "hidden": 0},
     },
     "byol": {
-        # The program's schedule: 10 epochs of warm-up from 0, then a cosine that reaches 0 after 100 epochs. (It
-        # goes on, up to 300,000 steps.)
+        # The program's schedule: 10 epochs of warm-up from 0, then a cosine that reaches 0 after 100 epochs. (The
+        # program continues, up to 300,000 steps.)
         "epochs": 100,
         "warmup_epochs": 10,
         "start_learning_rate": 0.0,
@@ -67,7 +67,7 @@ _PAPER: dict[str, dict[str, Any]] = {
         "weight_decay": 1.5e-6,
         "decay_biases": True,
     },
-    # The papers' own, at the batch that fits a GPU.
+    # The papers' own settings, at a batch that fits a GPU.
     "simclr": {
         "epochs": 800,
         "batch_size": 256,
@@ -82,7 +82,7 @@ _PAPER: dict[str, dict[str, Any]] = {
     "dino": {
         "epochs": 800,
         "batch_size": 128,
-        # Its command for a ResNet-50: SGD, and a weight decay that stays. Gradients are clipped together, as by
+        # Its command for a ResNet-50: SGD and constant weight decay. Gradients are clipped together, as in
         # lightly.
         "optimizer": "sgd",
         "learning_rate": 0.03,
@@ -108,7 +108,7 @@ _PAPER: dict[str, dict[str, Any]] = {
         "decay_biases": True,
     },
     "mae": {
-        # Its launch command, but for the batch and AdamW's second moment, which has torch's momentum here.
+        # Its launch command, except the batch and AdamW's second momentum, which is torch's here.
         "epochs": 800,
         "batch_size": 128,
         "optimizer": "adamw",
@@ -136,7 +136,7 @@ _PAPER: dict[str, dict[str, Any]] = {
     },
 }
 
-#: What papers trained transformers with; MoCo v3 (Chen et al. 2021, arXiv 2104.02057) did so by several methods.
+#: Settings for transformers: those of MoCo v3 (Chen et al. 2021, arXiv 2104.02057), for several methods.
 _TRANSFORMER: dict[str, Any] = {
     "epochs": 800,
     "batch_size": 128,
@@ -149,7 +149,7 @@ _TRANSFORMER: dict[str, Any] = {
     "decay_biases": False,
 }
 
-#: Those of methods that have their own.
+#: The settings of methods whose papers have their own for transformers.
 _OWN_TRANSFORMER: dict[str, dict[str, Any]] = {
     # The weight decay rises while the rate falls.
     "dino": {
@@ -161,15 +161,15 @@ _OWN_TRANSFORMER: dict[str, dict[str, Any]] = {
         "final_weight_decay": 0.4,
         "clip_gradients": 3.0,
     },
-    # As for a ResNet, but for the weight decay.
+    # As for a ResNet, except the weight decay.
     "lejepa": {**_PAPER["lejepa"], "weight_decay": 5e-2},
     "mae": _PAPER["mae"],
 }
 
-#: What DINO and DINOv2 have on top of `_SHORT`, which is AdamW as for their transformers.
+#: DINO's and DINOv2's additions to `_SHORT`, which is AdamW as for their transformers.
 _DINO_SHORT: dict[str, Any] = {"weight_decay": 0.04, "final_weight_decay": 0.4, "clip_gradients": 3.0}
 
-# Layer-wise scaling needs long schedules; runs of minutes learn more with AdamW.
+# Layer-wise scaling needs long schedules; short trainings learn more with AdamW.
 _SHORT = {
     "backbone": "resnet18",
     "optimizer": "adamw",
@@ -237,10 +237,10 @@ def is_transformer(backbone: str) -> bool:
 
 
 def check_preset(name: str) -> None:
-    """Refuse what is no preset.
+    """Refuse unknown presets.
 
     Raises:
-        ConfigError: The sentence names those that there are.
+        ConfigError: The message lists the known presets.
     """
     if name not in PRESETS:
         raise ConfigError(f"preset {name}: expected one of {', '.join(PRESETS)}", field="preset")
@@ -250,12 +250,12 @@ def preset(name: str, method: str, backbone: str | None = None) -> dict[str, Any
     """The options of a preset for a method, as `PretrainConfig.from_dict` takes them.
 
     - `paper`: the settings of the method's paper, for SwAV, MoCo v2 and BYOL those of the reference for CT;
-      ResNet-50 (DINOv2, MAE: ViT-S/16), a GPU. With a transformer as the backbone: what the papers trained those
-      with.
+      ResNet-50 (DINOv2, MAE: ViT-S/16), for a GPU. With a transformer as the backbone, the papers' settings for
+      transformers.
     - `vit`: the same with a ViT-S/16, which needs timm.
     - `small`: ResNet-18 (DINOv2, MAE: ViT-Ti/16) on 128 × 128 slices, an hour or so on a laptop for a few thousand
       slices.
-    - `smoke`: two epochs of the same on 64 × 64 slices, minutes on two cores: to see that everything works.
+    - `smoke`: two epochs of the same on 64 × 64 slices, minutes on two cores: a quick test that everything works.
 
     >>> preset("paper", "swav")["epochs"]
     800
@@ -308,7 +308,7 @@ def _views(
     from ctprune.pretraining.view_config import pair_views, single_view, swav_views
 
     if backbone and "patch14" in backbone:
-        # Such transformers take whole patches only.
+        # These transformers accept only sizes of whole patches.
         large, small = (14 * round(size / 14) for size in (large, small))
     if method in MULTI_CROP:
         views = swav_views().to_dict()
@@ -321,7 +321,7 @@ def _views(
 
 
 def merged_options(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of both, those of `above` first; groups of options are merged, too.
+    """Options of both, where those of `above` win; groups of options are merged, too.
 
     >>> merged_options({"side": 64, "views": {"ratio": 1, "crops": []}}, {"views": {"ratio": 2}})
     {'side': 64, 'views': {'ratio': 2, 'crops': []}}

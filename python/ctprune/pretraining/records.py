@@ -17,7 +17,7 @@ Line = dict[str, float | int]
 
 FOLDER_NAME = "logs"
 
-#: What a probe says of the backbone, and of the moving average of its weights.
+#: Measures of the probe, for the backbone and for the moving average of its weights.
 PROBED = (
     "knn_accuracy",
     "linear_accuracy",
@@ -27,7 +27,7 @@ PROBED = (
     "average_linear_auc",
 )
 
-#: Columns of `metrics.csv`; those of an epoch's end are empty elsewhere.
+#: Columns of `metrics.csv`; those of the end of an epoch are empty in other lines.
 COLUMNS = (
     "step",
     "epoch",
@@ -46,7 +46,7 @@ class Records:
 
     Args:
         folder: Folder of the pre-training.
-        lines: Lines that an interrupted run has written before it is resumed.
+        lines: Lines that an interrupted training wrote before it is resumed.
         wandb: Configuration for Weights & Biases; None leaves it out.
     """
 
@@ -77,7 +77,7 @@ class Records:
         self._log_to_wandb(line)
 
     def close(self) -> None:
-        """Finish what is open."""
+        """Close everything that is open."""
         self._board.close()
         if self._run is not None:
             self._run.finish()
@@ -115,7 +115,7 @@ def _start_wandb(folder: Path, config: Mapping[str, Any]) -> Any:
         config=dict(config),
         # Nothing leaves the machine unless the user has set WANDB_MODE for it.
         mode=os.environ.get("WANDB_MODE", "offline"),
-        # What is printed and where the program lies may hold names.
+        # Printed text and the program's path may contain names.
         settings={"console": "off", "disable_git": True, "save_code": False},
     )
 

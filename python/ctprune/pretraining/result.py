@@ -51,15 +51,15 @@ def facts_of(
     mean: float,
     std: float,
 ) -> dict[str, Any]:
-    """What `summary.json` says of a pre-training.
+    """The content of `summary.json` for a pre-training.
 
     Args:
         config: Options of the pre-training.
         manifest: Manifest of the run.
         store: Packed slices.
-        training: The training, which is done.
+        training: The finished training.
         fabric: Devices and precision of the training.
-        used: What of the store was trained on.
+        used: The slices of the store that were trained on.
         mean: Mean that views are normalized with.
         std: Standard deviation that views are normalized with.
     """
@@ -147,7 +147,7 @@ def notes_on(config: PretrainConfig, slices: int, intensity: str) -> list[str]:
 
 
 def rates_sentence(config: PretrainConfig, factor: float, devices: int) -> str:
-    """The learning rate that is used, and how it follows from the options, in words.
+    """A sentence about the learning rate in use, and how it follows from the options.
 
     Args:
         config: Options of the pre-training.

@@ -95,7 +95,7 @@ def pretrain(
         resume: Continue from the checkpoint in `out`, if there is one.
         progress: Function called after every step with a `ctprune.Progress`. Stages: `packing` (slices) and
             `training` (steps). Facts of `training`: `epoch` of `epochs`, `loss` (the mean since the last line of
-            the log), `slices_per_second` (of all devices since then), and while the kNN probe runs, `now` is
+            the log), `slices_per_second` (of all devices since then), and, while the probe runs, `now`, which is
             `probing`.
         options: Options of `ctprune.PretrainConfig` that differ from the preset's.
 
@@ -143,13 +143,13 @@ class PretrainingRun:
         self._note = note or (lambda _: None)
         self._checkpoints = out / FOLDER_NAME
         self._asked_to_resume = resume
-        # Killed before its first checkpoint, nothing of a training is worth keeping: it begins again.
+        # A training that was killed before its first checkpoint begins again: it left nothing worth keeping.
         self._resume = resume and bool(checkpoint_files(self._checkpoints) or (out / SUMMARY_NAME).is_file())
-        # Where this process stands among those that train together, for one that another has started.
+        # This process's rank among those that train together, if another process started it.
         self._launch = launch
-        # Whether it is the one that speaks.
+        # Whether this process prints.
         self._first = is_first_process() if launch is None else launch.is_first
-        # What is held until the end.
+        # Locks that are held until the end.
         self._held = ExitStack()
 
     def carry_out(self) -> PretrainResult:
@@ -174,7 +174,7 @@ class PretrainingRun:
         order = {"run": str(self.run), "out": str(self.out), "config": config.to_dict(), "resume": self._resume}
         store = None
         if launch.starts_all:
-            # What can go wrong shall go wrong before there are others, who would wait; and before all is packed.
+            # Mistakes should show before other processes start, which would wait, and before slices are packed.
             if launch.processes > 1 or config.method in OF_TRANSFORMERS:
                 create_method(config, self._create_backbone())
             store = self._pack(close)
@@ -185,7 +185,7 @@ class PretrainingRun:
             return self._train(manifest, store, close, fabric)
 
     def _is_finished(self) -> bool:
-        # Other results have a summary, too.
+        # Other results have a `summary.json`, too.
         return all((self.out / name).is_file() for name in (SUMMARY_NAME, BACKBONE_NAME))
 
     def _take_out(self) -> None:
@@ -334,7 +334,7 @@ class PretrainingRun:
             depth=config.depth,
             channels=config.channels,
             seed=config.seed,
-            # A sample loses nothing to the exclusion, or it would be smaller than what it is the control of.
+            # The sample is drawn after the exclusion: else it would be smaller than the kept slices that remain.
             without=None if close is None else close.rows,
             threads=config.threads,
             progress=self._operation.pass_on,

@@ -1,4 +1,4 @@
-"""What each method of pre-training has of its own: frozen dataclasses, free of torch. Defaults are the paper's."""
+"""Settings of each method of pre-training: frozen dataclasses, free of torch. Defaults are the papers'."""
 
 from __future__ import annotations
 
@@ -137,8 +137,8 @@ class Dinov2Settings(_Settings):
     bottleneck: int = _width(256, "Width of a head's narrowest layer.")
     separate_heads: bool = option(
         False,
-        help="Whether patches have a head of their own.",
-        more="The published code has that for large data sets only.",
+        help="Whether patches have their own head.",
+        more="In the published code, they do for large data sets only.",
     )
     student_temperature: float = _temperature(0.1, "Temperature of the student's softmax.")
     teacher_temperature: float = _temperature(0.07, "Temperature of the teacher's softmax, after the warm-up.")
@@ -148,7 +148,7 @@ class Dinov2Settings(_Settings):
     centering: str = option(
         "softmax",
         choices=("softmax", "sinkhorn"),
-        help="How the teacher is kept from collapsing: a softmax of what differs from the center, or even "
+        help="How the teacher is kept from collapsing: by a softmax of the difference from the center, or by even "
         "assignments.",
         more="The published code has `sinkhorn` for large data sets.",
     )
@@ -158,7 +158,7 @@ class Dinov2Settings(_Settings):
     sinkhorn_iterations: int = _width(3, "Iterations of the Sinkhorn-Knopp algorithm, for `centering` sinkhorn.")
     freeze_epochs: int = _width(1, "Initial epochs in which the heads' last layers are not trained.", low=0)
     mask_probability: float = option(
-        0.5, above=0, high=1, help="Share of the large crops of which patches are masked for the student."
+        0.5, above=0, high=1, help="Share of the large crops in which patches are masked for the student."
     )
     mask_ratio: Range = option(
         (0.1, 0.5),
@@ -222,13 +222,13 @@ SETTINGS: dict[str, type[MethodSettings]] = {
     "mae": MaeSettings,
 }
 
-#: Methods whose teacher is what is evaluated and saved.
+#: Methods whose teacher is evaluated and saved.
 TEACHER_SAVED = frozenset({"dino", "dinov2"})
 
 #: Methods that compare many small crops with a few large ones.
 MULTI_CROP = frozenset({"swav", "dino", "dinov2", "lejepa"})
 
-#: Methods that compare nothing; those that are in neither set take two views.
+#: Methods that compare nothing. Methods in neither set take two views.
 ONE_VIEW = frozenset({"mae"})
 
 #: Methods that mask patches, which only transformers have.

@@ -1,4 +1,4 @@
-"""A picture of slices beside their views: what a network must learn to match."""
+"""A picture of slices and their views, which a network must learn to match."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def write_views(
 ) -> None:
     """Write a PNG with a row per slice: the slice (in the window, if there is one), then its views.
 
-    With neighbors, the one that lends every second view stands beside the slice.
+    With neighbors, the neighbor that every second view is made from stands beside the slice.
 
     Args:
-        store: The packed store; slices are taken from all over it, evenly.
+        store: The packed store; the slices shown are spread evenly over it.
         config: The views.
         file: The picture; replaced if it is there.
         neighbors: Neighbors of the store's slices; None without.

@@ -1,4 +1,4 @@
-"""The slices of a store that a pre-training uses: which, how often, and what belongs to each."""
+"""The slices of a store that a pre-training uses: which ones, how often, and their neighbors and channels."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from ctprune.store.store import SliceStore
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UsedSlices:
-    """What a pre-training takes from a store.
+    """The part of a store that a pre-training uses.
 
     Attributes:
         positions: Positions in the store of the slices in use, int64 of shape (n,); None for all.
-        weights: How often each of them comes, int64 of shape (n,); None for once each.
-        neighbors: Neighbors of each of them that may lend it views; None without.
+        weights: How often each of them is drawn, int64 of shape (n,); None for once each.
+        neighbors: Neighbors of each of them from which its views may be made; None without neighbors.
         channels: Where in the store the three channels of each lie, int64 of shape (n, 3); None for gray ones.
-        digest: Tells which slices are trained on, in which order they are stored, how often they come, and what
-            their channels show.
-        excluded: What was left out since it is similar to a test set, for the summary.
+        digest: Digest of the slices that are trained on, their order in the store, how often they are drawn, and
+            their channels.
+        excluded: Slices that were left out because they are similar to a test set, for the summary.
         near: How many slices have neighbors, for the summary.
     """
 
@@ -57,7 +57,7 @@ class UsedSlices:
             close: Slices that must not be used; None for none.
 
         Raises:
-            ConfigError: Neighbors or channels of them are wanted, but no slice has a position.
+            ConfigError: Neighbors or their channels are asked for, but no slice has a position.
         """
         slices = manifest.slices()
         positions = None if close is None else np.flatnonzero(~np.isin(store.rows, close.rows)).astype(np.int64)
@@ -125,7 +125,7 @@ def find_channels(
 ) -> npt.NDArray[np.int64] | None:
     """Where in a store the three channels of each of its slices lie, int64 of shape (n, 3); None for gray ones.
 
-    What could not be read, or must not be used, is shown by no channel: the slice itself stands there.
+    Slices that could not be read, or must not be used, appear in no channel: the slice itself takes their place.
 
     Raises:
         ConfigError: No slice has a position.

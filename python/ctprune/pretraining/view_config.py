@@ -27,8 +27,8 @@ def positives_option(*, panel: str | None = None) -> str:
         "positives",
         "same",
         panel=panel,
-        help="Where every second view comes from: the same slice, or one up to MM mm away along the scan.",
-        more="Of the slices in use in that stretch of the volume, itself among them, chance chooses one per step.",
+        help="Where every second view comes from: the same slice, or a slice up to MM mm away along the scan.",
+        more="Drawn anew in each step from the slices in use within MM mm, the slice itself among them.",
     )
 
 

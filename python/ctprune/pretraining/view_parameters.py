@@ -1,4 +1,4 @@
-"""What chance decides about views, drawn for a whole batch at once from one generator."""
+"""The random parameters of views, drawn for a whole batch at once from one generator."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from ctprune.options.option import Range
 from ctprune.pretraining.view_config import CropConfig, ViewConfig, WindowConfig
 
-#: Tries to find a crop that lies within the slice, as torchvision's `RandomResizedCrop` has them.
+#: Tries to find a crop inside the slice, as many as in torchvision's `RandomResizedCrop`.
 _TRIES = 10
 
-# Where in a view's row of even random numbers each decision looks. All are drawn whether or not they are used, so
-# that an option changes nothing but what it is about.
+# Which of a view's uniform random numbers each parameter uses. All are drawn whether or not they are used, so that
+# an option changes only its own parameter.
 _AREA = slice(0, _TRIES)
 _RATIO = slice(_TRIES, 2 * _TRIES)
 _TOP, _LEFT, _MIRROR, _UPSIDE_DOWN, _ROTATE, _ANGLE, _CENTER, _WIDTH = range(2 * _TRIES, 2 * _TRIES + 8)
@@ -81,7 +81,7 @@ _WIDTHS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ViewPlan:
-    """All that chance decides about the views of a batch of n slices.
+    """All random parameters of the views of a batch of n slices.
 
     Attributes:
         table: `ViewParameters.table` of all views, float32 of shape (views × n, columns) on the CPU; a view's
@@ -108,7 +108,7 @@ def view_generator(seed: int, epoch: int, step: int, rank: int = 0) -> torch.Gen
 
 
 def draw_views(config: ViewConfig, slices: int, side: int, generator: torch.Generator) -> ViewPlan:
-    """Decide on all views of a batch; takes no look at the slices, so that it can be done ahead.
+    """Draw the parameters of all views of a batch; needs no pixels, so it can run ahead of time.
 
     Args:
         config: Options of the views.
@@ -129,19 +129,19 @@ def draw_views(config: ViewConfig, slices: int, side: int, generator: torch.Gene
 
 
 def draw_numbers(config: ViewConfig, slices: int, generator: torch.Generator) -> Tensor:
-    """Even random numbers in [0, 1), float64 of shape (views, slices, NUMBERS), on the generator's device."""
+    """Uniform random numbers in [0, 1), float64 of shape (views, slices, NUMBERS), on the generator's device."""
     shape = (config.views, slices, NUMBERS)
     return torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64)
 
 
 def view_parameters(config: ViewConfig, crop: CropConfig, side: int, numbers: Tensor) -> ViewParameters:
-    """Turn even random numbers into the parameters of views of one group.
+    """Turn uniform random numbers into the parameters of views of one group.
 
     Args:
         config: Options of the views.
         crop: The view's group.
         side: Rows and columns of the slices.
-        numbers: Float64 of shape (n, NUMBERS), from `draw_numbers`, of one view of n slices or of several.
+        numbers: Float64 of shape (n, NUMBERS), from `draw_numbers`, for one or several views.
 
     >>> numbers = draw_numbers(ViewConfig(), 4, torch.Generator().manual_seed(0))[0]
     >>> view_parameters(ViewConfig(), ViewConfig().crops[0], 256, numbers).box.shape
@@ -186,7 +186,7 @@ def view_parameters(config: ViewConfig, crop: CropConfig, side: int, numbers: Te
 
 
 def _boxes(scale: Range, ratio: Range, side: int, numbers: Tensor) -> Tensor:
-    """Crops by torchvision's rule in `RandomResizedCrop`: the first of ten tries that fits, else the middle."""
+    """Crops as in torchvision's `RandomResizedCrop`: the first of ten tries that fits, else the middle."""
     area = side * side * _between(numbers[:, _AREA], scale)
     aspect = _between_logs(numbers[:, _RATIO], ratio)
     # Sizes in whole pixels, halves to even, as Python rounds.

@@ -1,11 +1,11 @@
 """The steps from slices to views, each for a whole batch with parameters per slice, on any device.
 
-What is linear (resampling, mirroring, blur) is a matrix for the rows and one for the columns of each slice: two
-batched products, quick on a GPU as well as on a CPU. Arithmetic is in float32 throughout; with 16 bits per pixel
-the reduced precision of tensor cores would cost several Hounsfield units, so it is switched off here.
+Linear steps (resampling, mirroring, blur) multiply each slice by a matrix for its rows and one for its columns:
+two batched products, fast on a GPU and on a CPU. Arithmetic is in float32 throughout; with 16 bits per pixel, the
+reduced precision of tensor cores would cost several Hounsfield units, so it is switched off here.
 
-Images have the shape (n, rows, columns) or, with channels, (n, channels, rows, columns): what is said about an
-image holds for all its channels.
+Images have the shape (n, rows, columns) or, with channels, (n, channels, rows, columns); all channels of an image
+are treated alike.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def jitter(views: Tensor, factor: Tensor, about_mean: Tensor) -> Tensor:
     """
     for step in (0, 1):
         times = _each(factor[:, step], views)
-        # One mean for all channels, or what differs between them would change.
+        # One mean for all channels, so that the differences between channels stay.
         mean = views.mean(dim=tuple(range(1, views.ndim)), keepdim=True)
         middle = mean * _each(about_mean[:, step], views)
         views = views.mul_(times).add_((1 - times) * middle).clamp_(0, 1)
@@ -140,7 +140,7 @@ def blur(views: Tensor, sigma: Tensor, taps: Tensor) -> Tensor:
 
 
 def blur_taps(size: int, radius: int) -> Tensor:
-    """Which pixels lie how far from which, mirrored at the edges: float32 of shape (radius + 1, size, size).
+    """For each distance, the pairs of pixels that far apart, mirrored at the edges: (radius + 1, size, size).
 
     >>> blur_taps(4, 1)[1].int().tolist()
     [[0, 2, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 2, 0]]

@@ -27,16 +27,16 @@ from ctprune.store.store import HU_OFFSET, SliceStore
 
 
 class BatchViews(torch.nn.Module):
-    """Makes views of slices of one or three channels, 8 or 16 bits, without ever passing through fewer bits.
+    """Makes views of slices of one or three channels, 8 or 16 bits, without an intermediate of fewer bits.
 
-    What chance decides about a view holds for all its channels; only noise differs from pixel to pixel in all.
+    All channels of a view share its random parameters; only noise differs.
 
     Args:
         config: Options of the views.
         mean: Mean of the slices' pixels as a fraction of the largest value of their type (or of the window); views
             are normalized with it, see `normalization`.
         std: Standard deviation of the slices' pixels as a fraction of the same value.
-        neighbors: Whether each slice comes with a neighbor, which every second view is made of.
+        neighbors: Whether each slice comes with a neighbor, from which every second view is made.
 
     Raises:
         ConfigError: A mean or standard deviation that cannot be used.
@@ -110,10 +110,10 @@ class BatchViews(torch.nn.Module):
         return views
 
     def _images(self, values: Tensor, first: int, count: int) -> Tensor:
-        """What a group of views is made of, count × n slices; `first` views lie before it."""
+        """The slices that a group of views is made from, count × n; `first` views come before the group."""
         if self._sources == 1:
             return values.repeat(count, *(1 for _ in values.shape[1:]))
-        # By turns over all groups, so that groups of a single view take part.
+        # In turns across all groups, so that groups of a single view take part.
         sources = values.chunk(2)
         return torch.cat([sources[view % 2] for view in range(first, first + count)])
 
@@ -144,7 +144,7 @@ class BatchViews(torch.nn.Module):
     def _blur(self, views: Tensor, sigma: Tensor) -> Tensor:
         taps = self.get_buffer(f"_taps_{views.shape[-1]}").to(views.device)
         if views.device.type != "cpu":
-            # Finding out which are to be blurred would have to wait for the device.
+            # Finding the views to blur would mean waiting for the device.
             return blur(views, sigma, taps)
         chosen = sigma.nonzero()[:, 0]
         views[chosen] = blur(views[chosen], sigma[chosen], taps)
@@ -153,7 +153,7 @@ class BatchViews(torch.nn.Module):
     def _noise(self, views: Tensor, count: int, generator: torch.Generator) -> Tensor:
         noise = torch.empty_like(views)
         for of_view in noise.chunk(count):
-            # Each by itself: what a view gets does not depend on how many others its group has.
+            # View by view: the noise of a view must not depend on the number of views in its group.
             of_view.normal_(generator=generator)
         return noise
 

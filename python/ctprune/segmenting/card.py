@@ -18,7 +18,7 @@ _MODES = {
     "frozen": "a frozen backbone (BatchNorm layers keep their statistics)",
 }
 
-#: The convention of masks without a voxel, in one sentence.
+#: The convention for masks without a voxel, in one sentence.
 EMPTY = (
     "Where neither a patient's mask nor the prediction has a voxel of a class, its Dice is not defined and counts "
     "in no mean; where only the mask has none, it is 0."
@@ -46,7 +46,7 @@ def measure_name(name: str) -> str:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Patients, volumes and slices in words.
+    """Patients, volumes and slices as text.
 
     >>> counted({"patients": 1, "volumes": 2, "slices": 30})
     '1 patient, 2 volumes, 30 slices'

@@ -1,4 +1,4 @@
-"""Volumes with their masks: nnU-Net's and the Decathlon's folders, files or series beside masks, or a table."""
+"""Lists volumes with masks: folders of nnU-Net and the Decathlon, masks beside volumes, or a table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Case:
         name: The volume's path below the data, with `/`.
         image: File of the volume, or folder of its series.
         mask: File of the mask, NIfTI.
-        split: `train`, `val`, `test`, or None where the data name none.
+        split: `train`, `val`, `test`, or None if the data have no splits.
         patient: A text that identifies the patient, or None. It goes into no result.
     """
 
@@ -47,7 +47,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Cases:
-    """All of them, and the names of their labels: None where the data name none.
+    """All cases, and the names of their labels; None if the data have no names.
 
     Attributes:
         source: File or folder of the data.
@@ -109,7 +109,7 @@ def list_cases(data: Path, patient_pattern: str | None = None, names: dict[int, 
 
 
 def _nnunet(data: Path) -> tuple[list[Case], tuple[str, ...]]:
-    """`imagesTr` with `labelsTr`, and `imagesTs` with `labelsTs` as the test split where both are there."""
+    """`imagesTr` with `labelsTr`, and, if both exist, `imagesTs` with `labelsTs` as the test split."""
     for name in (_IMAGES, _LABELS):
         if not (data / name).is_dir():
             raise TaskError(f"{data}: expected folders {_IMAGES} and {_LABELS}, found no {name}")
@@ -149,7 +149,7 @@ def _volumes(folder: Path) -> list[Path]:
 
 
 def _pairs(data: Path) -> Iterator[Case]:
-    """Each mask with the file, or the folder of a series, that it lies beside, or in."""
+    """Each mask with its volume: a file or series folder beside it, or the series around it."""
     files = list(files_below(data))
     for mask in files:
         if not _is_nifti(mask):
@@ -211,7 +211,7 @@ def _check(data: Path, cases: list[Case]) -> None:
 
 
 def _names(folder: Path) -> dict[int, str] | None:
-    """What `dataset.json` calls each label but 0; None without that file."""
+    """The name of each label except 0 in `dataset.json`; None without that file."""
     file = folder / NAMES
     if not file.is_file():
         return None

@@ -30,7 +30,7 @@ from ctprune.options.shared import PRECISIONS, device_option, threads_option
 
 MODES = ("finetune", "frozen")
 
-#: By mode, where nothing else is asked for: a decoder alone takes larger steps.
+#: Defaults by mode: a decoder alone takes larger steps.
 _LEARNING_RATES = {"finetune": 3e-4, "frozen": 1e-3}
 
 _TASK, _TRAINING, _OUTPUT = "Task", "Training", "Output"
@@ -42,7 +42,7 @@ class SegmentConfig:
     """The options of a segmentation.
 
     Raises:
-        ConfigError: An option that is out of range or of no use beside others.
+        ConfigError: An option is out of range, or does not fit the others.
 
     >>> SegmentConfig(seeds=2).seed_list, SegmentConfig(mode="frozen").learning_rate
     ((0, 1), 0.001)
@@ -83,7 +83,7 @@ class SegmentConfig:
         above=0,
         high=10,
         panel=_TRAINING,
-        help="First learning rate of AdamW, default 3e-4 (frozen: 1e-3); it falls to 0 as a cosine.",
+        help="Initial learning rate of AdamW, default 3e-4 (frozen: 1e-3); it falls to 0 along a cosine.",
     )
     weight_decay: float = option(0.01, low=0, high=10, panel=_TRAINING, help="Weight decay of AdamW.")
     flip: bool = option(
@@ -141,7 +141,7 @@ class SegmentConfig:
         return deciding(self)
 
     def digest(self) -> str:
-        """SHA-256 of these options but where the weights lie, which their own digest stands for."""
+        """SHA-256 of these options without the path of the weights, which have their own digest."""
         return digest_of(self.to_dict())
 
 

@@ -1,4 +1,4 @@
-"""Whether a mask lies on the voxels of its volume, and how its axes run against the volume's."""
+"""Whether a mask lies on the voxels of its volume, and how the axes of the two correspond."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TOLERANCE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Where voxels lie.
+    """The grid of voxels in space.
 
     Attributes:
         shape: Number of slices, rows and columns.
@@ -32,7 +32,7 @@ class Grid:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
 
     def __str__(self) -> str:
-        """Columns, rows and slices in words."""
+        """Columns, rows and slices as text."""
         return " × ".join(map(str, self.shape[::-1]))
 
 
@@ -59,7 +59,7 @@ class Turn:
 
 
 def turn_onto(volume: Grid, mask: Grid) -> Turn | str:
-    """How a mask is turned onto the voxels of its volume; or why it does not lie on them, in words.
+    """The turn that brings a mask onto the voxels of its volume, or a sentence why there is none.
 
     Programs store the same voxels in different orders: dcm2niix reverses the rows of DICOM, ITK keeps them. So
     axes may be exchanged and reversed, as long as every voxel of one is a voxel of the other.

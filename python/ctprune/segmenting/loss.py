@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
-#: Pixels that are added to both sides of a fraction: a class that is nowhere, and is not predicted, costs nothing.
+#: Added to numerator and denominator: a class that is neither present nor predicted costs nothing.
 SMOOTH = 1.0
 
 

@@ -27,7 +27,7 @@ class Measured:
         by_class: The same of each class.
         by_seed: Means over classes of each seed, by measure.
         defined: Patients for whom a class's Dice is defined, by class.
-        no_interval: Why no interval can be estimated, in words; None if there is one.
+        no_interval: Reason why no interval can be estimated; None if there is one.
     """
 
     pooled: Pooled

@@ -57,7 +57,7 @@ class Encoder(torch.nn.Module):
         with torch.no_grad():
             blank = self.eval()(torch.zeros(1, side, side, dtype=torch.uint8))
             if not self._is_resnet:
-                # Of maps of one size the last one: a ViT has no others.
+                # Of maps of one size, the last one. A ViT has only one size.
                 last = {tuple(one.shape[-2:]): index for index, one in enumerate(blank[1:])}
                 self._indices = sorted(last.values())
                 blank = self(torch.zeros(1, side, side, dtype=torch.uint8))
@@ -69,7 +69,7 @@ class Encoder(torch.nn.Module):
         """Maps of images, uint8 of shape (n, side, side): float of shape (n, channels, size, size) each."""
         gray = repeat_gray(images.unsqueeze(1)).float() / 255
         x = (gray - self.get_buffer("mean")) / self.get_buffer("std")
-        # Its channels are the same gray: one is enough.
+        # All channels hold the same gray: one is enough.
         maps = [x[:, :1]]
         x = x.contiguous(memory_format=torch.channels_last)
         network: Any = self.backbone
@@ -115,7 +115,7 @@ class Decoder(torch.nn.Module):
         width = _width(channels[-1])
         self.first = torch.nn.Sequential(*_convolution(channels[-1], width, kernel=1))
         self.steps = torch.nn.ModuleList()
-        # The map beside each step; -1 where the encoder has none of its size.
+        # The encoder's map for each step; -1 if it has none of that size.
         self._beside: list[int] = []
         size = sizes[-1]
         for index in range(len(sizes) - 2, -1, -1):

@@ -1,4 +1,4 @@
-"""The result of a segmentation: its measures, as they stand in `metrics.json`, and the table of patients."""
+"""The result of a segmentation: the content of `metrics.json`, and the table of patients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SegmentResult:
         splits: Number of patients, volumes and slices by split.
         evaluated_split: The split on which the measures were computed.
         selection_split: The split that chose the epoch.
-        evaluation: What was evaluated, in words.
+        evaluation: A sentence about what was evaluated.
         overlaps: Patients and near-duplicates that splits share, see `ctprune.finetuning.overlaps.SplitOverlap`.
         weights: Name, SHA-256 and metadata of the file of weights that the training started from; None for random
             weights.
@@ -54,7 +54,7 @@ class SegmentResult:
         by_class: The same of each class.
         ensemble: The same of the mean of all seeds' probabilities: `pooled` and `by_class`.
         defined: Number of evaluated patients for whom a class's Dice is defined, by class.
-        no_interval: Why no interval can be estimated, in words; None if there is one.
+        no_interval: Reason why no interval can be estimated; None if there is one.
         notes: Sentences that the reader must know.
         seconds: Time of all trainings.
         device: `cuda` or `cpu`.

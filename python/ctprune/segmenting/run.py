@@ -25,13 +25,13 @@ from ctprune.segmenting.splits import assign_splits, counts_of, notes_of, overla
 from ctprune.segmenting.volumes import Volumes, read_volumes
 from ctprune.tasks.listing import TRAIN
 
-# Torch is imported when the data are known to be right: a mistake in a table is not worth waiting for it.
+# Torch is imported only once the data are known to be right, so that mistakes show without waiting for it.
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ctprune.segmenting.seeds import SeedOutcome, SeedTrainer
 
-#: What the folder holds, in words.
+#: Kind of result that the folder holds, for messages.
 _WHAT = "segmentation"
 
 PathLike = str | os.PathLike[str]
@@ -113,7 +113,7 @@ class _Segmentation:
         self._trainer, self._operation = trainer, operation
 
     def carry_out(self) -> SegmentResult:
-        """Train all seeds and write the result, or read the result that is there already."""
+        """Train all seeds and write the result, or read the result of an earlier call."""
         from ctprune.segmenting.prediction import MASKS_FOLDER
         from ctprune.segmenting.seeds import PROGRESS_FOLDER
         from ctprune.segmenting.training import TrainingSet

@@ -1,4 +1,4 @@
-"""The folder `model/` of a segmentation: backbones and decoders of all seeds, and how volumes are to be read."""
+"""The folder `model/` of a segmentation: backbones and decoders of all seeds, and how to read volumes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SavedModel:
     modality: str
 
     def save(self) -> None:
-        """Write `model.json`; the weights are there already.
+        """Write `model.json`; the weights must have been written before.
 
         Raises:
             OutputError: The file cannot be written.

@@ -1,4 +1,4 @@
-"""Which volume trains, which one chooses the epoch, which one is evaluated: by patient, as in a fine-tuning."""
+"""Splits of volumes by patient, as in a fine-tuning: train, choose the epoch, evaluate."""
 
 from __future__ import annotations
 

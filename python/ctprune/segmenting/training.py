@@ -87,7 +87,7 @@ class SeedTraining:
         """Train to the last epoch.
 
         Raises:
-            WeightsError: The checkpoint that is there is damaged.
+            WeightsError: The checkpoint is damaged.
             OutputError: A checkpoint cannot be written.
             TrainingError: The loss is not finite.
             KeyboardInterrupt: Ctrl-C; the last whole epoch is in the checkpoint.
@@ -159,7 +159,7 @@ class SeedTraining:
         return float(np.nanmean(dice)) if not np.isnan(dice).all() else math.nan
 
     def _trained(self) -> _Weights:
-        """Copies of all weights and statistics that training changes; those of a frozen backbone it does not."""
+        """Copies of the weights and statistics that training changes, so not those of a frozen backbone."""
         state = self.network.state_dict()
         return {
             name: tensor.detach().clone()
@@ -168,7 +168,7 @@ class SeedTraining:
         }
 
     def _state_now(self) -> State:
-        """Copies of all that the next epoch begins with: Ctrl-C comes when weights have changed already."""
+        """Copies of the state that the next epoch begins with: when Ctrl-C comes, the weights have changed."""
         return {
             "network": self._trained(),
             "optimizer": copy.deepcopy(self._optimizer.state_dict()),

@@ -1,4 +1,4 @@
-"""Volumes and masks: gray squares and squares of labels for training, where each slice lies for the rest."""
+"""Volumes and masks: squares of gray values and labels for training, and where each slice comes from."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MAX_SLICE_MB = 512
 #: Labels that masks may hold are below this.
 _LABELS = 1 << 16
 
-#: Different ones, background among them: one fits into a byte.
+#: Largest number of different labels, background included: the index of each fits into a byte.
 _MOST_LABELS = 256
 
 #: What the headers say of a slice.
@@ -50,9 +50,9 @@ class Volume:
     """One volume with its mask.
 
     Attributes:
-        case: Where they are.
+        case: The files.
         number: Number of the volume, from 1, in the order of the data.
-        patient: A text that identifies the patient: of DICOM whose patient nothing names, its study; else None.
+        patient: A text that identifies the patient, for DICOM the study if nothing else does; or None.
         grid: Where the voxels lie.
         lines: Rows of the manifest of the slices, in order.
         mask_lines: The same of the mask's slices.
@@ -74,7 +74,7 @@ class Volume:
 
         Raises:
             SourceError: The mask cannot be read.
-            TaskError: It holds something else than whole numbers from 0 to 65535.
+            TaskError: It holds values other than whole numbers from 0 to 65535.
         """
         first = self.mask_lines[0]
         where = [(path_of(line), line["frame"]) for line in self.mask_lines]
@@ -82,7 +82,7 @@ class Volume:
             values = _core.read_hu(where, first["rows"], first["columns"], "any", _MAX_SLICE_MB, threads)
         except ValueError as error:
             raise SourceError(str(error)) from None
-        # False for what is no number, too.
+        # Also false for NaN.
         if not (values.min() >= 0 and values.max() < _LABELS and np.array_equal(np.trunc(values), values)):
             raise TaskError(
                 f"{self.case.mask}: expected labels, which are whole numbers from 0 to {_LABELS - 1}, found others"

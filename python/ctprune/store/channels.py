@@ -1,4 +1,4 @@
-"""Input of three channels: a slice between the slices at a distance before and after it along the scan."""
+"""Input of three channels: a slice between two others, at a distance before and after it along the scan."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ CHANNELS = 3
 
 
 def channel_rows(volume: Integers, position_mm: Floats, distance_mm: float) -> Integers:
-    """For each slice the slices that its three channels show.
+    """For each slice, the slices that its three channels show.
 
-    The first channel is the slice at or before it whose position is nearest to `distance_mm` before its own, the
-    last one the same after it. Of two that are equally near, to 1 µm, it is the one closer to the slice. At the
-    ends of a volume, in its gaps and without a position, a channel thus repeats the slice itself.
+    Of the slice and those before it, the first channel shows the one whose position is nearest to `distance_mm`
+    before the slice; if two are equally near, to 1 µm, the one closer to the slice. The last channel mirrors this.
+    At the ends of a volume, in its gaps and without a position, a channel thus repeats the slice itself.
 
     Args:
         volume: Number of each slice's volume, shape (n,).
-        position_mm: Position of each slice along its volume, shape (n,); NaN where there is none.
+        position_mm: Position of each slice along its volume, shape (n,); NaN if not known.
         distance_mm: The distance, in mm.
 
     Returns:
@@ -33,7 +33,7 @@ def channel_rows(volume: Integers, position_mm: Floats, distance_mm: float) -> I
     [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 3]]
     """
     found = np.repeat(np.arange(len(volume), dtype=np.int64)[:, None], CHANNELS, axis=1)
-    # Within each volume along the scan; those without a position come last.
+    # In each volume along the scan; slices without a position come last.
     order = np.lexsort((position_mm, volume))
     starts = np.flatnonzero(np.diff(volume[order], prepend=-1))
     for start, end in zip(starts, np.append(starts[1:], len(volume)), strict=True):

@@ -1,4 +1,4 @@
-"""Which slices of a manifest a store packs."""
+"""Choose the slices of a manifest that a store packs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ctprune.store.config import StoreConfig
 
 
 def digest_of(rows: npt.NDArray[np.int64]) -> str:
-    """Ten hexadecimal digits that stand for these whole numbers; empty for none."""
+    """Digest of whole numbers, ten hexadecimal digits; empty for none."""
     return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:10] if len(rows) else ""
 
 
@@ -44,7 +44,7 @@ def chosen_rows(manifest: Manifest, config: StoreConfig, barred: npt.NDArray[np.
 
 
 def rows_beside(manifest: Manifest, config: StoreConfig, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Rows of the slices that are not in use themselves, but shown by channels; ascending."""
+    """Rows of the slices that only channels show, as they are not in use themselves; ascending."""
     distance = neighbors_mm(config.channels)
     if distance is None:
         return np.empty(0, np.int64)

@@ -56,15 +56,15 @@ def channels_option(*, panel: str | None = None) -> str:
         "channels",
         GRAY,
         panel=panel,
-        help="The three channels: one gray slice, or a slice between those MM mm before and after it.",
-        more="Where the volume ends earlier, the slice nearest to that place stands there, or the slice itself.",
+        help="What the three channels show: one gray slice, or a slice between those MM mm before and after it.",
+        more="At the ends of a volume, the slice nearest to that distance takes the place, or the slice itself.",
     )
 
 
 @described
 @dataclass(frozen=True, kw_only=True)
 class StoreConfig:
-    """What a packed store holds.
+    """The options of a packed store.
 
     Raises:
         ConfigError: An option that is out of range.
@@ -87,16 +87,16 @@ class StoreConfig:
     def __post_init__(self) -> None:
         check(self)
         if self.use != "random":
-            # No store is built again for what it does not use.
+            # Options that the store does not use must not cause it to be built again.
             object.__setattr__(self, "seed", 0)
             object.__setattr__(self, "without", "")
         if self.use == "all":
-            # Whatever the channels show is there.
+            # The store holds every slice that channels show.
             object.__setattr__(self, "channels", GRAY)
 
     @property
     def folder_name(self) -> str:
-        """Where such a store lies in the folder of a reduction."""
+        """Name of the store's folder in the folder of a reduction."""
         sample = f"random-{self.seed}-{self.without}".rstrip("-")
         use = sample if self.use == "random" else self.use
         beside = "" if self.channels == GRAY else f"-{self.channels.replace(':', '-')}"

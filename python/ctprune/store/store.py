@@ -1,8 +1,7 @@
 """The packed store: slices of a manifest, decoded once, as squares of one size in one memory-mapped array.
 
-No epoch of training parses a DICOM file again. A store is a folder of `pixels.npy` (n, side, side), `rows.npy`
-(the manifest's row of each slice), `histogram.npy` (how many pixels have each value) and `store.json`, which has
-the checksums of all.
+Training then parses no DICOM file. A store is a folder of `pixels.npy` (n, side, side), `rows.npy` (the manifest's
+row of each slice), `histogram.npy` (how many pixels have each value) and `store.json` with the checksums of all.
 """
 
 from __future__ import annotations
@@ -244,7 +243,7 @@ def _fitting_store(
     verify: bool,
     note: Callable[[str], None] | None = None,
 ) -> SliceStore | None:
-    """The store that is there, if it is this one; refuses a folder that holds anything else than a store."""
+    """The existing store, if it is this one; refuses a folder that holds anything but a store."""
     if not (folder / _ABOUT).is_file():
         check_free(folder)
         return None
@@ -315,7 +314,7 @@ class _Builder:
                 yield part[start : start + size], is_used
 
     def _read(self, batch: npt.NDArray[np.int64], done: int, total: int) -> tuple[npt.NDArray[Any], list[Outcome]]:
-        """The resized slices of these rows, and what came of each."""
+        """The resized slices of these rows, and the outcome of each."""
         side = self._config.side
         resized = np.empty((len(batch), side, side), _dtype(self._config.depth))
         lines = self._slices.take(batch, [*WHERE, *STAMP])
@@ -340,7 +339,7 @@ class _Builder:
             self._histogram += np.bincount(values, minlength=len(self._histogram))
 
     def _take(self, outcome: Outcome, *, counted: bool) -> bool:
-        """Whether a slice could be made; if counted, mean and deviation take it in."""
+        """Whether a slice could be read; if it counts, mean and deviation include it."""
         total, total_of_squares, reason = outcome
         if reason:
             self._left_out[reason] += 1
@@ -368,5 +367,5 @@ class _Builder:
 
 
 def _dtype(depth: int) -> np.dtype[Any]:
-    """Little-endian whatever the machine, so that stores travel."""
+    """Little-endian on every machine, so that stores can be moved."""
     return np.dtype("<u1" if depth == 8 else "<u2")

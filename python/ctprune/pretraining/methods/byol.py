@@ -28,8 +28,8 @@ class Byol(Method):
         self.loss = NegativeCosineSimilarity()
 
     def forward(self, views: Sequence[Tensor], state: TrainingState) -> Outcome:
-        """2 - 2 cos of prediction and target, both ways round, halved: from 0 (alike) to 4."""
-        # Each view by itself: BatchNorm must not see both.
+        """2 - 2 cos of prediction and target, averaged over both directions: from 0 (alike) to 4."""
+        # View by view: BatchNorm must not see both together.
         features = [self.embed(self.backbone, [view])[0] for view in views]
         predictions = [self.predictor(self.head(found)).float() for found in features]
         with torch.no_grad():

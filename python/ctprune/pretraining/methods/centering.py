@@ -6,15 +6,15 @@ import torch
 from lightly.utils import dist
 from torch import Tensor
 
-#: In place of sums that are 0.
+#: Replaces sums of 0.
 _LITTLE = 1e-30
 
 
 class Centering(torch.nn.Module):
-    """Softmax of what differs from the running mean, as in DINO (Caron et al. 2021, arXiv 2104.14294).
+    """Softmax of the difference from the running mean, as in DINO (Caron et al. 2021, arXiv 2104.14294).
 
     Args:
-        outputs: Length of what is centered.
+        outputs: Length of the outputs to center.
         momentum: Share of the mean that stays in each step.
     """
 
@@ -38,7 +38,7 @@ class Centering(torch.nn.Module):
 
 
 class Sinkhorn(torch.nn.Module):
-    """Shares such that all outputs are used equally, as in SwAV (Caron et al. 2020, arXiv 2006.09882).
+    """Assignments that use all outputs equally, as in SwAV (Caron et al. 2020, arXiv 2006.09882).
 
     Args:
         iterations: Iterations of the Sinkhorn-Knopp algorithm.

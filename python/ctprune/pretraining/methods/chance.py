@@ -1,4 +1,4 @@
-"""What chance decides in a method itself: drawn on the CPU, by the number of the batch, whatever the device."""
+"""Random numbers of a method: drawn on the CPU from the number of the batch, so alike on every device."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Tells these draws from those of views, which have fewer numbers in their seed.
+#: Separates these draws from those of views, whose seeds have fewer numbers.
 _OF_METHODS = 1
 
 
 def batch_generator(seed: int, batch: int) -> torch.Generator:
-    """A generator on the CPU for one batch of all processes: what it gives depends on these two numbers alone.
+    """A generator on the CPU for one batch of all processes, seeded by these two numbers alone.
 
-    So a resumed training draws what one that was never stopped draws.
+    So a resumed training draws the same numbers as one that was never stopped.
 
     Args:
         seed: Seed of the training.
@@ -28,7 +28,7 @@ def batch_generator(seed: int, batch: int) -> torch.Generator:
 
 
 def sent(drawn: Tensor, device: torch.device) -> Tensor:
-    """What was drawn, on a device; a GPU fetches it while the host continues."""
+    """Copy drawn numbers to a device; a GPU fetches them while the host continues."""
     if device.type == "cuda" and torch.cuda.is_available():
         drawn = drawn.pin_memory()
     return drawn.to(device, non_blocking=True)

@@ -24,7 +24,7 @@ from ctprune.pretraining.settings import DinoSettings
 
 
 class Dino(Method):
-    """Student and teacher; the teacher sees the first group of crops only, and is what is evaluated and saved."""
+    """Student and teacher; the teacher sees only the first group of crops, and is evaluated and saved."""
 
     alike = ("loss.center",)
 
@@ -48,7 +48,7 @@ class Dino(Method):
 
     @property
     def exported(self) -> torch.nn.Module:
-        """The teacher, which is ahead of the student all the time (section 5.1 of the paper)."""
+        """The teacher, which is always ahead of the student (section 5.1 of the paper)."""
         return self.teacher.networks[0]
 
     def _create_head(self) -> torch.nn.Module:
@@ -61,7 +61,7 @@ class Dino(Method):
                 settings.hidden,
                 settings.bottleneck,
                 settings.outputs,
-                # The paper has none for transformers, which have no BatchNorm themselves.
+                # The paper's head has no BatchNorm for transformers, which have none themselves.
                 batch_norm=any(isinstance(part, torch.nn.BatchNorm2d) for part in self.backbone.modules()),
                 freeze_last_layer=settings.freeze_epochs,
             )

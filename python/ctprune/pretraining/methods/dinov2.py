@@ -1,4 +1,4 @@
-"""DINOv2: DINO, and the same for masked patches, spread apart (Oquab et al. 2023, arXiv 2304.07193)."""
+"""DINOv2: DINO's loss, the same for masked patches, and KoLeo (Oquab et al. 2023, arXiv 2304.07193)."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from ctprune.pretraining.settings import Dinov2Settings
 
 
 class Dinov2(Method):
-    """Student and teacher: the first group of crops is masked for the student; the teacher sees only it, whole."""
+    """Student and teacher: the first crops are masked for the student; the teacher sees only these, unmasked."""
 
     alike = ("class_targets.center", "patch_targets.center")
 
     def __init__(self, backbone: torch.nn.Module, config: PretrainConfig) -> None:
-        # Who has such a backbone has timm, which is an extra.
+        # This module needs timm, an extra; whoever has such a backbone has it.
         from ctprune.pretraining.methods.tokens import Tokens, check_grid, masked_transformer
 
         super().__init__(backbone, config)
@@ -121,7 +121,7 @@ class Dinov2(Method):
         return pairs.sum() / (len(targets) * (len(student) - 1) * len(student[0]))
 
     def _masks(self, view: Tensor, state: TrainingState) -> Masks:
-        """What this batch's student does not see: others for each batch, the same for any number of devices."""
+        """The patches masked for this batch's student: new ones per batch, alike for any number of devices."""
         settings = self._settings
         slices, device = len(view), view.device
         masks = draw_masks(
@@ -134,7 +134,7 @@ class Dinov2(Method):
             rank=dist.rank(),
             processes=dist.world_size(),
         ).reshape(self._large * slices, -1)
-        # All sizes are known here, so that nothing waits for a GPU to count.
+        # Counted on the CPU, so that nothing waits for the GPU.
         images, patches = masks.nonzero()
         weights = 1 / masks.sum(axis=1)[images]
         tokens = np.pad(masks, [(0, 0), (self._prefix, 0)])
@@ -149,7 +149,7 @@ class Dinov2(Method):
         return tokens[:, self._prefix :].flatten(0, 1).index_select(0, masks.indices).float()
 
     def after_backward(self, state: TrainingState) -> None:
-        """Leave the last layers alone at the beginning."""
+        """Freeze the last layers at the beginning."""
         if state.epoch >= self._settings.freeze_epochs:
             return
         for head in self.heads:
@@ -164,12 +164,12 @@ class Dinov2(Method):
 
 
 class Masks(NamedTuple):
-    """What is masked of the first group of crops.
+    """Masks of the first group of crops.
 
     Attributes:
         tokens: Which tokens of each image are masked, bool of shape (images, tokens).
         indices: Which of all images' patches, in order, int64 of shape (masked,).
-        weights: One through the number of masked patches of their image, float32 of shape (masked,).
+        weights: One divided by the number of masked patches of the image, float32 of shape (masked,).
     """
 
     tokens: Tensor

@@ -1,4 +1,4 @@
-"""KoLeo: features apart from their nearest neighbors (Sablayrolles et al. 2019, arXiv 1806.03198)."""
+"""KoLeo: keeps features away from their nearest neighbors (Sablayrolles et al. 2019, arXiv 1806.03198)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _EPSILON = 1e-8
 
 
 def koleo(features: Tensor) -> Tensor:
-    """Minus the mean logarithm of the distance of each slice's features to the nearest others', over all devices.
+    """Minus the mean log distance of each slice's features to its nearest neighbor's, over all devices.
 
-    As lightly's loss, which looks among the slices of one device only.
+    Like lightly's loss, which looks only among the slices of one device.
 
     Args:
         features: float32 of shape (n, d); they are brought to length 1.

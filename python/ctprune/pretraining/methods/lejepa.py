@@ -1,4 +1,4 @@
-"""LeJEPA: predict the views' mean, spread as a Gaussian (Balestriero & LeCun 2025, arXiv 2511.08544)."""
+"""LeJEPA: predict the mean of the views, spread as a Gaussian (Balestriero & LeCun 2025, arXiv 2511.08544)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ctprune.pretraining.settings import LejepaSettings
 
 
 class LeJepa(Method):
-    """One network without teacher or negatives: SIGReg keeps what it gives from collapsing."""
+    """One network without teacher or negatives: SIGReg keeps its projections from collapsing."""
 
     def __init__(self, backbone: torch.nn.Module, config: PretrainConfig) -> None:
         super().__init__(backbone, config)
@@ -53,7 +53,7 @@ class LeJepa(Method):
 
 
 def sigreg(projections: Tensor, directions: Tensor, *, reach: float, points: int) -> Tensor:
-    """How far projections are from a standard Gaussian along each direction, over the slices of all devices.
+    """Distance of the projections from a standard Gaussian along each direction, over the slices of all devices.
 
     The Epps-Pulley statistic: slices × the integral of |φ(t) - exp(-t²/2)|² exp(-t²/2) over [-reach, reach], with
     the characteristic function φ of the slices' coordinates; mean over views and directions. As lightly's
@@ -86,8 +86,8 @@ def sigreg(projections: Tensor, directions: Tensor, *, reach: float, points: int
 def _of_all(sums: Tensor) -> Tensor:
     """The sum of all processes' tensors.
 
-    The gradient is for the mean of the processes' gradients, which is what they step along: each counts its own
-    part as often as there are processes.
+    Processes step along the mean of their gradients, so each multiplies the gradient of its own part by the number
+    of processes.
     """
     processes = dist.world_size()
     if processes == 1:

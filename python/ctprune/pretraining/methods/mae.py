@@ -1,4 +1,4 @@
-"""MAE: draw the patches of a slice that were masked (He et al. 2022, arXiv 2111.06377)."""
+"""MAE: reconstruct the masked patches of a slice (He et al. 2022, arXiv 2111.06377)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ctprune.pretraining.settings import MaeSettings
 
 
 class Mae(Method):
-    """A transformer sees a few patches of one view, and a small one draws the others; nothing is compared.
+    """A transformer sees a few patches of one view, a small one reconstructs the others; nothing is compared.
 
-    Features are those of the patches shown: the whole picture would take longer than the step itself.
+    Features are those of the patches shown: encoding the whole slice would take longer than the step itself.
     """
 
     def __init__(self, backbone: torch.nn.Module, config: PretrainConfig) -> None:
-        # Needs timm, which whoever has such a backbone has.
+        # This module needs timm, an extra; whoever has such a backbone has it.
         from ctprune.pretraining.methods.masked_networks import Decoder, Encoder, plain_transformer
 
         transformer = plain_transformer(backbone, config)
@@ -46,28 +46,28 @@ class Mae(Method):
         self.decoder = Decoder(transformer, grid, config.settings)
 
     def forward(self, views: Sequence[Tensor], state: TrainingState) -> Outcome:
-        """Mean squared error of the masked patches' pixels, each patch normalized by itself."""
+        """Mean squared error of the pixels of masked patches, normalized within each patch."""
         (view,) = views
         order, places = self._drawn(len(view), state, view.device)
         images = repeat_gray(view).contiguous(memory_format=torch.channels_last)
         tokens = self.encoder(images, order[:, : self._shown])
         pixels = self.decoder(tokens, order, places)
         with torch.autocast(view.device.type, enabled=False):
-            # Of three channels the slice itself, which lies in the middle.
+            # With three channels, the target is the slice itself, in the middle.
             slices = view[:, view.shape[1] // 2, None].float()
             target = get_at_index(patches_of(slices, self._patch), order[:, self._shown :])
             loss = (pixels.float() - normalized(target)).square().mean()
         return Outcome(loss=loss, features=self.encoder.pooled(tokens.detach()).float())
 
     def compile_networks(self) -> None:
-        """Compile the backbone as it is used here: on the patches shown."""
+        """Compile the encoder, which sees only the patches shown."""
         torch.compiler.reset()
         self.encoder.compile(dynamic=False)
 
     def _drawn(self, slices: int, state: TrainingState, device: torch.device) -> tuple[Tensor, Tensor]:
-        """A random order of each slice's patches, and where in it each of them is; (n, patches) both.
+        """A random order of each slice's patches, and the place of each patch in it; both (n, patches).
 
-        Each process draws for all, so that a slice's order depends on its place in the batch of all alone.
+        Each process draws for all, so that a slice's order depends only on its place in the whole batch.
         """
         generator = batch_generator(self._seed, state.batch)
         numbers = torch.rand(dist.world_size() * slices, self._patches, generator=generator)
@@ -77,7 +77,7 @@ class Mae(Method):
 
 
 def patches_of(view: Tensor, patch: int) -> Tensor:
-    """The pixels of square patches, row by row, as are those of each patch.
+    """The pixels of square patches: patches row by row, and pixels row by row within each.
 
     Args:
         view: Shape (n, 1, size, size).

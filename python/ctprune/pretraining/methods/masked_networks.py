@@ -1,4 +1,4 @@
-"""The two transformers of MAE: one sees some patches, one draws the others. Imports timm, which is an extra."""
+"""The two transformers of MAE: an encoder of some patches, a decoder of the others. Imports timm, an extra."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ctprune.pretraining.settings import MaeSettings
 
 
 def plain_transformer(backbone: torch.nn.Module, config: PretrainConfig) -> VisionTransformer:
-    """The backbone, if it is a transformer that can be shown some patches only, and all of which that trains.
+    """The backbone, if it is a transformer that can encode some patches only, and if all of its weights train.
 
     Args:
         backbone: Network from `ctprune.networks.backbone.create_backbone`.
@@ -30,7 +30,7 @@ def plain_transformer(backbone: torch.nn.Module, config: PretrainConfig) -> Visi
         or type(backbone.patch_embed) is not PatchEmbed
         or backbone.pos_embed is None
         or backbone.attn_pool is not None
-        # What comes after pooling gets no gradient.
+        # Layers after pooling would get no gradient.
         or not isinstance(backbone.fc_norm, torch.nn.Identity)
         or len(set(backbone.patch_embed.patch_size)) > 1
     ):
@@ -43,14 +43,14 @@ def plain_transformer(backbone: torch.nn.Module, config: PretrainConfig) -> Visi
 
 
 class Encoder(MaskedVisionTransformerTIMM):  # type: ignore[misc]
-    """A transformer that is shown some of its tokens only.
+    """A transformer that encodes only some of its tokens.
 
     Args:
         transformer: Transformer of timm; keeps its weights.
     """
 
     def __init__(self, transformer: VisionTransformer) -> None:
-        # Patches are left out, so that no token stands for them.
+        # Masked patches are left out, so no token replaces them.
         unused = torch.nn.Parameter(torch.zeros(1, 1, transformer.embed_dim), requires_grad=False)
         super().__init__(
             transformer, mask_token=unused, weight_initialization="skip", pos_embed_initialization="skip"
@@ -97,7 +97,7 @@ class Decoder(torch.nn.Module):
             num_heads=settings.decoder_heads,
             num_prefix_tokens=self._prefix,
         )
-        # One channel: the three of the encoder's input are equal.
+        # One channel: the slice itself. The encoder's three channels are equal, or show its neighbors.
         self.pixels = torch.nn.Linear(settings.decoder_width, transformer.patch_embed.patch_size[0] ** 2)
         for layer in (self.narrow, self.pixels):
             init_weights(layer)

@@ -1,4 +1,4 @@
-"""Block masks: which patches of an image a student does not see (Bao et al. 2022, arXiv 2106.08254)."""
+"""Block masks: the patches of an image that are hidden from a student (Bao et al. 2022, arXiv 2106.08254)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 Mask = npt.NDArray[np.bool_]
 
-#: Patches that a block has at least, while as many are left to mask.
+#: Smallest number of patches of a block, while as many are left to mask.
 _LEAST = 4
 
 #: Smallest ratio of rows to columns of a block; the largest is its inverse.
 _RATIO = 0.3
 
-#: Blocks that are tried until one fits.
+#: Largest number of tries to find a block that fits.
 _TRIES = 10
 
 
@@ -31,13 +31,14 @@ def draw_masks(
     rank: int = 0,
     processes: int = 1,
 ) -> Mask:
-    """Masks of a process's images: what they are depends on the places of these in the batch of all processes.
+    """Masks of a process's images; they depend on the images' places in the batch of all processes.
 
-    As in DINOv2: of all images a fixed part is masked, and the share of masked patches is drawn once from each of
-    as many equal parts of the range. At least one image is masked, and each masked one in at least one patch.
+    As in DINOv2, a fixed share of all images is masked. The range of shares of masked patches is divided into as
+    many equal parts as images are masked, and one share is drawn from each part. At least one image is masked, and
+    at least one patch of each masked image.
 
     Args:
-        chance: What decides, alike in all processes.
+        chance: Random numbers, alike in all processes.
         crops: Views of a slice that may be masked.
         slices: Slices of each process.
         grid: Rows and columns of patches of an image.
@@ -56,7 +57,7 @@ def draw_masks(
     """
     images = crops * slices * processes
     masked = max(1, int(images * probability))
-    # All processes draw for all images, and then look at their own only.
+    # All processes draw for all images, then keep the masks of their own.
     low, high = ratio
     shares = [low + (high - low) * (part + chance.random()) / masked for part in range(masked)]
     shares += [0.0] * (images - masked)
@@ -77,7 +78,7 @@ def mask_blocks(mask: Mask, count: int, chance: random.Random) -> None:
     Args:
         mask: bool of shape (rows, columns), all false; is written to.
         count: Patches to mask, 1 or more.
-        chance: What decides.
+        chance: Random numbers.
 
     >>> mask = np.zeros((8, 8), bool)
     >>> mask_blocks(mask, 20, random.Random(0))

@@ -25,7 +25,7 @@ class TrainingState(NamedTuple):
         epoch: Number of the epoch, from 0.
         step: Number of optimizer steps done.
         steps: Number of optimizer steps in all.
-        batch: Number of batches done in all epochs, of which an optimizer step may take several.
+        batch: Number of batches done in all epochs; an optimizer step may take several.
     """
 
     epoch: int
@@ -67,12 +67,12 @@ class Method(torch.nn.Module, ABC):
     #: Whether BatchNorm sees the batches of all devices together.
     syncs_batchnorm = True
 
-    #: Buffers that come out the same on all devices, so that none sends them to the others at each step.
+    #: Buffers that are equal on all devices anyway, so that they need not be sent at each step.
     alike: tuple[str, ...] = ()
 
     def __init__(self, backbone: torch.nn.Module, config: PretrainConfig) -> None:
         super().__init__()
-        # Where DistributedDataParallel looks for what it shall leave alone.
+        # DistributedDataParallel leaves the buffers that this attribute names alone.
         self._ddp_params_and_buffers_to_ignore = self.alike
         self.backbone = backbone
         self.features = int(backbone.num_features)  # type: ignore[arg-type]
@@ -95,7 +95,7 @@ class Method(torch.nn.Module, ABC):
         """Called before a batch goes through."""
 
     def after_backward(self, state: TrainingState) -> None:
-        """Called when gradients are there, before the optimizer's step."""
+        """Called once gradients are computed, before the optimizer's step."""
 
     def after_step(self, state: TrainingState) -> None:
         """Called after the optimizer's step."""
@@ -149,12 +149,12 @@ def in_float32(tensors: Sequence[Tensor]) -> list[Tensor]:
 def momentum_per_slice(config: PretrainConfig, given: float | None, paper: float, *, slices: int) -> float:
     """A teacher's momentum at the beginning.
 
-    The paper's is for many slices per optimizer step. Smaller steps come more often, and the teacher shall not
-    follow faster per slice: momentum^(slices / the paper's slices) (Busbridge et al. 2023, arXiv 2307.13813).
+    The paper's momentum is for many slices per optimizer step. With smaller steps, the teacher must not follow
+    faster per slice: momentum^(slices / the paper's slices) (Busbridge et al. 2023, arXiv 2307.13813).
 
     Args:
         config: Configuration of the pre-training.
-        given: What the user wants instead.
+        given: The user's value instead; None for the paper's.
         paper: The paper's momentum.
         slices: Slices of the paper's optimizer steps.
     """

@@ -50,7 +50,7 @@ class MocoV2(Method):
         backbone, head = self.teacher.networks
         if dist.world_size() == 1:
             return head(self.embed(backbone, [view])[0])  # type: ignore[no-any-return]
-        # Over several devices, else BatchNorm would tell a query which keys share its batch.
+        # Shuffled over devices: otherwise BatchNorm would reveal to a query which keys share its batch.
         shuffled, order = batch_shuffle(view, distributed=True)
         keys = head(self.embed(backbone, [shuffled])[0])
         unshuffled: Tensor = batch_unshuffle(keys, order, distributed=True)
@@ -62,9 +62,9 @@ class MocoV2(Method):
 
 
 class KeyQueue(torch.nn.Module):
-    """A queue of keys of earlier batches, of which the oldest are replaced first.
+    """A queue of keys of earlier batches; the oldest are replaced first.
 
-    Stands in for the memory bank of lightly's losses, which asks the device where the queue begins, and waits.
+    Replaces the memory bank of lightly's losses, which waits for the device to say where the queue begins.
 
     Args:
         length: Number of keys, a multiple of the batches of all devices together.

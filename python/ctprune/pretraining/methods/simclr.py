@@ -36,7 +36,7 @@ class SimClr(Method):
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """Cross-entropy of finding each slice's other view among the views of all slices, over all devices.
 
-    As lightly's loss, which picks a view's partners by a mask, so that the host waits for the number picked.
+    Like lightly's loss, which selects a view's partners by a mask, so that the host waits for their number.
 
     Args:
         first: Projections of one view of each slice, float32 of shape (n, d).

@@ -60,7 +60,7 @@ class Swav(Method):
         full = state.step * self._batch * devices >= length
         if not length or state.epoch < self._settings.queue_epochs or not full:
             return None
-        # All devices have the same queue. Each takes a part, as each has a part of the batch.
+        # All devices have the same queue. Each uses a part of it, as it has a part of the batch.
         part = length // devices
         start = dist.rank() * part
         return [self.prototypes(of_crop[start : start + part]) for of_crop in self._stored()]
@@ -83,7 +83,7 @@ class Swav(Method):
         self.prototypes.weight.copy_(normalize(self.prototypes.weight, dim=1))
 
     def after_backward(self, state: TrainingState) -> None:
-        """Leave the prototypes alone at the beginning."""
+        """Freeze the prototypes at the beginning."""
         steps = self._settings.freeze_steps
         frozen = state.epoch < self._settings.freeze_epochs if steps is None else state.step < steps
         if frozen:

@@ -13,7 +13,7 @@ from ctprune.pretraining.config import PretrainConfig
 
 
 class Tokens(MaskedVisionTransformerTIMM):  # type: ignore[misc]
-    """A transformer that gives its tokens after the last normalization, with patches masked where asked to.
+    """A transformer that returns its tokens after the last normalization, with given patches masked.
 
     Args:
         transformer: Transformer of timm; keeps its weights.
@@ -55,7 +55,7 @@ def masked_transformer(backbone: torch.nn.Module, config: PretrainConfig) -> Vis
 
 
 def check_grid(transformer: VisionTransformer, config: PretrainConfig) -> None:
-    """See whether the first group of crops has enough patches.
+    """Check that the first group of crops has enough patches.
 
     Args:
         transformer: The transformer.
