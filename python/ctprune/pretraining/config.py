@@ -23,7 +23,7 @@ from ctprune.store.config import channels_option, depth_option, side_option, use
 OPTIMIZERS = ("lars", "sgd", "adamw", "adam")
 RATE_SCALINGS = ("linear", "sqrt", "none")
 
-#: Slices of a step that learning rates are given for.
+#: Slices per optimizer step for which learning rates are given.
 RATE_BATCH = 256
 
 _DATA, _TRAINING, _HARDWARE, _OUTPUT = "Data", "Training", "Hardware", "Output"
@@ -285,7 +285,7 @@ class PretrainConfig:
         if preset_name is not None:
             check_preset(preset_name)
         if of_file.get("method", method) != method:
-            # Another method's own settings and views mean nothing to this one.
+            # Another method's settings and views do not apply to this one.
             of_file = {key: value for key, value in of_file.items() if key not in ("settings", "views")}
             preset_name = preset_name or "paper"
         backbone = given.get("backbone", of_file.get("backbone"))
@@ -322,11 +322,11 @@ class PretrainConfig:
 
     @property
     def several(self) -> bool:
-        """Whether several processes train together, as far as the options say."""
+        """Whether several processes train together, according to the options."""
         return self.devices != 1 or self.nodes != 1
 
     def deciding(self) -> dict[str, Any]:
-        """The options that decide what is learned: a training can be resumed only with the same ones."""
+        """The options that determine what is learned: a training resumes only with the same values."""
         options = options_of(type(self))
         return {name: value for name, value in self.to_dict().items() if options[name].about.decides}
 

@@ -20,7 +20,7 @@ from ctprune.reading.resized import read_resized
 from ctprune.reduction.reduce import reduce
 from ctprune.store.store import SliceStore
 
-#: What stands for the patient of DICOM.
+#: Columns that count as the patient of DICOM files.
 _UIDS = ("study_instance_uid", "series_instance_uid")
 
 #: Images that go through the network together.
@@ -42,7 +42,7 @@ class ProbeMeasures(NamedTuple):
 
 
 class Probe:
-    """A labeled set, decoded once as the store's slices were, on which features are evaluated.
+    """A labeled set, decoded once like the store's slices, to evaluate features on.
 
     Args:
         folder: Folder with a folder per class, with images of any kind that ctprune reads.
@@ -50,9 +50,9 @@ class Probe:
         window: The views' window, for stores of 16 bits.
         mean: Mean that the views are normalized with.
         std: Standard deviation that the views are normalized with.
-        patient_pattern: Regular expression with one group that takes the patient from a file's name. Without, a
-            study or series stands for a patient, else a folder below the class's, else each file, so that a
-            volume is never on both sides.
+        patient_pattern: Regular expression with one group that takes the patient from a file's name. Without it, a
+            study or series counts as a patient, else a folder below the class's, else each file, so that a volume
+            never classifies itself.
 
     Raises:
         ConfigError: The pattern matches no name.
@@ -132,7 +132,7 @@ def _labeled_lines(folder: Path, store: SliceStore) -> tuple[list[dict[str, Any]
 
 
 def _patient(line: dict[str, Any], pattern: str | None) -> str:
-    """A text that identifies an image's patient; a manifest holds no patient's id."""
+    """A text that identifies an image's patient; a manifest holds no patient ID."""
     path = PurePosixPath(line["path"])
     found = None if pattern is None else re.search(pattern, path.name)
     if found is not None:

@@ -1,7 +1,7 @@
 """The loop: batches to views to a loss to a step, on Lightning's Fabric, with checkpoints that resume exactly.
 
-What chance decides about a step depends on the seed, the epoch and the step alone, and the order of slices on the
-seed and the epoch, so that a resumed run sees what an uninterrupted one sees.
+The random numbers of a step depend only on the seed, the epoch and the step, the order of slices only on the seed
+and the epoch. So a resumed training equals an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from ctprune.pretraining.records import Line, Records
 from ctprune.pretraining.view_parameters import ViewPlan, view_generator
 from ctprune.pretraining.views import BatchViews
 
-#: Slices whose features RankMe is taken of, the last ones of an epoch.
+#: Number of slices, the last ones of an epoch, whose features RankMe is computed from.
 RANKED = 1024
 
 
@@ -64,7 +64,7 @@ class TrainingLoop:
         checkpoints: Folder of the checkpoints.
         digest: Digest of the slices; a checkpoint of other slices is refused.
         probe: Probe on a small labeled set, or None.
-        operation: Operation that is told of each step, and asked whether to stop.
+        operation: Receives the progress of each step, and says whether to stop.
         note: Function called with a sentence about a harmless surprise, such as a damaged checkpoint.
         keep_backbone: Function called with the number of finished epochs when a backbone is to be kept.
     """
@@ -123,7 +123,7 @@ class TrainingLoop:
 
     def _set_up(self) -> tuple[Any, Any]:
         method = self.method.to(memory_format=torch.channels_last)
-        # The fused ones undo the scale of a loss in fp16 themselves, but clipping needs to have it undone before.
+        # Fused optimizers remove fp16's loss scale themselves, but clipping needs it removed before.
         clipped = self._fabric.strategy.precision.precision == "16-mixed" and self.config.clip_gradients > 0
         fused = self._fabric.device.type == "cuda" and not clipped
         optimizer = create_optimizer(self.config, method, fused=fused)
@@ -136,7 +136,7 @@ class TrainingLoop:
         return module, wrapped
 
     def resume(self) -> None:
-        """Continue from the newest checkpoint that is whole.
+        """Continue from the newest intact checkpoint.
 
         Raises:
             ConfigError: The checkpoint belongs to another configuration, or to other slices.
@@ -229,7 +229,7 @@ class TrainingLoop:
         self.save()
 
     def _inputs(self, epoch: int, start: int) -> Generator[tuple[Any, ViewPlan], None, None]:
-        """The slices of an epoch's batches from `start` on, and what was decided on for their views."""
+        """The slices of an epoch's batches from `start` on, and the parameters of their views."""
         ahead = Ahead(self._plan(epoch, batch) for batch in itertools.count(start))
         try:
             with closing(self._batches.epoch(epoch, start_step=start)) as batches:
@@ -284,7 +284,7 @@ class TrainingLoop:
     def _after_step(self, epoch: int) -> None:
         if self.step % self.config.log_every == 0 or self.step == self.steps:
             self._log(epoch)
-            # At the end of an epoch, its last line belongs into the checkpoint.
+            # At the end of an epoch, the checkpoint must include the epoch's last line.
             if self.step % self.steps_per_epoch and self.step < self.steps:
                 self._save_if_due()
         self._report(epoch)
@@ -304,7 +304,7 @@ class TrainingLoop:
 
     def _log(self, epoch: int) -> None:
         assert self._outcome is not None
-        # Reading the loss waits for the device, so it is done now and then only.
+        # Reading the loss waits for the device, so it is read only once per line.
         mean: Any = self._fabric.all_reduce(self._loss / self._losses, reduce_op="mean")
         loss = float(mean)
         if not math.isfinite(loss):
@@ -368,7 +368,7 @@ class TrainingLoop:
     def _must_stop(self) -> bool:
         if self._fabric.world_size == 1:
             return self._operation.stop_requested
-        # All must stop at the same step; asking each other at each would cost time.
+        # All processes must stop at the same step; asking each other at every step would cost time.
         if self.step % self.config.log_every and self.step % self.steps_per_epoch:
             return False
         asked = torch.tensor(float(self._operation.stop_requested), device=self._fabric.device)

@@ -22,7 +22,7 @@ def _probability(default: float, what: str) -> float:
 
 
 def positives_option(*, panel: str | None = None) -> str:
-    """A field for the slices that views of a slice are made of."""
+    """A field for the slices that the views of a slice are made from."""
     return neighbors_option(
         "positives",
         "same",
@@ -95,7 +95,7 @@ class WindowConfig:
         >>> WindowConfig(center=40, width=400).stored_low
         32608.0
         """
-        # What shows the help needs no compiled core.
+        # Imported here, so that showing the help needs no compiled core.
         from ctprune import _core
 
         return self.center - self.width / 2 + _core.PNG_HU_OFFSET
@@ -104,10 +104,10 @@ class WindowConfig:
 @described
 @dataclass(frozen=True, kw_only=True)
 class ViewConfig:
-    """How views are made of slices; the defaults are the reference's for SwAV.
+    """How views are made from slices; the defaults are the reference's for SwAV.
 
-    The steps are taken in the order below. Fractions are of the largest gray value (or of the windows), to which
-    values are held after brightness, contrast and noise.
+    The steps are applied in the order below. Fractions refer to the largest gray value (or to the windows), to
+    which values are limited after brightness, contrast and noise.
 
     Raises:
         ConfigError: An option that is out of range.

@@ -95,7 +95,7 @@ def resampling_matrices(start: Tensor, length: Tensor, flip: Tensor, side: int, 
 
 
 def window(values: Tensor, windows: Tensor, offset: float) -> Tensor:
-    """Values as fractions of a window, held to [0, 1].
+    """Values as fractions of a window, clipped to [0, 1].
 
     Args:
         values: HU + offset, float32 of shape (n, …); changed in place.
@@ -155,7 +155,7 @@ def blur_taps(size: int, radius: int) -> Tensor:
 
 
 def add_noise(views: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
-    """Add Gaussian noise and hold to [0, 1].
+    """Add Gaussian noise and clip to [0, 1].
 
     Args:
         views: Fractions, float32 of shape (n, …); changed in place.
