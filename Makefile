@@ -69,6 +69,7 @@ test: lint test-rust test-python ## run all checks
 lint: $(CHECKED)
 	cargo fmt --check
 	cargo clippy --profile checked --workspace --all-targets --quiet -- --deny warnings
+	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --quiet -- --deny warnings
 	ruff check .
 	ruff format --check .
 	mypy

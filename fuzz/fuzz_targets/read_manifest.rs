@@ -59,7 +59,7 @@ fn archive() -> Archive {
         pass_order: PassOrder::ByShape,
         read: ReadOptions::default(),
     };
-    Archive::new(settings, 1).expect("the settings are sound")
+    Archive::new(settings, 1, 1).expect("the settings are sound")
 }
 
 /// The bytes with a seal before what claims to be the footer, as `rows/seal.rs` writes it.

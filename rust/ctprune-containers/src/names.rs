@@ -62,7 +62,10 @@ pub fn is_folder(raw: &[u8]) -> bool {
 fn shown(raw: &[u8]) -> String {
     let start = &raw[..raw.len().min(255)];
     let text = String::from_utf8_lossy(start).replace(['/', '\\', '\0'], "_");
-    if text.is_empty() { "_".into() } else { text }
+    match text.as_str() {
+        "" | "." | ".." => "_".into(),
+        _ => text,
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +89,7 @@ mod tests {
             "../x",
             "a/../../x",
             "..",
+            ".",
             "\\..\\x",
             "",
             "/",
@@ -94,10 +98,8 @@ mod tests {
             &long,
         ] {
             let bad = member_name(raw.as_bytes()).unwrap_err();
-            assert!(
-                !bad.shown.contains(['/', '\\', '\0']) && !bad.shown.is_empty(),
-                "{raw:?}"
-            );
+            assert!(!bad.shown.contains(['/', '\\', '\0']), "{raw:?}");
+            assert!(!["", ".", ".."].contains(&bad.shown.as_str()), "{raw:?}");
             assert!(bad.shown.len() <= 255);
         }
         assert!(member_name(b"a\xff").unwrap_err().reason.contains("Unicode"));
