@@ -153,5 +153,7 @@ def _docstrings() -> str:
         for name in names:
             kind = api.kind_of(name)
             members = "" if kind == "function" else "   :members:\n"
+            # Of named tuples not what every tuple has.
+            members += "   :inherited-members: tuple\n" if kind == "class" else ""
             blocks.append(f"```{{eval-rst}}\n.. auto{kind}:: ctprune.{name}\n{members}```\n")
     return "\n".join(blocks)

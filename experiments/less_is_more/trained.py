@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from experiments.less_is_more.archives import DOSES_MM, MIXED
 
-from ctprune.comparison.result import METRICS_NAME, Result, load_result
+from ctprune.comparison.result import Result, load_result
+from ctprune.finetuning.training_result import METRICS_NAME
 
 #: Of a model without pre-training, in place of a method and a source.
 NOTHING = "none"

@@ -16,13 +16,11 @@ from ctprune import _core
 from ctprune.errors import EvaluationError, SourceError
 from ctprune.evaluation.measured import Measured, measure
 from ctprune.evaluation.predictions import positive_class
+from ctprune.finetuning.result import PREDICTIONS_NAME, PREDICTIONS_VERSION
+from ctprune.finetuning.training_result import METRICS_NAME
 
-METRICS_NAME = "metrics.json"
-PREDICTIONS_NAME = "predictions.parquet"
-
-#: Versions of the two files that are read.
+#: Versions of `metrics.json` that are read.
 METRICS_VERSIONS = (1, 2)
-PREDICTIONS_VERSION = 2
 
 _COLUMNS = ("seed", "split", "image", "patient", "label", "probabilities")
 

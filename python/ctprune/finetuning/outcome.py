@@ -15,14 +15,10 @@ from ctprune.files.atomic import replace_file
 from ctprune.finetuning.bags import Units
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.labeled import Labeled
+from ctprune.finetuning.result import PREDICTIONS_VERSION
 from ctprune.finetuning.sampling import numbers_of
 from ctprune.finetuning.splits import Splits
 from ctprune.options.shared import REGRESSION
-
-#: Version of the table's layout.
-PREDICTIONS_VERSION = 2
-
-PREDICTIONS_NAME = "predictions.parquet"
 
 #: Which images belong to which volume or patient.
 UNITS_NAME = "units.parquet"

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from ctprune import _core
-from ctprune.errors import SourceError
-from ctprune.files.json_files import read_versioned, write_json
-from ctprune.files.json_values import without_nan
+from ctprune.finetuning.training_result import TrainingResult
 
-#: Version of `metrics.json`.
-METRICS_VERSION = 2
+#: Version of the table of predictions.
+PREDICTIONS_VERSION = 2
 
-METRICS_NAME = "metrics.json"
+PREDICTIONS_NAME = "predictions.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneResult:
+class FinetuneResult(TrainingResult):
     """The result of a fine-tuning.
 
     Attributes:
@@ -62,7 +57,9 @@ class FinetuneResult:
         label_counts: For several labels the number of images with each, by split.
     """
 
-    out: Path
+    TRAINING = "fine-tuning"
+    METRICS_VERSION = 2
+
     config: dict[str, Any]
     classes: list[str]
     positive: str | None
@@ -89,34 +86,3 @@ class FinetuneResult:
     subgroups: list[dict[str, Any]] = field(default_factory=list)
     by_output: dict[str, dict[str, Any]] = field(default_factory=dict)
     label_counts: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same for JSON; numbers that are not defined are None."""
-        fields = {name: value for name, value in vars(self).items() if name != "out"}
-        about = {"metrics_version": METRICS_VERSION, "ctprune_version": _core.__version__}
-        found: dict[str, Any] = without_nan(about | fields)
-        return found
-
-    def save(self) -> None:
-        """Write `metrics.json`: its presence means that the fine-tuning is finished.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
-        write_json(self.out / METRICS_NAME, self.to_dict())
-
-    @classmethod
-    def load(cls, out: str | os.PathLike[str]) -> FinetuneResult:
-        """Read it from the folder of a finished fine-tuning.
-
-        Raises:
-            SourceError: The folder holds no result, or a result of another version.
-        """
-        about = read_versioned(
-            Path(out) / METRICS_NAME,
-            "metrics",
-            METRICS_VERSION,
-            error=SourceError,
-            missing=f"{out}: expected the folder of a finished fine-tuning with {METRICS_NAME}",
-        )
-        return cls(out=Path(out), **about)

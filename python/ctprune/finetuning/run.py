@@ -19,18 +19,13 @@ from ctprune.finetuning.bags import Units, units_of
 from ctprune.finetuning.card import write_card
 from ctprune.finetuning.config import FinetuneConfig, FinetuneOptions
 from ctprune.finetuning.images import LabeledImages, read_images
-from ctprune.finetuning.outcome import (
-    PREDICTIONS_NAME,
-    UNITS_NAME,
-    SeedOutcome,
-    write_predictions,
-    write_units,
-)
+from ctprune.finetuning.outcome import UNITS_NAME, SeedOutcome, write_predictions, write_units
 from ctprune.finetuning.overlaps import find_overlaps, without_overlap
-from ctprune.finetuning.result import METRICS_NAME, FinetuneResult
+from ctprune.finetuning.result import PREDICTIONS_NAME, FinetuneResult
 from ctprune.finetuning.run_folder import check_out, claim, hold, write_history
 from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
 from ctprune.finetuning.splits import Splits, assign_splits
+from ctprune.finetuning.training_result import METRICS_NAME
 from ctprune.options.configure import configure
 from ctprune.options.neighbors import GRAY
 from ctprune.options.option import all_options

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctprune import _core
-from ctprune.errors import SourceError
 from ctprune.files.atomic import replace_file
-from ctprune.files.json_files import read_versioned, write_json
-from ctprune.files.json_values import without_nan
+from ctprune.finetuning.training_result import TrainingResult
 from ctprune.segmenting.dice import Counts, measures_of
 
-#: Version of `metrics.json`.
-METRICS_VERSION = 1
-
-METRICS_NAME, PATIENTS_NAME = "metrics.json", "patients.csv"
+PATIENTS_NAME = "patients.csv"
 
 #: What stands in place of a seed for the mean of all seeds' probabilities.
 ENSEMBLE = "ensemble"
@@ -31,7 +24,7 @@ Pooled = Mapping[str, Mapping[str, float | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentResult:
+class SegmentResult(TrainingResult):
     """The result of a segmentation.
 
     Attributes:
@@ -61,7 +54,9 @@ class SegmentResult:
         data_digest: Digest of volumes, masks, splits and patients.
     """
 
-    out: Path
+    TRAINING = "segmentation"
+    METRICS_VERSION = 1
+
     config: dict[str, Any]
     classes: list[str]
     labels: list[int]
@@ -82,37 +77,6 @@ class SegmentResult:
     seconds: float
     device: str
     data_digest: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same for JSON; numbers that are not defined are None."""
-        fields = {name: value for name, value in vars(self).items() if name != "out"}
-        about = {"metrics_version": METRICS_VERSION, "ctprune_version": _core.__version__}
-        found: dict[str, Any] = without_nan(about | fields)
-        return found
-
-    def save(self) -> None:
-        """Write `metrics.json`: its presence means that the segmentation is finished.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
-        write_json(self.out / METRICS_NAME, self.to_dict())
-
-    @classmethod
-    def load(cls, out: str | os.PathLike[str]) -> SegmentResult:
-        """Read it from the folder of a finished segmentation.
-
-        Raises:
-            SourceError: The folder holds no result, or a result of another version.
-        """
-        about = read_versioned(
-            Path(out) / METRICS_NAME,
-            "metrics",
-            METRICS_VERSION,
-            error=SourceError,
-            missing=f"{out}: expected the folder of a finished segmentation with {METRICS_NAME}",
-        )
-        return cls(out=Path(out), **about)
 
 
 def write_patients(

@@ -14,13 +14,14 @@ from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import Interrupted
 from ctprune.finetuning.run_folder import check_out, claim, hold, write_history
 from ctprune.finetuning.splits import Splits
+from ctprune.finetuning.training_result import METRICS_NAME
 from ctprune.options.configure import configure
 from ctprune.segmenting.card import write_card
 from ctprune.segmenting.cases import Cases, list_cases
 from ctprune.segmenting.config import SegmentConfig, SegmentOptions, named_labels
 from ctprune.segmenting.dice import Counts, by_patient
 from ctprune.segmenting.measured import measure
-from ctprune.segmenting.result import METRICS_NAME, PATIENTS_NAME, SegmentResult, write_patients
+from ctprune.segmenting.result import PATIENTS_NAME, SegmentResult, write_patients
 from ctprune.segmenting.splits import assign_splits, counts_of, notes_of, overlaps_of, slices_of
 from ctprune.segmenting.volumes import Volumes, read_volumes
 from ctprune.tasks.listing import TRAIN
