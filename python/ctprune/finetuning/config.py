@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from ctprune.errors import ConfigError
 from ctprune.finetuning.course_options import AUGMENTATIONS, SCHEDULES, check_course
 from ctprune.finetuning.mode_options import MODES, PRESETS, defaults_of
-from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std, seeds_of
+from ctprune.finetuning.option_values import NORMALIZATIONS
 from ctprune.finetuning.target_options import check_target
 from ctprune.finetuning.training_options import (
+    TrainingConfig,
     backbone_option,
-    digest_of,
     download_option,
     intensity_option,
     modality_option,
     seeds_option,
-    settle,
     side_option,
     split_seed_option,
     val_fraction_option,
@@ -28,7 +27,7 @@ from ctprune.finetuning.training_options import (
 from ctprune.finetuning.unit_options import POOLS, UNITS, check_volume_pattern, pooling_options
 from ctprune.options.check import check, check_one_group
 from ctprune.options.described import described
-from ctprune.options.option import deciding, option
+from ctprune.options.option import option
 from ctprune.options.parse import names_between_commas
 from ctprune.options.shared import (
     CLASSES,
@@ -47,7 +46,7 @@ _TASK, _TRAINING, _OUTPUT = "Task", "Training", "Output"
 
 @described
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
+class FinetuneConfig(TrainingConfig):
     """The options of a fine-tuning.
 
     Defaults are those of Wolf et al. 2024: backbone and one linear layer, Adam, 70 epochs (the first 10 with a
@@ -287,22 +286,14 @@ class FinetuneConfig:
         pool, top_k = pooling_options(self.unit, self.pool, self.top_k, self.mode)
         for name, value in {**defaults_of(self), "pool": pool, "top_k": top_k}.items():
             object.__setattr__(self, name, value)
-        if self.normalize not in NORMALIZATIONS:
-            mean_and_std(str(self.normalize))
-        object.__setattr__(self, "seeds", seeds_of(self.seeds))
         check_course(self)
-        settle(self)
+        self._settle()
         check_one_group("volume_pattern", self.volume_pattern)
 
     @property
     def transposed(self) -> bool:
         """Whether the network sees rows as columns, as the reference's does: MONAI's `LoadImage` swaps them."""
         return self.preset == "reference"
-
-    @property
-    def seed_list(self) -> tuple[int, ...]:
-        """The seeds, one by one."""
-        return seeds_of(self.seeds)
 
     def for_classes(self, classes: Sequence[str]) -> FinetuneConfig:
         """The same with the positive class of two.
@@ -328,14 +319,6 @@ class FinetuneConfig:
                 )
             return replace(self, positive="1")
         return self
-
-    def to_dict(self) -> dict[str, Any]:
-        """The options that decide the result, by name, fit for JSON."""
-        return deciding(self)
-
-    def digest(self) -> str:
-        """SHA-256 of these options without the path of the weights, which have their own digest."""
-        return digest_of(self.to_dict())
 
 
 class FinetuneOptions(TypedDict, total=False):

@@ -14,6 +14,7 @@ from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.json_files import write_json
 from ctprune.files.run_lock import NAME as LOCK_NAME
 from ctprune.files.run_lock import sole_writer
+from ctprune.finetuning.training_options import TrainingConfig
 from ctprune.options.file import save_options
 
 #: All options, and the digests (of options, data and weights) that identify a training.
@@ -58,7 +59,7 @@ def hold(out: Path) -> Iterator[None]:
             out.rmdir()
 
 
-def claim(out: Path, config: Any, what: str, *, data_digest: str, weights_sha256: str | None) -> bool:
+def claim(out: Path, config: TrainingConfig, what: str, *, data_digest: str, weights_sha256: str | None) -> bool:
     """Take the folder for this training; return whether an earlier session has done so.
 
     Args:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ctprune.errors import ConfigError
+from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std, seeds_of
 from ctprune.options.check import canonical_intensity, canonical_modality, check_one_group
-from ctprune.options.option import option
+from ctprune.options.option import deciding, option
 from ctprune.options.parse import whole_numbers
 
 #: Stands for torchvision's ResNet-50 in place of a file.
@@ -86,28 +87,48 @@ def side_option(*, panel: str) -> int:
     return option(224, low=8, high=4096, panel=panel, help="Rows and columns of the network's input.")
 
 
-def settle(config: Any) -> None:
-    """Check the options that these fields hold, and write each as it is saved.
+class TrainingConfig:
+    """What a `FinetuneConfig` and a `SegmentConfig` do alike with these options."""
 
-    Args:
-        config: A `FinetuneConfig` or `SegmentConfig` that is being made.
+    patient_pattern: str | None
+    intensity: str | None
+    modality: str
+    weights: str | None
+    backbone: str | None
+    seeds: int | Sequence[int]
+    normalize: str | None
 
-    Raises:
-        ConfigError: One cannot be used.
-    """
-    if config.weights == "none":
-        object.__setattr__(config, "weights", None)
-    if config.backbone is not None and config.weights == IMAGENET and config.backbone != DEFAULT_BACKBONE:
-        raise ConfigError(
-            f"weights imagenet is torchvision's {DEFAULT_BACKBONE}: for {config.backbone} name a file",
-            field="weights",
-        )
-    if config.intensity is not None:
-        object.__setattr__(config, "intensity", canonical_intensity("intensity", config.intensity))
-    object.__setattr__(config, "modality", canonical_modality(config.modality))
-    check_one_group("patient_pattern", config.patient_pattern)
+    def _settle(self) -> None:
+        """Check the options, and write each as it is saved; called by `__post_init__`.
 
+        Raises:
+            ConfigError: One cannot be used.
+        """
+        if self.weights == "none":
+            object.__setattr__(self, "weights", None)
+        if self.backbone is not None and self.weights == IMAGENET and self.backbone != DEFAULT_BACKBONE:
+            raise ConfigError(
+                f"weights imagenet is torchvision's {DEFAULT_BACKBONE}: for {self.backbone} name a file",
+                field="weights",
+            )
+        if self.intensity is not None:
+            object.__setattr__(self, "intensity", canonical_intensity("intensity", self.intensity))
+        object.__setattr__(self, "modality", canonical_modality(self.modality))
+        object.__setattr__(self, "seeds", seeds_of(self.seeds))
+        if self.normalize not in NORMALIZATIONS:
+            mean_and_std(str(self.normalize))
+        check_one_group("patient_pattern", self.patient_pattern)
 
-def digest_of(options: dict[str, Any]) -> str:
-    """SHA-256 of options without the path of the weights, which have their own digest."""
-    return hashlib.sha256(json.dumps(options | {"weights": None}, sort_keys=True).encode()).hexdigest()
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds, one by one."""
+        return seeds_of(self.seeds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options that decide the result, by name, fit for JSON."""
+        return deciding(self)
+
+    def digest(self) -> str:
+        """SHA-256 of these options without the path of the weights, which have their own digest."""
+        options = self.to_dict() | {"weights": None}
+        return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()

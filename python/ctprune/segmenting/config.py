@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from ctprune.errors import ConfigError
-from ctprune.finetuning.option_values import NORMALIZATIONS, mean_and_std, seeds_of
+from ctprune.finetuning.option_values import NORMALIZATIONS
 from ctprune.finetuning.training_options import (
     IMAGENET,
+    TrainingConfig,
     backbone_option,
-    digest_of,
     download_option,
     intensity_option,
     modality_option,
     seeds_option,
-    settle,
     side_option,
     split_seed_option,
     val_fraction_option,
@@ -25,7 +24,7 @@ from ctprune.finetuning.training_options import (
 )
 from ctprune.options.check import check
 from ctprune.options.described import described
-from ctprune.options.option import deciding, option
+from ctprune.options.option import option
 from ctprune.options.shared import PRECISIONS, device_option, threads_option
 
 MODES = ("finetune", "frozen")
@@ -38,7 +37,7 @@ _TASK, _TRAINING, _OUTPUT = "Task", "Training", "Output"
 
 @described
 @dataclass(frozen=True, kw_only=True)
-class SegmentConfig:
+class SegmentConfig(TrainingConfig):
     """The options of a segmentation.
 
     Raises:
@@ -120,29 +119,13 @@ class SegmentConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        settle(self)
+        self._settle()
         if self.download and self.weights != IMAGENET:
             raise ConfigError("download belongs to `weights` imagenet", field="download")
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", _LEARNING_RATES[self.mode])
-        if self.normalize not in NORMALIZATIONS:
-            mean_and_std(self.normalize)
         if self.classes is not None:
             named_labels(self.classes)
-        object.__setattr__(self, "seeds", seeds_of(self.seeds))
-
-    @property
-    def seed_list(self) -> tuple[int, ...]:
-        """The seeds, one by one."""
-        return seeds_of(self.seeds)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The options that decide the result, by name, fit for JSON."""
-        return deciding(self)
-
-    def digest(self) -> str:
-        """SHA-256 of these options without the path of the weights, which have their own digest."""
-        return digest_of(self.to_dict())
 
 
 class SegmentOptions(TypedDict, total=False):
