@@ -24,6 +24,7 @@ from ctprune.converting.result import Converted
 from ctprune.evaluation.subgroups import BySubgroup, Gap, Subgroup
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.result import FinetuneResult
+from ctprune.finetuning.training_result import TrainingResult
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.settings import SETTINGS
 from ctprune.pretraining.view_config import CropConfig, ViewConfig, WindowConfig
@@ -124,11 +125,8 @@ def finetune() -> Schema:
     reasons = {"type": "string", "description": "The reason, in words."}
     return record(
         "What was trained and how well it does.",
-        metrics_version=count("Version of the layout of `metrics.json`."),
-        ctprune_version=text("Version of ctprune."),
-        **fields_of(
+        **_in_metrics(
             FinetuneResult,
-            without=("out",),
             config=options(
                 FinetuneConfig, "The options of `ctprune finetune` that decide the result.", deciding=True
             ),
@@ -136,8 +134,6 @@ def finetune() -> Schema:
                 "Number of images, or of other units, by split and class.",
                 _by_name("By class.", "Number of them."),
             ),
-            overlaps=array("What each two splits share.", _shared()),
-            weights=maybe(_weights()),
             per_seed=array("The result of each seed.", _seed()),
             pooled=_pooled("Metrics over all seeds, by name."),
             at_threshold=maybe(
@@ -179,23 +175,27 @@ def _by_name(about: str, values: str) -> Schema:
     return mapping(about, count(values))
 
 
-def _weights() -> Schema:
-    return record(
+def _in_metrics(kind: type[TrainingResult], **given: Schema) -> dict[str, Schema]:
+    """What stands in `metrics.json`; `given` is what the attributes of `kind` say too little of."""
+    weights = record(
         "The weights that the training started from; null for random ones.",
         path=text("Name of the file."),
         sha256=text("SHA-256 of the file, in hexadecimal."),
         metadata=anything("What the file says of itself; of ctprune's own, the facts of their pre-training."),
     )
-
-
-def _shared() -> Schema:
-    return record(
+    shared = record(
         "Two splits.",
         splits=array("Names of the two splits.", {"type": "string"}, 2),
         patients=maybe(count("Number of patients in both; null where they are not known.")),
         near_duplicates=count("Number of images of the second split with a near-duplicate in the first."),
         identical=count("How many of these are the same, pixel by pixel."),
     )
+    given |= {"overlaps": array("What each two splits share.", shared), "weights": maybe(weights)}
+    return {
+        "metrics_version": count("Version of the layout of `metrics.json`."),
+        "ctprune_version": text("Version of ctprune."),
+        **fields_of(kind, without=("out",), undefined=False, **given),
+    }
 
 
 def _seed() -> Schema:
@@ -258,11 +258,8 @@ def segment() -> Schema:
     classes = mapping("By class.", _pooled("Measures of the class."))
     return record(
         "What was trained and how well it segments.",
-        metrics_version=count("Version of the layout of `metrics.json`."),
-        ctprune_version=text("Version of ctprune."),
-        **fields_of(
+        **_in_metrics(
             SegmentResult,
-            without=("out",),
             config=options(
                 SegmentConfig, "The options of `ctprune segment` that decide the result.", deciding=True
             ),
@@ -275,8 +272,6 @@ def segment() -> Schema:
                     slices=count("Number of slices."),
                 ),
             ),
-            overlaps=array("What each two splits share.", _shared()),
-            weights=maybe(_weights()),
             per_seed=array(
                 "The result of each seed.",
                 record(
