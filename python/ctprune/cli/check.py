@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import OptionsOf, Quiet
 from ctprune.cli.output import NO_SLICES, neutral, print_error, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
@@ -49,7 +49,7 @@ def command(
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print all findings as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say what is unusual about each series, the worst first: geometry, values, identity.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import OptionsOf, Quiet
 from ctprune.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def command(
     ] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.comparison.config:CompareConfig")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare fine-tuned models on the same images and say which differences are larger than the noise.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import OptionsOf, Quiet
 from ctprune.cli.output import print_json, say
 
 EXAMPLE = "ctprune convert pretrained/ --to onnx --out backbone.onnx"
@@ -21,7 +21,7 @@ def command(
     out: Annotated[Path, typer.Option(help="New file (onnx) or new folder (timm).")],
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.converting.config:ConvertConfig")],
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a backbone as ONNX or as a folder for timm, once its features have proved equal.
 

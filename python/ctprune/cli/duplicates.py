@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import Names, OptionsOf, Quiet
 from ctprune.cli.output import print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
@@ -25,9 +25,9 @@ def command(
     *,
     out: Annotated[Path | None, typer.Option(help="Folder for duplicates.parquet; default REDUCTION.")] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.duplicates.config:DuplicatesConfig", file=True)],
-    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
+    names: Names,
     as_json: Annotated[bool, typer.Option("--json", help="Print pairs and groups as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find volumes that show the same anatomy: copies, parts, the same scan with another kernel or thickness.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ctprune.cli.generate import Quiet
 from ctprune.cli.output import print_json, say
 from ctprune.cli.progress import Lines, TimeLeft, counts, duration, write_line
 
@@ -56,7 +57,7 @@ def command(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print steps and comparisons as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run an experiment: reduce × pretrain × finetune, then one page that compares all results.
 

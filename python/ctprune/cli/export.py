@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import Names, OptionsOf, Quiet
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
@@ -18,9 +18,9 @@ def command(
     reduction: Annotated[Path, typer.Argument(metavar="REDUCTION", help="Folder or address of a reduction.")],
     *,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.exporting.config:ExportConfig")],
-    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
+    names: Names,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was exported as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Export slices of a reduction, with a table of them, to a new folder that other programs can read.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.flags import in_flags
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import Names, OptionsOf, QuietInOutput
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
@@ -44,13 +44,11 @@ def command(
         ),
     ] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.finetuning.config:FinetuneConfig", file=True)],
-    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
+    names: Names,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=_OUTPUT)
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)
-    ] = False,
+    quiet: QuietInOutput = False,
 ) -> None:
     """Train a network on labeled images with several seeds; report its performance with confidence intervals.
 

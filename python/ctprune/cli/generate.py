@@ -44,6 +44,12 @@ class OptionsOf:
         return {name: one for name, one in found.items() if not one.about.hidden and name in (self.only or found)}
 
 
+Names = Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+QuietInOutput = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Output")]
+
+
 def generated(command: Callable[..., None]) -> Callable[..., None]:
     """The command as Typer wants it: with a parameter for each option."""
     groups: dict[str, OptionsOf] = {}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import Names, Quiet
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_reduction
 from ctprune.cli.progress import ProgressDisplay
 
@@ -19,11 +19,11 @@ def command(
         list[Path], typer.Argument(metavar="REDUCTION", help="Folders or addresses of reductions, two or more.")
     ],
     *,
-    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
+    names: Names,
     out: Annotated[Path, typer.Option(help="Folder or address of the new reduction.")],
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Join reductions with the same options into one, as if their sources had been reduced together.
 

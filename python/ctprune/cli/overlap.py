@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import Names, OptionsOf, Quiet
 from ctprune.cli.output import FAILED, print_error, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
@@ -39,9 +39,9 @@ def command(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for overlap.html and overlap.parquet.")] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.overlapping.config:OverlapConfig", file=True)],
-    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
+    names: Names,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything that was found as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find the slices and volumes of B, such as a test set, that are also in A.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import OptionsOf, Quiet
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
@@ -35,7 +35,7 @@ def command(
     ] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.finetuning.predict_config:PredictConfig")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Predict the class, or the number, of new images with a fine-tuned model, averaged over its seeds.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctprune.cli.generate import CONFIG_HELP, OptionsOf, said
+from ctprune.cli.generate import CONFIG_HELP, Names, OptionsOf, QuietInOutput, said
 from ctprune.cli.output import print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
@@ -61,7 +61,7 @@ def command(
         dict[str, Any],
         OptionsOf(config="ctprune.pretraining.config:PretrainConfig", defaults="ctprune.cli.pretrain:default_of"),
     ],
-    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
+    names: Names,
     show_views: Annotated[
         Path | None,
         typer.Option(help="Write a picture of slices and their views, then stop.", rich_help_panel=_DATA),
@@ -72,9 +72,7 @@ def command(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=_OUTPUT)
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)
-    ] = False,
+    quiet: QuietInOutput = False,
 ) -> None:
     """Pre-train a backbone without labels on the kept slices of a reduction.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import OptionsOf, QuietInOutput
 from ctprune.cli.output import (
     DONE_WITH_FAILURES,
     NO_SLICES,
@@ -83,9 +83,7 @@ def command(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=_OUTPUT)
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)
-    ] = False,
+    quiet: QuietInOutput = False,
 ) -> None:
     """Select the slices worth pre-training on and write a manifest.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import Names, OptionsOf, Quiet
 from ctprune.cli.output import print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
@@ -19,9 +19,9 @@ def command(
     *,
     out: Annotated[Path | None, typer.Option(help="File to write; default REDUCTION/report.html.")] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.report.config:ReportConfig", file=True)],
-    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
+    names: Names,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write one HTML page about a reduction: figures, groups of slices as pictures, and where slices were dropped.
 

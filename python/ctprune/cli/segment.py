@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctprune.cli.flags import in_flags
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import OptionsOf, QuietInOutput
 from ctprune.cli.output import print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
@@ -36,9 +36,7 @@ def command(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=_OUTPUT)
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)
-    ] = False,
+    quiet: QuietInOutput = False,
 ) -> None:
     """Train a small U-Net on volumes with masks, on a frozen or trained backbone; report its Dice by patient.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import Names, OptionsOf, Quiet
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
@@ -30,9 +30,9 @@ def command(
         Path | None, typer.Option(help="Folder for sweep.parquet, .png and .svg; default REDUCTION.")
     ] = None,
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.sweeping.config:SweepConfig", file=True)],
-    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
+    names: Names,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show how many slices of a reduction each threshold keeps, for one or several methods.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ctprune.cli.generate import OptionsOf
+from ctprune.cli.generate import Names
 from ctprune.cli.output import FAILED, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
@@ -26,7 +26,7 @@ def command(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sample.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per core.")] = 0,
-    names: Annotated[dict[str, Any], OptionsOf(config="ctprune.manifest.reveal_config:RevealConfig")],
+    names: Names,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print findings and errors only.")] = False,
 ) -> None:
