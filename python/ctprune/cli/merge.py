@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ctprune.cli.generate import Names, Quiet
-from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_reduction
+from ctprune.cli.output import DONE_WITH_FAILURES, print_reduction
 from ctprune.cli.progress import ProgressDisplay
 
 EXAMPLE = "ctprune merge january/ february/ --out both/"
@@ -36,13 +36,7 @@ def command(
     reveal_given(names)
 
     with ProgressDisplay(hidden=quiet) as display:
-
-        def note(sentence: str) -> None:
-            if not quiet:
-                display.wipe()
-                print_hint(sentence)
-
-        run = prepare_merge(runs, out=out, threads=threads, progress=display.update, note=note)
+        run = prepare_merge(runs, out=out, threads=threads, progress=display.update, note=display.note)
         run.write()
     print_reduction("merge", run.summary, run.where, as_json=as_json, quiet=quiet)
     if run.summary["failed"]:

@@ -101,14 +101,13 @@ def command(
         quiet, as_json = True, False
 
     with ProgressDisplay(hidden=quiet) as display:
-
-        def note(sentence: str) -> None:
-            if not quiet:
-                display.wipe()
-                print_hint(f"note: {sentence}")
-
         result = PretrainingRun(
-            reduction, out, resolved, resume=resume, progress=display.update, note=note
+            reduction,
+            out,
+            resolved,
+            resume=resume,
+            progress=display.update,
+            note=lambda sentence: display.note(f"note: {sentence}"),
         ).carry_out()
     _print_result(result, as_json=as_json, quiet=quiet)
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ctprune.cli.output import print_hint
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
@@ -62,6 +64,12 @@ class ProgressDisplay:
         """Make room for other text; the next report draws the bar again."""
         if isinstance(self._drawn, _Bar):
             self._drawn.stop()
+
+    def note(self, sentence: str) -> None:
+        """A hint among the reports."""
+        if self._drawn is not None:
+            self.wipe()
+            print_hint(sentence)
 
     def update(self, now: Progress) -> None:
         """Draw a report."""

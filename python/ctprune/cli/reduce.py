@@ -20,8 +20,6 @@ from ctprune.cli.output import (
 from ctprune.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ctprune.exporting.config import ExportConfig
     from ctprune.options.option import Option
     from ctprune.reduction.config import ReduceConfig
@@ -106,19 +104,13 @@ def command(
         raise ConfigError(f"engine {config.engine} calls all shards itself: leave out `shard`", field="engine")
     wanted = _export_config(export, config)
     with ProgressDisplay(hidden=quiet) as display:
-
-        def note(sentence: str) -> None:
-            if not quiet:
-                display.wipe()
-                print_hint(sentence)
-
-        done = None if shard is None else _read_shard(source or [], from_list, config, out, shard, display, note)
+        done = None if shard is None else _read_shard(source or [], from_list, config, out, shard, display)
         if done is not None and not done.can_be_joined:
             if as_json:
                 print_json("reduce.shard", done.to_dict())
             return
         make = Reduction if dry_run else prepared
-        run = make(source or [], config, from_list=from_list, out=out, progress=display.update, note=note)
+        run = make(source or [], config, from_list=from_list, out=out, progress=display.update, note=display.note)
         if wanted is not None:
             from ctprune.exporting.export import check_destination
 
@@ -132,7 +124,7 @@ def command(
                 if done is None:
                     raise
                 # Two calls were the last at the same time.
-                note("another call joins the shards")
+                display.note("another call joins the shards")
                 if as_json:
                     print_json("reduce.shard", done.to_dict())
                 return
@@ -167,7 +159,6 @@ def _read_shard(
     out: Path | None,
     shard: str,
     display: ProgressDisplay,
-    note: Callable[[str], None],
 ) -> ShardRead:
     """Read one shard and say so."""
     from ctprune.manifest.shards import Shard
@@ -175,10 +166,16 @@ def _read_shard(
     from ctprune.reduction.shards import carry_out_shard
 
     run = Reduction(
-        source, config, from_list=from_list, out=out, progress=display.update, note=note, shard=Shard.parse(shard)
+        source,
+        config,
+        from_list=from_list,
+        out=out,
+        progress=display.update,
+        note=display.note,
+        shard=Shard.parse(shard),
     )
     done = carry_out_shard(run)
-    note(done.sentence())
+    display.note(done.sentence())
     return done
 
 
