@@ -14,7 +14,7 @@ from experiments.less_is_more.archives import ARCHIVES, DOSES_MM, MIXED, write_a
 from experiments.less_is_more.collected import load_collected, save_collected
 from experiments.less_is_more.contrasts import answers, look_reached, looked_at, measured_cells, planned
 from experiments.less_is_more.page import write_report
-from experiments.less_is_more.trained import ARMS, NOTHING, Trained, load_trained, whole_probabilities
+from experiments.less_is_more.trained import ARMS, NOTHING, Trained, load_trained, untrained, whole_probabilities
 
 from ctprune.comparison.result import Result
 from ctprune.errors import EvaluationError
@@ -129,17 +129,7 @@ def test_a_look_waits_for_every_arm_of_the_plan(tmp_path: Path) -> None:
 
 
 def test_report_shows_every_pretraining_and_is_the_same_each_time(tmp_path: Path) -> None:
-    none = Trained(
-        method=NOTHING,
-        source=NOTHING,
-        arm=NOTHING,
-        seed=0,
-        slices=0,
-        steps=0,
-        epochs=0.0,
-        seconds=0.0,
-        result=result("none", 0.2, 1),
-    )
+    none = untrained(result("none", 0.2, 1))
     both = [none, *trained(HELPS), none, *trained({}, method="dino", seeds=1)]
     found = write_report(both, tmp_path / "first")
     write_report(both, tmp_path / "second")

@@ -48,6 +48,21 @@ class Trained:
     result: Result
 
 
+def untrained(result: Result) -> Trained:
+    """A probe of a backbone that was not pre-trained."""
+    return Trained(
+        method=NOTHING,
+        source=NOTHING,
+        arm=NOTHING,
+        seed=0,
+        slices=0,
+        steps=0,
+        epochs=0,
+        seconds=0,
+        result=result,
+    )
+
+
 def stored_probabilities(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """What is stored of probabilities, of shape (…, classes): in 32 bits, without those of the first class."""
     return probabilities[..., 1:].astype(np.float32)
@@ -75,17 +90,7 @@ def _trained(folder: Path, step: dict[str, Any], by_folder: dict[str, dict[str, 
     result = load_result(folder / step["folder"])
     result = replace(result, probabilities=whole_probabilities(stored_probabilities(result.probabilities)))
     if not step["needs"]:
-        return Trained(
-            method=NOTHING,
-            source=NOTHING,
-            arm=NOTHING,
-            seed=0,
-            slices=0,
-            steps=0,
-            epochs=0,
-            seconds=0,
-            result=result,
-        )
+        return untrained(result)
     [pretraining] = step["needs"]
     reduction = by_folder[pretraining]["needs"][0]
     summary = json.loads((folder / pretraining / "summary.json").read_text("utf-8"))
