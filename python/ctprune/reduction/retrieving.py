@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune import _core
-from ctprune.embedding.embeddings import COLUMNS, KnownEmbeddings, Lines, known_embeddings
+from ctprune.embedding.embeddings import COLUMNS, KnownEmbeddings, known_embeddings
 from ctprune.errors import ConfigError, StoreError
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.manifest import batches as manifest_batches
@@ -112,11 +113,7 @@ def embeddings_of(slices: Slices, folder: Path) -> KnownEmbeddings | None:
     Raises:
         StoreError: They are damaged.
     """
-
-    def batches(size: int) -> Iterator[Lines]:
-        return slices.dicts(COLUMNS, size)
-
-    return known_embeddings(batches, slices.config, out=folder)
+    return known_embeddings(partial(slices.dicts, COLUMNS), slices.config, out=folder)
 
 
 def retrieved_again(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,11 +80,7 @@ def _by_fingerprint(slices: RunSlices, rows: Integers) -> _Compare:
 
 def _by_embedding(slices: RunSlices, rows: Integers) -> _Compare | None:
     """By the embeddings of the run, if each slice's is still there and of the same network."""
-
-    def batches(size: int) -> Iterator[list[dict[str, Any]]]:
-        return slices.dicts(COLUMNS, size)
-
-    found = kept_embeddings(batches, slices.config, out=slices.folder)
+    found = kept_embeddings(partial(slices.dicts, COLUMNS), slices.config, out=slices.folder)
     if found is None or found[1] != slices.summary.get("embeddings", {}).get("weights_sha256"):
         return None
     embeddings = found[0].embeddings[rows].astype(np.float32)

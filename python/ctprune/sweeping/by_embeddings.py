@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctprune.embedding.embeddings import COLUMNS, Embedded, Lines, embed_slices, kept_embeddings
+from ctprune.embedding.embeddings import COLUMNS, Embedded, embed_slices, kept_embeddings
 from ctprune.environment.extras import extra
 from ctprune.environment.progress import Operation
 from ctprune.selection.cosine import cosine_exemplars
@@ -37,10 +38,7 @@ class EmbeddingSweep(SweptMethod):
 def embed(method: SweptMethod, slices: SweptSlices, operation: Operation) -> tuple[Embedded, str]:
     """The embeddings of all slices, and the SHA-256 of their network's weights."""
     config, wish = slices.manifest.config, method.config
-
-    def batches(size: int) -> Iterator[Lines]:
-        return slices.dicts(COLUMNS, size)
-
+    batches = partial(slices.dicts, COLUMNS)
     if wish.weights is None and not wish.download:
         # Those of the run's own network need neither torch nor a file.
         known = kept_embeddings(batches, config, out=slices.folder)

@@ -6,14 +6,14 @@ Sources: effective rank, Roy and Vetterli 2007; Vendi score, Friedman and Dieng 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.embedding.embeddings import COLUMNS, Lines, kept_embeddings
+from ctprune.embedding.embeddings import COLUMNS, kept_embeddings
 from ctprune.manifest.slices import Booleans, Floats, Integers, Slices
 from ctprune.selection.methods import method_of
 from ctprune.sweeping.coverage import Coverage
@@ -197,9 +197,5 @@ def _embeddings(slices: Slices, folder: Path) -> npt.NDArray[np.float16] | None:
     """Embeddings of all slices, if the reduction compared these and they are still there."""
     if method_of(slices.config).compares != "embeddings":
         return None
-
-    def batches(size: int) -> Iterator[Lines]:
-        return slices.dicts(COLUMNS, size)
-
-    found = kept_embeddings(batches, slices.config, out=folder)
+    found = kept_embeddings(partial(slices.dicts, COLUMNS), slices.config, out=folder)
     return None if found is None else found[0].embeddings
