@@ -22,7 +22,7 @@ from ctprune.finetuning.images import LabeledImages, read_images
 from ctprune.finetuning.outcome import UNITS_NAME, SeedOutcome, write_predictions, write_units
 from ctprune.finetuning.overlaps import find_overlaps, without_overlap
 from ctprune.finetuning.result import PREDICTIONS_NAME, FinetuneResult
-from ctprune.finetuning.run_folder import check_out, claim, hold, write_history
+from ctprune.finetuning.run_folder import PROGRESS_FOLDER, check_out, claim, hold, write_history
 from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
 from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.finetuning.training_result import METRICS_NAME
@@ -259,7 +259,6 @@ class Finetuning:
         probabilities: dict[int, npt.NDArray[np.float64]],
     ) -> FinetuneResult:
         from ctprune.finetuning.measured import measure
-        from ctprune.finetuning.seeds import PROGRESS_FOLDER
         from ctprune.finetuning.target_measured import label_counts, measure_target
 
         config, trainer = self.config, self._trainer

@@ -20,6 +20,9 @@ from ctprune.options.file import save_options
 #: All options, and the digests (of options, data and weights) that identify a training.
 CONFIG_NAME, INPUTS_NAME = "config.yaml", "inputs.json"
 
+#: What unfinished seeds leave behind for the next session; gone when all are done.
+PROGRESS_FOLDER = "progress"
+
 
 def check_out(out: Path, source: Path, what: str) -> None:
     """Refuse a folder in the data, or one that holds something else; called before the work starts.

@@ -25,6 +25,7 @@ from ctprune.finetuning.outcome import SeedOutcome
 from ctprune.finetuning.peers import Peers
 from ctprune.finetuning.pooling import Pooling
 from ctprune.finetuning.probes import quality
+from ctprune.finetuning.run_folder import PROGRESS_FOLDER
 from ctprune.finetuning.sampling import sample_part
 from ctprune.finetuning.saved_model import FOLDER_NAME
 from ctprune.finetuning.splits import Splits
@@ -37,9 +38,6 @@ from ctprune.tasks.listing import TRAIN
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-#: Folder in which seeds leave their state for the next session; removed when all are done.
-PROGRESS_FOLDER = "progress"
 
 
 class SeedTrainer:

@@ -12,7 +12,7 @@ import numpy as np
 from ctprune.environment.extras import extra
 from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import Interrupted
-from ctprune.finetuning.run_folder import check_out, claim, hold, write_history
+from ctprune.finetuning.run_folder import PROGRESS_FOLDER, check_out, claim, hold, write_history
 from ctprune.finetuning.splits import Splits
 from ctprune.finetuning.training_result import METRICS_NAME
 from ctprune.options.configure import configure
@@ -116,7 +116,6 @@ class _Segmentation:
     def carry_out(self) -> SegmentResult:
         """Train all seeds and write the result, or read the result of an earlier call."""
         from ctprune.segmenting.prediction import MASKS_FOLDER
-        from ctprune.segmenting.seeds import PROGRESS_FOLDER
         from ctprune.segmenting.training import TrainingSet
 
         config, volumes = self._config, self._volumes

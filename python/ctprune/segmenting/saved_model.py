@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from ctprune import _core
 from ctprune.errors import WeightsError
 from ctprune.files.json_files import read_versioned, write_json
+from ctprune.finetuning.saved_model import FOLDER_NAME
 from ctprune.networks.backbone import BACKBONE_NAME, load_backbone, save_backbone
 from ctprune.networks.gray_backbone import Normalization
 from ctprune.networks.weights_file import write_weights
@@ -20,8 +21,6 @@ from ctprune.segmenting.network import Encoder, Segmenter
 
 #: Version of the layout; other versions are refused.
 MODEL_VERSION = 1
-
-FOLDER_NAME = "model"
 
 _ABOUT, _DECODER = "model.json", "decoder.safetensors"
 

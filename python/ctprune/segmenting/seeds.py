@@ -10,18 +10,17 @@ from typing import Any
 from ctprune.environment.progress import Operation
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.network import choose_normalization, loaded_or_drawn, seeded
+from ctprune.finetuning.run_folder import PROGRESS_FOLDER
+from ctprune.finetuning.saved_model import FOLDER_NAME
 from ctprune.finetuning.training_options import IMAGENET
 from ctprune.networks.device import choose_device, choose_precision
 from ctprune.networks.gray_backbone import IMAGENET_NORMALIZATION, Normalization
 from ctprune.networks.pretrained import Pretrained
 from ctprune.segmenting.config import SegmentConfig
 from ctprune.segmenting.network import Encoder, Segmenter
-from ctprune.segmenting.saved_model import FOLDER_NAME, SavedModel, save_weights
+from ctprune.segmenting.saved_model import SavedModel, save_weights
 from ctprune.segmenting.training import Epoch, SeedTraining, TrainingSet
 from ctprune.segmenting.volumes import Volumes
-
-#: What unfinished seeds leave behind for the next session; gone when all are done.
-PROGRESS_FOLDER = "progress"
 
 
 @dataclass(frozen=True)
