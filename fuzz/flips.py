@@ -22,7 +22,7 @@ import torch
 
 import ctprune
 from ctprune.errors import CtpruneError
-from ctprune.manifest.manifest import FILE_NAME, read_metadata
+from ctprune.manifest.manifest import FILE_NAME
 from ctprune.networks.backbone import create_backbone, save_backbone
 from ctprune.pretraining.checkpoints import newest_checkpoint, write_checkpoint
 from ctprune.store.store import build_store, open_store
@@ -64,7 +64,7 @@ def kinds(folder: Path) -> list[Kind]:
     write_checkpoint(checkpoints, {"step": 1, "weights": network.state_dict()}, keep=1)
     (checkpoint,) = checkpoints.iterdir()
     return [
-        Kind("manifest", run / FILE_NAME, lambda: (read_metadata(run / FILE_NAME), _rows(run))),
+        Kind("manifest", run / FILE_NAME, lambda: _manifest(run)),
         *(
             Kind(f"store, {name}", store / name, lambda: _opened(store))
             for name in ("pixels.npy", "rows.npy", "store.json")
@@ -74,8 +74,9 @@ def kinds(folder: Path) -> list[Kind]:
     ]
 
 
-def _rows(run: Path) -> list[dict[str, Any]]:
-    return ctprune.Manifest.load(run).rows.to_dicts()
+def _manifest(run: Path) -> tuple[Any, ...]:
+    found = ctprune.Manifest.load(run)
+    return found.config, found.ctprune_version, found.rows.to_dicts()
 
 
 def _opened(store: Path) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ctprune
-from ctprune.manifest.manifest import FILE_NAME, read_metadata
+from ctprune.manifest.manifest import FILE_NAME
 from tests.conftest import Cli
 
 #: The command line, which sends itself a signal once a part is saved and more has been read.
@@ -168,4 +168,4 @@ def test_a_dry_run_uses_parts_and_leaves_them(archive: Path, tmp_path: Path, cli
 def test_a_part_says_which_options_it_was_read_with(archive: Path, tmp_path: Path) -> None:
     interrupt(archive, tmp_path, KeyboardInterrupt)
     (part,) = (tmp_path / "parts").iterdir()
-    assert read_metadata(part)["config"]["intensity"] == "minmax"
+    assert ctprune.Manifest.load(part).config["intensity"] == "minmax"

@@ -165,7 +165,7 @@ def test_batches_have_a_slice_between_its_neighbors(stores: Any, run: Path, tmp_
 def test_slices_left_out_are_shown_by_no_channel(stores: Any, run: Path) -> None:
     store, slices = stores[8], ctprune.Manifest.load(run).slices()
     banned = np.sort(np.concatenate([store.rows[::3], store.beside[::2]]))
-    close = Excluded(rows=banned, distance=np.zeros(len(banned), np.uint16), threshold=3, compared=1)
+    close = Excluded(rows=banned, threshold=3)
     used = used_of(run, store, close)
     assert used.positions is not None
     assert used.channels is not None

@@ -177,7 +177,7 @@ def test_a_training_with_neighbors_resumes_to_the_bit(
 def test_slices_left_out_lend_no_views(run: Path, packed: Any) -> None:
     store, *_ = packed
     config = tiny(use="all", positives="neighbors:1000", exclude=["elsewhere"])
-    close = Excluded(rows=store.rows[::2], distance=np.zeros(0), threshold=3, compared=1)
+    close = Excluded(rows=store.rows[::2], threshold=3)
     used = UsedSlices.of(config, ctprune.Manifest.load(run), store, close)
     assert used.positions.tolist() == list(range(1, len(store), 2))
     batches = StoreBatches(store, 8, 0, positions=used.positions, neighbors=used.neighbors)

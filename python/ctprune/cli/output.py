@@ -19,17 +19,8 @@ if TYPE_CHECKING:
 #: Reasons are sorted by number; a broken archive can have a different one for each file.
 _REASONS_SHOWN = 10
 
+#: Exit codes besides 0; docs/terminal.md says what each means. SIGTERM and SIGHUP give 128 and their number.
 FAILED, WRONG_USAGE, DONE_WITH_FAILURES, NO_SLICES, INTERRUPTED = 1, 2, 3, 4, 130
-
-#: What each exit code says; docs/terminal.md lists them. SIGTERM and SIGHUP give 128 and their number.
-EXIT_CODES = {
-    0: "done",
-    FAILED: "failed: a sentence on stderr says what to do; `verify` found problems; `overlap` exceeds `--max`",
-    WRONG_USAGE: "wrong usage: an invalid option or argument",
-    DONE_WITH_FAILURES: "done, but some inputs could not be read or exported; the result says which",
-    NO_SLICES: "no slice was found; the last line on stderr says what to try",
-    INTERRUPTED: "interrupted; if work was saved, the sentence on stderr says how to resume",
-}
 
 #: Version of each object that `--json` prints. It rises when a property goes, or changes its type or meaning; a
 #: new property leaves it as it is.

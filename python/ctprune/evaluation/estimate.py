@@ -82,13 +82,13 @@ class Estimate:
             return math.nan
         return self._beyond(margin - abs(self.value))
 
-    def detectable(self, alpha: float = 0.05, power: float = POWER) -> float:
-        """The smallest true difference that a test at this level would show with this chance.
+    def detectable(self, alpha: float = 0.05) -> float:
+        """The smallest true difference that a test at this level would show with a chance of 80 %.
 
         >>> round(Estimate(0.01, 0.02, math.inf).detectable(), 4)
         0.056
         """
-        return (_quantile(1 - alpha / 2, self.freedom) + _quantile(power, self.freedom)) * self.error
+        return (_quantile(1 - alpha / 2, self.freedom) + _quantile(POWER, self.freedom)) * self.error
 
     def _beyond(self, distance: float) -> float:
         return float(stdtr(self.freedom, -distance / self.error)) if self.freedom > 0 else math.nan

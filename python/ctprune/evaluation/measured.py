@@ -80,9 +80,9 @@ class Measured:
             )
         )
 
-    def interval(self, model: int, metric: str, alpha: float = 0.05) -> tuple[float, float]:
+    def interval(self, model: int, metric: str) -> tuple[float, float]:
         """The interval of a model's measure, within 0 … 1."""
-        return fraction_interval(self.mean(model, metric), self.worth, alpha)
+        return fraction_interval(self.mean(model, metric), self.worth)
 
     def _known(self, found: Estimate) -> Estimate:
         return Estimate(found.value, math.nan, math.nan) if self.no_interval else found
@@ -173,11 +173,11 @@ def worth_of(label: npt.NDArray[np.int64], unit: npt.NDArray[np.int64]) -> float
     return float(min(size.sum() ** 2 / (size**2).sum() for size in sizes))
 
 
-def fraction_interval(found: Estimate, worth: float, alpha: float = 0.05) -> tuple[float, float]:
+def fraction_interval(found: Estimate, worth: float) -> tuple[float, float]:
     """The interval of a measure within 0 … 1, taken on its log-odds, so that it never leaves them.
 
     All right (or all wrong) has no spread to go by. Then the other end is where so many independent patients are
-    still all right with a chance of alpha / 2; for the AUC these are disjoint pairs of patients.
+    still all right with a chance of 2.5 %; for the AUC these are disjoint pairs of patients.
 
     >>> low, high = fraction_interval(Estimate(0.9, 0.05, math.inf), 30)
     >>> round(low, 3), round(high, 3)
@@ -189,12 +189,12 @@ def fraction_interval(found: Estimate, worth: float, alpha: float = 0.05) -> tup
     if math.isnan(found.value) or math.isnan(found.error):
         return math.nan, math.nan
     if not 0 < found.value < 1:
-        reach = (alpha / 2) ** (1 / worth)
+        reach = 0.025 ** (1 / worth)
         return (reach, 1.0) if found.value >= 1 else (0.0, 1 - reach)
     # The derivative of the log-odds is 1 / (x (1 − x)).
     odds = math.log(found.value / (1 - found.value))
     error = found.error / (found.value * (1 - found.value))
-    ends = Estimate(odds, error, found.freedom).interval(alpha)
+    ends = Estimate(odds, error, found.freedom).interval()
     low, high = (1 / (1 + math.exp(-min(max(end, -700.0), 700.0))) for end in ends)
     return low, high
 

@@ -28,7 +28,6 @@ def pooled_metrics(
     patients: Sequence[str | None] | None = None,
     positive: str | None = None,
     resamples: int = 500,
-    seed: int = 0,
 ) -> dict[str, dict[str, float]]:
     """Each measure's mean and standard deviation over seeds, and its 95 % interval.
 
@@ -51,7 +50,6 @@ def pooled_metrics(
         patients=patients,
         positive=positive,
         resamples=resamples,
-        seed=seed,
     )
     described = {}
     for name in METRICS:
@@ -71,8 +69,6 @@ def pooled(
     classes: Sequence[str],
     *,
     patients: Sequence[str | None] | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> dict[str, dict[str, float]]:
     """Mean and standard deviation of each measure over seeds, and the 95 % interval of the mean.
 
@@ -90,7 +86,7 @@ def pooled(
     samples: dict[str, list[_Floats]] = {name: [] for name in of_seeds}
     if no_interval_because(labels, classes, patients=patients) is None:
         unit = unit_of_images(patients, len(labels))
-        for _, weights in resample_weights(unit, resamples, seed=seed):
+        for _, weights in resample_weights(unit, 2000, seed=0):
             for name, values in measures(weights).items():
                 samples[name].append(values.mean(axis=0))
     return {name: _described(values, samples[name]) for name, values in of_seeds.items()}

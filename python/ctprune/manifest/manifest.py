@@ -212,15 +212,6 @@ def manifest_path(path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def read_metadata(file: Path) -> dict[str, Any]:
-    """Check that a file is a manifest of this version, as it was written, and return what its metadata says.
-
-    Raises:
-        ManifestError: The file is no manifest, it is damaged, or its version is not this one's.
-    """
-    return dict(json.loads(_core.ManifestReader(str(file)).about))
-
-
 def batches(archive: _core.Archive, stop: int, *, size: int) -> Iterator[_core.Rows]:
     """The first `stop` manifest rows of an archive, `size` or fewer at a time; at least one batch."""
     start = 0

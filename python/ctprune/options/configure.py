@@ -35,7 +35,7 @@ def configure(kind: type[C], config: C | None, options: Mapping[str, Any]) -> C:
     return dataclasses.replace(config, **options) if options else config  # type: ignore[type-var]
 
 
-def refuse_unknown(names: Iterable[str], known: Iterable[str], *, before: str = "", what: str = "option") -> None:
+def refuse_unknown(names: Iterable[str], known: Iterable[str], *, before: str = "") -> None:
     """Refuse a name that is none of those known, and say which one may be meant.
 
     Raises:
@@ -54,4 +54,4 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], *, before: str = 
 
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
-        raise ConfigError(f"{before}{name}: unknown {what}: {hint}")
+        raise ConfigError(f"{before}{name}: unknown option: {hint}")

@@ -21,15 +21,11 @@ class Excluded:
 
     Attributes:
         rows: Rows of the slices in the run's manifest, ascending, int64 of shape (n,).
-        distance: To the nearest slice of the other sets, in bits; uint16 of shape (n,).
         threshold: The largest distance that counts as close.
-        compared: Number of different fingerprints in the other sets.
     """
 
     rows: npt.NDArray[np.int64]
-    distance: npt.NDArray[np.uint16]
     threshold: int
-    compared: int
 
 
 def excluded_rows(
@@ -62,9 +58,4 @@ def excluded_rows(
         sets = [open_set(stack, other, manifest.config, role="`exclude` ") for other in others]
         theirs = np.unique(np.concatenate([one.slices.fingerprints for one in sets]), axis=0)
     near = find_near(manifest.slices().fingerprints, theirs, threshold)
-    return Excluded(
-        rows=np.flatnonzero(near.found).astype(np.int64),
-        distance=near.bits[near.found],
-        threshold=threshold,
-        compared=len(theirs),
-    )
+    return Excluded(rows=np.flatnonzero(near.found).astype(np.int64), threshold=threshold)

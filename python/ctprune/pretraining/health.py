@@ -57,19 +57,17 @@ def knn_accuracy(
     *,
     patients: Tensor | None = None,
     neighbors: int = 20,
-    temperature: float = 0.1,
 ) -> float:
     """Share of samples that their nearest neighbors assign to the right class.
 
     Samples of the same patient do not vote, as slices of one patient are alike; the others vote with
-    exp(cosine / temperature), as in Wu et al. 2018 (arXiv 1805.01978).
+    exp(10 · cosine), as in Wu et al. 2018 (arXiv 1805.01978).
 
     Args:
         features: Floats of shape (n, d).
         labels: int64 of shape (n,), from 0.
         patients: Number of each sample's patient, int64 of shape (n,); None if each sample is a patient.
         neighbors: How many vote, at most.
-        temperature: The smaller, the more the nearest ones count.
 
     >>> features = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
     >>> knn_accuracy(features, torch.tensor([0, 0, 1, 1]), neighbors=1)
@@ -82,7 +80,7 @@ def knn_accuracy(
     cosines[(patients[:, None] == patients[None]).to(cosines.device)] = -torch.inf
     nearest, found = cosines.topk(min(neighbors, len(units) - 1), dim=1)
     votes = torch.zeros(len(units), int(labels.max()) + 1, device=units.device)
-    votes.scatter_add_(1, labels[found], torch.exp(nearest / temperature))
+    votes.scatter_add_(1, labels[found], torch.exp(nearest / 0.1))
     return float((votes.argmax(dim=1) == labels).float().mean())
 
 

@@ -312,11 +312,11 @@ class PretrainingRun:
             check_size(backbone, config.backbone, crop.size)
         return backbone
 
-    def _pack(self, close: Excluded | None, *, verify: bool = True) -> SliceStore:
+    def _pack(self, close: Excluded | None) -> SliceStore:
         waited = False
         while True:
             try:
-                return self._build_store(close, verify=verify)
+                return self._build_store(close)
             except InUseError:
                 # Trainings that start together pack once: the others wait for the first.
                 if not waited:
@@ -324,7 +324,7 @@ class PretrainingRun:
                 waited = True
                 time.sleep(_WAIT)
 
-    def _build_store(self, close: Excluded | None, *, verify: bool) -> SliceStore:
+    def _build_store(self, close: Excluded | None) -> SliceStore:
         config = self.config
         return build_store(
             self.run,
@@ -338,7 +338,6 @@ class PretrainingRun:
             without=None if close is None else close.rows,
             threads=config.threads,
             progress=self._operation.pass_on,
-            verify=verify,
             note=self._say,
         )
 

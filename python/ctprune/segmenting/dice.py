@@ -17,9 +17,6 @@ Counts = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
 _T = TypeVar("_T", bound=np.generic)
 
-#: The measures, by name.
-MEASURES = ("dice", "volumetric_similarity")
-
 
 def count_voxels(predicted: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8], classes: int) -> Counts:
     """Voxels of each class that are in both masks, in the predicted one, and in the reference.

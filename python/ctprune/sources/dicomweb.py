@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from dicomweb_client.api import DICOMwebClient
 
@@ -22,8 +22,6 @@ from ctprune.sources.found import Found, Stamp, version_of
 from ctprune.sources.multipart import only_part
 from ctprune.sources.retries import Server
 from ctprune.sources.web_session import PASSWORD, TOKEN, Credentials, WebSession
-
-T = TypeVar("T")
 
 #: Results of a search that are asked for at a time.
 _PAGE = 1000
@@ -91,7 +89,6 @@ class Dicomweb:
     """
 
     def __init__(self, base: Address, in_flight: int) -> None:
-        self._base = base
         self._url = f"{base.scheme.removeprefix('dicomweb+')}://{base.host}/{base.path}".rstrip("/")
         self._credentials = Credentials()
         self._of_thread = threading.local()
