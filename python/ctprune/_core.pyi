@@ -39,7 +39,6 @@ __all__ = [
     "export_png",
     "find_pairs",
     "fingerprint",
-    "fingerprint_bytes",
     "gate_codes",
     "hamming",
     "header_decides",
@@ -160,7 +159,6 @@ class Archive:
     def volumes_of(self, /, number: int, of: int) -> list[int]: ...
     def volume_rows(self, /, volumes: Sequence[int], row: int, first_volume: int) -> tuple[int, Rows]: ...
     def gaps_mm(self, /) -> npt.NDArray[np.float32]: ...
-    def has_decisions(self, /) -> bool: ...
     def kept_before(self, /) -> npt.NDArray[np.bool_]: ...
     def changes(
         self, /
@@ -460,9 +458,6 @@ def check_pattern(pattern: str) -> None:
     Raises:
         ValueError: It is not; the text says why.
     """
-
-def fingerprint_bytes(hash_size: int) -> int:
-    """Bytes of a fingerprint of `hash_size²` bits."""
 
 def methods() -> list[dict[str, Any]]:
     """Facts of each reduction method, by name: those of `ctprune.selection.methods.Method`."""

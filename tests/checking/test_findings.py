@@ -14,6 +14,7 @@ import pytest
 
 import ctprune
 from ctprune.checking.codes import CHECK_CODES
+from ctprune.reading import digests
 from tests.checking.faults import BESIDE, PLANTED, SLICES, change, hu_of, plain_series, put, write
 from tests.conftest import Cli
 from tests.printed import result_of
@@ -230,7 +231,9 @@ def test_headers_of_compressed_and_enhanced_files_say_the_same(archive: Path) ->
     assert of(pixels=False) == of(pixels=True)
 
 
-def test_equal_pixels_are_compared_and_not_only_what_a_manifest_holds(tmp_path: Path) -> None:
+def test_equal_pixels_are_compared_and_not_only_what_a_manifest_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     series = plain_series()
     values = hu_of(series[5])
     # Two pixels of soft tissue change places: fingerprint, range and shares stay the same.
@@ -247,6 +250,11 @@ def test_equal_pixels_are_compared_and_not_only_what_a_manifest_holds(tmp_path: 
     put(series[6], hu_of(series[5]))
     folder = write(series, tmp_path / "equal")
     ctprune.reduce(folder, out=tmp_path / "equal-run")
-    assert [one.code for one in ctprune.check(tmp_path / "equal-run")[0].findings] == ["C-SAME-PIXELS"]
+    threads: list[int] = []
+    read = digests._digests
+    monkeypatch.setattr(digests, "_digests", lambda *given: threads.append(given[3]) or read(*given))
+    found = ctprune.check(tmp_path / "equal-run", config=ctprune.ReduceConfig(threads=2))[0].findings
+    assert [one.code for one in found] == ["C-SAME-PIXELS"]
+    assert set(threads) == {2}
     (folder / "006.dcm").unlink()
     assert ctprune.check(tmp_path / "equal-run")[0].findings == []

@@ -77,8 +77,8 @@ class SeriesCheck:
         return {**plain, "verdict": self.verdict, "findings": findings}
 
 
-def check_rows(rows: _core.Rows) -> list[SeriesCheck]:
-    """Check the series of a manifest's rows, the worst first.
+def check_rows(rows: _core.Rows, threads: int = 0) -> list[SeriesCheck]:
+    """Check the series of a manifest's rows, the worst first; `threads` read pixels again, 0 for all cores.
 
     >>> import ctprune
     >>> folder = __import__("tempfile").mkdtemp()
@@ -87,7 +87,7 @@ def check_rows(rows: _core.Rows) -> list[SeriesCheck]:
     'axial'
     """
     series = list(all_series(rows))
-    others = Others(series[0].columns, sum(map(len, series))) if series else None
+    others = Others(series[0].columns, sum(map(len, series)), threads) if series else None
     found = [_checked(number, one, others) for number, one in enumerate(series) if others is not None]
     worst = {code: rank for rank, code in enumerate(("error", "warning", "note", "ok"))}
     return sorted(found, key=lambda one: (worst[one.verdict], -len(one.findings), one.number))

@@ -58,7 +58,7 @@ class Others:
         same_pixels: Slices whose pixels another slice with another UID has, shape (n,).
     """
 
-    def __init__(self, columns: Columns, count: int) -> None:
+    def __init__(self, columns: Columns, count: int, threads: int) -> None:
         everything = Series(columns, np.arange(count))
         self.mixed_studies = _mixed_studies(everything)
         self.same_uid = np.zeros(count, np.bool_)
@@ -69,15 +69,15 @@ class Others:
             read = ~np.isnan(np.asarray(everything["min_hu"], float))
             self.same_uid = _differing(uid, pixels, named & read)
             full = named & read & (body_share(everything) >= _SOME_BODY)
-            self.same_pixels = _same_pixels(everything, uid, _differing(pixels, uid, full))
+            self.same_pixels = _same_pixels(everything, uid, _differing(pixels, uid, full), threads)
 
 
-def _same_pixels(slices: Series, uid: Integers, alike: np.ndarray) -> np.ndarray:
+def _same_pixels(slices: Series, uid: Integers, alike: np.ndarray, threads: int) -> np.ndarray:
     """Of slices that are alike by all that is known of them, those that are equal when they are read again."""
     at = np.flatnonzero(alike)
     if not len(at):
         return alike
-    digests = pixel_digests(slices.lines(at, NEEDED))
+    digests = pixel_digests(slices.lines(at, NEEDED), threads)
     keys = np.full(len(alike), -1, np.int64)
     keys[at] = _numbers(digests)
     return _differing(keys, uid, alike & np.isin(np.arange(len(alike)), at[[one is not None for one in digests]]))

@@ -21,11 +21,12 @@ _PIXELS = 1 << 24
 _MAX_SLICE_MB = 512
 
 
-def pixel_digests(lines: Sequence[dict[str, Any]]) -> list[bytes | None]:
+def pixel_digests(lines: Sequence[dict[str, Any]], threads: int = 0) -> list[bytes | None]:
     """A digest of matrix and Hounsfield units of each slice; None where it cannot be read again.
 
     Args:
         lines: Rows of a manifest with the columns `NEEDED`.
+        threads: CPU threads; 0 uses all cores.
     """
     found: list[bytes | None] = [None] * len(lines)
     try:
@@ -47,18 +48,20 @@ def pixel_digests(lines: Sequence[dict[str, Any]]) -> list[bytes | None]:
             for start in range(0, len(members), together):
                 some = members[start : start + together]
                 where = [(os.fspath(path_of(lines[at])), lines[at]["frame"]) for at in some]
-                for at, digest in zip(some, _digests(where, height, width, fetch), strict=True):
+                for at, digest in zip(some, _digests(where, height, width, threads, fetch), strict=True):
                     found[at] = digest
     return found
 
 
-def _digests(where: list[tuple[str, int]], height: int, width: int, fetch: Any) -> list[bytes | None]:
+def _digests(
+    where: list[tuple[str, int]], height: int, width: int, threads: int, fetch: Any
+) -> list[bytes | None]:
     try:
-        hu = _core.read_hu(where, height, width, "any", _MAX_SLICE_MB, 0, fetch)
+        hu = _core.read_hu(where, height, width, "any", _MAX_SLICE_MB, threads, fetch)
     except ValueError:
         if len(where) == 1:
             return [None]
         # One that cannot be read takes no other with it.
-        return [digest for one in where for digest in _digests([one], height, width, fetch)]
+        return [digest for one in where for digest in _digests([one], height, width, threads, fetch)]
     shape = f"{height} {width} ".encode()
     return [hashlib.blake2b(shape + one.tobytes(), digest_size=16).digest() for one in hu]

@@ -61,7 +61,7 @@ def check(
     if out is not None:
         check_writable(Path(out))
     rows = Manifest.load(run).rows if run is not None else _read(sources, config, pixels, progress)
-    found = check_rows(rows)
+    found = check_rows(rows, 0 if config is None else config.threads)
     if run is not None or out is not None:
         write_series(found, out or run or "")
     return found

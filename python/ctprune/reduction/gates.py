@@ -30,7 +30,7 @@ def gates(config: ReduceConfig) -> Iterator[Callable[[_core.Archive], Refused]]:
     """The steps of these options' gates; volumes are grouped anew after each that leaves something out."""
     of_gate = GATES.get(config.gate or "")
     if config.skip_codes:
-        yield partial(_by_findings, config.skip_codes)
+        yield partial(_by_findings, config)
     if config.plane is not None or config.skip_derived or (config.thickness is not None and of_gate is None):
         yield partial(_by_headers, config)
     if of_gate is not None:
@@ -46,17 +46,17 @@ def _rows(archive: _core.Archive, columns: list[str] | None = None) -> _core.Row
     return _core.Rows.concat([part if columns is None else part.select(columns) for part in parts])
 
 
-def _by_findings(codes: tuple[str, ...], archive: _core.Archive) -> Refused:
+def _by_findings(config: ReduceConfig, archive: _core.Archive) -> Refused:
     # Localizers are among the refused rows, which stand behind the slices.
     every = batches(archive, archive.manifest_rows(), size=_ROWS_PER_BATCH)
     found: dict[str, list[Any]] = {}
-    for series in check_rows(_core.Rows.concat(list(every))):
+    for series in check_rows(_core.Rows.concat(list(every)), config.threads):
         for finding in series.findings:
-            if finding.code in codes:
+            if finding.code in config.skip_codes:
                 found.setdefault(finding.code, []).append(finding.rows)
     seen = np.zeros(archive.volume_starts()[-1], np.bool_)
     refused: Refused = {}
-    for code in codes:
+    for code in config.skip_codes:
         if code in found:
             chosen = np.zeros(len(seen), np.bool_)
             chosen[np.concatenate(found[code])] = True

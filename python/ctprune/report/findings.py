@@ -23,8 +23,8 @@ class SeriesFindings:
         codes: What each code that was found means, by its name, with the number of series that have it.
     """
 
-    def __init__(self, slices: RunSlices) -> None:
-        found = check_rows(slices.manifest.rows)
+    def __init__(self, slices: RunSlices, threads: int) -> None:
+        found = check_rows(slices.manifest.rows, threads)
         self.series: list[SeriesCheck] = [one for one in found if one.findings][:_SERIES]
         self.total = len(found)
         counts = Counter(one.verdict for one in found)

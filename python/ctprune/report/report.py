@@ -111,7 +111,7 @@ def write_report(
         file = Path(out) if out is not None else folder_to_write(reduction, None, "report.html") / REPORT_NAME
         slices = load_run(reduction)
         _check_out(file, slices)
-        contents = _Contents(slices)
+        contents = _Contents(slices, config.threads)
         pictures = make_pictures(
             slices,
             contents.rows(),
@@ -157,7 +157,7 @@ def _check_out(file: Path, slices: RunSlices) -> None:
 class _Contents:
     """What the page shows of a reduction, before there are pictures."""
 
-    def __init__(self, slices: RunSlices) -> None:
+    def __init__(self, slices: RunSlices, threads: int) -> None:
         self.slices = slices
         self.nearest: Nearest | None = nearest_kept_before(slices)
         self.dropped_pairs: list[Pair] = dropped_pairs(slices, _PAIRS)
@@ -167,7 +167,7 @@ class _Contents:
             int(volume): self._strip(int(volume)) for volume in [*self.lowest.tolist(), *self.highest.tolist()]
         }
         self.ranges: Ranges = ranges(slices, _RANGE_EXAMPLES)
-        self.series = SeriesFindings(slices)
+        self.series = SeriesFindings(slices, threads)
         self.same = SameAnatomy(slices)
         self.diversity: DiversityTable | None = diversity_of(slices)
         self.groups: list[Group] = choose_groups(slices, _GROUP_PICTURES)

@@ -15,12 +15,6 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use rayon::prelude::*;
 
-/// Bytes of a fingerprint of `hash_size²` bits.
-#[pyfunction]
-pub fn fingerprint_bytes(hash_size: usize) -> usize {
-    bytes(hash_size)
-}
-
 /// Fingerprint of this kind of each of `images`, shape (n, rows, cols), as uint8 of shape (n, bytes).
 #[pyfunction]
 #[pyo3(signature = (images, kind, hash_size, intensity, horizontal_first, threads=0))]

@@ -67,7 +67,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(codes::codes_documentation, module)?)?;
     module.add_function(wrap_pyfunction!(codes::gate_codes, module)?)?;
     module.add_function(wrap_pyfunction!(settings::check_pattern, module)?)?;
-    module.add_function(wrap_pyfunction!(fingerprint::fingerprint_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(fingerprint::fingerprint, module)?)?;
     module.add_function(wrap_pyfunction!(fingerprint::hamming, module)?)?;
     module.add_function(wrap_pyfunction!(selection::select_exemplars, module)?)?;

@@ -130,11 +130,6 @@ impl Reason {
 }
 
 impl Archive {
-    /// Whether there was an earlier selection.
-    pub fn has_decisions(&self) -> bool {
-        !self.earlier.decisions.exemplars.is_empty()
-    }
-
     /// Whether each grouped slice was kept by the earlier selection, and its file is the same.
     pub fn kept_before(&self) -> Vec<bool> {
         let again = self.read_again();

@@ -147,11 +147,6 @@ impl Archive {
             .map_err(value_error)
     }
 
-    /// Whether an earlier selection is known.
-    fn has_decisions(&self) -> bool {
-        self.inner.has_decisions()
-    }
-
     /// Whether each grouped slice was kept by the earlier selection, and its file is the same; shape (n,).
     fn kept_before<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<bool>> {
         PyArray1::from_vec(py, self.inner.kept_before())
