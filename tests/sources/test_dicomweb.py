@@ -147,7 +147,7 @@ def test_what_passes_is_tried_again_after_the_pause_that_the_server_wants(pacs: 
         (412, "the object changed while it was read (412)"),
         ("packed", "the server packs its answers, which it was asked not to do"),
         (400, "the server answered 400"),
-        (302, "the server sends the reader elsewhere (302)"),
+        (302, "the server redirects to another address (302)"),
         ("cut", "the server's answer was cut short, after several attempts"),
     ],
 )

@@ -174,7 +174,7 @@ class Fetching:
             kind = _core.container_kind_by_head(path.rpartition("/")[2], head)
             return objects.containers.directory(path, stamp) if kind == "zip" else head if kind else None
         except NoRanges:
-            return NoRanges("the server sends no parts of files, which reading a zip file takes: download it")
+            return NoRanges("the server sends no parts of files, which reading a zip file requires: download it")
         except Refused as refusal:
             return refusal
 

@@ -1,1 +1,1 @@
-"""What lies elsewhere: addresses, lists of them, object stores, web servers and DICOMweb, read many at a time."""
+"""Remote sources: addresses, lists of them, object stores, web servers and DICOMweb, with concurrent requests."""

@@ -1,4 +1,4 @@
-"""Addresses of what is not on this machine: objects of a store, files of a web server, instances of DICOMweb."""
+"""Addresses of remote sources: objects in a store, files on a web server, instances on a DICOMweb server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DICOMWEB = ("dicomweb+http", "dicomweb+https")
 
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
 
-#: A path object has lost a slash.
+#: `pathlib.Path` removes one of the two slashes.
 _ADDRESS_AS_PATH = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/(?P<rest>[^/].*)", re.DOTALL)
 
 #: Ends the name of a container; what follows is the path of a member, which is never escaped.
@@ -32,14 +32,14 @@ _RESOURCES = re.compile(r"(?:^|/)(?P<resource>studies(?:/.*)?)$")
 
 @dataclass(frozen=True)
 class Address:
-    """The address of an object, of all objects below a prefix, or of what a DICOMweb server has.
+    """The address of an object, of all objects below a prefix, or of instances on a DICOMweb server.
 
     Attributes:
         scheme: `s3`, `gs`, `az`, `http`, `https`, `dicomweb+http` or `dicomweb+https`.
         host: Bucket, container, or host with its port.
         path: Key, prefix, or path on the host, decoded, without slashes at its ends.
-        every: Whether the address ends in a wildcard or a slash: it means what begins with `path`.
-        query: Attributes that a DICOMweb server is asked for. They may name a patient: never shown, never stored.
+        every: Whether the address ends in a wildcard or a slash and so means all that begins with `path`.
+        query: Attributes of a DICOMweb query. They may name a patient: never shown, never stored.
     """
 
     scheme: str
@@ -55,7 +55,7 @@ class Address:
 
     @property
     def is_dicomweb(self) -> bool:
-        """Whether DICOMweb is spoken there."""
+        """Whether the server speaks DICOMweb."""
         return self.scheme in DICOMWEB
 
     @property
@@ -66,24 +66,24 @@ class Address:
 
     @property
     def server(self) -> str:
-        """What objects are asked of: the bucket, the web server, or the base of DICOMweb."""
+        """Where requests go: the bucket, the web server, or the base of DICOMweb."""
         return str(Address(self.scheme, self.host, self.base)) if self.is_dicomweb else self.root
 
     @property
     def folder(self) -> str:
-        """The path that the names of what is found are relative to, as a folder's files are.
+        """The path that the paths of found objects are relative to, as for a folder's files.
 
-        That of a member of a container is its container's.
+        For a member of a container, the same as for the container.
         """
         return self.base if self.is_dicomweb else self.path.partition(MARK)[0].rpartition("/")[0]
 
     @property
     def source(self) -> str:
-        """What stands in the manifest as the source of all that is found."""
+        """The manifest's `source` of everything that is found at this address."""
         return str(Address(self.scheme, self.host, self.folder))
 
     def relative(self, path: str) -> str:
-        """What stands in the manifest as the path of something found at a path of the server."""
+        """The manifest's `path` of an object that is found at a path of the server."""
         if self.is_dicomweb:
             return path
         below = path[len(self.folder) + 1 :] if self.folder else path
@@ -91,7 +91,7 @@ class Address:
 
     @property
     def resource(self) -> str:
-        """A DICOMweb resource below the base, such as `studies/1.2`; empty where none is named."""
+        """The DICOMweb resource below the base, such as `studies/1.2`; empty if none is named."""
         found = _RESOURCES.search(self.path)
         return found["resource"] if found else ""
 
@@ -104,12 +104,12 @@ class Address:
 
 
 def joined(source: str, path: str) -> str:
-    """The address of what lies below another."""
+    """The address of an object below another address."""
     return f"{source}/{path}" if path else source
 
 
 def as_address(source: str | os.PathLike[str]) -> str | None:
-    """The text of a source that is an address; None for a path of this machine.
+    """The text of a source that is an address; None for a path on this machine.
 
     >>> from pathlib import Path
     >>> as_address(Path("s3://bucket/x")), as_address("dicoms")
@@ -123,7 +123,7 @@ def as_address(source: str | os.PathLike[str]) -> str | None:
 
 
 def is_address(text: str) -> bool:
-    """Whether a source of a manifest's row is not on this machine.
+    """Whether the source of a manifest's row is remote.
 
     >>> is_address("s3://bucket/x"), is_address("/data/x"), is_address("C:/data/x")
     (True, False, False)
@@ -132,7 +132,7 @@ def is_address(text: str) -> bool:
 
 
 def parse_address(text: str) -> Address:
-    """Take an address apart.
+    """Parse an address.
 
     Raises:
         ConfigError: The scheme is unknown, there is no bucket or host, or the address holds a password.
@@ -155,7 +155,7 @@ def parse_address(text: str) -> Address:
 
 
 def locate(text: str) -> tuple[str, str]:
-    """Bucket or server of an object's address as it stands in a manifest, and its path there, decoded.
+    """The bucket or server of an object's address in a manifest, and the decoded path there.
 
     >>> locate("s3://bucket/a/b*.dcm")
     ('s3://bucket', 'a/b*.dcm')
@@ -178,7 +178,7 @@ def _object(scheme: str, rest: str, text: str) -> Address:
     if "*" in prefix:
         raise ConfigError(f"{text}: expected a * at the end only, such as {scheme}://{bucket}/series/*")
     every = not prefix or prefix != key or key.endswith("/")
-    # A key may begin with a slash, but no store's client can name it.
+    # A key may begin with a slash, but no client of a store can request it.
     return Address(scheme, bucket, prefix.lstrip("/"), every)
 
 
@@ -204,7 +204,7 @@ def _url(scheme: str, rest: str) -> Address:
         query = tuple(parse_qsl(parts.query, keep_blank_values=True))
         return Address(scheme, host, unquote(parts.path).strip("/"), True, query)
     if parts.query:
-        # It would be a key or a signature, and go into the manifest.
+        # It could be a key or a signature, and would be stored in the manifest.
         raise ConfigError(f"{shown}: expected an address without ?, since what follows may be a secret")
     if not parts.path.strip("/") or parts.path.endswith("/") or "*" in parts.path:
         raise ConfigError(
@@ -222,12 +222,12 @@ def _with_password(scheme: str, host: str) -> str:
 
 
 def _escaped(path: str) -> str:
-    """A decoded path as it is written, so that it is decoded to itself."""
+    """A decoded path in its written form, which decodes to the same path."""
     outer, mark, member = path.partition(MARK)
     return outer.replace("%", "%25").replace("?", "%3F").replace("#", "%23") + mark + member
 
 
 def _unescaped(path: str) -> str:
-    """The decoded path of one that was written by `_escaped`, or by who has not heard of containers."""
+    """The decoded form of a path written by `_escaped`, or without regard to containers."""
     outer, mark, member = path.partition(MARK)
     return unquote(outer) + mark + member

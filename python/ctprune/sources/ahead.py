@@ -1,6 +1,6 @@
-"""Objects' bytes for the Rust core, which asks for one after the other, fetched ahead within a budget of bytes.
+"""Objects' bytes for the Rust core, which asks for one after another, fetched ahead within a budget of bytes.
 
-So many requests are in flight where the core's threads would each wait for one.
+Many requests are in flight, while without this each of the core's threads would wait for one.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from ctprune.sources.failures import Refused
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-#: Bytes of objects that are in memory or in flight at a time.
+#: Most bytes of objects that are in memory or in flight at a time.
 MOST_BYTES = 512 << 20
 
-#: What an object is taken for until some are known.
+#: Assumed size of an object until some sizes are known.
 _FIRST_GUESS = 1 << 20
 
 
 class FetchAhead:
-    """What the core calls for objects: `soon` with all that it will take, `take` with each.
+    """Gives objects to the core, which calls `soon` with all that it will take, then `take` for each.
 
     The core's threads take them in about the order of `soon`.
 
     Args:
-        most_bytes: Bytes that may be in memory or in flight, but for what the core waits for.
-        at_container: Whether of a zip or tar file its first bytes are enough.
+        most_bytes: Most bytes in memory or in flight, apart from the object that the core waits for.
+        at_container: Whether the first bytes of a zip or tar file are enough.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES, *, at_container: bool = False) -> None:
@@ -46,13 +46,13 @@ class FetchAhead:
         self._guess = float(_FIRST_GUESS)
 
     def soon(self, addresses: Sequence[str]) -> None:
-        """Begin to fetch these, in their order."""
+        """Begin to fetch these objects, in order."""
         with self._lock:
             self._later.extend(addresses)
             self._fill()
 
     def take(self, address: str, seconds: float) -> bytes | str | None:
-        """An object's bytes, or why there are none; None if they are not there within so many seconds.
+        """An object's bytes, or why there are none; None if they do not arrive within this many seconds.
 
         Raises:
             NetworkError: The server no longer answers.
@@ -76,7 +76,7 @@ class FetchAhead:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Fetch nothing more."""
+        """Stop fetching."""
         with self._lock:
             self._later.clear()
             for future in self._started.values():
@@ -109,7 +109,7 @@ def _read_or_head(server: str, path: str) -> bytes:
         return connection.read(path, None)
     name = path.rpartition("/")[2]
     stamp = connection.look(path)
-    # Of a member nobody knows the size before it is read.
+    # The size of a member is unknown before it is read.
     return connection.read(
         path, stamp if stamp.size else None, lambda head: _core.container_kind_by_head(name, head) is not None
     )

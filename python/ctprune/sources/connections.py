@@ -1,4 +1,4 @@
-"""Connections to what addresses name, one for each bucket or server, kept for the life of the process."""
+"""Connections, one for each bucket or server, kept for the life of the process."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from ctprune.sources.containers import Containers
     from ctprune.sources.retries import Server
 
-#: Requests at a time: object stores are made for hundreds, the archive of a hospital is not.
+#: Requests at a time: object stores are made for hundreds, a hospital's archive is not.
 OBJECTS_IN_FLIGHT, INSTANCES_IN_FLIGHT = 128, 16
 
 
 class Connection(Protocol):
-    """What is asked of a bucket, a web server or a DICOMweb server; see `Objects`."""
+    """A bucket, a web server or a DICOMweb server; see `Objects`."""
 
     server: Server
     notes: list[str]
 
     @property
     def containers(self) -> Containers | None:
-        """The zip and tar files there; None where there can be none."""
+        """The zip and tar files there; None if there can be none."""
 
     def find(self, address: Address) -> Iterator[list[Found]]:
-        """What an address means, some objects at a time."""
+        """The objects of an address, some at a time."""
 
     def look(self, path: str) -> Stamp:
-        """Size and version of an object as it is now."""
+        """Current size and version of an object."""
 
     def read(
         self,
@@ -44,7 +44,7 @@ class Connection(Protocol):
         *,
         most: int = MOST_BYTES,
     ) -> bytes:
-        """An object's bytes, if there are no more of them than `most`."""
+        """An object's bytes; raises `TooLarge` if there are more than `most`."""
 
 
 _connections: dict[str, Connection] = {}
@@ -56,7 +56,7 @@ def connect(address: Address) -> Connection:
 
     Raises:
         MissingExtraError: The extra `cloud` or `dicomweb` is not installed.
-        SourceError: It cannot be connected to.
+        SourceError: The connection fails.
     """
     with _lock:
         if address.server not in _connections:
@@ -87,12 +87,12 @@ def _connected(address: Address) -> Connection:
 
 
 def forget() -> None:
-    """Connect anew from now on: the environment may have changed."""
+    """Forget all connections, since the environment may have changed."""
     _connections.clear()
 
 
 def _begin_anew() -> None:
-    """After a fork, connections are the parent's."""
+    """Forget all connections after a fork: they belong to the parent."""
     global _lock
     forget()
     _lock = threading.Lock()

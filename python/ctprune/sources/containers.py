@@ -1,9 +1,8 @@
 """Members of zip and tar files that lie in object stores and on web servers.
 
-Of a zip file its directory is read, and then each member by its own bytes. A tar file can only be read from its
-start: a reduction does so once, with a feed. Whoever asks for single members of one later gets them from a copy,
-unpacked into a file of this process alone, and so does who asks for members of a zip file where a server sends no
-parts.
+For a zip file, the directory is read, then only the bytes of each member. A tar file can only be read from its
+start, which a reduction does once, with a feed. Later requests for single members are answered from a copy,
+unpacked into a file private to this process. The same holds for a zip file if the server sends no parts.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ctprune.sources.failures import Gone, NoRanges, Refused
 from ctprune.sources.found import Found, Stamp
 from ctprune.sources.opened import COPIES, Copy, Store, Zip, name_of, read_directory, splits
 
-#: Containers that are kept open.
+#: Most containers that are kept open.
 _KEPT = 16
 
 
@@ -36,10 +35,10 @@ class Containers:
         self._is_container: dict[str, bool] = {}
 
     def within(self, path: str) -> tuple[str, str] | None:
-        """Path of a container and name of a member in it, where a path leads into one.
+        """The path of a container and the name of a member, if a path leads into a container.
 
         Raises:
-            Refused: Nobody can say.
+            Refused: The server does not say.
             NetworkError: The server no longer answers.
         """
         for container, name in splits(path):
@@ -48,11 +47,11 @@ class Containers:
         return None
 
     def is_no_container(self, path: str) -> None:
-        """Note that a folder with the mark is what it looks like."""
+        """Note that a path with a container's mark is really a folder."""
         self._is_container[path] = False
 
     def stamp(self, container: str, name: str) -> Stamp:
-        """Size of a member, and the version of its container.
+        """The size of a member and the version of its container.
 
         Raises:
             Refused: There is no such member, or it cannot be read.
@@ -67,7 +66,7 @@ class Containers:
         Args:
             container: Path of the container.
             name: Of the member in it.
-            version: The container's when the member was found; None takes any.
+            version: The container's version when the member was found; None accepts any.
 
         Raises:
             Refused: It cannot be read, or the container has changed.
@@ -79,7 +78,7 @@ class Containers:
             return opened.read(name)
         except Refused as refusal:
             if str(refusal) == failures.CHANGED:
-                # Who asks again gets it as it is by then.
+                # The next request gets the container as it is then.
                 with self._lock:
                     self._slots.pop(container, None)
             raise
@@ -93,7 +92,7 @@ class Containers:
         return read_directory(self._objects, path, stamp)[0]
 
     def names(self, path: str) -> list[str]:
-        """Names of all that a container holds, also in containers in it.
+        """Names of all members of a container, including those of inner containers.
 
         Raises:
             Refused: It cannot be read.
@@ -101,7 +100,7 @@ class Containers:
         return self._open(path).names()
 
     def members(self, path: str) -> list[Found]:
-        """All that a container holds, with paths below the bucket or server; raises as `names` does."""
+        """All members of a container, with paths below the bucket or server; raises as `names` does."""
         opened = self._open(path)
         version = opened.stamp.version
         return [Found(f"{path}{MARK}{name}", Stamp(opened.size(name) or 0, version)) for name in opened.names()]
@@ -140,7 +139,7 @@ class Containers:
             except NoRanges:
                 pass
         with self._lock:
-            # The one that is to be made counts.
+            # The one about to be opened counts, too.
             copies = [key for key, slot in self._slots.items() if isinstance(slot.opened, Copy)]
             for key in copies[: max(0, len(copies) + 1 - COPIES)]:
                 del self._slots[key]
@@ -148,7 +147,7 @@ class Containers:
 
 
 class _Slot:
-    """A container that is open, or that a thread is opening."""
+    """A container that is open or being opened by a thread."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

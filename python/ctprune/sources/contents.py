@@ -1,4 +1,4 @@
-"""The bytes of objects for readers other than the core's, many fetched at a time."""
+"""Objects' bytes for readers outside the core, many fetched at a time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ctprune.sources.connections import OBJECTS_IN_FLIGHT, connection_of
 from ctprune.sources.crew import in_order
 from ctprune.sources.failures import Refused
 
-#: What an object is taken for before it is there.
+#: Assumed size of an object before it arrives.
 _GUESS = 1 << 20
 
 
 def fetch_each(addresses: Sequence[str], take: Callable[[int, bytes | str], object]) -> None:
-    """Call `take` for each object, in order, with the index of its address, and its bytes or why there are none.
+    """Call `take` for each object, in order, with the index of its address and its bytes, or why there are none.
 
     Raises:
         NetworkError: A server no longer answers.

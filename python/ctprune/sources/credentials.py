@@ -1,7 +1,7 @@
-"""The platform's own credentials for object stores, and none where there are none.
+"""The platform's own credentials for object stores, if it has any.
 
-Clients of object stores ask the metadata service of a cloud's machine when the environment has no credentials.
-Elsewhere that address belongs to somebody else, or to nobody: it is asked on machines of that cloud only.
+If the environment has no credentials, clients of object stores ask the cloud machine's metadata service. On other
+machines that address may belong to somebody else or to nobody, so ctprune asks only on machines of that cloud.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-#: Any of these: the store's client finds its credentials in the environment.
+#: With any of these variables, the store's client finds its credentials in the environment.
 _S3 = (
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -36,7 +36,7 @@ _AZ = (
     "IDENTITY_ENDPOINT",
 )
 
-#: What a machine's firmware says of the cloud that it belongs to.
+#: The vendor that a machine's firmware names if it belongs to the cloud.
 _VENDORS = {"s3": "Amazon EC2", "gs": "Google Compute Engine", "az": "Microsoft Corporation"}
 
 #: How to give credentials, by scheme.
@@ -50,7 +50,7 @@ ADVICE = {
 
 
 def credentials(scheme: str) -> dict[str, Any] | None:
-    """Options of the store's client for this machine's credentials; None where it has none.
+    """Options of the store's client for this machine's credentials; None if it has none.
 
     An empty dict means that the client finds them by itself.
     """
@@ -67,7 +67,7 @@ def credentials(scheme: str) -> dict[str, Any] | None:
 
 
 def _profile() -> dict[str, Any]:
-    """The keys of a profile in AWS' own file."""
+    """The keys of a profile in AWS's credentials file."""
     home = Path.home() / ".aws"
     profile = os.environ.get("AWS_PROFILE", "default")
     parser = configparser.ConfigParser(interpolation=None)

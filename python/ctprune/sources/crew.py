@@ -1,4 +1,4 @@
-"""Threads that wait for servers, and work whose results come in order while many pieces of it are in flight."""
+"""Threads that wait for servers, and ordered results of concurrent work."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Seconds between looks at whether the user wants to stop.
+#: Seconds between checks whether the user wants to stop.
 LOOK = 0.2
 
-#: Results that wait for those before them, and work that waits for a thread.
+#: Most results that wait for earlier ones, and most work that waits for a thread.
 _MOST_WAITING = 4096
 
-#: Set when the process ends: nothing is tried again.
+#: Set when the process ends; then nothing is tried again.
 stopping = threading.Event()
 
-#: Seconds that the end of the process waits for requests in flight.
+#: Seconds that the process waits at its end for requests in flight.
 _LAST_WAIT = 1.0
 
 
@@ -37,9 +37,9 @@ _CREWS: list[Crew] = []
 
 
 class Crew:
-    """Threads that are kept; as many as were ever needed at a time.
+    """A growing set of threads, as many as were ever needed at a time.
 
-    A pool of `concurrent.futures` cannot take its place: the end of the process waits for its threads for ever.
+    A pool of `concurrent.futures` would not do: at its end, the process would wait for the pool's threads forever.
     """
 
     def __init__(self) -> None:
@@ -47,14 +47,14 @@ class Crew:
         _CREWS.append(self)
 
     def _begin(self) -> None:
-        """Without any thread: those of a process that forked are not this one's."""
+        """Start without threads; after a fork, the parent's threads are not here."""
         self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._busy = 0
         self._lock = threading.Condition()
 
     def grow(self, threads: int) -> None:
-        """Have at least so many threads."""
+        """Start threads until there are at least this many."""
         with self._lock:
             while len(self._threads) < threads:
                 thread = threading.Thread(target=self._serve, name="ctprune-fetch", daemon=True)
@@ -62,7 +62,7 @@ class Crew:
                 self._threads.append(thread)
 
     def submit(self, work: Callable[[], R]) -> Future[R]:
-        """Have something done by the next thread that is free."""
+        """Have the next free thread do something."""
         from concurrent.futures import Future
 
         future: Future[R] = Future()
@@ -70,12 +70,12 @@ class Crew:
         return future
 
     def wait(self, seconds: float) -> None:
-        """Wait until nothing is being done, so long at most: a request in flight cannot be ended."""
+        """Wait until no work is in progress, but not longer than this: a request in flight cannot be canceled."""
         with self._lock:
             self._lock.wait_for(lambda: self._busy == 0, timeout=seconds)
 
     def is_busy(self) -> bool:
-        """Whether anything is being done."""
+        """Whether any work is in progress."""
         return self._busy > 0
 
     def _serve(self) -> None:
@@ -100,7 +100,7 @@ _CREW = Crew()
 
 
 def crew(threads: int) -> Crew:
-    """The process's crew, of at least so many threads."""
+    """The process's crew, with at least this many threads."""
     _CREW.grow(threads)
     return _CREW
 
@@ -114,17 +114,17 @@ def in_order(
     most: int = 1,
     threads: Crew | None = None,
 ) -> Generator[tuple[T, R] | None, None, None]:
-    """Do something with each item, many at a time; each item with its result, in the order of the items.
+    """Work on many items at a time; yields each item with its result, in the order of the items.
 
-    None comes a few times a second while there is no result, so that the caller can draw progress and stop.
+    Yields None a few times a second while there is no result, so that the caller can draw progress and stop.
 
     Args:
         work: Called with an item in another thread. What it raises is raised here when it is the item's turn.
-        items: Taken from one by one.
+        items: Consumed one by one.
         in_flight: Items that are worked on at a time.
-        weigh: Bytes that an item's result takes.
-        most: Bytes that results may take, including those in flight. One item is always worked on.
-        threads: Whose threads work; those of the process's crew without it.
+        weigh: Called with an item: bytes that its result takes.
+        most: Most bytes of all results, including those in flight. One item is always worked on.
+        threads: The crew whose threads work; by default the process's.
 
     >>> from time import sleep
     >>> found = in_order(lambda n: sleep(0.01 * (3 - n)) or n * n, range(3), in_flight=3)
@@ -145,7 +145,7 @@ def in_order(
         with slots:
             return work(item)
 
-    # Before Python 3.11 not the built-in one.
+    # Before Python 3.11, not the built-in class.
     from concurrent.futures import TimeoutError
 
     most_pending = max(in_flight, min(_MOST_WAITING, 16 * in_flight))
@@ -167,7 +167,7 @@ def in_order(
                 yield None
                 continue
             pending.popleft()
-            # The caller takes the result's memory over.
+            # The caller now owns the result's memory.
             weight -= more
             del future
             yield item, result
@@ -177,7 +177,7 @@ def in_order(
 
 
 def finished(future: Future[R], seconds: float) -> bool:
-    """Whether a result, or a failure, is there within so many seconds."""
+    """Whether a result or a failure arrives within this many seconds."""
     from concurrent.futures import CancelledError, TimeoutError
 
     try:
@@ -188,7 +188,7 @@ def finished(future: Future[R], seconds: float) -> bool:
 
 
 def _begin_anew() -> None:
-    """After a fork, the threads are the parent's."""
+    """Forget the threads after a fork: they belong to the parent."""
     for one in _CREWS:
         one._begin()
 

@@ -1,4 +1,4 @@
-"""A DICOMDIR elsewhere, and all that it may mean: in a bucket, on a web server or in a container there."""
+"""A remote DICOMDIR and the files that it may list: in a bucket, on a web server or in a container there."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ctprune.sources.found import Found, Stamp
 if TYPE_CHECKING:
     from ctprune.sources.objects import Objects
 
-#: Threads for these: whoever waits for all of them may be one of the crew.
+#: Threads of its own: whoever waits for all of them may itself be a thread of the crew.
 _LOOKING = Crew()
 
-#: Endings that files may have got since they were listed; the names that a web server has can only be tried.
+#: Endings that files may have received since they were listed; on a web server, names can only be tried.
 _ENDINGS = ("", ".dcm", ".DCM")
 
 
@@ -27,8 +27,8 @@ class Dicomdir(NamedTuple):
 
     Attributes:
         path: Below the bucket or server.
-        content: Its bytes; empty where they cannot be read.
-        beside: What it may list.
+        content: Its bytes; empty if they cannot be read.
+        beside: The files that it may list.
     """
 
     path: str
@@ -37,15 +37,15 @@ class Dicomdir(NamedTuple):
 
 
 def dicomdir_of(connection: Connection, address: Address, found: Sequence[Found]) -> Dicomdir | None:
-    """The DICOMDIR that an address names; None where it names something else.
+    """The DICOMDIR that an address names; None if it names something else.
 
     Args:
         connection: To its bucket or server.
-        address: What was named.
-        found: What it means.
+        address: The named address.
+        found: The objects that it means.
 
     Raises:
-        SourceError: What lies beside it may not be listed.
+        SourceError: The files beside it may not be listed.
         NetworkError: The server no longer answers.
     """
     path = address.path
@@ -57,7 +57,7 @@ def dicomdir_of(connection: Connection, address: Address, found: Sequence[Found]
         content = objects.read(path, None)
         return Dicomdir(path, content, list(_beside(objects, address, content)))
     except Refused:
-        # It becomes a row that says so.
+        # The file becomes a row that says so.
         return Dicomdir(path, b"", [])
 
 
@@ -84,7 +84,7 @@ def _beside(objects: Objects, address: Address, content: bytes) -> Sequence[Foun
             except Gone:
                 continue
             except Refused:
-                # It is there: reading it says why it cannot be read.
+                # The file is there; reading it gives the reason why it cannot be read.
                 return Found(f"{folder}{name}", Stamp(0, 0))
         return None
 

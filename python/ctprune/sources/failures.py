@@ -1,18 +1,18 @@
-"""Why something elsewhere was not read: for now, or for good."""
+"""Why a remote object was not read: a temporary or a final failure."""
 
 from __future__ import annotations
 
-#: Larger things are not read where nobody says how large they may be: they would have to be in memory as a whole.
+#: Most bytes of an object if the caller sets no limit: objects are held in memory as a whole.
 MOST_BYTES = 8 << 30
 
 
 class Transient(Exception):
-    """A failure that may be gone in a moment: a time-out, a reset, a server that has too much to do.
+    """A failure that may soon pass: a time-out, a reset, an overloaded server.
 
     Args:
-        reason: What happened, in a few words that are the same for many objects and name none of them.
-        alive: Whether the server answered, so that the failure is this object's alone.
-        wait: Seconds that the server asks to wait; None where it does not say.
+        reason: What happened, in a few words that fit many objects and name none of them.
+        alive: Whether the server answered, so that the failure concerns only this object.
+        wait: Seconds that the server asks to wait; None if it does not say.
     """
 
     def __init__(self, reason: str, *, alive: bool = False, wait: float | None = None) -> None:
@@ -22,11 +22,11 @@ class Transient(Exception):
 
 
 class Refused(Exception):
-    """A failure that stays, as the reason of a row: in a few words that are the same for many objects."""
+    """A final failure, as the reason of a row: in a few words that fit many objects."""
 
 
 class Denied(Refused):
-    """The server wants other credentials, or any."""
+    """The server wants credentials, or other ones."""
 
 
 class Gone(Refused):
@@ -38,26 +38,26 @@ class BadRequest(Refused):
 
 
 class Exists(Refused):
-    """There is such an object already, where a new one was to be made."""
+    """An object that was to be created exists already."""
 
 
 class NoMember(Refused):
-    """The container has no member of this name, or none that can be read."""
+    """The container has no readable member of this name."""
 
 
 class Exhausted(Refused):
-    """It was tried again and again, while the server answered others."""
+    """All tries failed, while the server answered other requests."""
 
 
 class Broken(Refused):
-    """What the object holds breaks the rules of its kind."""
+    """The object's content is malformed."""
 
 
 class TooLarge(Refused):
-    """It would have to be in memory as a whole, and is larger than may be.
+    """The object would have to be in memory as a whole, and is too large for that.
 
     Args:
-        most: Bytes that it may have.
+        most: The most bytes that it may have.
     """
 
     def __init__(self, most: int) -> None:
@@ -66,13 +66,13 @@ class TooLarge(Refused):
 
 
 class NoRanges(Refused):
-    """The server sends objects as a whole whatever part is asked for."""
+    """The server sends whole objects, whatever part is requested."""
 
 
 DENIED = "access is denied (403)"
-UNKNOWN = "the server wants credentials (401)"
+UNKNOWN = "the server requires credentials (401)"
 GONE = "the object is gone (404)"
-THERE = "the object is there already (412)"
+THERE = "the object already exists (412)"
 NO_MEMBER = "the archive has no such readable member"
 CHANGED = "the object changed while it was read (412)"
 TIMED_OUT = "the server did not answer in time"
@@ -81,7 +81,7 @@ CUT_SHORT = "the server's answer was cut short"
 
 
 def of_status(status: int, *, wait: float | None = None) -> Transient | Refused:
-    """What an answer that is no success means.
+    """The failure that an unsuccessful status of an answer means.
 
     >>> of_status(404), of_status(503)
     (Gone('the object is gone (404)'), Transient('the server answered 503'))
@@ -99,5 +99,5 @@ def of_status(status: int, *, wait: float | None = None) -> Transient | Refused:
     if status in (400, 405, 406):
         return BadRequest(f"the server answered {status}")
     if 300 <= status < 400:
-        return Refused(f"the server sends the reader elsewhere ({status})")
+        return Refused(f"the server redirects to another address ({status})")
     return Refused(f"the server answered {status}")

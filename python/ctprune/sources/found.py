@@ -1,4 +1,4 @@
-"""What a listing finds, and what tells whether it is still the same."""
+"""Objects of a listing, and the stamps that show whether they have changed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ class Stamp(NamedTuple):
     """Size and version of an object, as they stand in the manifest.
 
     Attributes:
-        size: Bytes; 0 where the server does not say.
-        version: What changes when the object does, of 63 bits.
+        size: Bytes; 0 if the server does not say.
+        version: 63 bits that change when the object does.
     """
 
     size: int
@@ -30,7 +30,7 @@ class Found(NamedTuple):
 
 
 def version_of(*marks: str) -> int:
-    """63 bits that tell one state of an object from others, from its ETag or what a server gives in its place.
+    """63 bits that identify a state of an object, from its ETag or what a server gives instead.
 
     >>> version_of('"abc"') == version_of('"abc"') != version_of('"abd"')
     True

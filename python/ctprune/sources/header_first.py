@@ -1,26 +1,25 @@
-"""Read only the beginning of objects where that saves bytes: of those that are refused for their header."""
+"""Read only the beginning of objects that will be refused for their header, where that saves bytes."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-#: Objects below are read at once: a second request would cost more than it saves.
+#: Smaller objects are read as a whole: a second request would cost more than it saves.
 _SMALL = 256 << 10
 
-#: Of objects above, the beginning is always read first: the second request costs little beside the rest.
+#: Of larger objects, the beginning is always read first: the second request costs little compared with the rest.
 _LARGE = 8 << 20
 
-#: The share of folders full of refused objects from which on it pays to look first into a folder that nothing is
-#: known of.
+#: If at least this share of the folders holds refused objects, unknown folders are read header first, too.
 _WORTH_IT = 0.05
 
 
 class HeaderFirst:
-    """What the objects of each folder were so far: an archive's series stand in folders, each of one modality.
+    """Remembers by folder whether objects were refused: folders of an archive usually hold one modality each.
 
     Args:
-        decides: Called with an object's first bytes: whether they are enough to refuse it.
+        decides: Called with an object's first bytes; returns whether they are enough to refuse it.
     """
 
     def __init__(self, decides: Callable[[bytes], bool]) -> None:
@@ -29,11 +28,11 @@ class HeaderFirst:
         #: Whether the last object of a folder was refused for its header.
         self._refused: dict[str, bool] = {}
         self._folders_refused = 0
-        #: Bytes that were not read.
+        #: Number of bytes that were not read.
         self.bytes_saved = 0
 
     def deciding(self, path: str, size: int) -> Callable[[bytes], bool] | None:
-        """What to ask after the first bytes of an object; None where it is to be read at once."""
+        """What to call with the first bytes of an object; None if it should be read as a whole."""
         folder = path.rpartition("/")[0]
 
         def decides(head: bytes) -> bool:
@@ -44,7 +43,7 @@ class HeaderFirst:
         return decides if size > _LARGE or (size > _SMALL and self._is_worth_it(folder)) else None
 
     def learn(self, path: str, data: bytes) -> None:
-        """Note what an object was that was read at once, if nothing is known of its folder."""
+        """Note the outcome for an object that was read as a whole, if nothing is known of its folder."""
         folder = path.rpartition("/")[0]
         if folder not in self._refused:
             self._note(folder, self._decides(data[: 64 << 10]), 0)

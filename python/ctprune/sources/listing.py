@@ -1,4 +1,4 @@
-"""What lies elsewhere, by its names alone."""
+"""Listings of remote sources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ctprune.sources.plan import Elsewhere
 
 
 def listed(sources: Sequence[Elsewhere]) -> dict[str, list[str]]:
-    """Paths of all that addresses mean, by the source in a manifest that they are relative to.
+    """Paths of all objects of these addresses, by the manifest's `source` that they are relative to.
 
     Raises:
         SourceError: An address means nothing, or may not be listed.
@@ -29,7 +29,7 @@ def listed(sources: Sequence[Elsewhere]) -> dict[str, list[str]]:
 
 
 def found_at(address: str) -> list[tuple[str, Stamp]]:
-    """All that an address means: paths relative to its source, sizes and versions.
+    """All objects of an address: paths relative to its source, sizes and versions.
 
     Raises:
         ConfigError: The address cannot be used.
@@ -47,9 +47,9 @@ def found_at(address: str) -> list[tuple[str, Stamp]]:
 
 
 def members_of(source: str, path: str) -> list[str]:
-    """Paths of all members of a container elsewhere, relative to the source that its own path is relative to.
+    """Paths of all members of a remote container, relative to the same source as its own path.
 
-    None of them where it is no container, or cannot be read.
+    Empty if it is no container or cannot be read.
 
     Raises:
         NetworkError: The server no longer answers.

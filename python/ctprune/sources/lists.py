@@ -1,4 +1,4 @@
-"""Files that list sources: one address or path a line, as archives hand them out, or tables with such a column."""
+"""Lists of sources: text files with an address or path per line, as archives offer them, or tables."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _IDC_BUCKET, _IDC_SERIES = "s3://idc-open-data", "crdc_series_uuid"
 
 _TABLES = (".csv", ".tsv", ".parquet")
 
-#: A line of s5cmd's, as Imaging Data Commons writes them: `cp s3://bucket/series/* .`
+#: Commands of s5cmd in the manifests of Imaging Data Commons: `cp s3://bucket/series/* .`
 _COMMANDS = ("cp", "sync")
 
 
 class Listed(NamedTuple):
-    """What one line names: an address, or a path of this machine."""
+    """What one line names: an address, or a path on this machine."""
 
     source: Address | Path
     line: str
@@ -33,9 +33,9 @@ class Listed(NamedTuple):
 def read_list(file: str | os.PathLike[str]) -> list[Listed]:
     """The sources that a file lists, in order.
 
-    Text files have one a line; empty lines, and what follows a `#` at a line's beginning, are left out. Lines of
-    s5cmd's (`cp s3://bucket/series/* .`) are understood. Tables (`.csv`, `.tsv`, `.parquet`) have a column of
-    `COLUMNS`. Paths are relative to the list's folder.
+    Text files have one source per line; empty lines and lines that begin with `#` are ignored. Lines of s5cmd
+    (`cp s3://bucket/series/* .`) are understood. Tables (`.csv`, `.tsv`, `.parquet`) have one of the `COLUMNS`.
+    Paths are relative to the list's folder.
 
     Raises:
         SourceError: There is no such file, it cannot be read, or it lists nothing.
@@ -73,7 +73,7 @@ def _listed(text: str, line: str, folder: Path) -> Listed:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Each address and where it stands."""
+    """Each address, with its place in the file."""
     ending = path.suffix.lower()
     if ending == ".parquet":
         yield from _of_parquet(path)
@@ -88,7 +88,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _of_command(line: str) -> str:
-    """The address in a line of s5cmd's; other lines are addresses or paths themselves."""
+    """The address in a line of s5cmd; other lines are addresses or paths themselves."""
     words = line.split()
     if words[0] in _COMMANDS and len(words) > 1:
         addresses = [word.strip("'\"") for word in words[1:] if as_address(word.strip("'\""))]
@@ -119,7 +119,7 @@ def _of_csv(path: Path, separator: str) -> Iterator[tuple[str, str]]:
 
 def _of_parquet(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        # Other columns may hold what is no text.
+        # Other columns may hold something other than text.
         names = [*COLUMNS, _IDC_SERIES]
         cases = (str, str.upper, str.capitalize, str.title)
         table, _ = _core.Rows.read(path, [in_case(name) for name in names for in_case in cases])
@@ -136,7 +136,7 @@ def _of_parquet(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _column(header: list[str], path: Path) -> tuple[str, str]:
-    """The column of addresses, and what stands before its values."""
+    """The column of addresses, and the prefix of its values."""
     by_name = {name.strip().lower(): name for name in header}
     for name in COLUMNS:
         if name in by_name:

@@ -1,4 +1,4 @@
-"""Whether objects are still what they were, many asked for at a time."""
+"""Whether objects have changed, with many requests at a time."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ctprune.sources.found import Stamp
 
 
 def look(addresses: Sequence[str]) -> dict[str, Stamp | str | None]:
-    """Size and version of each object as it is now; None where it is gone, a text that says why nobody can say.
+    """Current size and version of each object; None if it is gone, or the reason if the server does not say.
 
-    Of a member of a container it is the version of that, and no size.
+    For a member of a container, the version is the container's, and there is no size.
 
     Raises:
         NetworkError: A server no longer answers.
         MissingExtraError: The extra `cloud` or `dicomweb` is not installed.
     """
-    # One question for all members of a container.
+    # One request for all members of a container.
     whole = {address: address.partition(MARK)[0] for address in addresses}
     found = _looked_at(whole.values())
-    # Unless it is none.
+    # Unless it is no container.
     alone = [address for address, container in whole.items() if address != container and found[container] is None]
     found |= _looked_at(alone)
     for address, container in whole.items():

@@ -1,4 +1,4 @@
-"""Objects of S3, Google Cloud Storage, Azure and web servers: what is there, and its bytes."""
+"""Objects in S3, Google Cloud Storage, Azure and on web servers: listings and bytes."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 _LISTED_TOGETHER = 1000
 
-#: Bytes of an object that is read from its start to its end that are asked for together, and how often at a time.
+#: For an object that is read from start to end: bytes per request, and requests at a time.
 _PORTION, _PORTIONS_IN_FLIGHT = 4 << 20, 8
 
-#: Threads for these: whoever waits for a whole object may be one of the crew.
+#: Threads of its own: whoever waits for a whole object may itself be a thread of the crew.
 _STREAMING = Crew()
 
-#: Bytes of an object that hold most headers.
+#: The first bytes of an object, enough for most headers.
 HEAD = 64 << 10
 
 
 class _Pages:
-    """The pages of a listing; after a failure it continues where it stopped."""
+    """The pages of a listing, which continues after a failure where it stopped."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -83,7 +83,7 @@ class Objects:
         self.containers = Containers(self)
 
     def find(self, address: Address) -> Iterator[list[Found]]:
-        """What an address means, some objects at a time, with paths below the bucket or server.
+        """The objects of an address, some at a time, with paths below the bucket or server.
 
         Raises:
             SourceError: There is nothing, or it may not be listed.
@@ -101,7 +101,7 @@ class Objects:
         yield from self._listed(address)
 
     def look(self, path: str) -> Stamp:
-        """Size and version of an object as it is now; of a member the container's version, and no size.
+        """Current size and version of an object; for a member the container's version, and no size.
 
         Raises:
             Refused: It is gone or may not be read.
@@ -111,7 +111,7 @@ class Objects:
         return self.look_at(self._decoded(path)) if found is None else Stamp(0, self.look_at(found[0]).version)
 
     def look_at(self, path: str) -> Stamp:
-        """Size and version of an object, wherever its path seems to lead; see `look`."""
+        """Size and version of an object, even if its path seems to lead into a container; see `look`."""
         return stamp_of(self.client.ask(lambda store: obstore.head(store, path)))
 
     def read(
@@ -126,9 +126,9 @@ class Objects:
 
         Args:
             path: Below the bucket or server.
-            stamp: Size and version that it had when it was found; None takes any.
-            decides: Called with its first bytes: whether nothing else need be read. None reads all at once.
-            most: Bytes that an object may have.
+            stamp: Size and version that it had when it was found; None accepts any.
+            decides: Called with its first bytes; returns whether these are enough. None reads all at once.
+            most: The most bytes that an object may have.
 
         Raises:
             TooLarge: It has more.
@@ -141,7 +141,7 @@ class Objects:
                 return self.containers.read(*found, None if stamp is None else stamp.version)
             except NoMember as refusal:
                 try:
-                    # It may be an object in a folder of such a name.
+                    # It may be an object in a folder whose name looks like a container's.
                     self.look_at(self._decoded(path))
                 except Gone:
                     raise refusal from None
@@ -165,10 +165,10 @@ class Objects:
     def part(
         self, path: str, part: tuple[int, int], stamp: Stamp, mark: str | None = None
     ) -> tuple[bytes, str | None]:
-        """Bytes of an object from one offset to another, and its ETag; with `mark` only if it still has that one.
+        """Bytes of an object from one offset to another, and its ETag, which must be `mark` if that is given.
 
         Raises:
-            NoRanges: The server sends it as a whole only.
+            NoRanges: The server sends only whole objects.
             Refused: It is gone, has changed or may not be read.
             NetworkError: The server no longer answers.
         """
@@ -194,7 +194,7 @@ class Objects:
             return first[0] if first else b""
 
     def stream(self, path: str, stamp: Stamp, give: Callable[[bytes], bool]) -> None:
-        """Give all bytes of an object, in order and some at a time, until nobody wants more.
+        """Pass all bytes of an object on, in order and some at a time, until no more are wanted.
 
         Raises:
             Refused: It is gone, has changed or may not be read.
@@ -214,7 +214,7 @@ class Objects:
             try:
                 return self.part(path, part, stamp, mark)[0]
             except Exhausted:
-                # A whole archive hangs on it, and by now it can be said whether the server answers anybody.
+                # A whole archive depends on it, and by now it is known whether the server answers at all.
                 return self.part(path, part, stamp, mark)[0]
 
         if not give(first):
@@ -226,7 +226,7 @@ class Objects:
                 return
 
     def _stream_whole(self, path: str, stamp: Stamp, give: Callable[[bytes], bool]) -> None:
-        """Give all bytes of an object of a server that sends no parts; after a failure from where it was."""
+        """Pass on all bytes of an object from a server that sends no parts; a failure does not start it anew."""
         given = 0
 
         def once(store: ObjectStore) -> None:
@@ -251,7 +251,7 @@ class Objects:
         self.client.ask(once)
 
     def _decoded(self, path: str) -> str:
-        """The path of an object of which the part behind a mark may still be escaped."""
+        """The path of an object, with the part after a container's mark decoded."""
         if MARK not in path or self._root.scheme in BUCKETS:
             return path
         before, _, behind = path.partition(MARK)
@@ -266,7 +266,7 @@ class Objects:
         mark: str | None = None,
         most: int | None = None,
     ) -> tuple[bytes, str | None]:
-        """Bytes of a part of an object, or of all if that is no more than `most`, and its ETag."""
+        """Bytes of a part of an object, or of the whole object if that has at most `most`, and its ETag."""
         options: GetOptions = {} if part is None else {"range": part}
         if mark is not None:
             options["if_match"] = mark
@@ -326,5 +326,5 @@ class Objects:
 
 
 def _is_folder(meta: Any) -> bool:
-    """Whether an empty object stands for a folder, as consoles of object stores make them."""
+    """Whether an empty object stands for a folder, as the consoles of object stores create it."""
     return bool(meta["size"] == 0 and meta["path"].endswith("/"))

@@ -1,4 +1,4 @@
-"""Containers that are open: a zip file by its directory, and one that is unpacked into a file of this process."""
+"""Open containers: a zip file read by its directory, or a container in a file private to this process."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ctprune.sources.addresses import MARK
 from ctprune.sources.failures import NO_MEMBER, Broken, NoMember, Refused
 from ctprune.sources.found import Stamp
 
-#: Copies on the disk that are kept at a time, of one bucket or of one container.
+#: Most copies on disk at a time, of one bucket or of one container.
 COPIES = 2
 
-#: Bytes of a zip file's end that hold most directories, and of the longest directory that is read.
+#: Bytes at the end of a zip file, enough for most directories; and of the longest directory that is read.
 _TAIL, _LONGEST_DIRECTORY = 1 << 20, 256 << 20
 
-#: As much is left free on the disk of temporary files.
+#: Bytes that stay free on the disk of temporary files.
 _LEFT_FREE = 1 << 30
 
-#: Bytes of a container in a container that are given at a time, and those by which its kind is told.
+#: Bytes of an inner container that are passed on at a time, and bytes that tell its kind.
 _PORTION, _HEAD = 4 << 20, 64 << 10
 
 #: Limit for one member in MiB, as for an object.
@@ -33,14 +33,14 @@ _MOST_MB = 8 << 10
 
 
 class Streaming(Protocol):
-    """What gives the bytes of an object."""
+    """Gives the bytes of an object."""
 
     def stream(self, path: str, stamp: Stamp, give: Callable[[bytes], bool]) -> None:
         """Give all bytes of an object, in order."""
 
 
 class Store(Streaming, Protocol):
-    """What containers need of a bucket or web server; see `ctprune.sources.objects.Objects`."""
+    """The part of a bucket or web server that containers need; see `ctprune.sources.objects.Objects`."""
 
     def look_at(self, path: str) -> Stamp:
         """Size and version of an object."""
@@ -55,7 +55,7 @@ class Store(Streaming, Protocol):
 
 
 class Zip:
-    """A zip file of which parts can be asked for."""
+    """A zip file on a server that sends parts."""
 
     def __init__(self, objects: Store, path: str, stamp: Stamp) -> None:
         self._objects, self._path, self.stamp = objects, path, stamp
@@ -63,11 +63,11 @@ class Zip:
         self._nested = _Nested(self._member)
 
     def size(self, name: str) -> int | None:
-        """Size of a member; None where it is in a container in this one, or not there."""
+        """Size of a member; None if it lies in an inner container or does not exist."""
         return self._directory.size(name)
 
     def read(self, name: str) -> bytes:
-        """Content of a member, or of one in a container in it."""
+        """Content of a member, which may lie in an inner container."""
         if self._directory.size(name) is not None:
             return self._member(name)
         found = self._directory.outer(name)
@@ -76,7 +76,7 @@ class Zip:
         return self._nested.read(*found)
 
     def names(self) -> list[str]:
-        """Names of all that it holds."""
+        """Names of all members."""
         names: list[str] = []
         for name in self._directory.names():
             names.append(name)
@@ -104,7 +104,7 @@ class Zip:
 
 
 class Copy:
-    """A container as a whole, a tar file unpacked, in a file without a name."""
+    """A whole container (a tar file unpacked) in a file without a name."""
 
     def __init__(self, objects: Store, path: str, stamp: Stamp, kind: str) -> None:
         self.stamp = stamp
@@ -112,11 +112,11 @@ class Copy:
         self._nested = _Nested(self._member)
 
     def size(self, name: str) -> int | None:
-        """Size of a member; None where it is in a container in this one, or not there."""
+        """Size of a member; None if it lies in an inner container or does not exist."""
         return self._stored.size(name)
 
     def read(self, name: str) -> bytes:
-        """Content of a member, or of one in a container in it."""
+        """Content of a member, which may lie in an inner container."""
         if self.size(name) is None:
             for outer, inner in splits(name):
                 if self.size(outer) is not None:
@@ -124,7 +124,7 @@ class Copy:
         return self._member(name)
 
     def names(self) -> list[str]:
-        """Names of all that it holds."""
+        """Names of all members."""
         return self._stored.names()
 
     def _member(self, name: str) -> bytes:
@@ -132,7 +132,7 @@ class Copy:
 
 
 class _Nested:
-    """Containers in a container, kept open: each is unpacked once, not once for each of its members.
+    """Inner containers of a container, kept open: each is unpacked once, not once for each of its members.
 
     Args:
         content: Gives the bytes of a member.
@@ -144,7 +144,7 @@ class _Nested:
         self._opened: OrderedDict[str, _core.StoredContainer] = OrderedDict()
 
     def read(self, outer: str, inner: str) -> bytes:
-        """Content of a member of the container that is called `outer`."""
+        """Content of a member of the inner container named `outer`."""
         with self._lock:
             if outer not in self._opened:
                 while len(self._opened) >= COPIES:
@@ -156,7 +156,7 @@ class _Nested:
 
 
 class _Memory:
-    """What a container has given, as a store of one object."""
+    """The bytes of an inner container, as a store of one object."""
 
     def __init__(self, content: bytes) -> None:
         self._content = memoryview(content)
@@ -169,7 +169,7 @@ class _Memory:
 
 
 def _opened(content: bytes, name: str) -> _core.StoredContainer:
-    """A container in another one, of which members can be asked for in any order."""
+    """An inner container, whose members can be read in any order."""
     kind = _core.container_kind_by_head(name_of(name), content[:_HEAD])
     if kind in (None, "zip"):
         return _stored(content, name)
@@ -177,7 +177,7 @@ def _opened(content: bytes, name: str) -> _core.StoredContainer:
 
 
 def _unpacked(objects: Streaming, path: str, stamp: Stamp, kind: str) -> _core.StoredContainer:
-    """A container in a file that nobody else sees, a tar file unpacked."""
+    """A container in a file that nobody else sees; a tar file is unpacked."""
     folder = tempfile.gettempdir()
     most = shutil.disk_usage(folder).free - _LEFT_FREE
     if stamp.size > most:
@@ -202,10 +202,10 @@ def _unpacked(objects: Streaming, path: str, stamp: Stamp, kind: str) -> _core.S
 
 
 class Feeding(threading.Thread):
-    """Gives a feed all bytes of an object, in order.
+    """Passes all bytes of an object to a feed, in order.
 
     Attributes:
-        failure: What ended it before the end: that nobody can read the object, or that the server is silent.
+        failure: The failure that stopped it early: the object cannot be read, or the server is silent.
     """
 
     def __init__(self, objects: Streaming, path: str, stamp: Stamp, feed: _core.Feed) -> None:
@@ -214,7 +214,7 @@ class Feeding(threading.Thread):
         self.failure: Exception | None = None
 
     def run(self) -> None:
-        """Until the end, or until nobody takes bytes."""
+        """Run to the end of the object, or until the feed takes no more bytes."""
         try:
             self._objects.stream(self._path, self._stamp, self._feed.push)
             self._feed.end()
@@ -224,14 +224,14 @@ class Feeding(threading.Thread):
 
 
 def feeding(objects: Streaming, path: str, stamp: Stamp, feed: _core.Feed) -> Feeding:
-    """Begin to give a feed all bytes of an object."""
+    """Start passing all bytes of an object to a feed."""
     thread = Feeding(objects, path, stamp, feed)
     thread.start()
     return thread
 
 
 def splits(path: str) -> Iterator[tuple[str, str]]:
-    """The ways in which a path may lead into a container, the outermost first.
+    """All ways to split a path into a container and a member, the outermost container first.
 
     >>> list(splits("a.zip!/b.tar!/c"))
     [('a.zip', 'b.tar!/c'), ('a.zip!/b.tar', 'c')]
@@ -243,12 +243,12 @@ def splits(path: str) -> Iterator[tuple[str, str]]:
 
 
 def name_of(path: str) -> str:
-    """The last name of a path."""
+    """The last part of a path."""
     return path.rpartition("/")[2]
 
 
 def read_directory(objects: Store, path: str, stamp: Stamp) -> tuple[_core.ZipDirectory, str | None]:
-    """The directory of a zip file, and the ETag that its bytes had."""
+    """The directory of a zip file, and the ETag of its bytes."""
     size = stamp.size
     start = max(0, size - _TAIL)
     data, mark = objects.part(path, (start, size), stamp)

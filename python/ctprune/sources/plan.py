@@ -1,4 +1,4 @@
-"""What is to be read, of this machine and elsewhere: each thing once, however often it was named."""
+"""The sources to read, local and remote, each once however often it was named."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Sources = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 class Elsewhere(NamedTuple):
-    """An address, and where its bucket or server stands in the manifest.
+    """An address to read, and the manifest's name of its source.
 
     Attributes:
-        address: What is to be found.
-        is_listed: Whether it is one of a list's, which may name a hundred thousand: they all are of one source,
+        address: The address.
+        is_listed: Whether it comes from a list, which may name a hundred thousand: all of these have one source,
             their bucket or server.
     """
 
@@ -31,19 +31,19 @@ class Elsewhere(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What may be shown and stored of it, without what a server was asked for."""
+        """The address as it may be shown and stored, without its query."""
         return self.address.server if self.is_listed else str(self.address).rstrip("/")
 
     @property
     def text(self) -> str:
-        """What means the same as an argument; it may name a patient."""
+        """The address as a command-line argument; it may name a patient."""
         address = self.address
         wildcard = "*" if address.every and not address.is_dicomweb else ""
         query = f"?{urlencode(address.query)}" if address.query else ""
         return f"{address}{wildcard}{query}"
 
     def source_and_path(self, path: str) -> tuple[str, str]:
-        """What stands in the manifest, as source and as path, of something found at a path of the server."""
+        """The manifest's `source` and `path` of an object found at a path of the server."""
         address = self.address
         if self.is_listed:
             whole = Address(address.scheme, address.host)
@@ -59,23 +59,23 @@ class Plan:
     """Sources, none inside another, in the order in which they were named.
 
     Attributes:
-        paths: Folders and files of this machine.
-        elsewhere: What is not.
+        paths: Folders and files on this machine.
+        elsewhere: Remote addresses.
     """
 
     paths: tuple[Path, ...]
     elsewhere: tuple[Elsewhere, ...]
 
     def names(self) -> list[str]:
-        """The sources as they may be shown and stored, without what a server was asked for."""
+        """The sources as they may be shown and stored, without queries."""
         return [str(path) for path in self.paths] + list(dict.fromkeys(one.name for one in self.elsewhere))
 
 
 def plan(sources: Sources, from_list: str | os.PathLike[str] | None = None) -> Plan:
-    """Find out what was named.
+    """Resolve the named sources.
 
-    What a list names twice, or inside of something else that is named, is left out; sources inside of each other
-    are refused.
+    Sources that a list names twice, or that lie inside another named source, are left out. Among the other
+    sources, one inside another is an error.
 
     Args:
         sources: Folders, files and addresses.
@@ -106,7 +106,7 @@ def plan(sources: Sources, from_list: str | os.PathLike[str] | None = None) -> P
 
 
 def listed(sources: Sources) -> list[str | os.PathLike[str]]:
-    """What was given, one or several, as a list."""
+    """One source or several, as a list."""
     return [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
 
 
@@ -116,28 +116,28 @@ def _refuse(inside: dict[int, int], named: Sequence[object]) -> None:
         raise ConfigError(f"sources {named[first]} and {named[second]} overlap: name the outer one only")
 
 
-#: Stands for a slash, and sorts before all characters of names: right behind a folder comes what lies in it.
+#: Stands for a slash and sorts before all characters of names, so a folder's content follows right after it.
 _SLASH = "\x01"
 
 
 class _Key(NamedTuple):
-    """A source as a text; an exact one covers itself and what lies in it, another all that begins with it."""
+    """A source as text; an exact one covers itself and its content, any other all that begins with the text."""
 
     text: str
     is_exact: bool
 
     def covers(self, other: _Key) -> bool:
-        """Whether another source lies in it."""
+        """Whether another source lies inside this one."""
         if self.is_exact:
             return (other.is_exact and other.text == self.text) or other.text.startswith(self.text + _SLASH)
         return other.text.startswith(self.text)
 
 
 def _inside(keys: Iterable[_Key]) -> dict[int, int]:
-    """Numbers of what is covered by something else, each with the number of that; of equals the first covers."""
+    """Numbers of covered sources, each with the number of the covering one; of equal ones, the first covers."""
     covered: dict[int, int] = {}
     last: tuple[_Key, int] | None = None
-    # Right behind a source stands all that it covers.
+    # All that a source covers follows right after it.
     for key, number in sorted((key, number) for number, key in enumerate(keys)):
         if last is not None and last[0].covers(key):
             covered[number] = last[1]
@@ -147,7 +147,7 @@ def _inside(keys: Iterable[_Key]) -> dict[int, int]:
 
 
 def _path_key(path: Path) -> _Key:
-    """What a path goes through; of a member of a container that container, like a folder."""
+    """The parts of a path; a container counts as a folder of its members."""
     container = _core.container_of(path)
     if container is None:
         return _Key(_SLASH.join(path.resolve().parts), True)
@@ -160,7 +160,7 @@ def _address_key(one: Elsewhere) -> _Key:
     path = address.resource if address.is_dicomweb else address.path
     text = f"{address.server}/{path}".replace("/", _SLASH)
     if address.is_dicomweb:
-        # Of two searches, nobody can say what both find.
+        # Nobody can say whether two searches find the same.
         return _Key(text + repr(sorted(address.query)) if address.query else text, not address.every or bool(path))
     return _Key(text, not address.every)
 

@@ -1,7 +1,7 @@
-"""A prefix of an object store that results are published below: nothing is ever replaced unseen.
+"""A prefix in an object store, below which results are published with conditional writes.
 
-An object is put only if there is none of its name, or if it is still the one that was looked at. So two writers
-never mix: of two that publish at the same time, one is told so.
+An object is written only if its name is free, or if the object there has not changed since it was read. So two
+writers never mix: if two publish at the same time, one of them fails.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Object stores take no more in one request, and only a single request has a condition.
+#: Object stores accept no more bytes in one request, and only a single request can be conditional.
 _MOST_BYTES = 5 << 30
 
-#: A store takes so many names in one request.
+#: A store accepts this many names in one request.
 _REMOVED_TOGETHER = 1000
 
 
@@ -39,8 +39,8 @@ class Entry(NamedTuple):
 
     Attributes:
         name: Its path below the prefix.
-        modified: When it was put, in seconds since 1970, by the store's clock.
-        version: What tells its state from others, for `Prefix.replace`.
+        modified: When it was written, in seconds since 1970, by the store's clock.
+        version: Identifies its state, for `Prefix.replace`.
         meta: What the store says of it.
     """
 
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
 
 
 class Prefix:
-    """What lies below an address of an object store.
+    """The objects below an address in an object store.
 
     Args:
         address: Its bucket and path.
@@ -85,7 +85,7 @@ class Prefix:
         return sorted(found, key=lambda entry: entry.name)
 
     def entry(self, name: str) -> Entry | None:
-        """An object as it is now; None where there is none. Raises as `entries` does."""
+        """The current object of this name; None if there is none. Raises as `entries` does."""
         path = self._path(name)
         try:
             return _entry(name, self._client.ask(lambda store: obstore.head(store, path)))
@@ -104,7 +104,7 @@ class Prefix:
         return self._objects.read(self._path(name), None)
 
     def fetch(self, entry: Entry, file: Path) -> None:
-        """Copy an object into a file; raises as `read` does, also if it has changed."""
+        """Copy an object into a file; raises as `read` does, also if the object has changed."""
         with file.open("wb") as opened:
 
             def give(data: bytes) -> bool:
@@ -114,7 +114,7 @@ class Prefix:
             self._objects.stream(self._path(entry.name), stamp_of(entry.meta), give)
 
     def create(self, name: str, content: Path | bytes) -> bool:
-        """Put an object if there is none of its name; whether there was none.
+        """Write an object if its name is free; returns whether it was.
 
         Raises:
             OutputError: It cannot be put.
@@ -127,7 +127,7 @@ class Prefix:
         return True
 
     def replace(self, name: str, content: Path | bytes, version: UpdateVersion) -> bool:
-        """Put an object in the place of one that was looked at; whether it was still that one.
+        """Replace an object if it has not changed since it was read; returns whether it was replaced.
 
         Raises:
             OutputError: It cannot be put.
@@ -140,7 +140,7 @@ class Prefix:
         return True
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove objects, in their order; one that is gone or may not be removed is no error.
+        """Remove objects, in order; one that is gone or may not be removed is no error.
 
         Raises:
             NetworkError: The store no longer answers.
@@ -151,13 +151,13 @@ class Prefix:
             try:
                 self._client.change(lambda store, some=some: obstore.delete(store, some))  # type: ignore[misc]
             except Refused:
-                # Some stores end at one that is gone.
+                # Some stores stop at an object that is gone.
                 for path in some if len(some) > 1 else ():
                     with suppress(Refused):
                         self._client.change(lambda store, path=path: obstore.delete(store, [path]))  # type: ignore[misc]
 
     def each(self, work: Callable[[T], Any], items: Iterable[T]) -> None:
-        """Do something with each item, many at a time; what one raises ends it."""
+        """Work on many items at a time; the first exception ends it."""
         for _ in in_order(work, items, in_flight=OBJECTS_IN_FLIGHT):
             pass
 
@@ -177,7 +177,7 @@ class Prefix:
                 f"{self.address}/{name}: cannot be written: {self._client.denial(failure)}"
             ) from None
         except Refused as failure:
-            # A store may say of an object that is to be replaced, and was removed, that it is gone.
+            # If the object to replace was removed, a store may answer that it is gone.
             if str(failure) == CHANGED or (isinstance(failure, Gone) and mode != "create"):
                 raise Exists(THERE) from None
             reason = f"there is no bucket {self.address.root} (404)" if isinstance(failure, Gone) else failure
@@ -188,6 +188,6 @@ class Prefix:
 
 
 def _entry(name: str, meta: Any) -> Entry:
-    # A store has one of the two, or both.
+    # A store gives one of the two, or both.
     version = {key: meta[key] for key in ("e_tag", "version") if meta[key] is not None}
     return Entry(name, meta["last_modified"].timestamp(), cast("UpdateVersion", version), meta)

@@ -1,4 +1,4 @@
-"""Try again what may be gone in a moment, with growing pauses; tell an object's trouble from a lost network."""
+"""Retry temporary failures with growing pauses; distinguish a failing object from a lost network."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ T = TypeVar("T")
 
 _log = Log("ctprune.sources")
 
-#: Pauses grow from the first to the longest, each a random part of that: servers are not hit by all at once.
+#: Pauses grow from the first to the longest; each is a random part of that, so that requests spread out.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 
-#: After so many tries, or so many seconds, a failure is final.
+#: After this many tries or seconds, a failure is final.
 MOST_TRIES, MOST_SECONDS = 8, 120.0
 
 #: A server may ask for a longer pause, within reason.
@@ -37,11 +37,11 @@ _LONGEST_WISH = 60.0
 
 
 class Server:
-    """A bucket or server: its health, from all requests to it, and how many it gets at a time.
+    """A bucket or server: its health, as seen by all requests, and the number of requests at a time.
 
     Attributes:
         name: As it is shown.
-        retries: How often something was tried again.
+        retries: How often a request was tried again.
 
     Args:
         name: As it is shown.
@@ -56,20 +56,20 @@ class Server:
         self.limit(in_flight)
 
     def limit(self, in_flight: int) -> None:
-        """Make so many requests at a time, of those that begin from now on."""
+        """Limit the requests that begin from now on to this many at a time."""
         self.in_flight = in_flight
         self._slots = threading.Semaphore(in_flight)
 
     def is_alive(self) -> None:
-        """Note that it answered."""
+        """Note that the server answered."""
         self._answered = time.monotonic()
 
     def ask(self, work: Callable[[], T]) -> T:
-        """Do something that needs the server, again and again while it fails for a moment.
+        """Make a request, again and again while it fails temporarily.
 
         Raises:
-            Refused: It fails for good.
-            NetworkError: The server has answered nobody since the first try.
+            Refused: The failure is final.
+            NetworkError: The server has not answered any request since the first try.
         """
         began = time.monotonic()
         retrying = Retrying(
@@ -83,7 +83,7 @@ class Server:
         try:
             found: T = retrying(self._once, work)
         except Refused:
-            # It has answered.
+            # This is an answer, too.
             self.is_alive()
             raise
         except Transient as failure:
@@ -97,7 +97,7 @@ class Server:
     def _once(self, work: Callable[[], T]) -> T:
         if stopping.is_set():
             raise Refused("the run was stopped")
-        # Not held while it pauses: others may go on.
+        # Not held during pauses, so that others continue.
         with self._slots:
             return work()
 

@@ -1,7 +1,7 @@
-"""One client for each bucket or web server: how it connects, tries again, and what its failures mean.
+"""The client of a bucket or web server: connecting, retrying, and the meaning of failures.
 
-Requests are made with obstore's blocking functions: its asynchronous ones can abort the process when that ends
-while a request is in flight. Its own retries are off: it cannot tell an object's trouble from a lost network.
+Requests use obstore's blocking functions: its asynchronous ones can abort the process if it ends while a request
+is in flight. obstore's own retries are off: they do not distinguish a failing object from a lost network.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CONNECT_SECONDS, _READ_SECONDS = 10, 30
 #: Connections that are kept open.
 _MOST_IDLE = 512
 
-#: What obstore raises; it has no class of its own for what is not there.
+#: What obstore raises; for a missing object it has no class of its own.
 FAILURES = (exceptions.BaseError, FileNotFoundError)
 
 
@@ -45,8 +45,8 @@ class StoreClient:
 
     Attributes:
         root: Its address.
-        server: Its health, from all requests to it.
-        notes: Sentences on how it is read that the user should know.
+        server: Its health, as seen by all requests.
+        notes: Sentences for the user about how it is read.
 
     Args:
         root: Its address.
@@ -63,10 +63,10 @@ class StoreClient:
         self._store = self._connect(found)
 
     def ask(self, request: Callable[[ObjectStore], T]) -> T:
-        """Read something, again and again while that fails for a moment; without credentials where they fail.
+        """Read something, with retries; if the credentials fail, without them.
 
         Raises:
-            Refused: It fails for good.
+            Refused: The failure is final.
             NetworkError: The server no longer answers.
         """
         try:
@@ -77,20 +77,20 @@ class StoreClient:
             return self._ask_without_credentials(request)
 
     def change(self, request: Callable[[ObjectStore], T]) -> T:
-        """Read or write something with the credentials of this machine; raises as `ask` does."""
+        """Read or write with the credentials of this machine; raises as `ask` does."""
         return self.server.ask(lambda: _said(request, self._store))
 
     def denied(self, address: Address, failure: Denied) -> SourceError:
-        """What to tell the user whom an address is denied to."""
+        """The sentence for a user who may not read an address."""
         return SourceError(f"{address}: {self.denial(failure)}")
 
     def denial(self, failure: Denied) -> str:
-        """What is denied, and what to do."""
+        """What was denied, and what to do."""
         whose = "with the credentials of this machine" if self._has_credentials else "without credentials"
         return f"{failure} {whose}: {ADVICE[self.root.scheme]}"
 
     def _ask_without_credentials(self, request: Callable[[ObjectStore], T]) -> T:
-        """Try what the credentials do not open without any: public buckets are open to all."""
+        """Try again without credentials: public buckets are open to all."""
         anonymous = self._connect(None)
         found = self.server.ask(lambda: _said(request, anonymous))
         with self._lock:
@@ -107,7 +107,7 @@ class StoreClient:
         client: dict[str, Any] = {
             "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
             "read_timeout": timedelta(seconds=_READ_SECONDS),
-            # For an answer as a whole, however large.
+            # For a whole answer, however large.
             "timeout": timedelta(hours=6),
             "pool_max_idle_per_host": str(_MOST_IDLE),
             "user_agent": f"ctprune/{_core.__version__}",
@@ -130,10 +130,10 @@ class StoreClient:
 
 
 def stamp_of(meta: Any) -> Stamp:
-    """Size and version of an object, from what obstore says of it."""
+    """Size and version of an object, from obstore's description."""
     mark = meta["e_tag"]
     if mark and not mark.endswith('"'):
-        # Listings of Azure give the ETag without its quotation marks, all other answers with them.
+        # Azure's listings give the ETag without its quotation marks, all other answers with them.
         mark = f'"{mark}"'
     return Stamp(int(meta["size"]), version_of(mark or str(meta["last_modified"])))
 
@@ -146,27 +146,27 @@ def _said(request: Callable[[ObjectStore], T], store: ObjectStore) -> T:
 
 
 def _s3() -> dict[str, Any]:
-    """What obstore does not take from the environment by itself."""
+    """Options that obstore does not take from the environment by itself."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     return {"region": region or "us-east-1"} | ({"endpoint": endpoint} if endpoint else {})
 
 
 def _allows_http(root: Address) -> bool:
-    """Whether to speak without encryption: to who was named so, and where the environment says so."""
+    """Whether unencrypted connections are allowed: for http:// addresses, or if the environment says so."""
     names = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")
     return root.scheme == "http" or any(os.environ.get(name, "").lower() in ("true", "1") for name in names)
 
 
 def _failure(error: Exception) -> Transient | Refused:
-    """What a failure of obstore's means."""
+    """What one of obstore's failures means."""
     kinds = {
         FileNotFoundError: Gone(failures.GONE),
         exceptions.PermissionDeniedError: Denied(failures.DENIED),
         exceptions.UnauthenticatedError: Denied(failures.UNKNOWN),
         exceptions.PreconditionError: Refused(failures.CHANGED),
         exceptions.AlreadyExistsError: Exists(failures.THERE),
-        exceptions.InvalidPathError: Refused("the object's name cannot be asked for"),
+        exceptions.InvalidPathError: Refused("the object's name cannot be requested"),
     }
     known = kinds.get(type(error))
     if known is not None:
@@ -176,13 +176,13 @@ def _failure(error: Exception) -> Transient | Refused:
     if status:
         return of_status(int(status[1]))
     if "NotPartial" in text or "RangeNotSupported" in text:
-        return NoRanges("the server sends more than was asked for")
+        return NoRanges("the server sent more than was requested")
     if "UnexpectedRange" in text:
-        return Transient("the server sent another part than was asked for", alive=True)
+        return Transient("the server sent a different part than was requested", alive=True)
     if "redirect" in text.lower():
-        return Refused("the server sends the reader elsewhere: set AWS_REGION to the bucket's region")
+        return Refused("the server redirects to another region: set AWS_REGION to the bucket's region")
     if "URL scheme is not allowed" in text or "builder error" in text:
-        return Refused("the server is spoken to without encryption: set AWS_ALLOW_HTTP=true if that is meant")
+        return Refused("the connection would be without encryption: set AWS_ALLOW_HTTP=true if you want that")
     if "TimedOut" in text or "timed out" in text:
         return Transient(failures.TIMED_OUT)
     return Transient(failures.NO_CONNECTION)
