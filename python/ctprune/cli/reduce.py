@@ -76,7 +76,7 @@ def command(
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="List what would be read; write nothing.", rich_help_panel=_OUTPUT),
+        typer.Option("--dry-run", help="Count what would be read; write nothing.", rich_help_panel=_OUTPUT),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=_OUTPUT)
@@ -85,7 +85,7 @@ def command(
 ) -> None:
     """Select the slices worth pre-training on and write a manifest.
 
-    With --shard, exit code 0 also means that this shard is done but others are still to be called.
+    With --shard, exit code 0 also means that this shard is done but others are missing.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files could not be read or exported,
     4 no slice was found, 130 interrupted (rerun to resume).

@@ -1,4 +1,4 @@
-"""What an archive that has grown made of earlier decisions: which slices are kept now and were not, and why."""
+"""Slices whose status has changed since the earlier reduction of an archive, and why."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ CHANGES_NAME = "changes.jsonl"
 
 _WHERE = ["source", "path", "frame"]
 
-#: Rows that are looked at together.
+#: Rows that are processed together.
 _TOGETHER = 1 << 14
 
-#: Options that say which files there are, not what is done with them.
+#: Options that decide which files are read, not how.
 _OF_FILES = {"exclude", "stable"}
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Slices that were selected before and are decided on otherwise now, n of them.
+    """The n slices whose status differs from that in the earlier reduction.
 
     Attributes:
         archive: The grouped archive.
         rows: Their rows of the manifest, uint32 of shape (n,), ascending.
-        kept: Whether each is kept now, bool of shape (n,).
+        kept: Whether each is now kept, bool of shape (n,).
         reason: Index of the reason of each, uint8 of shape (n,).
         reasons: The reasons.
-        option: The option that differs from the earlier reduction's; then the slices are not looked at.
+        option: The option that differs from the earlier reduction's; in that case slices are not compared.
     """
 
     archive: _core.Archive
@@ -46,7 +46,7 @@ class Changes:
     option: str = ""
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Number of slices by what became of them and why, the most frequent first."""
+        """Number of slices by new status and reason, the most frequent first."""
         found: dict[str, dict[str, int]] = {}
         for became, chosen in (("kept", self.kept), ("dropped", ~self.kept)):
             counts = np.bincount(self.reason[chosen], minlength=len(self.reasons))
@@ -56,7 +56,7 @@ class Changes:
         return found
 
     def write(self, out: Path) -> None:
-        """Write a line for each slice to `changes.jsonl` in a folder; without any the file is removed.
+        """Write a line for each slice to `changes.jsonl` in a folder; without changes, remove the file.
 
         Raises:
             OutputError: The folder cannot be written.
@@ -88,7 +88,7 @@ class Changes:
 
 
 def find_changes(archive: _core.Archive, earlier: dict[str, Any], config: dict[str, Any]) -> Changes:
-    """Compare the selection among the grouped slices with the one that the archive took over.
+    """Compare the selection of the grouped slices with the one that the archive took over.
 
     Args:
         archive: The archive, selected.

@@ -30,15 +30,15 @@ def check(
     out: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | None = None,
 ) -> list[SeriesCheck]:
-    """Check the series of sources, or of the folder of a reduction; the worst come first.
+    """Check the series of sources or of a reduction; the worst come first.
 
     Args:
-        sources: Folders, files or addresses to read, or one folder or address of a reduction, whose files are not
-            read again.
-        config: How sources are read: modality, patterns, limits. What selects is not used.
-        pixels: Whether pixels of sources are read: without, nothing is found about values and about equal slices.
-            A reduction has read them.
-        out: Folder for `series.parquet`; of a reduction its own folder by default.
+        sources: Folders, files or addresses to read; or the folder or address of one reduction, whose files are
+            not read again, except to compare slices that may be equal.
+        config: How sources are read: modality, patterns, limits. Options of the selection are ignored.
+        pixels: Whether to read the pixels of sources; otherwise nothing is found about values and equal slices. A
+            reduction has read them already.
+        out: Folder for `series.parquet`; by default the reduction's folder, if there is one.
         progress: Called now and then with how far it has come.
 
     Returns:
@@ -68,7 +68,7 @@ def check(
 
 
 def run_of(sources: Sources) -> str | Path | None:
-    """The folder or address of a reduction, if that is all there is."""
+    """The folder or address of the reduction, if that is the only source."""
     one = sources if isinstance(sources, (str, os.PathLike)) else sources[0] if len(sources) == 1 else None
     if one is None:
         return None

@@ -1,4 +1,4 @@
-"""Which options of a reduction go together, and what its method makes of those that are not given."""
+"""Consistency of a reduction's options, and the defaults that its method sets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def complete(config: ReduceConfig) -> None:
     """Give options their canonical form and their defaults by method, in place.
 
     Raises:
-        ConfigError: Options that do not go together.
+        ConfigError: Options contradict each other.
     """
     method = METHODS[config.method]
     _refuse_foreign_options(config)
@@ -30,8 +30,7 @@ def complete(config: ReduceConfig) -> None:
         _set(config, "features", method.options["features"])
     if "target" in method.options and config.target is None:
         raise ConfigError(
-            f"method {config.method} needs `target`: name the reduction to whose slices the kept ones are to be "
-            "closest",
+            f"method {config.method} needs `target`: name the reduction that the kept slices should resemble",
             field="target",
         )
     _refuse_network(config)
@@ -72,7 +71,7 @@ def _refuse_foreign_options(config: ReduceConfig) -> None:
 
 
 def _refuse_network(config: ReduceConfig) -> None:
-    """Refuse what belongs to a network where no slice is embedded."""
+    """Refuse options of a network if no slice is embedded."""
     if config.compares == "embeddings":
         if config.download and config.weights is not None:
             raise ConfigError("download belongs to `method` deep without `weights`", field="download")
@@ -178,7 +177,7 @@ def _check_volume_pattern(pattern: str | None) -> None:
     if pattern is None:
         return
     try:
-        # Rust's expressions are fewer than Python's.
+        # Rust supports fewer expressions than Python.
         _core.check_pattern(pattern)
     except ValueError as error:
         raise ConfigError(f"volume_pattern {pattern}: {error}", field="volume_pattern") from None

@@ -20,12 +20,12 @@ from ctprune.reduction.selection_config import SelectionConfig, SelectionOptions
 
 _READING, _GATES, _ENGINE = "Reading", "Gates", "Many machines"
 
-#: Gates that others have used for pre-training, by series: thickness in mm and fewest slices; no two slices at one
-#: position, no localizer. ct-fm: Pai et al. 2025, arXiv:2501.09001, by its authors' query for the Imaging Data
-#: Commons, notebooks/data-download/query.sql in github.com/project-lighter/CT-FM.
+#: Gates from published pre-trainings, by series: thickness in mm and fewest slices; no two slices at one position,
+#: no localizer. ct-fm: Pai et al. 2025, arXiv:2501.09001, by its authors' query for the Imaging Data Commons,
+#: notebooks/data-download/query.sql in github.com/project-lighter/CT-FM.
 GATES: dict[str, tuple[Range, int]] = {"ct-fm": ((1.0, 5.0), 51)}
 
-#: Who reads the files: this process, or the tasks of a Ray cluster.
+#: What reads the files: this process, or tasks of a Ray cluster.
 ENGINES = ("local", "ray")
 
 
@@ -35,7 +35,7 @@ class ReduceConfig(SelectionConfig):
     """The options of a reduction.
 
     Raises:
-        ConfigError: An option that is out of range or that the method does not take.
+        ConfigError: An option is out of range, or the method does not take it.
 
     >>> ReduceConfig(method="hash").threshold
     6
@@ -108,7 +108,7 @@ class ReduceConfig(SelectionConfig):
         False,
         panel=_GATES,
         help="Take one of the volumes that show the same scan: copies, parts, other kernels and thicknesses.",
-        more="Which ones are of one scan is said in docs/duplicates.md.",
+        more="docs/duplicates.md says which volumes count as one scan.",
     )
     prefer: str | None = option(
         None,
@@ -192,7 +192,7 @@ class ReduceConfig(SelectionConfig):
         metavar="SHARE|N",
         panel=_READING,
         help="Stop when more than this share (1%) or number of the files read so far could not be read.",
-        more="A share is checked from 100 files on, and at the end. What was read is kept for the next attempt.",
+        more="A share is checked from 100 files on, and at the end. Progress is saved for the next attempt.",
     )
 
     def __post_init__(self) -> None:
@@ -205,7 +205,7 @@ class ReduceConfig(SelectionConfig):
 
     @property
     def has_gates(self) -> bool:
-        """Whether slices that were read can be left out by headers or findings."""
+        """Whether gates can leave out slices that were read."""
         given = (self.gate, self.plane, self.thickness, self.min_slices)
         return (
             self.skip_derived
@@ -215,7 +215,7 @@ class ReduceConfig(SelectionConfig):
         )
 
     def reading(self) -> dict[str, Any]:
-        """The options that decide the result of reading a file: with the same ones, fingerprints can be reused."""
+        """The options that decide how a file is read; if they are the same, fingerprints can be reused."""
         names = ("fingerprint", "hash_size", "intensity", "modality", "max_slice_mb")
         return {name: getattr(self, name) for name in names}
 

@@ -26,8 +26,8 @@ class DeepSelection:
     """One selection by embeddings.
 
     Attributes:
-        threshold: The cosine similarity that was used; None until it was selected.
-        retrieved: What is to be known of a selection by a target; None for others.
+        threshold: The cosine similarity that was used; None before the selection.
+        retrieved: Facts about a selection by a target; None for others.
     """
 
     def __init__(self, config: ReduceConfig, *, download: bool, threads: int) -> None:
@@ -39,13 +39,13 @@ class DeepSelection:
         self._done: Embedded | None = None
         self._target: Target | None = None
         if config.target is not None:
-            # Before hours of reading, since it may not fit.
+            # Loaded before hours of reading, since it may not fit.
             self._target = Target(config.target, config.to_dict(), self._embedder.digest)
 
     def embed(
         self, batches: Callable[[int], Iterator[_core.Rows]], out: Path | None, progress: Count = lambda done: None
     ) -> Embedded:
-        """Embed slices, given in batches of so many rows; embeddings are kept in `out`."""
+        """Embed slices, given in batches of a number of rows; embeddings are saved in `out`."""
 
         def lines(size: int) -> Iterator[Lines]:
             return (rows.select(list(COLUMNS)).to_dicts() for rows in batches(size))
@@ -61,7 +61,7 @@ class DeepSelection:
         return self._done
 
     def select(self, archive: _core.Archive, out: Path | None, progress: Count) -> None:
-        """Choose among the grouped slices of `archive`; embeddings are kept in `out`."""
+        """Select among the grouped slices of `archive`; embeddings are saved in `out`."""
         starts = archive.volume_starts()
         slices = starts[-1] if starts else 0
         done = self.embed(lambda size: manifest_batches(archive, slices, size=size), out, progress)
@@ -81,7 +81,7 @@ class DeepSelection:
             positions = np.concatenate([np.asarray(some["position_mm"], np.float64) for some in rows])
         selection = self._exemplars(done.embeddings, groups, positions, ahead)
         if ahead is not None and not np.array_equal(selection.kept, ahead):
-            # New slices are kept, too: the exemplar is the first in order among all.
+            # New slices are kept, too: the exemplar is the first kept slice in order.
             selection = self._exemplars(done.embeddings, groups, positions, selection.kept)
         self._take(archive, selection)
 
@@ -111,7 +111,7 @@ class DeepSelection:
         positions: npt.NDArray[np.float64] | None,
         ahead: npt.NDArray[np.bool_] | None,
     ) -> CosineSelection:
-        """The selection where slices that are `ahead`, if any, come first in their groups."""
+        """The selection, with the slices that are `ahead`, if any, first in their groups."""
         walk = None
         if ahead is not None:
             group = np.repeat(np.arange(len(groups) - 1), np.diff(groups))
@@ -134,7 +134,7 @@ class DeepSelection:
         return CosineSelection(exemplar, similarity, found.threshold)
 
     def summary(self) -> dict[str, Any]:
-        """What is known of the embeddings, for the reduction's summary."""
+        """Facts about the embeddings, for the reduction's summary."""
         done, embedder = self._done, self._embedder
         if done is None:
             return {}
@@ -150,7 +150,7 @@ class DeepSelection:
 
 
 def _fraction(config: ReduceConfig, slices: int) -> float | None:
-    """The fraction to keep of so many slices; None where a threshold was asked for."""
+    """The fraction to keep of this many slices; None if a threshold was given."""
     if config.budget is None:
         return config.keep
     return min(config.budget, slices) / slices if slices else 1.0

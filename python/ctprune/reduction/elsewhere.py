@@ -1,4 +1,4 @@
-"""The part of a reduction that is not on this machine: listed and fetched here, read by the Rust core."""
+"""The remote part of a reduction: listed and fetched here, decoded by the Rust core."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ if TYPE_CHECKING:
     from ctprune.sources.objects import Objects
     from ctprune.sources.opened import Feeding
 
-#: Objects that the core reads together, for each thread.
+#: Objects that the core decodes together, per thread.
 _TOGETHER = 8
 
-#: Objects of the queue that are looked at together.
+#: Objects that are taken from the queue together.
 _QUEUED_TOGETHER = 1 << 12
 
-#: What an instance of unknown size is taken for, and the most of it that is read beside others; larger ones are
-#: read alone when it is their turn. Less, where so many are asked for at a time that they would not find room.
+#: Range of the assumed size of an instance of unknown size. Larger instances are read alone when it is their turn.
+#: The more requests run at a time, the smaller the assumed size, so that all of them find room.
 _LARGEST_GUESS, _SMALLEST_GUESS = 16 << 20, 4 << 20
 
-#: What a file has beside the pixels of a slice, as for members of archives.
+#: Bytes that a file may have besides the pixels of a slice, as for members of containers.
 _BESIDE_PIXELS = 64 << 20
 
-#: Tar files that are in flight at a time, beginning with the one that is read.
+#: Tar files that are in flight at a time, including the one being read.
 _STREAMS = 2
 
-#: What a portion of reading takes while a tar file comes, in seconds.
+#: Seconds that a portion of reading takes while a tar file arrives.
 _PORTION = 0.2
 
 #: Number, address, size and version of an object.
 Queued = tuple[int, str, int, int]
 
-#: Addresses from which on each is listed as a whole, many at a time, in place of page by page.
+#: From this many addresses on, each is listed as a whole, many at a time, instead of page by page.
 _MANY = 16
 
 
 class Fetching:
-    """Lists and fetches what a reduction reads of other machines, and hands it to the core in order.
+    """Lists and fetches remote objects of a reduction, and passes them to the core in order.
 
     Args:
         archive: The reduction in progress.
-        sources: What is to be found.
+        sources: The remote sources.
         modality: DICOM Modality to read.
-        max_slice_mb: MiB that a slice may have; a file must be in memory as a whole, and may have 64 more.
-        io: Requests at a time; 0 leaves it to the kind of server.
+        max_slice_mb: Most MiB of a slice; a file is held in memory as a whole and may have 64 MiB more.
+        io: Requests at a time; 0 chooses by the kind of server.
         threads: Threads of the core.
     """
 
@@ -84,7 +84,7 @@ class Fetching:
                 self._connections[one.address.server] = connection
         self._seen: set[tuple[str, str]] = set()
         self._queued = 0
-        #: Paths that are folders, though their names are those of a container and its mark.
+        #: Folders whose names look like a container with its mark.
         self._folders: set[tuple[str, str]] = set()
         self._tars: list[tuple[Objects, str, Stamp, _core.Feed]] = []
         self._in_flight = sum(one.server.in_flight for one in self._connections.values())
@@ -94,7 +94,7 @@ class Fetching:
         self._header_first = HeaderFirst(partial(_core.header_decides, modality=modality))
 
     def find(self) -> Iterator[None]:
-        """Give the archive all that is found; yields a few times a second.
+        """List all sources into the archive; yields a few times a second.
 
         Raises:
             SourceError: An address means nothing, or may not be listed.
@@ -111,13 +111,13 @@ class Fetching:
         yield from self._open_containers()
 
     def read(self) -> Iterator[None]:
-        """Have the archive read it all, before it ends its own reading; yields a few times a second.
+        """Have the archive read all remote objects; yields a few times a second.
 
         Raises:
             NetworkError: A server no longer answers.
         """
         yield from self._read_queue()
-        # What was found to be a container only now has members.
+        # Objects that turned out to be containers have members to read.
         while (yield from self._open_containers()):
             yield from self._read_queue()
         yield from self._read_streams()
@@ -142,7 +142,7 @@ class Fetching:
                     ready = []
                 yield
         except NetworkError:
-            # The next run need not fetch these again.
+            # So the next run need not fetch these again.
             self._archive.read_remote(ready)
             raise
         if ready:
@@ -150,7 +150,7 @@ class Fetching:
             yield
 
     def _open_containers(self) -> Generator[None, None, bool]:
-        """Have the archive know what is in containers; returns whether there were any."""
+        """List the members of containers into the archive; returns whether there were any containers."""
         found = self._archive.take_remote_containers()
         opened = in_order(self._open, found, in_flight=self._in_flight)
         for result in opened:
@@ -160,7 +160,7 @@ class Fetching:
         return bool(found)
 
     def _open(self, queued: Queued) -> _core.ZipDirectory | bytes | Refused | None:
-        """The directory of a zip file, the first bytes of a tar file, or why neither; None for other files."""
+        """A zip file's directory, a tar file's first bytes, or why there is neither; None for other files."""
         _, address, size, version = queued
         server, path = locate(address)
         objects = _objects(server)
@@ -194,7 +194,7 @@ class Fetching:
             self._archive.open_remote_zip(file, opened)
 
     def _read_streams(self) -> Iterator[None]:
-        """Read tar files as they come, the last one first: so the archive opens them."""
+        """Read tar files as they arrive, the last one first, in the order in which the archive opens them."""
         from ctprune.sources.opened import feeding
 
         feeds = [feed for *_, feed in self._tars]
@@ -206,7 +206,7 @@ class Fetching:
                     running.append((feeding(objects, path, stamp, feed), feed))
                 more = self._archive.read(_PORTION)
                 for thread, _ in running:
-                    # What the archive cannot read is a row; a server that is silent ends the run.
+                    # A file that the archive cannot read becomes a row; a silent server ends the run.
                     if thread.failure is not None and not isinstance(thread.failure, Refused):
                         raise thread.failure
                 running = [(thread, feed) for thread, feed in running if more and not feed.is_closed()]
@@ -216,14 +216,14 @@ class Fetching:
                 feed.close()
 
     def facts(self) -> dict[str, int]:
-        """Numbers for the summary: how often something was tried again, and bytes that were not read."""
+        """Numbers for the summary: retries, and bytes that were not read."""
         return {
             "retries": sum(one.server.retries for one in self._connections.values()),
             "bytes_not_read": self._header_first.bytes_saved,
         }
 
     def notes(self) -> list[str]:
-        """Sentences on how servers are read that the user should know."""
+        """Sentences for the user about how servers are read."""
         return [note for one in self._connections.values() for note in one.notes]
 
     def _find_by_pages(self, one: Elsewhere) -> Iterator[None]:
@@ -256,7 +256,7 @@ class Fetching:
             self._archive.add_found_dicomdir(source, path, dicomdir.content, beside)
             return
         if one.address.is_dicomweb and len(self._sources) > 1:
-            # Two searches may find the same.
+            # Two searches may find the same object.
             found = [instance for instance in found if (one.address.server, instance.path) not in self._seen]
             self._seen.update((one.address.server, instance.path) for instance in found)
         for path, _ in found:
@@ -270,7 +270,7 @@ class Fetching:
             self._archive.add_found(source, those)
 
     def _note_folder(self, server: str, path: str) -> None:
-        """A listing has found something in a folder whose name ends in the mark of a container."""
+        """Note that a listing has found something in a folder whose name ends in a container's mark."""
         containers = self._connections[server].containers
         at = path.find(MARK)
         while containers is not None and at >= 0:
@@ -287,11 +287,11 @@ class Fetching:
         return queued[2] or self._guess
 
     def _fetch(self, queued: Queued) -> bytes | str | TooLarge:
-        """Bytes of an object, or why there are none; only its beginning where that is enough to refuse it."""
+        """Bytes of an object, or why there are none; only the first bytes if these are enough to refuse it."""
         return self._read(queued, self._most if queued[2] else self._guess)
 
     def _fetch_alone(self, queued: Queued) -> Generator[None, None, bytes | str | TooLarge]:
-        """The same of an instance that is larger than was guessed."""
+        """The bytes of an instance that is larger than assumed, fetched alone."""
         found = crew(1).submit(partial(self._read, queued, self._most))
         while not finished(found, 0.2):
             yield
@@ -320,6 +320,6 @@ def _code_of(refused: Refused) -> str:
 
 
 def _objects(server: str) -> Objects | None:
-    """The connection to a bucket or web server; None for others."""
+    """The connection to a bucket or web server; None for other servers."""
     connection = connection_of(server)
     return None if connection.containers is None else cast("Objects", connection)

@@ -1,4 +1,4 @@
-"""A run that is going wrong ends early: `max_failed`."""
+"""Stop early if too many files fail: `max_failed`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ctprune import _core
 from ctprune.errors import ConfigError, UnreadableError
 from ctprune.options.parse import fraction
 
-#: A share of fewer files says little while a run is in progress.
+#: While a run is in progress, a share is checked only from this many files on.
 MIN_FILES = 100
 
 _EXPECTED = "expected a share below 100%, such as 1% or 0.01, or a whole number of files"
@@ -28,7 +28,7 @@ def max_failed(text: str) -> float:
 
 
 def check_max_failed(limit: float | None) -> None:
-    """Refuse what is neither a share nor a whole number.
+    """Check that a limit is a share or a whole number.
 
     Raises:
         ConfigError: The sentence begins with the option's name.
@@ -38,16 +38,16 @@ def check_max_failed(limit: float | None) -> None:
 
 
 def stop_if_too_many_failed(archive: _core.Archive, limit: float | None, *, at_end: bool, saved: bool) -> None:
-    """End the run where more files have failed than may.
+    """Raise an error if more files have failed than allowed.
 
     Args:
         archive: The reduction in progress.
-        limit: A share of the files read so far, below 1, or a number of files; None is no limit.
-        at_end: Whether all files are read, so that a share counts however few they are.
-        saved: Whether what was read is kept for another run.
+        limit: A share of the files read so far (below 1) or a number of files; None means no limit.
+        at_end: Whether all files are read; then a share is checked however few they are.
+        saved: Whether progress is saved for another run.
 
     Raises:
-        UnreadableError: With the most frequent code.
+        UnreadableError: Too many files failed; it has the most frequent code.
     """
     if limit is None:
         return

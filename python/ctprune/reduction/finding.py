@@ -1,4 +1,4 @@
-"""The stage that finds: what an earlier run knew, then every file of the sources. It reads no pixel."""
+"""The stage `finding`: take over an earlier run's rows, then list every file of the sources; reads no pixels."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _log = Log("ctprune.reduction")
 
 
 class Runs(NamedTuple):
-    """Finished runs that are merged.
+    """Finished runs to merge.
 
     Attributes:
         folders: Their folders.
-        sources: The sources of all of them, in order.
+        sources: The sources of all runs, in order.
     """
 
     folders: Sequence[Path]
@@ -36,13 +36,13 @@ class Finding:
     """Finds the files of an archive.
 
     Args:
-        archive: The archive; nothing is in it yet.
-        sources: Folders and files of this machine.
-        parts: What an earlier run read, None for nothing.
-        pseudonyms: What gives pseudonyms, None where names stay.
-        fetching: What lists servers, None where there are none.
-        runs: What is merged: no source is walked then.
-        shard: The share of the files that is read here, None for all.
+        archive: The archive, still empty.
+        sources: Folders and files on this machine.
+        parts: Parts of an earlier run; None if nothing is saved.
+        pseudonyms: Makes pseudonyms; None if names stay.
+        fetching: Lists servers; None if all sources are local.
+        runs: The runs to merge; then no source is walked.
+        shard: The share of the files to read here; None for all.
         report: Called when there may be something new to show.
     """
 
@@ -68,10 +68,10 @@ class Finding:
         self._report = report
 
     def find(self, *, read_here: bool = True) -> dict[str, int]:
-        """Take over what is known and list all files. Returns counts by name.
+        """Take over known rows and list all files. Returns counts by name.
 
         Args:
-            read_here: Whether only the files of the shard are looked at, if there is one.
+            read_here: Whether to look only at the files of the shard, if there is one.
         """
         self._report()
         if self._runs is not None:
@@ -97,7 +97,7 @@ class Finding:
 
     def _declare(self, shard: Shard | None) -> None:
         for source in self._sources:
-            # They come in this order, whatever earlier runs hold.
+            # Sources keep this order, whatever earlier runs hold.
             self._archive.declare_source(str(source if source.is_dir() else source.parent))
         if shard is not None:
             self._archive.set_shard(shard.number, shard.of)
@@ -108,7 +108,7 @@ class Finding:
                 self._archive.add_source(str(source))
             else:
                 self._archive.add_file(str(source))
-        # The walk comes last: with its end all is found.
+        # The walk comes last: when it ends, everything is found.
         if self._fetching is not None:
             for _ in self._fetching.find():
                 self._report()
@@ -116,7 +116,7 @@ class Finding:
             self._report()
 
     def _take_runs(self, runs: Runs) -> None:
-        """Take all that other runs know; of two that know a file equally well the last one holds."""
+        """Take over all rows of other runs; of two equally good rows of a file, the last one counts."""
         for source in runs.sources:
             self._archive.declare_source(source)
         self._archive.take_whole()

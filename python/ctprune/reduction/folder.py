@@ -1,4 +1,4 @@
-"""The folder of a reduction: where it may lie, and whether a selection can go on from what it holds."""
+"""The folder of a reduction: where it may lie, and whether a selection can continue from it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CONFIG_NAME = "config.yaml"
 
 
 def check_out(out: Path, sources: list[Path]) -> None:
-    """See that a reduction can be written to a folder without touching a source or what is not its own.
+    """Check that a reduction can be written to a folder without touching a source or foreign files.
 
     Raises:
-        ConfigError: It is a file, or lies inside a source.
-        OutputError: It holds the results of something else.
+        ConfigError: The folder is a file, or lies inside a source.
+        OutputError: The folder holds other results.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out {out}: expected a folder, found a file", field="out")
@@ -41,16 +41,16 @@ def check_out(out: Path, sources: list[Path]) -> None:
 
 
 def remote_run(out: str | os.PathLike[str], sources: Plan, note: Callable[[str], None]) -> RemoteRun | None:
-    """The run at an address of an object store; None for a folder of this machine.
+    """The run at an address in an object store; None for a folder on this machine.
 
     Raises:
-        ConfigError: It cannot be an address of a run, or lies inside a source.
+        ConfigError: The address cannot be that of a run, or lies inside a source.
         MissingExtraError: The extra `cloud` is not installed.
     """
     text = as_address(out)
     if text is None:
         return None
-    # It needs what an extra brings.
+    # Imported here, since it needs an extra.
     from ctprune.manifest.remote_run import RemoteRun
     from ctprune.manifest.run_address import run_address
 
@@ -64,15 +64,15 @@ def remote_run(out: str | os.PathLike[str], sources: Plan, note: Callable[[str],
 
 
 def check_stable(out: Path, config: ReduceConfig, earlier: Mapping[str, Any] | None) -> None:
-    """With `stable`, see that what was kept before was kept with the same options.
+    """With `stable`, check that the earlier reduction had the same options.
 
     Args:
         out: Folder of the reduction.
-        config: What is asked for now.
-        earlier: What the manifest in `out` says of itself, None where it cannot be taken over.
+        config: The present options.
+        earlier: Metadata of the manifest in `out`; None if it cannot be taken over.
 
     Raises:
-        ConfigError: It was not.
+        ConfigError: The options differ.
     """
     if not config.stable or not (out / FILE_NAME).exists():
         return
@@ -89,10 +89,10 @@ def check_stable(out: Path, config: ReduceConfig, earlier: Mapping[str, Any] | N
 
 
 def is_empty_folder(source: str | os.PathLike[str]) -> bool:
-    """Whether a source is a folder, and nothing is in it."""
+    """Whether a source is an empty folder."""
     try:
         with os.scandir(source) as entries:
             return next(entries, None) is None
     except OSError:
-        # Not a folder, or one for the walk to say something of.
+        # Not a folder, or one about which the walk will report.
         return False

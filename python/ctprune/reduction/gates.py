@@ -1,4 +1,4 @@
-"""What a reduction leaves out of what it has read, by headers and findings, with code and reason."""
+"""Gates: read slices that a reduction leaves out by headers and findings, with code and reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ctprune.manifest.manifest import batches
 from ctprune.manifest.slices import Slices
 from ctprune.reduction.config import GATES, ReduceConfig
 
-#: Code and reason, and the slices by their numbers in order.
+#: Code, reason, and the numbers of the slices in order.
 Refused = dict[tuple[str, str], npt.NDArray[np.uint32]]
 
 _COLUMNS = ["volume", "position_mm", "image_orientation_patient", "image_type", "slice_thickness_mm", "reader"]
@@ -27,7 +27,7 @@ _ROWS_PER_BATCH = 1 << 16
 
 
 def gates(config: ReduceConfig) -> Iterator[Callable[[_core.Archive], Refused]]:
-    """The steps of these options' gates; volumes are grouped anew after each that leaves something out."""
+    """The steps of the gates; after each step that leaves slices out, volumes are grouped again."""
     of_gate = GATES.get(config.gate or "")
     if config.skip_codes:
         yield partial(_by_findings, config)
@@ -47,7 +47,7 @@ def _rows(archive: _core.Archive, columns: list[str] | None = None) -> _core.Row
 
 
 def _by_findings(config: ReduceConfig, archive: _core.Archive) -> Refused:
-    # Localizers are among the refused rows, which stand behind the slices.
+    # Localizers are among the refused rows, which follow the slices.
     every = batches(archive, archive.manifest_rows(), size=_ROWS_PER_BATCH)
     found: dict[str, list[Any]] = {}
     for series in check_rows(_core.Rows.concat(list(every)), config.threads):
@@ -91,7 +91,7 @@ def _by_headers(config: ReduceConfig, archive: _core.Archive) -> Refused:
 
 
 def _by_series(thickness: tuple[float, float], fewest: int, archive: _core.Archive) -> Refused:
-    """Whole series, as CT-FM chose them: what is wrong with one slice is a reason to leave out all."""
+    """Whole series, as CT-FM chose them: a fault in one slice leaves out the whole series."""
     every = _core.Rows.concat(list(batches(archive, archive.manifest_rows(), size=_ROWS_PER_BATCH)))
     refused: Refused = {}
     of_code: dict[tuple[str, str], list[Any]] = {}

@@ -16,7 +16,7 @@ from ctprune.sources.ahead import FetchAhead
 
 
 def describe(path: str | os.PathLike[str], *, config: ReduceConfig | None = None) -> list[dict[str, Any]]:
-    """Describe each slice of a file, or why it is none: geometry, transfer syntax, range, fingerprint.
+    """Describe each slice of a file (geometry, transfer syntax, range, fingerprint), or why it has none.
 
     The file may be a member of a container: `download.zip!/series/1.dcm`.
 

@@ -1,4 +1,4 @@
-"""Join reductions of different archives, or of parts of one, without reading a file again."""
+"""Join reductions of different archives, or of parts of one, without reading files again."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def merge(
 ) -> Manifest:
     """Join reductions with the same configuration into one, as if all their sources had been reduced together.
 
-    The selection is made again among all slices. Fingerprints, embeddings, and skipped and failed files are taken
-    over, so the sources need not be available. Only methods that compare pixels read files: those of volumes that
-    have slices in several reductions.
+    The selection is repeated among all slices. Fingerprints, embeddings, and rows of skipped and failed files are
+    taken over, so the sources need not be available. Only methods that compare pixels read files again, if a
+    volume has slices in several reductions.
 
-    Reductions with pseudonyms of one key are joined by who has it: name it and the sources with `ctprune.reveal`
-    first. Their files must still be there, since their names decide the order.
+    To join reductions with pseudonyms of one key, first name the key and the sources with `ctprune.reveal`. The
+    files must still be there, since their names decide the order.
 
     If two reductions contain the same file, its later version wins. A source inside another source becomes part of
     it.
@@ -83,7 +83,7 @@ def prepare_merge(
     progress: ProgressCallback | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Reduction:
-    """See that reductions can be joined, and prepare the one that does it; raises as `merge` does."""
+    """Check that reductions can be joined, and prepare the joint reduction; raises as `merge` does."""
     if len(runs) < 2:
         raise ConfigError("expected two or more reductions to merge", field="runs")
     for run in runs:
@@ -131,7 +131,7 @@ def _is_same(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> bool:
 
 
 def _refuse_unfinished(folder: Path) -> None:
-    """Refuse a run of which something was read that is not in its manifest."""
+    """Refuse a run with parts or shards that are not in its manifest."""
     shards = stages(folder)
     if not shards and not part_files(folder):
         return
@@ -166,7 +166,7 @@ def _check_same(folders: list[Path], abouts: list[dict[str, Any]]) -> None:
 
 
 def _key_of(sources: list[str]) -> str | None:
-    """File of the key that these sources' pseudonyms were made with; None where there are no pseudonyms."""
+    """File of the key that made these sources' pseudonyms; None if there are no pseudonyms."""
     hidden = [source for source in sources if is_pseudonym(source)]
     if not hidden:
         return None
@@ -176,7 +176,7 @@ def _key_of(sources: list[str]) -> str | None:
 
 
 def _sources(folder: Path, reader: _core.ManifestReader) -> list[str]:
-    """The sources of a reduction in their order: what it was given, as far as rows say which folder that is."""
+    """The sources of a reduction, in the order in which they were given, as far as its rows tell."""
     there: dict[str, None] = {}
     for rows in reader.batches(["source"]):
         there |= dict.fromkeys(rows.labels("source")[0])
@@ -188,13 +188,13 @@ def _sources(folder: Path, reader: _core.ManifestReader) -> list[str]:
 
 
 def _outermost(sources: list[str]) -> list[str]:
-    """Each source once, without those that lie in another.
+    """Each source once, without those that lie inside another.
 
     >>> _outermost(["/a/b", "/c", "/a", "/c", "/ab"])
     ['/c', '/a', '/ab']
     """
     each = list(dict.fromkeys(sources))
-    # A folder stands right before what lies in it.
+    # A folder comes right before its content.
     inner, outer = set(), None
     for source in sorted(each, key=lambda source: Path(source).parts):
         if outer is not None and Path(source).is_relative_to(outer):

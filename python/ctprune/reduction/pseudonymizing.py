@@ -1,4 +1,4 @@
-"""A reduction whose manifest holds pseudonyms: its key, and the table of what they stand for."""
+"""The key of a reduction with pseudonyms, and the table of pseudonyms and names."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ COLUMNS = ("kind", "pseudonym", "original")
 
 _LINES = 1 << 14
 
-#: Addresses that what follows gets one by one.
+#: Up to this many addresses are passed to later stages one by one.
 _NAMED = 256
 
 
 class Pseudonymizing:
-    """Key and table of one run.
+    """The key and the table of one run.
 
     Args:
-        config: The run's, with `pseudonymize`.
+        config: The run's configuration, with `pseudonymize`.
         out: The reduction's folder, if there is one.
         sources: Absolute paths of its sources on this machine.
-        elsewhere: Its sources on other machines.
+        elsewhere: Its remote sources.
 
     Raises:
-        ConfigError: The key or the table cannot be used, or lies where it is not kept apart.
+        ConfigError: The key or the table cannot be used, or lies in the reduction's folder or in a source.
     """
 
     def __init__(
@@ -60,16 +60,16 @@ class Pseudonymizing:
             )
 
     def begin(self, archive: _core.Archive) -> None:
-        """Have the archive give pseudonyms, and what follows find the files behind them."""
+        """Have the archive make pseudonyms, and later stages find the files behind them."""
         archive.pseudonymize(self._key, self._sources, self._table is not None)
         texts = [one.text for one in self._elsewhere]
         if len(texts) > _NAMED:
-            # A list's; the environment has room for some.
+            # From a list; the environment has room only for some.
             texts = list(dict.fromkeys(one.address.server for one in self._elsewhere))
         reveal(self._key_file, [*self._sources, *texts])
 
     def name_remote(self, archive: _core.Archive) -> None:
-        """Have the archive know the names of what lies elsewhere, so that it takes rows of an earlier run over.
+        """Tell the archive the names of remote objects, so that it can take over rows of an earlier run.
 
         Raises:
             SourceError: An address means nothing, or may not be listed.
@@ -80,7 +80,7 @@ class Pseudonymizing:
             archive.name_remote(list(found.items()))
 
     def check_all_known(self, run: Path, rows: _core.Rows) -> None:
-        """See that each row's file is still there, for whom its name is needed.
+        """Check that each row's file is still there, since its name is needed.
 
         Raises:
             ManifestError: Some are gone.
@@ -99,7 +99,7 @@ class Pseudonymizing:
             )
 
     def _remote_names(self) -> dict[str, list[str]]:
-        """Paths of what lies elsewhere, by source."""
+        """Paths of remote objects, by source."""
         if not self._elsewhere:
             return {}
         from ctprune.sources.listing import listed, members_of
@@ -107,7 +107,8 @@ class Pseudonymizing:
         found = listed(self._elsewhere)
         for source, paths in found.items():
             zips = [path for path in paths if path.lower().endswith(".zip")]
-            # A tar file would have to be read to its end for them: it can as well be read again, as a new one.
+            # For the names of its members, a tar file would have to be read to its end: it is read again as a new
+            # one instead.
             paths[:] = [path for path in paths if not _core.promises_container(path)] + zips
             paths += [member for path in zips for member in members_of(source, path)]
         return found
@@ -117,9 +118,9 @@ class Pseudonymizing:
         return [_core.pseudonym(self._key, "source", source) for source in self._names]
 
     def write_table(self, archive: _core.Archive) -> None:
-        """Write what the pseudonyms stand for, if that was asked for, for the owner's eyes only.
+        """Write the table of pseudonyms and names, if requested, readable by its owner only.
 
-        Lines of a table that is there stay: files that were not read again are named there alone.
+        Lines of an existing table stay: only they name the files that were not read again.
 
         Raises:
             OutputError: It cannot be written.
@@ -163,7 +164,7 @@ def _is_table(table: Path) -> bool:
 
 
 def _check_apart(field: str, file: Path, out: Path | None, sources: Sequence[Path]) -> None:
-    """Refuse a file in the reduction's folder, which is handed on, or in a source, which nothing is written to."""
+    """Refuse a file in the reduction's folder, which may be shared, or in a source, which is never written to."""
     resolved = file.resolve()
     for folder, what in ((out, "the reduction's folder"), *((source, "a source") for source in sources)):
         if folder is not None and not folder.is_file() and resolved.is_relative_to(folder.resolve()):

@@ -1,7 +1,7 @@
 """Shards as tasks of a Ray cluster: each reads its share into the reduction's folder and returns under a kilobyte.
 
-Ray finds a machine for each task and notices when one is gone. What was read is on disk, as with shards that a
-user calls: a lost task costs some seconds, and the object store stays empty.
+Ray finds a machine for each task and notices when one is lost. Progress is on disk, as with shards that a user
+calls: a lost task costs some seconds, and the object store stays empty.
 """
 
 from __future__ import annotations
@@ -28,30 +28,29 @@ from ctprune.sources.plan import Sources, listed
 if TYPE_CHECKING:
     import ray
 
-#: Shards for each task that can run at the same time, if machines may differ: so that a slow one at the end keeps
-#: others waiting less. Each shard lists all names: more would cost more than they save.
+#: Shards for each task that can run at the same time, if machines may differ: a slow shard at the end then delays
+#: the others less. Each shard lists all names, so more shards would cost more than they save.
 SHARDS_PER_SLOT = 2
 
-#: Seconds from one report of a task to the next, and from one look at all of them to the next.
+#: Seconds between reports of a task, and between looks at all tasks.
 _PACE = 0.5
 
-#: Seconds after which tasks begin to report how far they are: what they report to is a process, whose start would
-#: cost short runs more than it tells.
+#: Seconds after which tasks begin to report: they report to a process, which is not worth starting for short runs.
 _ALONE = 5.0
 
 
 class Tally:
-    """How far each shard is; an actor, since tasks report from other machines."""
+    """The progress of each shard; an actor, since tasks report from other machines."""
 
     def __init__(self) -> None:
         self._of: dict[int, tuple[str, int, int, str]] = {}
 
     def tell(self, shard: int, stage: str, done: int, total: int, unit: str) -> None:
-        """Note how far a shard is."""
+        """Note a shard's progress."""
         self._of[shard] = (stage, done, total, unit)
 
     def all(self) -> dict[int, tuple[str, int, int, str]]:
-        """How far all shards are that have reported."""
+        """The progress of all shards that have reported."""
         return dict(self._of)
 
 
@@ -71,16 +70,16 @@ def read_with_ray(
 
     Args:
         sources: As for `ctprune.reduce`.
-        config: The reduction's options; `address`, `threads` (of a task) and `task_memory_gb` are about the tasks.
+        config: The reduction's options; `address`, `threads` (per task) and `task_memory_gb` concern the tasks.
         out: The reduction's folder, or its address.
         from_list: As for `ctprune.reduce`.
         progress: As for `ctprune.reduce`; the sum over all shards.
-        note: Called with a sentence about what was lost and is done again.
+        note: Called with a sentence when a task was lost and is repeated.
 
     Raises:
         EngineError: The cluster cannot be reached, or a task was lost too often.
         MissingExtraError: The extra `ray` is not installed.
-        Interrupted: Ctrl-C; what was read is kept.
+        Interrupted: Ctrl-C; progress is saved.
         CtpruneError: As `ctprune.read_shard` does.
     """
     operation = Operation(progress)
@@ -97,7 +96,7 @@ def read_with_ray(
             raise ConfigError(f"threads {threads}: the cluster has {cores} cores in all", field="threads")
         with stages_folder(out) as folder:
             of = _number_of_shards(folder, max(1, cores // threads), machines=_machines())
-        # To read, and then to compare where the method does. What is missing after that, the join does itself.
+        # The first round reads, the second compares if the method does. The join does what is missing after that.
         for _ in range(2):
             with stages_folder(out) as folder:
                 missing = calls_missing(folder, of, config)
@@ -106,20 +105,20 @@ def read_with_ray(
 
 
 def _machines() -> int:
-    """How many machines the cluster has now."""
+    """Current number of machines in the cluster."""
     import ray
 
     return sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
 
 
 def _number_of_shards(out: Path, slots: int, *, machines: int) -> int:
-    """As many as an earlier run has begun, so that it can be gone on with; else some for each slot."""
+    """The number of shards: that of an earlier run, which is continued, or else some for each slot."""
     begun = {shard.of for shard in shard_folders(out)}
     return max(begun) if begun else slots * (SHARDS_PER_SLOT if machines > 1 else 1)
 
 
 class _Tasks:
-    """One call of each missing shard."""
+    """One round, with a call of each missing shard."""
 
     def __init__(
         self,
@@ -133,7 +132,7 @@ class _Tasks:
     ) -> None:
 
         self._sources, self._from_list = sources, from_list
-        # A task is no engine itself, and has its threads from here.
+        # A task is not an engine itself, and gets its threads from here.
         self._config = replace(config, engine="local", address=None)
         self._out = out
         self._of = of
@@ -146,7 +145,7 @@ class _Tasks:
         self._told: dict[int, tuple[str, int, int, str]] = {}
 
     def run(self, shards: list[int], threads: int) -> None:
-        """Call each, some of them again, until all have answered."""
+        """Call each shard, repeating lost ones, until all have answered."""
         try:
             for number in shards:
                 self._begin(number, threads, tries=1)
@@ -166,7 +165,7 @@ class _Tasks:
         task = ray.remote(_read).options(
             num_cpus=threads,
             memory=int(self._config.task_memory_gb * 2**30),
-            # Begun again from here, with fewer threads.
+            # Retries happen here, with fewer threads.
             max_retries=0,
             name=f"shard {number}/{self._of}",
         )
@@ -187,7 +186,7 @@ class _Tasks:
                 cause = error.cause if isinstance(error.cause, CtpruneError) else None
                 if not isinstance(cause, InUseError) or tries == TRIES:
                     raise cause or EngineError(f"shard {number}/{self._of}: {last_line(error)}") from None
-                # A process that Ray has given up may hold the shard for some more seconds.
+                # A process that Ray gave up may hold the shard's lock for some more seconds.
                 time.sleep(tries)
                 self._begin(number, threads, tries=tries + 1)
             except ray.exceptions.RayError as error:
@@ -215,7 +214,7 @@ class _Tasks:
         stage = max(set(stages), key=stages.count)
         told = [(done, total, unit) for one, done, total, unit in self._told.values() if one == stage]
         done, total = (sum(values) for values in list(zip(*told, strict=True))[:2])
-        # Shards are shares of equal size, about.
+        # Shards are of about equal size.
         total = max(total * shards // len(told), done)
         part = f"{shards - len(self._running)}/{shards} shards"
         self._operation.report(stage, done, total, told[0][2], part=part)
@@ -224,7 +223,7 @@ class _Tasks:
 def _read(
     sources: list[str], from_list: str | None, config: ReduceConfig, shard: Shard, out: str, tally_name: str
 ) -> dict[str, Any]:
-    """The task: one shard."""
+    """The task: call one shard."""
     import ray
 
     last, tally = 0.0, None

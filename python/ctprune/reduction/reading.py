@@ -1,4 +1,4 @@
-"""The stage that reads: files in portions, then what only pydicom's decoders may know."""
+"""The stage `reading`: files in portions, then with pydicom those that only its decoders may read."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ctprune.sources.addresses import as_address
 if TYPE_CHECKING:
     from ctprune.reduction.elsewhere import Fetching
 
-#: Seconds per portion: progress is drawn and Ctrl-C answered between portions.
+#: Seconds per portion: between portions, progress is drawn and Ctrl-C is handled.
 PORTION = 0.2
 
 _log = Log("ctprune.reduction")
 
 
 class Reading:
-    """Reads what was found in an archive.
+    """Reads the files that were found in an archive.
 
     Args:
         archive: The archive; its files are found.
-        config: Limits, and what ends the run.
-        parts: Where what was read is kept, None for nowhere.
-        fetching: What is read from servers, None where nothing is.
+        config: Limits, and the conditions that end the run.
+        parts: Saves rows; None if nothing is saved.
+        fetching: Reads from servers; None if all sources are local.
         report: Called when there may be something new to show.
     """
 
@@ -51,10 +51,11 @@ class Reading:
         self._report = report
 
     def read(self) -> None:
-        """Read every file that is not known from before.
+        """Read every file that no earlier run has read.
 
         Raises:
-            UnreadableError: A file, or too many of them, could not be read, and the configuration ends the run.
+            UnreadableError: A file, or too many files, could not be read, and `fail_first` or `max_failed` ends
+                the run.
         """
         if self._archive.progress()["files_to_read"]:
             self._report()
@@ -68,7 +69,7 @@ class Reading:
         self._retry_with_pydicom()
 
     def stop_if_too_many_failed(self, *, at_end: bool = True) -> None:
-        """End the run where more files have failed than `max_failed` allows; raises UnreadableError."""
+        """Raise UnreadableError if more files have failed than `max_failed` allows."""
         saved = self._parts is not None
         stop_if_too_many_failed(self._archive, self._config.max_failed, at_end=at_end, saved=saved)
 
@@ -89,7 +90,7 @@ class Reading:
             raise UnreadableError(f"{as_address(path) or path}: {shown_reason(reason)} ({code})")
 
     def _retry_with_pydicom(self) -> None:
-        """What Rust does not know may be known to one of pydicom's decoders, if any is installed."""
+        """Try files that Rust cannot decode with pydicom's decoders, if any are installed."""
         unsupported = self._archive.unsupported()
         if not unsupported:
             return

@@ -1,4 +1,4 @@
-"""`ctprune.reduce`: a reduction on this machine, or with many that read for it."""
+"""`ctprune.reduce`: a reduction on this machine, or with many machines that read for it."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def reduce(
 
     Raises:
         ConfigError: An option cannot be used.
-        SourceError: A source is not there.
-        NetworkError: A server no longer answers; what was read is kept.
+        SourceError: A source does not exist.
+        NetworkError: A server no longer answers; progress is saved.
         UnreadableError: With `fail_first`, a file cannot be read; with `max_failed`, too many files cannot be
             read.
         OutputError: `out` cannot be written.
         InUseError: Another reduction is writing to `out`.
-        WeightsError: With `deep`, the weights are not there or cannot be used.
+        WeightsError: With `deep`, the weights are missing or cannot be used.
         MissingExtraError: With `deep`, the extra `train` is not installed; with addresses, `cloud` or `dicomweb`;
             with `engine="ray"`, `ray`.
         EngineError: With `engine="ray"`, the cluster cannot be reached, or tasks were lost too often.
@@ -87,10 +87,10 @@ def prepared(
     progress: ProgressCallback | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Reduction:
-    """A reduction whose files other machines have read already, where the engine has some; it then joins.
+    """A reduction ready to join, after the engine's machines, if it has any, have read the files.
 
     Raises:
-        ConfigError: The engine needs `out`, where its machines leave what they read.
+        ConfigError: The engine needs `out`, where its machines write.
         EngineError: The engine's machines cannot be reached, or were lost too often.
     """
     reduction = Reduction(sources, config, from_list=from_list, out=out, progress=progress, note=note)

@@ -67,14 +67,14 @@ class Reduction:
     ) -> None:
         self.config = config
         self.runs = runs
-        #: Removes copies of runs that are elsewhere, once nothing more is wanted of this reduction.
+        #: Removes copies of remote runs at the end of this reduction.
         self.at_end = ExitStack()
-        # Those of runs that are merged need not be there, unless their names are to be found.
+        # The sources of merged runs need not exist, unless their names are needed.
         is_read = not runs or config.pseudonymize is not None
         found = plan(named_sources() if runs else sources, from_list) if is_read else Plan((), ())
         self.sources = list(found.paths)
         self._names = [os.fspath(source) for source in listed(sources)] if runs else found.names()
-        #: The run in an object store, if it is in one; `out` is then its copy on this machine.
+        #: The run, if it is in an object store; `out` is then its copy on this machine.
         self.remote = None if out is None else remote_run(out, found, self.note)
         self.out = None if out is None else Path(out) if self.remote is None else self.remote.folder
         if self.remote is not None:
@@ -143,21 +143,21 @@ class Reduction:
 
     @property
     def where(self) -> str | Path | None:
-        """Folder or address of the run, as the user has named it."""
+        """Folder or address of the run, as the user named it."""
         return self.out if self.remote is None else self.remote.name
 
     @property
     def archive(self) -> _core.Archive:
-        """The archive of this reduction, at its present stage."""
+        """The archive of this reduction, in its present state."""
         return self._archive
 
     @property
     def parts(self) -> Parts | None:
-        """What was read so far, where there is a folder to keep it in."""
+        """The saved parts, if there is a folder for them."""
         return self._parts
 
     def note(self, sentence: str) -> None:
-        """Take in a sentence that the user should hear; each is said once."""
+        """Pass a sentence to the user, each only once."""
         if self.remote is not None:
             sentence = self.remote.said(sentence)
         if sentence not in self.notes:
@@ -166,10 +166,10 @@ class Reduction:
                 self._say(sentence)
 
     def find(self, *, read_here: bool = True) -> dict[str, int]:
-        """Take over what an earlier run knew and list all files; reads no pixel. Returns counts by name.
+        """Take over an earlier run's rows and list all files; reads no pixels. Returns counts by name.
 
         Args:
-            read_here: Whether only the files of the shard are looked at, if this is one.
+            read_here: Whether to look only at the files of the shard, if this is one.
         """
         if self.remote is not None and not self.remote.is_fetched:
             self._report("finding")
@@ -178,9 +178,9 @@ class Reduction:
         return self._finding.find(read_here=read_here)
 
     def carry_out(self) -> Manifest:
-        """Do all steps and return the manifest; writes it when there is a folder to write to.
+        """Do all steps and return the manifest; writes it if there is a folder to write to.
 
-        A manifest in memory takes some 500 bytes per slice: `write` does without.
+        A manifest in memory takes some 500 bytes per slice; `write` avoids that.
         """
         if self.out is not None:
             self.write()
@@ -209,7 +209,7 @@ class Reduction:
             outdated = [remove_report(out), *remove_tables(out)]
 
             def write_beside() -> None:
-                # The manifest comes last: where it is, all else is.
+                # The manifest comes last: if it is there, all else is.
                 self.summary = self._summarize(tally, reading_seconds)
                 self._write_summary()
                 if self._pseudonyms is not None:
@@ -219,13 +219,13 @@ class Reduction:
             outdated.append(remove_sweep(out, out / FILE_NAME))
             self.removed = [file for file in outdated if file is not None]
             if self.remote is not None:
-                # What is put after it would be left there.
+                # What is published after it would stay there.
                 parts.end_writing()
                 self.remote.publish()
             parts.remove(shards)
 
     def claim(self) -> dict[str, Any]:
-        """What shards of one run must agree on."""
+        """The facts on which all shards of a run must agree."""
         return {
             "kernels_version": _core.KERNELS_VERSION,
             "reading": self.config.reading(),
@@ -234,29 +234,29 @@ class Reduction:
         }
 
     def _shown_sources(self) -> list[str]:
-        """The sources as outputs name them."""
+        """The sources, as outputs name them."""
         if self._pseudonyms is not None:
             return self._pseudonyms.shown_sources()
         return self._names
 
     def read_files(self) -> None:
-        """Read what was found and is not known from before."""
+        """Read the found files that no earlier run has read."""
         self._reading.read()
 
     def speaking_of_out(self) -> AbstractContextManager[None]:
-        """Errors of the block name the run as the user has named it."""
+        """Errors of the block name the run as the user named it."""
         return nullcontext() if self.remote is None else self.remote.speaking_of_it()
 
     @contextmanager
     def keeping_parts(self) -> Iterator[None]:
-        """Whatever ends the block, what was read is saved."""
+        """Save progress, whatever ends the block."""
         try:
             yield
         except KeyboardInterrupt:
             self._save_parts()
             raise Interrupted(self._how_far()) from None
         except BaseException:
-            # What ended it is what the user must know, not that a full disk takes no part either.
+            # The user must know what ended the block, not that a part cannot be saved either.
             with suppress(OutputError, NetworkError):
                 self._save_parts()
             raise
@@ -273,23 +273,23 @@ class Reduction:
             self._changes.write(self.out)
 
     def load_network(self) -> DeepSelection | None:
-        """The network of the method, if it needs one; see `Selecting.load`."""
+        """The network of the method, if it has one; see `Selecting.load`."""
         found = self._selecting.load()
-        # Loading a network is not reading.
+        # Loading a network does not count as reading.
         self._started = time.perf_counter()
         return found
 
     def progress(self) -> dict[str, int]:
-        """How far it has come, by name."""
+        """Progress counts, by name."""
         return self._archive.progress()
 
     def _find_read_and_select(self) -> float:
-        """All steps before writing; returns the seconds until the last file was read."""
-        # Before hours of reading, since it may fail.
+        """Do all steps before writing; returns the seconds until the last file was read."""
+        # Loaded before hours of reading, since it may fail.
         self.load_network()
         try:
             if not all(map(is_empty_folder, self.sources)) or self.runs or self._fetching is not None:
-                # `_core` makes its arrays with it: loaded here, before threads have taken the room that it needs.
+                # `_core` makes arrays with numpy: load it here, before threads take the memory that it needs.
                 importlib.import_module("numpy")
             self.find()
             if self._parts is not None and self.out is not None:
@@ -311,7 +311,7 @@ class Reduction:
         return reading_seconds
 
     def _selected_before(self) -> list[Path]:
-        """Manifests with the same configuration whose selections within whole volumes still hold."""
+        """Manifests with the same configuration, whose selections of whole volumes are still valid."""
         before = [*self.runs, *([self.out] if self.out is not None and not self.runs else [])]
         return [run / FILE_NAME for run in before if compared_all(run)]
 
@@ -321,7 +321,7 @@ class Reduction:
         self._selecting.group()
 
     def _fetching_from(self, elsewhere: Sequence[Elsewhere]) -> Fetching:
-        # Not before there is an address: it needs what an extra brings.
+        # Imported only for an address, since it needs an extra.
         from ctprune.reduction.elsewhere import Fetching
 
         config = self.config
@@ -335,7 +335,7 @@ class Reduction:
         )
 
     def server_notes(self) -> list[str]:
-        """Sentences on how servers were read that the user should know."""
+        """Sentences for the user about how servers were read."""
         return [] if self._fetching is None else self._fetching.notes()
 
     def select_in(self, volumes: list[int] | None, progress: Count) -> None:
@@ -360,7 +360,7 @@ class Reduction:
         return f"{done}; rerun to resume"
 
     def counter(self, stage: str, volumes: list[int] | None = None) -> Count:
-        """Begin a stage that counts slices: those of these volumes, or all."""
+        """Begin a stage that counts slices: of these volumes, or of all."""
         starts = self._archive.volume_starts() or [0]
         slices = starts[-1] if volumes is None else sum(starts[at + 1] - starts[at] for at in volumes)
         count = self._operation.counter(stage, slices, "slices", **self._archive.progress())

@@ -1,4 +1,4 @@
-"""Reductions by retrieval: what is closest to the slices of another run."""
+"""Reductions by retrieval: keep the slices that are closest to those of another run."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from ctprune.selection.points import PointSelection, retrieve_points
 
 _ROWS_TOGETHER = 1 << 16
 
-#: What decides a fingerprint.
+#: Options that decide a fingerprint.
 _DECIDING = ("fingerprint", "hash_size", "intensity")
 
 
 class Target:
-    """The slices, kept and dropped, that others are compared with. Of these only what is compared is held.
+    """The target: slices of a run, kept and dropped, with only the data that is compared.
 
     Args:
-        run: Folder, manifest file or address of their reduction.
-        config: Options of the reduction that compares with them, as in its manifest.
-        weights_sha256: SHA-256 of the network whose embeddings are compared; None compares fingerprints.
+        run: Folder, manifest file or address of the target's reduction.
+        config: Options of the reduction that compares with the target, as in its manifest.
+        weights_sha256: SHA-256 of the weights whose embeddings are compared; None compares fingerprints.
 
     Attributes:
-        digest: `Manifest.digest()` of their reduction.
+        digest: `Manifest.digest()` of the target's reduction.
 
     Raises:
         ManifestError: There is no manifest.
-        ConfigError: The run has no slice, its slices are described in another way, or none has an embedding by
+        ConfigError: The run has no slice, its fingerprints were made differently, or no slice has an embedding by
             that network.
-        StoreError: Their embeddings are damaged.
+        StoreError: The embeddings are damaged.
     """
 
     def __init__(
@@ -87,12 +87,12 @@ class Target:
         return found
 
     def closest(self, points: npt.NDArray[Any], threads: int) -> PointSelection:
-        """The points that are closest to the target, as many as the options ask for."""
+        """The points closest to the target, as many as the options ask for."""
         keep, budget = self._config["keep"], self._config["budget"]
         return retrieve_points(points, self._points, keep=keep, budget=budget, threads=threads)
 
     def select_by_fingerprints(self, archive: _core.Archive, threads: int) -> dict[str, Any]:
-        """Choose among the grouped slices of `archive`; returns what is to be known of it."""
+        """Select among the grouped slices of `archive`; returns the facts for the summary."""
         starts = archive.volume_starts()
         slices = starts[-1] if starts else 0
         batches = manifest_batches(archive, slices, size=_ROWS_TOGETHER)
@@ -103,15 +103,15 @@ class Target:
         return self.facts(found)
 
     def facts(self, found: PointSelection) -> dict[str, Any]:
-        """What is to be known of a selection, for the reduction's summary."""
+        """Facts about a selection, for the reduction's summary."""
         return self._facts | {"farthest_kept": found.threshold}
 
 
 def embeddings_of(slices: Slices, folder: Path) -> KnownEmbeddings | None:
-    """The embeddings that the run in this folder keeps of its slices; None where it keeps none.
+    """The saved embeddings of the run in this folder; None if there are none.
 
     Raises:
-        StoreError: They are damaged.
+        StoreError: The embeddings are damaged.
     """
     return known_embeddings(partial(slices.dicts, COLUMNS), slices.config, out=folder)
 
@@ -119,16 +119,16 @@ def embeddings_of(slices: Slices, folder: Path) -> KnownEmbeddings | None:
 def retrieved_again(
     slices: Slices, summary: Mapping[str, Any], folder: Path, threads: int
 ) -> npt.NDArray[np.bool_]:
-    """Which slices of a finished run its target says to keep, bool of shape (n,).
+    """Which slices of a finished run are to be kept by its target, bool of shape (n,).
 
     Args:
-        slices: Of the run.
-        summary: Of the run.
-        folder: Of the run.
+        slices: The run's slices.
+        summary: The run's summary.
+        folder: The run's folder.
         threads: Number of threads, 0 for one per core.
 
     Raises:
-        CtpruneError: The target or the embeddings are gone or not those of the selection.
+        CtpruneError: The target or the embeddings are gone, or are not those of the selection.
     """
     config = slices.config
     if method_of(config).compares == "fingerprints":

@@ -1,6 +1,6 @@
-"""The stage that selects by fingerprints or pixels.
+"""The stage `selecting`, by fingerprints or pixels.
 
-By pixels it selects in some volumes at a time, so that what was compared is kept when a run is killed.
+By pixels, it selects in some volumes at a time, so that a killed run loses few comparisons.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ctprune.reduction.retrieving import Target
     from ctprune.sources.ahead import FetchAhead
 
-#: Slices that are compared before the time is looked at, at first.
+#: Slices in the first group of volumes; later groups depend on the time taken.
 _SLICES = 2048
 
 
@@ -34,11 +34,11 @@ class Selecting:
 
     Args:
         archive: The archive; its files are read.
-        config: The method, its options, and what is left out.
-        parts: Where selections are saved, None for nowhere.
-        out: Folder of the run, None for none.
-        runs: Finished runs that are merged.
-        threads: Threads of methods in Python.
+        config: The method, its options, and the gates.
+        parts: Saves selections; None if nothing is saved.
+        out: Folder of the run; None if there is none.
+        runs: Finished runs to merge.
+        threads: Threads for methods in Python.
         counter: Begins a stage that counts slices.
     """
 
@@ -70,12 +70,12 @@ class Selecting:
         )
 
     def load(self) -> DeepSelection | None:
-        """Load what the method compares with: the network, which is returned, or another run.
+        """Load the network, which is returned, or the target that the method compares with.
 
         Raises:
-            WeightsError: The weights are not there or cannot be used.
+            WeightsError: The weights are missing or cannot be used.
             MissingExtraError: The extra `train` is not installed.
-            ConfigError: The other run does not fit.
+            ConfigError: The target does not fit.
         """
         config = self._config
         if config.compares == "embeddings":
@@ -89,12 +89,12 @@ class Selecting:
         return self._deep
 
     def group(self) -> None:
-        """Group all slices into volumes, in order, without what gates refuse."""
+        """Group all slices into volumes, in order, without those that gates leave out."""
         config = self._config
         self._archive.group(config.order, config.volume_pattern)
         if not config.has_gates:
             return
-        # Not before one is asked for: it loads numpy.
+        # Imported only if there are gates, since it loads numpy.
         from ctprune.reduction.gates import gates
 
         for refused in gates(config):
@@ -152,7 +152,7 @@ class Selecting:
         return None if measure is None or found is None else measure.plain(found)
 
     def facts(self) -> dict[str, Any]:
-        """What the summary says of embeddings and of another run."""
+        """What the summary says about embeddings and about the target."""
         found = {
             "embeddings": None if self._deep is None else self._deep.summary(),
             "retrieval": self._retrieved,
@@ -169,7 +169,7 @@ def select_in_parts(
     only: list[int] | None = None,
     save_all: bool = False,
 ) -> None:
-    """Select in the volumes that no run has selected in yet, and save what was selected now and then.
+    """Select in the volumes in which no run has selected yet, and save selections now and then.
 
     Args:
         archive: The archive, grouped.
@@ -177,7 +177,7 @@ def select_in_parts(
         select: Selects in these volumes and counts the slices.
         progress: Called with the number of slices done.
         only: Numbers of the volumes to select in; by default all.
-        save_all: Whether what was selected last is saved as well; else the manifest is written next.
+        save_all: Whether to save the last selections, too; if not, the manifest is written next.
     """
     for reader in parts.selections():
         archive.adopt(reader)
@@ -219,17 +219,17 @@ def select_in_parts(
 
 
 def _left_out(archive: _core.Archive) -> int:
-    """Slices that could not be compared so far. Their volumes are not kept: they may be readable the next time."""
+    """Number of slices that could not be compared; their volumes are not saved, so the next run tries again."""
     found = archive.comparisons() or {"not_compared_so_kept": {}}
     return sum(found["not_compared_so_kept"].values())
 
 
 def _fetching_pixels() -> FetchAhead:
-    # Loaded for methods that read pixels alone.
+    # Loaded only for methods that read pixels.
     from ctprune.sources.ahead import FetchAhead
 
     return FetchAhead()
 
 
 def _no_count(done: int) -> None:
-    """Count nothing: the stage is short."""
+    """Ignore counts: the stage is short."""

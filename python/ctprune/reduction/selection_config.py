@@ -1,4 +1,4 @@
-"""The part of a reduction's configuration that says which slices to keep of those that were read."""
+"""The part of a reduction's configuration that decides which of the read slices to keep."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class SelectionConfig:
         is_path=True,
         metavar="RUN",
         panel=_SELECTION,
-        help="retrieval: reduction whose slices, kept or not, the kept slices are to resemble most.",
-        more="Both have the same fingerprints, or embeddings by the same network.",
+        help="retrieval: reduction whose slices, kept or dropped, the kept slices should resemble most.",
+        more="Both need the same kind of fingerprint, or embeddings by the same network.",
     )
     hash_size: int = option(
         8, low=2, high=32, panel=_SELECTION, help="Side N of the fingerprint, which has N² bits."
@@ -119,7 +119,7 @@ class SelectionConfig:
         high=2**24,
         panel=_SELECTION,
         help=f"{', '.join(taking('clusters'))}: clusters of embeddings; default the square root of the slices.",
-        more="Of `balanced` those of the lowest level; each level above has an eighth, at most three in all.",
+        more="For `balanced`, those of the lowest level; each level above has an eighth, three levels at most.",
     )
     window: str | None = option(
         None, belongs_to="method", choices=WINDOWS, panel=_SELECTION, help="ssim: 7 × 7 pixels (default) or σ 1.5."
@@ -147,7 +147,7 @@ class SelectionConfig:
         unit="mm",
         example=20,
         panel=_SELECTION,
-        help="Keep a slice if its exemplar would be farther away along the body than this; default no limit.",
+        help="Keep a slice whose exemplar would lie farther along the body than this; default no limit.",
         more="The published rule has no such limit. It needs `scope` volume and does not affect slices without "
         "positions.",
     )
@@ -171,7 +171,7 @@ class SelectionConfig:
 
     @property
     def on_features(self) -> Method:
-        """The method as it is on the features that were asked for."""
+        """The method, for the requested features."""
         return METHODS[self.method].on(self.features)
 
     @property

@@ -1,8 +1,7 @@
-"""Reading an archive with many processes or machines: each reads a shard, the last call joins what they have read.
+"""Reading an archive with many processes or machines: each reads a shard, and the last call joins them all.
 
-Any engine can be put on top: `read_shard` is a task that returns less than a kilobyte, `missing_shards` says
-which tasks are to be run again, and `ctprune.reduce` joins the parts and selects. Tasks share nothing but the
-run's folder.
+Any task engine can use this: `read_shard` is a task that returns less than a kilobyte, `missing_shards` says which
+tasks to run again, and `ctprune.reduce` joins the parts and selects. Tasks share only the run's folder.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
     from ctprune.manifest.parts import Parts
 
-#: Shards that a sentence names.
+#: Most shards that a sentence names.
 _NAMED = 10
 
 _SAME = ("of", "kernels_version", "config", "sources")
@@ -51,18 +50,18 @@ _SAME = ("of", "kernels_version", "config", "sources")
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRead:
-    """What one call of `read_shard` did.
+    """The result of one call of `read_shard`.
 
     Attributes:
         shard: The shard, such as `3/8`.
         stage: `read`; or `selected` if the method compares pixels or embeddings and the shard's volumes are done.
-        files: Number of files of the shard, read now or in an earlier call.
+        files: Number of files of the shard, read now or by an earlier call.
         files_read: Number of files that were read now.
         slices_read: Number of slices that were read now.
         digest: SHA-256 of the digests of the shard's parts, in hexadecimal.
-        missing: Numbers of the shards that are still to be called.
-        begins_next: Whether the missing shards are to be called for the next stage: all shards are read, and their
-            volumes are to be compared.
+        missing: Numbers of the missing shards.
+        begins_next: Whether the missing shards must be called for the next stage: all shards are read, and their
+            volumes must be compared.
     """
 
     shard: str
@@ -76,11 +75,11 @@ class ShardRead:
 
     @property
     def can_be_joined(self) -> bool:
-        """Whether this was the last call: `ctprune.reduce` now joins what all have done."""
+        """Whether this was the last call, so that `ctprune.reduce` now joins all shards."""
         return not self.missing
 
     def sentence(self) -> str:
-        """What was done and what is still to be done."""
+        """A sentence about what was done and what is missing."""
         done = "read" if self.stage == READ else "compared"
         count = len(self.missing)
         if not count:
@@ -94,7 +93,7 @@ class ShardRead:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """The attributes for JSON."""
         return asdict(self) | {"missing": list(self.missing)}
 
 
@@ -131,9 +130,9 @@ def read_shard(
     Raises:
         ConfigError: An option cannot be used, or other shards were read with different options.
         InUseError: Another process reads this shard.
-        SourceError: A source is not there.
+        SourceError: A source does not exist.
         OutputError: `out` cannot be written.
-        Interrupted: Ctrl-C; what was read is kept.
+        Interrupted: Ctrl-C; progress is saved.
 
     >>> import ctprune, tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -195,7 +194,7 @@ def _carry_out(run: Reduction, out: Path, shard: Shard, parts: Parts) -> ShardRe
             remote.parts.save()
             remote.end_stage(shard)
             remote.fetch_stages(shard)
-    # Where another call has joined them meanwhile, there is nothing left to be called.
+    # If another call has joined them in the meantime, no shard is missing.
     missing = () if remote is not None and remote.is_joined() else calls_missing(out, shard.of, run.config)
     return ShardRead(
         begins_next=stage == READ and bool(missing) and _all_read(out, shard),
@@ -230,7 +229,7 @@ def _listed(numbers: tuple[int, ...]) -> str:
 
 
 def calls_missing(out: Path, of: int, config: ReduceConfig) -> tuple[int, ...]:
-    """Numbers of the shards that are still to be called, to read or then to compare, before the join."""
+    """Numbers of the shards that must still be called, to read or then to compare, before the join."""
     found = stages(out)
     unread = [number for number in range(1, of + 1) if found.get(number, READING) == READING]
     if unread or not _compares(config):
@@ -251,7 +250,7 @@ def _all_read(out: Path, shard: Shard) -> bool:
 
 
 def _withdraw_unless_agreed(out: Path, folder: Path, claim: dict[str, Any]) -> None:
-    """Look again: another shard may have begun at the same time, with other options."""
+    """Check again: another shard may have begun at the same time, with other options."""
     try:
         check_claims(out, claim, names=_SAME)
     except ConfigError:
@@ -260,13 +259,13 @@ def _withdraw_unless_agreed(out: Path, folder: Path, claim: dict[str, Any]) -> N
 
 
 def _compare(run: Reduction) -> None:
-    """Compare the slices of the shard's volumes, and keep what was found for the join."""
+    """Compare the slices of the shard's volumes, and save the results for the join."""
     assert run.shard is not None
     assert run.out is not None
     assert run.parts is not None
     deep = run.load_network()
     run.find(read_here=False)
-    # What has changed since it was read, and members of containers that are read in one pass.
+    # Files that have changed since they were read, and members of containers that are read in one pass.
     run.read_files()
     run.group()
     archive = run.archive

@@ -25,12 +25,12 @@ _log = Log("ctprune.reduction")
 def summarize(
     archive: _core.Archive, tally: Tally, findings: Findings, *, reading_seconds: float
 ) -> dict[str, Any]:
-    """What the archive and its rows say, by name, as it stands in the summary.
+    """The summary of a reduction, by name, from the archive and its rows.
 
     Args:
         archive: The reduction, selected.
         tally: Counts of all rows.
-        findings: What was noticed in all rows.
+        findings: Findings in all rows.
         reading_seconds: Seconds from the start until the last file was read.
     """
     progress, comparisons = archive.progress(), archive.comparisons()
@@ -50,7 +50,7 @@ def summarize(
         "dropped": tally.rows["dropped"],
         "skipped": shown_reasons(tally.refused("skipped")),
         "failed": shown_reasons(tally.refused("failed")),
-        # Without dropped slices there are none, and numpy need not be loaded to find that.
+        # Without dropped slices there are no gaps, and numpy need not be loaded.
         "gaps_mm": gap_percentiles(archive.gaps_mm()) if tally.rows["dropped"] else None,
         "ruled": findings.ruled.to_dict(),
         "volumes_with": archive.geometry_flags(),
@@ -69,7 +69,7 @@ def load_summary(reduction: str | os.PathLike[str]) -> dict[str, Any]:
     """The summary in the folder of a reduction.
 
     Raises:
-        ManifestError: The folder holds none.
+        ManifestError: The folder holds no summary.
     """
     file = local_run(reduction) / SUMMARY_NAME
     try:
@@ -81,7 +81,7 @@ def load_summary(reduction: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def compared_all(reduction: str | os.PathLike[str]) -> bool:
-    """Whether a reduction could compare every slice: one that could not be read may be readable now."""
+    """Whether a reduction could compare every slice; if not, unreadable slices may be readable now."""
     try:
         return not load_summary(reduction)["comparisons"]["not_compared_so_kept"]
     except (ManifestError, KeyError):

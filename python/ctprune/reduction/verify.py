@@ -1,4 +1,4 @@
-"""See that a reduction is what it says: its files are whole, its numbers agree, its sources are as they were."""
+"""Check that a reduction is intact: its files are whole, its numbers agree, its sources are unchanged."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from ctprune.selection.methods import method_of
 from ctprune.selection.points import select_points
 from ctprune.sources.addresses import MARK, as_address, is_address, joined
 
-#: Files and rows that a finding names.
+#: Most files and rows that a finding names.
 _NAMED = 3
 
 #: Stands for no exemplar in what the core returns.
 _NO_EXEMPLAR = 2**32 - 1
 
-#: Rows that are looked at together, and files that are read again together.
+#: Rows that are checked together, and files that are read again together.
 _ROWS, _FILES = 1 << 14, 1 << 10
 
 #: Positions along a volume are compared in whole micrometers.
 _SAME_MM = 1e-3
 
-#: JSON beside arrays that has their checksums.
+#: JSON files with the checksums of the arrays beside them.
 _SEALED = ("embeddings.json", "store.json")
 
 
@@ -63,7 +63,7 @@ class Finding:
     count: int = 1
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """The attributes for JSON."""
         return asdict(self)
 
 
@@ -78,14 +78,14 @@ def verify(
     """Check a reduction: checksums, counts, selection, volumes, and whether the source files are unchanged.
 
     For methods that compare fingerprints, every distance is computed again and the selection is repeated; both
-    must be the same. `retrieval` is repeated with its target, by fingerprints or embeddings; where that is not
-    possible a finding says why. The checksums of parts, embeddings and packed stores in the folder are checked,
-    too.
+    must be the same. `retrieval` is repeated with its target, by fingerprints or embeddings; if that is not
+    possible, a finding says why. The checksums of parts, embeddings and packed stores in the folder are also
+    checked.
 
     Args:
         run: Folder or address of a reduction.
-        pixels: Fraction of the slices, 0 to 1, that are read again from a sample of the files; their fingerprints
-            and value ranges must be the same.
+        pixels: Fraction of the slices, 0 to 1: a random sample of this size is read again, and fingerprints and
+            value ranges must be the same.
         seed: Seed of the sample.
         threads: Number of threads, 0 for one per core.
         progress: Called with a `ctprune.Progress`. Stages: `checking` (files), with `pixels` also `reading`
@@ -112,7 +112,7 @@ def verify(
         raise ConfigError(f"pixels {pixels:g}: expected a fraction, 0 to 1", field="pixels")
     with whole_run(run) as folder:
         found = _findings(folder, pixels, seed, threads, progress)
-        # Sentences name what the user has named, not its copy.
+        # Sentences name the run as the user did, not its copy.
         names = {folder: as_address(run) or str(folder)}
         return [replace(one, sentence=said(one.sentence, names)) for one in found]
 
@@ -154,7 +154,7 @@ def _damaged_parts(parts: list[Path]) -> Iterator[Finding]:
 
 
 def _damaged_arrays(folder: Path) -> Iterator[Finding]:
-    """Embeddings and packed stores whose files do not have their checksums."""
+    """Embeddings and packed stores whose files do not match their checksums."""
     for file in sorted(file for name in _SEALED for file in folder.glob(f"*/{name}")):
         check = "embeddings" if file.parent.name == EMBEDDINGS_NAME else "store"
         try:
@@ -171,7 +171,7 @@ def _damaged_arrays(folder: Path) -> Iterator[Finding]:
 
 
 def _summary(folder: Path, manifest: Manifest, slices: Slices) -> tuple[dict[str, Any], list[Finding]]:
-    """The summary, and where it tells of other rows than there are."""
+    """The summary, and where it disagrees with the rows."""
     try:
         summary = load_summary(folder)
     except ManifestError as error:
@@ -204,7 +204,7 @@ def _total(value: Any) -> Any:
 
 
 def _wrong_exemplars(slices: Slices, summary: dict[str, Any], threads: int) -> list[Finding]:
-    """Dropped slices without a kept one within reach, and, where fingerprints say so, any other selection."""
+    """Dropped slices without a kept one within reach and, if fingerprints decide, differences in the selection."""
     config = slices.config
     method = method_of(config)
     exemplar, kept = slices.exemplar, slices.kept
@@ -245,7 +245,7 @@ def _wrong_exemplars(slices: Slices, summary: dict[str, Any], threads: int) -> l
 
 
 def _exemplars_again(slices: Slices, threshold: float | None, threads: int) -> npt.NDArray[np.int64] | None:
-    """The exemplars that the fingerprints give, int64 of shape (n,); None where these do not decide."""
+    """The exemplars that the fingerprints give, int64 of shape (n,); None if these do not decide."""
     config = slices.config
     method = method_of(config)
     if method.compares == "fingerprints" and method.by_points:
@@ -264,7 +264,7 @@ def _exemplars_again(slices: Slices, threshold: float | None, threads: int) -> n
 
 
 def _wrong_retrieval(slices: Slices, summary: dict[str, Any], folder: Path, threads: int) -> list[Finding]:
-    """Slices that the target of a retrieval decides otherwise."""
+    """Slices that the target of a retrieval would decide differently."""
     try:
         wrong = retrieved_again(slices, summary, folder, threads) != slices.kept
     except CtpruneError as error:
@@ -283,7 +283,7 @@ def _distances(fingerprints: npt.NDArray[np.uint8], to: npt.NDArray[np.int64]) -
 
 
 def _wrong_volumes(slices: Slices) -> list[Finding]:
-    """Volumes whose slices are not numbered in order, or do not lie in order."""
+    """Volumes whose slices are not numbered in order, or whose positions are not in order."""
     if not len(slices):
         return []
     first = np.diff(slices.volume, prepend=-1) != 0
@@ -305,7 +305,7 @@ def _rows_finding(check: str, what: str, wrong: npt.NDArray[np.bool_]) -> Findin
 
 
 def _wrong_files(manifest: Manifest, operation: Operation) -> list[Finding]:
-    """Files that are gone, or not what was read."""
+    """Files that are gone or have changed since they were read."""
     found: dict[str, list[str]] = {}
     count = operation.counter("checking", len(manifest), "files")
     looked_at, done = None, 0
@@ -314,7 +314,7 @@ def _wrong_files(manifest: Manifest, operation: Operation) -> list[Finding]:
         rows = []
         for row in dicts:
             file = path_of(row)
-            # A folder that could not be listed, say, has no size and time.
+            # A folder that could not be listed, for example, has no size and time.
             if file != looked_at and any(row[name] for name in STAMP):
                 rows.append(row)
             looked_at = file
@@ -327,12 +327,12 @@ def _wrong_files(manifest: Manifest, operation: Operation) -> list[Finding]:
 
 
 def _shown(row: dict[str, Any]) -> str:
-    """A row's file as the manifest names it, which may be by a pseudonym."""
+    """A row's file as the manifest names it, possibly by a pseudonym."""
     return joined(str(row["source"]), str(row["path"]))
 
 
 def _may_be_there(file: str) -> bool:
-    """Whether there is something to read again; of members and of what is elsewhere only reading tells."""
+    """Whether a file exists to read again; for members and remote files, only reading tells."""
     return MARK in file or is_address(file) or Path(file).exists()
 
 
@@ -342,7 +342,7 @@ def _files_finding(check: str, reason: str, files: list[str]) -> Finding:
 
 
 def _wrong_pixels(slices: Slices, share: float, seed: int, threads: int, operation: Operation) -> list[Finding]:
-    """Slices of a sample that are not what they were when they are read again."""
+    """Slices of a sample that differ when they are read again."""
     count = max(1, round(share * len(slices))) if len(slices) else 0
     sample = np.sort(np.random.default_rng(seed).choice(len(slices), count, replace=False))
     columns = ["source", "path", "frame", "fingerprint", "min_hu", "max_hu"]
@@ -371,7 +371,7 @@ def _read_again(files: list[str], options: dict[str, Any], threads: int) -> dict
     try:
         manifest = reduce(files, method="all", threads=threads, **options)
     except CtpruneError:
-        # One is gone since: the others are read for themselves.
+        # A file is gone since: halve the list until the others can be read.
         if len(files) == 1:
             return {}
         half = len(files) // 2

@@ -16,10 +16,10 @@ from ctprune.sources.ahead import FetchAhead
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """One volume: slices of one series in order along their normal.
+    """One volume: the slices of one series, in order along their normal.
 
     Attributes:
-        hu: float32 of shape (slices, rows, cols): Hounsfield units; gray values for 8-bit pictures.
+        hu: float32 of shape (slices, rows, cols): Hounsfield units, or gray values of 8-bit pictures.
         position_mm: float64 of shape (slices,): position along the mean normal, NaN if the files give none.
         pixel_spacing_mm: Distance between rows and between columns in mm, None if the files give none.
         series_instance_uid: Series Instance UID, empty if there is none.

@@ -53,9 +53,7 @@ OUTPUTS: dict[str, tuple[Output, ...]] = {
     "reduce": (
         Output("reduce", "What a reduction found, kept and dropped.", "reductions:summary"),
         Output("reduce.plan", "With --dry-run: what a reduction would read.", "reductions:plan"),
-        Output(
-            "reduce.shard", "With --shard, while others are still to be called: what was read.", "reductions:shard"
-        ),
+        Output("reduce.shard", "With --shard, while other shards are missing: what was read.", "reductions:shard"),
     ),
     "check": (Output("check", "What is unusual about each series.", "volumes:check"),),
     "merge": (Output("merge", "The summary of the joint reduction.", "reductions:summary"),),
