@@ -1,1 +1,1 @@
-"""The manifest: one row for each slice and each refused file, the seam between reducing and all that follows."""
+"""The manifest: one row for each slice and each refused file; all later stages read it."""

@@ -1,4 +1,4 @@
-"""What travels between Python and the Rust core."""
+"""Types that pass between Python and the Rust core."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What other commands leave in the folder of a reduction, and when it is no longer about that.
+"""Results of other commands in the folder of a reduction, and when they are out of date.
 
-`ctprune reduce` removes it then: a page or a curve that looks current and is not is worse than none.
+`ctprune reduce` then removes them: a page or curve that only looks current is worse than none.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from ctprune.manifest.slices import with_status
 
 REPORT_NAME = "report.html"
 
-#: What `ctprune check` found in the series.
+#: Findings of `ctprune check`.
 SERIES_NAME = "series.parquet"
 
-#: Pairs that `ctprune duplicates` found.
+#: Pairs of `ctprune duplicates`.
 DUPLICATES_NAME = "duplicates.parquet"
 
 SWEEP_NAME, SWEEP_PNG_NAME, SWEEP_SVG_NAME = "sweep.parquet", "sweep.png", "sweep.svg"
 
-#: How diverse the kept slices of a sweep are.
+#: The diversity page of a sweep.
 SWEEP_DIVERSITY_NAME = "diversity.html"
 
 #: The options of a report and of a sweep, beside them.
 REPORT_CONFIG_NAME, SWEEP_CONFIG_NAME = f"{REPORT_NAME}.yaml", "sweep.yaml"
 
-#: Says that a page is a report of ctprune's; stands in its first bytes.
+#: Marks a page as a report by ctprune, within its first bytes.
 REPORT_MARK = '<meta name="generator" content="ctprune report">'
 
 _HEAD = 1 << 10
@@ -39,9 +39,9 @@ _SWEPT = ["path", "frame", "volume", "fingerprint", "file_size", "file_version",
 
 
 def remove_report(folder: Path) -> Path | None:
-    """Remove the report of an earlier selection and return where it was; a page by somebody else stays.
+    """Remove the report of an earlier selection and return its path; pages that ctprune did not write stay.
 
-    It tells of the run that made the manifest, down to its time: none is about another.
+    A report describes one run, down to its time, so it is never valid for another.
     """
     file = folder / REPORT_NAME
     try:
@@ -56,7 +56,7 @@ def remove_report(folder: Path) -> Path | None:
 
 
 def remove_tables(folder: Path) -> list[Path]:
-    """Remove what `check` and `duplicates` found in the slices of an earlier manifest, and return where it was."""
+    """Remove results of `check` and `duplicates` for the slices of an earlier manifest, and return their paths."""
     found = [folder / name for name in (SERIES_NAME, DUPLICATES_NAME)]
     removed = []
     for file in found:
@@ -67,9 +67,9 @@ def remove_tables(folder: Path) -> list[Path]:
 
 
 def remove_sweep(folder: Path, manifest: Path) -> Path | None:
-    """Remove a sweep of other slices than those of this manifest, and return where its table was.
+    """Remove a sweep of slices other than this manifest's, and return the path of its table.
 
-    A sweep holds all thresholds: it is about the slices and their order, whatever the run selected.
+    A sweep covers all thresholds, so it depends only on the slices and their order, not on the selection.
     """
     file = folder / SWEEP_NAME
     try:

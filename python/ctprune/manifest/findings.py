@@ -1,4 +1,4 @@
-"""What a user should hear about, picked from a manifest's rows as they go by: memory stays small."""
+"""Findings for the user, collected from a manifest's rows as they pass, so memory stays small."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ctprune.manifest.ruled import RuledCounts
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-#: Files that are named as examples.
+#: Most files that are named as examples.
 _EXAMPLES = 3
 
-#: Files of no known format that are remembered, to see what they are instead.
+#: Most files of no known format that are remembered, to see what they are instead.
 _UNKNOWN = 100
 
-#: The code that such files have in the manifest.
+#: The code of such files in the manifest.
 _NO_FORMAT = "S-NOT-AN-IMAGE"
 
-#: Largest label: that of a signed byte. A volume of CT has negative values, or larger ones.
+#: Largest label: that of a signed byte. A CT volume has negative or larger values.
 _MOST_LABEL = 127
 
 
@@ -34,9 +34,9 @@ class LabelVolume:
     """A NIfTI volume whose values are those of a label mask.
 
     Attributes:
-        number: Of the volume, as in the manifest.
+        number: Number of the volume, as in the manifest.
         path: The file, as in the manifest.
-        high: Largest value; the smallest is 0 or more.
+        high: Largest value; the smallest is at least 0.
     """
 
     number: int
@@ -46,12 +46,12 @@ class LabelVolume:
 
 @dataclass
 class Findings:
-    """Files and volumes to be named.
+    """Files and volumes to name.
 
     Attributes:
         failed: Paths of the first files that could not be read, with the code and why.
         unknown: Source and path of the first files of no known format.
-        ruled: Slices that metal or padding rules.
+        ruled: Slices whose range is set by metal or padding.
     """
 
     failed: list[tuple[str, ...]] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Findings:
     _nifti: dict[tuple[int, str], tuple[bool, float]] = field(default_factory=dict)
 
     def add(self, rows: _core.Rows) -> None:
-        """Look at these rows of the manifest."""
+        """Add these rows of the manifest."""
         if not len(rows):
             return
         rows = rows.select(_COLUMNS)
@@ -72,7 +72,7 @@ class Findings:
         self.ruled.add(rows.filter(rows["volume"] >= 0))
 
     def label_volumes(self) -> list[LabelVolume]:
-        """NIfTI volumes that hold no more than a few small whole numbers, as masks do and no CT."""
+        """NIfTI volumes whose values are only a few small whole numbers, as in masks but not in CT."""
         return [
             LabelVolume(number, path, int(high))
             for (number, path), (is_mask, high) in sorted(self._nifti.items())
@@ -85,7 +85,7 @@ class Findings:
             return
         low, high = slices["min_hu"], slices["max_hu"]
         is_mask = (low == np.floor(low)) & (high == np.floor(high)) & (low >= 0) & (high <= _MOST_LABEL)
-        # The slices of a volume follow each other.
+        # The slices of a volume are consecutive.
         volume = slices["volume"]
         firsts = np.flatnonzero(np.diff(volume, prepend=volume[0] - 1))
         paths = slices.take(firsts)["path"]

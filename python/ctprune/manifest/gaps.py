@@ -9,15 +9,15 @@ from ctprune.environment.lazy import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-#: An exemplar that is farther away shows another part of the body: some two vertebrae.
+#: A more distant exemplar shows another part of the body: this is about two vertebrae.
 FAR_MM = 50.0
 
-#: Share of the dropped slices from which on so distant exemplars are worth a word.
+#: If at least this share of the dropped slices has such distant exemplars, the user is told.
 WORTH_A_WORD = 0.01
 
 
 def gap_percentiles(gaps_mm: npt.NDArray[np.float32]) -> dict[str, Any] | None:
-    """What a summary says of the distances between n dropped slices and their exemplars; None without any.
+    """The summary's percentiles of the distances between n dropped slices and their exemplars; None if n is 0.
 
     Args:
         gaps_mm: The distances along the body in mm, of shape (n,).

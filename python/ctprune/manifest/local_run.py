@@ -1,4 +1,4 @@
-"""The folder of a reduction on this machine, wherever the reduction is."""
+"""The folder of a reduction on this machine: its own, or a copy of a remote one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ctprune.sources.addresses import BUCKETS, as_address, parse_address
 if TYPE_CHECKING:
     from ctprune.manifest.remote_run import RemoteRun
 
-#: Runs that this process has copied, by address and by what the store says of the manifest there.
+#: Runs that this process has copied, by address and by the store's version of the manifest.
 _COPIES: dict[tuple[str, str], RemoteRun] = {}
 
 
 def is_remote_run(path: str | os.PathLike[str]) -> bool:
-    """Whether this is an address below which there is a reduction that may be read."""
+    """Whether this is an address with a readable reduction below it."""
     text = as_address(path)
     if text is None:
         return False
@@ -30,15 +30,15 @@ def is_remote_run(path: str | os.PathLike[str]) -> bool:
     try:
         return prefix_of(text).entry(MANIFEST_NAME) is not None
     except SourceError:
-        # Who may read objects and not list them is denied what is not there.
+        # To a user who may read objects but not list them, a missing object looks like a denied one.
         return False
 
 
 def local_run(path: str | os.PathLike[str]) -> Path:
-    """The folder of a finished reduction: the one that is named, or a copy of one in an object store.
+    """The folder of a finished reduction: the named one, or a copy of one in an object store.
 
-    A copy is kept while the process lives, and made anew when the reduction has changed. It has no embeddings
-    until `add_embeddings` is called.
+    A copy exists while the process lives, and is renewed if the reduction has changed. It has no embeddings until
+    `add_embeddings` is called.
 
     Args:
         path: Folder or address.
@@ -53,7 +53,7 @@ def local_run(path: str | os.PathLike[str]) -> Path:
     text = as_address(path)
     if text is None:
         return Path(path)
-    # Not before there is an address.
+    # Imported only for an address.
     from ctprune.manifest.remote_run import RemoteRun
 
     found = prefix_of(text).entry(MANIFEST_NAME)
@@ -65,16 +65,16 @@ def local_run(path: str | os.PathLike[str]) -> Path:
         try:
             run.fetch(parts=False, embeddings=False, heals=False)
         except BaseException:
-            # Not when nobody speaks of the error any more.
+            # Now, not only when nothing refers to the error any more.
             run.remove_copy()
             raise
-        # Where another thread was faster, that one's is everybody's.
+        # If another thread was faster, all use its copy.
         _COPIES.setdefault(key, run)
     return _COPIES[key].folder
 
 
 def add_embeddings(folder: Path) -> None:
-    """Have the folder that `local_run` gave hold the embeddings that the reduction has; raises as that does."""
+    """Add the reduction's embeddings to the folder that `local_run` gave; raises as `local_run` does."""
     for run in list(_COPIES.values()):
         if run.folder == folder:
             run.fetch_embeddings()
@@ -82,14 +82,14 @@ def add_embeddings(folder: Path) -> None:
 
 @contextmanager
 def whole_run(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """The folder of a reduction, finished or not, with all that it holds; a copy is removed after the block.
+    """The folder of a reduction, finished or not, with all its files; a copy is removed after the block.
 
     Args:
         path: Folder or address.
 
     Raises:
         ConfigError: It is an address of something else.
-        ManifestError: It is not whole.
+        ManifestError: The reduction is incomplete.
         SourceError: It may not be read or listed.
         NetworkError: The store no longer answers.
         OutputError: The copy cannot be written.
@@ -100,7 +100,7 @@ def whole_run(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def stages_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A folder that says how far each shard of a reduction is now: its own, or a copy of what its address says.
+    """A folder with the current stage of each shard: the reduction's own, or a copy of a remote one.
 
     Args:
         path: Folder or address; raises as `whole_run`.
@@ -115,7 +115,7 @@ def _copied(path: str | os.PathLike[str], fetch: Callable[[RemoteRun], object]) 
     if text is None:
         yield Path(path)
         return
-    # Not before there is an address: it needs what an extra brings.
+    # Imported only for an address, since it needs an extra.
     from ctprune.manifest.remote_run import RemoteRun
 
     run = RemoteRun(text)
@@ -128,12 +128,12 @@ def _copied(path: str | os.PathLike[str], fetch: Callable[[RemoteRun], object]) 
 
 
 def folder_to_write(path: str | os.PathLike[str], out: str | os.PathLike[str] | None, example: str) -> Path:
-    """Where a command writes: what it was told, or the reduction's folder.
+    """The folder to which a command writes: the given one, or the reduction's.
 
     Args:
         path: Folder or address of the reduction, or its manifest.
-        out: What the command was told.
-        example: What it could be told, such as `sweep/`.
+        out: The folder that the command was given, if any.
+        example: An example of a folder, such as `sweep/`, for the error.
 
     Raises:
         ConfigError: The reduction is in an object store, where only reductions are published.

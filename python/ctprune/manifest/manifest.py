@@ -1,4 +1,4 @@
-"""The manifest: one row per slice or refused file, as Parquet. It is the seam between reducing and training."""
+"""The manifest: one row per slice or refused file, as Parquet. It connects reducing and training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STATUSES = ("kept", "dropped", "skipped", "failed")
 
 _DIGESTED = ["path", "frame", "status", "file_size", "fingerprint", "min_hu", "max_hu"]
 
-#: Options that say where something lies; what it holds decided on the rows.
+#: Options that name a location; only the content there decides the rows.
 PLACES = ("weights", "target")
 
 _ROWS_DIGESTED = 1 << 16
@@ -78,7 +78,7 @@ class Manifest:
         return cls(rows=reader.rows(), config=about["config"], ctprune_version=about["ctprune_version"])
 
     def __len__(self) -> int:
-        """Number of rows: of slices and of refused files."""
+        """Number of rows, of slices and refused files."""
         return len(self.rows)
 
     def __eq__(self, other: object) -> bool:
@@ -143,11 +143,11 @@ class Manifest:
         return self.rows.__arrow_c_schema__()
 
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, of what was selected from which files with which options.
+        """SHA-256, in hexadecimal, of the selection, the files and the options.
 
         Two manifests with the same digest have the same rows in the same order, and slices with the same names,
-        file sizes, fingerprints and ranges of Hounsfield units. The location and the times of the sources, and of
-        files that options name, do not matter, so a copy of an archive has the same digest.
+        file sizes, fingerprints and ranges of Hounsfield units. Location and times of the sources, and of files
+        that options name, do not matter, so a copy of an archive has the same digest.
         """
         import hashlib
 
@@ -199,7 +199,7 @@ class Manifest:
 def manifest_path(path: str | os.PathLike[str]) -> Path:
     """The manifest's file for the folder of a reduction, for its address, or for the file itself."""
     if as_address(path) is not None:
-        # It needs what an extra brings.
+        # Imported here, since it needs an extra.
         from ctprune.manifest.local_run import local_run
 
         return local_run(path) / FILE_NAME

@@ -1,4 +1,4 @@
-"""What a reduction has read so far, kept beside its manifest while it runs: a kill costs the last seconds."""
+"""Rows that a reduction has read so far, saved beside its manifest, so that a kill costs only the last seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ctprune.manifest.shards import PARTS_NAME, Shard, remove_shard, shard_folde
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-#: A part is due after so many slices, however fast they are read.
+#: A part is due after this many slices, however fast they are read.
 SLICES_PER_PART = 20_000
 
 _ROWS_PER_BATCH = 1 << 16
@@ -31,21 +31,20 @@ _log = Log("ctprune.reduction")
 
 
 class Parts:
-    """The parts of one run: files of rows in the order of reading, in the manifest's layout, later ones newer.
+    """The parts of one run: files of rows in the order of reading, in the manifest's layout; later ones are newer.
 
-    Rows of slices have the status `read`. A part can be used by a run with the same options of reading, if
-    fingerprints are still made as they were. Each is sealed with the SHA-256 of what it says; the files of a
-    damaged one are read again.
+    Rows of slices have the status `read`. A run with the same reading options can use a part if fingerprints are
+    still made in the same way. Each part is sealed with the SHA-256 of its content; the files of a damaged part
+    are read again.
 
-    A run that compares pixels keeps the volumes that it has selected in as parts, too: whole volumes, with
-    exemplars.
+    A run that compares pixels also saves parts of selected volumes: whole volumes, with exemplars.
 
     Args:
         out: The reduction's folder.
         archive: The reduction in progress.
         config: Its configuration.
         reading: The options that decide how files are read.
-        shard: The share of the files that is read; its parts are in a folder of their own.
+        shard: The share of the files that is read; its parts have their own folder.
         note: Called with a sentence when something that an earlier call read cannot be used.
         saved: Called when a part has been written.
     """
@@ -76,20 +75,20 @@ class Parts:
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
         self.digests: dict[str, str] = {}
-        #: Manifests that may have selections within volumes, beside the parts.
+        #: Manifests that may have selections of volumes, besides the parts.
         self.selected: list[Path] = []
-        #: What the manifest that was there says of itself; None where there was none that can be used.
+        #: Metadata of the earlier manifest; None if there is none that can be used.
         self.earlier: dict[str, Any] | None = None
 
     def has_earlier(self) -> bool:
-        """Whether there is anything to take over."""
+        """Whether there are rows to take over."""
         return (self._out / FILE_NAME).exists() or bool(self._earlier(all_shards=True))
 
     def take_over(self, *, all_shards: bool = True) -> None:
-        """Give the archive what earlier runs knew, the newest first.
+        """Give the archive the rows of earlier runs, the newest first.
 
         Args:
-            all_shards: Whether to take what other shards have read, too.
+            all_shards: Whether to take the rows of other shards, too.
 
         Raises:
             ManifestError: The manifest is damaged, or of another version.
@@ -104,15 +103,15 @@ class Parts:
         self._next_row = self._archive.table_rows()
 
     def remove_unusable(self) -> None:
-        """Remove parts that could not be taken over, so that none is ever taken for one of this run."""
+        """Remove parts that could not be taken over, so that none is mistaken for a part of this run."""
         for file in self._unusable:
             file.unlink(missing_ok=True)
 
     def save_now_and_then(self) -> None:
-        """Save what was read since the last part, if that is some seconds or many slices, while reading continues.
+        """Save the rows since the last part, if it is some seconds or many slices ago, while reading continues.
 
         Raises:
-            OutputError: The last part could not be written.
+            OutputError: The previous part could not be written.
         """
         many = self._archive.progress()["slices_read"] - self._slices_saved >= SLICES_PER_PART
         if (many or self._pace.is_due()) and (self._writing is None or self._writing.done()):
@@ -120,7 +119,7 @@ class Parts:
             self._begin_writing()
 
     def save(self) -> None:
-        """Save all that has been read, before this returns.
+        """Save all rows that have been read, before this returns.
 
         Raises:
             OutputError: It could not be written.
@@ -131,7 +130,7 @@ class Parts:
             self._write(file, batches)
 
     def selections(self) -> Iterator[_core.ManifestReader]:
-        """Selections within volumes that were made with the same configuration, by this run or by shards of it."""
+        """Selections of volumes that this run or its shards made with the same configuration."""
         parts = [file for folder in self._folders(all_shards=True) for file in _files(folder, _SELECTION)]
         for file in (*self.selected, *parts):
             try:
@@ -144,7 +143,7 @@ class Parts:
                 yield reader
 
     def save_selection(self, volumes: list[int]) -> None:
-        """Save what was selected in these volumes, a few.
+        """Save the selections of these few volumes.
 
         Raises:
             OutputError: It could not be written.
@@ -154,7 +153,7 @@ class Parts:
         self._saved()
 
     def end_writing(self) -> None:
-        """Wait for the part that is being written. With the manifest there, neither it nor its error matters."""
+        """Wait for the part that is being written; with the manifest complete, its outcome does not matter."""
         with suppress(OutputError, NetworkError):
             self._finish_writing()
 
@@ -164,7 +163,7 @@ class Parts:
             self._writer.shutdown()
 
     def remove(self, shards: list[Path]) -> None:
-        """Remove all parts, and those of these shards: the manifest has it all. Other shards have just begun."""
+        """Remove the parts of this run and of these shards, whose rows the manifest has; other shards stay."""
         self.end_writing()
         for folder in shards:
             remove_shard(folder)
@@ -187,12 +186,12 @@ class Parts:
         try:
             self._writing = self._writer.submit(self._write, file, batches)
         except RuntimeError:
-            # Where memory is short, there is none for the stack of a thread.
+            # If memory is short, it may not suffice for a thread's stack.
             self._writer = None
             self._write(file, batches)
 
     def _next_part(self) -> tuple[Path, list[_core.Rows]]:
-        # Taken now, since the table grows while the part is written.
+        # Taken now, since the table grows while the part is being written.
         batches = list(self._batches())
         self._pace.saved()
         self._slices_saved = self._archive.progress()["slices_read"]
@@ -227,12 +226,12 @@ class Parts:
         return list(dict.fromkeys(folders))
 
     def _earlier(self, *, all_shards: bool) -> list[Path]:
-        """All parts, the newest first of each folder."""
+        """All parts, in each folder the newest first."""
         folders = self._folders(all_shards=all_shards)
         return [file for folder in folders for file in reversed(_files(folder, _ROWS))]
 
     def _fitting(self, file: Path) -> _core.ManifestReader | None:
-        """A part or the manifest, opened, if this run can use its rows."""
+        """An opened part or manifest, if this run can use its rows."""
         is_manifest = file.name == FILE_NAME
         try:
             reader = _core.ManifestReader(str(file))
@@ -256,7 +255,7 @@ class Parts:
         return reader
 
     def _difference(self, about: dict[str, Any]) -> str:
-        """What keeps this run from using what was read; empty where nothing does."""
+        """The difference that keeps this run from using earlier rows; empty if there is none."""
         if about.get("kernels_version") != _core.KERNELS_VERSION:
             return f"readers other than those of ctprune {_core.__version__}"
         for option, value in self._reading.items():
@@ -267,7 +266,7 @@ class Parts:
 
 
 def part_files(out: Path) -> list[Path]:
-    """All parts in a reduction's folder: of rows and of selections, those of shards too."""
+    """All parts in a reduction's folder, of rows and of selections, including those of shards."""
     folders = [out / PARTS_NAME, *shard_folders(out).values()]
     return [file for folder in folders for kind in (_ROWS, _SELECTION) for file in _files(folder, kind)]
 

@@ -1,8 +1,8 @@
-"""The files behind a manifest's pseudonyms, for who has the key and the sources.
+"""The files behind a manifest's pseudonyms, for whoever has the key and the sources.
 
-Rows keep their pseudonyms in every stage, so that nothing that a stage writes can hold a name. Only where a file
-is opened, its pseudonym is looked up. The key and the sources are named by the environment, so that the processes
-that a command starts have them, too.
+Rows keep their pseudonyms in every stage, so that no output of a stage can hold a name. A pseudonym is resolved
+only to open a file. Environment variables name the key and the sources, so that the processes that a command
+starts have them, too.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ctprune.errors import ConfigError, ManifestError
 from ctprune.files.key_file import read_key
 from ctprune.sources.addresses import as_address, parse_address
 
-#: How the source of a row with pseudonyms begins; the key's fingerprint follows.
+#: The source of a row with pseudonyms begins with this; the key's fingerprint follows.
 PREFIX = "pseudonym:"
 
-#: Variables of the environment: the key's file, and folders or files separated as in PATH.
+#: Environment variables: the key's file, and folders or files separated as in PATH.
 KEY, SOURCES = "CTPRUNE_KEY", "CTPRUNE_SOURCES"
 
 _NOT_NAMED = (
@@ -34,7 +34,7 @@ _FINGERPRINT = slice(len(PREFIX), len(PREFIX) + 16)
 
 
 def reveal(key: PathLike, sources: PathLike | Sequence[PathLike]) -> None:
-    """From now on, find the files behind this key's pseudonyms in these sources.
+    """From now on, look for the files behind this key's pseudonyms in these sources.
 
     Args:
         key: The key's file.
@@ -54,15 +54,15 @@ def reveal(key: PathLike, sources: PathLike | Sequence[PathLike]) -> None:
 
 
 def named_sources() -> list[str]:
-    """The sources that `reveal` has named; none where it was not called."""
+    """The sources that `reveal` named; none if it was not called."""
     return _split(os.environ.get(SOURCES, ""))
 
 
 def revealed_key() -> str:
-    """The key's file that `reveal` has named.
+    """The key's file that `reveal` named.
 
     Raises:
-        ManifestError: None was.
+        ManifestError: No key was named.
     """
     key_file = os.environ.get(KEY)
     if not key_file or not named_sources():
@@ -75,7 +75,7 @@ def revealed_sources(pseudonyms: Sequence[str]) -> list[str]:
 
     Raises:
         ManifestError: No key was named.
-        ConfigError: The key is another one, or a source is not among those that were named.
+        ConfigError: The key is a different one, or a source is not among those that were named.
     """
     key = read_key(revealed_key())
     names = {}
@@ -93,17 +93,17 @@ def revealed_sources(pseudonyms: Sequence[str]) -> list[str]:
 
 
 def is_pseudonym(source: str) -> bool:
-    """Whether the source of a row is a pseudonym, so that its path and UIDs are, too."""
+    """Whether the source of a row is a pseudonym; then its path and UIDs are, too."""
     return source.startswith(PREFIX)
 
 
 def original(source: str, path: str) -> tuple[str, str]:
-    """Source and path of a row's file; as they are where they are no pseudonyms.
+    """Source and path of a row's file, unchanged if they are not pseudonyms.
 
-    A file that has vanished keeps its pseudonym; whoever opens it finds it gone.
+    A file that has vanished keeps its pseudonym; opening it fails.
 
     Raises:
-        ManifestError: The key is not named, it is another one, or the source is not among those named.
+        ManifestError: The key is not named or is a different one, or the source is not among those named.
     """
     if not is_pseudonym(source):
         return source, path
@@ -126,7 +126,7 @@ def original(source: str, path: str) -> tuple[str, str]:
 
 
 def _check_key(source: str, key: bytes) -> None:
-    """See that the pseudonym of a source was made with this key."""
+    """Check that the pseudonym of a source was made with this key."""
     fingerprint = _core.key_fingerprint(key)
     if source[_FINGERPRINT] != fingerprint:
         raise ConfigError(
@@ -145,25 +145,25 @@ def _other_source() -> ConfigError:
 
 
 def hidden(kind: str, name: str) -> str | None:
-    """The pseudonym of a name with the key that is named; None where none is.
+    """The pseudonym of a name, with the named key; None if no key is named.
 
     Args:
         kind: `path`, or the manifest's column of a UID, such as `series_instance_uid`.
-        name: As the source has it.
+        name: The name in the source.
     """
     key_file = os.environ.get(KEY)
     return _core.pseudonym(read_key(key_file), kind, name) if key_file else None
 
 
 def _split(named: str) -> list[str]:
-    """Sources that are separated as in `PATH`; addresses stay whole.
+    """Sources separated as in `PATH`; addresses stay whole.
 
     >>> _split("/data/a:s3://bucket/b:https://host:8443/c.zip:/d") if os.pathsep == ":" else []
     ['/data/a', 's3://bucket/b', 'https://host:8443/c.zip', '/d']
     """
     sources: list[str] = []
     for part in named.split(os.pathsep):
-        # On most systems the separator is also in addresses, before their slashes and their ports.
+        # On most systems, the separator also occurs in addresses, before their slashes and ports.
         is_rest = part.startswith("//") or (_PORT.match(part) and _HOST.fullmatch(sources[-1] if sources else ""))
         if sources and is_rest:
             sources[-1] += f"{os.pathsep}{part}"
@@ -179,7 +179,7 @@ _known: dict[tuple[str, str], tuple[bytes, _core.Names]] = {}
 
 
 def _names(key_file: str, named: str) -> tuple[bytes, _core.Names]:
-    """The key and the listing of the sources, made once in a process."""
+    """The key and the listing of the sources, made once per process."""
     if (key_file, named) not in _known:
         key = read_key(key_file)
         sources = _split(named)
@@ -187,7 +187,7 @@ def _names(key_file: str, named: str) -> tuple[bytes, _core.Names]:
         names = _core.Names(key, here)
         elsewhere = [source for source in sources if as_address(source) is not None]
         if elsewhere:
-            # Not before there is an address: what asks servers takes time to load.
+            # Imported only for an address, since it takes time to load.
             from ctprune.sources.listing import listed
             from ctprune.sources.plan import Elsewhere
 

@@ -1,4 +1,4 @@
-"""Files that gave no slices, counted by code and reason, as summaries hold them.
+"""Files without slices, counted by code and reason, as in summaries.
 
 The codes are described once, in `rust/ctprune-dicom/src/code.rs`, and listed in `docs/codes.md`.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-#: Numbers by reason for each code, the most frequent first.
+#: Counts by reason for each code, the most frequent first.
 Refused = dict[str, dict[str, int]]
 
 
 def by_code(counts: Iterable[tuple[str, str, int]]) -> Refused:
-    """From codes, reasons and numbers to numbers by code and reason, the most frequent first.
+    """Nest codes, reasons and counts: counts by code and reason, the most frequent first.
 
     >>> by_code([("S-COLOR", "color image", 1), ("E-IO", "a", 1), ("E-IO", "b", 4)])
     {'E-IO': {'b': 4, 'a': 1}, 'S-COLOR': {'color image': 1}}
@@ -26,7 +26,7 @@ def by_code(counts: Iterable[tuple[str, str, int]]) -> Refused:
 
 
 def lines(refused: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, int]]:
-    """Codes, reasons and numbers, the most frequent reason first.
+    """Codes, reasons and counts, the most frequent reason first.
 
     >>> lines({"E-IO": {"b": 4, "a": 1}, "E-EMPTY": {"the file is empty": 2}})
     [('E-IO', 'b', 4), ('E-EMPTY', 'the file is empty', 2), ('E-IO', 'a', 1)]
@@ -36,7 +36,7 @@ def lines(refused: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, int]
 
 
 def total(refused: Mapping[str, Mapping[str, int]], code: str | None = None) -> int:
-    """Their number; with a code, of those that have it.
+    """The number of these files, or of those with a code.
 
     >>> total({"E-IO": {"b": 4, "a": 1}, "E-EMPTY": {"the file is empty": 2}}), total({}, "E-IO")
     (7, 0)

@@ -1,4 +1,4 @@
-"""What was read of a reduction in an object store: parts that are copied here, and parts that are put there."""
+"""Parts of a reduction in an object store: copied to this machine, and published from it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ctprune.manifest.shards import PARTS_NAME, Shard, shard_of
 if TYPE_CHECKING:
     from ctprune.sources.prefix import Entry, Prefix
 
-#: Hexadecimal digits of a SHA-256 that tell objects apart.
+#: Hexadecimal digits of a SHA-256 that name an object.
 DIGITS = 32
 
-#: Names of parts here, and there.
+#: Names of parts on this machine, and in the store.
 _HERE = re.compile(r"(part|selection|embeddings)-\d+(\.parquet)?|embeddings")
 _THERE = re.compile(rf"(part|selection|embeddings)-([0-9a-f]{{{DIGITS}}})(\.parquet)?")
 
-#: Saved embeddings are a folder, whose last file says that it is whole.
+#: Saved embeddings are a folder, whose last file marks it as complete.
 EMBEDDINGS, _LAST = "embeddings", "embeddings.json"
 
 
@@ -36,37 +36,37 @@ class RemoteParts:
     """The parts of a reduction below a prefix, and their copies.
 
     Args:
-        prefix: Where the reduction is.
+        prefix: The reduction's prefix in the store.
         folder: Its copy on this machine.
         note: Called with a sentence about a part that cannot be used.
     """
 
     def __init__(self, prefix: Prefix, folder: Path, note: Callable[[str], None]) -> None:
         self._prefix, self._folder, self._note = prefix, folder, note
-        #: Names of parts there that were copied or put.
+        #: Names of parts in the store that were copied or published.
         self._there: set[str] = set()
-        #: Parts here that are there, each with what tells it from a later one of its name.
+        #: Local parts that are also in the store, each with what distinguishes it from a later one of its name.
         self._here: dict[Path, tuple[int, ...]] = {}
-        #: Names of the objects there that hold parts, and of others that end with these.
+        #: Names of objects in the store that hold parts, or are removed with them.
         self._objects: set[str] = set()
         self._beside: set[str] = set()
-        #: Names of objects there that are not what their names say.
+        #: Names of objects in the store whose content does not match their names.
         self._damaged: set[str] = set()
         self._last: Counter[tuple[Path, str]] = Counter()
         self._lock = Lock()
         self._pace = Pace()
 
     def fetch(self, entries: Iterable[Entry], shard: Shard | None) -> None:
-        """Copy parts, numbered in the order in which they were put: later ones are newer.
+        """Copy parts, numbered in the order in which they were published: later ones are newer.
 
-        One that is torn or damaged is not copied, so that its files are read again, and is then replaced.
+        A torn or damaged part is not copied: its files are read again, and it is then replaced.
 
         Args:
-            entries: What lies among the parts there.
+            entries: The objects among the parts in the store.
             shard: Only parts of that shard and of no shard; by default all.
 
         Raises:
-            Refused: One is gone since.
+            Refused: A part is gone since.
             NetworkError: The store no longer answers.
         """
         wanted: dict[str, list[Entry]] = {}
@@ -85,7 +85,7 @@ class RemoteParts:
         }
         if not missing:
             return
-        # When a copy fails, others are still being written: not where parts are looked for.
+        # If a copy fails, others are still being written, so they are kept away from the folder of parts.
         beside = Path(tempfile.mkdtemp(prefix=".fetched-", dir=self._folder))
         try:
             self._fetch(missing, beside)
@@ -93,10 +93,10 @@ class RemoteParts:
             shutil.rmtree(beside, ignore_errors=True)
 
     def save(self) -> None:
-        """Publish the parts that are here and not yet there.
+        """Publish the local parts that are not yet in the store.
 
         Raises:
-            OutputError: One cannot be put.
+            OutputError: A part cannot be written.
             NetworkError: The store no longer answers.
         """
         with self._lock:
@@ -107,17 +107,17 @@ class RemoteParts:
             self._pace.saved()
 
     def save_now_and_then(self) -> None:
-        """Publish what is new if the last time is some seconds ago; raises as `save` does."""
+        """Publish new parts if the last time is some seconds ago; raises as `save` does."""
         if self._pace.is_due():
             self.save()
 
     def objects(self) -> list[str]:
-        """Names of all objects there that hold parts or tell of them, in the order in which to remove them."""
-        # Without their last file, embeddings are nobody's.
+        """Names of all objects that hold or describe parts, in the order in which to remove them."""
+        # Without their last file, nobody uses embeddings.
         return [*sorted(self._beside), *sorted(self._objects, key=lambda name: not name.endswith(f"/{_LAST}"))]
 
     def _fetch(self, parts: dict[str, list[Entry]], beside: Path) -> None:
-        """Copy parts into an empty folder, and from there to their places if they are what their names say."""
+        """Copy parts into an empty folder, and from there to their places if their content matches their names."""
         copies: list[tuple[Entry, Path]] = []
         sums: dict[str, str] = {}
         for number, (name, files) in enumerate(parts.items()):
@@ -148,12 +148,12 @@ class RemoteParts:
             self._here[path] = _mark(path)
 
     def _new_path(self, name: str) -> Path:
-        """Where a part goes in the copy, by its name there."""
+        """The place of a part in the copy, by its name in the store."""
         found = _THERE.fullmatch(Path(name).name)
         assert found is not None
         folder = self._folder / Path(name).parent
         if found[1] == EMBEDDINGS and folder.name != PARTS_NAME:
-            # A shard's embeddings: several calls of it may each have put theirs.
+            # A shard's embeddings: several calls may each have published some.
             folder /= PARTS_NAME
         folder.mkdir(parents=True, exist_ok=True)
         last = max((int(path.stem[-6:]) for path in folder.glob(f"{found[1]}-*{found[3] or ''}")), default=0)
@@ -166,7 +166,7 @@ class RemoteParts:
         return sorted(path for path in parts if "/." not in path.relative_to(self._folder).as_posix())
 
     def _save_part(self, path: Path) -> str:
-        """Put a part, and return its name there."""
+        """Publish a part, and return its name in the store."""
         below = path.parent.relative_to(self._folder).as_posix()
         if not path.is_dir():
             name = f"{below}/{path.name.partition('-')[0]}-{sha256_of(path)[:DIGITS]}.parquet"
@@ -179,24 +179,24 @@ class RemoteParts:
         return name
 
     def _put_named(self, name: str, file: Path) -> None:
-        """Put an object whose name says what is in it: if it is there, it is the same, or torn or damaged."""
+        """Publish an object named by its content; one that exists is the same, or torn or damaged."""
         self._objects.add(name)
         if self._prefix.create(name, file):
             return
         there = self._prefix.entry(name)
         if there is not None and (name in self._damaged or there.meta["size"] != file.stat().st_size):
-            # Where another call was faster, it has put the same.
+            # If another call was faster, it published the same.
             self._prefix.replace(name, file, there.version)
             self._damaged.discard(name)
 
 
 def _is_whole(name: str, files: list[Entry]) -> bool:
-    """Whether all of a part is there: a file is, a folder if its last file is."""
+    """Whether a part is complete: a file is; a folder is if its last file is there."""
     return any(entry.name in (name, f"{name}/{_LAST}") for entry in files)
 
 
 def _digest_of(sums: dict[str, str]) -> str:
-    """What names a folder with files of these SHA-256."""
+    """The name of a folder with files of these SHA-256."""
     return hashlib.sha256(json.dumps(dict(sorted(sums.items()))).encode()).hexdigest()
 
 

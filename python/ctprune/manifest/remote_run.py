@@ -1,15 +1,15 @@
-"""A reduction in an object store, and its copy on this machine, which all work is done on.
+"""A reduction in an object store, and its copy on this machine, on which all work is done.
 
-    run/manifest.parquet                               the root: put last, so where it is, all else is
+    run/manifest.parquet                               written last: if it is there, all else is
     run/about-DIGEST/                                  what belongs to that manifest; DIGEST is its SHA-256
         summary.json, config.yaml, …, sha256.json      the last names the others with their SHA-256
     run/parts/claim.json                               what all shards agree on
     run/parts/shard-00003-of-00008/part-DIGEST.parquet rows, put as they are read
     run/parts/shard-00003-of-00008/read.json           the shard is read
 
-An object store has no locks. None is needed: a part is named by its bytes and says itself how it was read, so
-that two calls of one shard, or one that was taken for dead, only say the same thing twice. The manifest is put if
-there is none, or if it is still the one that this run began with.
+An object store has no locks. None is needed: a part is named by its bytes and says how it was read, so two calls
+of one shard, even one that was taken for dead, only publish the same thing twice. The manifest is written if there
+is none, or if it is still the one that this run began with.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 _SUMS, _AGREED = "sha256.json", f"{PARTS_NAME}/claim.json"
 
-#: How often a run is looked at anew that others publish or tidy up while it is fetched.
+#: Tries to fetch a run that others are publishing or removing parts of.
 _TRIES = 5
 
 _STAGES = (READING, READ, SELECTED)
@@ -66,16 +66,16 @@ class RemoteRun:
     """A reduction below an address of an object store.
 
     Attributes:
-        name: The address, as it is shown.
+        name: The address, as shown.
         folder: Its copy on this machine.
-        remove_copy: Removes that; called when nothing refers to the run any more, or when the process ends.
+        remove_copy: Removes the copy; called when nothing refers to the run any more, or when the process ends.
 
     Args:
-        address: Of the run.
+        address: The run's address.
         note: Called with a sentence about something that cannot be used.
 
     Raises:
-        ConfigError: It is no address of an object store, or names no prefix.
+        ConfigError: The address is not in an object store, or has no prefix.
         MissingExtraError: The extra `cloud` is not installed.
         OutputError: No folder for temporary files can be written.
     """
@@ -87,38 +87,38 @@ class RemoteRun:
         self.remove_copy = weakref.finalize(self, remove_temporary, self.folder, os.getpid())
         self._note = note
         self._root: Entry | None = None
-        #: Of the manifest there.
+        #: The store's version of the manifest.
         self._digest: str | None = None
-        #: Whether something of what belongs to it is missing or damaged.
+        #: Whether a file that belongs to the manifest is missing or damaged.
         self._is_torn = False
         self._has_embeddings = False
         self._lock = Lock()
-        #: Whether there is a copy, at some time's state.
+        #: Whether a copy was made.
         self.is_fetched = False
-        #: What was read so far.
+        #: The parts so far.
         self.parts = RemoteParts(self._prefix, self.folder, note)
 
     def speaking_of_it(self) -> AbstractContextManager[None]:
-        """Errors of the block name the address, in place of the copy."""
+        """Errors of the block name the address instead of the copy."""
         return speaking_of_copy(self.folder, self.name)
 
     def said(self, sentence: str) -> str:
-        """A sentence with the address in place of the copy."""
+        """A sentence with the address instead of the copy."""
         return said(sentence, {self.folder: self.name})
 
     def fetch(
         self, *, shard: Shard | None = None, parts: bool = True, embeddings: bool = True, heals: bool = True
     ) -> None:
-        """Have the copy be as the run is now: its result, and what was read so far.
+        """Update the copy to the present state of the run: its result and its parts.
 
         Args:
-            shard: Of parts, only that shard's and those of no shard; by default all.
-            parts: Whether to copy parts at all, and how far shards are: what only who may list objects can see.
+            shard: Copy only the parts of this shard and those of no shard; by default all.
+            parts: Whether to copy parts and the stages of shards, which requires the right to list objects.
             embeddings: Whether to copy the embeddings of the result, which may be large.
-            heals: Whether a manifest is taken without what belongs to it, to be published anew.
+            heals: Whether to accept a manifest whose files are missing or damaged, in order to publish them again.
 
         Raises:
-            ManifestError: The run is not whole.
+            ManifestError: The run is incomplete.
             SourceError: It may not be read.
             NetworkError: The store no longer answers.
             OutputError: The copy cannot be written.
@@ -133,7 +133,7 @@ class RemoteRun:
         self.is_fetched = True
 
     def fetch_embeddings(self) -> None:
-        """Add the embeddings of the result, if it has any, to a copy that was made without; raises as `fetch`."""
+        """Add the embeddings of the result, if it has any, to a copy that has none; raises as `fetch` does."""
         with self._lock:
             if self._digest is None or self._has_embeddings:
                 return
@@ -149,7 +149,7 @@ class RemoteRun:
             self._has_embeddings = True
 
     def _again_and_again(self, work: Callable[[], None]) -> None:
-        """Copy something while other calls may publish, and remove what was there before."""
+        """Copy files while other calls may publish, and remove earlier copies."""
         from ctprune.sources.failures import Refused
 
         for tries in range(1, _TRIES + 1):
@@ -161,10 +161,10 @@ class RemoteRun:
                     raise ManifestError(f"{self.name}: cannot be read: {failure}: rerun the command") from None
 
     def fetch_stages(self, mine: Shard | None = None) -> list[Entry]:
-        """Have the copy say how far each shard is by now, and return what lies among the parts.
+        """Update the stages of all shards in the copy, and return the objects among the parts.
 
         Args:
-            mine: A shard of which the copy is to say how many files it has, too.
+            mine: A shard for which the copy also gets the number of files.
         """
         entries = self._prefix.entries(PARTS_NAME)
         agreed = self._read_sealed(_AGREED) if any(entry.name == _AGREED for entry in entries) else None
@@ -185,16 +185,16 @@ class RemoteRun:
         return entries
 
     def is_joined(self) -> bool:
-        """Whether another call has published a manifest since this one began."""
+        """Whether another call has published a manifest since this call began."""
         now = self._prefix.entry(MANIFEST_NAME)
         return now is not None and (self._root is None or now.version != self._root.version)
 
     def agree(self, claim: dict[str, Any], names: tuple[str, ...]) -> None:
-        """Say what the shards of this run read, or see that others said the same.
+        """Publish what the shards of this run read, or check that it agrees with what others published.
 
         Raises:
-            ConfigError: They said something else.
-            OutputError: It cannot be put.
+            ConfigError: It disagrees.
+            OutputError: It cannot be written.
         """
         if not self._prefix.create(_AGREED, seal(claim).encode()):
             other = self._read_sealed(_AGREED)
@@ -202,14 +202,14 @@ class RemoteRun:
                 check_claim(self.folder, Shard(other["shard"], other["of"]), other, claim, names=names)
 
     def end_stage(self, shard: Shard) -> None:
-        """Publish how far a shard is, as the copy says; the first call that says so holds."""
+        """Publish the stage of a shard, as in the copy; the first call to publish a stage counts."""
         claim = read_claim(shard.folder(self.folder))
         if claim is not None and claim["stage"] != READING:
             name = f"{self._below(shard)}/{claim['stage']}.json"
             self._prefix.create(name, seal({name: claim[name] for name in ("files", "digest")}).encode())
 
     def saving(self, count: Count) -> Count:
-        """The same count of progress, which also publishes new parts every few seconds."""
+        """The given counter of progress, which now also publishes new parts every few seconds."""
 
         def counted(done: int) -> None:
             count(done)
@@ -218,10 +218,10 @@ class RemoteRun:
         return counted
 
     def publish(self) -> None:
-        """Publish the result: what belongs to the manifest, the manifest, and remove what is no longer needed.
+        """Publish the files that belong to the manifest, then the manifest, and then remove the parts.
 
         Raises:
-            OutputError: It cannot be put, or another run has published something else in the meantime.
+            OutputError: It cannot be written, or another run has published something else in the meantime.
             NetworkError: The store no longer answers.
         """
         manifest = self.folder / MANIFEST_NAME
@@ -240,16 +240,16 @@ class RemoteRun:
         try:
             if self._digest is not None and self._digest != digest:
                 self._prefix.remove(self._names(_about(self._digest)))
-            # The claim goes last: who comes meanwhile finds parts together with what they were read by.
+            # The claim goes last: until then, other calls find the parts together with the options that read them.
             self._prefix.remove([*(name for name in self.parts.objects() if name != _AGREED), _AGREED])
         except (NetworkError, SourceError) as failure:
             self._note(f"{self.name}: published, but what is no longer needed is still there: {failure}")
 
     def _publish_about(self, digest: str) -> None:
-        """What belongs to a manifest; of two that publish the same manifest, the first one's times hold."""
+        """Publish the files that belong to a manifest; their times stay those of the first call to publish it."""
         about = _about(digest)
         if self._is_torn and digest == self._digest:
-            # Without the sums, the rest is nobody's.
+            # Without the checksums, nobody uses the other files.
             self._prefix.remove([f"{about}/{_SUMS}", *self._names(about)])
         elif self._prefix.entry(f"{about}/{_SUMS}") is not None:
             return
@@ -262,14 +262,14 @@ class RemoteRun:
         self._prefix.create(f"{about}/{_SUMS}", seal(sums).encode())
 
     def _results(self) -> list[Path]:
-        """Files of a finished run besides its manifest."""
+        """The files of a finished run besides its manifest."""
         files = [file for file in self.folder.iterdir() if file.is_file() and not file.name.startswith(".")]
         embeddings = self.folder / EMBEDDINGS
         inside = embeddings.iterdir() if embeddings.is_dir() else ()
         return sorted([*(file for file in files if file.name != MANIFEST_NAME), *inside])
 
     def _digest_there(self) -> str | None:
-        """SHA-256 of the manifest that is there now."""
+        """SHA-256 of the present manifest."""
         found = self._prefix.entry(MANIFEST_NAME)
         if found is None:
             return None
@@ -297,14 +297,14 @@ class RemoteRun:
         self._is_torn, self._has_embeddings = bool(lacking), embeddings
 
     def _fetch_about(self, about: str, *, inside: str = "", besides: str = "") -> str:
-        """Copy what belongs to a manifest; the name of what is missing or damaged, empty where nothing is.
+        """Copy the files that belong to a manifest; returns a missing or damaged one's name, or an empty text.
 
-        Objects are asked for by name: not everybody who may read them may list them.
+        Objects are requested by name, since not everybody who may read them may list them.
 
         Args:
-            about: Where it lies.
-            inside: Only what begins so.
-            besides: Not what begins so.
+            about: The prefix of the files.
+            inside: Only files whose names begin with this.
+            besides: No files whose names begin with this.
         """
         from ctprune.sources.failures import Gone
 
@@ -332,7 +332,7 @@ class RemoteRun:
         return [entry.name for entry in self._prefix.entries(below)]
 
     def _read_sealed(self, name: str) -> dict[str, Any] | None:
-        """A small object of sealed JSON; None where it is gone or damaged."""
+        """A small object of sealed JSON; None if it is gone or damaged."""
         from ctprune.sources.failures import Refused
 
         try:

@@ -1,4 +1,4 @@
-"""The options by which a command finds the files behind a manifest's pseudonyms."""
+"""The options with which a command finds the files behind a manifest's pseudonyms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RevealConfig:
     """Key and sources of a reduction with pseudonyms.
 
     Raises:
-        ConfigError: One is named without the other.
+        ConfigError: Only one of the two is given.
     """
 
     key: str | None = option(
@@ -47,10 +47,10 @@ class RevealConfig:
 
 
 def reveal_given(options: dict[str, Any]) -> None:
-    """Find the files behind pseudonyms with these options of `RevealConfig`, if there are any.
+    """Find the files behind pseudonyms with these options of `RevealConfig`, if any are given.
 
     Raises:
-        ConfigError: They cannot be used.
+        ConfigError: The options cannot be used.
     """
     config = RevealConfig(**options)
     if config.key is not None:

@@ -1,4 +1,4 @@
-"""Slices whose range of values is ruled by metal or by padding, which changes the gray of all their pixels."""
+"""Slices whose range of values is set by metal or padding, which changes the gray of all their pixels."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from ctprune.environment.lazy import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-#: Largest HU from which on a slice counts as ruled by metal: no bone or enamel reaches it, and scanners of 12 bits
+#: From this largest HU on, metal sets the range of a slice: no bone or enamel reaches it, and 12-bit scanners
 #: saturate just above, at 3071.
 METAL_HU = 3000.0
 
-#: Smallest HU below which a slice counts as ruled by padding: air is -1000 and the floor of 12-bit CT -1024; lower
-#: values stand for pixels outside of the scan circle.
+#: Below this smallest HU, padding sets the range of a slice: air is -1000 and the floor of 12-bit CT is -1024;
+#: lower values stand for pixels outside the scan circle.
 PADDING_HU = -1024.0
 
-#: An intensity that neither changes: lung, soft tissue and the edge of bone keep their contrast.
+#: An intensity that neither affects: lung, soft tissue and the edge of bone keep their contrast.
 STEADY_INTENSITY = "hu:-1000,400"
 
-#: What `ruled_rows` looks at.
+#: Columns that `ruled_rows` needs.
 COLUMNS = ("modality", "min_hu", "max_hu")
 
 
 @dataclass
 class RuledCounts:
-    """Number of slices in Hounsfield units, and of those that metal or padding rules.
+    """Number of slices in Hounsfield units, and of those whose range metal or padding sets.
 
     Attributes:
         slices: Slices in Hounsfield units.
-        metal: Those that reach 3000 HU.
-        padding: Those that go below -1024 HU.
+        metal: Slices that reach 3000 HU.
+        padding: Slices that go below -1024 HU.
     """
 
     slices: int = 0
@@ -48,16 +48,16 @@ class RuledCounts:
         self.padding += int(padding.sum())
 
     def to_dict(self) -> dict[str, int]:
-        """The numbers by name."""
+        """The counts by name."""
         return asdict(self)
 
 
 def ruled_rows(
     rows: _core.Rows,
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Of n slices those in Hounsfield units, and of these those that metal and padding rule, each of shape (n,).
+    """Which of n slices are in Hounsfield units, and in which metal or padding sets the range, each of shape (n,).
 
-    CT is in Hounsfield units, and so is what says no modality, as NIfTI files.
+    CT is in Hounsfield units, and so are files without a modality, such as NIfTI files.
     """
     names, of = rows.labels("modality")
     in_hu = np.array([name in ("CT", "") for name in names], np.bool_)[of]

@@ -1,4 +1,4 @@
-"""Addresses of reductions in object stores."""
+"""Addresses of reductions in object stores, and their copies on this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run_address(text: str) -> Address:
     """The address of a reduction in an object store.
 
     Raises:
-        ConfigError: It is no such address.
+        ConfigError: The text is not such an address.
 
     >>> str(run_address("s3://bucket/runs/1/"))
     's3://bucket/runs/1'
@@ -45,7 +45,7 @@ def run_address(text: str) -> Address:
 
 
 def prefix_of(text: str) -> Prefix:
-    """What lies below the address of a reduction; raises as `run_address` does."""
+    """The objects below the address of a reduction; raises as `run_address` does."""
     address = run_address(text)
     with extra("cloud", f"a reduction at {address.scheme}://"):
         from ctprune.sources.prefix import Prefix
@@ -54,7 +54,7 @@ def prefix_of(text: str) -> Prefix:
 
 @contextmanager
 def speaking_of(names: Mapping[Path, str]) -> Iterator[None]:
-    """Errors of the block name what the user has named, in place of its copy on this machine."""
+    """Errors of the block name what the user named, instead of its copy on this machine."""
     try:
         yield
     except CtpruneError as error:
@@ -63,7 +63,7 @@ def speaking_of(names: Mapping[Path, str]) -> Iterator[None]:
 
 
 def said(sentence: str, names: Mapping[Path, str]) -> str:
-    """A sentence with other names for these folders.
+    """A sentence with these folders' other names.
 
     >>> said("copy/summary.json is damaged", {Path("copy"): "s3://bucket/run"})
     's3://bucket/run/summary.json is damaged'
@@ -74,10 +74,10 @@ def said(sentence: str, names: Mapping[Path, str]) -> str:
 
 
 def temporary_folder(name: str) -> Path:
-    """A new folder for this user alone.
+    """A new temporary folder that only this user can read.
 
     Args:
-        name: Of what it is to hold a copy of.
+        name: The name of what it will hold a copy of.
 
     Raises:
         OutputError: No folder for temporary files can be written.
@@ -87,11 +87,11 @@ def temporary_folder(name: str) -> Path:
 
 
 def remove_temporary(folder: Path, owner: int) -> None:
-    """Remove a temporary folder, if this is the process that made it: a fork's copies are its parent's."""
+    """Remove a temporary folder if this process made it; after a fork, copies belong to the parent."""
     if os.getpid() != owner:
         return
     gone = folder.with_name(f"{folder.name}.gone")
-    # Renamed first, so that what is still being fetched after an error finds nowhere to write.
+    # Renamed first, so that fetches still running after an error find no folder to write to.
     with suppress(OSError):
         folder.rename(gone)
     for left in (folder, gone):
@@ -100,10 +100,10 @@ def remove_temporary(folder: Path, owner: int) -> None:
 
 @contextmanager
 def writing_copy(name: str) -> Iterator[None]:
-    """What keeps the block from writing a copy on this machine is one sentence.
+    """Turn errors of the block that writes a copy on this machine into one sentence.
 
     Args:
-        name: Of what is copied.
+        name: The name of what is copied.
 
     Raises:
         OutputError: The copy cannot be written.
@@ -111,7 +111,7 @@ def writing_copy(name: str) -> Iterator[None]:
     try:
         yield
     except CtpruneError:
-        # Some are errors of the system as well.
+        # Some of these are also errors of the system.
         raise
     except OSError as error:
         where = tempfile.tempdir or "any folder for temporary files"
@@ -120,14 +120,14 @@ def writing_copy(name: str) -> Iterator[None]:
 
 @contextmanager
 def speaking_of_copy(folder: Path, name: str) -> Iterator[None]:
-    """Errors of the block name a run in place of its copy, and say what to do where that cannot be written."""
+    """Errors of the block name a run instead of its copy, and say what to do if the copy cannot be written."""
     with speaking_of({folder: name}):
         try:
             yield
         except InUseError:
             raise
         except OutputError as error:
-            # What cannot be put into the store is named by its address.
+            # Errors of writing to the store name the address.
             if str(folder) in str(error):
                 error.args = (f"{error}: its copy is in {folder.parent}: {_REMEDY}", *error.args[1:])
             raise

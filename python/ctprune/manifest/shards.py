@@ -1,7 +1,7 @@
-"""Shards of a reduction: each a share of the files that some machine reads, in a folder with a lock of its own.
+"""Shards of a reduction: shares of the files, each read by some machine, with its own folder and lock.
 
-A shard says in its folder what it is reading and how far it is, so that others with other options are refused and
-the last one knows that it is the last. Nothing else is shared: no two shards wait for each other.
+A shard's folder says what the shard reads and its stage. So shards with other options are refused, and the last
+one knows that it is the last. Nothing else is shared: no two shards wait for each other.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ctprune.files.atomic import replace_file
 from ctprune.files.checksums import seal, unseal
 from ctprune.files.run_lock import sole_writer
 
-#: The folder in a reduction's folder that holds what was read so far.
+#: The folder in a reduction's folder that holds the parts.
 PARTS_NAME = "parts"
 
 _CLAIM = "shard.json"
 
-#: How far a shard is.
+#: The stages of a shard.
 READING, READ, SELECTED = "reading", "read", "selected"
 
 _FOLDER = re.compile(r"shard-(\d+)-of-(\d+)")
@@ -33,11 +33,11 @@ _FOLDER = re.compile(r"shard-(\d+)-of-(\d+)")
 
 @dataclass(frozen=True, order=True)
 class Shard:
-    """A share of an archive's files, such as the third of eight.
+    """A share of an archive's files, such as the third of eight shares.
 
     Attributes:
-        number: From 1.
-        of: How many there are.
+        number: Its number, from 1.
+        of: The number of shards.
 
     Raises:
         ConfigError: There is no such share.
@@ -56,7 +56,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """From text such as `3/8`.
+        """Parse text such as `3/8`.
 
         Raises:
             ConfigError: The text is something else.
@@ -67,20 +67,20 @@ class Shard:
         return cls(int(found[1]), int(found[2]))
 
     def folder(self, out: Path) -> Path:
-        """Where its parts are in a reduction's folder."""
+        """The folder of its parts in a reduction's folder."""
         return out / PARTS_NAME / f"shard-{self.number:05d}-of-{self.of:05d}"
 
     def __str__(self) -> str:
-        """As on the command line."""
+        """The text as on the command line."""
         return f"{self.number}/{self.of}"
 
 
-#: Shards that a reduction can have: names of folders are sorted as text.
+#: Most shards of a reduction: names of folders are sorted as text.
 _MOST = 99_999
 
 
 def shard_folders(out: Path) -> dict[Shard, Path]:
-    """The shards that a reduction's folder has, in order."""
+    """The shards in a reduction's folder, in order."""
     found = {}
     for folder in (out / PARTS_NAME).glob("shard-*-of-*"):
         shard = shard_of(folder.name)
@@ -96,14 +96,14 @@ def shard_of(folder: str) -> Shard | None:
 
 
 def remove_shard(folder: Path) -> None:
-    """Remove what a shard has read, its claim first: a shard without one has yet to be read."""
+    """Remove the rows of a shard, its claim first: without a claim, a shard counts as unread."""
     with suppress(OSError):
         (folder / _CLAIM).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_claim(folder: Path) -> dict[str, Any] | None:
-    """What a shard says of itself; None where that is missing or damaged: the shard is read again then."""
+    """A shard's claim; None if it is missing or damaged, in which case the shard is read again."""
     try:
         return unseal((folder / _CLAIM).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -111,7 +111,7 @@ def read_claim(folder: Path) -> dict[str, Any] | None:
 
 
 def write_claim(folder: Path, claim: dict[str, Any]) -> None:
-    """Say of a shard what it reads and how far it is.
+    """Write a shard's claim: what it reads, and its stage.
 
     Raises:
         OutputError: The folder cannot be written.
@@ -121,15 +121,16 @@ def write_claim(folder: Path, claim: dict[str, Any]) -> None:
 
 
 def check_claims(out: Path, claim: dict[str, Any], *, names: tuple[str, ...]) -> None:
-    """See that all shards of a reduction agree with this one.
+    """Check that all shards of a reduction agree with this one.
 
     Args:
         out: The reduction's folder.
-        claim: What this shard, or the join, says.
-        names: What of it must be the same.
+        claim: The claim of this shard or of the join.
+        names: The properties that must be the same.
 
     Raises:
-        ConfigError: Another shard reads something else, in another way, or is one of another number.
+        ConfigError: Another shard reads other sources, has other options, or belongs to a different number of
+            shards.
     """
     for shard, folder in shard_folders(out).items():
         other = read_claim(folder)
@@ -139,7 +140,7 @@ def check_claims(out: Path, claim: dict[str, Any], *, names: tuple[str, ...]) ->
 def check_claim(
     out: Path, shard: Shard, other: dict[str, Any], claim: dict[str, Any], *, names: tuple[str, ...]
 ) -> None:
-    """See that one shard says the same as this one; see `check_claims`."""
+    """Check that one shard agrees with this one; see `check_claims`."""
     if "of" in names and other["of"] != claim["of"]:
         raise ConfigError(
             f"shard {claim['shard']}/{claim['of']}: {out} has shard {shard}: use the same number of shards, or "
@@ -169,14 +170,14 @@ def _said(value: Any) -> str:
 
 
 def stages(out: Path) -> dict[int, str]:
-    """How far each shard of a reduction is that has begun, by its number."""
+    """The stage of each shard of a reduction that has begun, by its number."""
     claims = {shard.number: read_claim(folder) for shard, folder in shard_folders(out).items()}
     return {number: claim["stage"] for number, claim in claims.items() if claim is not None}
 
 
 @contextmanager
 def idle_shards(out: Path) -> Iterator[list[Path]]:
-    """Hold all shards of a reduction while the block runs, and yield their folders.
+    """Lock all shards of a reduction while the block runs, and yield their folders.
 
     Raises:
         InUseError: Some are being read.

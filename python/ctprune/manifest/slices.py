@@ -1,4 +1,4 @@
-"""The slices of a reduction: what report, sweep, store and export are made from."""
+"""The slices of a reduction, from which report, sweep, store and export are made."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from ctprune import _core
     from ctprune.sources.found import Stamp
 
-# As texts, since numpy is not loaded for them.
+# As texts, so that numpy need not be loaded.
 Floats: TypeAlias = "npt.NDArray[np.float64]"
 Integers: TypeAlias = "npt.NDArray[np.int64]"
 Booleans: TypeAlias = "npt.NDArray[np.bool_]"
 
-#: The columns that say where a slice is.
+#: The columns that locate a slice.
 WHERE = ("source", "path", "frame", "reader")
 
-#: The columns that tell whether a file is the one that was read.
+#: The columns that show whether a file has changed.
 STAMP = ("file_size", "file_version")
 
 #: Why a slice can no longer be used.
@@ -39,16 +39,16 @@ _ROWS_TOGETHER = 1 << 14
 
 
 def stands_for(exemplar: Integers) -> Integers:
-    """How many slices name each slice as their exemplar, shape (n,), as do kept ones themselves.
+    """How many slices name each slice as their exemplar, shape (n,); kept slices name themselves.
 
     Args:
-        exemplar: Row of each slice's exemplar, shape (n,); negative where there is none.
+        exemplar: Row of each slice's exemplar, shape (n,); negative if it has none.
     """
     return np.bincount(exemplar[exemplar >= 0], minlength=len(exemplar)).astype(np.int64)
 
 
 class Slices:
-    """Slices of a manifest, kept and dropped, in order: the index of a slice is its row in the manifest.
+    """Slices of a manifest, kept and dropped, in order; the index of a slice is its row in the manifest.
 
     Args:
         rows: The manifest's rows of the n slices.
@@ -70,7 +70,7 @@ class Slices:
 
     @cached_property
     def volume(self) -> Integers:
-        """Number of each slice's volume, shape (n,); the slices of a volume follow each other."""
+        """Number of each slice's volume, shape (n,); the slices of a volume are consecutive."""
         return self._integers("volume")
 
     @cached_property
@@ -80,26 +80,26 @@ class Slices:
 
     @cached_property
     def position_mm(self) -> Floats:
-        """Position of each slice along its volume's normal, in mm, shape (n,); NaN where the files give none."""
+        """Position of each slice along its volume's normal, in mm, shape (n,); NaN if the files give none."""
         return np.asarray(self.rows["position_mm"], np.float64)
 
     @cached_property
     def exemplar(self) -> Integers:
-        """Row of the kept slice that covers each slice, shape (n,); -1 where none does."""
+        """Row of the kept slice that covers each slice, shape (n,); -1 if none does."""
         return self._integers("exemplar")
 
     @cached_property
     def stands_for(self) -> Integers:
-        """How many slices each stands for, itself among them, shape (n,); 0 for dropped ones.
+        """How many slices each kept slice stands for, including itself, shape (n,); 0 for dropped slices.
 
-        Weights for sampling: drawn by them, kept slices come as often as what they stand for. Where the method
-        gives dropped slices no exemplar, each kept one has 1.
+        Use them as sampling weights: kept slices are then drawn in proportion to the slices that they stand for.
+        If the method gives dropped slices no exemplar, each kept slice has 1.
         """
         return stands_for(self.exemplar)
 
     @cached_property
     def similarity(self) -> Floats:
-        """Similarity or distance of each slice to its exemplar, shape (n,); NaN where it was not measured."""
+        """Similarity or distance of each slice to its exemplar, shape (n,); NaN if it was not measured."""
         return np.asarray(self.rows["similarity"], np.float64)
 
     @cached_property
@@ -129,26 +129,26 @@ class Slices:
         return len(self.starts) - 1
 
     def labels(self, column: str) -> tuple[list[str], Integers]:
-        """A column of texts as its different values and, for each slice, the index of its own; null is empty."""
+        """The distinct values of a text column, and each slice's index among them; null becomes empty."""
         return self.rows.labels(column)
 
     def dicts(self, columns: Sequence[str], size: int) -> Iterator[list[dict[str, Any]]]:
-        """These columns of all slices as a dict for each slice, at most `size` slices at a time."""
+        """These columns of all slices, one dict per slice, at most `size` slices at a time."""
         return batches_of_dicts(self.rows.select(list(columns)), size)
 
     def take(self, indices: Integers, columns: Sequence[str]) -> list[dict[str, Any]]:
-        """These columns of the slices with these indices, as a dict for each slice."""
+        """These columns of the slices with these indices, one dict per slice."""
         return self.rows.select(list(columns)).take(np.asarray(indices, np.int64)).to_dicts()
 
     def check_files(self) -> None:
-        """See that every slice's file is as it was when the run read it.
+        """Check that every slice's file is unchanged since the run read it.
 
         Raises:
             SourceError: A file is gone or has changed.
             NetworkError: A server no longer answers.
         """
         for dicts in self.dicts(["source", "path", *STAMP], _ROWS_TOGETHER):
-            # Slices of a file follow each other.
+            # Slices of a file are consecutive.
             rows = [next(of_file) for _, of_file in itertools.groupby(dicts, path_of)]
             for row, reason in zip(rows, why_unusable(rows), strict=True):
                 if reason:
@@ -175,14 +175,14 @@ def batches_of_dicts(rows: _core.Rows, size: int) -> Iterator[list[dict[str, Any
 
 
 def path_of(row: dict[str, Any]) -> str:
-    """Where to open the file of a row with the columns `source` and `path`; not to be shown, see `pseudonyms`."""
+    """The path or address that opens a row's file, from `source` and `path`; never show it, see `pseudonyms`."""
     return os.path.join(*original(str(row["source"]), str(row["path"])))
 
 
 def why_unusable(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Why each row's file is not the one that the run read; empty where it is. Needs `source`, `path` and `STAMP`.
+    """How each row's file differs from the one that was read; empty if unchanged. Needs `source`, `path`, `STAMP`.
 
-    Servers are asked about many objects at a time.
+    Servers get many requests at a time.
 
     Raises:
         NetworkError: A server no longer answers.
@@ -205,13 +205,13 @@ def _of_object(row: dict[str, Any], stamp: Stamp | str | None) -> str:
         return GONE
     if isinstance(stamp, str):
         return f"the file cannot be examined: {stamp}"
-    # Of members of containers, and of instances of DICOMweb, nobody says how large they are.
+    # The sizes of members of containers and of DICOMweb instances are unknown.
     is_same = stamp.version == row["file_version"] and stamp.size in (0, row["file_size"])
     return "" if is_same else CHANGED
 
 
 def _of_file(row: dict[str, Any], address: str) -> str:
-    """A member of a container is taken as unchanged when the container has not changed."""
+    """A member of a container counts as unchanged if the container has not changed."""
     container = container_of(address)
     try:
         found = os.stat(address if container is None else container)

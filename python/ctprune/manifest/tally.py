@@ -1,4 +1,4 @@
-"""Rows counted by status and reason as they go by, so that they need not be in memory together."""
+"""Counts of rows by status and reason, taken as rows pass, so that they need not all be in memory."""
 
 from __future__ import annotations
 
