@@ -1,7 +1,7 @@
 """The nearest centroids of embeddings, compared by torch on a GPU.
 
-A filter in front of an exact step: the core takes an answer whose margin is wider than the rounding of float32,
-and decides the others itself (`rust/ctprune-core/src/selection/kmeans/device.rs`).
+This is a filter before an exact step: the core accepts answers whose margin exceeds the rounding of float32 and
+decides the others itself (`rust/ctprune-core/src/selection/kmeans/device.rs`).
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _log = Log("ctprune.selection")
 
 _Answer = tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]
 
-#: When memory does not suffice for so many rows, it is another program's.
+#: If memory does not suffice for this many rows, another program is using it.
 _FEWEST_ROWS = 64
 
 
 def on_gpu(embeddings: npt.NDArray[np.float16]) -> NearestCentroids | None:
-    """What compares these with centroids on a GPU, if torch finds one."""
+    """What compares these embeddings with centroids on a GPU; None if torch finds none."""
     if not torch.cuda.is_available():
         return None
     try:
         device = torch.device("cuda", torch.cuda.current_device())
         free, _ = torch.cuda.mem_get_info(device)
     except RuntimeError as error:
-        # Another program has all of its memory, or has it for itself.
+        # Another program uses all of its memory, or has exclusive access.
         _log.warning("the GPU cannot be used: %s", _first_line(error))
         return None
     _log.info("k-means on the GPU: %s", torch.cuda.get_device_name(device))
@@ -47,9 +47,9 @@ class NearestCentroids:
     """Compares embeddings with centroids on a device.
 
     Args:
-        embeddings: float16 of shape (n, features), which may be mapped from a file: some rows are read at a time.
+        embeddings: float16 of shape (n, features), possibly mapped from a file: some rows are read at a time.
         device: Where products are computed.
-        memory: Bytes to use there: a half for rows that may be asked about again, a half for products.
+        memory: Bytes to use there: half for rows that may be needed again, half for products.
 
     >>> embeddings = np.array([[1, 0], [0, 1], [3, 4]], np.float16)
     >>> nearest = NearestCentroids(embeddings, torch.device("cpu"), memory=1 << 20)
@@ -67,15 +67,14 @@ class NearestCentroids:
         self._works = True
 
     def __call__(self, rows: npt.NDArray[np.uint32], centroids: npt.NDArray[np.float32]) -> _Answer | None:
-        """The nearest of k centroids for m rows.
+        """The nearest of k centroids for each of m rows.
 
         Args:
-            rows: Their numbers, of shape (m,).
+            rows: Numbers of the rows, of shape (m,).
             centroids: Of shape (k, features).
 
-        Returns:
-            The number of the centroid with the largest product, and by how much that is larger than the second
-            largest, both of shape (m,); None once the device fails.
+        Returns: The number of the centroid with the largest product, and its margin over the second largest, both
+            of shape (m,); None once the device fails.
         """
         if not self._works:
             return None
@@ -83,7 +82,7 @@ class NearestCentroids:
             with torch.inference_mode(), full_precision(self._device):
                 return self._nearest(rows, centroids)
         except RuntimeError as error:
-            # Out of memory, or a GPU that this torch does not go with: the CPU gives the same answer.
+            # Out of memory, or a GPU that this torch does not support: the CPU gives the same answer.
             _log.warning("k-means goes on on the CPU: %s", _first_line(error))
             self._works = False
             self._held.clear()
@@ -91,7 +90,7 @@ class NearestCentroids:
 
     def _nearest(self, rows: npt.NDArray[np.uint32], centroids: npt.NDArray[np.float32]) -> _Answer:
         centers = torch.from_numpy(centroids).to(self._device)
-        # Halves, floats, and the products, which are written twice.
+        # The half-precision rows, their floats, and the products, which are written twice.
         bytes_of_row = 6 * centroids.shape[1] + 8 * len(centroids)
         together = max(min(self._memory // 2 // bytes_of_row, self._most_rows), 1)
         answers: list[tuple[Tensor, Tensor]] = []
@@ -107,14 +106,14 @@ class NearestCentroids:
             else:
                 start += len(some)
                 continue
-            # Here, no longer in the handler, the failed attempt holds no memory any more.
+            # Outside the handler, the failed attempt no longer holds memory.
             self._held.clear()
             torch.cuda.empty_cache()
         numbers, margins = (torch.cat(parts).cpu().numpy() for parts in zip(*answers, strict=True))
         return numbers.view(np.uint32), margins
 
     def _lines(self, rows: npt.NDArray[np.uint32]) -> Tensor:
-        """Embeddings on the device. Rounds of k-means ask about the same ones, which may still be there."""
+        """Embeddings on the device. Rounds of k-means need the same ones, which may still be there."""
         first = int(rows[0])
         held = self._held.get(first)
         if held is not None and np.array_equal(held[0], rows):

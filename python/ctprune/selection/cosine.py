@@ -48,18 +48,18 @@ def cosine_exemplars(
 
     Args:
         embeddings: Of shape (n, features), in order; rounded to float16. They need not have unit length.
-        threshold: Two are similar when their cosine is at least this, from -1 to 1.
+        threshold: Two embeddings are similar if their cosine is at least this, from -1 to 1.
         keep: Instead of a threshold, the fraction to keep: of the cosines of 0° and 90° × 2^(-j / 16), j from 0 to
-            128, the one that comes nearest is taken.
+            128, the one that comes nearest is used.
         starts: First row of each volume, ascending from 0, and last n: only rows of a volume are compared. None
             compares all.
         position_mm: Where each row lies along the body in mm, of shape (n,), NaN for unknown; with `max_gap_mm`.
-        max_gap_mm: Rows that are farther apart along the body are not similar. None allows any distance.
+        max_gap_mm: Rows farther apart than this along the body are not similar. None allows any distance.
         threads: Number of threads, 0 for one per core.
 
     Raises:
-        ConfigError: Arrays that do not fit together, numbers that are not finite, or not exactly one of
-            threshold and keep.
+        ConfigError: Arrays do not fit together, numbers are not finite, or not exactly one of threshold and keep
+            is given.
 
     >>> embeddings = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
     >>> cosine_exemplars(embeddings, threshold=0.9).exemplar.tolist()

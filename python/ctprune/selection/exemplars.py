@@ -42,15 +42,14 @@ def select_exemplars(
     Args:
         fingerprints: In order: uint8 of shape (n, bytes), as `ctprune.dhash` returns them; or uint64 of shape (n,)
             or (n, words), a word for 8 bytes, the most significant first. uint64 arrays are not copied.
-        threshold: Two are similar when at most this many bits differ.
+        threshold: Two fingerprints are similar if at most this many bits differ.
         groups: Integers of shape (n,): only fingerprints of the same group are compared. None compares all.
         threads: Number of threads, 0 for one per core; the result does not depend on it.
 
-    Returns:
-        For each the first kept one in order that is similar, and the distance to it. Exact.
+    Returns: For each fingerprint, the first similar kept one in order and the distance to it. Exact.
 
     Raises:
-        ConfigError: Arrays that do not fit together, or a threshold beyond the number of bits.
+        ConfigError: Arrays do not fit together, or the threshold exceeds the number of bits.
         KeyboardInterrupt: The user stopped it.
 
     >>> import numpy as np

@@ -33,8 +33,8 @@ def dhash(
             uint32, int32, float32 and float64 are Hounsfield units. C-contiguous arrays are not copied.
         hash_size: Rows of the hash, 2 to 32.
         intensity: Way from Hounsfield units to gray, see `ctprune.ReduceConfig`.
-        horizontal_first: Resample along rows first whatever the shape, as Pillow did before version 13; since
-            then it begins with the columns of images more than about twice as tall as wide.
+        horizontal_first: Always resample along rows first, as Pillow did before version 13; since then, Pillow
+            begins with the columns if the image is more than about twice as tall as wide.
         threads: Number of threads, 0 for one per core.
 
     Returns:
@@ -103,8 +103,9 @@ def phash(
     the type-II cosine transform; a bit is 1 where one of the `hash_size²` lowest frequencies is larger than their
     median. Bits are row-major, the first one the most significant of its byte.
 
-    A frequency that differs from the median by rounding alone, as in mirrored images, counts as equal: a bit of 0.
-    ImageHash decides these by the last digits of SciPy's result, which differ between versions and processors.
+    A frequency that differs from the median only by rounding, as in mirrored images, counts as equal and gives a
+    bit of 0. ImageHash decides such bits by the last digits of SciPy's result, which differ between versions and
+    processors.
 
     Args:
         images: Shape (n, rows, cols) or (rows, cols), as for `ctprune.dhash`.
@@ -161,7 +162,7 @@ def hamming(
         uint16 of shape (n,): distance of the i-th pair; or (n, m) with `all_to_all`.
 
     Raises:
-        ConfigError: Arrays that do not fit together.
+        ConfigError: Arrays do not fit together.
 
     >>> import numpy as np
     >>> a = np.array([[0b1111], [0b0000]], dtype=np.uint8)

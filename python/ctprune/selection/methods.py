@@ -1,6 +1,6 @@
-"""The reduction methods: what options, help, errors, sweeps, reports and the documentation's tables say of them.
+"""The reduction methods, as options, help, errors, sweeps, reports and the tables of the documentation need them.
 
-Each is described once, in Rust beside what it does (`rust/ctprune-archive/src/methods/`); this is Python's view.
+Each is described once, in Rust beside its code (`rust/ctprune-archive/src/methods/`); this is Python's view.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ class Measure:
     """How two slices are compared.
 
     Attributes:
-        name: The quantity, in the field's words.
-        unit: The unit after a figure; empty for a pure number.
+        name: The quantity, in the terms of the field.
+        unit: The unit after a value; empty for a pure number.
         larger_is_closer: True for similarities, False for distances.
         low: Smallest value.
-        high: Largest value; None stands for the bits of a fingerprint.
+        high: Largest value; None means the number of bits of a fingerprint.
         example: A threshold, to show what one looks like.
-        grid: The thresholds that are tried for a fraction to keep, ascending; none stand for every whole number.
-        strictest_drops: What the strictest threshold drops nevertheless.
+        grid: The thresholds to try for a fraction to keep, ascending; empty means every whole number.
+        strictest_drops: What even the strictest threshold drops.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Measure:
     strictest_drops: str
 
     def text(self, value: float) -> str:
-        """One value as a reader wants to see it.
+        """A value as text, with its unit.
 
         >>> METHODS["hash"].measure.text(6.0), METHODS["deep"].measure.text(0.98765)
         ('6 bits', '0.98765')
@@ -56,7 +56,7 @@ class Measure:
 
     @property
     def bound(self) -> str:
-        """What a threshold is.
+        """A description of the threshold.
 
         >>> METHODS["hash"].measure.bound, METHODS["ssim"].measure.bound
         ('largest Hamming distance (bits)', 'smallest mean SSIM')
@@ -65,7 +65,7 @@ class Measure:
         return f"{'smallest' if self.larger_is_closer else 'largest'} {self.name}{unit}"
 
     def wrong(self, threshold: float, bits: int) -> str | None:
-        """None when a threshold can be used with fingerprints of so many bits, else what is expected instead.
+        """None if a threshold is valid for fingerprints of this many bits, else what is expected.
 
         >>> METHODS["hash"].measure.wrong(6.5, bits=64)
         'a whole number of bits, 0 to 64'
@@ -77,21 +77,21 @@ class Measure:
         return f"{what}, {self.low:g} to {high:g}"
 
     def plain(self, threshold: float) -> float:
-        """A threshold as JSON shows it best: whole numbers of bits are integers."""
+        """A threshold for JSON: whole numbers of bits are integers."""
         return int(threshold) if self.high is None else threshold
 
     def thresholds(self, bits: int) -> list[float]:
-        """The thresholds that are tried for a fraction to keep, with fingerprints of so many bits, ascending."""
+        """The thresholds to try for a fraction to keep, with fingerprints of this many bits, ascending."""
         return list(self.grid) or [float(distance) for distance in range(bits + 1)]
 
     @property
     def strictest(self) -> float:
-        """The threshold that drops least."""
+        """The threshold that drops the fewest slices."""
         return self.low if self.high is None else self.high
 
     @property
     def loosest(self) -> float | None:
-        """Of the thresholds in the grid, the one that drops most; None where there is no grid."""
+        """The threshold in the grid that drops the most slices; None if there is no grid."""
         if not self.grid:
             return None
         return self.grid[0] if self.larger_is_closer else self.grid[-1]
@@ -107,14 +107,14 @@ class Method:
         citation: The reduction in a paper's methods section; `{bits}`, `{n}`, `{seed}`, `{features}` and
             `{clusters}` stand for a run's values.
         source: Where the method comes from; empty for the controls.
-        fingerprint: The kind of fingerprint that the method compares; None when it does with any, or with none.
-        measure: What its threshold is compared with, if it takes one, or what the manifest's `similarity` holds.
-        on_embeddings: The same on embeddings, where the option `features` can ask for these.
+        fingerprint: The kind of fingerprint that the method compares; None if it compares any kind, or none.
+        measure: The measure that its threshold limits, or that the manifest's `similarity` holds.
+        on_embeddings: The measure on embeddings, if the option `features` can choose these.
         role: What the measure is for: `decides`, `recorded` (only stands in the manifest), `sizes` (only sets the
             number of slices), or empty.
-        options: The options of selection that belong to it, with their defaults.
+        options: The options of selection that it takes, with their defaults.
         compares: `fingerprints`, `pixels`, `embeddings`, or nothing.
-        by_points: Whether it takes fingerprints and embeddings alike, as points.
+        by_points: Whether it can take either fingerprints or embeddings, as points.
     """
 
     name: str
@@ -131,16 +131,16 @@ class Method:
 
     @property
     def decides(self) -> bool:
-        """Whether slices are dropped by the measure."""
+        """Whether the measure decides which slices are dropped."""
         return self.role == "decides"
 
     @property
     def recorded(self) -> Measure | None:
-        """What the manifest's column `similarity` holds; None where slices are not compared."""
+        """The measure in the manifest's column `similarity`; None if slices are not compared."""
         return self.measure if self.role in ("decides", "recorded") else None
 
     def on(self, features: str | None) -> Method:
-        """The method as it is on these features, the value of the option `features`.
+        """The method for this value of the option `features`.
 
         >>> METHODS["kcenter"].on("embeddings").measure.name
         'cosine similarity'
@@ -150,9 +150,9 @@ class Method:
         return replace(self, compares=features, measure=self.on_embeddings)
 
     def default_threshold(self, bits: int) -> int | None:
-        """The threshold when nothing is given, with fingerprints of so many bits; None when one must be given.
+        """The default threshold for fingerprints of this many bits; None if one must be given.
 
-        The same share of the bits as of 64.
+        It is the same share of the bits as for 64 bits.
 
         >>> METHODS["hash"].default_threshold(256), METHODS["ssim"].default_threshold(64)
         (24, None)
@@ -176,12 +176,12 @@ METHODS: dict[str, Method] = {facts["name"]: _method(facts) for facts in _core.m
 FINGERPRINTS: tuple[str, ...] = tuple(method.fingerprint for method in METHODS.values() if method.fingerprint)
 
 
-#: What methods that compare points can compare.
+#: Features that methods on points can compare.
 FEATURES = ("fingerprints", "embeddings")
 
 
 def method_of(config: Mapping[str, Any]) -> Method:
-    """The method of a reduction, by its configuration."""
+    """The method of a reduction, from its configuration."""
     return METHODS[config["method"]].on(config.get("features"))
 
 
@@ -205,7 +205,7 @@ def swept() -> list[str]:
 
 
 def comparing(*what: str) -> list[str]:
-    """Names of the methods that decide by comparing one of these.
+    """Names of the methods that decide by comparing one of these kinds of data.
 
     >>> comparing("pixels")
     ['ssim', 'mi']
@@ -214,7 +214,7 @@ def comparing(*what: str) -> list[str]:
 
 
 def threshold_help() -> str:
-    """What a threshold is, for each method that has one."""
+    """A description of the threshold of each method that has one."""
     distances, similarities = comparing("fingerprints"), comparing("pixels", "embeddings")
     defaults = [(name, METHODS[name].default_threshold(64)) for name in distances]
     known = ", ".join(f"{name} {default} of 64" for name, default in defaults if default is not None)
@@ -225,7 +225,7 @@ def threshold_help() -> str:
 
 
 def choices(names: Iterable[str]) -> str:
-    """Names as help shows them.
+    """Names, as help shows them.
 
     >>> choices(["volume", "dataset"])
     '[volume|dataset]'

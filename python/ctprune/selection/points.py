@@ -20,22 +20,23 @@ from ctprune.selection.methods import taking
 
 _log = Log("ctprune.selection")
 
-#: What compares rows with centroids: from the numbers of rows and the centroids to the nearest and their margins.
+#: Compares rows with centroids: takes numbers of rows and the centroids, returns the nearest ones and their
+#: margins.
 Nearest = Callable[
     [npt.NDArray[np.uint32], npt.NDArray[np.float32]],
     tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]] | None,
 ]
 
-#: Products of numbers of rows and centroids below which a CPU clusters faster than torch is loaded.
+#: Below this number of products of values, a CPU clusters faster than torch loads.
 _WORTHWHILE = 20_000_000_000
 
 
 class PointSelection(NamedTuple):
-    """What a selection found.
+    """The result of a selection.
 
     Attributes:
         exemplar: uint32 of shape (n,): the row of the kept point that stands for each; itself when kept; 2**32 - 1
-            when none does.
+            if none does.
         measured: float32 of shape (n,): Hamming distance in bits or cosine similarity to it; 0 or 1 when kept.
         threshold: The threshold that was used or reached; None for methods that have none.
     """
@@ -62,7 +63,7 @@ def select_points(
     starts: Sequence[int] | None = None,
     threads: int = 0,
 ) -> PointSelection:
-    """Select among fingerprints or embeddings. The same at any number of threads.
+    """Select among fingerprints or embeddings. The result is the same with any number of threads.
 
     Methods that cluster many embeddings use a GPU if torch finds one; the result is the same to the bit.
 
@@ -70,18 +71,19 @@ def select_points(
         points: Embeddings, floats of shape (n, features), rounded to float16; or fingerprints, uint8 of shape
             (n, bytes).
         method: A method of `ctprune reduce` that compares points, such as `kcenter`.
-        threshold: When a point is close enough to a kept one, in bits or as a cosine, where the method takes one.
+        threshold: The limit for being close enough to a kept point, in bits or as a cosine, if the method takes
+            one.
         keep: Fraction to keep, instead of a threshold.
         budget: Number to keep, instead of a threshold.
-        seed: Of what the method draws at random.
-        clusters: Number of clusters of a method that makes some; None for the square root of n.
+        seed: Seed of the method's random draws.
+        clusters: Number of clusters, for methods that cluster; None means the square root of n.
         starts: First row of each volume, ascending from 0, and last n: only rows of a volume are compared. None
             compares all.
         threads: Number of threads, 0 for one per core.
 
     Raises:
-        ConfigError: Another method, arrays that do not fit together, or numbers that are not finite or out of
-            range.
+        ConfigError: The method does not compare points, arrays do not fit together, or numbers are not finite or
+            out of range.
         KeyboardInterrupt: The user stopped it.
 
     >>> embeddings = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
@@ -119,23 +121,22 @@ def retrieve_points(
     budget: int | None = None,
     threads: int = 0,
 ) -> PointSelection:
-    """Select what is closest to a target set, exactly. The same at any number of threads.
+    """Select the points closest to a target set, exactly. The result is the same with any number of threads.
 
     Args:
         points: Embeddings, floats of shape (n, features), rounded to float16; or fingerprints, uint8 of shape
             (n, bytes).
-        targets: Those of the target set, of shape (m, features) or (m, bytes); at least one.
+        targets: Points of the target set, of shape (m, features) or (m, bytes); at least one.
         keep: Fraction to keep.
         budget: Number to keep, instead of a fraction.
         threads: Number of threads, 0 for one per core.
 
-    Returns:
-        No kept point stands for another. `threshold` is how close the last kept one is to its nearest target, in
-        bits or as a cosine; of equals the first in order is kept.
+    Returns: No kept point stands for another. `threshold` is the distance or similarity of the last kept point to
+        its nearest target, in bits or as a cosine. Of equally close points, the first in order is kept.
 
     Raises:
-        ConfigError: Arrays that do not fit together, numbers that are not finite or out of range, or neither
-            `keep` nor `budget`.
+        ConfigError: Arrays do not fit together, numbers are not finite or out of range, or neither `keep` nor
+            `budget` is given.
         KeyboardInterrupt: The user stopped it.
 
     >>> embeddings = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
@@ -159,7 +160,7 @@ def retrieve_points(
 
 
 def _nearest_on_gpu(points: npt.NDArray[Any], clusters: int | None) -> Nearest | None:
-    """What compares embeddings with centroids on a GPU, if there is one and they are many."""
+    """What compares embeddings with centroids on a GPU; None if there is none or the embeddings are few."""
     found = None
     are_many = points.dtype != np.uint8 and points.size * (clusters or math.isqrt(len(points))) >= _WORTHWHILE
     if are_many and ("torch" in sys.modules or _has_driver()):
@@ -176,7 +177,7 @@ def _nearest_on_gpu(points: npt.NDArray[Any], clusters: int | None) -> Nearest |
 
 
 def _has_driver() -> bool:
-    """Whether there is what torch needs for a GPU; it takes seconds to load torch for nothing."""
+    """Whether a GPU driver is installed, since loading torch in vain would take seconds."""
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

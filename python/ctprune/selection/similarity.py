@@ -33,7 +33,7 @@ def ssim(a: _Gray, b: _Gray, *, window: str = "uniform", all_to_all: bool = Fals
         A float for two slices; float64 of shape (n,) for two stacks, (n, m) with `all_to_all`.
 
     Raises:
-        ConfigError: Another dtype, shapes that do not fit together, slices smaller than the window.
+        ConfigError: Another dtype, shapes that do not fit together, or slices smaller than the window.
 
     Source: Z. Wang et al., Image Quality Assessment: From Error Visibility to Structural Similarity (2004).
 
@@ -50,7 +50,7 @@ def mutual_information(a: _Gray, b: _Gray, *, all_to_all: bool = False, threads:
     """Normalized mutual information of slices, `(H(X) + H(Y)) / H(X, Y)`, from 1 to 2.
 
     Equal to `skimage.metrics.normalized_mutual_information(a, b, bins=64)` to 1e-9: each slice has 64 equal bins
-    between its own smallest and largest value. Where both slices are constant it is 2, and NaN in scikit-image.
+    between its own smallest and largest value. If both slices are constant, it is 2 (scikit-image gives NaN).
 
     Args:
         a: Gray slices, uint8 of shape (rows, cols) or (n, rows, cols).
