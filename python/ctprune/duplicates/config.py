@@ -12,12 +12,12 @@ from ctprune.options.option import option
 from ctprune.options.parse import fraction
 from ctprune.options.shared import threads_option
 
-#: What a group's representative may be.
+#: Which volume of a group is recommended.
 PREFERENCES = ("soft", "sharp", "thin", "thick")
 
 
 def min_overlap_option() -> float:
-    """A field for the share of a volume that another one must hold."""
+    """A field for the share of a volume that must lie within another."""
     return option(
         0.5,
         parse=partial(fraction, "min_overlap"),
@@ -31,7 +31,7 @@ def min_overlap_option() -> float:
 
 
 def turned_option() -> bool:
-    """A field for whether turned pictures count, too."""
+    """A field for whether turned pictures also count."""
     return option(
         True, negative=True, help="Also find pictures that are mirrored or turned by half a turn; dHash only."
     )
@@ -43,7 +43,7 @@ class DuplicatesConfig:
     """What counts as the same scan, and which volume of a group is recommended.
 
     Raises:
-        ConfigError: An option that cannot be used.
+        ConfigError: An option cannot be used.
 
     >>> DuplicatesConfig(prefer="sharp").min_overlap
     0.5

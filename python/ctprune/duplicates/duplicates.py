@@ -27,10 +27,10 @@ from ctprune.options.configure import configure
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-#: Aligned slices of a pair that are read.
+#: Aligned slices to read of each pair.
 _SLICES = 5
 
-#: Pairs beyond these are left without a correlation: reading them would take longer than all else.
+#: Most pairs with a correlation: reading more would take longer than everything else.
 MOST_READ = 2000
 
 _TEXTS = ("relation", "turn", "unit", "same_study", "same_series")
@@ -39,13 +39,13 @@ _WHOLE = ("a", "b", "compared", "group", "representative")
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Pairs and groups of volumes that `find_duplicates` found.
+    """The result of `find_duplicates`: pairs and groups of volumes.
 
     Attributes:
         pairs: Pairs of volumes, by ascending numbers.
         groups: Groups of volumes that pairs connect.
         volumes: Number of volumes that were compared.
-        too_short: Volumes of fewer than three slices, which have no sequence to compare.
+        too_short: Number of volumes with fewer than three slices, which have no sequence to compare.
     """
 
     pairs: list[Pair]
@@ -54,7 +54,7 @@ class Duplicates:
     too_short: int
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it for JSON."""
+        """The result for JSON."""
         return {
             "volumes": self.volumes,
             "too_short": self.too_short,
@@ -63,7 +63,7 @@ class Duplicates:
         }
 
     def write(self, file: Path) -> None:
-        """Write a row for each pair as a Parquet table.
+        """Write the pairs as a Parquet table, one row each.
 
         Raises:
             OutputError: The file cannot be written.
@@ -93,7 +93,7 @@ def find_duplicates(
 
     Args:
         reduction: Folder of a reduction, or its manifest.
-        config: What counts; excludes single options.
+        config: What counts as the same; cannot be combined with single options.
         out: Folder for `duplicates.parquet`; None writes nothing.
         progress: Called a few times a second with a `ctprune.Progress`.
         options: Those of `ctprune.DuplicatesConfig`, such as `prefer="thin"`.
@@ -144,7 +144,7 @@ def find_duplicates(
 def with_correlation(
     slices: Slices, pairs: Sequence[Pair], *, threads: int = 0, operation: Operation | None = None
 ) -> list[Pair]:
-    """The same pairs with the correlation of a few aligned slices, where these can still be read."""
+    """The pairs with the correlation of a few aligned slices, if these can still be read."""
     read = [aligned(slices, pair, _SLICES) for pair in pairs[:MOST_READ]]
     rows = (row for of_pair in read for both in of_pair for row in both)
     small = read_small(slices, rows, threads=threads, operation=operation)

@@ -1,4 +1,4 @@
-"""Correlation of slices that fingerprints say are alike: read again, as small gray images."""
+"""Correlation of slices with similar fingerprints, read again as small gray images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Small = dict[int, npt.NDArray[np.uint8]]
 def read_small(
     slices: Slices, rows: Iterable[int], *, threads: int = 0, operation: Operation | None = None
 ) -> Small:
-    """Gray of these slices, each of shape (64, 64); those that can no longer be read are left out."""
+    """Gray images of these slices, each of shape (64, 64); those that can no longer be read are left out."""
     wanted = sorted(set(rows))
     lines = slices.take(np.array(wanted, np.int64), [*WHERE, *STAMP])
     usable = [at for at, reason in enumerate(why_unusable(lines)) if not reason]
@@ -35,7 +35,7 @@ def read_small(
 
 
 def correlation(small: Small, pairs: Sequence[tuple[int, int]], turn: str) -> float | None:
-    """Median of Pearson's correlation of pairs of slices, the first one turned; None where none could be read."""
+    """Median of Pearson's correlation of pairs of slices, the first of each turned; None if none could be read."""
     values = []
     for a, b in pairs:
         if a not in small or b not in small:

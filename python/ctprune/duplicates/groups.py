@@ -1,4 +1,4 @@
-"""Groups of volumes that show the same anatomy, and which volume of each to take."""
+"""Groups of volumes that show the same anatomy, and the volume of each to take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ctprune.duplicates.pairs import Pair
 from ctprune.manifest.slices import Slices
 
-#: Words in the names of kernels, from smooth to sharp, on the scale of the numbers in Siemens' names.
+#: Words in the names of kernels, from smooth to sharp, on the scale of the numbers in Siemens's names.
 _WORDS = (
     ("SOFT", 20.0),
     ("SMOOTH", 20.0),
@@ -30,12 +30,12 @@ _PHILIPS = {"A": 20.0, "B": 30.0, "C": 45.0, "D": 60.0, "E": 70.0, "L": 65.0, "Y
 
 @dataclass(frozen=True)
 class Group:
-    """Volumes that are connected by pairs.
+    """Volumes connected by pairs.
 
     Attributes:
         volumes: Their numbers, ascending.
         representative: The one to take.
-        why: What decided on it.
+        why: Why it was chosen.
     """
 
     volumes: list[int]
@@ -48,7 +48,7 @@ class Group:
 
 
 def groups_of(slices: Slices, pairs: Sequence[Pair], *, prefer: str) -> list[Group]:
-    """The groups that pairs make, each with its representative.
+    """The groups that pairs form, each with its representative.
 
     Of the volumes that cover most of the body, the one with the softest or sharpest kernel, or the thinnest or
     thickest slices, as `prefer` says; then the one with the most slices, then the first.
@@ -73,7 +73,7 @@ def _group(slices: Slices, volumes: list[int], prefer: str) -> Group:
     by_kernel = prefer in ("soft", "sharp")
     values = {volume: _value(slices, volume, by_kernel=by_kernel) for volume in volumes}
     lengths = {volume: _length(slices, volume) for volume in volumes}
-    # One that shows half of the body stands for no other, whatever its kernel.
+    # A volume that shows half of the body cannot stand for the others, whatever its kernel.
     longest = max(lengths.values())
     whole = [volume for volume in volumes if lengths[volume] >= 0.9 * longest] or volumes
     sign = 1 if prefer in ("soft", "thin") else -1
@@ -109,7 +109,7 @@ def _value(slices: Slices, volume: int, *, by_kernel: bool) -> float | None:
 
 
 def _length(slices: Slices, volume: int) -> float:
-    """Length along the body in mm; number of slices where that is not known."""
+    """Length along the body in mm, or the number of slices if that is unknown."""
     rows = slice(slices.starts[volume], slices.starts[volume + 1])
     positions = slices.position_mm[rows]
     if np.isfinite(positions).all() and len(positions) > 1:
@@ -120,8 +120,8 @@ def _length(slices: Slices, volume: int) -> float:
 def sharpness(kernel: str) -> float | None:
     r"""A rough scale of reconstruction kernels, from 0 (smooth) to 100 (sharp); None for an unknown name.
 
-    Siemens' names have a number, General Electric's are words, Canon's are FC and a number, Philips' are letters.
-    Only kernels of one maker can be compared closely.
+    Names by Siemens have a number, those by General Electric are words, by Canon FC and a number, by Philips
+    letters. Only kernels of one manufacturer can be compared closely.
 
     >>> sharpness("B30f"), sharpness("Br59d\\3"), sharpness("BONEPLUS"), sharpness("FC51"), sharpness("C")
     (30.0, 59.0, 70.0, 65.0, 45.0)

@@ -1,4 +1,4 @@
-"""Pairs of volumes that show the same anatomy: found by Rust, with what speaks for each."""
+"""Pairs of volumes that show the same anatomy: found by Rust, with the evidence for each."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ class Pair:
         b: Number of the second, larger.
         relation: `copy` (all slices, equal fingerprints), `part` (one lies within the other), `same` (as long,
             with differences, such as another kernel), or `overlap`.
-        turn: How the pictures are turned against each other: empty, `left-right`, `up-down`, `half turn`.
-        scale: Position in b is scale × position in a + shift; -1 where the slices run in opposite directions.
-        shift: In mm, or in slices where `unit` says so.
-        unit: `mm`, or `slices` where a volume has no positions.
-        overlap: Length of the common part in that unit.
-        of_a: Share of volume a in it, 0 to 1.
-        of_b: Share of volume b in it.
+        turn: How the pictures are turned relative to each other: empty, `left-right`, `up-down`, `half turn`.
+        scale: Position in b is scale × position in a + shift; -1 if the slices run in opposite directions.
+        shift: Shift in `unit`.
+        unit: `mm`, or `slices` if a volume has no positions.
+        overlap: Length of the common part in `unit`.
+        of_a: Share of volume a in the common part, 0 to 1.
+        of_b: Share of volume b in the common part, 0 to 1.
         compared: Number of aligned slices that were compared.
-        median_bits: Median Hamming distance of these.
-        mean_bits: Mean distance.
-        correlation: Median of Pearson's correlation of a few aligned slices' gray; None where none could be read.
-        same_study: Whether the Study Instance UIDs are equal; None where one is missing.
-        same_series: Whether the Series Instance UIDs are equal; None where one is missing.
+        median_bits: Median Hamming distance of these slices, in bits.
+        mean_bits: Mean Hamming distance of these slices, in bits.
+        correlation: Median of Pearson's correlation of the gray of a few aligned slices; None if none could be
+            read.
+        same_study: Whether the Study Instance UIDs are equal; None if one is missing.
+        same_series: Whether the Series Instance UIDs are equal; None if one is missing.
     """
 
     a: int
@@ -59,11 +60,11 @@ class Pair:
         return asdict(self)
 
 
-#: Median distance up to which two sequences are of one scan, of 64 bits: half of the threshold for single slices,
-#: since bodies of two patients, laid upon each other as well as can be, come close to that.
+#: Largest median distance of two sequences of one scan, of 64 bits: half of the threshold for single slices, since
+#: well-aligned bodies of two patients come close to that threshold.
 THRESHOLD_BITS = 3
 
-#: Share from which on a volume lies within another: a slice at either end may be missing.
+#: From this share on, a volume counts as lying within another: a slice at either end may be missing.
 WITHIN = 0.95
 
 
@@ -83,13 +84,13 @@ def find_pairs(
         slices: Slices of a manifest, volume by volume.
         threshold: Largest median distance of aligned slices in bits; None takes 3 of 64.
         min_overlap: Share of the shorter volume that must lie within the other.
-        turned: Whether pictures may be mirrored or turned by half a turn; only dHashes tell.
-        between: Pairs of a volume below this number and one from it on only.
+        turned: Whether pictures may be mirrored or turned by half a turn; works only with dHashes.
+        between: Only pairs of a volume below this number and one from it on.
         threads: Number of threads, 0 for one per core; the result does not depend on it.
         progress: Called with the number of volumes done.
 
     Raises:
-        ConfigError: The threshold is beyond the bits of a fingerprint.
+        ConfigError: The threshold exceeds the bits of a fingerprint.
         KeyboardInterrupt: The user stopped it.
     """
     hash_size = int(slices.config["hash_size"])

@@ -1,4 +1,4 @@
-"""Which volumes another one stands for: reconstructions and copies of one scan that show no more than it does."""
+"""Volumes for which another stands: reconstructions and copies of one scan that show no more than it does."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ctprune.duplicates.pairs import WITHIN, Pair, find_pairs
 from ctprune.errors import ManifestError
 from ctprune.manifest.slices import Slices
 
-#: Reconstructions of one acquisition lie at one place, but for rounding, in mm.
+#: Reconstructions of one acquisition lie at the same place, apart from rounding, in mm.
 _SHIFT_MM = 0.5
 
-#: From this correlation on, pictures of different studies are copies and not another patient of the same build.
+#: From this correlation on, pictures of different studies are copies, not another patient of similar build.
 _COPY = 0.99
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """A volume that is not needed: `representative` shows what it shows; `why` is what decided between them."""
+    """A volume that is not needed: `representative` shows the same; `why` says why that one was chosen."""
 
     volume: int
     representative: int
@@ -30,17 +30,17 @@ class StandIn:
 
 
 def stand_ins(slices: Slices, *, prefer: str, threads: int = 0) -> list[StandIn]:
-    """The volumes that others stand for, by ascending number.
+    """The volumes for which others stand, by ascending number.
 
-    A volume is left out only for a representative that it was itself compared with and that covers 95 % of it:
+    A volume is left out only for a representative that was compared with it directly and covers 95 % of it;
     neighbors of neighbors stay.
     """
-    # Evidence is read for pairs across studies alone: within one, positions say more.
+    # Pixels are read only for pairs across studies: within one study, positions say more.
     pairs = find_pairs(slices, threads=threads)
     within = [pair for pair in pairs if pair.same_study and _is_one_acquisition(slices, pair)]
     across = [pair for pair in pairs if not pair.same_study]
     with suppress(ManifestError):
-        # Raised where nobody said what is behind pseudonyms: then equal fingerprints are all there is.
+        # Raised if pseudonyms cannot be resolved: then only equal fingerprints count.
         across = with_correlation(slices, across, threads=threads)
     same = [*within, *(pair for pair in across if _is_copy(pair))]
     return sorted(_greedy(slices, same, prefer), key=lambda one: one.volume)
@@ -70,7 +70,7 @@ def _other(pair: Pair, volume: int) -> int:
 
 
 def _is_one_acquisition(slices: Slices, pair: Pair) -> bool:
-    """By positions and Acquisition Number: phases of contrast lie at one place, too."""
+    """Whether positions and Acquisition Number agree: contrast phases, too, lie at the same place."""
     if pair.unit != "mm" or pair.scale != 1 or pair.turn or abs(pair.shift) > _SHIFT_MM:
         return False
     rows = np.array([slices.starts[pair.a], slices.starts[pair.b]], np.int64)

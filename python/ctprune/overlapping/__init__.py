@@ -1,1 +1,1 @@
-"""What of one set of slices is in another: by slice, by volume, and as the guard against leakage."""
+"""Overlap of two sets of slices: by slice, by volume, and as the guard against leakage."""

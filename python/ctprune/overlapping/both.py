@@ -1,4 +1,4 @@
-"""The slices of two sets as one table, so that what compares within one compares across two."""
+"""The slices of two sets as one table, so that comparisons within one set also work across two."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Both(Slices):
     """Slices of set A, then those of set B.
 
     Args:
-        first: Those of A.
-        second: Those of B, with fingerprints made in the same way.
+        first: The slices of A.
+        second: The slices of B, with fingerprints made in the same way.
     """
 
     def __init__(self, first: Slices, second: Slices) -> None:
@@ -27,13 +27,13 @@ class Both(Slices):
 
     @cached_property
     def volume(self) -> Integers:
-        """Volumes of A from 0, then those of B, shape (n,)."""
+        """Number of each slice's volume, shape (n,): volumes of A from 0, then those of B."""
         return self._volume
 
     def number(self, row: int) -> int:
-        """Number of a slice's volume in the manifest of its own set."""
+        """The number of a slice's volume in its own set."""
         return int(self._numbers[row])
 
     def number_of_volume(self, volume: int) -> int:
-        """The same of a volume."""
+        """The number of a volume in its own set."""
         return self.number(int(self.starts[volume]))

@@ -1,4 +1,4 @@
-"""The configuration of a search for what two sets share: a frozen dataclass that checks itself."""
+"""The configuration of a search for overlap: a frozen dataclass that checks itself."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ctprune.options.option import option
 from ctprune.options.parse import fraction
 from ctprune.options.shared import threads_option
 
-#: Those of `ctprune.tasks.listing`, whose import would take numpy's time.
+#: As in `ctprune.tasks.listing`, whose import would load numpy.
 SPLITS = ("train", "val", "test")
 
 
 @described
 @dataclass(frozen=True, kw_only=True)
 class OverlapConfig:
-    """What counts as being in another set, and how much of it is too much.
+    """What counts as overlap, and how much of it is allowed.
 
     Raises:
-        ConfigError: An option that cannot be used.
+        ConfigError: An option cannot be used.
 
     >>> OverlapConfig(max=0.01).threshold is None
     True

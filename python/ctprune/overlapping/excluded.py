@@ -1,4 +1,4 @@
-"""The guard against leakage: slices that are also in a downstream test set do not train its backbone."""
+"""The guard against leakage: slices that are also in a test set do not train the backbone."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def excluded_rows(
         manifest: Manifest of the run.
         others: For each set its folder, zip or tar file of images, its MedMNIST file (.npz), a
             run's folder, or its manifest file.
-        threshold: Largest Hamming distance that counts as close; None takes the run's, or 6 of 64 bits.
+        threshold: Largest Hamming distance that counts as close; None means the run's, or 6 of 64 bits.
 
     Raises:
         ConfigError: The threshold is out of range.
         ManifestError: Another manifest's fingerprints were made differently.
-        SourceError: A set is not there, or has no slice.
+        SourceError: A set does not exist, or has no slice.
 
     >>> import ctprune, tempfile
     >>> from pathlib import Path

@@ -1,4 +1,4 @@
-"""Near-duplicates between two sets of fingerprints, exactly; all that asks for leaks asks here."""
+"""Exact search for near-duplicates between two sets of fingerprints, used by every check for leakage."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ctprune.selection.methods import METHODS
 
 Fingerprints: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint64]
 
-#: How the pictures of one set may be turned against those of the other; the first one is not at all.
+#: How pictures of one set may be turned relative to those of the other; the first is not at all.
 TURNS = ("", "left-right", "up-down", "half turn")
 
 
 @dataclass(frozen=True, eq=False)
 class Near:
-    """For each of n slices the nearest one of the other set.
+    """For each of n slices, the nearest slice of the other set.
 
     Attributes:
-        row: Its row, int64 of shape (n,); -1 where none is near enough.
-        bits: Hamming distance to it, uint16 of shape (n,); 65535 where there is none.
-        turn: How the slice must be turned to be that near, as index of `TURNS`; int8 of shape (n,).
+        row: Its row, int64 of shape (n,); -1 if none is near enough.
+        bits: Hamming distance to it, uint16 of shape (n,); 65535 if there is none.
+        turn: How the slice must be turned to match, as index of `TURNS`; int8 of shape (n,).
     """
 
     row: npt.NDArray[np.int64]
@@ -34,7 +34,7 @@ class Near:
 
     @property
     def found(self) -> npt.NDArray[np.bool_]:
-        """Whether one is near enough, shape (n,)."""
+        """Whether a slice is near enough, shape (n,)."""
         return self.row >= 0
 
 
@@ -47,13 +47,13 @@ def find_near(
     hash_size: int = 8,
     threads: int = 0,
 ) -> Near:
-    """Find for each slice the nearest one of the other set within so many bits.
+    """Find for each slice the nearest slice of the other set within a number of bits.
 
-    Of equals the first one is taken, and of turns the first of `TURNS`.
+    Of equally near slices, the first one is taken; of turns, the first of `TURNS`.
 
     Args:
         slices: Fingerprints, uint8 of shape (n, bytes) or uint64 of shape (n, words).
-        others: Those of the other set, of the same length.
+        others: Fingerprints of the other set, with the same number of bits.
         threshold: Largest Hamming distance in bits.
         turned: Whether to look for slices that are mirrored or turned by half a turn, too; dHashes only.
         hash_size: Rows of a fingerprint.
@@ -71,7 +71,7 @@ def find_near(
     row, bits = _core.nearest_within(theirs, own, threshold, threads)
     turn = np.zeros(len(row), np.int8)
     if turned:
-        # Turned fingerprints are words; so must be what they are compared with.
+        # Turned fingerprints are words, so the others must be words, too.
         as_words = _core.turned(theirs, "", hash_size)
         for number, name in list(enumerate(TURNS))[1:]:
             turned_own = _core.turned(own, name, hash_size)
@@ -82,15 +82,15 @@ def find_near(
 
 
 def near_threshold(config: dict[str, Any], threshold: int | None, *, name: str = "threshold") -> int:
-    """The largest distance that counts: as given, the reduction's, or that of `hash`: 6 of 64 bits.
+    """The largest distance that counts: the given one, the reduction's, or that of `hash`: 6 of 64 bits.
 
     Args:
         config: A reduction's configuration.
         threshold: In bits, or None.
-        name: Of the option, for the error.
+        name: The option's name, for the error.
 
     Raises:
-        ConfigError: It is beyond the bits of a fingerprint.
+        ConfigError: It exceeds the bits of a fingerprint.
     """
     bits = int(config["hash_size"]) ** 2
     if threshold is None:

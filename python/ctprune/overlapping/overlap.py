@@ -1,4 +1,4 @@
-"""What of a set B, such as a test set, is in a set A: by slice and by volume, with a table and a page."""
+"""Overlap of a set B, such as a test set, with a set A: by slice and by volume, with a table and a page."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from ctprune.reduction.config import ReduceConfig
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-#: Slices beyond these have no correlation: reading them would take longer than all else.
+#: Most slices with a correlation: reading more would take longer than everything else.
 _MOST_READ = 2000
 
-#: Slices of A with one fingerprint that are compared by pixels with one of B, at most.
+#: Most slices of A with one fingerprint that are compared by pixels with a slice of B.
 _SAME = 32
 
 
@@ -48,22 +48,22 @@ def find_overlap(
     progress: ProgressCallback | None = None,
     **options: Unpack[OverlapOptions],
 ) -> Overlap:
-    """Find what of a set B is in a set A: slices by their fingerprints, volumes by aligned sequences.
+    """Find the part of a set B that is in a set A: slices by their fingerprints, volumes by aligned sequences.
 
     Args:
         a: Folder of a reduction, or images as for `b`.
         b: Folder of a reduction, folder or zip or tar file of images, MedMNIST file, or a table of labels.
-        config: What counts; excludes single options.
-        labels: What is used of B, with class and split: for a folder of images the folder of lists of names, as
-            COVID-CT has them; for a reduction the table of its labels.
+        config: What counts as overlap; cannot be combined with single options.
+        labels: The part of B to use, with class and split: for a folder of images, the folder of lists of names,
+            as in COVID-CT; for a reduction, the table of its labels.
         out: Folder for `overlap.parquet` and the page `overlap.html`; None writes nothing.
         progress: Called a few times a second with a `ctprune.Progress`.
         options: Those of `ctprune.OverlapConfig`, such as `split="test"`.
 
     Raises:
         ManifestError: Fingerprints of two reductions were made differently.
-        SourceError: A set is not there, or has no slice.
-        TaskError: Labels that do not fit to B.
+        SourceError: A set does not exist, or has no slice.
+        TaskError: The labels do not fit B.
         ConfigError: An option cannot be used.
         OutputError: A file cannot be written.
         Interrupted: Ctrl-C; nothing is left behind.
@@ -100,7 +100,7 @@ def find_overlap(
 
 
 def _like(a: PathLike, b: PathLike) -> dict[str, Any]:
-    """How fingerprints are made: as in the reduction, if one of the sets is one."""
+    """The options of fingerprints: those of the reduction, if one of the sets is one."""
     for source in (a, b):
         if is_run(source):
             return Manifest.load(source).config
@@ -118,7 +118,7 @@ def _part(found: SliceSet, split: str | None, source: PathLike) -> SliceSet:
 
 
 def _near(both: Both, config: OverlapConfig) -> Near:
-    """For each slice of B the nearest one of A. What has one value everywhere is in every archive, and no copy."""
+    """For each slice of B the nearest slice of A; constant slices occur in every archive and are no copies."""
     own, others = both.fingerprints[both.of_a :], both.fingerprints[: both.of_a]
     near = find_near(
         own,
@@ -137,9 +137,10 @@ def _forget(near: Near, which: np.ndarray[Any, Any]) -> None:
 
 
 def _correlations(both: Both, near: Near, config: OverlapConfig, operation: Operation) -> Floats:
-    """Correlation of each slice of B with the nearest one of A, shape (n,); NaN where it is not known.
+    """Correlation of each slice of B with the nearest slice of A, shape (n,); NaN if unknown.
 
-    Where it decides, the one of several with the same fingerprint that correlates most is taken as the nearest.
+    If correlation decides, of several slices with the same fingerprint the one that correlates most is the
+    nearest.
     """
     at = np.flatnonzero(near.found)
     if config.min_correlation is None:
@@ -162,7 +163,7 @@ def _correlations(both: Both, near: Near, config: OverlapConfig, operation: Oper
 
 
 def _same_fingerprints(both: Both, rows: Integers) -> dict[int, list[int]]:
-    """For each of these slices of A some of those with the same fingerprint, itself included."""
+    """For each of these slices of A, some slices with the same fingerprint, itself included."""
     of_fingerprint: dict[bytes, list[int]] = {}
     prints = np.ascontiguousarray(both.fingerprints[: both.of_a])
     wanted = {row: prints[row].tobytes() for row in np.unique(rows).tolist()}
@@ -183,7 +184,7 @@ def _one_value(both: Both) -> np.ndarray[Any, Any]:
 
 
 def _pairs(both: Both, config: OverlapConfig, operation: Operation) -> list[Pair]:
-    """Volumes that show the same anatomy, one of either set, by their numbers in `both`."""
+    """Pairs of volumes that show the same anatomy, one from each set, by their numbers in `both`."""
     pairs = find_pairs(
         both,
         min_overlap=config.min_overlap,

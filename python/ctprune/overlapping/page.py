@@ -1,4 +1,4 @@
-"""One self-contained HTML page of what two sets share: numbers, volumes as aligned strips, slices side by side."""
+"""A self-contained HTML page of the overlap: numbers, volumes as aligned strips, slices side by side."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ctprune.overlapping.result import Overlap
 from ctprune.pages import environment_of, style_of
 from ctprune.reading.thumbnails import Pictures, make_pictures
 
-#: Bytes that all pictures may take.
+#: Most bytes of all pictures.
 _PICTURE_BYTES = 2_400_000
 
-#: Pairs of volumes that are shown, and aligned slices of each.
+#: Most pairs of volumes that are shown, and aligned slices of each.
 _STRIPS, _SLICES = 8, 8
 
 #: Wide enough for lungs, soft tissue and bone at once.
@@ -30,7 +30,7 @@ _WINDOW = "hu:-1000,600"
 
 @dataclass(frozen=True)
 class _Shown:
-    """A slice of B beside the nearest one of A, by their rows."""
+    """A slice of B and the nearest slice of A, by their rows."""
 
     row: int
     other: int
@@ -47,12 +47,12 @@ def write_page(
     config: OverlapConfig,
     operation: Operation,
 ) -> None:
-    """Write the page; it needs nothing beside itself, and holds no path and no patient's name.
+    """Write the page, which is self-contained and holds no path and no patient's name.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    # The longest common parts first; they are what matters most.
+    # The longest common parts first, since they matter most.
     strips = sorted(pairs, key=lambda pair: (pair.median_bits, -pair.overlap, pair.a, pair.b))[:_STRIPS]
     rows = [aligned(both, pair, _SLICES) for pair in strips]
     shown = _chosen(both, near, config.pairs)
@@ -97,7 +97,7 @@ def _chosen(both: Both, near: Near, most: int) -> list[_Shown]:
     at = np.flatnonzero(near.found)
     at = at[np.lexsort((at, near.turn[at], near.bits[at]))]
     volumes = both.volume[both.of_a + at]
-    # How many closer ones of its volume come before each.
+    # How many closer slices of its volume come before each.
     order = np.argsort(volumes, kind="stable")
     _, starts, counts = np.unique(volumes[order], return_index=True, return_counts=True)
     before = np.empty(len(at), np.int64)
@@ -110,7 +110,7 @@ def _chosen(both: Both, near: Near, most: int) -> list[_Shown]:
 
 
 def _name(both: Both, row: int) -> str:
-    """Where a slice lies, in words."""
+    """The place of a slice, in words."""
     position = both.position_mm[row]
     where = f", {position:.1f} mm".replace("-", "−") if position == position else ""
     return f"volume {both.number(row)}, slice {both.slice_index[row]}{where}"

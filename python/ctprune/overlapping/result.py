@@ -1,4 +1,4 @@
-"""What of a set is in another: numbers, pairs of volumes, and a row for each slice that was found."""
+"""The overlap of two sets: numbers, pairs of volumes, and a row for each found slice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ctprune.files.atomic import replace_file
 
 TABLE_NAME, PAGE_NAME = "overlap.parquet", "overlap.html"
 
-#: What the table says of either slice, by the manifest's columns.
+#: Columns of the table for either slice, by the manifest's columns.
 WHERE = ("volume", "slice_index", "path", "frame")
 
 
@@ -30,17 +30,17 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """What of B is in A.
+    """The part of B that is in A.
 
     Attributes:
         among: Number of slices of A.
         slices: Number of slices of B.
-        found: How many of these have a near-duplicate in A; with `min_correlation` only those that correlate.
-        equal: How many of these have an equal fingerprint there, not turned.
-        one_value: Constant slices of B: they are ignored.
+        found: How many of these have a near-duplicate in A; with `min_correlation`, only those that correlate.
+        equal: How many of these have an equal fingerprint in A, not turned.
+        one_value: Number of constant slices of B, which are ignored.
         threshold: Largest Hamming distance of near-duplicates, in bits.
-        parts: The same by split and class, where B names them.
-        volumes: Number of volumes of B that have the three slices which a comparison needs.
+        parts: The numbers by split and class, if B names these.
+        volumes: Number of volumes of B with the three or more slices that a comparison needs.
         volumes_found: How many of these show the anatomy of a volume of A.
         pairs: Volumes of A and B that show the same anatomy, each by its number in its own set.
         rows: Rows of the found slices in B's manifest, ascending.
@@ -60,11 +60,11 @@ class Overlap:
 
     @property
     def share(self) -> float:
-        """The larger one of the shares of B's slices and volumes that are in A, 0 to 1."""
+        """The larger of the shares of B's slices and volumes that are in A, 0 to 1."""
         return max(self.found / self.slices, self.volumes_found / self.volumes if self.volumes else 0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it for JSON."""
+        """The result for JSON."""
         names = ("among", "slices", "found", "equal", "one_value", "threshold", "volumes", "volumes_found")
         return {
             **{name: getattr(self, name) for name in names},
@@ -74,7 +74,7 @@ class Overlap:
         }
 
     def write(self, file: Path) -> None:
-        """Write a row for each slice that was found as a Parquet table.
+        """Write the found slices as a Parquet table, one row each.
 
         Raises:
             OutputError: The file cannot be written.

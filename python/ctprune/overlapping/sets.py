@@ -1,4 +1,4 @@
-"""A set of slices by what the user names: a run, images of any kind, a MedMNIST file, a list of labels."""
+"""Sets of slices that a user can name: a run, images of any kind, a MedMNIST file, a list of labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ctprune.tasks.listing import SPLIT_NAMES, Listing
 
 PathLike = str | os.PathLike[str]
 
-#: What decides a fingerprint, and what it is called in a sentence.
+#: Options that decide a fingerprint, and their names in sentences.
 _DECIDING = {"fingerprint": "kind", "hash_size": "hash_size", "intensity": "intensity"}
 
 
@@ -34,9 +34,9 @@ class SliceSet:
     """Slices to compare with others.
 
     Attributes:
-        slices: The slices, kept or not: a copy of any of them is one.
-        split: `train`, `val` or `test` of each slice; empty where the set names none.
-        label: Class of each slice; empty where the set names none.
+        slices: The slices, kept or dropped: a copy of either counts.
+        split: `train`, `val` or `test` of each slice; empty if the set names none.
+        label: Class of each slice; empty if the set names none.
     """
 
     slices: Slices
@@ -55,7 +55,7 @@ class SliceSet:
 
 
 def is_run(source: PathLike) -> bool:
-    """Whether it is the folder of a reduction, the address of one, or a manifest's file."""
+    """Whether this is the folder or address of a reduction, or a manifest's file."""
     if as_address(source) is not None:
         return is_remote_run(source)
     path = Path(source)
@@ -72,21 +72,21 @@ def open_set(
     role: str = "",
     threads: int = 0,
 ) -> SliceSet:
-    """Open or read a set of slices, with fingerprints that can be compared with those of a run.
+    """Open or read a set of slices, with fingerprints that can be compared with a run's.
 
     Args:
-        stack: Holds what must be there for as long as pictures are looked at.
+        stack: Holds resources that must exist as long as pictures are read.
         source: Folder, zip or tar file of images, MedMNIST file (.npz), table of labels, or a run.
         like: Configuration of the run.
-        labels: What is used of it, with label and split: for a folder the folder of lists of names, as COVID-CT
-            has them; for a run its table of labels.
-        role: What the set is, before its name in errors.
+        labels: The part of the set to use, with label and split: for a folder, the folder of lists of names, as in
+            COVID-CT; for a run, its table of labels.
+        role: The role of the set, before its name in errors.
         threads: Number of threads, 0 for one per core.
 
     Raises:
         ManifestError: Fingerprints of a run were made differently.
-        SourceError: The set is not there, or has no slice.
-        TaskError: Labels that do not fit to the set.
+        SourceError: The set does not exist, or has no slice.
+        TaskError: The labels do not fit the set.
     """
     path = Path(source)
     options = {name: like[name] for name in _DECIDING} | {"threads": threads}
@@ -128,7 +128,7 @@ def _whole(manifest: Manifest) -> SliceSet:
 def _of_listing(
     source: Path, listed: Listing, like: dict[str, Any], options: dict[str, Any], role: str
 ) -> SliceSet:
-    """The slices that a list names, in a run or in files."""
+    """The slices named by a list, in a run or in files."""
     of_file: dict[tuple[str, int | None], Any] = {
         (_absolute(entry.file or ""), entry.frame): entry for entry in listed.entries
     }
@@ -154,12 +154,12 @@ def _of_listing(
 
 
 def _absolute(file: PathLike) -> str:
-    """One text for one file, however it was named."""
+    """The same text for a file, however it was named."""
     return as_address(file) or os.path.abspath(file)
 
 
 def _write_pictures(file: Path, folder: Path, role: str) -> None:
-    """Every image of a MedMNIST file as PNG, so that fingerprints come about as those of any picture."""
+    """Every image of a MedMNIST file as PNG, so that it is fingerprinted like any picture."""
     from PIL import Image
 
     try:
@@ -176,7 +176,7 @@ def _write_pictures(file: Path, folder: Path, role: str) -> None:
 
 
 def _of_arrays(manifest: Manifest) -> SliceSet:
-    """The arrays' names say the split."""
+    """The set, with splits from the names of the arrays."""
     slices = manifest.slices()
     paths, of = slices.labels("path")
     splits = [SPLIT_NAMES.get(path.partition("/")[0].removesuffix("_images"), "") for path in paths]
