@@ -1,4 +1,4 @@
-"""The pairs of slices that decide how good a threshold is: just similar enough to drop, just not."""
+"""The pairs of slices that show how good a threshold is: just similar enough to drop, or just not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ctprune.report.run_slices import Floats, Integers, RunSlices
 
 
 class Pair(NamedTuple):
-    """Two slices and how they compare; `earlier` is the kept one that stands for, or before, `row`."""
+    """Two slices and their similarity or distance; `earlier` is the kept slice that covers or precedes `row`."""
 
     row: int
     earlier: int
@@ -19,7 +19,7 @@ class Pair(NamedTuple):
 
 
 def dropped_pairs(slices: RunSlices, most: int) -> list[Pair]:
-    """Dropped slices that are least similar to the slice that covers them."""
+    """Dropped slices that are least similar to their exemplars."""
     if slices.measure is None:
         return []
     rows = np.flatnonzero(~slices.kept & (slices.exemplar >= 0) & np.isfinite(slices.similarity))
@@ -39,9 +39,9 @@ def kept_pairs(slices: RunSlices, nearest: Nearest | None, most: int) -> list[Pa
 def _spread(
     slices: RunSlices, rows: Integers, earlier: Integers, values: Floats, rank: Floats, most: int
 ) -> list[Pair]:
-    """The pairs of lowest rank; among equals one of each volume before a second one of any."""
+    """The pairs of lowest rank; among equal ranks, one of each volume comes before a second one of any."""
     order = np.argsort(rank, kind="stable")
-    # Enough of them to find other volumes; all of a large archive's pairs need not be sorted a second time.
+    # Enough pairs to find other volumes, so that a large archive's pairs need not all be sorted again.
     order = order[np.flatnonzero(rank[order] <= rank[order][: most or 1][-1:])] if len(order) else order
     volume = slices.volume[rows[order]]
     by_volume = np.lexsort((np.arange(len(order)), volume, rank[order]))

@@ -36,12 +36,12 @@ BIBTEX = f"""@article{{wolf2024less,
 }}"""
 
 
-#: Options whose patterns may hold names of patients.
+#: Options whose patterns may hold patients' names.
 _PATTERNS = ("exclude", "include")
 
 
 def shown_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The options that are set, as a report may show them: of a file its name only, of patterns their number."""
+    """The options that are set, as a report may show them: only the names of files, and the number of patterns."""
     known = options_of(ReduceConfig)
     shown = {name: value for name, value in config.items() if value not in (None, [])}
     for name, value in shown.items():
@@ -82,7 +82,7 @@ def _clusters(clusters: int | None) -> str:
 
 
 def method_sentence(slices: RunSlices) -> str:
-    """The reduction in one sentence, as it could stand in a paper's methods."""
+    """The reduction in one sentence, for a paper's methods section."""
     config, summary = slices.config, slices.summary
     how = slices.method.citation.format(
         bits=config["hash_size"] ** 2,

@@ -17,7 +17,7 @@ class ReportConfig:
     """Options of a report: what it shows.
 
     Raises:
-        ConfigError: An option that cannot be used.
+        ConfigError: An option cannot be used.
 
     >>> ReportConfig(intensity="window:40,400").intensity
     'hu:-160,240'

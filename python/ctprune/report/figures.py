@@ -55,7 +55,7 @@ def volumes_figure(slices: RunSlices) -> str:
 
 
 def body_figure(slices: RunSlices) -> str | None:
-    """Kept fraction along the volume; None where no volume has two slices."""
+    """Kept fraction along the volume; None if no volume has two slices."""
     position = slices.relative_position
     known = np.isfinite(position)
     if not known.any():
@@ -77,7 +77,7 @@ def body_figure(slices: RunSlices) -> str | None:
 
 
 def similarity_figure(slices: RunSlices, nearest: Nearest | None) -> str | None:
-    """How far dropped slices are from their exemplars, and kept ones from those before; None if not measured."""
+    """Distances of dropped slices to exemplars, and of kept slices to earlier ones; None if not measured."""
     measure = slices.measure
     dropped = slices.similarity[~slices.kept & np.isfinite(slices.similarity)]
     if measure is None or not len(dropped):
@@ -112,17 +112,17 @@ def similarity_figure(slices: RunSlices, nearest: Nearest | None) -> str | None:
 
 
 def _edges(values: Floats, threshold: float | None) -> list[float]:
-    """Edges of some thirty bins, of which the threshold is one: no bar stands on both sides of it."""
+    """Edges of about thirty bins; one edge is the threshold, so that no bar lies on both sides of it."""
     low, high = float(values.min()), float(values.max())
     step = (high - low) / 30 or 1.0
-    # The manifest's values are 32-bit numbers, and one of them may be the threshold itself.
+    # The manifest's values are 32-bit numbers, and one of them may equal the threshold.
     middle = low if threshold is None else min(max(float(np.float32(threshold)), low), high)
     below, above = math.ceil((middle - low) / step), math.ceil((high - middle) / step) or 1
     return [middle + step * index for index in range(-below, above + 1)]
 
 
 def _whole_numbers(axis: Axis) -> None:
-    """No half slices, and no more ticks than fit."""
+    """Only whole numbers as ticks, and no more than fit."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins=6, integer=True))

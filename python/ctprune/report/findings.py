@@ -1,4 +1,4 @@
-"""What `ctprune check` finds in the series of a run, and volumes of it that show the same anatomy."""
+"""Findings of `ctprune check` in the series of a run, and its volumes that show the same anatomy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ctprune.checking.codes import CHECK_CODES, SEVERITIES, CheckCode
 from ctprune.duplicates.pairs import Pair, aligned, find_pairs
 from ctprune.report.run_slices import RunSlices
 
-#: Series that the page lists, and pairs of volumes with so many aligned slices each that it shows.
+#: Most series that the page lists, most pairs of volumes that it shows, and aligned slices of each pair.
 _SERIES, _PAIRS, _SLICES = 200, 4, 8
 
 
@@ -17,10 +17,10 @@ class SeriesFindings:
     """The series of a run, the worst first.
 
     Attributes:
-        series: Those that the page lists; series without a finding are only counted.
+        series: The series that the page lists; series without a finding are only counted.
         total: Number of all series.
-        verdicts: Number of series by verdict, the worst first; none is 0.
-        codes: What each code that was found means, by its name, with the number of series that have it.
+        verdicts: Number of series by verdict, the worst first; no number is 0.
+        codes: The meaning of each found code, by its name, with the number of series that have it.
     """
 
     def __init__(self, slices: RunSlices, threads: int) -> None:

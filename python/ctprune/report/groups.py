@@ -1,4 +1,4 @@
-"""Groups: a kept slice with the slices that it covers. A choice of them is shown as pictures."""
+"""Groups: a kept slice with the slices that it covers. Some of them are shown as pictures."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from ctprune.report.run_slices import Integers, RunSlices
 from ctprune.report.volume_table import spread
 
-#: Volumes whose groups are shown, and pictures of them all: of many volumes the groups must be few.
+#: Most volumes whose groups are shown, so that each has room for several groups.
 _MOST_VOLUMES = 12
 
-#: Covered slices that are shown of one group.
+#: Most covered slices of a group that are shown.
 _MOST_COVERED = 12
 
 
@@ -23,8 +23,8 @@ class Group:
     Attributes:
         exemplar: Row of the kept slice.
         covered: How many slices it covers.
-        shown: Rows of those that are shown, in order: evenly spread, and the least similar one.
-        largest: Similarity or distance of the least similar one; NaN where nothing was measured.
+        shown: Rows of the covered slices that are shown, in order: evenly spread, and the least similar one.
+        largest: Similarity or distance of the least similar one; NaN if nothing was measured.
     """
 
     exemplar: int
@@ -34,7 +34,7 @@ class Group:
 
 
 def choose_groups(slices: RunSlices, pictures: int) -> list[Group]:
-    """As many groups as `pictures` allow: volumes of every kept fraction, the largest groups first; in order."""
+    """As many groups as `pictures` allow, in order: the largest ones, from volumes of every kept fraction."""
     order = np.flatnonzero(~slices.kept & (slices.exemplar >= 0))
     by_exemplar = order[np.argsort(slices.exemplar[order], kind="stable")]
     ends = np.cumsum(slices.covered)
@@ -52,7 +52,7 @@ def choose_groups(slices: RunSlices, pictures: int) -> list[Group]:
 def _turns(slices: RunSlices) -> list[int]:
     """Rows of exemplars: the largest group of each chosen volume, then the second largest of each, and so on."""
     covering = np.add.reduceat(np.minimum(slices.covered, 1), slices.starts[:-1])
-    # A volume where no slice covers another one has nothing to show, unless all are like that.
+    # A volume in which no slice covers another has nothing to show, unless all volumes are like that.
     candidates = np.flatnonzero(covering) if covering.any() else np.arange(slices.volumes)
     by_fraction = candidates[np.argsort(slices.kept_fraction[candidates], kind="stable")]
     volumes = by_fraction[spread(len(by_fraction), _MOST_VOLUMES)]
@@ -73,7 +73,7 @@ def _group(slices: RunSlices, exemplar: int, covered: Integers) -> Group:
         least = int(np.nanargmin(similarity) if closer else np.nanargmax(similarity))
     indices = spread(len(covered), _MOST_COVERED)
     if least is not None and least not in indices:
-        # In place of its neighbor, so that the number stays.
+        # It replaces its neighbor, so that the number of slices stays the same.
         indices[np.abs(indices - least).argmin()] = least
     return Group(
         exemplar=exemplar,

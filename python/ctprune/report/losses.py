@@ -1,4 +1,4 @@
-"""Which scanners, kernels, slice thicknesses and series lost how much."""
+"""The dropped fraction by scanner, kernel, slice thickness and series."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 from ctprune.report.run_slices import Integers, RunSlices
 
-#: Categories of one attribute that are shown; an archive can have thousands of series.
+#: Most categories of an attribute that are shown; an archive can have thousands of series.
 _SHOWN = 15
 
-#: Volumes of one series that are named.
+#: Most volumes of a series that are named.
 _VOLUMES_NAMED = 4
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What slices of one kind lost."""
+    """The losses of one category of slices."""
 
     label: str
     volumes: int
@@ -26,13 +26,13 @@ class Loss:
 
     @property
     def dropped_fraction(self) -> float:
-        """Dropped slices of all, 0 to 1."""
+        """Dropped slices as a fraction of all, 0 to 1."""
         return 1 - self.kept / self.slices
 
 
 @dataclass(frozen=True)
 class LossTable:
-    """The losses by one attribute, the largest first; `total` counts the kinds, shown or not."""
+    """The losses by one attribute, the largest first; `total` counts the categories, shown or not."""
 
     attribute: str
     losses: list[Loss]
@@ -53,7 +53,7 @@ def losses(slices: RunSlices) -> list[LossTable]:
 def scanner_labels(slices: RunSlices) -> tuple[list[str], Integers]:
     """Manufacturer and model of each slice, as `RunSlices.labels` gives them.
 
-    Models often begin with the manufacturer's name, which is not said twice.
+    If the model begins with the manufacturer's name, the name is not repeated.
     """
     makers, maker = slices.labels("manufacturer")
     models, model = slices.labels("manufacturer_model_name")
@@ -75,7 +75,7 @@ def thickness_labels(slices: RunSlices) -> tuple[list[str], Integers]:
 
 
 def _series_labels(slices: RunSlices) -> tuple[list[str], Integers]:
-    """Series by the numbers of their volumes: their UIDs could lead back to a patient."""
+    """Series, named by the numbers of their volumes, since UIDs could lead to a patient."""
     uids, of = slices.labels("series_instance_uid")
     firsts = slices.starts[:-1]
     volumes: list[list[int]] = [[] for _ in uids]
@@ -94,7 +94,7 @@ def _table(slices: RunSlices, attribute: str, labels: list[str], of: Integers) -
         return None
     count = np.bincount(of, minlength=len(labels))
     kept = np.bincount(of[slices.kept], minlength=len(labels))
-    # A volume counts where its first slice does.
+    # A volume counts in the category of its first slice.
     volumes = np.bincount(of[slices.starts[:-1]], minlength=len(labels))
     found = [
         Loss(label or "not given", volumes=int(volumes[i]), slices=int(count[i]), kept=int(kept[i]))

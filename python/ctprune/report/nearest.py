@@ -1,4 +1,4 @@
-"""How close each kept slice is to the kept ones before it: what a laxer threshold would have dropped next."""
+"""The distance of each kept slice to the kept ones before it: what a looser threshold would drop next."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ctprune.embedding.embeddings import COLUMNS, kept_embeddings
 from ctprune.report.run_slices import Floats, Integers, RunSlices
 from ctprune.selection.fingerprint import hamming
 
-#: Kept slices that are compared with all before them at a time.
+#: Kept slices that are compared at a time with all before them.
 _BLOCK = 1024
 
-#: Comparisons beyond these, by what is compared, are not made: a report should not take minutes.
+#: Most pairs to compare, by what is compared: a report should not take minutes.
 MOST_PAIRS = {"fingerprints": 2 * 10**10, "embeddings": 2 * 10**8}
 
-#: From indices of kept slices to a matrix that is the smaller the closer two slices are.
+#: Maps indices of kept slices to a matrix; the closer two slices are, the smaller the value.
 _Compare = Callable[[slice, slice], npt.NDArray[Any]]
 
 
 class Nearest(NamedTuple):
-    """For kept slices that have one before them: the nearest of those, all of shape (k,).
+    """For kept slices with kept slices before them: the nearest of those, all of shape (k,).
 
     Attributes:
         rows: Rows of the slices.
-        partners: Rows of the nearest kept slices before them; the first one of equals.
-        value: Hamming distance in bits, or cosine similarity, as the reduction's measure is.
+        partners: Rows of the nearest kept slices before them; of equally near ones, the first.
+        value: Hamming distance in bits or cosine similarity, according to the reduction's measure.
     """
 
     rows: Integers
@@ -41,8 +41,8 @@ class Nearest(NamedTuple):
 def nearest_kept_before(slices: RunSlices) -> Nearest | None:
     """Compare each kept slice with all kept before it, in its volume or in the dataset, by the reduction's scope.
 
-    Exact. None where the method keeps nothing to compare by, where that is gone (the embeddings beside the
-    manifest), or where there are more than `MOST_PAIRS` pairs.
+    Exact. None if the method saves nothing to compare, if that is gone (the embeddings beside the manifest), or if
+    there are more than `MOST_PAIRS` pairs.
     """
     kept = np.flatnonzero(slices.kept)
     if slices.config["scope"] == "dataset":
@@ -62,7 +62,7 @@ def nearest_kept_before(slices: RunSlices) -> Nearest | None:
         for first in range(start + 1, stop, _BLOCK):
             last = min(first + _BLOCK, stop)
             found = compare(slice(first, last), slice(start, last))
-            # A slice is compared with those before it only: the rest is out of reach.
+            # A slice is compared only with those before it: the rest gets the largest value.
             rows = np.arange(first - start, last - start)[:, np.newaxis]
             found[np.arange(last - start) >= rows] = np.iinfo(np.uint16).max
             partner[first:last] = start + found.argmin(axis=1)
@@ -79,11 +79,11 @@ def _by_fingerprint(slices: RunSlices, rows: Integers) -> _Compare:
 
 
 def _by_embedding(slices: RunSlices, rows: Integers) -> _Compare | None:
-    """By the embeddings of the run, if each slice's is still there and of the same network."""
+    """Compare embeddings of the run, if each slice still has one by the same network."""
     found = kept_embeddings(partial(slices.dicts, COLUMNS), slices.config, out=slices.folder)
     if found is None or found[1] != slices.summary.get("embeddings", {}).get("weights_sha256"):
         return None
     embeddings = found[0].embeddings[rows].astype(np.float32)
-    # Rounded to 16 bits they have no longer unit length, and the selection goes by the cosine.
+    # Rounded to 16 bits, embeddings no longer have unit length, and the selection uses the cosine.
     embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return lambda some, others: -(embeddings[some] @ embeddings[others].T)

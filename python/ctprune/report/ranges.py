@@ -1,4 +1,4 @@
-"""Slices whose range of values is ruled by metal or by padding, which changes the gray of all their pixels."""
+"""Slices whose range of values is set by metal or padding, which changes the gray of all their pixels."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ctprune.report.run_slices import Booleans, Integers, RunSlices
 
 @dataclass(frozen=True, eq=False)
 class RuledSlices:
-    """The slices that one rule names.
+    """The slices that one rule finds.
 
     Attributes:
         name: `metal` or `padding`.
         rule: The rule, in words.
         rows: Their rows, in order.
-        kept: How many of them were kept.
-        volumes: How many volumes they lie in.
-        examples: A few of them, the most extreme one of a volume each.
+        kept: Number of these that were kept.
+        volumes: Number of volumes in which they lie.
+        examples: Rows of a few of them, each the most extreme one of its volume.
     """
 
     name: str
@@ -33,7 +33,7 @@ class RuledSlices:
 
 @dataclass(frozen=True, eq=False)
 class Ranges:
-    """How many slices are in Hounsfield units at all, and those that are ruled by something else."""
+    """The number of slices in Hounsfield units, those that metal or padding affects, and the others' kept fraction."""
 
     in_hu: int
     others_kept_fraction: float | None
@@ -41,7 +41,7 @@ class Ranges:
 
 
 def ranges(slices: RunSlices, examples: int) -> Ranges:
-    """Apply the two rules to the slices that are in Hounsfield units."""
+    """Apply the two rules to the slices in Hounsfield units."""
     in_hu, metal, padding = ruled_rows(slices.rows)
     low, high = slices.min_hu, slices.max_hu
     others = in_hu & ~metal & ~padding

@@ -47,12 +47,12 @@ from ctprune.report.volume_table import (
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-#: What all pictures may take of a report's 5 MB.
+#: Most bytes of all pictures, of a report's 5 MB.
 _PICTURE_BYTES = 2_400_000
 
 _PAIRS, _EXTREMES, _STRIP_PICTURES, _RANGE_EXAMPLES = 6, 3, 8, 4
 
-#: Pictures of groups: about what fits beside the others.
+#: Most pictures of groups: about what fits besides the others.
 _GROUP_PICTURES = 480
 
 
@@ -63,8 +63,8 @@ class Report:
     Attributes:
         path: The report's file.
         bytes: Size of the report's file.
-        pictures: How many pictures the report shows.
-        pictures_missing: How many pictures could not be shown, by reason.
+        pictures: Number of pictures that the report shows.
+        pictures_missing: Number of pictures that could not be shown, by reason.
     """
 
     path: Path
@@ -107,7 +107,7 @@ def write_report(
     """
     config = configure(ReportConfig, config, options)
     try:
-        # Before a run that is elsewhere is copied.
+        # Checked before a remote run is copied.
         file = Path(out) if out is not None else folder_to_write(reduction, None, "report.html") / REPORT_NAME
         slices = load_run(reduction)
         _check_out(file, slices)
@@ -120,7 +120,7 @@ def write_report(
             threads=config.threads,
             operation=Operation(progress),
         )
-        # What metal and padding do to a slice is seen beside the slice in a window.
+        # The effect of metal and padding shows in comparison with the slice in a window.
         ruled = contents.ruled_rows() if slices.config["intensity"] == "minmax" else []
         as_compared = make_pictures(
             slices,
@@ -155,7 +155,7 @@ def _check_out(file: Path, slices: RunSlices) -> None:
 
 
 class _Contents:
-    """What the page shows of a reduction, before there are pictures."""
+    """The content of the page, without pictures."""
 
     def __init__(self, slices: RunSlices, threads: int) -> None:
         self.slices = slices
@@ -249,7 +249,7 @@ def _render(contents: _Contents, pictures: Pictures, as_compared: Pictures, wind
 
 
 def _without_patterns(refused: Refused) -> list[tuple[str, str, int]]:
-    """Codes, reasons and numbers; patterns of paths are not shown, since paths often hold names of patients."""
+    """Codes, reasons and numbers, without patterns of paths, since paths often hold patients' names."""
     shown = (
         (code, EXCLUDED.strip() if reason.startswith(EXCLUDED) else reason, count)
         for code, reason, count in lines(refused)
@@ -258,7 +258,7 @@ def _without_patterns(refused: Refused) -> list[tuple[str, str, int]]:
 
 
 def _are_far(slices: RunSlices) -> bool:
-    """Whether so many exemplars are far along the body that a bound is worth a word."""
+    """Whether so many exemplars are far away along the body that the page suggests a limit."""
     gaps = slices.gaps
     return bool("max_gap_mm" in slices.method.options and gaps and gaps["far"] >= WORTH_A_WORD * gaps["slices"])
 
@@ -279,19 +279,19 @@ def _figures(contents: _Contents) -> dict[str, Any]:
 
 
 class _SliceNames:
-    """Where slices lie, in words."""
+    """The place of slices, in words."""
 
     def __init__(self, slices: RunSlices) -> None:
         self._slices = slices
 
     def text(self, row: int) -> str:
-        """Index of a slice and, where it is known, its position."""
+        """Index of a slice and its position, if known."""
         index, position = self._slices.slice_index[row], self._slices.position_mm[row]
         return f"slice {index}" + (f", {position:.1f} mm".replace("-", "−") if position == position else "")
 
 
 def _duration(seconds: float) -> str:
-    """Seconds as a reader wants to see them.
+    """A time in readable units.
 
     >>> _duration(0.31), _duration(75), _duration(7300)
     ('0.31 s', '1 min 15 s', '2 h 1 min')

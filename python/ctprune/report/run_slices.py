@@ -1,4 +1,4 @@
-"""The slices of a finished run as columns: what every part of the report is made from."""
+"""The slices of a finished run as columns, from which every part of the report is made."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Booleans", "Floats", "Integers", "RunSlices", "load_run"]
 
 
 class RunSlices(Slices):
-    """A reduction's slices with what the report says of them.
+    """A reduction's slices, with the values that the report shows.
 
     Args:
         folder: The reduction's folder.
@@ -39,7 +39,7 @@ class RunSlices(Slices):
 
     @property
     def measure(self) -> Measure | None:
-        """What `similarity` is; None where slices were not compared."""
+        """The measure of `similarity`; None if slices were not compared."""
         return self.method.recorded
 
     @property
@@ -49,7 +49,7 @@ class RunSlices(Slices):
 
     @property
     def threshold(self) -> float | None:
-        """The threshold that was used, also where a fraction was asked for."""
+        """The threshold that was used, also if a fraction was given."""
         found = self.summary["threshold"]
         return None if found is None else float(found)
 
@@ -65,7 +65,7 @@ class RunSlices(Slices):
 
     @cached_property
     def kept_fraction(self) -> Floats:
-        """Kept slices of all slices of each volume, shape (v,)."""
+        """Kept fraction of each volume, shape (v,)."""
         fraction: Floats = self.kept_in_volume / self.slices_in_volume
         return fraction
 
@@ -77,7 +77,7 @@ class RunSlices(Slices):
 
     @cached_property
     def gaps(self) -> dict[str, Any] | None:
-        """How far dropped slices are from their exemplars along the body, as `gap_percentiles` says it."""
+        """Distances of dropped slices to their exemplars along the body, see `gap_percentiles`."""
         rows = np.flatnonzero(~self.kept & (self.exemplar >= 0))
         rows = rows[self.volume[rows] == self.volume[self.exemplar[rows]]]
         gaps = np.abs(self.position_mm[rows] - self.position_mm[self.exemplar[rows]])
@@ -85,16 +85,16 @@ class RunSlices(Slices):
 
     @cached_property
     def relative_position(self) -> Floats:
-        """Position in the volume from 0 (first) to 1 (last), shape (n,); NaN in volumes of one slice.
+        """Position in the volume, from 0 (first) to 1 (last), shape (n,); NaN in volumes of one slice.
 
-        By position along the normal where all slices of the volume have one, else by index.
+        By position along the normal if all slices of the volume have one, else by index.
         """
         by_index = self._scaled(self.slice_index.astype(np.float64))
         by_position = self._scaled(self.position_mm)
         return np.where(np.isfinite(by_position), by_position, by_index)
 
     def _scaled(self, values: Floats) -> Floats:
-        """Within each volume from its smallest to its largest value; NaN where there is no such range."""
+        """Values scaled to 0 to 1 within each volume; NaN if all are equal or one is unknown."""
         low = np.minimum.reduceat(values, self.starts[:-1])
         span = np.maximum.reduceat(values, self.starts[:-1]) - low
         span[span == 0] = np.nan

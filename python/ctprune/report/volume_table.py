@@ -1,4 +1,4 @@
-"""The volumes of a reduction, one line each, and the ones that are most and least redundant."""
+"""The volumes of a reduction, one line each, and the most and least redundant ones."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from ctprune.report.losses import scanner_labels, thickness_labels
 from ctprune.report.run_slices import Integers, RunSlices
 
-#: Volumes that the table holds; of more, so many evenly spread by kept fraction.
+#: Most volumes in the table; if there are more, these are evenly spread by kept fraction.
 MOST_VOLUMES = 1500
 
-#: Columns of the strip that shows where a volume's kept slices lie.
+#: Columns of the strip that shows the places of a volume's kept slices.
 STRIP_COLUMNS = 100
 
 #: Volumes with fewer slices say little about redundancy.
@@ -21,7 +21,7 @@ _FEW_SLICES = 5
 
 @dataclass(frozen=True)
 class VolumeLine:
-    """One volume: its number, slices, kept slices, where these lie (an SVG path), and what made it."""
+    """One volume: its number, slices, kept slices, their places (an SVG path), scanner, kernel and thickness."""
 
     number: int
     slices: int
@@ -33,7 +33,7 @@ class VolumeLine:
 
     @property
     def kept_fraction(self) -> float:
-        """Kept slices of all, 0 to 1."""
+        """Kept fraction, 0 to 1."""
         return self.kept / self.slices
 
 
@@ -60,7 +60,7 @@ def volume_lines(slices: RunSlices, volumes: Integers) -> list[VolumeLine]:
 
 
 def listed_volumes(slices: RunSlices) -> Integers:
-    """The volumes that the table holds, in order: all, or so many that every kept fraction is represented."""
+    """The volumes in the table, in order: all, or a choice that represents every kept fraction."""
     if slices.volumes <= MOST_VOLUMES:
         return np.arange(slices.volumes)
     by_fraction = np.argsort(slices.kept_fraction, kind="stable")
@@ -68,10 +68,10 @@ def listed_volumes(slices: RunSlices) -> Integers:
 
 
 def extreme_volumes(slices: RunSlices, most: int) -> tuple[Integers, Integers]:
-    """The volumes of the lowest kept fraction and those of the highest, no volume in both.
+    """The volumes with the lowest and those with the highest kept fraction; no volume is in both.
 
-    Larger volumes come first among equals. Volumes of a few slices are left out where there are others. The only
-    volume of a reduction is among the first.
+    Among equals, larger volumes come first. Volumes of a few slices are left out if there are larger ones. A
+    single volume is among the first.
     """
     if slices.volumes == 1:
         return np.array([0]), np.array([], np.int64)
@@ -89,7 +89,7 @@ def extreme_volumes(slices: RunSlices, most: int) -> tuple[Integers, Integers]:
 
 
 def spread(count: int, most: int) -> Integers:
-    """At most so many indices of 0 to count - 1, evenly spread, first and last included.
+    """A limited number of indices from 0 to count - 1, evenly spread, including the first and last.
 
     >>> spread(10, 4).tolist(), spread(3, 4).tolist()
     ([0, 3, 6, 9], [0, 1, 2])
