@@ -15,7 +15,7 @@ from ctprune.cli.output import FAILED, INTERRUPTED, WRONG_USAGE, print_error
 from ctprune.cli.sections import SectionedCommand, WholeSummaries, first_sentence
 from ctprune.environment.ending import ending_like_ctrl_c, exit_code
 
-#: Each is a module of this folder, and imported when it is used: it has its function `command` and an `EXAMPLE`.
+#: Each is a module of this folder, imported when it is used, with a function `command` and an `EXAMPLE`.
 COMMANDS = (
     "reduce",
     "check",
@@ -40,19 +40,19 @@ COMMANDS = (
 
 
 class _Group(WholeSummaries):
-    """The commands; Ctrl-C in any of them is one sentence and an exit code of its own."""
+    """The commands; Ctrl-C in any of them gives one sentence and its own exit code."""
 
     def __init__(self, **about: Any) -> None:
         super().__init__(**about)
-        # Their names serve for suggestions.
+        # The names are used for suggestions.
         self.commands: Any = dict.fromkeys(COMMANDS)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names, in order."""
+        """The names of the commands, in order."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, name: str) -> Any:
-        """The command of this name, built when it is first asked for."""
+        """The command of this name, built on first use."""
         if name in self.commands and self.commands[name] is None:
             self.commands[name] = _built(name)
         return self.commands.get(name)
@@ -81,7 +81,7 @@ def _built(name: str) -> Any:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    # Typer would turn Ctrl-C into the exit code without a word.
+    # Typer would turn Ctrl-C into an exit code without a message.
     try:
         yield
     except KeyboardInterrupt:
@@ -193,7 +193,7 @@ def _run() -> None:
             print_error(error)
             sys.exit(FAILED)
         except (MemoryError, RuntimeError) as error:
-            # Python's word where there is no room for the stack of a thread.
+            # Python's message if there is no memory for a thread's stack.
             if isinstance(error, RuntimeError) and "start new thread" not in str(error):
                 raise
             print_error("not enough memory: use fewer `threads`, or allow more memory")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "ctprune check ./dicoms"
 
-#: Series that the table shows; all stand in --json and series.parquet.
+#: Most series that the table shows; --json and series.parquet have all.
 _SHOWN = 100
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "", "ok": "green"}
@@ -51,7 +51,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print all findings as JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what is unusual about each series, the worst first: geometry, values, identity.
+    """Report what is unusual about each series, the worst first: geometry, values, identity.
 
     docs/codes.md says what each code means and what to do.
     """
@@ -75,8 +75,8 @@ def command(
             print_hint(f"{len(found) - _SHOWN:,} more series are not shown; --json has all")
     if found and not quiet and not pixels and run_of(source) is None:
         print_hint(
-            "pixels were not read, so nothing is said about values and equal slices: --pixels reads them, and a "
-            "reduction has read them"
+            "pixels were not read, so values and equal slices were not checked: add --pixels, or check a "
+            "reduction, which has read them"
         )
     if not found:
         print_error(
@@ -104,7 +104,7 @@ def _table(found: list[SeriesCheck]) -> Table:
 
 
 def _actions(found: list[SeriesCheck]) -> Table:
-    """What to do about each code that the table shows, the worst first."""
+    """The advice for each code in the table, the worst first."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -116,7 +116,7 @@ def _actions(found: list[SeriesCheck]) -> Table:
     table.add_column("what to do", overflow="fold")
     for code in sorted(CHECK_CODES.values(), key=lambda code: SEVERITIES.index(code.severity)):
         if code.name in shown:
-            # Quotes of Markdown are none of a terminal's.
+            # A terminal does not use Markdown's backquotes.
             table.add_row(code.name, escape(code.action.replace("`", "'")))
     return table
 

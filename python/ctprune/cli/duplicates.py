@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "ctprune duplicates reduction/ --prefer soft"
 
-#: Pairs that the terminal shows; the table has all.
+#: Most pairs that the terminal shows; the file has all.
 _SHOWN = 40
 
 

@@ -1,4 +1,4 @@
-"""From names of options, as Python and files have them, to flags: the one place that knows of dashes."""
+"""Turn names of options, as in Python and files, into flags; the only place that knows about dashes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-#: Flags of the command that runs, by the name of the option.
+#: Flags of the running command, by the name of the option.
 _of_command: dict[str, str] = {}
 
 
@@ -20,7 +20,7 @@ def flag(name: str) -> str:
 
 
 def use_flags(command: Any) -> None:
-    """Speak of this command's options from now on."""
+    """From now on, use this command's flags."""
     _of_command.clear()
     for parameter in command.params:
         long = [name for name in parameter.opts if name.startswith("--")]
@@ -29,12 +29,12 @@ def use_flags(command: Any) -> None:
 
 
 def in_flags(message: object) -> str:
-    """A sentence with flags in place of names: of options in backquotes, and of the one that stands first."""
+    """A sentence with flags instead of names: for options in backquotes, and for one at the beginning."""
     return translated(str(message), getattr(message, "field", None), _of_command)
 
 
 def translated(text: str, field: str | None, flags: Mapping[str, str]) -> str:
-    """A sentence with flags in place of names.
+    """A sentence with flags instead of names.
 
     >>> flags = {"keep": "--keep", "threshold": "--threshold"}
     >>> translated("keep 3: give `threshold` in `bits`", "keep", flags)

@@ -14,21 +14,21 @@ import typer
 from ctprune.cli.flags import flag, translated
 from ctprune.options.option import Option, options_of
 
-#: Ranges whose ends say more than that a number is not endless.
+#: Ranges to show: those whose ends say more than that a number is finite.
 _LARGEST_SHOWN = 9999
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptionsOf:
-    """Stands in a command's signature for the options of a configuration; the command gets those that are given.
+    """Stands for a configuration's options in a command's signature; the command gets the given ones.
 
     Attributes:
         config: Module and class, such as `ctprune.report.config:ReportConfig`; imported when the command is used.
-        only: Names of the options to take; all where there is none.
-        file: Whether `--config` takes more of them from a file.
-        panel: Section of the help for all of them, in place of their own.
-        defaults: Module and function that makes an option's help, default included, in place of the usual way.
-        flags: Names of options on the command line, in place of their own.
+        only: Names of the options to take; by default all.
+        file: Whether `--config` reads more of them from a file.
+        panel: Section of the help for all of them, instead of their own.
+        defaults: Module and function that makes an option's help with its default, if that differs from the usual.
+        flags: Names of options on the command line, if they differ from their own.
     """
 
     config: str
@@ -51,7 +51,7 @@ QuietInOutput = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors
 
 
 def generated(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as Typer wants it: with a parameter for each option."""
+    """The command as Typer needs it: with a parameter for each option."""
     groups: dict[str, OptionsOf] = {}
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
@@ -73,10 +73,10 @@ def generated(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _given(group: OptionsOf, values: dict[str, Any]) -> dict[str, Any]:
-    """Take the group's values out of all; those that were given, above those of a file."""
+    """Remove the group's values from all values and return the given ones, which override those of a file."""
     found = {name: values.pop(name) for name in group.options()}
     given = {name: value for name, value in found.items() if value not in (None, [], ())}
-    # A flag that is not given is no.
+    # A flag that is not given means no.
     given = {
         name: value for name, value in given.items() if value is not False or group.options()[name].about.negative
     }
@@ -121,7 +121,7 @@ def _parameter(name: str, kind: Any, info: Any, default: Any) -> inspect.Paramet
 
 
 def _type(option: Option) -> tuple[Any, Any]:
-    """What the command line takes, and its value where nothing is given."""
+    """The type that the command line takes, and the value if nothing is given."""
     about = option.about
     text: Any = Path if about.is_path else str
     if option.kind is list or about.repeatable:
@@ -134,7 +134,7 @@ def _type(option: Option) -> tuple[Any, Any]:
 
 
 def _help(option: Option) -> str:
-    """The option's help, its default and its range."""
+    """The option's help, with its default and its range."""
     about, notes = option.about, []
     default = about.default_text or option.default
     if option.kind is not bool and isinstance(default, (str, int, float)) and default != "":
@@ -145,7 +145,7 @@ def _help(option: Option) -> str:
 
 
 def said(value: object) -> str:
-    """A default as people write it.
+    """A default, as people write it.
 
     >>> said(1e-6), said(0.0001), said(0.15), said("hash")
     ('1e-6', '1e-4', '0.15', 'hash')

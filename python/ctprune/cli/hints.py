@@ -1,4 +1,4 @@
-"""What `ctprune reduce` says beside its table: what was found that the user may not expect, and what to try."""
+"""Sentences of `ctprune reduce` besides its table: unexpected findings, and what to try."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ctprune.selection.methods import method_of
 if TYPE_CHECKING:
     from ctprune.manifest.findings import Findings
 
-#: How far from the fraction asked for, relative to it, goes without a word: thresholds are steps.
+#: Relative difference from the requested fraction up to which nothing is said, since thresholds are steps.
 _CLOSE_ENOUGH = 0.1
 
-#: Share of the slices from which on it is worth a word that metal or padding rules them.
+#: From this share of the slices on, the user is told that metal or padding sets their gray.
 _MANY_RULED = 0.05
 
 
 def hints(summary: dict[str, Any], findings: Findings, *, removed: Sequence[Path] = ()) -> list[str]:
-    """Sentences about a reduction that has slices."""
+    """Sentences about a reduction with slices."""
     return [
         *_counted(summary),
         *_failed(summary, findings),
@@ -50,7 +50,7 @@ def _counted(summary: dict[str, Any]) -> list[str]:
 
 
 def _failed(summary: dict[str, Any], findings: Findings) -> list[str]:
-    """The first files that could not be read: the table has only reasons."""
+    """The first files that could not be read, since the table has only reasons."""
     count = total(summary["failed"])
     if not count:
         return []
@@ -63,7 +63,7 @@ def _failed(summary: dict[str, Any], findings: Findings) -> list[str]:
 
 
 def export_hints(exported: dict[str, Any], mode_flag: str) -> list[str]:
-    """What an export left out, and that numbers as names look anonymous, and are not."""
+    """What an export left out, and a warning that files named by numbers are not anonymous."""
     found = [f"not exported: {count:,} slices: {reason}" for reason, count in exported.get("left_out", {}).items()]
     if exported.get("mode") in ("copy", "link") and exported["written"]:
         found.append(
@@ -87,7 +87,7 @@ def _removed(file: Path) -> str:
 
 
 def _labels(findings: Findings) -> list[str]:
-    """Masks that were read as volumes, as in folders for nnU-Net."""
+    """Label masks that were read as volumes, as in folders for nnU-Net."""
     found = findings.label_volumes()
     if not found:
         return []
@@ -106,7 +106,7 @@ def _labels(findings: Findings) -> list[str]:
 
 
 def _exclusions(summary: dict[str, Any]) -> list[str]:
-    """Patterns that were of no use, such as misspelled ones."""
+    """Patterns without effect, such as misspelled ones."""
     return [
         f"--exclude {glob}: no file matches, or earlier patterns exclude all that match"
         for glob in summary["config"]["exclude"]
@@ -115,7 +115,7 @@ def _exclusions(summary: dict[str, Any]) -> list[str]:
 
 
 def _keep(summary: dict[str, Any]) -> list[str]:
-    """Where `--keep` could not come near, and why."""
+    """The nearest fraction that `--keep` could reach, and why."""
     config, slices, kept = summary["config"], summary["slices"], summary["kept"]
     budget = config["budget"]
     if (config["keep"] is None and budget is None) or not method_of(config).decides or not slices:
@@ -132,7 +132,7 @@ def _keep(summary: dict[str, Any]) -> list[str]:
 
 
 def _ruled(summary: dict[str, Any]) -> list[str]:
-    """Where metal or padding decides the gray of many slices: which intensity they leave alone."""
+    """If metal or padding sets the gray of many slices: an intensity that they do not affect."""
     ruled = summary.get("ruled")
     if not ruled or not ruled["slices"] or summary["config"]["intensity"] != "minmax":
         return []
@@ -151,7 +151,7 @@ def _ruled(summary: dict[str, Any]) -> list[str]:
 
 
 def _far(summary: dict[str, Any]) -> list[str]:
-    """Where exemplars are in another part of the body."""
+    """Advice if many exemplars lie in another part of the body."""
     gaps = summary.get("gaps_mm")
     method = method_of(summary["config"])
     if not gaps or "max_gap_mm" not in method.options or gaps["far"] < WORTH_A_WORD * gaps["slices"]:

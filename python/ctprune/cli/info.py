@@ -13,7 +13,7 @@ from ctprune.cli.output import neutral, print_json, say, summary_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: Slices of a multi-frame file that are shown; all stand in --json.
+#: Most slices of a multi-frame file that are shown; --json has all.
 _SHOWN = 5
 
 
@@ -74,7 +74,7 @@ def _slice_table(row: dict[str, Any]) -> Table:
 
     table = Table(show_header=False)
     table.add_column(style="bold")
-    # UIDs are copied from here: whole ones, over several lines where need be.
+    # Users copy UIDs from here, so they are shown whole, over several lines if needed.
     table.add_column(overflow="fold")
     for name, value in row.items():
         if value not in ("", None, 0) or name == "frame":

@@ -22,7 +22,7 @@ _log = Log("ctprune.cli")
 
 
 class _Stderr(logging.Handler):
-    """Plain lines on stderr, as it is at the time: above a bar that is drawn there."""
+    """Plain lines on the present stderr, above any progress bar there."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -32,7 +32,7 @@ class _Stderr(logging.Handler):
 
 
 def begin_logging(level: str) -> None:
-    """Show on stderr what ctprune logs from this level on.
+    """Show ctprune's log on stderr, from this level on.
 
     Raises:
         ConfigError: There is no such level.
@@ -50,7 +50,7 @@ def begin_logging(level: str) -> None:
 
 
 def _environment() -> Iterator[str]:
-    """What a result can depend on besides its input: versions, processor, threads."""
+    """Facts besides the input on which a result can depend: versions, system, processors."""
     from ctprune import __version__
 
     yield f"ctprune {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
@@ -60,7 +60,7 @@ def _environment() -> Iterator[str]:
 
 
 def _requirements() -> list[str]:
-    """What ctprune and its extras need, as `pyproject.toml` names it."""
+    """The requirements of ctprune and its extras, as in `pyproject.toml`."""
     try:
         return requires("ctprune") or []
     except PackageNotFoundError:
@@ -77,7 +77,7 @@ def _version(package: str) -> str:
 def log_end(ending: SystemExit, began: float) -> None:
     """Log how a command ended; `began` is of `time.perf_counter`.
 
-    Of an error, only places in the code are logged: its sentence stands on stderr, and its causes may name files.
+    For an error, only places in the code are logged: its sentence is on stderr, and its causes may name files.
     """
     error = ending.__context__
     if isinstance(error, CtpruneError):

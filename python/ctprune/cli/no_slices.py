@@ -14,7 +14,7 @@ from ctprune.sources.addresses import as_address
 if TYPE_CHECKING:
     from ctprune.manifest.findings import Findings
 
-#: How packed files that are not read begin, and where.
+#: First bytes of packed files that ctprune does not read, and their offsets.
 _ARCHIVES = (
     ("a gzip archive", 0, b"\x1f\x8b"),
     ("a bzip2 archive", 0, b"BZh"),
@@ -23,12 +23,12 @@ _ARCHIVES = (
     ("a rar archive", 0, b"Rar!\x1a\x07"),
 )
 
-#: Reasons that are named; all are in the table.
+#: Most reasons that are named; the table has all.
 _REASONS = 3
 
 
 def why_no_slices(summary: dict[str, Any], findings: Findings) -> str:
-    """One sentence: what is there instead, and what to try."""
+    """One sentence: what was found instead, and what to try."""
     sources = [sentence for source in map(Path, summary["sources"]) for sentence in _of_source(source)]
     skipped = summary["skipped"]
     gated = _gated(skipped)
@@ -69,7 +69,7 @@ def _gated(skipped: Refused) -> list[str]:
 
 
 def _archives(findings: Findings, sources: list[str]) -> list[str]:
-    """The first archive among the files, where no source is one itself."""
+    """The first archive among the files, if no source is an archive itself."""
     if sources:
         return []
     for source, path in findings.unknown:

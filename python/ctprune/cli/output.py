@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-#: Reasons are sorted by number; a broken archive can have a different one for each file.
+#: Most reasons that are shown, the most frequent first; a broken archive can have one for each file.
 _REASONS_SHOWN = 10
 
 #: Exit codes besides 0; docs/terminal.md says what each means. SIGTERM and SIGHUP give 128 and their number.
 FAILED, WRONG_USAGE, DONE_WITH_FAILURES, NO_SLICES, INTERRUPTED = 1, 2, 3, 4, 130
 
-#: Version of each object that `--json` prints. It rises when a property goes, or changes its type or meaning; a
-#: new property leaves it as it is.
+#: Version of each object that `--json` prints. It increases when a property disappears or changes its type or
+#: meaning, not when one is added.
 JSON_VERSIONS = {
     "reduce": 1,
     "reduce.plan": 1,
@@ -51,10 +51,10 @@ JSON_VERSIONS = {
     "key": 1,
 }
 
-#: What colors a terminal. Sentences are written without rich: loading it takes longer than finding most mistakes.
+#: Escape codes of colors. Sentences are written without rich: loading it takes longer than finding most mistakes.
 _BOLD_RED, _DIM, _END = "\x1b[1;31m", "\x1b[2m", "\x1b[0m"
 
-#: Share of the time from which on a stage has a line of its own.
+#: From this share of the time on, a stage has its own line.
 _STAGE_SHOWN = 0.01
 
 
@@ -65,7 +65,7 @@ def print_error(message: object) -> None:
 
 
 def print_hint(message: object) -> None:
-    """One sentence on stderr that is no error."""
+    """One sentence on stderr that is not an error."""
     text = _broken(neutral(in_flags(message)))
     _print(f"{_DIM}{text}{_END}" if _is_colored() else text)
 
@@ -81,14 +81,14 @@ def _is_colored() -> bool:
 
 
 def _broken(sentence: str) -> str:
-    """On terminals lines break between words; elsewhere a sentence is one line, whatever reads it."""
+    """On terminals, lines break between words; elsewhere, a sentence is one line."""
     if not sys.stderr.isatty():
         return sentence
     return textwrap.fill(sentence, _columns(), break_long_words=False, break_on_hyphens=False)
 
 
 def _columns() -> int:
-    """Columns of the terminal that stderr is."""
+    """Columns of the terminal on stderr."""
     given = os.environ.get("COLUMNS", "")
     if given.isdecimal() and int(given):
         return int(given)
@@ -112,7 +112,7 @@ def say(message: str) -> None:
 
 
 def neutral(message: object) -> str:
-    r"""A text without what a terminal obeys: names of files may hold line breaks and escape codes.
+    r"""A text with control characters made harmless: names of files may hold line breaks and escape codes.
 
     >>> print(neutral("two\nlines \x1b[31m"))
     two\nlines \x1b[31m
@@ -130,7 +130,7 @@ def print_json(name: str, result: Mapping[str, Any]) -> None:
 
     Args:
         name: What the result is, a name of `JSON_VERSIONS`.
-        result: The result; numbers that are not defined become null.
+        result: The result; undefined numbers become null.
     """
     from ctprune.files.json_values import without_nan
 
@@ -141,7 +141,7 @@ def print_json(name: str, result: Mapping[str, Any]) -> None:
 def print_reduction(
     name: str, summary: dict[str, Any], out: str | Path | None, *, as_json: bool, quiet: bool
 ) -> None:
-    """The summary of a reduction on stdout, and where its manifest is; `name` is that of its JSON."""
+    """The summary of a reduction on stdout, with the path of its manifest; `name` is that of its JSON."""
     if as_json:
         print_json(name, summary)
     elif not quiet:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "ctprune overlap run/ ./test-set --out overlap"
 
-#: Pairs of volumes that the terminal shows; --json has all.
+#: Most pairs of volumes that the terminal shows; --json has all.
 _SHOWN = 40
 
 

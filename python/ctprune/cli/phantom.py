@@ -23,7 +23,7 @@ def command(
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.phantom.config:PhantomConfig")],
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
-    """Write a small synthetic CT archive in DICOM: no data needed, no patient harmed.
+    """Write a small synthetic CT archive in DICOM, without any patient data.
 
     Bodies, scanners, kernels, slice distances and transfer syntaxes differ; each study has a scout and a dose
     report; half of the patients have lesions, listed in OUT/labels.csv.

@@ -1,4 +1,4 @@
-"""How far a command is, on stderr: a bar on a terminal, elsewhere a plain line now and then."""
+"""Progress of a command on stderr: a bar on a terminal, elsewhere a plain line now and then."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
     from ctprune.environment.progress import Progress
 
-#: Seconds between plain lines of the same stage, so that a night's log stays short.
+#: Seconds between plain lines of the same stage, so that the log of a long run stays short.
 SECONDS_PER_LINE = 30.0
 
 #: Seconds before a speed means anything.
 _SECONDS_MEASURED = 0.1
 
-#: Stands for what is not measured yet.
+#: Stands for values that are not measured yet.
 UNKNOWN = "–"
 
-#: Units whose number per second nobody asks for.
+#: Units whose number per second is not shown.
 _WITHOUT_SPEED = frozenset({"", "steps", "epochs", "thresholds"})
 
 
 class ProgressDisplay:
-    """Draws the reports of an operation: the stage, counts, speeds, and an estimate of the time left.
+    """Shows the reports of an operation: stage, counts, speeds, and an estimate of the time left.
 
     Args:
         hidden: Show nothing.
-        write: Takes each plain line instead of stderr; there is no bar then.
+        write: Takes each plain line instead of stderr; then there is no bar.
         clock: Returns seconds.
     """
 
@@ -61,7 +61,7 @@ class ProgressDisplay:
         self.wipe()
 
     def wipe(self) -> None:
-        """Make room for other text; the next report draws the bar again."""
+        """Clear the bar for other text; the next report draws it again."""
         if isinstance(self._drawn, _Bar):
             self._drawn.stop()
 
@@ -92,7 +92,7 @@ class ProgressDisplay:
 
     def _speeds(self, now: Progress, seconds: float) -> Iterator[str]:
         if now.unit == "bytes":
-            # Of a reduction: what was read of its files.
+            # Of a reduction: bytes and slices that were read.
             spent = now.seconds.get(now.stage, 0.0)
             yield f"{_rate(now.facts.get('slices_read', 0), spent)} slices/s"
             yield f"{_rate(now.done / 1e6, spent)} MB/s"
@@ -101,7 +101,7 @@ class ProgressDisplay:
 
 
 class Pace:
-    """How fast a stage is since it began here; what an earlier call did does not count.
+    """The speed of a stage since it began in this call; work of an earlier call does not count.
 
     Args:
         done: How much was done when it began.
@@ -112,7 +112,7 @@ class Pace:
         self._done, self._began = done, began
 
     def speed(self, done: float, seconds: float) -> str:
-        """The number per second; a dash until there is one.
+        """The number per second; a dash until it is known.
 
         >>> Pace(100, 2.0).speed(100, 2.0), Pace(100, 2.0).speed(400, 6.0)
         ('–', '75')
@@ -120,7 +120,7 @@ class Pace:
         return _rate(done - self._done, seconds - self._began)
 
     def left(self, done: float, total: float, seconds: float) -> str:
-        """The time left; empty where it is unknown.
+        """The time left; empty if it is unknown.
 
         >>> Pace(900, 0.0).left(950, 1000, 30.0), Pace(0, 0.0).left(5, 0, 1.0)
         ('30 s left', '')
@@ -131,12 +131,12 @@ class Pace:
         return f"{duration(spent * (total - done) / advance)} left"
 
 
-#: The end of a part such as `seed 2/5`: which of how many.
+#: The number and the total in a part such as `seed 2/5`.
 _COUNTED = re.compile(r"(\d+)/(\d+)$")
 
 
 class TimeLeft:
-    """The time left of the stage that is reported; if each of several parts has it, such as seeds, of all of them.
+    """The time left of the reported stage, or of all parts, such as seeds, if each of them has the stage.
 
     >>> from ctprune.environment.progress import Progress
     >>> left = TimeLeft()
@@ -149,11 +149,11 @@ class TimeLeft:
     def __init__(self) -> None:
         self._stage: tuple[str, ...] = ()
         self._pace = Pace(0, 0.0)
-        #: Of stages that come back with the next part; what is done in between belongs to their time.
+        #: For stages that recur in each part; their time includes what happens in between.
         self._paces: dict[tuple[str, ...], Pace] = {}
 
     def of(self, now: Progress, seconds: float) -> str:
-        """The time left at a report, as of the clock's seconds; empty where it is unknown."""
+        """The time left at a report, by the clock's seconds; empty if it is unknown."""
         stage = (now.part, now.stage, now.unit)
         counted = _COUNTED.search(now.part)
         if counted is None:
@@ -167,14 +167,14 @@ class TimeLeft:
 
 
 class _Bar:
-    """One line that is drawn over itself and wiped at the end."""
+    """One line that is redrawn in place and wiped at the end."""
 
     def __init__(self) -> None:
         self._bar, self._task = _rich_bar()
         self.stop = self._bar.stop
 
     def draw(self, title: str, state: str, left: str, done: int, total: int) -> None:
-        # Nothing is drawn before there is something to say; from then on this does nothing.
+        # Nothing is drawn before the first report; after that, this does nothing.
         self._bar.start()
         self._bar.update(
             self._task, description=title, state=state, left=left, total=total or None, completed=done
@@ -188,7 +188,7 @@ def _rich_bar() -> tuple[RichProgress, Any]:
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
-        # Takes the room that the text leaves.
+        # The bar takes the room that the text leaves.
         BarColumn(bar_width=None),
         TextColumn("{task.fields[state]}", markup=False),
         TextColumn("{task.fields[left]}", markup=False),
@@ -200,7 +200,7 @@ def _rich_bar() -> tuple[RichProgress, Any]:
 
 
 class Lines:
-    """A line at each change of stage, and one after every `SECONDS_PER_LINE` of a stage.
+    """A line at each change of stage, and one every `SECONDS_PER_LINE` seconds of a stage.
 
     Args:
         write: Takes a line; None writes to stderr.
@@ -216,7 +216,7 @@ class Lines:
         self._written = 0.0
 
     def show(self, line: str, stage: object) -> None:
-        """Write a line if one is due for this stage."""
+        """Write a line if one is due."""
         now = self._clock()
         if stage == self._stage and now - self._written < SECONDS_PER_LINE:
             return
@@ -230,7 +230,7 @@ def write_line(line: str) -> None:
 
 
 def counts(now: Progress) -> list[str]:
-    """What is done, of how much.
+    """How much is done, of how much.
 
     >>> from ctprune.environment.progress import Progress
     >>> counts(Progress(stage="training", done=20, total=9000, unit="steps"))
@@ -240,7 +240,7 @@ def counts(now: Progress) -> list[str]:
     """
     done, total, unit = now.done, now.total, now.unit
     if unit == "bytes" and "files_to_read" in now.facts:
-        # People count files; the time left is better known from their sizes.
+        # People count files, but their sizes give a better estimate of the time left.
         done, total, unit = now.facts["files_read"], now.facts["files_to_read"], "files"
     if not (unit and (done or total)):
         return []
@@ -248,7 +248,7 @@ def counts(now: Progress) -> list[str]:
 
 
 def _facts(now: Progress) -> Iterator[str]:
-    """The facts that are shown: texts, numbers with a fraction, and pairs such as `epoch` of `epochs`."""
+    """The facts to show: texts, fractional numbers, and pairs such as `epoch` of `epochs`."""
     for name, value in now.facts.items():
         if name.endswith("_per_second"):
             yield f"{f'{value:,.0f}' if value else UNKNOWN} {name.removesuffix('_per_second')}/s"

@@ -123,7 +123,7 @@ def command(
             except InUseError:
                 if done is None:
                     raise
-                # Two calls were the last at the same time.
+                # Two calls finished last at the same time.
                 display.note("another call joins the shards")
                 if as_json:
                     print_json("reduce.shard", done.to_dict())
@@ -160,7 +160,7 @@ def _read_shard(
     shard: str,
     display: ProgressDisplay,
 ) -> ShardRead:
-    """Read one shard and say so."""
+    """Read one shard and print the result."""
     from ctprune.manifest.shards import Shard
     from ctprune.reduction.reduction import Reduction
     from ctprune.reduction.shards import carry_out_shard
@@ -180,12 +180,12 @@ def _read_shard(
 
 
 def without_default(option: Option) -> str:
-    """The help of an option of the export: without the first of them there is none."""
+    """The help of an option of the export; without the first of these options, nothing is exported."""
     return option.about.help
 
 
 def _export_config(given: dict[str, Any], config: ReduceConfig) -> ExportConfig | None:
-    """Options that belong together; None when no export was asked for."""
+    """The options of the export together; None if there is no export."""
     from ctprune.errors import ConfigError
     from ctprune.exporting.config import MODES, ExportConfig
 

@@ -14,10 +14,10 @@ from ctprune.cli.flags import use_flags
 
 
 class SectionedCommand(TyperCommand):
-    """A command whose help lists each option under the `rich_help_panel` that it names."""
+    """A command whose help lists each option under its `rich_help_panel`."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run it; what it says speaks of its own flags."""
+        """Run the command, whose messages then use its own flags."""
         use_flags(self)
         return super().invoke(ctx)
 
@@ -37,12 +37,12 @@ class SectionedCommand(TyperCommand):
                 formatter.write_dl(records)
 
 
-#: What stands for a value, by Typer's name of its kind (older versions' in capital letters).
+#: Placeholder of a value, by Typer's name of its kind (in capital letters in older versions).
 _VALUES = {"int": "N", "integer": "N", "float": "X", "path": "PATH", "file": "PATH", "directory": "PATH"}
 
 
 def _named(option: str, metavar: str | None) -> str:
-    """An option with what stands for its value; Typer would name Python's type, such as `list[Path]`.
+    """An option with a placeholder for its value; Typer would show Python's type, such as `list[Path]`.
 
     >>> _named("--out <path>", None), _named("--exclude <list[Path]>", None), _named("--keep FRACTION", "FRACTION")
     ('--out PATH', '--exclude PATH', '--keep FRACTION')
@@ -55,14 +55,14 @@ def _named(option: str, metavar: str | None) -> str:
 
 
 class WholeSummaries(TyperGroup):
-    """A group whose help shows what each command does in whole sentences, over several lines where need be."""
+    """A group whose help describes each command in a whole sentence, over several lines if needed."""
 
     def summary(self, name: str) -> str:
         """What a command does, in one sentence."""
         return first_sentence(self.commands[name].help)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands in their order."""
+        """Write the commands, in order."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, self.summary(name)) for name in self.list_commands(ctx)])
 

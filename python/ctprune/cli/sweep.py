@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ctprune.sweeping.result import Sweep
 
-#: The table on the terminal leaves out thresholds that keep nearly as many slices as the one above.
+#: The terminal's table skips thresholds that keep nearly as many slices as the one above: within this factor.
 _SHOWN_STEP = 0.92
 
 

@@ -33,7 +33,7 @@ class RuledSlices:
 
 @dataclass(frozen=True, eq=False)
 class Ranges:
-    """The number of slices in Hounsfield units, those that metal or padding affects, and the others' kept fraction."""
+    """Slices in Hounsfield units, the kept fraction of the unaffected ones, and those that a rule names."""
 
     in_hu: int
     others_kept_fraction: float | None

@@ -1,6 +1,6 @@
 """JSON Schemas of what `--json` prints: `ctprune --json-schema COMMAND` shows them, docs/json.md lists them.
 
-A schema is built when it is asked for: it takes what configurations and results say of themselves.
+A schema is built on request, from the descriptions in configurations and results.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Output(NamedTuple):
         )
 
 
-#: What each command prints, in the order of the commands.
+#: The objects that each command prints, in the order of the commands.
 OUTPUTS: dict[str, tuple[Output, ...]] = {
     "reduce": (
         Output("reduce", "What a reduction found, kept and dropped.", "reductions:summary"),
@@ -66,7 +66,7 @@ OUTPUTS: dict[str, tuple[Output, ...]] = {
         Output("pretrain", "The summary of a finished pre-training.", "learning:pretrain"),
         Output("pretrain.views", "With --show-views: the picture that was written.", "learning:views"),
     ),
-    "convert": (Output("convert", "What was written, and how near its features are.", "learning:convert"),),
+    "convert": (Output("convert", "What was written, and how closely its features agree.", "learning:convert"),),
     "finetune": (Output("finetune", "The result of a fine-tuning, as in metrics.json.", "learning:finetune"),),
     "predict": (Output("predict", "The prediction for each image.", "learning:predict"),),
     "segment": (Output("segment", "The result of a segmentation, as in metrics.json.", "learning:segment"),),
@@ -77,7 +77,7 @@ OUTPUTS: dict[str, tuple[Output, ...]] = {
     ),
     "info": (
         Output("info.file", "Of a file: its slices.", "reductions:file"),
-        Output("info.reduction", "Of a reduction: its summary.", "reductions:summary"),
+        Output("info.reduction", "For a reduction: its summary.", "reductions:summary"),
     ),
     "report": (Output("report", "The page that was written.", "reductions:report"),),
     "phantom": (Output("phantom", "The archive that was written.", "reductions:phantom"),),
@@ -86,7 +86,7 @@ OUTPUTS: dict[str, tuple[Output, ...]] = {
 
 
 def json_schema(command: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of all that a command prints with `--json`.
+    """The JSON Schema (draft 2020-12) of a command's output with `--json`.
 
     >>> json_schema("key")["properties"]["result"]["required"]
     ['path', 'fingerprint']

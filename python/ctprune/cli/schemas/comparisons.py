@@ -1,4 +1,4 @@
-"""What commands print that compare results."""
+"""Output of the commands that compare results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def compare() -> Schema:
         each=text("What was predicted.", "image", "volume", "patient"),
         images=count("Number of images, or of what else was predicted."),
         images_by_class=mapping("The same by class.", count("Number of them.")),
-        patients=maybe(count("Number of patients; null where not all are known.")),
+        patients=maybe(count("Number of patients; null if not all are known.")),
         unit=text("Unit that was resampled.", "image", "volume", "patient"),
         resamples=count("Number of bootstrap resamples."),
         seed=whole("Random seed of the bootstrap."),
@@ -43,12 +43,12 @@ def compare() -> Schema:
         alpha=share("Level of all decisions."),
         margin=maybe(number("Margin of equivalence, in AUC; null if none was given.")),
         least_pretrainings=count(
-            "Fewest pre-trainings of each model for a verdict about the way of pre-training."
+            "Fewest pre-trainings of each model for a verdict about the kind of pre-training."
         ),
         least_patients=count("Fewest patients of each class for a verdict."),
         runs=array("The results, in the order given.", _result()),
         pairs=array("The pairs that were compared.", record("A pair.", **fields_of(Pair, undefined=True))),
-        notes=array("Sentences that the reader must know.", {"type": "string"}),
+        notes=array("Caveats that the reader must know, in sentences.", {"type": "string"}),
     )
 
 
@@ -59,10 +59,10 @@ def _result() -> Schema:
         name=text("Name of the result in the comparison."),
         path=text("Its folder, as it was given."),
         config=anything("Options of the fine-tuning, as in its `metrics.json`."),
-        weights=maybe(anything("What the file of weights says of itself; null for random weights.")),
-        slices=maybe(count("Number of slices of the pre-training; 0 without one, null where it is not known.")),
-        pretraining_seconds=maybe(number("Time of the pre-training in seconds; null where it is not known.")),
-        seconds=maybe(number("Time of the fine-tuning in seconds; null where it is not known.")),
+        weights=maybe(anything("Metadata of the file of weights; null for random weights.")),
+        slices=maybe(count("Number of slices of the pre-training; 0 without one, null if unknown.")),
+        pretraining_seconds=maybe(number("Time of the pre-training in seconds; null if unknown.")),
+        seconds=maybe(number("Time of the fine-tuning in seconds; null if unknown.")),
         seeds=array("Seed of each training.", {"type": "integer"}),
         pretrainings=count("Number of pre-trainings; those with the same predictions count once."),
         finetunings=array("Number of fine-tunings of each pre-training.", {"type": "integer"}),
@@ -87,12 +87,12 @@ def _steps() -> Schema:
             name=text("Name of the step."),
             kind=text("What it does, such as `reduce`."),
             state=text(
-                "Where it stands; `done before` has its result already.", WAITING, RUNNING, DONE, FOUND, FAILED
+                "Its state; a step `done before` already has its result.", WAITING, RUNNING, DONE, FOUND, FAILED
             ),
             needs=array("Numbers of the steps that must be done before.", {"type": "integer"}),
             folder=text("Folder of its result."),
-            seconds=maybe(number("What it took in seconds; null where that is not known.")),
-            result=text("What came out, in words; empty before it is done."),
+            seconds=maybe(number("Its time in seconds; null if unknown.")),
+            result=text("Its result, in words; empty before it is done."),
         ),
     )
 
@@ -108,7 +108,7 @@ def experiment() -> Schema:
 
 
 def steps() -> Schema:
-    """Steps of an experiment that is not, or not wholly, carried out."""
+    """Steps of an experiment that has not run completely."""
     return record(
         "The steps.",
         steps=_steps(),

@@ -1,4 +1,4 @@
-"""What commands print that train and use networks."""
+"""Output of the commands that train and use networks."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def pretrain() -> Schema:
         modalities=array("Modalities of the slices, the most frequent first.", texts),
         left_out=mapping("Slices that could not be read: number by reason.", count("Number of slices.")),
         excluded=record(
-            "What was left out since it is similar to a test set; empty without --exclude.",
+            "Slices left out because they are similar to a test set; empty without --exclude.",
             sources=optional(array("Names of the test sets.", texts)),
             threshold=optional(count("Largest Hamming distance that counts as similar, in bits.")),
             slices=optional(count("Number of slices that were left out.")),
         ),
         neighbors=record(
-            "Slices that lend views to each other; empty without --positives neighbors:MM.",
+            "Slices that share views with each other; empty without --positives neighbors:MM.",
             slices=optional(count("Number of slices with at least one neighbor.")),
             mean=optional(number("Neighbors of a slice, the mean over all slices.")),
             without_position=optional(count("Number of slices without a position: they have no neighbor.")),
         ),
-        channels=text("What the network sees in its three channels: `gray` or `neighbors:MM`."),
+        channels=text("Content of the network's three channels: `gray` or `neighbors:MM`."),
         complete_channels=maybe(
             count("Slices whose three channels are three different ones; null with gray channels.")
         ),
@@ -166,7 +166,7 @@ def finetune() -> Schema:
                 ),
             ),
             unreadable=mapping("Files that could not be read: reason by name.", reasons),
-            skipped=mapping("Files that are no images of the modality: reason by name.", reasons),
+            skipped=mapping("Files that are not images of the modality: reason by name.", reasons),
         ),
     )
 
@@ -181,16 +181,16 @@ def _in_metrics(kind: type[TrainingResult], **given: Schema) -> dict[str, Schema
         "The weights that the training started from; null for random ones.",
         path=text("Name of the file."),
         sha256=text("SHA-256 of the file, in hexadecimal."),
-        metadata=anything("What the file says of itself; of ctprune's own, the facts of their pre-training."),
+        metadata=anything("Metadata of the file; for ctprune's own files, the facts of their pre-training."),
     )
     shared = record(
         "Two splits.",
         splits=array("Names of the two splits.", {"type": "string"}, 2),
-        patients=maybe(count("Number of patients in both; null where they are not known.")),
+        patients=maybe(count("Number of patients in both; null if unknown.")),
         near_duplicates=count("Number of images of the second split with a near-duplicate in the first."),
         identical=count("How many of these are the same, pixel by pixel."),
     )
-    given |= {"overlaps": array("What each two splits share.", shared), "weights": maybe(weights)}
+    given |= {"overlaps": array("Overlap of each two splits.", shared), "weights": maybe(weights)}
     return {
         "metrics_version": count("Version of the layout of `metrics.json`."),
         "ctprune_version": text("Version of ctprune."),
@@ -212,7 +212,7 @@ def _seed() -> Schema:
         seconds=number("Time of the training in seconds."),
         select_accuracy=optional(share("Accuracy on the split that chose the epoch or the strength.")),
         select_loss=optional(
-            number("Without classes: loss on that split; of numbers in units of their standard deviation.")
+            number("Without classes: loss on that split; for numbers, in units of their standard deviation.")
         ),
         best_epoch=optional(count("For whole networks and attention: the epoch that was chosen.")),
         strength=optional(number("For linear probes: the strength of the regularization that was chosen.")),
@@ -305,9 +305,9 @@ def predict() -> Schema:
         image=text("File of the image, or of the first one, as its source was given."),
         frame=count("Index of this image in its file, from 0."),
         label=optional(
-            text("The most probable class; of several labels those above one half, of levels the median one.")
+            text("The most probable class; for several labels those above one half, for levels the median one.")
         ),
-        prediction=optional(number("Of a regression, the predicted number, the mean over seeds.")),
+        prediction=optional(number("For regression: the predicted number, the mean over seeds.")),
     )
     probability = share("Probability of this class, the mean over seeds.")
     return record(
@@ -315,5 +315,5 @@ def predict() -> Schema:
         positive=maybe(text("The positive one of two classes; null with more.")),
         images=array("The images.", image | {"patternProperties": {"^probability_": probability}}),
         unreadable=mapping("Files that could not be read: reason by name.", reasons),
-        skipped=mapping("Files that are no images of the modality: reason by name.", reasons),
+        skipped=mapping("Files that are not images of the modality: reason by name.", reasons),
     )

@@ -1,6 +1,6 @@
-"""Parts that JSON Schemas are made of: each says in one sentence what a value is, with its unit.
+"""Building blocks of JSON Schemas: each describes a value in one sentence, with its unit.
 
-What a dataclass's docstring or an option's help says already is taken from there.
+Descriptions come from a dataclass's docstring or an option's help if these exist.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ctprune.options.option import Option, options_of
 
 Schema = dict[str, Any]
 
-#: Marks a property that is not always there; no key of JSON Schema, and taken out by `record`.
+#: Marks an optional property; not a keyword of JSON Schema, removed by `record`.
 _OPTIONAL = "optional"
 
-#: What JSON has in place of them.
+#: JSON's equivalents of Python's values.
 _IN_JSON = {"None": "null", "NaN": "null", "nan": "null", "True": "true", "False": "false"}
 
 
@@ -56,7 +56,7 @@ def flag(about: str) -> Schema:
 
 
 def maybe(schema: Schema) -> Schema:
-    """The same or null."""
+    """The same schema, or null."""
     if "anyOf" in schema:
         return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
@@ -65,23 +65,23 @@ def maybe(schema: Schema) -> Schema:
 
 
 def optional(schema: Schema) -> Schema:
-    """A property that is not always there."""
+    """An optional property."""
     return {**schema, _OPTIONAL: True}
 
 
 def array(about: str, items: Schema, length: int | None = None) -> Schema:
-    """A list of any length, or of this one."""
+    """A list of any length, or of this length."""
     fixed = {} if length is None else {"minItems": length, "maxItems": length}
     return {"type": "array", "items": items, "description": about} | fixed
 
 
 def mapping(about: str, values: Schema) -> Schema:
-    """An object whose keys are no fixed names, such as reasons; the description says what they are."""
+    """An object whose keys are not fixed, such as reasons; the description says what they are."""
     return {"type": "object", "additionalProperties": values, "description": about}
 
 
 def anything(about: str) -> Schema:
-    """An object that others made, with any properties."""
+    """An object with any properties, not made by ctprune."""
     return {"type": "object", "description": about}
 
 
@@ -106,9 +106,9 @@ def fields_of(
 
     Args:
         kind: The dataclass; its docstring has a list of attributes.
-        without: Attributes that JSON does not have.
-        undefined: Whether each of its floats can be undefined, and then is null.
-        given: Schemas of attributes whose type says too little, and of further properties.
+        without: Attributes that are not in JSON.
+        undefined: Whether each of its floats may be undefined and then becomes null.
+        given: Schemas of attributes whose types are not specific enough, and of additional properties.
 
     >>> from ctprune.duplicates.groups import Group
     >>> fields_of(Group)["representative"]
@@ -127,14 +127,14 @@ def fields_of(
 
 
 def _attributes(kind: type) -> dict[str, str]:
-    """What a docstring says of each attribute, in the words of JSON."""
+    """A docstring's description of each attribute, in JSON's terms."""
     section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
     entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
     return {name: _in_json(" ".join(about.split())) for name, about in entries}
 
 
 def _in_json(said: str) -> str:
-    """A sentence with JSON's words for what has another name in Python."""
+    """A sentence with JSON's terms in place of Python's."""
     return re.sub(r"\b(None|NaN|nan|True|False)\b", lambda word: _IN_JSON[word[0]], said)
 
 
@@ -165,15 +165,15 @@ def options(config: type, about: str, *, deciding: bool, **given: Schema) -> Sch
     Args:
         config: The configuration's class.
         about: What they are.
-        deciding: Whether there are only those that decide the result.
-        given: Schemas of options whose type says too little.
+        deciding: Whether to include only options that decide the result.
+        given: Schemas of options whose types are not specific enough.
     """
     found = {
         name: given.get(name) or _option(one)
         for name, one in options_of(config).items()
         if one.about.decides or not deciding
     }
-    # Pages name the options and leave their list to the command's own page.
+    # Pages name the options; the command's own page lists them.
     return record(about, **found) | {"title": config.__name__}
 
 

@@ -1,4 +1,4 @@
-"""What commands print that make, check, describe and export reductions."""
+"""Output of the commands that make, check, describe and export reductions."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ def summary() -> Schema:
         ctprune_version=text("Version of ctprune."),
         files=count("Number of files that were found."),
         files_read=count("Number of files that were read now."),
-        files_reused=count("Number of unchanged files that an earlier reduction has read."),
-        files_vanished=count("Number of files that an earlier reduction has read and that are gone."),
+        files_reused=count("Number of unchanged files that an earlier reduction read."),
+        files_vanished=count("Number of files that an earlier reduction read and that are gone."),
         slices=count("Number of slices."),
         volumes=count("Number of volumes."),
         kept=count("Number of slices that were kept."),
         dropped=count("Number of slices that were dropped."),
-        skipped={**reasons, "description": "Files that are no slices to select from: number by code and reason."},
+        skipped={**reasons, "description": "Files without slices to select from: number by code and reason."},
         failed={**reasons, "description": "Files that could not be read: number by code and reason."},
         gaps_mm=maybe(
             record(
-                "How far along the body dropped slices are from their exemplars; null if no distance is known.",
+                "Distances along the body from dropped slices to their exemplars; null if no distance is known.",
                 slices=count("Number of dropped slices whose distance is known."),
                 median=number("Median distance in mm."),
                 p90=number("90th percentile of the distances in mm."),
@@ -67,7 +67,7 @@ def summary() -> Schema:
             )
         ),
         ruled=record(
-            "Slices whose gray is ruled by metal or padding.",
+            "Slices whose gray is set by metal or padding.",
             slices=count("Number of slices in Hounsfield units."),
             metal=count("Number of slices that reach 3000 HU."),
             padding=count("Number of slices that go below -1024 HU."),
@@ -78,7 +78,7 @@ def summary() -> Schema:
             duplicate_positions=count("Volumes with two slices at one position."),
             missing_slices=count("Volumes with gaps where slices are missing."),
             variable_spacing=count("Volumes whose slices are not evenly spaced."),
-            gantry_tilt=count("Volumes of a tilted gantry."),
+            gantry_tilt=count("Volumes with a tilted gantry."),
         ),
         label_volumes=record(
             "NIfTI volumes that look like label masks.",
@@ -102,7 +102,8 @@ def summary() -> Schema:
             )
         ),
         changes=mapping(
-            "Slices that an earlier reduction decided otherwise: `kept` or `dropped` now, by reason.", by_reason
+            "Slices with a new status since the earlier reduction: `kept` or `dropped` now, by reason.",
+            by_reason,
         ),
         seconds=number("Time of the whole reduction in seconds."),
         stage_seconds=mapping("Time of each stage in seconds, by its name.", number("Seconds.")),
@@ -116,8 +117,8 @@ def summary() -> Schema:
         retrieval=optional(_retrieval()),
         network=optional(
             record(
-                "For sources elsewhere: how they were read.",
-                retries=count("How often a request was made again."),
+                "For remote sources: how they were read.",
+                retries=count("Number of repeated requests."),
                 bytes_not_read=count("Bytes of objects that did not have to be read."),
             )
         ),
@@ -126,23 +127,23 @@ def summary() -> Schema:
 
 
 def _embeddings(by_reason: Schema) -> dict[str, Schema]:
-    """What is said of embeddings."""
+    """Facts about embeddings."""
     return {
         "weights_sha256": text("SHA-256 of the file of weights, in hexadecimal."),
         "features": count("Length of an embedding."),
         "device": text("What computed them, such as `cpu` or `cuda`."),
         "slices_embedded": count("Number of slices that were embedded now."),
-        "slices_reused": count("Number of slices whose embedding an earlier reduction has made."),
+        "slices_reused": count("Number of slices whose embedding comes from an earlier reduction."),
         "not_embedded": {
             **by_reason,
-            "description": "Slices that could not be embedded, which are similar to none: number by reason.",
+            "description": "Slices that could not be embedded and so count as similar to none: number by reason.",
         },
         "slices_per_second": maybe(number("Slices that were embedded per second; null if none were.")),
     }
 
 
 def _retrieval() -> Schema:
-    """What is said of slices that are closest to another run."""
+    """Facts about a selection by a target."""
     return record(
         "For `retrieval`: what the kept slices are closest to.",
         target_slices=count("Number of slices of the target."),
@@ -151,7 +152,7 @@ def _retrieval() -> Schema:
             count("With embeddings: slices of the target that have none, so that nothing is compared with them.")
         ),
         farthest_kept=maybe(
-            number("Of the kept slices the one least like the target: Hamming distance or cosine similarity.")
+            number("Hamming distance or cosine similarity of the kept slice that is least like the target.")
         ),
     )
 
@@ -163,22 +164,22 @@ def plan() -> Schema:
         files=count("Number of files that were found."),
         files_to_read=count("Number of files that are to be read."),
         bytes_to_read=count("Bytes of these files."),
-        files_reused=count("Number of unchanged files that an earlier reduction has read."),
-        files_vanished=count("Number of files that an earlier reduction has read and that are gone."),
+        files_reused=count("Number of unchanged files that an earlier reduction read."),
+        files_vanished=count("Number of files that an earlier reduction read and that are gone."),
         config=config(),
     )
 
 
 def shard() -> Schema:
     """What one call read of a shard."""
-    return record("What this call has read.", **fields_of(ShardRead))
+    return record("What this call read.", **fields_of(ShardRead))
 
 
 def verify() -> Schema:
     """The problems of a reduction."""
     problem = record("A problem.", **fields_of(Finding))
     return record(
-        "The problems that were found.", findings=array("The problems; empty if there is none.", problem)
+        "The problems that were found.", findings=array("The problems; empty if there are none.", problem)
     )
 
 
@@ -238,7 +239,7 @@ _OF_REDUCTIONS = {"path", "source", "file_size", "file_version"} | {
     "similarity",
 }
 
-#: Columns that a file has which holds no slice, too.
+#: Columns that also a file without slices has.
 _ALWAYS = {"frame", "status", "reader"}
 
 _TYPES = {"string": "string", "int32": "integer", "int64": "integer", "float32": "number", "float64": "number"}
@@ -250,7 +251,7 @@ def file() -> Schema:
     found = {name: _column(name, kind, about) for name, kind, about in rows if name not in _OF_REDUCTIONS}
     found["status"] = text("`slice`, or why it is none: `skipped` or `failed`.", "slice", "skipped", "failed")
     found["fingerprint"] = optional(text("The fingerprint, in hexadecimal."))
-    found["pixel_padding"] = maybe(whole("Stored value that stands for no measurement; null if there is none."))
+    found["pixel_padding"] = maybe(whole("Stored value that means no measurement; null if there is none."))
     return record("What ctprune sees in the file.", slices=array("Its slices.", record("A slice.", **found)))
 
 

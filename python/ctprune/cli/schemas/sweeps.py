@@ -20,7 +20,7 @@ from ctprune.cli.schemas.parts import (
 def sweep() -> Schema:
     """How many slices each threshold keeps."""
     method = text("Name of the method.")
-    keep = share("Fraction of the slices that is to be kept.")
+    keep = share("Fraction of the slices to keep.")
     threshold = number("Threshold, in the unit of the method.")
     kept = count("Number of slices that are kept.")
     fraction = share("Kept slices as a fraction of all.")
@@ -30,7 +30,7 @@ def sweep() -> Schema:
         ctprune_version=text("Version of ctprune."),
         manifest_digest=text("Digest of the manifest, in hexadecimal."),
         slices_digest=text("Digest of the slices, in hexadecimal."),
-        scope=text("Whether near-duplicates are looked for in a `volume` or in the whole `dataset`."),
+        scope=text("Whether slices were compared within each `volume` or over the whole `dataset`."),
         slices=count("Number of slices."),
         volumes=count("Number of volumes."),
         methods=array(
@@ -38,7 +38,7 @@ def sweep() -> Schema:
             record(
                 "A method.",
                 name=method,
-                measure=text("What its threshold is compared with."),
+                measure=text("The measure that its threshold limits."),
                 not_compared_so_kept=mapping(
                     "Slices that could not be compared and are always kept: number by reason.",
                     count("Number of slices."),
@@ -54,7 +54,7 @@ def sweep() -> Schema:
             ),
         ),
         agreement=array(
-            "How far the kept slices of two methods agree, at each fraction.",
+            "Agreement of the kept slices of two methods, at each fraction.",
             record(
                 "Two methods.",
                 keep=keep,
@@ -65,13 +65,11 @@ def sweep() -> Schema:
                 jaccard=share("Jaccard index of the two sets; with `random`, the expected one."),
             ),
         ),
-        diversity_on=text("What the diversity is measured on.", "embeddings", "fingerprints"),
-        diversity_sample=count("Largest number of kept slices that the diversity is measured on."),
-        diversity=array(
-            "How diverse the kept slices are, for each method and fraction.", _diversity(method, keep)
-        ),
+        diversity_on=text("The features on which diversity is measured.", "embeddings", "fingerprints"),
+        diversity_sample=count("Largest number of kept slices on which diversity is measured."),
+        diversity=array("Diversity of the kept slices, for each method and fraction.", _diversity(method, keep)),
         curve=array(
-            "Every threshold of every method, from the one that drops least to the one that drops most.",
+            "Every threshold of every method, from the strictest to the loosest.",
             record("A threshold.", method=method, threshold=threshold, kept=kept, kept_fraction=fraction),
         ),
     )

@@ -1,4 +1,4 @@
-"""What commands print that look at series and volumes."""
+"""Output of the commands that examine series and volumes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check() -> Schema:
         code=text("Stable code.", *CHECK_CODES),
         severity=text("How bad it is.", *SEVERITIES),
         count=count("How often, in slices unless `where` says otherwise."),
-        where=text("Slices by number and position, and values; empty where all slices are meant."),
+        where=text("Slices by number and position, and values; empty if all slices are meant."),
         meaning=text("What the code means."),
         action=text("What to do."),
     )
@@ -54,8 +54,8 @@ def overlap() -> Schema:
     """What of B is in A."""
     part = record(
         "Slices of B of one split and class.",
-        split=text("Name of the split; empty where B names none."),
-        label=text("Name of the class; empty where B names none."),
+        split=text("Name of the split; empty if B names none."),
+        label=text("Name of the class; empty if B names none."),
         slices=count("Number of slices of B."),
         found=count("How many of these have a near-duplicate in A."),
     )
@@ -64,7 +64,7 @@ def overlap() -> Schema:
         "What was found.",
         **fields_of(
             Overlap,
-            parts=array("The same by split and class, where B names them.", part),
+            parts=array("The numbers by split and class, if B names these.", part),
             pairs=array("Volumes of A and B that show the same anatomy.", pair),
             rows=array("The slices of B that were found, in B's order.", _found()),
         ),
@@ -86,10 +86,10 @@ def _found() -> Schema:
     return record(
         "A slice of B and the nearest slice of A.",
         **where,
-        split=maybe(text("Name of the split; null where B names none.")),
-        label=maybe(text("Name of the class; null where B names none.")),
+        split=maybe(text("Name of the split; null if B names none.")),
+        label=maybe(text("Name of the class; null if B names none.")),
         bits=count("Hamming distance of the two in bits."),
-        turn=maybe(text("How the pictures are turned against each other; null if they are not.")),
+        turn=maybe(text("How the pictures are turned relative to each other; null if they are not.")),
         correlation=maybe(
             {"type": "number", "description": "Pearson's correlation of their gray; null if unknown."}
         ),
