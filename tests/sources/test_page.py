@@ -64,8 +64,8 @@ def test_the_commands_of_the_page_run(
 
 
 def test_variables_of_the_page_are_those_that_are_read() -> None:
-    from ctprune.sources import dicomweb
+    from ctprune.sources import web_session
 
-    code = Path(dicomweb.__file__).read_text(encoding="utf-8")
+    code = Path(web_session.__file__).read_text(encoding="utf-8")
     for name in set(re.findall(r"CTPRUNE_\w+", PAGE)):
         assert name in code, name
