@@ -123,6 +123,16 @@ def test_files_that_are_not_there_are_named(write: Callable[..., Path], tmp_path
         load_experiment(broken)
 
 
+def test_a_variable_may_hold_seeds_or_their_number(write: Callable[..., Path]) -> None:
+    file = write(variables={"tried": 2}, seeds={"pretraining": "${tried}"})
+    assert load_experiment(file).pretraining_seeds == (0, 1)
+    assert load_experiment(file, variables={"tried": "3"}).pretraining_seeds == (0, 1, 2)
+    assert load_experiment(file, variables={"tried": "[3, 4]"}).pretraining_seeds == (3, 4)
+    for wrong in ("[]", "[3, 3]", "[3, x]", "[-1]"):
+        with pytest.raises(ConfigError, match="expected"):
+            load_experiment(file, variables={"tried": wrong})
+
+
 def test_variables_are_put_in(write: Callable[..., Path], archive: Path) -> None:
     file = write(
         variables={"archive": None, "epochs": 3},
@@ -133,8 +143,10 @@ def test_variables_are_put_in(write: Callable[..., Path], archive: Path) -> None
     found = load_experiment(file, variables={"archive": str(archive), "epochs": "7"})
     assert found.pretrainings["all"].options["epochs"] == 7
     assert found.tasks["lesions"]["data"] == f"{archive}/labels.csv"
-    with pytest.raises(ConfigError, match="`variables` epochs: expected a number such as 3, found many"):
+    with pytest.raises(ConfigError, match=r"`variables` epochs: expected a number such as 3, or .*, found many"):
         load_experiment(file, variables={"archive": str(archive), "epochs": "many"})
+    with pytest.raises(ConfigError, match=r"all.epochs \[7, 8\]: expected a whole number"):
+        load_experiment(file, variables={"archive": str(archive), "epochs": "[7, 8]"})
     with pytest.raises(ConfigError, match="`variables` archiv: expected one of archive, epochs"):
         load_experiment(file, variables={"archiv": str(archive)})
 

@@ -148,16 +148,20 @@ def _with_variables(content: dict[str, Any], given: dict[str, str]) -> dict[str,
 
 
 def _value(name: str, in_file: Any, given: dict[str, str]) -> Any:
-    """The given value, else the file's; if the file has a number, the given value must be one."""
+    """The given value, else the file's; if the file has a number, the given value must be one, or a list."""
     if name not in given:
         return in_file
+    text = given[name].strip()
     if isinstance(in_file, bool) or not isinstance(in_file, (int, float)):
         return given[name]
     try:
-        return type(in_file)(given[name])
+        # Seeds may be a number of them, or these.
+        if text.startswith("[") and text.endswith("]"):
+            return [type(in_file)(one) for one in text[1:-1].split(",")]
+        return type(in_file)(text)
     except ValueError:
         raise ConfigError(
-            f"`variables` {name}: expected a number such as {in_file}, found {given[name]}"
+            f"`variables` {name}: expected a number such as {in_file}, or several as [1, 2], found {given[name]}"
         ) from None
 
 
