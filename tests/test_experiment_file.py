@@ -128,6 +128,8 @@ def test_a_variable_may_hold_seeds_or_their_number(write: Callable[..., Path]) -
     assert load_experiment(file).pretraining_seeds == (0, 1)
     assert load_experiment(file, variables={"tried": "3"}).pretraining_seeds == (0, 1, 2)
     assert load_experiment(file, variables={"tried": "[3, 4]"}).pretraining_seeds == (3, 4)
+    listed = write(variables={"tried": [5]}, seeds={"pretraining": "${tried}"})
+    assert load_experiment(listed, variables={"tried": "[6, 7]"}).pretraining_seeds == (6, 7)
     for wrong in ("[]", "[3, 3]", "[3, x]", "[-1]"):
         with pytest.raises(ConfigError, match="expected"):
             load_experiment(file, variables={"tried": wrong})

@@ -13,8 +13,11 @@ use ctprune_core::resample::PassOrder;
 use ctprune_dicom::slice::ReadOptions;
 use libfuzzer_sys::fuzz_target;
 use sha2::{Digest, Sha256};
+use std::backtrace::Backtrace;
 use std::fs;
+use std::panic::{PanicHookInfo, set_hook};
 use std::path::PathBuf;
+use std::process::abort;
 use std::sync::LazyLock;
 
 /// In memory where the system has such a folder.
@@ -28,7 +31,7 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     folder.join(format!("ctprune-fuzz-{}.parquet", std::process::id()))
 });
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: set_hook(Box::new(end_at_our_panics)), |bytes: &[u8]| {
     fs::write(&*FILE, sealed(bytes)).expect("the disk has room");
     let _ = metadata_of(&FILE);
     let Ok(reader) = ManifestReader::open(&FILE) else {
@@ -50,6 +53,18 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
 });
+
+/// The reader contains panics of the crate that decodes Parquet; libFuzzer's own hook would end the process at them. Any
+/// panic that leaves the reader still does.
+fn end_at_our_panics(panic: &PanicHookInfo<'_>) {
+    if panic
+        .location()
+        .is_none_or(|place| place.file().contains("ctprune") || place.file().starts_with("fuzz_targets"))
+    {
+        eprintln!("{panic}\n{}", Backtrace::force_capture());
+        abort();
+    }
+}
 
 fn archive() -> Archive {
     let settings = Settings {

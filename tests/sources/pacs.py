@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 Fault = int | str | None
 
@@ -26,7 +26,8 @@ class Pacs:
         page: Most results of a search, whatever is asked for; 0 gives all each time, whatever the offset.
         packed: Whether an instance comes as the only part of a multipart answer, as the standard says, or alone.
         fault: Called with the path and how often it was asked for before: a status, `cut`, `reset`, `packed` (what
-            it was asked not to do) or None.
+            it was asked not to do), `odd` (a header that is none) or None.
+        base: Of DICOMweb, as it stands in requests.
         headers: Of failures.
         results: What every search is answered, instead of what is held.
         asked: Path, query and headers of each request.
@@ -38,6 +39,7 @@ class Pacs:
     packed: bool = True
     fault: Callable[[str, int], Fault] = lambda path, before: None
     headers: dict[str, str] = field(default_factory=dict)
+    base: str = "/dicom-web/"
     results: bytes | None = None
     asked: list[tuple[str, dict[str, list[str]], dict[str, str]]] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
@@ -55,7 +57,7 @@ def serving(pacs: Pacs) -> Iterator[str]:
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
-        yield f"dicomweb+http://127.0.0.1:{server.server_address[1]}/dicom-web"
+        yield f"dicomweb+http://127.0.0.1:{server.server_address[1]}{pacs.base.rstrip('/')}"
     finally:
         server.shutdown()
         server.server_close()
@@ -64,13 +66,14 @@ def serving(pacs: Pacs) -> Iterator[str]:
 class _Handler(BaseHTTPRequestHandler):
     pacs: Pacs
     protocol_version = "HTTP/1.1"
+    odd = False
 
     def log_message(self, *_: Any) -> None:
         pass
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        path = parts.path.removeprefix("/dicom-web/")
+        path = unquote(parts.path).removeprefix(unquote(self.pacs.base))
         before = sum(other == path for other, *_ in self.pacs.asked)
         query = parse_qs(parts.query)
         self.pacs.asked.append((path, query, dict(self.headers)))
@@ -87,6 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "packed":
             self._send(200, gzip.compress(bytes(1 << 20)), {"Content-Encoding": "gzip"})
             return
+        self.odd = fault == "odd"
         names = path.split("/")
         if len(names) == 6:
             self._instance(names[1], names[3], names[5], cut=fault == "cut")
@@ -131,5 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if status != 204:
             self.send_header("Content-Length", str(len(body)))
+        if self.odd:
+            self._headers_buffer.append(b"no header\r\n")
         self.end_headers()
         self.wfile.write(body)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from ctprune.reduction import elsewhere
 from ctprune.sources import web_session
 from ctprune.sources.addresses import parse_address
 from ctprune.sources.connections import Connection, connect
-from ctprune.sources.failures import Refused, TooLarge
+from ctprune.sources.failures import Gone, Refused, TooLarge
 from ctprune.sources.found import Found
+from tests.experiments import Stages
 from tests.sources.orthanc import orthanc
 from tests.sources.pacs import Pacs, serving
 
@@ -233,8 +236,9 @@ def test_credentials_that_cannot_be_sent_are_refused_without_showing_them(
 
 def test_no_log_names_who_was_asked_for(pacs: Pacs, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    logging.getLogger("urllib3").setLevel(logging.DEBUG)
-    pacs.fault = lambda path, before: 503 if before == 0 else None
+    for name in ("urllib3", "urllib3.connection", "urllib3.connectionpool", "dicomweb_client.web"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    pacs.fault = lambda path, before: 503 if before == 0 else "odd"
     with serving(pacs) as url:
         find(f"{url}?PatientID=4711&Modality=CT&SOPInstanceUID=3.100")
     asked = {path.count("/"): query for path, query, _ in pacs.asked}
@@ -243,6 +247,25 @@ def test_no_log_names_who_was_asked_for(pacs: Pacs, caplog: pytest.LogCaptureFix
     assert asked[4]["SOPInstanceUID"] == ["3.100"]
     assert "PatientID" not in asked[2] | asked[4]
     assert "4711" not in caplog.text
+    # What others ask is logged as before.
+    with serving(pacs) as url:
+        DICOMwebClient(url.removeprefix("dicomweb+")).search_for_studies(limit=1, offset=0)
+    assert {"urllib3.connection", "urllib3.connectionpool", "dicomweb_client.web"} <= {
+        record.name for record in caplog.records
+    }
+
+
+def test_an_experiment_does_not_keep_who_was_asked_for(
+    pacs: Pacs, held: dict[str, Path], write: Callable[..., Path], stages: Stages, tmp_path: Path
+) -> None:
+    pacs.instances = {("1.1", "2.1", name): file.read_bytes() for name, file in list(held.items())[:12]}
+    with serving(pacs) as url:
+        file = write(sources={"pacs": f"{url}?PatientName=Mustermann"})
+        ctprune.run_experiment(file, out=tmp_path / "out")
+    written = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert written
+    assert not [file for file in written if b"Mustermann" in file.read_bytes()]
+    assert f'"{url}"' in (tmp_path / "out/experiment.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -294,6 +317,35 @@ def test_values_come_as_they_were_given(pacs: Pacs) -> None:
     assert asked["StudyDescription"] == ["a+b=c"]
     assert pacs.targets[0].endswith("StudyInstanceUID=1.2,1.3&limit=1000&offset=0")
     assert "M%C3%BC*%20%26%20A?" in pacs.targets[0]
+
+
+def test_what_is_gone_later_is_gone(pacs: Pacs) -> None:
+    with serving(pacs) as url:
+        connection, found = find(url)
+        pacs.fault = lambda path, before: 404
+        with pytest.raises(Gone, match=re.escape("the object is gone (404)")):
+            connection.look(found[0].path)
+
+
+def test_what_a_server_may_send_about_an_instance(pacs: Pacs) -> None:
+    known = {"00080018": {"Value": ["3.1"]}, "00200013": None, "00280008": "7", "00280010": {"Value": [512]}}
+    pacs.results = b"\xef\xbb\xbf" + json.dumps([known]).encode()
+    with serving(pacs) as url:
+        assert [one.path for one in find(f"{url}/studies/1.1/series/2.1")[1]] == [
+            "studies/1.1/series/2.1/instances/3.1"
+        ]
+
+
+def test_a_pause_that_is_no_number_is_not_taken(pacs: Pacs) -> None:
+    pacs.fault, pacs.headers = (lambda path, before: 503 if before == 0 else None), {"Retry-After": "\u00b2"}
+    with serving(pacs) as url:
+        assert len(find(f"{url}/studies/1.2")[1]) == 1
+
+
+def test_a_base_with_braces(pacs: Pacs) -> None:
+    pacs.base = "/%7Btenant%7D/{/"
+    with serving(pacs) as url:
+        assert len(find(url)[1]) == len(INSTANCES)
 
 
 @pytest.mark.parametrize(

@@ -148,20 +148,21 @@ def _with_variables(content: dict[str, Any], given: dict[str, str]) -> dict[str,
 
 
 def _value(name: str, in_file: Any, given: dict[str, str]) -> Any:
-    """The given value, else the file's; if the file has a number, the given value must be one, or a list."""
+    """The given value, else the file's; if the file has numbers, the given value must be one, or a list."""
     if name not in given:
         return in_file
-    text = given[name].strip()
-    if isinstance(in_file, bool) or not isinstance(in_file, (int, float)):
+    first = in_file[0] if isinstance(in_file, list) and in_file else in_file
+    if isinstance(first, bool) or not isinstance(first, (int, float)):
         return given[name]
+    text = given[name].strip()
     try:
         # Seeds may be a number of them, or these.
         if text.startswith("[") and text.endswith("]"):
-            return [type(in_file)(one) for one in text[1:-1].split(",")]
-        return type(in_file)(text)
+            return [type(first)(one) for one in text[1:-1].split(",")]
+        return type(first)(text)
     except ValueError:
         raise ConfigError(
-            f"`variables` {name}: expected a number such as {in_file}, or several as [1, 2], found {given[name]}"
+            f"`variables` {name}: expected a number such as {first}, or several as [1, 2], found {given[name]}"
         ) from None
 
 

@@ -24,6 +24,7 @@ from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.contents import Contents
 from ctprune.files.run_lock import sole_writer
 from ctprune.pretraining.launch import refuse_several
+from ctprune.sources.addresses import as_address, parse_address
 
 #: File of the inputs' digests, so that the next call reads only what has changed.
 DIGESTS_NAME = "digests.parquet"
@@ -302,7 +303,7 @@ class Run:
                     "folder": str(step.folder(self.out).relative_to(self.out)),
                     "digest": step.digest,
                     "options": step.options,
-                    "inputs": [str(path) for path in step.inputs],
+                    "inputs": [_shown(path) for path in step.inputs],
                     "needs": [str(other.folder(self.out).relative_to(self.out)) for other in step.needs],
                 }
                 for step in self.grid.steps
@@ -310,6 +311,12 @@ class Run:
         }
         with replace_file(self.out / "experiment.json") as beside:
             beside.write_text(json.dumps(plan, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+
+
+def _shown(path: Path) -> str:
+    """A path; of an address, what may be stored."""
+    address = as_address(path)
+    return str(path) if address is None else str(parse_address(address))
 
 
 def _check_grid(experiment: ExperimentFile, grid: Grid) -> None:

@@ -6,7 +6,6 @@ server's bytes, which are what is hashed, compared and counted.
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from ctprune.sources.failures import MOST_BYTES, BadRequest, Denied, Gone, Refus
 from ctprune.sources.found import Found, Stamp, version_of
 from ctprune.sources.multipart import only_part
 from ctprune.sources.retries import Server
-from ctprune.sources.web_session import PASSWORD, TOKEN, Credentials, WebSession
+from ctprune.sources.web_session import PASSWORD, TOKEN, Credentials, WebSession, unheard
 
 #: Results of a search that are asked for at a time.
 _PAGE = 1000
@@ -33,9 +32,6 @@ _EXPECTED = "expected the address below which /studies of DICOMweb lies"
 
 #: The instance as it is stored, without transcoding.
 _INSTANCE = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
-
-#: Both log addresses with their queries when a program logs everything; the second also logs UIDs and answers.
-_TALKATIVE = {"urllib3.connectionpool": logging.WARNING, "dicomweb_client": logging.CRITICAL}
 
 _STUDY, _SERIES, _SOP = "0020000D", "0020000E", "00080018"
 
@@ -90,13 +86,14 @@ class Dicomweb:
 
     def __init__(self, base: Address, in_flight: int) -> None:
         self._url = f"{base.scheme.removeprefix('dicomweb+')}://{base.host}/{base.path}".rstrip("/")
+        # The client fills in what stands between braces.
+        self._url = self._url.replace("{", "%7B").replace("}", "%7D")
         self._credentials = Credentials()
         self._of_thread = threading.local()
+        self._has_answered = False
         self.server = Server(str(base), in_flight)
         self.notes: list[str] = []
         self.containers = None
-        for name, level in _TALKATIVE.items():
-            logging.getLogger(name).setLevel(level)
 
     def find(self, address: Address) -> Iterator[list[Found]]:
         """The instances of an address, series by series.
@@ -215,15 +212,18 @@ class Dicomweb:
         searches = (client.search_for_studies, client.search_for_series, client.search_for_instances)
         search: Callable[..., Any] = searches[len(above)]
         try:
-            found = search(*above, search_filters=asked, limit=_PAGE, offset=offset)
-        except Gone:
-            raise Gone(f"the server has nothing there (404): {_EXPECTED}") from None
-        except BadRequest as failure:
-            raise Refused(f"{failure}: {_EXPECTED}, and attributes that the server knows") from None
+            with unheard():
+                found = search(*above, search_filters=asked, limit=_PAGE, offset=offset)
+        except (Gone, BadRequest) as failure:
+            if self._has_answered:
+                raise
+            reason = "the server has nothing there (404)" if isinstance(failure, Gone) else str(failure)
+            raise Refused(f"{reason}: {_EXPECTED}, and attributes that the server knows") from None
         except (ValueError, RecursionError):
             raise Refused("expected DICOM JSON, found something else: is this the address of DICOMweb?") from None
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             raise Refused("expected a list of results in DICOM JSON, found something else")
+        self._has_answered = True
         return found
 
     def _session(self) -> WebSession:
@@ -268,4 +268,5 @@ def _value(found: dict[str, Any], tag: str) -> str:
 
 
 def _version(found: dict[str, Any]) -> int:
-    return version_of(*(str(found.get(tag, {}).get("Value")) for tag in _MARKS))
+    marks = (found.get(tag) for tag in _MARKS)
+    return version_of(*(str(mark.get("Value") if isinstance(mark, dict) else None) for mark in marks))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
+import json
+import logging
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -33,6 +37,37 @@ _PLAIN = "*?,:;@/!$'()"
 _PORTION = 1 << 18
 
 
+#: They log addresses with their queries, which may name a patient.
+_TALKATIVE = (
+    "urllib3.connection",
+    "urllib3.connectionpool",
+    "urllib3.util.retry",
+    "dicomweb_client.web",
+    "retrying",
+)
+
+_thread = threading.local()
+
+
+def _is_heard(_: logging.LogRecord) -> bool:
+    return not getattr(_thread, "is_asking", False)
+
+
+for _name in _TALKATIVE:
+    logging.getLogger(_name).addFilter(_is_heard)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """A block in which nothing that this thread asks of a server is logged, whatever the program logs."""
+    before = getattr(_thread, "is_asking", False)
+    _thread.is_asking = True
+    try:
+        yield
+    finally:
+        _thread.is_asking = before
+
+
 class WebSession(requests.Session):
     """A session of requests that follows no redirect and holds no more of an answer than it may have.
 
@@ -58,15 +93,12 @@ class WebSession(requests.Session):
         headers = {name: value for name, value in headers.items() if name != "Host"}
         path, mark, query = url.partition("?")
         query = urlencode(parse_qsl(query, keep_blank_values=True), safe=_PLAIN, quote_via=quote)
-        page = requests.Response()
         try:
-            body, page.headers["Content-Type"] = self.fetch(path + mark + query, headers, MOST_OF_PAGE)
+            return _Page(self.fetch(path + mark + query, headers, MOST_OF_PAGE)[0])
         except TooLarge as refusal:
             raise Refused(
                 f"its list has more than {refusal.most >> 20} MiB: name a study or a series in the address"
             ) from None
-        page.status_code, page.raw = 200, io.BytesIO(body)
-        return page
 
     def fetch(self, url: str, headers: dict[str, str], most: int) -> tuple[bytes, str]:
         """An answer's bytes and their type.
@@ -82,15 +114,18 @@ class WebSession(requests.Session):
             Transient: The server may give it later.
         """
         try:
-            with super().get(
-                url,
-                # What is packed may unpack to anything.
-                headers=headers | {"Accept-Encoding": "identity"},
-                timeout=_TIMEOUTS,
-                # The token goes to the server that was named and no other.
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
+            with (
+                unheard(),
+                super().get(
+                    url,
+                    # What is packed may unpack to anything.
+                    headers=headers | {"Accept-Encoding": "identity"},
+                    timeout=_TIMEOUTS,
+                    # The token goes to the server that was named and no other.
+                    allow_redirects=False,
+                    stream=True,
+                ) as answer,
+            ):
                 if answer.status_code not in (200, 204):
                     raise of_status(answer.status_code, wait=_seconds(answer.headers.get("Retry-After")))
                 if answer.headers.get("Content-Encoding", "identity") != "identity":
@@ -111,6 +146,23 @@ class WebSession(requests.Session):
             ) from None
         except requests.RequestException:
             raise Transient(failures.NO_CONNECTION) from None
+
+
+class _Page(requests.Response):
+    """A page of results that is in memory, once."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__()
+        self.status_code, self._body = 200, body
+
+    @property
+    def content(self) -> bytes:
+        """The page."""
+        return self._body
+
+    def json(self, **_: Any) -> Any:
+        """What the page holds; a byte-order mark is allowed."""
+        return json.loads(self._body)
 
 
 class Credentials(AuthBase):
@@ -142,4 +194,4 @@ class Credentials(AuthBase):
 
 def _seconds(text: str | None) -> float | None:
     """Seconds of a Retry-After header; a date is not taken."""
-    return float(text) if text is not None and text.isdigit() else None
+    return float(text) if text is not None and text.isascii() and text.isdigit() else None

@@ -69,7 +69,7 @@ def sweep() -> Schema:
         diversity_sample=count("Largest number of kept slices on which diversity is measured."),
         diversity=array("Diversity of the kept slices, for each method and fraction.", _diversity(method, keep)),
         curve=array(
-            "Every threshold of every method, from the strictest to the loosest.",
+            "Every threshold of every method, from the one that drops least to the one that drops most.",
             record("A threshold.", method=method, threshold=threshold, kept=kept, kept_fraction=fraction),
         ),
     )
