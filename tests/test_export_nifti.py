@@ -102,7 +102,7 @@ def test_both_kinds_of_orientation_agree(exported: Path) -> None:
 
 
 def test_simpleitk_sees_the_same_place(exported: Path) -> None:
-    sitk = pytest.importorskip("SimpleITK")
+    sitk = pytest.importorskip("SimpleITK", reason="comes with benches/requirements.txt")
     for file in exported.glob("*.nii.gz"):
         image = nibabel.load(file)
         if not image.header["qform_code"]:

@@ -285,7 +285,7 @@ def test_a_training_that_diverges(weights: Path, tmp_path: Path) -> None:
 @contextmanager
 def full_disk(limit: int) -> Iterator[None]:
     """No file may grow beyond so many bytes: the system then refuses to write, as on a full disk."""
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="Windows has no limits of this kind")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:

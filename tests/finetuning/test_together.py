@@ -120,7 +120,7 @@ def test_other_processes_are_told_the_same_options() -> None:
 @pytest.mark.slow
 def test_two_processes_do_what_one_does(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """First in processes that ctprune starts, until Ctrl-C; then in those that another program has started."""
-    pytest.importorskip("timm")
+    pytest.importorskip("timm", reason="the extra timm is not installed")
     alone = ctprune.finetune(folders, out=tmp_path / "alone", **TOGETHER)
     seen = []
 

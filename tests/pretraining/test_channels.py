@@ -303,7 +303,7 @@ def test_a_backbone_takes_three_gray_channels_as_they_are() -> None:
 
 @pytest.mark.parametrize("to", [pytest.param("onnx", marks=pytest.mark.slow), "timm"])
 def test_such_a_backbone_is_converted_with_its_three_channels(to: str, tmp_path: Path) -> None:
-    pytest.importorskip("timm" if to == "timm" else "onnxruntime")
+    pytest.importorskip("timm" if to == "timm" else "onnxruntime", reason=f"the extra {to} is not installed")
     file = tmp_path / "made.safetensors"
     metadata = {"channels": "neighbors:5", "mean": 0.3, "std": 0.2}
     save_backbone(create_backbone("resnet18"), file, name="resnet18", metadata=metadata)

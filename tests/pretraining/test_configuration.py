@@ -149,7 +149,7 @@ def test_transformers_get_adamw_and_what_their_papers_took(method: str) -> None:
 
 
 def test_transformers_are_told_by_their_names() -> None:
-    timm = pytest.importorskip("timm")
+    timm = pytest.importorskip("timm", reason="the extra timm is not installed")
     found = {name for name in timm.list_models() if is_transformer(name)}
     known = set(timm.list_models(["vit_*", "deit*", "swin*", "beit*", "eva*", "cait*", "xcit*"]))
     assert known <= found

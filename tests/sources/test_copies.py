@@ -84,7 +84,7 @@ def test_processes_leave_no_copy(source: Path, bucket: Path, temporary: Path, en
 def test_without_room_for_a_copy_the_user_is_told_where_to_make_some(
     source: Path, bucket: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="Windows has no limits of this kind")
     ctprune.reduce(source, out=OUT)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600, before[1]))

@@ -296,7 +296,7 @@ def test_moto_gives_what_its_folder_gives(archive: Path, tmp_path: Path, moto: s
 
 @pytest.fixture(scope="module")
 def moto_server() -> Iterator[str]:
-    pytest.importorskip("moto")
+    pytest.importorskip("moto", reason="comes with requirements-dev.txt")
     from tests.sources.orthanc import free_port
 
     port = free_port()

@@ -1,7 +1,5 @@
 //! Geometry of slices and volumes, from Image Orientation (Patient) and Image Position (Patient).
 
-use crate::volumes::spacing::{Spacing, Step};
-
 /// Anatomical plane of a slice, by the largest component of its normal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Plane {
@@ -48,33 +46,6 @@ pub fn unit(vector: [f64; 3]) -> Option<[f64; 3]> {
 /// Scalar product.
 pub fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-}
-
-/// What is unusual about the geometry of a volume; all of it is tolerated and reported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GeometryFlags {
-    /// Not every slice has a position: ordered by Instance Number and path.
-    pub no_positions: bool,
-    /// Two slices at the same position.
-    pub duplicate_positions: bool,
-    /// A gap of at least one and a half times the usual slice distance.
-    pub missing_slices: bool,
-    /// Slice distances that differ by more than a tenth of the usual one, gaps aside.
-    pub variable_spacing: bool,
-    /// Slices shifted within their plane against each other: the gantry was tilted.
-    pub gantry_tilt: bool,
-}
-
-impl From<&Spacing> for GeometryFlags {
-    fn from(spacing: &Spacing) -> Self {
-        Self {
-            no_positions: false,
-            duplicate_positions: spacing.has(Step::Same),
-            missing_slices: spacing.has(Step::Gap),
-            variable_spacing: spacing.has(Step::Uneven),
-            gantry_tilt: spacing.tilt.is_some(),
-        }
-    }
 }
 
 #[cfg(test)]

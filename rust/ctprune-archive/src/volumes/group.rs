@@ -7,8 +7,9 @@ use crate::discover::files::Files;
 use crate::rows::intern::Interner;
 use crate::rows::row::{Reader, Row, State};
 use crate::rows::table::Table;
-use crate::volumes::geometry::{GeometryFlags, Plane};
+use crate::volumes::geometry::Plane;
 use crate::volumes::order::{Order, Volume, arrange, compare_paths};
+use crate::volumes::spacing::GeometryFlags;
 use rayon::prelude::*;
 use regex::Regex;
 

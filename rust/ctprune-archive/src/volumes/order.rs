@@ -4,8 +4,8 @@ use crate::discover::files::Files;
 use crate::discover::natural;
 use crate::rows::row::Reader;
 use crate::rows::table::Table;
-use crate::volumes::geometry::{self, GeometryFlags};
-use crate::volumes::spacing::Spacing;
+use crate::volumes::geometry;
+use crate::volumes::spacing::{GeometryFlags, Spacing};
 use std::cmp::Ordering;
 
 /// How slices are put in order within their volume.

@@ -82,6 +82,33 @@ impl Spacing {
     }
 }
 
+/// What is unusual about the geometry of a volume; all of it is tolerated and reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GeometryFlags {
+    /// Not every slice has a position: ordered by Instance Number and path.
+    pub no_positions: bool,
+    /// Two slices at the same position.
+    pub duplicate_positions: bool,
+    /// A gap of at least one and a half times the usual slice distance.
+    pub missing_slices: bool,
+    /// Slice distances that differ by more than a tenth of the usual one, gaps aside.
+    pub variable_spacing: bool,
+    /// Slices shifted within their plane against each other: the gantry was tilted.
+    pub gantry_tilt: bool,
+}
+
+impl From<&Spacing> for GeometryFlags {
+    fn from(spacing: &Spacing) -> Self {
+        Self {
+            no_positions: false,
+            duplicate_positions: spacing.has(Step::Same),
+            missing_slices: spacing.has(Step::Gap),
+            variable_spacing: spacing.has(Step::Uneven),
+            gantry_tilt: spacing.tilt.is_some(),
+        }
+    }
+}
+
 fn steps(mm: &[f64], thickness: &[f64], usual_mm: f64, off_mm: f64) -> Vec<Step> {
     let thousandth = |mm: f64| (mm * 1e3).round();
     // Where the thickness changes, a distance that equals it is planned, as 4 mm at the skull base, 7 mm above.

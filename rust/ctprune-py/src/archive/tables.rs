@@ -2,7 +2,7 @@
 
 use super::{Archive, shard};
 use crate::rows::Rows;
-use ctprune_archive::volumes::geometry::GeometryFlags;
+use ctprune_archive::volumes::spacing::GeometryFlags;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
