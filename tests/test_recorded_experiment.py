@@ -1,4 +1,4 @@
-"""The committed results of experiments/covid.yaml, and what the pages say of them."""
+"""The committed results of experiments, and what the pages say of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 from experiments.compare_again import compare_again
+from experiments.less_is_more.collected import load_collected
+from experiments.less_is_more.page import write_report
 
 from ctprune.comparison.verdict import signed
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results" / "covid"
+LESS = ROOT / "experiments" / "results" / "less-is-more"
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,19 @@ def test_pages_claim_no_more_than_the_verdicts(recorded: dict[str, Any]) -> None
     [pair] = [pair for pair in recorded["fine-tuned"]["pairs"] if pair["other"] == "all-same-steps"]
     assert f"{signed(pair['differences']['auc']['value'])} [{signed(pair['low'])}, {signed(pair['high'])}]" in text
     assert f"{pair['detectable']:.2f}" in text
+
+
+def test_less_is_more_is_that_of_the_raw_predictions_and_pages_quote_it(tmp_path: Path) -> None:
+    write_report(load_collected(LESS / "pretrainings.npz"), tmp_path)
+    assert (tmp_path / "README.md").read_text() == (LESS / "README.md").read_text()
+    contrasts = json.loads((LESS / "contrasts.json").read_text())["methods"]["swav"]["contrasts"]
+    found = {one["name"]: one for one in contrasts}
+    steps, epochs = found["steps"], found["epochs"]
+    for page in ("README.md", "experiments/README.md"):
+        text = " ".join((ROOT / page).read_text().split()).replace("+", "")
+        assert f"{steps['value']:.3f} [{signed(steps['low'])}, {steps['high']:.3f}]" in text, page
+        # These say by how much all slices are better, so the difference the other way round.
+        assert f"by {-epochs['value']:.3f} [{-epochs['high']:.3f}, {-epochs['low']:.3f}]" in text, page
 
 
 def test_page_quotes_the_calibration() -> None:
