@@ -63,14 +63,14 @@ class Answer:
 
     Attributes:
         contrast: The question.
-        estimate: The contrast's value with its error; None where a cell has no pre-training yet.
+        estimate: The contrast's value with its error; None before the first look: a value without the noise of
+            pre-training would look surer than it is.
         pretrainings: The smallest number of pre-trainings of a cell.
         low: Lower end of the interval at the level that the correction leaves.
         high: Upper end.
         corrected: Corrected p of no difference.
         equivalence: Corrected p of both one-sided tests; nan without a margin.
         detectable: The smallest value that would have been shown with a chance of 80 %.
-        is_look: Whether it comes from a look of the plan; at no other number of pre-trainings is there a verdict.
     """
 
     contrast: Contrast
@@ -81,12 +81,11 @@ class Answer:
     corrected: float = math.nan
     equivalence: float = math.nan
     detectable: float = math.nan
-    is_look: bool = True
 
     @property
     def verdict(self) -> str:
         """`larger`, `smaller`, `equivalent`, `unanswered`, or `unfinished` where pre-trainings are missing."""
-        if self.estimate is None or not self.is_look or self.pretrainings < LOOKS[0]:
+        if self.estimate is None:
             return "unfinished"
         shown = self.corrected < LEVEL
         # A difference may be shown and nevertheless be too small to matter.
@@ -97,10 +96,10 @@ class Answer:
         return "unanswered"
 
 
-def planned() -> list[Contrast]:
-    """The contrasts of the plan, of each method; Holm's correction is for all of one method's."""
+def planned(method: str) -> list[Contrast]:
+    """The contrasts of the plan whose arms a method has; Holm's correction is for all of one method's."""
     doses, all_sources = tuple(DOSES_MM), (*DOSES_MM, MIXED)
-    return [
+    contrasts = [
         Contrast(
             name="steps",
             question="hash − all at equal steps, mean over the redundant doses (2, 1, 0.5 mm)",
@@ -138,15 +137,14 @@ def planned() -> list[Contrast]:
             weights=_mean_difference("hash", "kcenter", all_sources),
         ),
     ]
+    arms = set(_cells(method))
+    return [contrast for contrast in contrasts if arms.issuperset(contrast.weights)]
 
 
 def look_reached(trained: Sequence[Trained]) -> int | None:
     """The last look that all arms of one method have reached; None before the first."""
     counts = Counter((one.source, one.arm) for one in trained)
-    cells = [(source, arm) for source in (*DOSES_MM, MIXED) for arm in _EVERYWHERE]
-    for method in {one.method for one in trained}:
-        cells += _BESIDES.get(method, ())
-    fewest = min(counts[cell] for cell in cells)
+    fewest = min(counts[cell] for method in {one.method for one in trained} for cell in _cells(method))
     return max((look for look in LOOKS if fewest >= look), default=None)
 
 
@@ -195,41 +193,46 @@ def answers(
         margin: Difference in AUC that is too small to matter.
         is_look: Whether all arms have reached a look of the plan, and are counted up to it.
     """
-    estimates = [_estimate(contrast, cells, found) for contrast in contrasts]
-    p_values = [math.nan if one is None else one.p_value() for one in estimates]
+    counts = {cell: found.levels[index].pretrainings for cell, index in cells.items()}
+    fewest = [min(counts.get(cell, 0) for cell in contrast.weights) for contrast in contrasts]
+    if not is_look or min(fewest) < LOOKS[0]:
+        return [
+            Answer(contrast=contrast, estimate=None, pretrainings=number)
+            for contrast, number in zip(contrasts, fewest, strict=True)
+        ]
+    estimates = [
+        found.combination({cells[cell]: weight for cell, weight in contrast.weights.items()}, "auc")
+        for contrast in contrasts
+    ]
+    p_values = [one.p_value() for one in estimates]
     equal = [
-        one.equivalence_p_value(margin) if one is not None and contrast.has_margin else math.nan
+        one.equivalence_p_value(margin) if contrast.has_margin else math.nan
         for contrast, one in zip(contrasts, estimates, strict=True)
     ]
     corrected, equivalence = holm(p_values), holm(equal)
     levels = decision_levels(p_values, "holm", alpha=LEVEL)
     collected = []
     for index, (contrast, estimate) in enumerate(zip(contrasts, estimates, strict=True)):
-        known = [found.levels[cells[cell]].pretrainings for cell in contrast.weights if cell in cells]
-        if estimate is None:
-            collected.append(Answer(contrast=contrast, estimate=None, pretrainings=0))
-            continue
         low, high = estimate.interval(float(levels[index]))
         collected.append(
             Answer(
                 contrast=contrast,
                 estimate=estimate,
-                pretrainings=min(known),
+                pretrainings=fewest[index],
                 low=low,
                 high=high,
                 corrected=float(corrected[index]),
                 equivalence=float(equivalence[index]),
                 detectable=estimate.detectable(float(levels[index])),
-                is_look=is_look,
             )
         )
     return collected
 
 
-def _estimate(contrast: Contrast, cells: Mapping[Cell, int], found: Measured) -> Estimate | None:
-    if any(cell not in cells for cell in contrast.weights):
-        return None
-    return found.combination({cells[cell]: weight for cell, weight in contrast.weights.items()}, "auc")
+def _cells(method: str) -> list[Cell]:
+    """What the plan pre-trains with a method."""
+    everywhere = [(source, arm) for source in (*DOSES_MM, MIXED) for arm in _EVERYWHERE]
+    return [*everywhere, *_BESIDES.get(method, ())]
 
 
 def _mean_difference(arm: str, other: str, sources: Sequence[str]) -> dict[Cell, float]:

@@ -58,7 +58,7 @@ def write_report(trained: Sequence[Trained], out: Path) -> dict[str, list[Answer
         rows += _rows(of_method, *everything, with_none=method == methods[0])
         counted = looked_at(of_method)
         cells, measured = everything if len(counted) == len(of_method) else measured_cells(counted)
-        found[method] = answers(planned(), cells, measured, is_look=look_reached(of_method) is not None)
+        found[method] = answers(planned(method), cells, measured, is_look=look_reached(of_method) is not None)
         _save(out / f"curve-{method}.svg", _curve(method, cells, measured))
         numbers[method] = {
             "cells": [_cell(cell, index, measured) for cell, index in cells.items()],
