@@ -144,7 +144,7 @@ def test_report_shows_every_pretraining_and_is_the_same_each_time(tmp_path: Path
     page = (tmp_path / "first" / "README.md").read_text()
     assert "So far 216 pre-trainings. AUC of a linear probe on 160 slices of\n80 unseen synthetic patients" in page
     assert page.count("yes: the first is better") == sum(one.verdict == "larger" for one in found["swav"]) >= 2
-    assert page.count("not yet: fewer than 5 pre-trainings") == len(planned("dino")) == len(planned("swav")) - 1
+    assert page.count("not yet: fewer than 5 pre-trainings") == len(planned("dino"))
     numbers = json.loads((tmp_path / "first" / "contrasts.json").read_text())["methods"]["swav"]["contrasts"]
     assert [one["value"] for one in numbers] == pytest.approx([one.estimate.value for one in found["swav"]])  # type: ignore[union-attr]
 

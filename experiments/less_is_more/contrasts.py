@@ -31,8 +31,8 @@ LEVEL = ALPHA / len(LOOKS)
 #: Arms that all archives and methods have.
 _EVERYWHERE = ("all", "hash", "random", "every-n", "kcenter")
 
-#: Arms that single methods have besides, each with its archive.
-_BESIDES: dict[str, tuple[Cell, ...]] = {"swav": (("mm2", "all-epochs"), ("mm05", "all-epochs"))}
+#: Archives in which all slices also take as many epochs as the hash, by method.
+_EPOCHS = {"swav": ("mm2", "mm05"), "mocov2": ("mm2",), "dino": ("mm2",)}
 
 #: Where neighboring slices are near-duplicates.
 REDUNDANT = ("mm2", "mm1", "mm05")
@@ -97,9 +97,9 @@ class Answer:
 
 
 def planned(method: str) -> list[Contrast]:
-    """The contrasts of the plan whose arms a method has; Holm's correction is for all of one method's."""
-    doses, all_sources = tuple(DOSES_MM), (*DOSES_MM, MIXED)
-    contrasts = [
+    """The contrasts of the plan; Holm's correction is for all of a method's."""
+    doses, all_sources, long = tuple(DOSES_MM), (*DOSES_MM, MIXED), _EPOCHS[method]
+    return [
         Contrast(
             name="steps",
             question="hash − all at equal steps, mean over the redundant doses (2, 1, 0.5 mm)",
@@ -118,8 +118,8 @@ def planned(method: str) -> list[Contrast]:
         ),
         Contrast(
             name="epochs",
-            question="hash − all at equal epochs, mean of 2 and 0.5 mm",
-            weights=_mean_difference("hash", "all-epochs", ("mm2", "mm05")),
+            question=f"hash − all at equal epochs, {'mean of 2 and 0.5 mm' if len(long) > 1 else 'at 2 mm'}",
+            weights=_mean_difference("hash", "all-epochs", long),
         ),
         Contrast(
             name="random",
@@ -137,8 +137,6 @@ def planned(method: str) -> list[Contrast]:
             weights=_mean_difference("hash", "kcenter", all_sources),
         ),
     ]
-    arms = set(_cells(method))
-    return [contrast for contrast in contrasts if arms.issuperset(contrast.weights)]
 
 
 def look_reached(trained: Sequence[Trained]) -> int | None:
@@ -232,7 +230,7 @@ def answers(
 def _cells(method: str) -> list[Cell]:
     """What the plan pre-trains with a method."""
     everywhere = [(source, arm) for source in (*DOSES_MM, MIXED) for arm in _EVERYWHERE]
-    return [*everywhere, *_BESIDES.get(method, ())]
+    return [*everywhere, *((source, "all-epochs") for source in _EPOCHS.get(method, ()))]
 
 
 def _mean_difference(arm: str, other: str, sources: Sequence[str]) -> dict[Cell, float]:
