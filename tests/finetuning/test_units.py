@@ -151,10 +151,13 @@ def test_a_unit_has_the_subgroups_of_its_images_and_no_sentence_shows_them() -> 
         ({"volume_pattern": "(v)"}, r"volume_pattern \(v\): belongs to `unit` volume, not to image"),
         ({"unit": "volume", "volume_pattern": "v"}, "expected one group in parentheses"),
         (
-            {"unit": "volume", "target": "ordinal"},
-            "target ordinal belongs to `unit` image, not to volume: a volume has a class",
+            {"unit": "volume", "target": "ordinal", "pool": "top-k"},
+            "pool top-k belongs to `target` classes or multi-label, not to ordinal: use `pool` mean",
         ),
-        ({"unit": "patient", "target": "regression"}, "not to patient: a patient has a class"),
+        (
+            {"unit": "patient", "target": "multi-label", "pool": "attention", "mode": "linear"},
+            "pool attention belongs to `target` classes, not to multi-label",
+        ),
         ({"features": "cache"}, "features belongs to `mode` linear or knn, not to finetune"),
     ],
 )

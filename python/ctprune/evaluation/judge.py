@@ -40,6 +40,7 @@ class PredictionJudge:
         scales: Scale of each measure, by name; None for fractions.
         labelings: Ways to sort images into classes that all need enough patients: class of each image, (images,),
             and names of the classes.
+        unit: What is judged, for sentences: `image`, `volume` or `patient`.
     """
 
     truth: _Floats
@@ -48,6 +49,7 @@ class PredictionJudge:
     measures: Weighted
     scales: Mapping[str, Scale | None]
     labelings: Sequence[tuple[npt.NDArray[np.int64], Sequence[str]]] = ()
+    unit: str = "image"
     levels: Levels = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,8 +76,8 @@ class PredictionJudge:
         for labels, names in self._labelings(rows):
             for number, name in enumerate(names):
                 if not (labels == number).any():
-                    return f"no image of class {name}"
-            reason = no_interval_because(labels, names, patients=self._patients(rows))
+                    return f"no {self.unit} of class {name}"
+            reason = no_interval_because(labels, names, patients=self._patients(rows), each=self.unit)
             if reason is not None:
                 return reason
         return None

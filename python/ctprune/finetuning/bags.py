@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ctprune.errors import TaskError
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.sampling import numbers_of
+from ctprune.options.shared import MULTI_LABEL, REGRESSION
 from ctprune.tasks.listing import Entry
 
 Rows = npt.NDArray[np.int64]
@@ -33,10 +34,10 @@ class Units:
     Attributes:
         unit: Their kind: `image`, `volume` or `patient`.
         entries: An entry for each unit, named by number: names of series and patients go into no result.
-        labels: Index of each unit's class, int64 of shape (units,).
+        labels: Index of each unit's class, int64 of shape (units,), see `LabeledImages.labels`.
         strata: Groups of which each split has an equal share, see `ctprune.finetuning.labeled.Labeled`.
-        classes: Names of the classes.
-        target: What labels are; for volumes and patients, classes.
+        classes: Names of the classes; one for all units where labels are numbers, or a unit can have several.
+        target: What labels are, see `ctprune.tasks.targets`.
         class_names: Names of classes, labels or levels; none where labels are numbers.
         of_image: Unit of each image, int64 of shape (images,); numbered in order of first appearance.
     """
@@ -100,8 +101,8 @@ def units_of(images: LabeledImages, unit: str, source: Path) -> Units:
     Raises:
         TaskError: An image's unit is not known, or images of one unit differ in label, split, patient or subgroup.
     """
-    what = images.classes, images.target, images.class_names
     if unit == "image":
+        what = images.classes, images.target, images.class_names
         return Units(unit, images.entries, images.labels, images.strata, *what, np.arange(len(images)))
     keys = [entry.volume if unit == "volume" else entry.patient for entry in images.entries]
     if None in keys:
@@ -110,11 +111,13 @@ def units_of(images: LabeledImages, unit: str, source: Path) -> Units:
     entries = []
     for number, rows in enumerate(bags_of(of_image)):
         members = [images.entries[row] for row in rows]
-        _check_one(members, unit, source)
+        _check_one(members, unit, source, images.target)
         name = unit_name(unit, number)
         entries.append(replace(members[0], name=name, frame=None))
-    labels = images.labels[[rows[0] for rows in bags_of(of_image)]]
-    return Units(unit, entries, labels, labels, *what, of_image)
+    first = [rows[0] for rows in bags_of(of_image)]
+    classes = (f"{unit}s",) if images.target in (MULTI_LABEL, REGRESSION) else images.classes
+    what = classes, images.target, images.class_names
+    return Units(unit, entries, images.labels[first], images.strata[first], *what, of_image)
 
 
 def unit_name(unit: str, number: int) -> str:
@@ -126,10 +129,13 @@ def unit_name(unit: str, number: int) -> str:
     return f"{unit}-{number + 1:04d}"
 
 
-def _check_one(members: list[Entry], unit: str, source: Path) -> None:
+def _check_one(members: list[Entry], unit: str, source: Path, target: str) -> None:
     """Refuse members of one unit that contradict each other."""
     facts: tuple[tuple[Callable[[Entry], object], str], ...] = (
-        (lambda entry: entry.label, "have different labels, {} and {}: give all images of a {} one label"),
+        (
+            lambda entry: _said(entry.label, target),
+            "have different labels, {} and {}: give all images of a {} one label",
+        ),
         (lambda entry: entry.split, "are in different splits, {} and {}: put all images of a {} into one split"),
         # An id of a patient is shown to nobody.
         (lambda entry: entry.patient, "are of different patients: give all images of a {} one patient"),
@@ -147,6 +153,11 @@ def _check_one(members: list[Entry], unit: str, source: Path) -> None:
                 f"{source}: {members[0].name} and {odd.name} belong to one {unit}{_HINTS[unit]}, but "
                 f"{sentence.format(*shown, unit)}, or take another `unit`"
             )
+
+
+def _said(label: str, target: str) -> object:
+    """A label for comparison and for a sentence: 1 and 1.0 are one number."""
+    return float(label) if target == REGRESSION else label or "none"
 
 
 def _unknown(entry: Entry, unit: str) -> str:

@@ -14,7 +14,7 @@ from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.subgroup_tables import subgroup_lines
 from ctprune.finetuning.target_words import count_word, output_lines, target_modes, target_sentence, title
 from ctprune.finetuning.words import interval, metric_name, number, origin, sentence_case
-from ctprune.options.shared import CLASSES
+from ctprune.options.shared import CLASSES, REGRESSION
 
 _MODES = {
     "finetune": "a backbone and one linear layer, all weights trained",
@@ -137,7 +137,8 @@ def _pooled(config: Mapping[str, Any]) -> str:
         return ""
     way = _POOLS[pool].format(unit=unit, k=config["top_k"])
     if pool == "mean" and config["mode"] == "finetune":
-        way = "the mean of the probabilities of its images"
+        predicted = "numbers" if config["target"] == REGRESSION else "probabilities"
+        way = f"the mean of the {predicted} of its images"
     return f" A label and a prediction belong to a {unit}, and each {unit} counts once: the prediction is {way}."
 
 

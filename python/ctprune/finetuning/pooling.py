@@ -12,6 +12,7 @@ from ctprune.finetuning.attention import AttentionHead
 from ctprune.finetuning.bags import Bags
 from ctprune.finetuning.heads import Head
 from ctprune.finetuning.votes import Features
+from ctprune.options.shared import CLASSES, MULTI_LABEL
 
 _Floats = npt.NDArray[np.float64]
 
@@ -23,28 +24,38 @@ class Pooling:
     With `mean`, a head on frozen features gets each unit's mean feature; if the whole network was trained, the
     probabilities are averaged. With `top-k`, the score of a class is the mean of its k largest probabilities among
     the unit's images (of all images, if there are fewer). With two classes, the positive one is scored and the
-    other gets the rest; with more, each class is scored, and the scores are divided by their sum. With
-    `attention`, the head itself pools.
+    other gets the rest; with more, each class is scored, and the scores are divided by their sum. Labels of which
+    a unit can have several are scored each by itself. With `attention`, the head itself pools. Levels and numbers
+    have only `mean`.
 
     Attributes:
         pool: `mean`, `top-k` or `attention`; None where each image is a unit.
         frozen: Whether the features are of a frozen backbone.
         top_k: How many probabilities are averaged; None for other kinds of pooling.
         positive: Index of the positive class of two; None with more classes.
+        several: Whether a unit can have several labels, each with its own probability.
     """
 
     pool: str | None
     frozen: bool
     top_k: int | None
     positive: int | None
+    several: bool = False
 
     @classmethod
     def of(
-        cls, *, mode: str, pool: str | None, top_k: int | None, positive: str | None, classes: Sequence[str]
+        cls,
+        *,
+        mode: str,
+        pool: str | None,
+        top_k: int | None,
+        positive: str | None,
+        classes: Sequence[str],
+        target: str = CLASSES,
     ) -> Pooling:
         """As the options of a fine-tuning say."""
         index = None if positive is None else list(classes).index(positive)
-        return cls(pool, mode != "finetune", top_k, index)
+        return cls(pool, mode != "finetune", top_k, index, target == MULTI_LABEL)
 
     def inputs(self, features: Features, bags: Bags) -> tuple[Features, Bags]:
         """The input of a head, and which of its rows belong to each unit.
@@ -58,15 +69,20 @@ class Pooling:
         return features, bags
 
     def scores(self, probabilities: _Floats, bags: Bags) -> _Floats:
-        """Probabilities of units, (units, classes), from those of the head's input."""
+        """Probabilities of units, (units, classes), or numbers, from those of the head's input."""
         if self.pool == "top-k":
-            return top_of_bags(probabilities, bags, self.top_k or 1, self.positive)
+            k = self.top_k or 1
+            return (
+                largest_of_bags(probabilities, bags, k)
+                if self.several
+                else top_of_bags(probabilities, bags, k, self.positive)
+            )
         if self.pool == "mean" and not self.frozen:
             return mean_of_bags(probabilities, bags)
         return probabilities
 
     def probabilities(self, head: Head, features: Features, bags: Bags) -> _Floats:
-        """Probabilities of units, float64 of shape (units, classes); rows sum to 1."""
+        """What the head predicts for units, float64 of shape (units, columns)."""
         if isinstance(head, AttentionHead):
             return head.of_bags(features, bags)
         inputs, parts = self.inputs(features, bags)
@@ -85,6 +101,15 @@ def mean_of_bags(values: npt.NDArray[np.floating], bags: Bags) -> _Floats:
     return found
 
 
+def largest_of_bags(values: _Floats, bags: Bags, k: int) -> _Floats:
+    """Mean of the k largest values in each column of each bag's rows, float64 of shape (bags, columns).
+
+    >>> largest_of_bags(np.array([[0.9, 0.1], [0.5, 0.5], [0.3, 0.7]]), [np.array([0, 1, 2])], 2).tolist()
+    [[0.7, 0.6]]
+    """
+    return np.stack([np.sort(values[rows], axis=0)[-k:].mean(axis=0) for rows in bags])
+
+
 def top_of_bags(probabilities: _Floats, bags: Bags, k: int, positive: int | None) -> _Floats:
     """Probabilities of bags by the k largest of each class; see `Pooling`.
 
@@ -97,7 +122,7 @@ def top_of_bags(probabilities: _Floats, bags: Bags, k: int, positive: int | None
     >>> top_of_bags(np.array([[0.9, 0.1], [0.5, 0.5], [0.3, 0.7]]), [np.array([0, 1, 2])], 2, 1).tolist()
     [[0.4, 0.6]]
     """
-    largest = np.stack([np.sort(probabilities[rows], axis=0)[-k:].mean(axis=0) for rows in bags])
+    largest = largest_of_bags(probabilities, bags, k)
     if positive is None:
         shares: _Floats = largest / largest.sum(axis=1, keepdims=True)
         return shares

@@ -232,7 +232,12 @@ class _Models:
         normalization = Normalization(saved.mean, saved.std)
         self._saved = saved
         self._pooling = Pooling.of(
-            mode=saved.mode, pool=saved.pool, top_k=saved.top_k, positive=saved.positive, classes=saved.classes
+            mode=saved.mode,
+            pool=saved.pool,
+            top_k=saved.top_k,
+            positive=saved.positive,
+            classes=saved.classes,
+            target=saved.target,
         )
         self._heads: dict[str, list[tuple[Head, float]]] = {}
         for seed, backbone in saved.backbones.items():

@@ -205,7 +205,7 @@ class Finetuning:
         if config.drop_overlap:
             splits = without_overlap(images, splits, units.of_image)
             _check_left(splits, units, source)
-        check_labels(images, splits, source)
+        check_labels(units, splits, source)
         digest = images.digest()
         notes = [*listed.notes, *splits.notes(units), *images.notes()]
 
@@ -265,7 +265,7 @@ class Finetuning:
         if config.target == CLASSES:
             found = measure(units, splits, probabilities, config.positive, config.subgroup_columns)
         else:
-            found = measure_target(images, splits, probabilities, config.subgroup_columns)
+            found = measure_target(units, splits, probabilities, config.subgroup_columns)
         self._save_model(images, outcomes, [one["temperature"] for one in found.by_seed])
         write_predictions(self.out / PREDICTIONS_NAME, units, splits, probabilities, config.to_dict())
         if units.unit != "image":
@@ -295,7 +295,7 @@ class Finetuning:
             ],
             **found.of_all,
             patients=splits.patients(units),
-            label_counts=label_counts(images, splits),
+            label_counts=label_counts(units, splits),
             notes=notes,
             unreadable=images.unreadable,
             skipped=images.skipped,

@@ -78,6 +78,7 @@ class SeedTrainer:
             top_k=config.top_k,
             positive=config.positive,
             classes=units.classes,
+            target=config.target,
         )
         train = images.pixels[units.images_of(splits.rows(TRAIN))]
         self.normalization = choose_normalization(str(self.config.normalize), self.weights, train)
@@ -158,15 +159,15 @@ class SeedTrainer:
         )
         return head, self._pooling.probabilities(head, features, units.bags), outcome
 
-    def _judge(self, select: Rows) -> Callable[[npt.NDArray[np.float64]], tuple[float, float]]:
-        """A function from the probabilities of images to the log loss and accuracy of their units."""
-        units, bags = self._units, renumbered([self._units.bags[unit] for unit in select])
+    def _judge(self, select: Rows) -> Callable[[npt.NDArray[np.float64]], tuple[float, float | None]]:
+        """A function from what is predicted for images to the loss and accuracy of their units."""
+        bags = renumbered([self._units.bags[unit] for unit in select])
+        return lambda predicted: self._quality(self._pooling.scores(predicted, bags), select)
 
-        def judge(probabilities: npt.NDArray[np.float64]) -> tuple[float, float]:
-            accuracy, loss = quality(self._pooling.scores(probabilities, bags), units.labels[select])
-            return loss, accuracy
-
-        return judge
+    def _quality(self, predicted: npt.NDArray[np.float64], units: Rows) -> tuple[float, float | None]:
+        """Loss and accuracy of what is predicted for these units."""
+        accuracy, loss = quality(predicted, self._units.labels[units])
+        return loss, accuracy
 
     def _units_used(self, train: Rows) -> dict[str, int]:
         return {} if self._units.unit == "image" else {"units_used": len(train)}

@@ -81,7 +81,9 @@ class NeighborMeanHead:
         near = min(self.neighbors, len(self.targets))
         model = KNeighborsRegressor(near, metric="cosine", algorithm="brute", weights=votes)
         model.fit(self.features, self.targets)
-        return np.asarray(model.predict(features), np.float64).reshape(len(features), -1)
+        found = np.asarray(model.predict(features), np.float64).reshape(len(features), -1)
+        # Weights of 32 bits may carry a mean past the values that it is made of, such as a probability past 1.
+        return np.clip(found, self.targets.min(axis=0), self.targets.max(axis=0))
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """What is saved."""

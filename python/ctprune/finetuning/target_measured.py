@@ -18,7 +18,7 @@ from ctprune.evaluation.numbers import NUMBER_SCALES, number_measures
 from ctprune.evaluation.output_plots import save_label_plots, save_level_plots
 from ctprune.evaluation.scales import Scale
 from ctprune.evaluation.units import unit_name
-from ctprune.finetuning.images import LabeledImages
+from ctprune.finetuning.labeled import Labeled
 from ctprune.finetuning.measured import Measured, Pooled, by_subgroup, defined
 from ctprune.finetuning.outcome import patient_names
 from ctprune.finetuning.splits import Splits
@@ -31,14 +31,14 @@ _Patients = Sequence[str | None]
 
 
 def measure_target(
-    images: LabeledImages, splits: Splits, predictions: dict[int, _Floats], subgroups: Sequence[str]
+    images: Labeled, splits: Splits, predictions: dict[int, _Floats], subgroups: Sequence[str]
 ) -> Measured:
     """Measure predictions on the evaluated split.
 
     Args:
-        images: Images of the task.
-        splits: Splits of the images.
-        predictions: Predictions of all images by seed, float64 of shape (n, columns).
+        images: What has been predicted: images of the task, volumes or patients.
+        splits: Their splits.
+        predictions: Predictions of all of them by seed, float64 of shape (n, columns).
         subgroups: Names of the subgroup columns.
     """
     rows = splits.rows(splits.evaluated)
@@ -47,7 +47,7 @@ def measure_target(
     names = images.class_names
     truth = targets_of([images.entries[row] for row in rows], images.target, names)
     judged = np.stack([found[rows] for found in predictions.values()])
-    judge, outputs, plot = _judges(images.target, truth, judged, names, patients)
+    judge, outputs, plot = _judges(images, truth, judged, patients)
     every = np.arange(len(rows))
     of_seeds = judge.weighted(every, np.ones((1, len(rows))))
     return Measured(
@@ -65,25 +65,26 @@ def measure_target(
             "by_output": {name: _with_reason(one, every) for name, one in outputs.items()},
             "at_threshold": None,
             "calibrated": None,
-            "interval_unit": unit_name(patients),
+            "interval_unit": unit_name(patients, each=images.unit),
             "no_interval": judge.missing(every),
             "subgroups": by_subgroup(images, rows, subgroups, patients, judge),
         },
     )
 
 
-def label_counts(images: LabeledImages, splits: Splits) -> dict[str, dict[str, int]]:
-    """By split the number of images with each label; empty for other targets."""
-    if not images.names:
+def label_counts(images: Labeled, splits: Splits) -> dict[str, dict[str, int]]:
+    """By split the number of images, or other units, with each label; empty for other targets."""
+    if images.target != MULTI_LABEL:
         return {}
-    labels = targets_of(images.entries, images.target, images.names)
+    names = images.class_names
+    labels = targets_of(images.entries, images.target, names)
     return {
-        split: dict(zip(images.names, labels[splits.rows(split)].sum(axis=0).astype(int).tolist(), strict=True))
+        split: dict(zip(names, labels[splits.rows(split)].sum(axis=0).astype(int).tolist(), strict=True))
         for split in splits.counts(images)
     }
 
 
-def check_labels(images: LabeledImages, splits: Splits, source: Path) -> None:
+def check_labels(images: Labeled, splits: Splits, source: Path) -> None:
     """Refuse labels that all images of a split have, or none of them.
 
     Raises:
@@ -94,39 +95,45 @@ def check_labels(images: LabeledImages, splits: Splits, source: Path) -> None:
         for name, count in label_counts(images, splits).get(split, {}).items():
             if count in (0, total):
                 raise TaskError(
-                    f"{source}: expected images with and without label {name} in {split}, found {count:,} of "
-                    f"{total:,} with it"
+                    f"{source}: expected {images.unit}s with and without label {name} in {split}, found {count:,} "
+                    f"of {total:,} with it"
                 )
 
 
 def _judges(
-    target: str, truth: _Floats, predictions: _Floats, names: Sequence[str], patients: _Patients
+    images: Labeled, truth: _Floats, predictions: _Floats, patients: _Patients
 ) -> tuple[PredictionJudge, dict[str, PredictionJudge], Callable[[Path], object]]:
     """What measures all outputs, what measures single ones by their names, and what draws the figures."""
+    target, names, unit = images.target, images.class_names, images.unit
     if target == MULTI_LABEL:
         single = {
-            name: _of_label(truth[:, [column]], predictions[:, :, [column]], name, patients, LABEL_SCALES)
+            name: _of_label(truth[:, [column]], predictions[:, :, [column]], name, patients, LABEL_SCALES, unit)
             for column, name in enumerate(names)
         }
         labelings = [labeling for one in single.values() for labeling in one.labelings]
-        judge = PredictionJudge(truth, predictions, patients, label_measures, LABEL_SCALES, labelings)
+        judge = PredictionJudge(truth, predictions, patients, label_measures, LABEL_SCALES, labelings, unit)
         return judge, single, partial(save_label_plots, truth, predictions, names)
     if target == ORDINAL:
         labeling = (truth[:, 0].astype(np.int64), names)
-        judge = PredictionJudge(truth, predictions, patients, level_measures, LEVEL_SCALES, [labeling])
+        judge = PredictionJudge(truth, predictions, patients, level_measures, LEVEL_SCALES, [labeling], unit)
         passed = [above_thresholds(truth, one) for one in predictions]
         above = np.stack([probability for _, probability in passed])
         of_threshold = {}
         for column, name in enumerate(names[:-1]):
             of_column = passed[0][0][:, [column]], above[:, :, [column]]
-            of_threshold[f"above {name}"] = _of_label(*of_column, f"above {name}", patients, {"auc": None})
+            of_threshold[f"above {name}"] = _of_label(*of_column, f"above {name}", patients, {"auc": None}, unit)
         return judge, of_threshold, partial(save_level_plots, truth, predictions, names)
-    judge = PredictionJudge(truth, predictions, patients, number_measures, NUMBER_SCALES)
+    judge = PredictionJudge(truth, predictions, patients, number_measures, NUMBER_SCALES, unit=unit)
     return judge, {}, partial(save_number_plots, truth[:, 0], predictions[:, :, 0])
 
 
 def _of_label(
-    truth: _Floats, predictions: _Floats, name: str, patients: _Patients, scales: Mapping[str, Scale | None]
+    truth: _Floats,
+    predictions: _Floats,
+    name: str,
+    patients: _Patients,
+    scales: Mapping[str, Scale | None],
+    unit: str,
 ) -> PredictionJudge:
     labeling = (truth[:, 0].astype(np.int64), [f"not {name}", name])
 
@@ -134,7 +141,7 @@ def _of_label(
         found = label_measures(true, predicted, weights)
         return {measure: found[measure] for measure in scales}
 
-    return PredictionJudge(truth, predictions, patients, measures, scales, [labeling])
+    return PredictionJudge(truth, predictions, patients, measures, scales, [labeling], unit)
 
 
 def _with_reason(judge: PredictionJudge, every: npt.NDArray[np.int64]) -> dict[str, Pooled | str | None]:

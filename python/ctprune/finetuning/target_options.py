@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ctprune.errors import ConfigError
-from ctprune.options.shared import CLASSES, ORDINAL
+from ctprune.options.shared import CLASSES, MULTI_LABEL, ORDINAL
 
 
 def check_target(config: Any) -> None:
@@ -24,10 +24,12 @@ def check_target(config: Any) -> None:
         for name in ("positive", "class_weights"):
             if getattr(config, name):
                 raise ConfigError(f"{name} belongs to `target` classes, not to {target}", field=name)
-        if config.unit != "image":
+        if config.pool == "attention":
+            raise ConfigError(f"pool attention belongs to `target` classes, not to {target}", field="pool")
+        if config.pool == "top-k" and target != MULTI_LABEL:
             raise ConfigError(
-                f"target {target} belongs to `unit` image, not to {config.unit}: a {config.unit} has a class",
-                field="target",
+                f"pool top-k belongs to `target` classes or multi-label, not to {target}: use `pool` mean",
+                field="pool",
             )
     if config.levels and target != ORDINAL:
         raise ConfigError(f"levels belongs to `target` ordinal, not to {target}", field="levels")

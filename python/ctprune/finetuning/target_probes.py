@@ -14,9 +14,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from ctprune.finetuning.heads import Head
 from ctprune.finetuning.probes import STRENGTHS as CLASS_STRENGTHS
-from ctprune.finetuning.probes import standard
+from ctprune.finetuning.probes import Pool, as_they_are, standard
 from ctprune.finetuning.target_heads import LabelHead, LevelHead, NeighborMeanHead, NumberHead
 from ctprune.finetuning.votes import Features
+from ctprune.options.shared import ORDINAL, REGRESSION
 
 #: Inverse strengths of the regularization that are tried, on standardized features and targets.
 STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -69,12 +70,15 @@ def ridge_probe(train: tuple[Features, _Floats], select: tuple[Features, _Floats
     return min(found, key=lambda one: one.loss)
 
 
-def label_probe(train: tuple[Features, _Floats], select: tuple[Features, _Floats]) -> FittedTarget:
+def label_probe(
+    train: tuple[Features, _Floats], select: tuple[Features, _Floats], *, pool: Pool = as_they_are
+) -> FittedTarget:
     """A logistic regression for each label, all of one regularization: the one with the smallest log loss.
 
     Args:
         train: Features and labels, (n, features) and (n, labels); each label is on some images, not on all.
         select: The same of the selecting split.
+        pool: Turns the probabilities of its features into those of the units that its labels belong to.
     """
     features, labels = train
     mean, scale = standard(features)
@@ -91,7 +95,8 @@ def label_probe(train: tuple[Features, _Floats], select: tuple[Features, _Floats
         bias = np.concatenate([model.intercept_ for model in models]) - weight @ mean
         head = LabelHead(weight.astype(np.float32), bias.astype(np.float32))
         converged = all(bool((model.n_iter_ < _ITERATIONS).all()) for model in models)
-        found.append(FittedTarget(head, strength, log_loss(head.probabilities(select[0]), select[1]), converged))
+        loss = log_loss(pool(head.probabilities(select[0])), select[1])
+        found.append(FittedTarget(head, strength, loss, converged))
     return min(found, key=lambda one: one.loss)
 
 
@@ -110,14 +115,14 @@ def level_probe(train: tuple[Features, _Floats], select: tuple[Features, _Floats
     features, mine = train
     mean, scale = standard(features)
     standardized = (features - mean) / scale
-    passed, passed_there = thresholds_passed(mine, levels), thresholds_passed(select[1], levels)
+    passed = thresholds_passed(mine, levels)
     found = []
     for strength in CLASS_STRENGTHS:
         weight, bias, converged = _proportional_odds(standardized, passed, strength)
         scaled = weight[None] / scale
         head = LevelHead(scaled.astype(np.float32), (bias - scaled @ mean).astype(np.float32))
-        above = 1 - head.probabilities(select[0]).cumsum(axis=1)[:, :-1]
-        found.append(FittedTarget(head, strength, log_loss(above, passed_there), converged))
+        loss = level_loss(head.probabilities(select[0]), select[1])
+        found.append(FittedTarget(head, strength, loss, converged))
     return min(found, key=lambda one: one.loss)
 
 
@@ -156,12 +161,37 @@ def log_loss(probabilities: _Floats, truth: _Floats) -> float:
     return float(-np.log(np.maximum(right, 1e-12)).mean())
 
 
+def level_loss(probabilities: _Floats, truth: _Floats) -> float:
+    """Mean log loss of passing each threshold, from probabilities, (n, levels), and true levels, (n, 1)."""
+    above = 1 - probabilities.cumsum(axis=1)[:, :-1]
+    return log_loss(above, thresholds_passed(truth, probabilities.shape[1]))
+
+
+def target_loss(target: str, predicted: _Floats, truth: _Floats, spread: _Floats) -> float:
+    """The loss that chooses an epoch or a strength.
+
+    Args:
+        target: What is predicted: `multi-label`, `ordinal` or `regression`.
+        predicted: What a head predicts, (n, columns).
+        truth: Targets, see `ctprune.tasks.targets.targets_of`.
+        spread: Standard deviation of the training numbers of a regression, (1,).
+    """
+    if target == REGRESSION:
+        return squared_loss(predicted, truth, spread)
+    return level_loss(predicted, truth) if target == ORDINAL else log_loss(predicted, truth)
+
+
 def neighbor_mean_probe(
-    train: tuple[Features, _Floats], select: tuple[Features, _Floats], *, neighbors: int, numbers: bool
+    train: tuple[Features, _Floats],
+    select: tuple[Features, _Floats],
+    *,
+    neighbors: int,
+    numbers: bool,
+    pool: Pool = as_they_are,
 ) -> FittedTarget:
     """The weighted mean of numbers, or of binary labels, of the nearest training images by cosine."""
     head = NeighborMeanHead(*train, neighbors)
-    predicted = head.probabilities(select[0])
+    predicted = pool(head.probabilities(select[0]))
     spread = standard(train[1])[1]
     loss = squared_loss(predicted, select[1], spread) if numbers else log_loss(predicted, select[1])
     return FittedTarget(head, None, loss)

@@ -12,22 +12,24 @@ from ctprune.errors import TaskError
 from ctprune.finetuning.bags import Rows, Units
 from ctprune.finetuning.heads import Head
 from ctprune.finetuning.images import LabeledImages
-from ctprune.finetuning.probes import neighbor_probe
+from ctprune.finetuning.probes import Pool, neighbor_probe, standard
 from ctprune.finetuning.seeds import SeedTrainer
 from ctprune.finetuning.splits import Splits
 from ctprune.finetuning.target_probes import (
     FittedTarget,
     label_probe,
+    level_loss,
     level_probe,
-    log_loss,
     neighbor_mean_probe,
     ridge_probe,
-    thresholds_passed,
+    target_loss,
 )
 from ctprune.finetuning.target_training import LabelTraining, LevelTraining, NumberTraining, TargetTraining
 from ctprune.finetuning.training import SeedTraining
+from ctprune.finetuning.unit_probes import probe_parts
 from ctprune.finetuning.votes import Features
 from ctprune.options.shared import MULTI_LABEL, ORDINAL, REGRESSION
+from ctprune.tasks.listing import TRAIN
 from ctprune.tasks.targets import targets_of
 
 _TRAININGS: dict[str, type[TargetTraining]] = {
@@ -43,39 +45,43 @@ class TargetTrainer(SeedTrainer):
     """The seeds of one fine-tuning for another target than classes."""
 
     def prepare(self, images: LabeledImages, units: Units, splits: Splits, operation: Operation) -> None:
-        """Take the images to train on, and their targets; each image is a unit."""
+        """Take the images to train on, their units, and the targets of the units."""
         super().prepare(images, units, splits, operation)
-        self._targets = targets_of(images.entries, images.target, images.class_names)
-        self._outputs = len(images.class_names) or 1
+        self._targets = targets_of(units.entries, units.target, units.class_names)
+        self._outputs = len(units.class_names) or 1
+        self._spread = standard(self._targets[splits.rows(TRAIN)])[1]
 
     def _training(self, *inputs: Any) -> SeedTraining:
-        return _TRAININGS[self.config.target](*inputs, targets=self._targets, outputs=self._outputs)
+        # Every image has its unit's target.
+        targets = self._targets[self._units.of_image]
+        return _TRAININGS[self.config.target](*inputs, targets=targets, outputs=self._outputs)
+
+    def _quality(self, predicted: npt.NDArray[np.float64], units: Rows) -> tuple[float, float | None]:
+        return target_loss(self.config.target, predicted, self._targets[units], self._spread), None
 
     def _probe(
         self, features: Features, train: Rows, select: Rows, index: int
     ) -> tuple[Head, dict[str, Any], list[dict[str, Any]]]:
         """A predictor on frozen features, facts about its fit, and no epochs."""
-        parts = [(features[rows], self._targets[rows]) for rows in (train, select)]
+        parts = probe_parts(features, self._units, self._targets, train, select, self._pooling)
         if self.config.mode == "knn":
             found = self._neighbors(*parts)
-            facts: dict[str, Any] = {"neighbors": min(self.config.neighbors or 1, len(train))}
+            facts: dict[str, Any] = {"neighbors": min(self.config.neighbors or 1, len(parts[0][0]))}
         else:
             found = self._regression(*parts)
             facts = {"strength": found.strength, "converged": found.converged}
         return found.head, facts | {"select_loss": found.loss}, []
 
-    def _neighbors(self, train: _Part, select: _Part) -> FittedTarget:
+    def _neighbors(self, train: _Part, select: _Part, pool: Pool) -> FittedTarget:
         neighbors = self.config.neighbors or 1
         if self.config.target != ORDINAL:
-            return neighbor_mean_probe(
-                train, select, neighbors=neighbors, numbers=self.config.target == REGRESSION
-            )
+            numbers = self.config.target == REGRESSION
+            return neighbor_mean_probe(train, select, neighbors=neighbors, numbers=numbers, pool=pool)
         levels = [(part[0], part[1][:, 0].astype(np.int64)) for part in (train, select)]
         head = neighbor_probe(levels[0], levels[1], classes=self._outputs, neighbors=neighbors).head
-        above = 1 - head.probabilities(select[0]).cumsum(axis=1)[:, :-1]
-        return FittedTarget(head, None, log_loss(above, thresholds_passed(select[1], self._outputs)))
+        return FittedTarget(head, None, level_loss(head.probabilities(select[0]), select[1]))
 
-    def _regression(self, train: _Part, select: _Part) -> FittedTarget:
+    def _regression(self, train: _Part, select: _Part, pool: Pool) -> FittedTarget:
         if self.config.target == REGRESSION:
             return ridge_probe(train, select)
         if self.config.target == ORDINAL:
@@ -83,7 +89,7 @@ class TargetTrainer(SeedTrainer):
         for name, column in zip(self._images.class_names, train[1].T, strict=True):
             if len(np.unique(column)) < 2:
                 raise TaskError(
-                    f"label {name}: `fraction` {self.config.fraction:g} leaves only images "
+                    f"label {name}: `fraction` {self.config.fraction:g} leaves only {self._units.unit}s "
                     f"{'with' if column[0] else 'without'} it to train on: give a larger one"
                 )
-        return label_probe(train, select)
+        return label_probe(train, select, pool=pool)

@@ -34,14 +34,20 @@ class TargetTraining(SeedTraining):
         return torch.from_numpy(self.targets[rows].astype(np.float32)).to(outputs.device)
 
     def _evaluate(self) -> tuple[float, float | None]:
-        """Mean loss on the selecting split."""
+        """Mean loss on the selecting split, over units."""
         self.network.eval()
         rows, loss = self.data.select, 0.0
+        judge, features = self.data.judge, []
         with torch.inference_mode(), autocast(self.device, self.precision):
             for start in range(0, len(rows), self.config.batch_size):
                 batch = rows[start : start + self.config.batch_size]
-                outputs = self.head(self.network(on_device(self.data.pixels[batch], self.device))).float()
-                loss += float(self._loss(outputs, batch)) * len(batch)
+                found = self.network(on_device(self.data.pixels[batch], self.device))
+                if judge is not None:
+                    features.append(found.float().cpu().numpy())
+                    continue
+                loss += float(self._loss(self.head(found).float(), batch)) * len(batch)
+        if judge is not None:
+            return judge(self._trained_head().probabilities(np.concatenate(features)))
         return loss / len(rows), None
 
 

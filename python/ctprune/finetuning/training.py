@@ -49,7 +49,7 @@ class TrainingSet:
 
     Attributes:
         judge: Function from the probabilities of the selecting images, float64 of shape (images, classes), to the
-            log loss and accuracy of their units; None if each image is a unit.
+            log loss of their units and, for classes, their accuracy; None if each image is a unit.
     """
 
     pixels: Pixels
@@ -57,7 +57,7 @@ class TrainingSet:
     train: Rows
     select: Rows
     classes: int
-    judge: Callable[[npt.NDArray[np.float64]], tuple[float, float]] | None = None
+    judge: Callable[[npt.NDArray[np.float64]], tuple[float, float | None]] | None = None
 
 
 @dataclass(eq=False)
