@@ -18,12 +18,12 @@ def command(
         Path, typer.Argument(metavar="WEIGHTS", help="Folder of a pre-training, or a file of weights.")
     ],
     *,
-    out: Annotated[Path, typer.Option(help="New file (onnx) or new folder (timm).")],
+    out: Annotated[Path, typer.Option(help="New file (onnx) or new folder (timm, nnunet).")],
     options: Annotated[dict[str, Any], OptionsOf(config="ctprune.converting.config:ConvertConfig")],
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a backbone as ONNX or as a folder for timm, once its features have proved equal.
+    """Write a backbone as ONNX, or as a folder for timm or nnU-Net, once its features have proved equal.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """

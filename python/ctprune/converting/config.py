@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TypedDict
 
+from ctprune.errors import ConfigError
 from ctprune.options.check import check
 from ctprune.options.described import described
 from ctprune.options.option import option
 
 #: What a backbone is converted to.
-TARGETS = ("onnx", "timm")
+TARGETS = ("onnx", "timm", "nnunet")
 
 
 @described
@@ -29,7 +31,7 @@ class ConvertConfig:
         "onnx",
         choices=TARGETS,
         help="onnx: a file that takes 8-bit gray images and gives features; timm: a folder in the format "
-        "of timm and the Hugging Face Hub, with a model card.",
+        "of timm and the Hugging Face Hub, with a model card; nnunet: plans and weights for nnU-Net (ResNets).",
     )
     side: int | None = option(
         None,
@@ -39,6 +41,12 @@ class ConvertConfig:
         help="Rows and columns of an image; default those of the largest crop in pre-training, or 224.",
         more="ResNets take other sizes too, transformers of an ONNX file only this one.",
     )
+    plans: str | None = option(
+        None,
+        is_path=True,
+        belongs_to="to",
+        help="nnunet: the data set's plans, nnUNetPlans.json, to which a configuration 2d_ctprune is added.",
+    )
     backbone: str | None = option(
         None,
         metavar="NAME",
@@ -47,6 +55,15 @@ class ConvertConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.to == "nnunet":
+            if self.plans is None:
+                raise ConfigError("to nnunet needs `plans`, the nnUNetPlans.json of the data set", field="plans")
+            if self.side is not None:
+                raise ConfigError(
+                    f"side {self.side}: belongs to `to` onnx or timm; for nnunet the plans say it", field="side"
+                )
+        elif self.plans is not None:
+            raise ConfigError(f"plans belongs to `to` nnunet, not to {self.to}", field="plans")
 
 
 class ConvertOptions(TypedDict, total=False):
@@ -54,4 +71,5 @@ class ConvertOptions(TypedDict, total=False):
 
     to: str
     side: int | None
+    plans: str | os.PathLike[str] | None
     backbone: str | None

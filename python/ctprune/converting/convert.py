@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ctprune.converting import nnunet_folder
 from ctprune.converting.config import ConvertConfig, ConvertOptions
 from ctprune.converting.result import Converted
 from ctprune.environment.extras import extra
@@ -41,13 +42,13 @@ def convert_backbone(
     /,
     **options: Unpack[ConvertOptions],
 ) -> Converted:
-    """Write a backbone as ONNX or as timm has it.
+    """Write a backbone as ONNX, as timm has it, or for nnU-Net.
 
     The features of random images are computed by both networks; if they differ, nothing is written.
 
     Args:
         weights: The folder of a pre-training, or a file that `ctprune.load_backbone` reads.
-        out: New file (onnx) or new folder (timm).
+        out: New file (onnx) or new folder (timm, nnunet).
         config: What to write; cannot be combined with single options.
         options: Those of `ctprune.ConvertConfig`, such as `to="timm"`.
 
@@ -67,12 +68,18 @@ def convert_backbone(
     config = configure(ConvertConfig, config, dict(options))
     out = Path(out)
     _check_new(out, config.to)
+    plans = None if config.plans is None else nnunet_folder.read_plans(Path(config.plans))
     module = load_backbone(weights, name=config.backbone).eval()
     metadata = backbone_metadata(weights)
     name, side = str(module.architecture), config.side or _side_of(metadata)
+    if plans is not None:
+        nnunet_folder.check_backbone(name, metadata)
+        side = nnunet_folder.SIDE
     check_size(module, name, side)
     network = GrayBackbone(module, Normalization.of_weights(metadata)).eval()
-    if config.to == "onnx":
+    if plans is not None:
+        difference = _write_nnunet(module, out, plans, backbone_file(weights).parent)
+    elif config.to == "onnx":
         difference = _write_onnx(network, out, side, metadata)
     else:
         difference = _write_timm(network, out, side, metadata, backbone_file(weights).parent)
@@ -80,7 +87,7 @@ def convert_backbone(
 
 
 def _check_new(out: Path, to: str) -> None:
-    if to == "timm":
+    if to != "onnx":
         check_free(out)
     elif out.exists():
         raise OutputError(f"{out} already exists, and nothing is overwritten: choose a new file")
@@ -102,6 +109,14 @@ def _write_timm(
     with new_folder(out) as beside:
         write_folder(network, beside, side, metadata, beside_weights)
         return _difference(network, image_shape(metadata, side), out, features_of_folder(beside))
+
+
+def _write_nnunet(module: torch.nn.Module, out: Path, plans: dict[str, Any], beside_weights: Path) -> float:
+    with new_folder(out) as beside:
+        nnunet_folder.write_folder(module, beside, plans, beside_weights)
+        network = GrayBackbone(module, nnunet_folder.PLAIN).eval()
+        shape = nnunet_folder.SIDE, nnunet_folder.SIDE
+        return _difference(network, shape, out, nnunet_folder.features_of_folder(beside))
 
 
 def _difference(

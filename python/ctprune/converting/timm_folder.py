@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,10 @@ import timm
 import torch
 from timm.models import save_for_hf
 
+from ctprune.converting.card import write_card
 from ctprune.networks.architectures import with_width
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 from ctprune.networks.weights_file import refused_by_system
-from ctprune.pretraining.model_card import CARD_NAME, CURVES_NAME, model_card
-from ctprune.pretraining.result import SUMMARY_NAME
 
 #: What the Hub reads at the beginning of a card. It says no license: that is the owner's to give.
 _FRONT = "---\nlibrary_name: timm\ntags:\n- image-feature-extraction\n- timm\n- medical\n- ct\n---\n"
@@ -54,7 +51,7 @@ def write_folder(
     }
     with refused_by_system(folder, folder.name):
         save_for_hf(model, str(folder), model_config={"num_classes": 0}, safe_serialization=True, data_config=data)
-    (folder / CARD_NAME).write_text(_card(folder, beside_weights, str(network.backbone.architecture)), "utf-8")
+    write_card(folder, beside_weights, str(network.backbone.architecture), use=_USE, front=_FRONT)
 
 
 def features_of_folder(folder: Path) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
@@ -77,12 +74,3 @@ def _without_classifier(name: str, *, pretrained: bool) -> torch.nn.Module:
 
 def _of_three(values: tuple[float, ...]) -> tuple[float, ...]:
     return values * (3 // len(values))
-
-
-def _card(folder: Path, beside_weights: Path, backbone: str) -> str:
-    summary = beside_weights / SUMMARY_NAME
-    if not summary.is_file():
-        return f"{_FRONT}# {backbone}\n\n## Use\n\n{_USE}\n"
-    if (beside_weights / CURVES_NAME).is_file():
-        shutil.copyfile(beside_weights / CURVES_NAME, folder / CURVES_NAME)
-    return _FRONT + model_card(json.loads(summary.read_text("utf-8")), use=_USE)

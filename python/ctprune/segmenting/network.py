@@ -78,13 +78,23 @@ class Encoder(torch.nn.Module):
                 x, indices=self._indices, norm=True, intermediates_only=True
             )
             return maps + others
-        x = relu(network.bn1(network.conv1(x)))
+        return maps + resnet_maps(network, x)
+
+
+def resnet_maps(network: Any, images: torch.Tensor) -> list[torch.Tensor]:
+    """The maps of a ResNet of torchvision, from half of the images' size to a 32nd.
+
+    Args:
+        network: The ResNet.
+        images: Its input, float of shape (n, 3, rows, columns).
+    """
+    x = relu(network.bn1(network.conv1(images)))
+    maps = [x]
+    x = network.maxpool(x)
+    for layer in (network.layer1, network.layer2, network.layer3, network.layer4):
+        x = layer(x)
         maps.append(x)
-        x = network.maxpool(x)
-        for layer in (network.layer1, network.layer2, network.layer3, network.layer4):
-            x = layer(x)
-            maps.append(x)
-        return maps
+    return maps
 
 
 class _Step(torch.nn.Module):
