@@ -276,7 +276,14 @@ def test_parts_have_a_share_of_each_label() -> None:
 @pytest.mark.parametrize(
     ("cells", "options", "error"),
     [
-        (["", "", ""], {"target": "multi-label"}, "expected two classes or more, found only empty cells"),
+        (
+            ["", "", ""],
+            {"target": "multi-label"},
+            "expected labels such as edema;nodule for `target` multi-label, found only empty cells",
+        ),
+        (["text"] * 3, {"target": "regression"}, "expected numbers as labels for `target` regression"),
+        (["text"] * 3, {"target": "ordinal"}, "expected numbers as labels for `target` ordinal"),
+        (["text"] * 3, {}, "expected two classes or more, found only text"),
         (["", ";", ""], {"target": "multi-label"}, "expected labels such as edema;nodule"),
         (["a", "b", "c"], {"target": "ordinal"}, "name the levels from the lowest to the highest with `levels`"),
         (["1", "2", "2"], {"target": "ordinal"}, "expected at least 3 levels"),

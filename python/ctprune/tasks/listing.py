@@ -86,8 +86,7 @@ def listing(source: Path, kind: str, entries: Iterable[Entry], classes: Iterable
 
     Raises:
         SourceError: There is no image.
-        TaskError: A class has no image, there is but one class, a file has two labels or is in two splits, or only
-            some files have a split.
+        TaskError: A class has no image, a file has two labels or is in two splits, or only some have a split.
     """
     found = list(entries)
     names = tuple(classes)
@@ -97,8 +96,6 @@ def listing(source: Path, kind: str, entries: Iterable[Entry], classes: Iterable
     for name in names:
         if name not in labels:
             raise TaskError(f"{source}: class {name} has no image")
-    if len(names) < 2:
-        raise TaskError(f"{source}: expected two classes or more, found only {names[0] or 'empty cells'}")
     _refuse_contradictions(source, found)
     return Listing(source, kind, found, names, **rest)
 

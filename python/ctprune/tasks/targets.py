@@ -21,7 +21,7 @@ _LEAST = 3
 
 
 def as_target(listing: Listing, target: str, levels: Sequence[str] = ()) -> Listing:
-    """The same listing for another target than classes.
+    """The same listing for a target.
 
     Args:
         listing: The images with their labels as they are written.
@@ -35,7 +35,11 @@ def as_target(listing: Listing, target: str, levels: Sequence[str] = ()) -> List
         return _as_labels(listing)
     if target == ORDINAL:
         return _as_levels(listing, levels)
-    return _as_numbers(listing) if target == REGRESSION else listing
+    if target == REGRESSION:
+        return _as_numbers(listing)
+    if len(listing.classes) < 2:
+        raise TaskError(f"{listing.source}: expected two classes or more, found only {listing.classes[0]}")
+    return listing
 
 
 def targets_of(entries: Sequence[Entry], target: str, names: Sequence[str] = ()) -> npt.NDArray[np.float64]:
