@@ -144,7 +144,7 @@ def test_mistakes_are_one_sentence(resnet: Any, tmp_path: Path) -> None:
         "empty.pth": "expected a checkpoint of torch or safetensors",
         "list.pth": "found list",
         "none.pth": "found none",
-        "other.pth": r"no ResNet or ctprune keys in .*other.pth \(1 tensor: 'w'\)",
+        "other.pth": r"expected weights of a ResNet or a transformer, found 1 tensor \('w'\): if these are of an",
         "short.pth": "expected weights of resnet18, found no bn1.weight",
         "bad.safetensors": "the safetensors file is damaged",
     }

@@ -107,6 +107,22 @@ def test_weights_to_start_from(tmp_path: Path, run: Path) -> None:
     assert create_backbone("resnet18").num_features == 512
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"weights": "missing.pth"}, "missing.pth: expected a file of weights"),
+        ({"backbone": "resnet19"}, "resnet19"),
+        ({"probe": "missing"}, "`probe` missing: expected a folder per class, found no folder"),
+    ],
+)
+def test_mistakes_show_before_slices_are_packed(
+    options: dict[str, Any], sentence: str, run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ctprune.CtpruneError, match=sentence):
+        ctprune.pretrain(run, tiny(side=43, **options), out=tmp_path / "pre")
+    assert not list(run.glob("store-*43*"))
+
+
 @pytest.mark.slow
 def test_dino_saves_and_probes_the_teacher_at_the_rate_that_fits_the_batch(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -129,7 +145,7 @@ def test_dino_saves_and_probes_the_teacher_at_the_rate_that_fits_the_batch(
     settings = {"outputs": 64, "hidden": 32, "bottleneck": 16, "teacher_momentum": None, "freeze_epochs": 0}
     config = tiny("dino", steps=3, accumulate=2, learning_rate=0.32, settings=settings)
     result = PretrainingRun(run, tmp_path / "pre", config, note=notes.append).carry_out()
-    (method,) = methods
+    *_, method = methods
     teacher, student = method.teacher.networks[0], method.backbone
     saved = ctprune.load_backbone(result.backbone).state_dict()
     assert all(torch.equal(value, teacher.state_dict()[name]) for name, value in saved.items())

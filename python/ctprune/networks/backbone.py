@@ -220,9 +220,12 @@ def _below_prefix(weights: Mapping[str, torch.Tensor], anchor: str, path: Path) 
     preferred = [prefix for prefix in _PREFERRED_PREFIXES if prefix in prefixes]
     if not prefixes:
         some = ", ".join(map(repr, list(weights)[:3])) + (", …" if len(weights) > 3 else "")
-        what = "ResNet or ctprune keys" if anchor == _RESNET_ANCHOR else f"key {anchor}"
+        what = "weights of a ResNet or a transformer" if anchor == _RESNET_ANCHOR else f"weights with {anchor}"
         count = f"{len(weights):,} tensor{'' if len(weights) == 1 else 's'}"
-        raise WeightsError(f"no {what} in {path} ({count}: {some})")
+        raise WeightsError(
+            f"{path}: expected {what}, found {count} ({some}): if these are of another network, name it as "
+            "`backbone`"
+        )
     if len(prefixes) > 1 and not preferred:
         raise WeightsError(f"{path}: expected one backbone, found several: under {', '.join(prefixes)}")
     prefix = (preferred or prefixes)[0]

@@ -121,9 +121,18 @@ class Probe:
         return pixels.astype(np.float32) / (255 if pixels.dtype.itemsize == 1 else 65535)
 
 
-def _labeled_lines(folder: Path, store: SliceStore) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    if not folder.is_dir():
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Refuse a probe that is no folder.
+
+    Raises:
+        SourceError: It is none.
+    """
+    if not Path(folder).is_dir():
         raise SourceError(f"`probe` {folder}: expected a folder per class, found no folder")
+
+
+def _labeled_lines(folder: Path, store: SliceStore) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    check_folder(folder)
     manifest = reduce(folder, method="all", modality="any", intensity=store.intensity)
     lines = manifest.kept().select([*WHERE, *_UIDS]).to_dicts()
     # Files beside the classes' folders have no class.

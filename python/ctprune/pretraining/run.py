@@ -32,7 +32,7 @@ from ctprune.pretraining.devices import check_queue, create_fabric, device_count
 from ctprune.pretraining.launch import Launch, find_launch, is_first_process
 from ctprune.pretraining.methods import create_method, sync_batchnorm
 from ctprune.pretraining.model_card import write_model_card
-from ctprune.pretraining.probe import Probe
+from ctprune.pretraining.probe import Probe, check_folder
 from ctprune.pretraining.records import Records, import_wandb
 from ctprune.pretraining.result import (
     SUMMARY_NAME,
@@ -45,7 +45,6 @@ from ctprune.pretraining.result import (
     shown_intensity,
     without_paths,
 )
-from ctprune.pretraining.settings import OF_TRANSFORMERS
 from ctprune.pretraining.training import TrainingLoop
 from ctprune.pretraining.used_slices import UsedSlices
 from ctprune.pretraining.views import BatchViews, normalization
@@ -175,8 +174,9 @@ class PretrainingRun:
         store = None
         if launch.starts_all:
             # Mistakes should show before other processes start, which would wait, and before slices are packed.
-            if launch.processes > 1 or config.method in OF_TRANSFORMERS:
-                create_method(config, self._create_backbone())
+            create_method(config, self._create_backbone())
+            if config.probe is not None:
+                check_folder(config.probe)
             store = self._pack(close)
         with Workers(launch, order) as workers:
             fabric = create_fabric(launch, precision, workers.environment(), device)
