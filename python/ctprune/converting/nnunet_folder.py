@@ -34,7 +34,9 @@ _USE = """Install nnU-Net 2.5 or later and `ctprune[train]` in one environment, 
 ```sh
 cp {plans}.json "$nnUNet_preprocessed/DATASET/"
 nnUNetv2_train DATASET {own} FOLD -p {plans} -pretrained_weights {weights}
-```"""
+```
+
+nnU-Net normalizes images by itself. What the backbone saw in pre-training:"""
 
 
 def read_plans(file: Path) -> dict[str, Any]:
