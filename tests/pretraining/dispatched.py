@@ -55,7 +55,7 @@ class Dispatched(TorchDispatchMode):
         short = name.partition("::")[2]
         if short not in _FREE and not name.startswith(("profiler::", "prim::")):
             self.operations[name] += _kernels(short, args)
-        if name in WAITS or _looks_up_a_mask(name, args):
+        if name in WAITS or _looks_up_a_mask(name, args) or _comes_to_the_host(name, args, kwargs or {}):
             self.waits[name] += 1
         return func(*args, **(kwargs or {}))
 
@@ -83,6 +83,17 @@ def _looks_up_a_mask(name: str, args: Any) -> bool:
     if name not in ("aten::index", "aten::index_put", "aten::index_put_"):
         return False
     return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
+
+
+def _comes_to_the_host(name: str, args: Any, kwargs: Any) -> bool:
+    """Whether a tensor is copied from a device to the CPU."""
+    if name == "aten::_to_copy":
+        source, target = args[0].device, kwargs.get("device") or args[0].device
+    elif name == "aten::copy_":
+        source, target = args[1].device, args[0].device
+    else:
+        return False
+    return source.type != "cpu" and torch.device(target).type == "cpu"
 
 
 @contextmanager
