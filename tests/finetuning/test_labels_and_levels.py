@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.sampling import sample_part
 from ctprune.finetuning.target_heads import LabelHead, LevelHead
 from ctprune.finetuning.target_probes import label_probe, level_probe, thresholds_passed
-from ctprune.finetuning.target_training import LabelTraining, LevelTraining
+from ctprune.finetuning.target_training import TargetTraining
 from ctprune.finetuning.training import TrainingSet
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 from ctprune.tasks import list_task
@@ -189,8 +190,9 @@ def test_losses_equal_plain_loops(weights: Path, tmp_path: Path) -> None:
     levels = random.integers(0, 4, (6, 1)).astype(float)
     logits = torch.from_numpy(random.normal(size=(4, 3)).astype(np.float32))
     rows = np.array([5, 0, 2, 3])
-    of_labels = LabelTraining(*inputs, targets=labels, outputs=3)
-    of_levels = LevelTraining(*inputs, targets=levels, outputs=4)
+    of_labels = TargetTraining(*inputs, targets=labels, outputs=3)
+    ordinal = (*inputs[:2], replace(config, target="ordinal"), *inputs[3:])
+    of_levels = TargetTraining(*ordinal, targets=levels, outputs=4)
     for kind, there in ((of_labels, lambda i, k: labels[i, k] == 1), (of_levels, lambda i, k: levels[i, 0] > k)):
         total = 0.0
         for line, image in zip(logits.tolist(), rows, strict=True):

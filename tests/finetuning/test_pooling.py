@@ -154,7 +154,7 @@ def test_attention_equals_the_papers_equations_and_is_saved(tmp_path: Path) -> N
 
 def test_attentions_gradients_are_those_of_a_plain_loop() -> None:
     torch.manual_seed(0)
-    network = GatedAttention(5, 3, hidden=4).double()
+    network = GatedAttention(5, lambda width: torch.nn.Linear(width, 3), hidden=4).double()
     images, labels = torch.randn(sum(SIZES), 5, dtype=torch.float64), torch.tensor([0, 2, 1, 1])
     torch.nn.functional.cross_entropy(network(images, SIZES), labels).backward()
     found = {name: weight.grad.clone() for name, weight in network.named_parameters()}
@@ -168,7 +168,7 @@ def test_attentions_gradients_are_those_of_a_plain_loop() -> None:
             scores.append((network.attention.weight[0] * content * gate).sum())
         exponentials = torch.stack(scores).exp()
         pooled = sum(e / exponentials.sum() * one for e, one in zip(exponentials, unit, strict=True))
-        logits = network.classify.weight @ pooled + network.classify.bias
+        logits = network.layer.weight @ pooled + network.layer.bias
         loss = loss - (logits[label] - logits.exp().sum().log()) / len(labels)
     loss.backward()
     for name, weight in network.named_parameters():
@@ -177,7 +177,7 @@ def test_attentions_gradients_are_those_of_a_plain_loop() -> None:
 
 def test_a_unit_does_not_depend_on_the_others_in_a_step() -> None:
     torch.manual_seed(0)
-    network, images = GatedAttention(5, 3), torch.randn(sum(SIZES), 5)
+    network, images = GatedAttention(5, lambda width: torch.nn.Linear(width, 3)), torch.randn(sum(SIZES), 5)
     together = network(images, SIZES)
     alone = [network(unit, [len(unit)])[0] for unit in images.split(SIZES)]
     torch.testing.assert_close(together, torch.stack(alone), rtol=0, atol=1e-6)

@@ -26,7 +26,7 @@ from ctprune.finetuning.images import read_images
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.target_heads import NeighborMeanHead
 from ctprune.finetuning.target_probes import STRENGTHS, ridge_probe
-from ctprune.finetuning.target_training import NumberTraining
+from ctprune.finetuning.target_training import TargetTraining
 from ctprune.finetuning.training import TrainingSet
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 from ctprune.tasks import list_task
@@ -107,7 +107,7 @@ def test_training_equals_a_plain_loop(numbers: Path, weights: Path, tmp_path: Pa
     network = GrayBackbone(ctprune.load_backbone(weights), Normalization((0.3,), (0.2,)))
     cpu = torch.device("cpu")
     inputs = (network, data, config, 5, cpu, "32", tmp_path / "no.ckpt", lambda epoch: None)
-    run = NumberTraining(*inputs, targets=targets, outputs=1)
+    run = TargetTraining(*inputs, targets=targets, outputs=1)
     head = run.run()
 
     backbone = ctprune.load_backbone(weights)

@@ -22,10 +22,11 @@ import ctprune
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.peers import Peers
 from ctprune.finetuning.recipe import recipe_of
-from ctprune.finetuning.target_seeds import _TRAININGS
+from ctprune.finetuning.target_training import TargetTraining
 from ctprune.finetuning.training import SeedTraining
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 from ctprune.options.option import all_options
+from ctprune.options.shared import TARGETS
 from tests.finetuning.small import SMALL
 from tests.test_recipe import CPU, Tiny, data
 
@@ -52,7 +53,7 @@ class Part(Peers):
         self.steps.append(torch.cat([one.grad.flatten() for one in parameters if one.grad is not None]))
 
 
-@pytest.mark.parametrize("target", ["classes", *_TRAININGS])
+@pytest.mark.parametrize("target", TARGETS)
 def test_gradients_of_the_parts_add_up_to_those_of_the_batch(target: str, tmp_path: Path) -> None:
     def first_step(peers: Part) -> tuple[torch.Tensor, float]:
         torch.manual_seed(3)
@@ -75,7 +76,7 @@ def test_gradients_of_the_parts_add_up_to_those_of_the_batch(target: str, tmp_pa
             targets = (np.arange(46 * columns).reshape(46, columns) % 3).astype(float)
             if target == "multi-label":
                 targets = np.minimum(targets, 1)
-            run = _TRAININGS[target](*inputs, targets=targets, outputs=3 if target == "ordinal" else columns)
+            run = TargetTraining(*inputs, targets=targets, outputs=3 if target == "ordinal" else columns)
         run.run()
         return peers.steps[0], run.history[0].train_loss
 

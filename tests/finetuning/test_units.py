@@ -152,11 +152,7 @@ def test_a_unit_has_the_subgroups_of_its_images_and_no_sentence_shows_them() -> 
         ({"unit": "volume", "volume_pattern": "v"}, "expected one group in parentheses"),
         (
             {"unit": "volume", "target": "ordinal", "pool": "top-k"},
-            "pool top-k belongs to `target` classes or multi-label, not to ordinal: use `pool` mean",
-        ),
-        (
-            {"unit": "patient", "target": "multi-label", "pool": "attention", "mode": "linear"},
-            "pool attention belongs to `target` classes, not to multi-label",
+            "pool top-k belongs to `target` classes or multi-label, not to ordinal: use `pool` mean or attention",
         ),
         ({"features": "cache"}, "features belongs to `mode` linear or knn, not to finetune"),
     ],

@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score, cohen_kappa_score, log_loss
 
 import ctprune
 from ctprune.finetuning import target_measured
+from ctprune.finetuning.attention import Attention
 from ctprune.finetuning.bags import units_of
 from ctprune.finetuning.heads import load_head
 from ctprune.finetuning.images import read_images
@@ -26,6 +27,7 @@ from tests.finetuning.small import SMALL
 from tests.nifti_volumes import write_volume
 
 LABELS, LEVELS = ["", "nodule", "edema", "edema;nodule"], ["none", "mild", "severe"]
+LAYERS = ("number_weight", "label_weight", "level_weight")
 COLUMNS = {"multi-label": "found", "ordinal": "grade", "regression": "ml"}
 
 WAYS: list[tuple[str, str, dict[str, Any]]] = [
@@ -33,9 +35,12 @@ WAYS: list[tuple[str, str, dict[str, Any]]] = [
     ("multi-label", "linear", {"pool": "top-k", "top_k": 2}),
     ("multi-label", "knn", {"pool": "top-k", "top_k": 2, "neighbors": 5}),
     ("multi-label", "finetune", {"pool": "top-k", "top_k": 2}),
+    ("multi-label", "linear", {"pool": "attention"}),
     ("ordinal", "linear", {}),
+    ("ordinal", "linear", {"pool": "attention"}),
     ("ordinal", "finetune", {}),
     ("regression", "linear", {}),
+    ("regression", "linear", {"pool": "attention"}),
     ("regression", "knn", {"neighbors": 3}),
     ("regression", "finetune", {}),
 ]
@@ -87,6 +92,17 @@ def loss_of(target: str, truth: np.ndarray, predicted: np.ndarray) -> float:
     return float(np.mean([log_loss(one, p, labels=[0, 1]) for one, p in zip(truth.T, predicted.T, strict=True)]))
 
 
+def attended(tensors: dict[str, np.ndarray], weights: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """What follows attention, from its weights of a volume's slices."""
+    pooled = sum(w * one for w, one in zip(weights, (features - tensors["mean"]) / tensors["scale"], strict=True))
+    [kind] = [name.removesuffix("_weight") for name in tensors if name in LAYERS]
+    outputs = np.array([row @ pooled for row in tensors[f"{kind}_weight"]]) + tensors[f"{kind}_bias"]
+    if kind == "number":
+        return outputs
+    shares = 1 / (1 + np.exp(-outputs))
+    return shares if kind == "label" else np.array([1 - shares[0], shares[0] - shares[1], shares[1]])
+
+
 def of_slices(out: Path, table: Path, target: str, mode: str, k: int | None) -> dict[str, np.ndarray]:
     """What a loop over the volumes' slices predicts, by file."""
     about = json.loads((out / "model" / "model.json").read_text())
@@ -100,7 +116,9 @@ def of_slices(out: Path, table: Path, target: str, mode: str, k: int | None) -> 
     for name in sorted({entry.name.partition("#")[0] for entry in images.entries}):
         rows = np.array([n for n, entry in enumerate(images.entries) if entry.name.startswith(name)])
         features = features_of(network, images.pixels, rows, batch=8, device=torch.device("cpu"), precision="32")
-        if k is not None:
+        if isinstance(head, Attention):
+            found[name] = attended(head.tensors(), head.weights(features), features)
+        elif k is not None:
             found[name] = np.sort(head.probabilities(features), axis=0)[-k:].mean(axis=0)
         elif mode == "finetune":
             found[name] = head.probabilities(features).mean(axis=0)
@@ -142,6 +160,11 @@ def test_each_way_from_volumes_to_prediction(
         assert seed["metrics"]["quadratic_kappa"] == pytest.approx(expected, nan_ok=True)
     else:
         assert seed["metrics"]["mae"] == pytest.approx(mean_absolute_error(truth, of_judged[:, 0]))
+    if options.get("pool") == "attention":
+        epochs = [row for row in csv.DictReader((out / "history.csv").read_text().splitlines()) if row["epoch"]]
+        assert len(epochs) == 100
+        assert min(float(row["select_loss"]) for row in epochs) == pytest.approx(seed["select_loss"])
+        assert float(epochs[seed["best_epoch"] - 1]["select_loss"]) == pytest.approx(seed["select_loss"])
     slow = of_slices(out, table, target, mode, options.get("top_k"))
     assert [row["image"] for row in judged] == [f"volume-{number + 1:04d}" for number in range(12, 18)]
     for number, row in enumerate(of_judged):

@@ -4,11 +4,13 @@
     z = Σ a h
     probabilities = softmax(W z + d)
 
-where h are an image's features, standardized by the training images.
+where h are an image's features, standardized by the training images. Other targets than classes have another layer
+after z.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +24,8 @@ _Features = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionHead:
-    """A classifier of units by the features of their images.
+class Attention(ABC):
+    """Pools the features of a unit's images, and predicts from them.
 
     Attributes:
         mean: Mean of the training images' features, float64 of shape (features,).
@@ -33,8 +35,6 @@ class AttentionHead:
         gate_weight: U, float32 of shape (hidden, features).
         gate_bias: c, float32 of shape (hidden,).
         attention: w, float32 of shape (hidden,).
-        class_weight: W, float32 of shape (classes, features).
-        class_bias: d, float32 of shape (classes,).
     """
 
     mean: npt.NDArray[np.float64]
@@ -44,30 +44,31 @@ class AttentionHead:
     gate_weight: _Features
     gate_bias: _Features
     attention: _Features
-    class_weight: _Features
-    class_bias: _Features
 
     def weights(self, features: _Features) -> npt.NDArray[np.float64]:
         """Weight of each image of one unit, float64 of shape (images,); they sum to 1."""
         return self._weights((features - self.mean) / self.scale)
 
     def of_bags(self, features: _Features, bags: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.float64]:
-        """Probabilities of units, float64 of shape (units, classes).
+        """What is predicted for units, float64 of shape (units, columns).
 
         Args:
             features: Features of images, float32 of shape (images, features).
             bags: Rows of each unit's images.
         """
-        logits = np.empty((len(bags), len(self.class_bias)))
+        pooled = np.empty((len(bags), features.shape[1]))
         for index, rows in enumerate(bags):
             images = (features[rows] - self.mean) / self.scale
-            pooled = self._weights(images) @ images
-            logits[index] = self.class_weight.astype(np.float64) @ pooled + self.class_bias
-        return softmax(logits)
+            pooled[index] = self._weights(images) @ images
+        return self._of_pooled(pooled)
 
     def probabilities(self, features: _Features) -> npt.NDArray[np.float64]:
-        """Probabilities of images, each a unit of its own."""
+        """What is predicted for images, each a unit of its own."""
         return self.of_bags(features, list(np.arange(len(features))[:, None]))
+
+    @abstractmethod
+    def _of_pooled(self, pooled: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """What is predicted from z, float64 of shape (units, features)."""
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """The tensors that are saved, by name."""
@@ -80,3 +81,19 @@ class AttentionHead:
         scores = (content * gate) @ self.attention.astype(np.float64)
         found: npt.NDArray[np.float64] = softmax(scores[None])[0]
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionHead(Attention):
+    """A classifier of units by the features of their images.
+
+    Attributes:
+        class_weight: W, float32 of shape (classes, features).
+        class_bias: d, float32 of shape (classes,).
+    """
+
+    class_weight: _Features
+    class_bias: _Features
+
+    def _of_pooled(self, pooled: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return softmax(pooled @ self.class_weight.T.astype(np.float64) + self.class_bias)

@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from ctprune.errors import WeightsError
 from ctprune.finetuning.attention import AttentionHead
 from ctprune.finetuning.linear_layer import LinearLayer, softmax
-from ctprune.finetuning.target_heads import target_head
+from ctprune.finetuning.target_heads import attention_head, target_head
 from ctprune.finetuning.votes import Features, votes
 from ctprune.networks.weights_file import write_weights
 
@@ -96,7 +96,7 @@ def load_head(file: Path) -> Head:
     try:
         tensors = load_file(file)
         if "attention" in tensors:
-            return AttentionHead(**tensors)
+            return attention_head(tensors) or AttentionHead(**tensors)
         if "weight" in tensors:
             return LinearHead(tensors["weight"], tensors["bias"])
         other = target_head(tensors)

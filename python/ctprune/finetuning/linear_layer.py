@@ -22,7 +22,7 @@ class LinearLayer:
     weight: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
 
-    def outputs(self, features: Features) -> npt.NDArray[np.float64]:
+    def outputs(self, features: Features | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Outputs of the layer, float64 of shape (n, outputs)."""
         found: npt.NDArray[np.float64] = features.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias
         return found

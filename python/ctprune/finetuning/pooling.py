@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.finetuning.attention import AttentionHead
+from ctprune.finetuning.attention import Attention
 from ctprune.finetuning.bags import Bags
 from ctprune.finetuning.heads import Head
 from ctprune.finetuning.votes import Features
@@ -25,8 +25,8 @@ class Pooling:
     probabilities are averaged. With `top-k`, the score of a class is the mean of its k largest probabilities among
     the unit's images (of all images, if there are fewer). With two classes, the positive one is scored and the
     other gets the rest; with more, each class is scored, and the scores are divided by their sum. Labels of which
-    a unit can have several are scored each by itself. With `attention`, the head itself pools. Levels and numbers
-    have only `mean`.
+    a unit can have several are scored each by itself; levels and numbers have no scores. With `attention`, the
+    head itself pools.
 
     Attributes:
         pool: `mean`, `top-k` or `attention`; None where each image is a unit.
@@ -83,7 +83,7 @@ class Pooling:
 
     def probabilities(self, head: Head, features: Features, bags: Bags) -> _Floats:
         """What the head predicts for units, float64 of shape (units, columns)."""
-        if isinstance(head, AttentionHead):
+        if isinstance(head, Attention):
             return head.of_bags(features, bags)
         inputs, parts = self.inputs(features, bags)
         return self.scores(head.probabilities(inputs), parts)

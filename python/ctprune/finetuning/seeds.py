@@ -202,10 +202,6 @@ class SeedTrainer:
         self, features: npt.NDArray[np.float32], train: Rows, select: Rows, index: int
     ) -> tuple[Head, dict[str, Any], list[dict[str, Any]]]:
         """A classifier on frozen features, facts about its fit, and a row for each epoch."""
-
-        def report(done: int, epochs: int, accuracy: float | None) -> None:
-            self._report("training", done, epochs, "epochs", index, accuracy)
-
         probe, facts = fit_probe(
             features,
             self._units,
@@ -215,7 +211,7 @@ class SeedTrainer:
             self.config,
             seed=self.config.seed_list[index],
             device=self.device,
-            progress=report,
+            progress=partial(self._report_epoch, index),
         )
         return probe.head, facts | {"select_accuracy": probe.accuracy}, probe.history
 
@@ -272,6 +268,9 @@ class SeedTrainer:
         }
         save_backbone(network.backbone, self._out / FOLDER_NAME / name, name=self.backbone, metadata=metadata)
         return name
+
+    def _report_epoch(self, index: int, done: int, epochs: int, accuracy: float | None) -> None:
+        self._report("training", done, epochs, "epochs", index, accuracy)
 
     def _report(
         self, stage: str, done: int, total: int, unit: str, index: int, accuracy: float | None = None

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.special import expit
 from sklearn.neighbors import KNeighborsRegressor
 
+from ctprune.finetuning.attention import Attention
 from ctprune.finetuning.linear_layer import LinearLayer
 from ctprune.finetuning.votes import Features, votes
 
@@ -17,7 +18,7 @@ from ctprune.finetuning.votes import Features, votes
 class NumberHead(LinearLayer):
     """A linear layer whose outputs are numbers."""
 
-    def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
+    def probabilities(self, features: Features | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The numbers, float64 of shape (n, columns)."""
         return self.outputs(features)
 
@@ -29,7 +30,7 @@ class NumberHead(LinearLayer):
 class LabelHead(LinearLayer):
     """Sigmoids of a linear layer: labels are independent of each other."""
 
-    def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
+    def probabilities(self, features: Features | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Probability of each label, float64 of shape (n, labels)."""
         return _sigmoid(self.outputs(features))
 
@@ -46,7 +47,7 @@ class LevelHead(LinearLayer):
         bias: Bias of each threshold, from the lowest, float32 of shape (levels - 1,).
     """
 
-    def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
+    def probabilities(self, features: Features | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Probability of each level, float64 of shape (n, levels), rows sum to 1."""
         above = _sigmoid(self.outputs(features))
         # Where training has not put the biases into order, a higher level is at most as likely to be passed.
@@ -89,6 +90,36 @@ class NeighborMeanHead:
         """What is saved."""
         neighbors = np.array([self.neighbors], np.int64)
         return {"features": self.features, "targets": self.targets, "neighbors": neighbors}
+
+
+@dataclass(frozen=True, eq=False)
+class TargetAttentionHead(Attention):
+    """Predicts targets of units from the features of their images.
+
+    Attributes:
+        layer: Predicts from the pooled features.
+    """
+
+    layer: NumberHead | LabelHead | LevelHead
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What is saved."""
+        own = super().tensors()
+        del own["layer"]
+        return own | self.layer.tensors()
+
+    def _of_pooled(self, pooled: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return self.layer.probabilities(pooled)
+
+
+def attention_head(tensors: dict[str, npt.NDArray[Any]]) -> TargetAttentionHead | None:
+    """The head that these tensors of attention belong to; None for a head for classes."""
+    layer = target_head(tensors)
+    if not isinstance(layer, (NumberHead, LabelHead, LevelHead)):
+        return None
+    return TargetAttentionHead(
+        layer=layer, **{name: tensor for name, tensor in tensors.items() if name not in layer.tensors()}
+    )
 
 
 def target_head(tensors: dict[str, npt.NDArray[Any]]) -> TargetHead | None:

@@ -24,11 +24,10 @@ def check_target(config: Any) -> None:
         for name in ("positive", "class_weights"):
             if getattr(config, name):
                 raise ConfigError(f"{name} belongs to `target` classes, not to {target}", field=name)
-        if config.pool == "attention":
-            raise ConfigError(f"pool attention belongs to `target` classes, not to {target}", field="pool")
         if config.pool == "top-k" and target != MULTI_LABEL:
             raise ConfigError(
-                f"pool top-k belongs to `target` classes or multi-label, not to {target}: use `pool` mean",
+                f"pool top-k belongs to `target` classes or multi-label, not to {target}: use `pool` mean or "
+                "attention",
                 field="pool",
             )
     if config.levels and target != ORDINAL:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,15 @@ import numpy.typing as npt
 
 from ctprune.environment.progress import Operation
 from ctprune.errors import TaskError
+from ctprune.finetuning.attention_training import fit_attention
 from ctprune.finetuning.bags import Rows, Units
 from ctprune.finetuning.heads import Head
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.probes import Pool, neighbor_probe, standard
 from ctprune.finetuning.seeds import SeedTrainer
 from ctprune.finetuning.splits import Splits
+from ctprune.finetuning.target_attention import TargetTask
+from ctprune.finetuning.target_layers import layer_of
 from ctprune.finetuning.target_probes import (
     FittedTarget,
     label_probe,
@@ -24,19 +28,13 @@ from ctprune.finetuning.target_probes import (
     ridge_probe,
     target_loss,
 )
-from ctprune.finetuning.target_training import LabelTraining, LevelTraining, NumberTraining, TargetTraining
+from ctprune.finetuning.target_training import TargetTraining
 from ctprune.finetuning.training import SeedTraining
 from ctprune.finetuning.unit_probes import probe_parts
 from ctprune.finetuning.votes import Features
-from ctprune.options.shared import MULTI_LABEL, ORDINAL, REGRESSION
+from ctprune.options.shared import ORDINAL, REGRESSION
 from ctprune.tasks.listing import TRAIN
 from ctprune.tasks.targets import targets_of
-
-_TRAININGS: dict[str, type[TargetTraining]] = {
-    MULTI_LABEL: LabelTraining,
-    ORDINAL: LevelTraining,
-    REGRESSION: NumberTraining,
-}
 
 _Part = tuple[Features, npt.NDArray[np.float64]]
 
@@ -54,7 +52,7 @@ class TargetTrainer(SeedTrainer):
     def _training(self, *inputs: Any) -> SeedTraining:
         # Every image has its unit's target.
         targets = self._targets[self._units.of_image]
-        return _TRAININGS[self.config.target](*inputs, targets=targets, outputs=self._outputs)
+        return TargetTraining(*inputs, targets=targets, outputs=self._outputs)
 
     def _quality(self, predicted: npt.NDArray[np.float64], units: Rows) -> tuple[float, float | None]:
         return target_loss(self.config.target, predicted, self._targets[units], self._spread), None
@@ -62,7 +60,9 @@ class TargetTrainer(SeedTrainer):
     def _probe(
         self, features: Features, train: Rows, select: Rows, index: int
     ) -> tuple[Head, dict[str, Any], list[dict[str, Any]]]:
-        """A predictor on frozen features, facts about its fit, and no epochs."""
+        """A predictor on frozen features, facts about its fit, and a row for each epoch."""
+        if self._pooling.pool == "attention":
+            return self._attention(features, train, select, index)
         parts = probe_parts(features, self._units, self._targets, train, select, self._pooling)
         if self.config.mode == "knn":
             found = self._neighbors(*parts)
@@ -71,6 +71,23 @@ class TargetTrainer(SeedTrainer):
             found = self._regression(*parts)
             facts = {"strength": found.strength, "converged": found.converged}
         return found.head, facts | {"select_loss": found.loss}, []
+
+    def _attention(
+        self, features: Features, train: Rows, select: Rows, index: int
+    ) -> tuple[Head, dict[str, Any], list[dict[str, Any]]]:
+        target = self.config.target
+        layer = layer_of(target, self._targets, self._outputs, train)
+        found = fit_attention(
+            features,
+            self._units,
+            train,
+            select,
+            TargetTask(target, self._targets, layer, self._spread),
+            seed=self.config.seed_list[index],
+            device=self.device,
+            progress=partial(self._report_epoch, index),
+        )
+        return found.head, {"best_epoch": found.best_epoch, "select_loss": found.loss}, found.history
 
     def _neighbors(self, train: _Part, select: _Part, pool: Pool) -> FittedTarget:
         neighbors = self.config.neighbors or 1

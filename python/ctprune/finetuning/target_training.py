@@ -1,4 +1,4 @@
-"""Training of all weights for other targets than classes: their layers and losses."""
+"""Training of all weights for other targets than classes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from ctprune.finetuning.heads import Head
-from ctprune.finetuning.probes import standard
-from ctprune.finetuning.target_heads import LabelHead, LevelHead, NumberHead
-from ctprune.finetuning.target_probes import thresholds_passed
+from ctprune.finetuning.target_layers import layer_of
 from ctprune.finetuning.training import Rows, SeedTraining
 from ctprune.networks.device import autocast
 from ctprune.networks.gray_backbone import on_device
@@ -30,8 +27,18 @@ class TargetTraining(SeedTraining):
     targets: npt.NDArray[np.float64] = field(kw_only=True)
     outputs: int = field(kw_only=True)
 
-    def _truth(self, rows: Rows, outputs: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(self.targets[rows].astype(np.float32)).to(outputs.device)
+    def __post_init__(self) -> None:
+        self._layer = layer_of(self.config.target, self.targets, self.outputs, self.data.train)
+        super().__post_init__()
+
+    def _new_head(self) -> torch.nn.Module:
+        return self._layer.new(self.network.num_features)
+
+    def _trained_head(self) -> Head:
+        return self._layer.head(self.head)
+
+    def _loss(self, outputs: torch.Tensor, rows: Rows) -> torch.Tensor:
+        return self._layer.loss(outputs, rows)
 
     def _evaluate(self) -> tuple[float, float | None]:
         """Mean loss on the selecting split, over units."""
@@ -49,78 +56,3 @@ class TargetTraining(SeedTraining):
         if judge is not None:
             return judge(self._trained_head().probabilities(np.concatenate(features)))
         return loss / len(rows), None
-
-
-@dataclass(eq=False)
-class NumberTraining(TargetTraining):
-    """Numbers, standardized by those of the training images, with the mean squared error."""
-
-    def __post_init__(self) -> None:
-        self._center, self._spread = standard(self.targets[self.data.train])
-        self.targets = (self.targets - self._center) / self._spread
-        super().__post_init__()
-
-    def _new_head(self) -> torch.nn.Module:
-        return torch.nn.Linear(self.network.num_features, 1)
-
-    def _trained_head(self) -> Head:
-        weight, bias = (tensor.detach().double().cpu().numpy() for tensor in self.head.parameters())
-        # In the numbers' own unit.
-        return NumberHead(
-            (weight * self._spread[:, None]).astype(np.float32),
-            (bias * self._spread + self._center).astype(np.float32),
-        )
-
-    def _loss(self, outputs: torch.Tensor, rows: Rows) -> torch.Tensor:
-        return mse_loss(outputs, self._truth(rows, outputs))
-
-
-@dataclass(eq=False)
-class LabelTraining(TargetTraining):
-    """Several labels, each with a sigmoid and its log loss; the mean over labels."""
-
-    def _new_head(self) -> torch.nn.Module:
-        return torch.nn.Linear(self.network.num_features, self.outputs)
-
-    def _trained_head(self) -> Head:
-        return LabelHead(*(tensor.detach().float().cpu().numpy() for tensor in self.head.parameters()))
-
-    def _loss(self, outputs: torch.Tensor, rows: Rows) -> torch.Tensor:
-        return binary_cross_entropy_with_logits(outputs, self._truth(rows, outputs))
-
-
-@dataclass(eq=False)
-class LevelTraining(TargetTraining):
-    """Levels by CORAL: one number with a bias for each threshold, and the mean log loss of passing each.
-
-    Source: W. Cao, V. Mirjalili, S. Raschka, Rank consistent ordinal regression for neural networks with
-    application to age estimation, Pattern Recognition Letters 140 (2020) 325.
-    """
-
-    def __post_init__(self) -> None:
-        self.targets = thresholds_passed(self.targets, self.outputs)
-        super().__post_init__()
-
-    def _new_head(self) -> torch.nn.Module:
-        return Thresholds(self.network.num_features, self.outputs - 1)
-
-    def _trained_head(self) -> Head:
-        found = {name: one.detach().float().cpu().numpy() for name, one in self.head.named_parameters()}
-        return LevelHead(found["number.weight"], found["biases"])
-
-    def _loss(self, outputs: torch.Tensor, rows: Rows) -> torch.Tensor:
-        return binary_cross_entropy_with_logits(outputs, self._truth(rows, outputs))
-
-
-class Thresholds(torch.nn.Module):
-    """Logits of passing each threshold: one number from the features, and a bias for each."""
-
-    def __init__(self, features: int, thresholds: int) -> None:
-        super().__init__()
-        self.number = torch.nn.Linear(features, 1, bias=False)
-        self.biases = torch.nn.Parameter(torch.zeros(thresholds))
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits of shape (n, thresholds)."""
-        logits: torch.Tensor = self.number(features) + self.biases
-        return logits

@@ -24,6 +24,8 @@ _MODES = {
     ORDINAL: {
         "finetune": "a backbone and one number with a bias for each threshold between levels (CORAL), all weights "
         "trained",
+        "attention": "gated attention and one number with a bias for each threshold between levels (CORAL) on the "
+        "features of a frozen backbone",
         "linear": "an ordinal logistic regression with proportional odds on the features of a frozen backbone",
     },
     REGRESSION: {
