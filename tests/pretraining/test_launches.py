@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException
 
 import ctprune
 from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.config import PretrainConfig
+from ctprune.pretraining.health import rankme
 from ctprune.pretraining.methods import METHODS, Method, create_method
 from ctprune.pretraining.optimizers import create_optimizer
 from ctprune.pretraining.settings import ONE_VIEW, TEACHER_SAVED
@@ -156,6 +159,29 @@ def test_views_on_a_gpu_wait_for_nothing(name: str, depth: int) -> None:
     assert [view.shape[-1] for view in made] == [crop.size for crop in config.crops for _ in range(crop.count)]
     assert found.waits == {}
     assert found.launches <= OF_A_GROUP * len(config.crops), found.operations
+
+
+def test_parameters_of_views_are_drawn_in_the_thread_that_works_ahead(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+    draw = BatchViews.draw
+
+    def watched(views: BatchViews, *args: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return draw(views, *args)
+
+    monkeypatch.setattr(BatchViews, "draw", watched)
+    ctprune.pretrain(run, tiny(steps=3), out=tmp_path / "pre")
+    assert len(threads) >= 3
+    assert set(threads) == {"ctprune-ahead"}
+
+
+def test_the_rank_of_features_is_computed_on_their_device() -> None:
+    with FakeTensorMode(), counted() as found, suppress(DataDependentOutputException):
+        rankme(torch.ones(6, 4, device="cuda"))
+    # The number itself, and nothing before it.
+    assert found.waits == {"aten::_local_scalar_dense": 1}
 
 
 @contextmanager
