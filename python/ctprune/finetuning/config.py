@@ -96,6 +96,15 @@ class FinetuneConfig(TrainingConfig):
         panel=_TASK,
         help="ordinal: levels from the lowest to the highest; by default, labels are numbers.",
     )
+    label_columns: tuple[str, ...] = option(
+        (),
+        noun="names of columns",
+        parse=names_between_commas,
+        belongs_to="target",
+        metavar="A,B,C",
+        panel=_TASK,
+        help="multi-label: columns of 1 and 0, one for each label, in place of one column such as a;b.",
+    )
     subgroup_columns: tuple[str, ...] = option(
         (),
         noun="names of columns",
@@ -333,6 +342,7 @@ class FinetuneOptions(TypedDict, total=False):
     volume_pattern: str | None
     target: str
     levels: Sequence[str]
+    label_columns: Sequence[str]
     subgroup_columns: Sequence[str]
     drop_overlap: bool
     val_fraction: float

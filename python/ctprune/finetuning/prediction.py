@@ -33,7 +33,7 @@ from ctprune.networks.device import choose_device
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization, features_of
 from ctprune.options.configure import configure
 from ctprune.options.shared import CLASSES, MULTI_LABEL, ORDINAL, REGRESSION
-from ctprune.tasks.targets import SEPARATOR
+from ctprune.tasks.columns import SEPARATOR
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -30,5 +30,14 @@ def check_target(config: Any) -> None:
                 "attention",
                 field="pool",
             )
+    if config.label_columns:
+        if target != MULTI_LABEL:
+            raise ConfigError(
+                f"label_columns belongs to `target` multi-label, not to {target}", field="label_columns"
+            )
+        if config.label_column is not None:
+            raise ConfigError(
+                "label_columns and label_column are mutually exclusive: give only one", field="label_columns"
+            )
     if config.levels and target != ORDINAL:
         raise ConfigError(f"levels belongs to `target` ordinal, not to {target}", field="levels")

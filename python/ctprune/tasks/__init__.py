@@ -61,7 +61,7 @@ def list_task(
         raise ConfigError(
             f"patient_pattern {patient_pattern}: matches no file's name, such as {name}", field="patient_pattern"
         )
-    return as_target(found, target, levels)
+    return as_target(found, target, levels, () if columns is None else columns.labels)
 
 
 def _list(
@@ -88,6 +88,11 @@ def _list(
         raise ConfigError(
             f"subgroup_columns {subgroups[0]}: belongs to a table of labels, and {path} is none",
             field="subgroup_columns",
+        )
+    if columns is not None and columns.labels:
+        raise ConfigError(
+            f"label_columns {columns.labels[0]}: belongs to a table of labels, and {path} is none",
+            field="label_columns",
         )
     if columns is not None and columns.renamed():
         name = columns.renamed()[0]

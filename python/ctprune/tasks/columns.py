@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from ctprune.errors import ConfigError
+
+#: Stands between the labels of an image; an empty cell has none.
+SEPARATOR = ";"
+
+#: What cells of columns of labels say.
+_HAS, _HAS_NOT = ("1", "1.0", "true"), (None, "0", "0.0", "false")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +28,10 @@ class Columns:
         label: Its class.
         split: `train`, `val` or `test`.
         patient: A text that identifies the patient.
+        labels: Columns of 1 and 0, one for each label of which an image can have several, in place of `label`.
 
     Raises:
-        ConfigError: A template cannot be used.
+        ConfigError: A template or a label's name cannot be used.
 
     >>> Columns(path="{id:03d}.png", label="Diagnosis").used()
     {'path': ('id',), 'label': ('Diagnosis',), 'split': ('split',), 'patient': ('patient',)}
@@ -34,8 +41,16 @@ class Columns:
     label: str = "label"
     split: str = "split"
     patient: str = "patient"
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for number, name in enumerate(self.labels):
+            if not name or SEPARATOR in name:
+                raise ConfigError(
+                    f"label_columns {name}: expected names of columns without {SEPARATOR}", field="label_columns"
+                )
+            if name in self.labels[:number]:
+                raise ConfigError(f"label_columns {name}: is given twice", field="label_columns")
         for name, given in self._given().items():
             if not is_template(given):
                 continue
@@ -86,25 +101,45 @@ class Columns:
             text += formatted(cell, spec or "")
         return text
 
+    def labels_of(self, row: dict[str, str | None]) -> str:
+        """The labels of a row of texts, from the columns of labels.
+
+        Raises:
+            ValueError: A cell says neither that the image has the label nor that it has not.
+
+        >>> Columns(labels=("edema", "nodule")).labels_of({"edema": "0", "nodule": "1"})
+        'nodule'
+        """
+        found = []
+        for name in self.labels:
+            cell = row[name] and str(row[name]).lower()
+            if cell not in _HAS and cell not in _HAS_NOT:
+                # Errors do not show the cell, which may be of a patient.
+                raise ValueError(f"expected 1 or 0 in column {name}, found other text")
+            if cell in _HAS:
+                found.append(name)
+        return SEPARATOR.join(found)
+
     def _given(self) -> dict[str, str]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in COLUMN_OPTIONS}
 
 
 #: The option that names each of the columns.
-COLUMN_OPTIONS = {field.name: f"{field.name}_column" for field in fields(Columns)}
+COLUMN_OPTIONS = {name: f"{name}_column" for name in ("path", "label", "split", "patient")}
 
 
 def columns_of(options: Mapping[str, Any]) -> Columns:
     """The columns that options such as `label_column` name; None stands for the usual name.
 
     Raises:
-        ConfigError: A template cannot be used.
+        ConfigError: A template or a label's name cannot be used.
 
     >>> columns_of({"label_column": "Diagnosis", "path_column": None})
-    Columns(path='path', label='Diagnosis', split='split', patient='patient')
+    Columns(path='path', label='Diagnosis', split='split', patient='patient', labels=())
     """
     given = {name: options.get(option) for name, option in COLUMN_OPTIONS.items()}
-    return Columns(**{name: str(column) for name, column in given.items() if column is not None})
+    names = {name: str(column) for name, column in given.items() if column is not None}
+    return Columns(**names, labels=tuple(options.get("label_columns") or ()))
 
 
 def is_template(text: str) -> bool:

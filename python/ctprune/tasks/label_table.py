@@ -77,11 +77,14 @@ def read_table(
     """
     if not file.is_file():
         raise SourceError(f"{file}: no such file")
+    of_labels = () if named is None else named.labels
+    if of_labels:
+        required = tuple(name for name in required if name != "label")
     needed = [column for columns in (named or Columns()).used().values() for column in columns]
-    columns, rows = _read(file, [*_KNOWN, *needed])
+    columns, rows = _read(file, [*_KNOWN, *needed, *of_labels])
     rows = [{name: _text(value) for name, value in row.items()} for row in rows]
     renamed = () if named is None else named.renamed()
-    missing = [name for name in required if name not in (*columns, *renamed)]
+    missing = [name for name in (*required, *of_labels) if name not in (*columns, *renamed)]
     if named is not None:
         missing += [column for name in renamed for column in named.used()[name] if column not in columns]
     if missing:
@@ -91,7 +94,9 @@ def read_table(
     if not rows:
         raise SourceError(f"{file}: the table has no row")
     for number, row in enumerate(rows, 1):
-        if empty:
+        if named is not None and of_labels:
+            row["label"] = _labels_of(file, number, row, named)
+        elif empty:
             row["label"] = row["label"] or ""
         for name in required:
             if row[name] is None:
@@ -159,6 +164,13 @@ def frame_of(file: Path, row: dict[str, Any]) -> int | None:
     if not value.isdecimal():
         raise TaskError(f"{file}: expected a frame from 0, found {value}")
     return int(value)
+
+
+def _labels_of(file: Path, number: int, row: dict[str, Any], named: Columns) -> str:
+    try:
+        return named.labels_of(row)
+    except ValueError as error:
+        raise TaskError(f"{file}: row {number}: {error}") from None
 
 
 def _renamed(

@@ -11,28 +11,27 @@ import numpy.typing as npt
 
 from ctprune.errors import TaskError
 from ctprune.options.shared import MULTI_LABEL, ORDINAL, REGRESSION
+from ctprune.tasks.columns import SEPARATOR
 from ctprune.tasks.listing import Entry, Listing
-
-#: Stands between the labels of an image; an empty cell has none.
-SEPARATOR = ";"
 
 #: Fewest levels, or different numbers: two are classes.
 _LEAST = 3
 
 
-def as_target(listing: Listing, target: str, levels: Sequence[str] = ()) -> Listing:
+def as_target(listing: Listing, target: str, levels: Sequence[str] = (), labels: Sequence[str] = ()) -> Listing:
     """The same listing for a target.
 
     Args:
         listing: The images with their labels as they are written.
         target: What labels are.
         levels: For `ordinal`, the levels from the lowest to the highest; by default the numbers that labels are.
+        labels: For `multi-label`, the labels; by default those that images have.
 
     Raises:
         TaskError: Labels that do not fit the target.
     """
     if target == MULTI_LABEL:
-        return _as_labels(listing)
+        return _as_labels(listing, labels)
     if target == ORDINAL:
         return _as_levels(listing, levels)
     if target == REGRESSION:
@@ -72,9 +71,12 @@ def labels_in(text: str) -> list[str]:
     return sorted({part.strip() for part in text.split(SEPARATOR)} - {""})
 
 
-def _as_labels(listing: Listing) -> Listing:
+def _as_labels(listing: Listing, labels: Sequence[str]) -> Listing:
     entries = [replace(entry, label=SEPARATOR.join(labels_in(entry.label))) for entry in listing.entries]
     names = sorted({name for entry in entries for name in labels_in(entry.label)})
+    for name in labels:
+        if name not in names:
+            raise TaskError(f"{listing.source}: label {name} is on no image")
     if not names:
         raise TaskError(
             f"{listing.source}: expected labels such as edema{SEPARATOR}nodule for `target` multi-label, "
