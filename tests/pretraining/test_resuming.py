@@ -69,6 +69,29 @@ def test_resumed_equals_uninterrupted(
             PretrainingRun(run, tmp_path / "parts", tiny(method, epochs=3), resume=resume).carry_out()
 
 
+def test_other_options_are_refused_before_slices_are_packed(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "pre"
+    with stopped_after(2, monkeypatch), pytest.raises(ctprune.Interrupted):
+        ctprune.pretrain(run, tiny(steps=4), out=out)
+    with pytest.raises(
+        ctprune.ConfigError, match=r"^side was 32 when .*config\.yaml was written, now it is 45: res"
+    ):
+        ctprune.pretrain(run, tiny(steps=4, side=45), out=out, resume=True)
+    assert not list(run.glob("store-*45*"))
+    # Where that file is damaged, the checkpoint knows.
+    whole = (out / "config.yaml").read_text()
+    (out / "config.yaml").write_text("[")
+    with pytest.raises(
+        ctprune.ConfigError, match=r"^learning_rate was .*\.ckpt was written, now it is 0\.5: resume"
+    ):
+        ctprune.pretrain(run, tiny(steps=4, learning_rate=0.5), out=out, resume=True)
+    (out / "config.yaml").write_text(whole)
+    # What does not decide the result may change.
+    assert ctprune.pretrain(run, tiny(steps=4, threads=1), out=out, resume=True).summary["steps"] == 4
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="SIGTERM ends a process at once on Windows")
 def test_sigterm_saves_and_the_command_goes_on(run: Path, tmp_path: Path, cli: Cli) -> None:

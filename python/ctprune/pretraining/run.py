@@ -46,6 +46,7 @@ from ctprune.pretraining.result import (
     without_paths,
 )
 from ctprune.pretraining.training import TrainingLoop
+from ctprune.pretraining.unchanged import refuse_changes_since
 from ctprune.pretraining.used_slices import UsedSlices
 from ctprune.pretraining.views import BatchViews, normalization
 from ctprune.pretraining.workers import Workers, made_by_first
@@ -169,20 +170,26 @@ class PretrainingRun:
         check_queue(config, launch.processes)
         if launch.starts_all:
             self._take_out()
+            self._show_mistakes()
         close = self._close_to_others(manifest)
         order = {"run": str(self.run), "out": str(self.out), "config": config.to_dict(), "resume": self._resume}
         store = None
         if launch.starts_all:
-            # Mistakes should show before other processes start, which would wait, and before slices are packed.
-            create_method(config, self._create_backbone())
-            if config.probe is not None:
-                check_folder(config.probe)
             store = self._pack(close)
         with Workers(launch, order) as workers:
             fabric = create_fabric(launch, precision, workers.environment(), device)
             fabric.launch()
             store = self._packed_by_first(store, close, fabric)
             return self._train(manifest, store, close, fabric)
+
+    def _show_mistakes(self) -> None:
+        """Before other processes start, which would wait, and before slices are packed, which may take hours."""
+        config = self.config
+        if self._resume:
+            refuse_changes_since(self.out / CONFIG_NAME, config)
+        create_method(config, self._create_backbone())
+        if config.probe is not None:
+            check_folder(config.probe)
 
     def _is_finished(self) -> bool:
         # Other results have a `summary.json`, too.
@@ -278,6 +285,7 @@ class PretrainingRun:
             nonlocal store
             if store is None:
                 self._take_out()
+                self._show_mistakes()
                 store = self._pack(close)
             return store.folder.name, self._resume
 

@@ -45,6 +45,7 @@ from ctprune.pretraining.optimizers import (
 )
 from ctprune.pretraining.probe import Probe
 from ctprune.pretraining.records import Line, Records
+from ctprune.pretraining.unchanged import refuse_changes
 from ctprune.pretraining.view_parameters import ViewPlan, view_generator
 from ctprune.pretraining.views import BatchViews
 
@@ -143,14 +144,7 @@ class TrainingLoop:
             WeightsError: No checkpoint can be read.
         """
         file, content = newest_checkpoint(self._folder, self._note)
-        earlier, own = json.loads(content["config"]), json.loads(json.dumps(self.config.deciding()))
-        for option, value in own.items():
-            if earlier.get(option) != value:
-                raise ConfigError(
-                    f"{option} was {earlier.get(option)} when {file} was written, now it is {value}: resume with "
-                    "the same options, or start again in another folder",
-                    field=option,
-                )
+        refuse_changes(json.loads(content["config"]), self.config, file)
         if content["digest"] != self._digest:
             raise ConfigError(
                 f"{file} was trained on slices other than those of the reduction now: start again in another "
