@@ -16,7 +16,8 @@ class Lars(torch.optim.Optimizer):
     """SGD with momentum, with each tensor's step scaled to the norm of its weights.
 
     Each step equals that of lightly's LARS, which waits for the device twice per tensor to get the norms. Here the
-    norms stay on the device, and each operation processes all tensors together.
+    norms stay on the device, and each operation but one processes all tensors together: torch multiplies each
+    tensor by its own factor in a launch of its own.
 
     Args:
         params: Parameters, or groups of them. A group with weight decay 0 is not scaled, as in SimCLR and BYOL for
