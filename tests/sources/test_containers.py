@@ -19,8 +19,8 @@ import pytest
 
 import ctprune
 from ctprune.errors import NetworkError, SourceError
+from ctprune.manifest.summary_file import load_summary
 from ctprune.reduction.info import describe
-from ctprune.reduction.summary import load_summary
 from ctprune.sources import connections, objects
 from tests.conftest import Cli
 from tests.containers import KINDS, write_container, write_zip

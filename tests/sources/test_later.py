@@ -11,6 +11,7 @@ import pytest
 
 import ctprune
 from ctprune.errors import ManifestError, NetworkError, SourceError
+from ctprune.manifest.manifest import FILE_NAME
 from ctprune.manifest.slices import CHANGED, GONE, STAMP, why_unusable
 from ctprune.sources import connections
 from tests.conftest import Cli
@@ -144,3 +145,16 @@ def test_pixels_are_verified_wherever_they_are(
     connections.forget()
     [finding] = ctprune.verify(run, pixels=1)
     assert finding.check == "pixels"
+
+
+def test_a_merge_has_sources_on_this_machine_first_as_a_reduction_has(
+    runs: tuple[Path, Path], ct_file: Path, tmp_path: Path
+) -> None:
+    there, file, mine = runs[0], tmp_path / "one.dcm", tmp_path / "mine"
+    shutil.copyfile(ct_file, file)
+    ctprune.reduce(file, out=mine)
+    ctprune.reduce(["s3://bucket/chest", file], out=tmp_path / "one")
+    for number, order in enumerate(([mine, there], [there, mine])):
+        ctprune.merge(order, out=tmp_path / f"both-{number}")
+        contents = [(tmp_path / name / FILE_NAME).read_bytes() for name in (f"both-{number}", "one")]
+        assert contents[0] == contents[1]

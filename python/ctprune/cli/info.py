@@ -42,9 +42,9 @@ def command(
     from rich.console import Console
 
     from ctprune.manifest.local_run import is_remote_run
+    from ctprune.manifest.summary_file import load_summary
     from ctprune.reduction.config import ReduceConfig
     from ctprune.reduction.info import describe
-    from ctprune.reduction.summary import load_summary
 
     found: Any
     is_reduction = path.is_dir() or is_remote_run(path)

@@ -18,9 +18,10 @@ from ctprune.duplicates.groups import Group, groups_of
 from ctprune.duplicates.pairs import Pair, aligned, find_pairs
 from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import Interrupted
-from ctprune.files.atomic import replace_file
+from ctprune.files.atomic import check_writable, replace_file
 from ctprune.manifest.derived import DUPLICATES_NAME
 from ctprune.manifest.manifest import Manifest, manifest_path
+from ctprune.manifest.outside import check_outside_run
 from ctprune.manifest.slices import Slices
 from ctprune.options.configure import configure
 
@@ -100,7 +101,7 @@ def find_duplicates(
 
     Raises:
         ManifestError: There is no manifest.
-        ConfigError: An option cannot be used.
+        ConfigError: An option cannot be used, or `out` lies inside a source.
         OutputError: The table cannot be written.
         Interrupted: Ctrl-C; nothing is left behind.
 
@@ -114,6 +115,9 @@ def find_duplicates(
     config = configure(DuplicatesConfig, config, options)
     try:
         slices = Manifest.load(manifest_path(reduction)).slices()
+        if out is not None:
+            check_outside_run(out, reduction)
+            check_writable(Path(out))
         operation = Operation(progress)
         count = operation.counter("comparing", slices.volumes, "volumes")
         pairs = find_pairs(
@@ -134,7 +138,6 @@ def find_duplicates(
             too_short=int((sizes < 3).sum()),
         )
         if out is not None:
-            Path(out).mkdir(parents=True, exist_ok=True)
             found.write(Path(out) / DUPLICATES_NAME)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; no table was written") from None

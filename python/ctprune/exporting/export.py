@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctprune.environment.progress import Operation, ProgressCallback
-from ctprune.errors import ConfigError, Interrupted, ManifestError
+from ctprune.errors import Interrupted, ManifestError
 from ctprune.exporting.chosen import Chosen, table_of
 from ctprune.exporting.config import ExportConfig, ExportOptions
 from ctprune.exporting.files import write_files
@@ -23,6 +23,7 @@ from ctprune.exporting.tar_shards import Dinov2, WebDataset
 from ctprune.files.atomic import check_free, new_folder
 from ctprune.files.space import check_space
 from ctprune.manifest.manifest import Manifest
+from ctprune.manifest.outside import check_outside, given_sources
 from ctprune.manifest.pseudonyms import named_sources
 from ctprune.options.configure import configure
 
@@ -98,7 +99,8 @@ def export_kept(
     chosen = Chosen(table, config)
     if not chosen.count:
         raise ManifestError(f"the manifest has no slices to export ({config.use}): there is nothing to write")
-    check_destination(config, map(Path, [*chosen.sources, *named_sources()]))
+    given = chosen.sources if isinstance(manifest, Manifest) else given_sources(manifest)
+    check_destination(config, map(Path, [*given, *named_sources()]))
     check_space(config.folder, _least_bytes(chosen, config.mode))
     left_out: Counter[str] = Counter()
     written = 0
@@ -131,9 +133,7 @@ def check_destination(config: ExportConfig, sources: Iterable[Path]) -> None:
         ConfigError: The folder lies inside a source.
         OutputError: The folder is in use.
     """
-    for source in sources:
-        if source.is_dir() and config.folder.resolve().is_relative_to(source.resolve()):
-            raise ConfigError(f"folder {config.folder} lies inside the source {source}", field="folder")
+    check_outside(config.folder, sources, field="folder")
     check_free(config.folder)
 
 

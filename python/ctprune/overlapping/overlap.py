@@ -17,6 +17,7 @@ from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import Interrupted, SourceError
 from ctprune.files.atomic import check_writable
 from ctprune.manifest.manifest import Manifest
+from ctprune.manifest.outside import check_outside, check_outside_run
 from ctprune.manifest.slices import Floats, Integers
 from ctprune.options.configure import configure
 from ctprune.overlapping.both import Both
@@ -64,7 +65,7 @@ def find_overlap(
         ManifestError: Fingerprints of two reductions were made differently.
         SourceError: A set does not exist, or has no slice.
         TaskError: The labels do not fit B.
-        ConfigError: An option cannot be used.
+        ConfigError: An option cannot be used, or `out` lies inside a source.
         OutputError: A file cannot be written.
         Interrupted: Ctrl-C; nothing is left behind.
 
@@ -78,6 +79,11 @@ def find_overlap(
     config = configure(OverlapConfig, config, options)
     try:
         if out is not None:
+            for source in (a, b):
+                if is_run(source):
+                    check_outside_run(out, source)
+                else:
+                    check_outside(out, [source])
             check_writable(Path(out))
         with ExitStack() as stack:
             like = _like(a, b)

@@ -12,9 +12,11 @@ from ctprune.environment.progress import ProgressCallback
 from ctprune.files.atomic import check_writable
 from ctprune.manifest.local_run import folder_to_write, is_remote_run
 from ctprune.manifest.manifest import FILE_NAME, Manifest, batches
+from ctprune.manifest.outside import check_outside, check_outside_run
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.reduction import Reduction
 from ctprune.sources.addresses import as_address
+from ctprune.sources.plan import listed
 
 if TYPE_CHECKING:
     from ctprune.sources.plan import Sources
@@ -47,6 +49,7 @@ def check(
     Raises:
         SourceError: There is no such source.
         ManifestError: The manifest of a reduction cannot be used.
+        ConfigError: `out` lies inside a source.
         OutputError: `out` cannot be written.
 
     >>> import ctprune, tempfile
@@ -59,6 +62,10 @@ def check(
     if isinstance(run, str):
         out = folder_to_write(run, out, "checked/")
     if out is not None:
+        if run is None:
+            check_outside(out, listed(sources))
+        else:
+            check_outside_run(out, run)
         check_writable(Path(out))
     rows = Manifest.load(run).rows if run is not None else _read(sources, config, pixels, progress)
     found = check_rows(rows, 0 if config is None else config.threads)

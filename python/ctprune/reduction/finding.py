@@ -25,11 +25,13 @@ class Runs(NamedTuple):
 
     Attributes:
         folders: Their folders.
-        sources: The sources of all runs, in order.
+        sources: The sources of all runs, as rows name them, in order.
+        shown: The same as users named them: a file, where rows name its folder.
     """
 
     folders: Sequence[Path]
     sources: Sequence[str]
+    shown: Sequence[str]
 
 
 class Finding:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ctprune.errors import ConfigError, OutputError
 from ctprune.manifest.manifest import FILE_NAME
+from ctprune.manifest.outside import check_outside
+from ctprune.manifest.summary_file import SUMMARY_NAME
 from ctprune.reduction.config import ReduceConfig
-from ctprune.reduction.summary import SUMMARY_NAME
 from ctprune.sources.addresses import as_address
 
 if TYPE_CHECKING:
@@ -33,11 +34,7 @@ def check_out(out: Path, sources: list[Path]) -> None:
         raise OutputError(
             f"{out / CONFIG_NAME} does not belong to a reduction and would be replaced: choose another folder"
         )
-    for source in sources:
-        if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-            raise ConfigError(
-                f"out {out} lies inside the source {source}: name a folder outside of it", field="out"
-            )
+    check_outside(out, sources)
 
 
 def remote_run(out: str | os.PathLike[str], sources: Plan, note: Callable[[str], None]) -> RemoteRun | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ctprune import _core
 from ctprune.environment.progress import ProgressCallback
@@ -16,13 +16,14 @@ from ctprune.errors import ConfigError, ManifestError
 from ctprune.manifest.local_run import whole_run
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.parts import part_files
-from ctprune.manifest.pseudonyms import is_pseudonym, revealed_key, revealed_sources
+from ctprune.manifest.pseudonyms import is_pseudonym, named_sources, revealed_key, revealed_sources
 from ctprune.manifest.run_address import run_address, speaking_of
 from ctprune.manifest.shards import READING, shard_folders, stages
+from ctprune.manifest.summary_file import load_summary
 from ctprune.reduction.config import ReduceConfig
+from ctprune.reduction.finding import Runs
 from ctprune.reduction.reduction import Reduction
-from ctprune.reduction.summary import load_summary
-from ctprune.sources.addresses import as_address
+from ctprune.sources.addresses import as_address, is_address
 
 
 def merge(
@@ -115,12 +116,20 @@ def _prepare(
             **{**abouts[0]["config"], "exclude": tuple(abouts[0]["config"]["exclude"])}, threads=threads
         )
         sources = [source for run in zip(folders, readers, strict=True) for source in _sources(*run)]
-        key = _key_of(sources)
+        key = _key_of([source.name for source in sources])
         if key is not None:
             config = replace(config, pseudonymize=key)
-            sources = revealed_sources(sources)
+            revealed = revealed_sources([source.name for source in sources])
+            folders_given = {source.rstrip("/") for source in named_sources()}
+            # Files that were sources have their folder as the name of their source.
+            sources = [_Source(name, name, name in folders_given) for name in revealed]
         sources = _outermost(sources)
-    return Reduction(sources, config, out=out, progress=progress, note=note, runs=folders)
+        runs_of = Runs(
+            folders,
+            sources=list(dict.fromkeys(source.name for source in sources)),
+            shown=list(dict.fromkeys(source.given for source in sources)),
+        )
+    return Reduction((), config, out=out, progress=progress, note=note, runs=runs_of)
 
 
 def _is_same(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> bool:
@@ -175,30 +184,74 @@ def _key_of(sources: list[str]) -> str | None:
     return revealed_key()
 
 
-def _sources(folder: Path, reader: _core.ManifestReader) -> list[str]:
-    """The sources of a reduction, in the order in which they were given, as far as its rows tell."""
+class _Source(NamedTuple):
+    """A source of a reduction.
+
+    Attributes:
+        name: What its rows name: a folder or an address.
+        given: What the user named: the same, or a file in it.
+        is_whole: Whether the user named the folder: then all below it belongs to it.
+    """
+
+    name: str
+    given: str
+    is_whole: bool
+
+
+def _sources(folder: Path, reader: _core.ManifestReader) -> list[_Source]:
+    """The sources of a reduction, in the order in which they were given, as far as its rows and summary tell."""
     there: dict[str, None] = {}
     for rows in reader.batches(["source"]):
         there |= dict.fromkeys(rows.labels("source")[0])
     given: list[str] = []
     with suppress(ManifestError):
         given = [str(source) for source in load_summary(folder).get("sources", [])]
-    named = [source if source in there else str(Path(source).parent) for source in given]
-    return list(dict.fromkeys([*(source for source in named if source in there), *there]))
+    named = [_Source(_name_of(source, there), source, source in there) for source in given]
+    known = [source for source in named if source.name in there]
+    names = {source.name for source in known}
+    return [*known, *(_Source(source, source, True) for source in there if source not in names)]
 
 
-def _outermost(sources: list[str]) -> list[str]:
-    """Each source once, without those that lie inside another.
+def _name_of(source: str, there: Collection[str]) -> str:
+    """What rows name the source that the user named: itself, or the folder in which the file lies.
 
-    >>> _outermost(["/a/b", "/c", "/a", "/c", "/ab"])
-    ['/c', '/a', '/ab']
+    >>> _name_of("/a/b.zip", ["/a", "/c"]), _name_of("/a/b.zip!/DICOMDIR", ["/a"]), _name_of("s3://a/b.zip", ["s3://a"])
+    ('/a', '/a', 's3://a')
     """
-    each = list(dict.fromkeys(sources))
-    # A folder comes right before its content.
-    inner, outer = set(), None
-    for source in sorted(each, key=lambda source: Path(source).parts):
-        if outer is not None and Path(source).is_relative_to(outer):
-            inner.add(source)
-        else:
-            outer = source
-    return [source for source in each if source not in inner]
+    return next((name for name in (source, *_around(source)) if name in there), source)
+
+
+def _outermost(sources: list[_Source]) -> list[_Source]:
+    """The sources without those that lie inside another, in the order of a reduction: those on this machine first.
+
+    >>> folder, file = _Source("/a", "/a", True), _Source("/a", "/a/b.zip", False)
+    >>> inner, other = _Source("/a/b", "/a/b", True), _Source("s3://c", "s3://c", True)
+    >>> [source.given for source in _outermost([other, inner, file])]
+    ['/a/b', '/a/b.zip', 's3://c']
+    >>> [source.given for source in _outermost([inner, file, folder])]
+    ['/a']
+    """
+    whole = {source.name for source in sources if source.is_whole}
+    outer = [
+        source
+        for source in dict.fromkeys(sources)
+        if not any(around in whole for around in _around(source.name))
+        and (source.is_whole or source.name not in whole)
+    ]
+    return sorted(outer, key=lambda source: is_address(source.name))
+
+
+def _around(name: str) -> Iterator[str]:
+    """The folders around a folder or address, from the inside out.
+
+    >>> list(_around("/a/b/c"))
+    ['/a/b', '/a', '/']
+    >>> list(_around("s3://a/b"))
+    ['s3://a', 's3:/', 's3:']
+    """
+    if not is_address(name):
+        yield from map(str, Path(name).parents)
+        return
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name

@@ -29,6 +29,7 @@ from ctprune.manifest.manifest import (
 from ctprune.manifest.parts import Parts
 from ctprune.manifest.pseudonyms import named_sources
 from ctprune.manifest.shards import Shard, check_claims, idle_shards
+from ctprune.manifest.summary_file import SUMMARY_NAME
 from ctprune.manifest.tally import Tally
 from ctprune.options.file import save_options
 from ctprune.reduction.changes import Changes, find_changes
@@ -37,8 +38,8 @@ from ctprune.reduction.finding import Finding, Runs
 from ctprune.reduction.folder import CONFIG_NAME, check_out, check_stable, is_empty_folder, remote_run
 from ctprune.reduction.reading import Reading
 from ctprune.reduction.selecting import Selecting
-from ctprune.reduction.summary import SUMMARY_NAME, compared_all, summarize
-from ctprune.sources.plan import Plan, Sources, listed, plan
+from ctprune.reduction.summary import compared_all, summarize
+from ctprune.sources.plan import Plan, Sources, plan
 
 if TYPE_CHECKING:
     from ctprune.reduction.deep_selection import DeepSelection
@@ -62,18 +63,18 @@ class Reduction:
         progress: ProgressCallback | None = None,
         note: Callable[[str], None] | None = None,
         shard: Shard | None = None,
-        runs: Sequence[Path] = (),
+        runs: Runs | None = None,
         headers_only: bool = False,
     ) -> None:
         self.config = config
-        self.runs = runs
+        self.runs: Sequence[Path] = () if runs is None else runs.folders
         #: Removes copies of remote runs at the end of this reduction.
         self.at_end = ExitStack()
         # The sources of merged runs need not exist, unless their names are needed.
-        is_read = not runs or config.pseudonymize is not None
-        found = plan(named_sources() if runs else sources, from_list) if is_read else Plan((), ())
+        is_read = runs is None or config.pseudonymize is not None
+        found = plan(sources if runs is None else named_sources(), from_list) if is_read else Plan((), ())
         self.sources = list(found.paths)
-        self._names = [os.fspath(source) for source in listed(sources)] if runs else found.names()
+        self._names = found.names() if runs is None else list(runs.shown)
         #: The run, if it is in an object store; `out` is then its copy on this machine.
         self.remote = None if out is None else remote_run(out, found, self.note)
         self.out = None if out is None else Path(out) if self.remote is None else self.remote.folder
@@ -109,7 +110,7 @@ class Reduction:
         self._parts: Parts | None = None
         self._changes: Changes | None = None
         if self.out is not None:
-            check_out(self.out, self.sources)
+            check_out(self.out, self.sources if is_read else [Path(name) for name in self._names])
             self._parts = Parts(
                 self.out,
                 self._archive,
@@ -125,7 +126,7 @@ class Reduction:
             parts=self._parts,
             pseudonyms=self._pseudonyms,
             fetching=self._fetching,
-            runs=Runs(runs, self._names) if runs else None,
+            runs=runs,
             shard=shard,
             report=partial(self._report, "finding"),
         )
@@ -136,7 +137,7 @@ class Reduction:
             config,
             parts=self._parts,
             out=self.out,
-            runs=runs,
+            runs=self.runs,
             threads=self._threads,
             counter=self.counter,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from typing import Any
@@ -12,12 +11,10 @@ from ctprune.environment.log import Log
 from ctprune.errors import ManifestError
 from ctprune.manifest.findings import Findings
 from ctprune.manifest.gaps import gap_percentiles
-from ctprune.manifest.local_run import local_run
 from ctprune.manifest.manifest import MANIFEST_VERSION
+from ctprune.manifest.summary_file import load_summary
 from ctprune.manifest.tally import Tally
 from ctprune.reading.reasons import shown_reasons
-
-SUMMARY_NAME = "summary.json"
 
 _log = Log("ctprune.reduction")
 
@@ -63,21 +60,6 @@ def summarize(
         "machine": f"{platform.system()} {platform.machine()}",
         **({} if comparisons is None else {"comparisons": comparisons}),
     }
-
-
-def load_summary(reduction: str | os.PathLike[str]) -> dict[str, Any]:
-    """The summary in the folder of a reduction.
-
-    Raises:
-        ManifestError: The folder holds no summary.
-    """
-    file = local_run(reduction) / SUMMARY_NAME
-    try:
-        return dict(json.loads(file.read_text()))
-    except (OSError, ValueError):
-        raise ManifestError(
-            f"{reduction}: expected the folder of a reduction with {SUMMARY_NAME}, found none"
-        ) from None
 
 
 def compared_all(reduction: str | os.PathLike[str]) -> bool:

@@ -22,10 +22,10 @@ from ctprune.manifest.manifest import FILE_NAME, Manifest, manifest_path
 from ctprune.manifest.parts import part_files
 from ctprune.manifest.run_address import said
 from ctprune.manifest.slices import STAMP, Slices, batches_of_dicts, path_of, why_unusable
+from ctprune.manifest.summary_file import SUMMARY_NAME, load_summary
 from ctprune.manifest.tally import Tally
 from ctprune.reduction.reduce import reduce
 from ctprune.reduction.retrieving import retrieved_again
-from ctprune.reduction.summary import SUMMARY_NAME, load_summary
 from ctprune.selection.exemplars import select_exemplars
 from ctprune.selection.methods import method_of
 from ctprune.selection.points import select_points

@@ -18,6 +18,7 @@ from ctprune.manifest.derived import REPORT_MARK, REPORT_NAME
 from ctprune.manifest.findings import Findings
 from ctprune.manifest.gaps import FAR_MM, WORTH_A_WORD
 from ctprune.manifest.local_run import folder_to_write
+from ctprune.manifest.outside import check_outside
 from ctprune.manifest.refused import Refused, by_code, lines, total
 from ctprune.manifest.ruled import STEADY_INTENSITY
 from ctprune.options.configure import configure
@@ -145,13 +146,7 @@ def _check_out(file: Path, slices: RunSlices) -> None:
         raise ConfigError(
             f"out {file}: expected a file, such as {file / REPORT_NAME}, found a folder", field="out"
         )
-    for source in map(Path, slices.summary["sources"]):
-        if file.resolve() == source.resolve() or (
-            source.is_dir() and file.resolve().is_relative_to(source.resolve())
-        ):
-            raise ConfigError(
-                f"out {file} lies inside the source {source}: name a file outside of it", field="out"
-            )
+    check_outside(file, slices.summary["sources"], kind="file")
 
 
 class _Contents:

@@ -15,7 +15,7 @@ from ctprune.manifest.local_run import local_run
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.run_address import speaking_of
 from ctprune.manifest.slices import Booleans, Floats, Integers, Slices
-from ctprune.reduction.summary import SUMMARY_NAME, load_summary
+from ctprune.manifest.summary_file import SUMMARY_NAME, load_summary
 from ctprune.selection.methods import Measure, Method, method_of
 from ctprune.sources.addresses import as_address
 

@@ -14,6 +14,7 @@ from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import Interrupted
 from ctprune.files.atomic import check_writable
 from ctprune.manifest.derived import SWEEP_CONFIG_NAME, slices_digest
+from ctprune.manifest.outside import check_outside_run
 from ctprune.options.configure import configure
 from ctprune.options.file import save_options
 from ctprune.selection.methods import METHODS, Method
@@ -64,7 +65,7 @@ def sweep(
         options: Those of `ctprune.SweepConfig`, such as `methods=["hash", "ssim"]`.
 
     Raises:
-        ConfigError: A method, threshold or option that cannot be used.
+        ConfigError: A method, threshold or option that cannot be used, or `out` lies inside a source.
         ManifestError: There is no manifest.
         SourceError: The reduction has no slice, or a file whose pixels are needed has vanished or changed.
         WeightsError: With `deep`, the weights are not there or cannot be used.
@@ -87,6 +88,7 @@ def sweep(
     swept = [_method(METHODS[name].on(features), config) for name in config.methods]
     chosen = {method.name: method.in_order(config.thresholds.get(method.name), slices) for method in swept}
     if out is not None:
+        check_outside_run(out, reduction)
         check_writable(Path(out))
     try:
         operation = Operation(progress)

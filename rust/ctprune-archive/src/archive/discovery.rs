@@ -36,7 +36,8 @@ impl Archive {
     /// Declare a source, before earlier tables are taken over: sources come in this order, whatever those hold.
     /// A file's source is its folder.
     pub fn declare_source(&mut self, root: &Path) {
-        self.files.source(root.to_path_buf());
+        let number = self.files.source(root.to_path_buf());
+        self.earlier.declared = self.earlier.declared.max(number + 1);
     }
 
     /// Leave all files to others but those of this share; before anything is taken over.

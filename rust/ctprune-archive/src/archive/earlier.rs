@@ -46,6 +46,8 @@ pub(super) struct Earlier {
     outdated: FxHashMap<FileId, usize>,
     /// By the source in a table the one that it belongs to now, and what to put before paths.
     homes: FxHashMap<String, (u32, String)>,
+    /// Number of sources that this run has declared; those that only tables name follow.
+    pub declared: u32,
     /// Containers that one pass has read to the end.
     read_to_end: FxHashSet<FileId>,
 }
@@ -136,15 +138,19 @@ impl Earlier {
         files.filter(|&file| !waits(file)).count()
     }
 
-    /// The source that a table's source belongs to now, and what to put before paths: it may lie in one of this run's.
+    /// The source that a table's source belongs to now, and what to put before paths: if it is no source of this run,
+    /// it may lie in one. Files that are named as sources have their folder as source, so sources can lie in each other.
     fn home(&mut self, files: &mut Files, source: &str) -> (u32, String) {
         if let Some(home) = self.homes.get(source) {
             return home.clone();
         }
         let root = Path::new(source);
-        let outer = (0u32..).zip(files.sources()).find_map(|(number, outer)| {
-            let inner = root.strip_prefix(outer).ok()?;
-            let parts = inner.components().map(|part| part.as_os_str().to_str());
+        let outer = root.ancestors().find_map(|outer| {
+            let number = files
+                .find_source(outer)
+                .filter(|number| outer == root || *number < self.declared)?;
+            let parts = root.strip_prefix(outer).ok()?.components();
+            let parts = parts.map(|part| part.as_os_str().to_str());
             let prefix = parts.collect::<Option<Vec<&str>>>()?;
             Some((number, prefix.iter().map(|part| format!("{part}/")).collect()))
         });

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use indexmap::{Equivalent, IndexSet};
 use rustc_hash::FxBuildHasher;
 use std::hash::{BuildHasher, Hash};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Number of a file in [`Files`].
 pub type FileId = u32;
@@ -44,7 +44,7 @@ impl Equivalent<Folder> for FolderKey<'_> {
 /// All files, in the order in which they were found.
 #[derive(Default)]
 pub struct Files {
-    sources: Vec<PathBuf>,
+    sources: IndexSet<PathBuf, FxBuildHasher>,
     folders: IndexSet<Folder, FxBuildHasher>,
     folder_of: Vec<u32>,
     names: Texts,
@@ -65,17 +65,18 @@ impl Files {
 
     /// Number of the source folder with this absolute path.
     pub fn source(&mut self, root: PathBuf) -> u32 {
-        let known = self.sources.iter().position(|s| *s == root);
-        let number = known.unwrap_or_else(|| {
-            self.sources.push(root);
-            self.sources.len() - 1
-        });
-        number as u32
+        // A list may name a hundred thousand: no search through all.
+        self.sources.insert_full(root).0 as u32
     }
 
-    /// All source folders, by number.
-    pub fn sources(&self) -> &[PathBuf] {
-        &self.sources
+    /// Number of source folders.
+    pub fn source_count(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Number of the source folder with this absolute path, if there is one.
+    pub fn find_source(&self, root: &Path) -> Option<u32> {
+        self.sources.get_index_of(root).map(|number| number as u32)
     }
 
     /// Address of a file: its source, `/`, its path relative to that.

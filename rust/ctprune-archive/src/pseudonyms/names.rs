@@ -42,7 +42,7 @@ impl Names {
             listing.note(found)
         }) {}
         let Listing { files, found } = listing;
-        let sources = (0..files.sources().len() as u32)
+        let sources = (0..files.source_count() as u32)
             .map(|source| (key.source(&files.source_path(source).to_string_lossy()), source))
             .collect();
         let mut names = Self {

@@ -38,7 +38,7 @@ impl Originals {
 
     /// A line of the table, by number: sources, paths, then UIDs; `None` after the last one.
     pub fn line(&self, number: usize, key: &Key, files: &Files) -> Option<Line> {
-        let number = match number.checked_sub(files.sources().len()) {
+        let number = match number.checked_sub(files.source_count()) {
             None => {
                 let original = files.source_path(number as u32).to_string_lossy().into_owned();
                 return Some((Kind::Source.name(), key.source(&original), original));
