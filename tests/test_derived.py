@@ -39,11 +39,16 @@ def test_a_report_goes_with_the_next_reduction_and_a_sweep_with_other_slices(
     ctprune.reduce(source, out=run)
     ctprune.write_report(run)
     ctprune.sweep(run, out=run)
-    assert left(run) == SWEEP | {"report.html", "report.html.yaml"}
+    ctprune.check(run)
+    ctprune.find_duplicates(run, out=run)
+    assert left(run) == SWEEP | {"report.html", "report.html.yaml", "series.parquet", "duplicates.parquet"}
     said = cli("reduce", source, "--threshold", "3", "--out", "run").stderr
     assert (
         "report.html described the earlier reduction and was removed: 'ctprune report run' writes it again" in said
     )
+    for name, command in (("series", "check"), ("duplicates", "duplicates")):
+        removed = f"{name}.parquet described the earlier reduction and was removed"
+        assert f"{removed}: 'ctprune {command} run' writes it again" in said
     assert "sweep" not in said
     # The curve holds every threshold.
     assert left(run) == SWEEP

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,23 @@ def test_what_is_elsewhere_is_not_in_it(run: Path, tmp_path: Path) -> None:
     assert near.found > 0
     assert alike.found < near.found / 4
     assert all(row["correlation"] >= 0.99 for row in alike.rows)
+
+
+@pytest.mark.parametrize("gone", ["a", "b"])
+def test_what_cannot_be_compared_counts_as_found(ct_file: Path, tmp_path: Path, cli: Cli, gone: str) -> None:
+    """A guard does not pass a test set because files of the archive are on another disk."""
+    for name in "ab":
+        shutil.copytree(ct_file.parent, tmp_path / f"in-{name}")
+        ctprune.reduce(tmp_path / f"in-{name}", out=tmp_path / name)
+    read = ctprune.find_overlap(tmp_path / "a", tmp_path / "b", min_correlation=0.99)
+    shutil.rmtree(tmp_path / f"in-{gone}")
+    found = ctprune.find_overlap(tmp_path / "a", tmp_path / "b", min_correlation=0.99)
+    assert (found.found, read.unread) == (read.found, 0)
+    assert found.unread == found.found > 0
+    assert all(row["correlation"] is None for row in found.rows)
+    said = cli("overlap", "a", "b", "--min-correlation", "0.99", "--max", "0")
+    assert said.returncode == 1
+    assert f"{found.unread} of the found slices could not be compared" in said.stderr
 
 
 def test_the_order_of_sets_and_the_threads_do_not_matter(run: Path, tmp_path: Path) -> None:

@@ -185,6 +185,9 @@ def test_what_cannot_be_used_as_key_or_table(source: Path, key: Path, tmp_path: 
         with pytest.raises(ConfigError, match=words):
             ctprune.reduce(source, out=run, **options)  # type: ignore[arg-type]
     if os.name != "nt":
+        os.mkfifo(tmp_path / "fifo", 0o600)
+        with pytest.raises(ConfigError, match="expected a file of random bytes, found none"):
+            ctprune.reduce(source, out=run, pseudonymize=tmp_path / "fifo")
         key.chmod(0o640)
         result = cli("reduce", source, "--out", "run", "--pseudonymize", "key")
         assert (result.returncode, result.stderr) == (

@@ -160,7 +160,23 @@ def test_a_damaged_part(run: Path, archive: Path, tmp_path: Path) -> None:
     ctprune.read_shard(archive, shard="1/2", out=out)
     [part] = (out / "parts").rglob("*.parquet")
     part.write_bytes(part.read_bytes()[:-30])
-    assert checks(out) == ["parts"]
+    assert checks(out) == ["parts", "manifest"]
+
+
+def test_a_reduction_without_a_manifest_is_not_finished(archive: Path, tmp_path: Path) -> None:
+    ctprune.read_shard(archive, shard="2/3", out=tmp_path / "shards")
+    assert sentence(tmp_path / "shards").endswith(
+        "shards: there is no manifest yet, 1 of its 3 shards are read: read the others, or run 'ctprune reduce' "
+        "without --shard"
+    )
+
+    def stop(progress: ctprune.Progress) -> None:
+        if progress.stage == "selecting":
+            raise KeyboardInterrupt
+
+    with pytest.raises(ctprune.Interrupted):
+        ctprune.reduce(archive, out=tmp_path / "stopped", progress=stop)
+    assert sentence(tmp_path / "stopped").endswith("run 'ctprune reduce' again to resume")
 
 
 def test_a_damaged_store(run: Path) -> None:

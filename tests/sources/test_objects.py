@@ -69,13 +69,20 @@ def test_a_listing_of_several_pages_goes_on_after_a_failure(bucket: Path, faults
     assert paths("s3://bucket") == [f"{number:05d}" for number in range(2345)]
 
 
+def test_a_bucket_that_is_not_there_is_said_to_be(bucket: Path, faults: Plan) -> None:
+    faults.fault = lambda method, key, before: 404
+    for address in ("s3://bucket", "s3://bucket/a/", "s3://bucket/a*", "s3://bucket/a"):
+        with pytest.raises(SourceError, match=r"^s3://bucket[^ ]*: there is no bucket s3://bucket \(404\)$"):
+            find(address)
+
+
 def test_a_file_of_a_web_server_is_read(bucket: Path) -> None:
     fill(bucket)
     url = os.environ["AWS_ENDPOINT_URL"]
     for written, name in (("b%20c/2.dcm", NAMES[1]), ("%C3%A4%23%2520%3F&=+.dcm", NAMES[2])):
         connection, [found] = find(f"{url}/bucket/a/{written}")
         assert connection.read(found.path, found.stamp) == (bucket / name).read_bytes()
-    with pytest.raises(SourceError, match=r"gone\.dcm: the object is gone \(404\)"):
+    with pytest.raises(SourceError, match=r"gone\.dcm: the server has no such file \(404\)"):
         find(f"{url}/bucket/gone.dcm")
 
 

@@ -262,6 +262,8 @@ def test_later_commands_take_an_address(source: Path, bucket: Path, cli: Cli, tm
     )
     assert cli("info", OUT).stdout.count("kept") == 1
     assert cli("verify", OUT).stdout == "s3://bucket/runs/a: no problem was found\n"
+    with pytest.raises(ctprune.ManifestError, match=r"^s3://bucket/runs/none: expected the folder of a reduction"):
+        ctprune.verify("s3://bucket/runs/none")
     refused = cli("sweep", OUT)
     assert refused.returncode == 2
     assert "--out is missing: s3://bucket/runs/a is not on this machine" in refused.stderr

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ctprune.files.globs import EXCLUDED
-from ctprune.manifest.derived import REPORT_NAME
+from ctprune.manifest.derived import DUPLICATES_NAME, REPORT_NAME, SERIES_NAME, SWEEP_NAME
 from ctprune.manifest.gaps import FAR_MM, WORTH_A_WORD
 from ctprune.manifest.refused import total
 from ctprune.manifest.ruled import STEADY_INTENSITY
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 #: Relative difference from the requested fraction up to which nothing is said, since thresholds are steps.
 _CLOSE_ENOUGH = 0.1
+
+#: The commands that make what is removed.
+_MAKERS = {REPORT_NAME: "report", SWEEP_NAME: "sweep", SERIES_NAME: "check", DUPLICATES_NAME: "duplicates"}
 
 #: From this share of the slices on, the user is told that metal or padding sets their gray.
 _MANY_RULED = 0.05
@@ -79,7 +82,7 @@ def export_hints(exported: dict[str, Any], mode_flag: str) -> list[str]:
 
 
 def _removed(file: Path) -> str:
-    command = "report" if file.name == REPORT_NAME else "sweep"
+    command = _MAKERS[file.name]
     return (
         f"{file} described the earlier reduction and was removed: 'ctprune {command} {file.parent}' "
         "writes it again"

@@ -64,6 +64,11 @@ def command(
             say(f"pictures: {out / PAGE_NAME}")
     if found.one_value and not quiet:
         print_hint(f"{found.one_value:,} slices of B are constant and were ignored")
+    if found.unread and not quiet:
+        print_hint(
+            f"{found.unread:,} of the found slices could not be compared, since a file is gone or cannot be read: "
+            "they count as found"
+        )
     if config.max is not None and found.share > config.max:
         allowed = f"`max` allows {config.max:.2%}"
         print_error(f"{found.share:.2%} of {b} is in {a}, but {allowed}: leave the overlap out of one of them")

@@ -16,6 +16,10 @@ KEY_BYTES = 32
 _MOST_BYTES = 1 << 16
 
 
+#: Opens a FIFO without waiting for a writer; Windows has none.
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+
+
 def make_key(file: str | os.PathLike[str]) -> Path:
     """Write 32 random bytes to a new file that only its owner may read.
 
@@ -54,7 +58,8 @@ def read_key(file: str | os.PathLike[str], *, field: str = "key") -> bytes:
     """
     path = Path(file)
     try:
-        with path.open("rb") as opened:
+        # A FIFO would wait for a writer.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE)) as opened:
             found = os.fstat(opened.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise ConfigError(f"{field} {path}: expected a file of random bytes, found none", field=field)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ctprune.duplicates.duplicates import with_correlation
 from ctprune.duplicates.evidence import correlation, read_small
@@ -92,11 +93,12 @@ def find_overlap(
             both = Both(first.slices, second.slices)
             operation = Operation(progress)
             near = _near(both, config)
-            alike = _correlations(both, near, config, operation)
+            alike, unread = _correlations(both, near, config, operation)
             if config.min_correlation is not None:
-                _forget(near, ~(alike >= config.min_correlation))
+                # What cannot be compared may be a copy: a guard must not pass it.
+                _forget(near, ~((alike >= config.min_correlation) | unread))
             pairs = _pairs(both, config, operation)
-            found = _found(both, second, near, alike, pairs, config)
+            found = _found(both, second, near, alike, pairs, config, int(unread.sum()))
             if out is not None:
                 found.write(Path(out) / TABLE_NAME)
                 write_page(Path(out) / PAGE_NAME, found, both, near, pairs, config, operation)
@@ -142,11 +144,14 @@ def _forget(near: Near, which: np.ndarray[Any, Any]) -> None:
     near.row[which], near.bits[which] = -1, np.iinfo(np.uint16).max
 
 
-def _correlations(both: Both, near: Near, config: OverlapConfig, operation: Operation) -> Floats:
+def _correlations(
+    both: Both, near: Near, config: OverlapConfig, operation: Operation
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Correlation of each slice of B with the nearest slice of A, shape (n,); NaN if unknown.
 
     If correlation decides, of several slices with the same fingerprint the one that correlates most is the
-    nearest.
+    nearest. The second array says, then, which slices could be copies of one whose file can no longer be read, or
+    have no file themselves.
     """
     at = np.flatnonzero(near.found)
     if config.min_correlation is None:
@@ -158,6 +163,7 @@ def _correlations(both: Both, near: Near, config: OverlapConfig, operation: Oper
     rows = (other for row, others in candidates.items() for other in (both.of_a + row, *others))
     small = read_small(both, map(int, rows), threads=config.threads, operation=operation)
     found = np.full(len(near.row), np.nan)
+    unread = np.zeros(len(near.row), np.bool_)
     for row, others in candidates.items():
         turn, own = TURNS[near.turn[row]], int(both.of_a + row)
         values = [(correlation(small, [(other, own)], turn), -other) for other in others]
@@ -165,7 +171,9 @@ def _correlations(both: Both, near: Near, config: OverlapConfig, operation: Oper
         if known:
             found[row], other = max(known)
             near.row[row] = -other
-    return found
+        if config.min_correlation is not None and not found[row] >= config.min_correlation:
+            unread[row] = any(one not in small for one in (own, *others))
+    return found, unread
 
 
 def _same_fingerprints(both: Both, rows: Integers) -> dict[int, list[int]]:
@@ -203,7 +211,13 @@ def _pairs(both: Both, config: OverlapConfig, operation: Operation) -> list[Pair
 
 
 def _found(
-    both: Both, second: SliceSet, near: Near, alike: Floats, pairs: list[Pair], config: OverlapConfig
+    both: Both,
+    second: SliceSet,
+    near: Near,
+    alike: Floats,
+    pairs: list[Pair],
+    config: OverlapConfig,
+    unread: int,
 ) -> Overlap:
     sizes = np.diff(both.starts)[both.volumes_of_a :]
     return Overlap(
@@ -212,6 +226,7 @@ def _found(
         found=int(near.found.sum()),
         equal=int(((near.bits == 0) & (near.turn == 0) & near.found).sum()),
         one_value=int(_one_value(both).sum()),
+        unread=unread,
         threshold=near_threshold(both.config, config.threshold),
         parts=list(_parts(second, near)),
         volumes=int((sizes >= 3).sum()),

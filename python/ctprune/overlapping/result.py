@@ -35,9 +35,12 @@ class Overlap:
     Attributes:
         among: Number of slices of A.
         slices: Number of slices of B.
-        found: How many of these have a near-duplicate in A; with `min_correlation`, only those that correlate.
+        found: How many of these have a near-duplicate in A; with `min_correlation`, only those that correlate, and
+            those of `unread`.
         equal: How many of these have an equal fingerprint in A, not turned.
         one_value: Number of constant slices of B, which are ignored.
+        unread: With `min_correlation`, how many of the found slices could not be compared, because a file is gone
+            or cannot be read; they count as found.
         threshold: Largest Hamming distance of near-duplicates, in bits.
         parts: The numbers by split and class, if B names these.
         volumes: Number of volumes of B with the three or more slices that a comparison needs.
@@ -51,6 +54,7 @@ class Overlap:
     found: int
     equal: int
     one_value: int
+    unread: int
     threshold: int
     parts: list[Part]
     volumes: int
@@ -65,7 +69,17 @@ class Overlap:
 
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON."""
-        names = ("among", "slices", "found", "equal", "one_value", "threshold", "volumes", "volumes_found")
+        names = (
+            "among",
+            "slices",
+            "found",
+            "equal",
+            "one_value",
+            "unread",
+            "threshold",
+            "volumes",
+            "volumes_found",
+        )
         return {
             **{name: getattr(self, name) for name in names},
             "parts": [vars(part) for part in self.parts],

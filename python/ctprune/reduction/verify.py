@@ -20,7 +20,8 @@ from ctprune.files.checksums import fits, unseal
 from ctprune.manifest.local_run import whole_run
 from ctprune.manifest.manifest import FILE_NAME, Manifest, manifest_path
 from ctprune.manifest.parts import part_files
-from ctprune.manifest.run_address import said
+from ctprune.manifest.run_address import said, speaking_of
+from ctprune.manifest.shards import READING, shard_folders, stages
 from ctprune.manifest.slices import STAMP, Slices, batches_of_dicts, path_of, why_unusable
 from ctprune.manifest.summary_file import SUMMARY_NAME, load_summary
 from ctprune.manifest.tally import Tally
@@ -111,9 +112,10 @@ def verify(
     if not 0 <= pixels <= 1:
         raise ConfigError(f"pixels {pixels:g}: expected a fraction, 0 to 1", field="pixels")
     with whole_run(run) as folder:
-        found = _findings(folder, pixels, seed, threads, progress)
         # Sentences name the run as the user did, not its copy.
         names = {folder: as_address(run) or str(folder)}
+        with speaking_of(names):
+            found = _findings(folder, pixels, seed, threads, progress)
         return [replace(one, sentence=said(one.sentence, names)) for one in found]
 
 
@@ -121,12 +123,12 @@ def _findings(
     folder: Path, pixels: float, seed: int, threads: int, progress: ProgressCallback | None
 ) -> list[Finding]:
     parts = part_files(folder)
-    if not parts:
+    if not parts and not stages(folder):
         manifest_path(folder)
     operation = Operation(progress)
     findings = [*_damaged_parts(parts), *_damaged_arrays(folder)]
     if not (folder / FILE_NAME).is_file():
-        return findings
+        return [*findings, Finding("manifest", _how_far(folder))]
     try:
         manifest = Manifest.load(folder)
     except ManifestError as error:
@@ -142,6 +144,19 @@ def _findings(
     if pixels:
         findings += _wrong_pixels(slices, pixels, seed, threads, operation)
     return findings
+
+
+def _how_far(folder: Path) -> str:
+    """Why a reduction has no manifest yet, and what to do."""
+    shards = stages(folder)
+    if not shards:
+        return f"{folder}: the reduction was interrupted before its manifest: run 'ctprune reduce' again to resume"
+    read = sum(stage != READING for stage in shards.values())
+    of = max(shard.of for shard in shard_folders(folder))
+    return (
+        f"{folder}: there is no manifest yet, {read} of its {of} shards are read: read the others, or run "
+        "'ctprune reduce' without --shard"
+    )
 
 
 def _damaged_parts(parts: list[Path]) -> Iterator[Finding]:

@@ -80,6 +80,11 @@ NO_CONNECTION = "the server cannot be reached"
 CUT_SHORT = "the server's answer was cut short"
 
 
+def no_bucket(root: str) -> str:
+    """What 404 means where a bucket is listed or written to."""
+    return f"there is no bucket {root} (404)"
+
+
 def of_status(status: int, *, wait: float | None = None) -> Transient | Refused:
     """The failure that an unsuccessful status of an answer means.
 

@@ -296,7 +296,7 @@ class Objects:
         except Gone:
             if address.scheme in BUCKETS:
                 raise
-            raise SourceError(f"{address}: {failures.GONE}") from None
+            raise SourceError(f"{address}: the server has no such file (404)") from None
         except Denied as failure:
             raise self.client.denied(address, failure) from None
         except Refused as failure:
@@ -310,6 +310,8 @@ class Objects:
                 metas = self.client.ask(pages.following)
             except Denied as failure:
                 raise self.client.denied(address, failure) from None
+            except Gone:
+                raise SourceError(f"{address}: {failures.no_bucket(address.root)}") from None
             except Refused as failure:
                 raise SourceError(f"{address}: {failure}") from None
             if not metas:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import obstore
 
-from ctprune.errors import OutputError
+from ctprune.errors import OutputError, SourceError
 from ctprune.sources.addresses import Address
 from ctprune.sources.connections import OBJECTS_IN_FLIGHT, connect
 from ctprune.sources.crew import in_order
-from ctprune.sources.failures import CHANGED, THERE, Denied, Exists, Gone, Refused
+from ctprune.sources.failures import CHANGED, THERE, Denied, Exists, Gone, Refused, no_bucket
 from ctprune.sources.store_client import stamp_of
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class Prefix:
             metas = self._client.ask(listing)
         except Denied as failure:
             raise self._client.denied(self.address, failure) from None
+        except Gone:
+            raise SourceError(f"{self.address}: {no_bucket(self.address.root)}") from None
         found = [
             _entry(meta["path"].removeprefix(start), meta) for meta in metas if not meta["path"].endswith("/")
         ]
@@ -180,7 +182,7 @@ class Prefix:
             # If the object to replace was removed, a store may answer that it is gone.
             if str(failure) == CHANGED or (isinstance(failure, Gone) and mode != "create"):
                 raise Exists(THERE) from None
-            reason = f"there is no bucket {self.address.root} (404)" if isinstance(failure, Gone) else failure
+            reason = no_bucket(self.address.root) if isinstance(failure, Gone) else failure
             raise OutputError(f"{self.address}/{name}: cannot be written: {reason}") from None
 
     def _path(self, name: str) -> str:
