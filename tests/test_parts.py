@@ -6,12 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 import ctprune
+from ctprune.files import pace
+from ctprune.manifest import parts
 from ctprune.manifest.manifest import FILE_NAME
+from ctprune.reduction import reading
 from tests.conftest import Cli
 
 #: The command line, which sends itself a signal once a part is saved and more has been read.
@@ -101,6 +106,42 @@ def interrupt(archive: Path, out: Path, error: type[BaseException]) -> None:
     expected = ctprune.Interrupted if error is KeyboardInterrupt else error
     with pytest.raises(expected):
         ctprune.reduce(archive, out=out, progress=stop)
+
+
+def test_it_is_time_to_save_after_ten_seconds_at_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, saved = [0.0], [0.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: clock[0])
+    times = pace.Pace()
+    while clock[0] < 1000:
+        clock[0] += 0.25
+        if times.is_due():
+            times.saved()
+            saved.append(clock[0])
+    gaps = [after - before for before, after in pairwise(saved)]
+    assert gaps[0] == 1
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == 10
+
+
+def test_many_slices_are_saved_before_it_is_time(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert parts.SLICES_PER_PART == 20_000
+    monkeypatch.setattr(parts, "SLICES_PER_PART", 10)
+    monkeypatch.setattr(pace, "SHORTEST", 1e9)
+    monkeypatch.setattr(pace, "LONGEST", 1e9)
+    monkeypatch.setattr(reading, "PORTION", 1e-6)
+    seen = 0
+
+    def look(progress: ctprune.Progress) -> None:
+        nonlocal seen
+        if progress.stage == "reading":
+            # It is written while reading continues.
+            seen = max(seen, len(list((tmp_path / "parts").glob("*.parquet"))))
+            time.sleep(0.01)
+
+    ctprune.reduce(archive, out=tmp_path, threads=1, progress=look)
+    assert seen > 0
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, MemoryError])
