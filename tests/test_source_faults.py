@@ -208,6 +208,10 @@ def test_names_say_nothing_to_a_terminal(cli: Cli, ct_file: Path, tmp_path: Path
     assert stopped.stderr.count("\n") == 1
     again = cli("reduce", "in", "--out", "run", "--json")
     assert result_of("reduce", again.stdout)["files_reused"] == 1
+    shutil.rmtree(source)
+    gone = cli("verify", "run", "--quiet").stdout
+    assert (gone.startswith("files: "), gone.count("\n")) == (True, 1)
+    assert gone.strip().isprintable()
 
 
 def test_names_that_are_not_utf_8(cli: Cli, ct_file: Path, tmp_path: Path) -> None:

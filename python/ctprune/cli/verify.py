@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ctprune.cli.generate import Names
-from ctprune.cli.output import FAILED, print_json, say
+from ctprune.cli.output import FAILED, neutral, print_json, say
 from ctprune.cli.progress import ProgressDisplay
 
 EXAMPLE = "ctprune verify reduction/ --pixels 1%"
@@ -47,7 +47,8 @@ def command(
         print_json("verify", {"findings": [finding.to_dict() for finding in findings]})
     else:
         for finding in findings:
-            say(f"{finding.check}: {finding.sentence}")
+            # A name may hold line breaks.
+            say(neutral(f"{finding.check}: {finding.sentence}"))
         if not findings and not quiet:
             say(f"{as_address(run) or run}: no problem was found")
     if findings:
