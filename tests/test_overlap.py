@@ -168,6 +168,23 @@ def test_what_is_elsewhere_is_not_in_it(run: Path, tmp_path: Path) -> None:
     assert all(row["correlation"] >= 0.99 for row in alike.rows)
 
 
+def test_files_that_cannot_be_read_are_counted(ct_file: Path, tmp_path: Path, cli: Cli) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        shutil.copyfile(ct_file, tmp_path / name / "1.dcm")
+    for number in (2, 3):
+        (tmp_path / "b" / f"{number}.dcm").write_bytes(ct_file.read_bytes()[:3000])
+    (tmp_path / "b" / "notes.txt").write_text("no slice")
+    ctprune.reduce(tmp_path / "b", out=tmp_path / "run")
+    for name in ("b", "run"):
+        found = ctprune.find_overlap(tmp_path / "a", tmp_path / name)
+        assert (found.slices, found.failed_of_a, found.failed_of_b) == (1, 0, 2)
+        assert ctprune.find_overlap(tmp_path / name, tmp_path / "a").failed_of_a == 2
+    said = cli("overlap", "a", "b").stderr
+    assert "left out because it cannot be read: 2 files of b; 'ctprune reduce' says why" in said
+    assert "of a;" not in said
+
+
 @pytest.mark.parametrize("gone", ["a", "b"])
 def test_what_cannot_be_compared_counts_as_found(ct_file: Path, tmp_path: Path, cli: Cli, gone: str) -> None:
     """A guard does not pass a test set because files of the archive are on another disk."""

@@ -64,6 +64,10 @@ def command(
             say(f"pictures: {out / PAGE_NAME}")
     if found.one_value and not quiet:
         print_hint(f"{found.one_value:,} slices of B are constant and were ignored")
+    for name, failed in ((a, found.failed_of_a), (b, found.failed_of_b)):
+        if failed and not quiet:
+            files = "1 file" if failed == 1 else f"{failed:,} files"
+            print_hint(f"left out because it cannot be read: {files} of {name}; 'ctprune reduce' says why")
     if found.unread and not quiet:
         print_hint(
             f"{found.unread:,} of the found slices could not be compared, since a file is gone or cannot be read: "

@@ -98,7 +98,8 @@ def find_overlap(
                 # What cannot be compared may be a copy: a guard must not pass it.
                 _forget(near, ~((alike >= config.min_correlation) | unread))
             pairs = _pairs(both, config, operation)
-            found = _found(both, second, near, alike, pairs, config, int(unread.sum()))
+            found = _found(both, second, near, alike, pairs, config)
+            found = replace(found, unread=int(unread.sum()), failed_of_a=first.failed, failed_of_b=second.failed)
             if out is not None:
                 found.write(Path(out) / TABLE_NAME)
                 write_page(Path(out) / PAGE_NAME, found, both, near, pairs, config, operation)
@@ -211,13 +212,7 @@ def _pairs(both: Both, config: OverlapConfig, operation: Operation) -> list[Pair
 
 
 def _found(
-    both: Both,
-    second: SliceSet,
-    near: Near,
-    alike: Floats,
-    pairs: list[Pair],
-    config: OverlapConfig,
-    unread: int,
+    both: Both, second: SliceSet, near: Near, alike: Floats, pairs: list[Pair], config: OverlapConfig
 ) -> Overlap:
     sizes = np.diff(both.starts)[both.volumes_of_a :]
     return Overlap(
@@ -226,7 +221,6 @@ def _found(
         found=int(near.found.sum()),
         equal=int(((near.bits == 0) & (near.turn == 0) & near.found).sum()),
         one_value=int(_one_value(both).sum()),
-        unread=unread,
         threshold=near_threshold(both.config, config.threshold),
         parts=list(_parts(second, near)),
         volumes=int((sizes >= 3).sum()),

@@ -39,14 +39,16 @@ class Overlap:
             those of `unread`.
         equal: How many of these have an equal fingerprint in A, not turned.
         one_value: Number of constant slices of B, which are ignored.
-        unread: With `min_correlation`, how many of the found slices could not be compared, because a file is gone
-            or cannot be read; they count as found.
         threshold: Largest Hamming distance of near-duplicates, in bits.
         parts: The numbers by split and class, if B names these.
         volumes: Number of volumes of B with the three or more slices that a comparison needs.
         volumes_found: How many of these show the anatomy of a volume of A.
         pairs: Volumes of A and B that show the same anatomy, each by its number in its own set.
         rows: Rows of the found slices in B's manifest, ascending.
+        unread: With `min_correlation`, how many of the found slices could not be compared, because a file is gone
+            or cannot be read; they count as found.
+        failed_of_a: Number of files of A that could not be read, so that nothing of B is found in them.
+        failed_of_b: Number of files of B that could not be read, and were not looked for.
     """
 
     among: int
@@ -54,13 +56,15 @@ class Overlap:
     found: int
     equal: int
     one_value: int
-    unread: int
     threshold: int
     parts: list[Part]
     volumes: int
     volumes_found: int
     pairs: list[Pair]
     rows: list[dict[str, Any]] = field(repr=False)
+    unread: int = 0
+    failed_of_a: int = 0
+    failed_of_b: int = 0
 
     @property
     def share(self) -> float:
@@ -76,6 +80,8 @@ class Overlap:
             "equal",
             "one_value",
             "unread",
+            "failed_of_a",
+            "failed_of_b",
             "threshold",
             "volumes",
             "volumes_found",

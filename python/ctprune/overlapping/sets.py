@@ -37,11 +37,13 @@ class SliceSet:
         slices: The slices, kept or dropped: a copy of either counts.
         split: `train`, `val` or `test` of each slice; empty if the set names none.
         label: Class of each slice; empty if the set names none.
+        failed: Number of the set's files that could not be read, whose slices are missing here.
     """
 
     slices: Slices
     split: list[str]
     label: list[str]
+    failed: int = 0
 
     def part(self, split: str) -> SliceSet:
         """The slices of one split."""
@@ -51,6 +53,7 @@ class SliceSet:
             Slices(self.slices.rows.filter(chosen), self.slices.config),
             [self.split[row] for row in at],
             [self.label[row] for row in at],
+            self.failed,
         )
 
 
@@ -122,7 +125,7 @@ def _compatible(manifest: Manifest, source: Path, like: dict[str, Any], role: st
 
 def _whole(manifest: Manifest) -> SliceSet:
     slices = manifest.slices()
-    return SliceSet(slices, [""] * len(slices), [""] * len(slices))
+    return SliceSet(slices, [""] * len(slices), [""] * len(slices), manifest.counts()["failed"])
 
 
 def _of_listing(
@@ -150,6 +153,8 @@ def _of_listing(
         Slices(slices.rows.filter(chosen), slices.config),
         [entry.split or "" for entry in named],
         [entry.label for entry in named],
+        # Of a run, others than the listed ones may have failed.
+        0 if is_run(source) else manifest.counts()["failed"],
     )
 
 
