@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,22 @@ def test_nothing_is_written_into_a_source(archive: Path, manifest: ctprune.Manif
     with pytest.raises(ctprune.ConfigError, match="lies inside the source"):
         ctprune.export_kept(manifest, folder=archive / "kept")
     assert sorted(archive.rglob("*")) == before
+
+
+@pytest.mark.parametrize("mode", ["png", "copy", "link", "nifti", "nifti-slices"])
+def test_a_file_that_has_changed_is_left_out(ct_file: Path, tmp_path: Path, mode: str) -> None:
+    """Another patient's slice under the same name is not the one that was chosen."""
+    source = tmp_path / "in"
+    shutil.copytree(ct_file.parent, source)
+    manifest = ctprune.reduce(source, out=tmp_path / "run", method="all")
+    name = manifest.rows["path"][0]
+    shutil.copyfile(source / manifest.rows["path"][-1], source / name)
+    found = ctprune.export_kept(tmp_path / "run", mode=mode, folder=tmp_path / "kept")
+    slices = manifest.counts()["kept"]
+    # A volume without one of its slices is none.
+    changed = slices if mode == "nifti" else 1
+    assert found.left_out == {"the file has changed since the reduction read it": changed}
+    assert found.written == slices - changed
 
 
 @pytest.mark.parametrize(

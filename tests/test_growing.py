@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import ctprune
+from ctprune.files.key_file import make_key
 from ctprune.manifest.manifest import FILE_NAME
 from tests.conftest import Cli
 
@@ -184,6 +185,39 @@ def test_changes_of_options_are_not_changes_of_slices(archive: Path, tmp_path: P
     ctprune.reduce(archive, out=tmp_path)
     ctprune.reduce(archive, out=tmp_path, threshold=2)
     assert changes(tmp_path) == []
+
+
+def test_a_folder_whose_disk_is_missing_costs_nothing(archive: Path, tmp_path: Path) -> None:
+    disk, other, out = tmp_path / "disk", tmp_path / "other", tmp_path / "run"
+    shutil.copytree(next(archive.iterdir()), disk)
+    other.mkdir()
+    ctprune.reduce([disk, other], out=out)
+    ctprune.read_shard(disk, shard="1/2", out=tmp_path / "shards")
+    before = {file: file.read_bytes() for run in (out, tmp_path / "shards") for file in files_below(run)}
+    disk.rename(tmp_path / "elsewhere")
+    disk.mkdir()
+    for run in (out, tmp_path / "shards"):
+        with pytest.raises(ctprune.SourceError, match=f"^{disk}: the folder is empty, but {run} has"):
+            ctprune.reduce([disk] if run.name == "shards" else [disk, other], out=run)
+    assert {file: file.read_bytes() for file in before} == before
+    disk.rmdir()
+    (tmp_path / "elsewhere").rename(disk)
+    # A folder that was always empty is as good as any.
+    assert ctprune.reduce([disk, other], out=out).rows == ctprune.reduce(disk).rows
+
+
+def test_pseudonyms_of_a_missing_disk_stay(archive: Path, tmp_path: Path) -> None:
+    shutil.copytree(next(archive.iterdir()), tmp_path / "disk")
+    options: Any = {"out": tmp_path / "run", "pseudonymize": make_key(tmp_path / "key")}
+    ctprune.reduce(tmp_path / "disk", **options)
+    shutil.rmtree(tmp_path / "disk")
+    (tmp_path / "disk").mkdir()
+    with pytest.raises(ctprune.SourceError, match="the folder is empty"):
+        ctprune.reduce(tmp_path / "disk", **options)
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file()]
 
 
 def test_the_command_counts_changes(archive: Path, tmp_path: Path, cli: Cli) -> None:

@@ -117,6 +117,13 @@ def test_what_is_no_file_is_named(ct_file: Path, tmp_path: Path) -> None:
     }
 
 
+def test_a_fifo_alone_blocks_nothing(cli: Cli, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.dcm")
+    done = cli("reduce", "fifo.dcm", "--out", "run")
+    assert done.returncode == 4
+    assert "it is not a regular file (E-NOT-REGULAR)" in done.stderr.splitlines()[-1]
+
+
 def without_rights() -> None:
     """Take from a superuser what lets it read everything: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
     import ctypes

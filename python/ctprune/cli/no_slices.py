@@ -80,6 +80,9 @@ def _archives(findings: Findings, sources: list[str]) -> list[str]:
 
 
 def _archive(file: Path) -> str | None:
+    if not file.is_file():
+        # A FIFO would wait for a writer.
+        return None
     try:
         with file.open("rb") as opened:
             head = opened.read(512)

@@ -15,7 +15,7 @@ from ctprune import _core
 from ctprune.errors import ConfigError
 from ctprune.exporting.config import ExportConfig
 from ctprune.manifest.manifest import Manifest, manifest_path
-from ctprune.manifest.slices import Booleans, has_status, with_status
+from ctprune.manifest.slices import STAMP, Booleans, has_status, with_status
 
 #: Rows that are read together; two manifests of the same slices have the same rows in each batch.
 _ROWS = 1 << 16
@@ -29,6 +29,7 @@ _COLUMNS = [
     *("source", "path", "frame", "volume", "slice_index", "reader", "status", "study_instance_uid"),
     *("position_mm", "rows", "columns", "pixel_spacing_mm", "slice_thickness_mm"),
     *("modality", "manufacturer", "convolution_kernel"),
+    *STAMP,
 ]
 
 #: Columns of a slice's place in the patient.

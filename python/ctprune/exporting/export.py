@@ -25,6 +25,7 @@ from ctprune.files.space import check_space
 from ctprune.manifest.manifest import Manifest
 from ctprune.manifest.outside import check_outside, given_sources
 from ctprune.manifest.pseudonyms import named_sources
+from ctprune.manifest.slices import why_unusable
 from ctprune.options.configure import configure
 
 if TYPE_CHECKING:
@@ -147,7 +148,10 @@ def _write_slices(
     for rows in chosen.batches(_BATCH):
         for row in rows:
             row["target"] = layout.target(row)
-        count(rows, write_files(rows, reduction, config), layout)
+        reasons = why_unusable(rows)
+        unchanged = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
+        written = iter(write_files(unchanged, reduction, config))
+        count(rows, [reason or next(written) for reason in reasons], layout)
 
 
 def _write_volumes(
@@ -160,7 +164,8 @@ def _write_volumes(
             target = layout.target(rows[0])
             for row in rows:
                 row["target"] = target
-            reason = write_nifti(rows, target, reduction, threads=config.threads)
+            reason = next(filter(None, why_unusable(rows)), "")
+            reason = reason or write_nifti(rows, target, reduction, threads=config.threads)
             count(rows, [reason] * len(rows), layout)
 
 

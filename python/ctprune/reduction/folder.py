@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctprune.errors import ConfigError, OutputError
+from ctprune import _core
+from ctprune.errors import ConfigError, ManifestError, OutputError, SourceError
 from ctprune.manifest.manifest import FILE_NAME
 from ctprune.manifest.outside import check_outside
+from ctprune.manifest.parts import part_files
 from ctprune.manifest.summary_file import SUMMARY_NAME
 from ctprune.reduction.config import ReduceConfig
 from ctprune.sources.addresses import as_address
@@ -83,6 +86,30 @@ def check_stable(out: Path, config: ReduceConfig, earlier: Mapping[str, Any] | N
                 "give the same options or omit `stable`",
                 field="stable",
             )
+
+
+def check_no_disk_is_missing(out: Path, sources: Mapping[Path, str]) -> None:
+    """Refuse to replace what was read of folders that are empty now, as they are if their disk is not mounted.
+
+    Args:
+        out: Folder of the reduction.
+        sources: Folders and files to read, with their names in rows.
+
+    Raises:
+        SourceError: A folder is empty, but the reduction, or a part of it, has rows of its files.
+    """
+    empty = {name: source for source, name in sources.items() if is_empty_folder(source)}
+    if not empty:
+        return
+    for file in (out / FILE_NAME, *part_files(out)):
+        # What is damaged is another's concern.
+        with suppress(ManifestError):
+            for rows in _core.ManifestReader(str(file)).batches(["source"]):
+                for name in empty.keys() & set(rows.labels("source")[0]):
+                    raise SourceError(
+                        f"{empty[name]}: the folder is empty, but {out} has rows of its files: mount their disk, "
+                        f"or delete {out} to start over"
+                    )
 
 
 def is_empty_folder(source: str | os.PathLike[str]) -> bool:

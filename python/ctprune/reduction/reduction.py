@@ -35,7 +35,14 @@ from ctprune.options.file import save_options
 from ctprune.reduction.changes import Changes, find_changes
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.finding import Finding, Runs
-from ctprune.reduction.folder import CONFIG_NAME, check_out, check_stable, is_empty_folder, remote_run
+from ctprune.reduction.folder import (
+    CONFIG_NAME,
+    check_no_disk_is_missing,
+    check_out,
+    check_stable,
+    is_empty_folder,
+    remote_run,
+)
 from ctprune.reduction.reading import Reading
 from ctprune.reduction.selecting import Selecting
 from ctprune.reduction.summary import compared_all, summarize
@@ -294,6 +301,8 @@ class Reduction:
                 importlib.import_module("numpy")
             self.find()
             if self._parts is not None and self.out is not None:
+                # The names of remote sources follow.
+                check_no_disk_is_missing(self.out, dict(zip(self.sources, self._shown_sources(), strict=False)))
                 check_stable(self.out, self.config, self._parts.earlier)
                 self._parts.selected = self._selected_before()
                 self._parts.remove_unusable()
