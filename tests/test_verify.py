@@ -57,6 +57,10 @@ METHODS: list[dict[str, Any]] = [
     {"method": "random-per-volume", "keep": 0.3},
     {"method": "kcenter", "keep": 0.3},
     {"method": "kcenter", "threshold": 9, "scope": "dataset"},
+    {"method": "facility", "keep": 0.3},
+    {"method": "hash", "threshold": 20, "max_gap_mm": 5},
+    {"method": "ahash", "keep": 0.2, "max_gap_mm": 12.5},
+    {"method": "hash", "one_per_scan": True, "min_slices": 4},
 ]
 
 
@@ -64,6 +68,18 @@ METHODS: list[dict[str, Any]] = [
 def test_a_reduction_that_is_right_has_no_finding(archive: Path, tmp_path: Path, options: Any) -> None:
     ctprune.reduce(archive, out=tmp_path, **options)
     assert ctprune.verify(tmp_path, pixels=1.0) == []
+
+
+def test_an_exemplar_beyond_the_largest_gap(archive: Path, tmp_path: Path) -> None:
+    """The rule without the bound is not taken for the one with it."""
+    for name, options in (("near", {"max_gap_mm": 5}), ("far", {})):
+        ctprune.reduce(archive, out=tmp_path / name, threshold=20, **options)
+    manifests = [ctprune.Manifest.load(tmp_path / name) for name in ("near", "far")]
+    assert manifests[0].counts() != manifests[1].counts()
+    write_manifest(tmp_path / "near" / FILE_NAME, [manifests[1].rows], manifests[0].config)
+    sentences = [finding.sentence for finding in ctprune.verify(tmp_path / "near") if finding.check == "exemplars"]
+    assert len(sentences) == 1
+    assert "have an exemplar other than the one that their fingerprints give" in sentences[0]
 
 
 def test_a_flipped_bit_of_the_manifest(run: Path) -> None:

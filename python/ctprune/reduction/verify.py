@@ -27,16 +27,12 @@ from ctprune.manifest.summary_file import SUMMARY_NAME, load_summary
 from ctprune.manifest.tally import Tally
 from ctprune.reduction.reduce import reduce
 from ctprune.reduction.retrieving import retrieved_again
-from ctprune.selection.exemplars import select_exemplars
+from ctprune.reduction.selected_again import exemplars_again, hamming_distances
 from ctprune.selection.methods import method_of
-from ctprune.selection.points import select_points
 from ctprune.sources.addresses import MARK, as_address, is_address, joined
 
 #: Most files and rows that a finding names.
 _NAMED = 3
-
-#: Stands for no exemplar in what the core returns.
-_NO_EXEMPLAR = 2**32 - 1
 
 #: Rows that are checked together, and files that are read again together.
 _ROWS, _FILES = 1 << 14, 1 << 10
@@ -236,7 +232,7 @@ def _wrong_exemplars(slices: Slices, summary: dict[str, Any], threads: int) -> l
         checks["have an exemplar in another volume"] = inside & (slices.volume[target] != slices.volume)
     threshold = config["threshold"] if config["threshold"] is not None else summary.get("threshold")
     if len(slices) and method.compares == "fingerprints" and method.recorded:
-        distance = _distances(slices.fingerprints, target)
+        distance = hamming_distances(slices.fingerprints, target)
         checks["have a distance to their exemplar other than that of their fingerprints"] = inside & (
             distance != slices.similarity
         )
@@ -247,7 +243,7 @@ def _wrong_exemplars(slices: Slices, summary: dict[str, Any], threads: int) -> l
             inside & ~kept & ~(slices.similarity.astype(np.float64) >= threshold)
         )
     findings = [_rows_finding("exemplars", what, wrong) for what, wrong in checks.items() if wrong.any()]
-    again = None if findings or not len(slices) else _exemplars_again(slices, threshold, threads)
+    again = None if findings or not len(slices) else exemplars_again(slices, threshold, threads)
     if again is not None:
         differs = again != exemplar
         if differs.any():
@@ -259,25 +255,6 @@ def _wrong_exemplars(slices: Slices, summary: dict[str, Any], threads: int) -> l
     return findings
 
 
-def _exemplars_again(slices: Slices, threshold: float | None, threads: int) -> npt.NDArray[np.int64] | None:
-    """The exemplars that the fingerprints give, int64 of shape (n,); None if these do not decide."""
-    config = slices.config
-    method = method_of(config)
-    if method.compares == "fingerprints" and method.by_points:
-        found = select_points(
-            slices.fingerprints,
-            method.name,
-            **{name: config[name] for name in ("threshold", "keep", "budget", "seed", "clusters")},
-            starts=slices.starts.tolist() if config["scope"] == "volume" else None,
-            threads=threads,
-        ).exemplar.astype(np.int64)
-        return np.where(found == _NO_EXEMPLAR, -1, found)
-    if method.fingerprint is None or config.get("stable") or threshold is None:
-        return None
-    groups = slices.volume if config["scope"] == "volume" else None
-    return select_exemplars(slices.fingerprints, threshold=int(threshold), groups=groups, threads=threads).exemplar
-
-
 def _wrong_retrieval(slices: Slices, summary: dict[str, Any], folder: Path, threads: int) -> list[Finding]:
     """Slices that the target of a retrieval would decide differently."""
     try:
@@ -286,15 +263,6 @@ def _wrong_retrieval(slices: Slices, summary: dict[str, Any], folder: Path, thre
         return [Finding("target", f"the selection was not compared with its target: {error}")]
     what = "are kept or dropped other than by how close they are to the target"
     return [_rows_finding("exemplars", what, wrong)] if wrong.any() else []
-
-
-def _distances(fingerprints: npt.NDArray[np.uint8], to: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Hamming distance of each fingerprint to another one, int64 of shape (n,)."""
-    found = np.empty(len(fingerprints), np.int64)
-    for start in range(0, len(found), _ROWS):
-        some = slice(start, start + _ROWS)
-        found[some] = np.unpackbits(fingerprints[some] ^ fingerprints[to[some]], axis=1).sum(axis=1)
-    return found
 
 
 def _wrong_volumes(slices: Slices) -> list[Finding]:
