@@ -114,6 +114,15 @@ def test_pixels_that_are_others_though_size_and_time_are_the_same(run: Path, tmp
     assert second.exists()
 
 
+def test_ctrl_c_while_slices_are_read_again_ends_the_check(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise ctprune.Interrupted("interrupted after 1 of 9 files; nothing was written")
+
+    monkeypatch.setattr("ctprune.reduction.verify.reduce", stopped)
+    with pytest.raises(ctprune.Interrupted, match=r"^interrupted$"):
+        ctprune.verify(run, pixels=1.0)
+
+
 def test_counts_of_the_summary(run: Path) -> None:
     summary = json.loads((run / "summary.json").read_text())
     summary["kept"] += 1

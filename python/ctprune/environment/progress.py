@@ -85,7 +85,8 @@ class Operation:
         self._progress = progress
         self._clock = clock
         self._seconds: dict[str, float] = {}
-        self._stage = ""
+        #: The stage that was reported last; empty before the first report.
+        self.stage = ""
         self._last = clock()
         #: The stage that is being logged, with its part, and when it began.
         self._logged: tuple[str, float] = ("", self._last)
@@ -106,7 +107,7 @@ class Operation:
         self._pass_on(stage, done, total, unit, part, facts)
 
     def _pass_on(self, stage: str, done: int, total: int, unit: str, part: str, facts: Mapping[str, Any]) -> None:
-        self._stage = stage
+        self.stage = stage
         self._seconds.setdefault(stage, 0.0)
         if self._progress is not None:
             self._progress(
@@ -196,6 +197,6 @@ class Operation:
 
     def _add_time(self) -> None:
         now = self._clock()
-        if self._stage:
-            self._seconds[self._stage] += now - self._last
+        if self.stage:
+            self._seconds[self.stage] += now - self._last
         self._last = now

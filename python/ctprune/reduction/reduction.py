@@ -364,10 +364,11 @@ class Reduction:
 
     def _how_far(self) -> str:
         progress = self._archive.progress()
-        done = f"interrupted after {progress['files_read']} of {progress['files_to_read']} files"
-        if self.out is None or not progress["files_read"]:
-            return f"{done}; nothing was written"
-        return f"{done}; rerun to resume"
+        read, to_read = progress["files_read"], progress["files_to_read"]
+        is_reading = self._operation.stage in ("", "finding", "reading")
+        done = f"after {read:,} of {to_read:,} files" if is_reading else f"while {self._operation.stage}"
+        then = "nothing was written" if self.out is None or (is_reading and not read) else "rerun to resume"
+        return f"interrupted {done}; {then}"
 
     def counter(self, stage: str, volumes: list[int] | None = None) -> Count:
         """Begin a stage that counts slices: of these volumes, or of all."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ctprune import _core
 from ctprune.embedding.saved import FOLDER_NAME as EMBEDDINGS_NAME
 from ctprune.environment.progress import Operation, ProgressCallback
-from ctprune.errors import ConfigError, CtpruneError, ManifestError
+from ctprune.errors import ConfigError, CtpruneError, Interrupted, ManifestError
 from ctprune.files.checksums import fits, unseal
 from ctprune.manifest.local_run import whole_run
 from ctprune.manifest.manifest import FILE_NAME, Manifest, manifest_path
@@ -94,6 +94,7 @@ def verify(
     Raises:
         ConfigError: `pixels` is not a fraction.
         ManifestError: The folder holds no reduction.
+        Interrupted: Ctrl-C while slices are read again.
 
     >>> import ctprune, tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -353,6 +354,8 @@ def _wrong_pixels(slices: Slices, share: float, seed: int, threads: int, operati
 def _read_again(files: list[str], options: dict[str, Any], threads: int) -> dict[tuple[str, int], dict[str, Any]]:
     try:
         manifest = reduce(files, method="all", threads=threads, **options)
+    except Interrupted:
+        raise Interrupted("interrupted") from None
     except CtpruneError:
         # A file is gone since: halve the list until the others can be read.
         if len(files) == 1:
