@@ -198,13 +198,21 @@ def test_files_of_options_work_on_the_command_line(cli: Cli, archive: Path, tmp_
 
 def test_a_file_of_options_that_is_not_of_a_reduction_stays(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("method: all\n")
-    with pytest.raises(
-        ctprune.OutputError,
-        match=r"config\.yaml does not belong to a reduction and would be "
-        "replaced",
-    ):
+    refused = r"config\.yaml does not belong to a reduction and would be replaced"
+    with pytest.raises(ctprune.OutputError, match=refused):
+        ctprune.reduce(archive, out=tmp_path)
+    # As a pre-training leaves it.
+    (tmp_path / "summary.json").write_text('{"method": "swav", "manifest_digest": ""}')
+    with pytest.raises(ctprune.OutputError, match=refused):
         ctprune.reduce(archive, out=tmp_path)
     assert (tmp_path / "config.yaml").read_text() == "method: all\n"
+
+
+def test_a_reduction_is_no_source(archive: Path, tmp_path: Path) -> None:
+    ctprune.reduce(archive, out=tmp_path / "run")
+    for source in ("run", "run/manifest.parquet"):
+        with pytest.raises(ctprune.ConfigError, match=f"{source} is a reduction: name the folder of the images"):
+            ctprune.reduce(tmp_path / source, out=tmp_path / "other")
 
 
 def texts(node: ast.AST) -> Iterator[tuple[int, str]]:

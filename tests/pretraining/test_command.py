@@ -37,7 +37,7 @@ def test_command_and_config_file_repeat_a_run(run: Path, tmp_path: Path, cli: Cl
         (["RUN", "--out", "pre", "--preset", "smoke", "--backbone", "vgg"], 2, "--backbone vgg"),
         (["RUN", "--out", "pre", "--preset", "smoke", "--batch-size", "5000"], 2, "take a smaller batch"),
         (["RUN", "--out", "RUN", "--preset", "smoke"], 1, "is not empty"),
-        (["RUN", "--out", "pre", "--preset", "smoke", "--exclude", "none"], 1, "found none of them"),
+        (["RUN", "--out", "pre", "--preset", "smoke", "--exclude", "none"], 1, "none: no such file or folder"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -55,4 +55,14 @@ def test_bad_input_is_one_sentence(
     with pytest.raises(SystemExit) as exit_:
         main()
     assert exit_.value.code == code
-    assert expected in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert expected in said
+    # Mistakes show before slices are packed, except that their number is known only then.
+    assert ("packing" in said) == ("--batch-size" in arguments)
+
+
+def test_a_summary_of_another_result_is_no_finished_pretraining(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "backbone.safetensors").touch()
+    (tmp_path / "summary.json").write_text('{"kept": 3}')
+    with pytest.raises(ctprune.ManifestError, match="expected the folder of a pre-training"):
+        ctprune.pretrain(run, out=tmp_path, preset="smoke")

@@ -52,11 +52,7 @@ def _of_source(source: Path) -> list[str]:
     if as_address(source) is not None:
         return []
     if source.is_dir():
-        if not any(file.is_file() for file in source.rglob("*")):
-            return [f"{source}: no file is there"]
-        if (source / "manifest.parquet").is_file() and (source / "summary.json").is_file():
-            return [f"{source} is the folder of a reduction: name the folder of the images"]
-        return []
+        return [] if any(file.is_file() for file in source.rglob("*")) else [f"{source}: no file is there"]
     kind = _archive(source)
     return [f"{source} is {kind}: unpack it and name the folder"] if kind else []
 

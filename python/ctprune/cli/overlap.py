@@ -73,9 +73,14 @@ def command(
             f"{found.unread:,} of the found slices could not be compared, since a file is gone or cannot be read: "
             "they count as found"
         )
+    if found.found and config.min_correlation is None and not quiet:
+        near = f"slices of different patients often differ in {found.threshold} bits or fewer"
+        print_hint(f"{near}: --min-correlation 0.99 counts only copies")
     if config.max is not None and found.share > config.max:
+        what = "slices" if found.found * found.volumes >= found.volumes_found * found.slices else "volumes"
         allowed = f"`max` allows {config.max:.2%}"
-        print_error(f"{found.share:.2%} of {b} is in {a}, but {allowed}: leave the overlap out of one of them")
+        share = f"{found.share:.2%} of the {what} of {b}"
+        print_error(f"{share} are in {a}, but {allowed}: leave the overlap out of one of them")
         raise typer.Exit(FAILED)
 
 
@@ -101,7 +106,7 @@ def _print(found: Overlap) -> None:
     table = Table(title="Volumes that show the same anatomy", title_justify="left")
     for name in ("of B", "of A", "relation"):
         table.add_column(name)
-    for name in ("overlap", "of B's", "median bits", "correlation"):
+    for name in ("overlap", "of B's", "median bits", "corr."):
         table.add_column(name, justify="right")
     for pair in found.pairs[:_SHOWN]:
         turned = f", {pair.turn}" if pair.turn else ""

@@ -107,7 +107,7 @@ def open_set(
     elif is_container or path.is_dir():
         found = _whole(reduce(path, method="all", modality="any", **options))
     else:
-        raise SourceError(f"{role}{path}: expected images, a MedMNIST file or a manifest, found none of them")
+        raise SourceError(f"{role}{path}: no such file or folder")
     if not len(found.slices):
         raise SourceError(f"{role}{path}: expected slices to compare with, found none")
     return found

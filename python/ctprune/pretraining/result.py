@@ -109,11 +109,13 @@ def load_pretrain_summary(folder: str | os.PathLike[str]) -> dict[str, Any]:
         ManifestError: The folder holds none.
     """
     try:
-        return dict(json.loads((Path(folder) / SUMMARY_NAME).read_text()))
+        facts = dict(json.loads((Path(folder) / SUMMARY_NAME).read_text()))
     except (OSError, ValueError):
-        raise ManifestError(
-            f"{folder}: expected the folder of a pre-training with {SUMMARY_NAME}, found none"
-        ) from None
+        facts = {}
+    if "settings" not in facts:
+        # Other results have a `summary.json`, too.
+        raise ManifestError(f"{folder}: expected the folder of a pre-training with its {SUMMARY_NAME}, found none")
+    return facts
 
 
 def shown_intensity(config: PretrainConfig, store: SliceStore) -> str:

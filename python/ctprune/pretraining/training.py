@@ -372,8 +372,8 @@ class TrainingLoop:
         self._share_loss()
         self.save()
         raise Interrupted(
-            f"interrupted at step {self.step} of {self.steps} (epoch {epoch + 1} of {self.epochs}); rerun with "
-            "`resume` to continue from there"
+            f"interrupted at step {self.step:,} of {self.steps:,} (epoch {epoch + 1} of {self.epochs}); rerun "
+            "with `resume` to continue from there"
         )
 
     def _tick(self) -> None:

@@ -13,7 +13,7 @@ from ctprune.errors import ConfigError, ManifestError, OutputError, SourceError
 from ctprune.manifest.manifest import FILE_NAME
 from ctprune.manifest.outside import check_outside
 from ctprune.manifest.parts import part_files
-from ctprune.manifest.summary_file import SUMMARY_NAME
+from ctprune.manifest.summary_file import SUMMARY_NAME, load_summary
 from ctprune.reduction.config import ReduceConfig
 from ctprune.sources.addresses import as_address
 
@@ -28,16 +28,31 @@ def check_out(out: Path, sources: list[Path]) -> None:
     """Check that a reduction can be written to a folder without touching a source or foreign files.
 
     Raises:
-        ConfigError: The folder is a file, or lies inside a source.
+        ConfigError: The folder is a file, or lies inside a source; or a source is a reduction itself.
         OutputError: The folder holds other results.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out {out}: expected a folder, found a file", field="out")
-    if (out / CONFIG_NAME).exists() and not any((out / name).exists() for name in (FILE_NAME, SUMMARY_NAME)):
-        raise OutputError(
-            f"{out / CONFIG_NAME} does not belong to a reduction and would be replaced: choose another folder"
-        )
+    for name in (CONFIG_NAME, SUMMARY_NAME):
+        if (out / name).exists() and not _is_of_reduction(out):
+            raise OutputError(
+                f"{out / name} does not belong to a reduction and would be replaced: choose another folder"
+            )
+    for source in sources:
+        folder = source.parent if source.name == FILE_NAME else source
+        if (folder / FILE_NAME).is_file() and (folder / SUMMARY_NAME).is_file():
+            raise ConfigError(f"{source} is a reduction: name the folder of the images")
     check_outside(out, sources)
+
+
+def _is_of_reduction(out: Path) -> bool:
+    """Whether the files in a folder are those of a reduction, perhaps one that was killed before its manifest."""
+    if (out / FILE_NAME).exists():
+        return True
+    try:
+        return "manifest_version" in load_summary(out)
+    except ManifestError:
+        return False
 
 
 def remote_run(out: str | os.PathLike[str], sources: Plan, note: Callable[[str], None]) -> RemoteRun | None:
