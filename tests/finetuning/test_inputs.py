@@ -91,7 +91,7 @@ def test_dicom_by_manifest_and_prediction_of_dicom(archive: Path, weights: Path,
         ({"patient_pattern": "abc"}, "expected one group in parentheses, found 0"),
         ({"backbone": "magic"}, "backbone magic: expected one of resnet50"),
         ({"weights": "imagenet", "backbone": "resnet18"}, "weights imagenet is torchvision's resnet50"),
-        ({"weights": "nowhere.ckpt"}, "nowhere.ckpt: expected a file of weights"),
+        ({"weights": "nowhere.ckpt"}, "nowhere.ckpt: expected a file of weights, found none"),
         ({"download": True}, "download belongs to `weights` imagenet"),
         ({"device": "tpu"}, "device tpu: expected one of auto, cpu, cuda"),
         ({"precision": "8"}, "precision 8: expected one of auto, bf16, fp16, 32"),
@@ -122,6 +122,18 @@ def test_mistakes_with_folders(folders: Path, cli: Cli, tmp_path: Path) -> None:
     ):
         with pytest.raises(ctprune.CtpruneError, match=sentence):
             ctprune.finetune(folders, out=out, **SMALL)
+    (tmp_path / "pre").mkdir()
+    (tmp_path / "pre" / "backbone.safetensors").touch()
+    with pytest.raises(ctprune.ConfigError, match="pre is a pre-training: give it as `weights`"):
+        ctprune.finetune(tmp_path / "pre", out=tmp_path / "ft", **SMALL)
+    (tmp_path / "tuned" / "model" / "seed-0").mkdir(parents=True)
+    (tmp_path / "tuned" / "model" / "seed-0" / "backbone.safetensors").touch()
+    for weights, sentence in (
+        ("full", "found a folder without backbone.safetensors$"),
+        ("tuned", r"name a file, such as .*tuned/model/seed-0/backbone\.safetensors$"),
+    ):
+        with pytest.raises(ctprune.WeightsError, match=sentence):
+            ctprune.finetune(folders, weights=tmp_path / weights, out=tmp_path / "ft", **SMALL)
     for model in ("nowhere", "full"):
         with pytest.raises(ctprune.WeightsError, match="expected the folder of a finished fine-tuning"):
             ctprune.predict(tmp_path / model, folders)

@@ -29,9 +29,9 @@ def test_the_command_line_says_where_the_report_is(cli: Cli, run: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nowhere"], 1, "nowhere: no such folder: expected the folder of a reduction"),
-        (["empty"], 1, "empty: expected the folder of a reduction with manifest.parquet"),
-        (["no-summary"], 1, "no-summary: expected the folder of a reduction with summary.json"),
+        (["nowhere"], 1, "nowhere: expected the folder of a reduction, found none"),
+        (["empty"], 1, "empty: expected the folder of a reduction, found no manifest.parquet in it"),
+        (["no-summary"], 1, "no-summary: expected the folder of a reduction, found no summary.json in it"),
         (["foreign"], 1, "foreign: summary.json does not belong to the manifest beside it"),
         (["no-slices"], 1, "no-slices: the reduction has no slice, so there is nothing to show"),
         (["run", "--out", "empty"], 2, "--out empty: expected a file"),

@@ -61,7 +61,8 @@ def _print(found: Duplicates) -> None:
     table = Table(title="Pairs of volumes that show the same anatomy", title_justify="left")
     table.add_column("volumes")
     table.add_column("relation")
-    for name in ("overlap", "of both", "shift", "median bits", "correlation"):
+    # "corr." fits beside the others into 80 columns.
+    for name in ("overlap", "of both", "shift", "median bits", "corr."):
         table.add_column(name, justify="right")
     for pair in found.pairs[:_SHOWN]:
         turned = f", {pair.turn}" if pair.turn else ""

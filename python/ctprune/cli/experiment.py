@@ -162,13 +162,16 @@ def _table(statuses: tuple[StepStatus, ...], numbered: Run | None = None, *, cou
     table.add_column("step", overflow="fold")
     table.add_column("stage", no_wrap=True)
     table.add_column("status", no_wrap=True)
-    table.add_column("seconds", justify="right", no_wrap=True)
-    table.add_column("result", overflow="fold")
+    # Before anything is done, the names of the steps get the room.
+    is_begun = any(status.state != "waiting" for status in statuses)
+    if is_begun:
+        table.add_column("seconds", justify="right", no_wrap=True)
+        table.add_column("result", overflow="fold")
     for status in statuses:
         name, kind, state, seconds, text = status.row()
         if status.state == "running":
             text = ", ".join(counts)
-        row = [escape(name), kind, escape(state), seconds, escape(text)]
+        row = [escape(name), kind, escape(state), *([seconds, escape(text)] if is_begun else [])]
         if numbered is not None:
             needs = ", ".join(str(numbered.grid.number(needed)) for needed in status.step.needs)
             row = [str(numbered.grid.number(status.step)), needs, *row]

@@ -148,8 +148,8 @@ def _ruled(summary: dict[str, Any]) -> list[str]:
     if not found:
         return []
     return [
-        f"{' and '.join(found)}: --intensity {STEADY_INTENSITY} maps one HU to the same gray in all slices; it "
-        f"reads the files again, and the selection is no longer that of the published method"
+        f"{' and '.join(found)}: --intensity {STEADY_INTENSITY} gives each HU the same gray in all slices, but "
+        "reads the files again and departs from the published method"
     ]
 
 

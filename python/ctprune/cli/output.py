@@ -191,7 +191,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
     gaps = summary.get("gaps_mm")
     if gaps:
         row(
-            "to its exemplar along the body, median / 99 % / largest",
+            "distance to the exemplar, median / 99 % / largest",
             f"{gaps['median']:.1f} / {gaps['p99']:.1f} / {gaps['largest']:.1f} mm",
         )
     if "embeddings" in summary:

@@ -40,10 +40,12 @@ def command(
 def _report(summary: ArchiveSummary) -> str:
     from ctprune.phantom import LABELS
 
+    with_lesion = summary.patients_with_lesion
+    have = "patient has" if with_lesion == 1 else "patients have"
     return (
         f"{summary.path}: {summary.files} DICOM files, {summary.bytes / 1e6:.1f} MB; "
         f"{summary.patients} patients, {summary.series} series, {summary.slices} slices.\n"
-        f"{summary.patients_with_lesion} patients have lesions, seen in {summary.slices_with_lesion} slices: "
+        f"{with_lesion} {have} lesions, seen in {summary.slices_with_lesion} slices: "
         f"{summary.path / LABELS}\n"
         f"Next: {_next(summary)}"
     )

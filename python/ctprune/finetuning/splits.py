@@ -84,7 +84,7 @@ class Splits:
             )
         return found
 
-    def sentence(self, what: str = "images", chosen: str = "epoch or regularization were") -> str:
+    def sentence(self, what: str = "images", chosen: str = "the epoch or the regularization was") -> str:
         """A sentence about what was evaluated, and why.
 
         Args:

@@ -206,9 +206,8 @@ def manifest_path(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     file = path / FILE_NAME if path.is_dir() else path
     if not file.is_file():
-        raise ManifestError(
-            f"{path}: expected the folder of a reduction with {FILE_NAME} or that file, found none"
-        )
+        found = f"found no {FILE_NAME} in it: 'ctprune reduce' writes one" if path.is_dir() else "found none"
+        raise ManifestError(f"{path}: expected the folder of a reduction, {found}")
     return file
 
 

@@ -23,5 +23,5 @@ def load_summary(reduction: str | os.PathLike[str]) -> dict[str, Any]:
         return dict(json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         raise ManifestError(
-            f"{reduction}: expected the folder of a reduction with {SUMMARY_NAME}, found none"
+            f"{reduction}: expected the folder of a reduction, found no {SUMMARY_NAME} in it"
         ) from None

@@ -180,6 +180,12 @@ def backbone_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """All weights of a file by name, and the metadata about them."""
+    if path.is_dir():
+        # Those of a fine-tuning or of a segmentation lie deeper, one for each seed.
+        inside = min(path.glob(f"model/**/{BACKBONE_NAME}"), default=None)
+        expected = "expected a file of weights or the folder of a pre-training"
+        such_as = f": name a file, such as {inside}" if inside else ""
+        raise WeightsError(f"{path}: {expected}, found a folder without {BACKBONE_NAME}{such_as}")
     weights, metadata = read_weights(path)
     return weights, metadata or described_beside(path)
 

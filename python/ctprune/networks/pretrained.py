@@ -89,5 +89,7 @@ def imagenet_weights(*, download: bool = False) -> Path:
         digest = file.name.rpartition("-")[2].partition(".")[0]
         torch.hub.download_url_to_file(url, str(file), digest, progress=False)
     except (URLError, OSError, RuntimeError) as error:
-        raise WeightsError(f"{url}: cannot be downloaded: {error}; give a file as `weights`") from None
+        why = getattr(error, "reason", error)
+        why = getattr(why, "strerror", None) or why
+        raise WeightsError(f"{url}: cannot be downloaded: {why}; give a file as `weights`") from None
     return file

@@ -42,6 +42,8 @@ def read_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         with file.open("rb") as opened:
             start = opened.read(9)
+    except FileNotFoundError:
+        raise WeightsError(f"{file}: expected a file of weights, found none") from None
     except OSError as error:
         raise WeightsError(f"{file}: expected a file of weights: {error.strerror}") from None
     if start[8:] == b"{":

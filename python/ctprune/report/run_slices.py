@@ -11,7 +11,6 @@ import numpy as np
 
 from ctprune.errors import ManifestError
 from ctprune.manifest.gaps import gap_percentiles
-from ctprune.manifest.local_run import local_run
 from ctprune.manifest.manifest import Manifest, manifest_path
 from ctprune.manifest.run_address import speaking_of
 from ctprune.manifest.slices import Booleans, Floats, Integers, Slices
@@ -116,10 +115,6 @@ def load_run(run: str | os.PathLike[str]) -> RunSlices:
     >>> slices.volumes, int(slices.slices_in_volume.sum()) == len(slices)
     (2, True)
     """
-    if not local_run(run).exists():
-        raise ManifestError(
-            f"{run}: no such folder: expected the folder of a reduction, as 'ctprune reduce' makes it"
-        )
     manifest = Manifest.load(run)
     folder = manifest_path(run).parent
     name = as_address(run) or str(folder)

@@ -21,6 +21,9 @@ from ctprune.tasks.targets import as_target
 
 PathLike = str | os.PathLike[str]
 
+#: By this file the folder of a pre-training is known, without torch.
+_BACKBONE_NAME = "backbone.safetensors"
+
 
 def list_task(
     data: PathLike,
@@ -79,6 +82,8 @@ def _list(
             raise ConfigError(f"{path} is a reduction: give the table of its labels as `labels`", field="labels")
         _refuse_split(split, "a run")
         return list_archive(path, Path(labels), patient_pattern, columns, subgroups, empty)
+    if (path / _BACKBONE_NAME).is_file():
+        raise ConfigError(f"{path} is a pre-training: give it as `weights`, and labeled images as data")
     if labels is not None:
         raise ConfigError(f"labels {labels}: belongs to a reduction, and {path} is not one", field="labels")
     if path.suffix.lower() in SUFFIXES and not path.is_dir():
