@@ -92,7 +92,9 @@ def test_fingerprints_are_compared_with_their_own_kind_only(archive: Path, tmp_p
     # A folder of images is fingerprinted as the run is.
     assert len(excluded_rows(run, [archive], threshold=0).rows) == slices
     assert excluded_rows(run, [tmp_path / "run"]).threshold == 3
-    with pytest.raises(ctprune.ManifestError, match="fingerprints of kind dhash, expected ahash as in the run"):
+    with pytest.raises(
+        ctprune.ManifestError, match="fingerprints of kind dhash, expected ahash as in the reduction"
+    ):
         excluded_rows(run, [tmp_path / "other"])
 
 

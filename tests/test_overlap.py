@@ -266,7 +266,7 @@ def test_mistakes_are_one_sentence(run: Path, tmp_path: Path, cli: Cli) -> None:
     with pytest.raises(ctprune.ConfigError, match="threshold 65: expected 0 to 64 bits"):
         ctprune.find_overlap(run, run, threshold=65)
     ctprune.reduce(series_folder(run, tmp_path / "some"), out=tmp_path / "lung", intensity="lung")
-    with pytest.raises(ctprune.ManifestError, match=r"of intensity hu:.* expected minmax as in the run"):
+    with pytest.raises(ctprune.ManifestError, match=r"of intensity hu:.* expected minmax as in the reduction"):
         ctprune.find_overlap(run, tmp_path / "lung")
     wrong = cli("overlap", run, run, "--max", "much")
     assert (wrong.returncode, wrong.stdout) == (2, "")

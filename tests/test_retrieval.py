@@ -174,7 +174,7 @@ def test_a_run_is_the_target(archive: Path, tmp_path: Path) -> None:
         "needs `target`": {"method": "retrieval", "budget": 3},
         "needs `keep`": {"method": "retrieval", "target": tmp_path / "target"},
         "target belongs to `method` retrieval": {"method": "hash", "target": tmp_path / "target"},
-        "expected a run with `intensity` hu:-1350,150, found minmax": {
+        "expected a reduction with `intensity` hu:-1350,150, found minmax": {
             "method": "retrieval",
             "budget": 3,
             "target": tmp_path / "target",

@@ -19,7 +19,7 @@ EXAMPLE = "ctprune compare ft-all/ ft-hash6/ --out comparison/"
 
 def command(
     results: Annotated[
-        list[Path], typer.Argument(metavar="RESULT", help="Folders of two or more finished fine-tunings.")
+        list[Path], typer.Argument(metavar="RESULT...", help="Folders of two or more finished fine-tunings.")
     ],
     *,
     out: Annotated[

@@ -111,7 +111,7 @@ def _parameters(group: OptionsOf) -> Iterator[inspect.Parameter]:
         yield _parameter(name, kind, info, default)
 
 
-CONFIG_HELP = "YAML file of options, such as an earlier config.yaml; flags override it."
+CONFIG_HELP = "YAML file of options, such as those of an earlier call; flags override it."
 
 
 def _parameter(name: str, kind: Any, info: Any, default: Any) -> inspect.Parameter:

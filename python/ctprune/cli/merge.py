@@ -16,7 +16,7 @@ EXAMPLE = "ctprune merge january/ february/ --out both/"
 
 def command(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="REDUCTION", help="Folders or addresses of reductions, two or more.")
+        list[Path], typer.Argument(metavar="REDUCTION...", help="Folders or addresses of reductions, two or more.")
     ],
     *,
     names: Names,

@@ -27,7 +27,7 @@ def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a finished fine-tuning.")],
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGES", help="Files or folders of anything that 'ctprune reduce' reads."),
+        typer.Argument(metavar="IMAGES...", help="Files or folders of anything that 'ctprune reduce' reads."),
     ],
     *,
     out: Annotated[

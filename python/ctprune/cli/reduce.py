@@ -34,7 +34,7 @@ def command(
     source: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SOURCE",
+            metavar="SOURCE...",
             help="Folders or files: DICOM, NIfTI, PNG, JPEG, TIFF, zip and tar, in any mix; a DICOMDIR; or "
             "addresses: s3://, gs://, az://, https://, dicomweb+https://.",
         ),

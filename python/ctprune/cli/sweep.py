@@ -68,6 +68,7 @@ def _print_result(result: Sweep, folder: Path) -> None:
     console.print(_targets_table(result))
     console.print(_agreement_table(result))
     say(f"all thresholds: {folder / 'sweep.parquet'}; plot: {folder / 'sweep.png'}, {folder / 'sweep.svg'}")
+    say(f"diversity: {folder / 'diversity.html'}")
 
 
 def _curve_table(result: Sweep, method: dict[str, Any]) -> Table:

@@ -56,7 +56,7 @@ class OverlapConfig:
         noun="a fraction",
         example=0.01,
         metavar="FRACTION",
-        help="Exit with 1 if more of B's slices or volumes is in A, such as 0 or 1%; default: any share is fine.",
+        help="Largest share of B's slices or volumes in A, such as 1%; if exceeded, exit with 1; default any.",
     )
     pairs: int = option(24, low=0, high=500, help="Pairs of slices that the page shows.")
     threads: int = threads_option()

@@ -118,7 +118,7 @@ def _compatible(manifest: Manifest, source: Path, like: dict[str, Any], role: st
         if manifest.config[name] != like[name]:
             raise ManifestError(
                 f"{role}{source}: fingerprints of {word} {manifest.config[name]}, expected {like[name]} as in the "
-                "run: name the folder of images instead"
+                "reduction: name the folder of images instead"
             )
     return manifest
 

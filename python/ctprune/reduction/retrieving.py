@@ -54,13 +54,13 @@ class Target:
             own, other = config[name], manifest.config[name]
             if own != other:
                 raise ConfigError(
-                    f"target {run}: expected a run with `{name}` {own}, found {other}: reduce both with the same "
-                    "options",
+                    f"target {run}: expected a reduction with `{name}` {own}, found {other}: reduce both with "
+                    "the same options",
                     field="target",
                 )
         slices = manifest.slices()
         if not len(slices):
-            raise ConfigError(f"target {run}: expected a run with slices, found none", field="target")
+            raise ConfigError(f"target {run}: expected a reduction with slices, found none", field="target")
         self.digest = manifest.digest()
         self._facts: dict[str, Any] = {"target_slices": len(slices), "target_digest": self.digest}
         self._points: npt.NDArray[Any]

@@ -80,7 +80,7 @@ class SelectionConfig:
         None,
         belongs_to="method",
         is_path=True,
-        metavar="RUN",
+        metavar="REDUCTION",
         panel=_SELECTION,
         help="retrieval: reduction whose slices, kept or dropped, the kept slices should resemble most.",
         more="Both need the same kind of fingerprint, or embeddings by the same network.",
@@ -122,7 +122,11 @@ class SelectionConfig:
         more="For `balanced`, those of the lowest level; each level above has an eighth, three levels at most.",
     )
     window: str | None = option(
-        None, belongs_to="method", choices=WINDOWS, panel=_SELECTION, help="ssim: 7 × 7 pixels (default) or σ 1.5."
+        None,
+        belongs_to="method",
+        choices=WINDOWS,
+        panel=_SELECTION,
+        help="ssim: uniform, 7 × 7 pixels (default), or gaussian, σ 1.5.",
     )
     weights: str | None = option(
         None,

@@ -80,7 +80,7 @@ def _list(
     if is_run:
         if labels is None:
             raise ConfigError(f"{path} is a reduction: give the table of its labels as `labels`", field="labels")
-        _refuse_split(split, "a run")
+        _refuse_split(split, "a reduction")
         return list_archive(path, Path(labels), patient_pattern, columns, subgroups, empty)
     if (path / _BACKBONE_NAME).is_file():
         raise ConfigError(f"{path} is a pre-training: give it as `weights`, and labeled images as data")
