@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tarfile
 import zipfile
@@ -180,6 +181,28 @@ def test_label_masks_among_volumes_are_told(cli: Cli, tmp_path: Path) -> None:
     page = ctprune.write_report(tmp_path / "run").path.read_text()
     assert "2 NIfTI volumes look like label masks" in page
     assert "c_001" not in page
+
+
+@pytest.mark.parametrize(
+    ("mask", "glob"),
+    [
+        ("P1/02_mask.nii.gz", "**/*_mask.nii.gz"),
+        ("P1/a.seg.nii", "**/*.seg.nii"),
+        ("P1/mask.nii.gz", "**/mask.nii.gz"),
+        ("P1/lesions.nii.gz", "P1/lesions.nii.gz"),
+        ("P1/organs/liver.nii.gz", "P1/organs/*"),
+        ("liver.nii.gz", "liver.nii.gz"),
+    ],
+)
+def test_the_pattern_for_masks_leaves_the_images_beside_them(mask: str, glob: str, tmp_path: Path) -> None:
+    nifti(tmp_path / "in" / mask, np.ones((16, 16, 2), "u1"))
+    nifti(tmp_path / "in/P1/ct.nii.gz", np.full((16, 16, 2), -1000, "i2"))
+    reduction = ctprune.reduction.reduction.Reduction(tmp_path / "in", ctprune.ReduceConfig(), out=tmp_path / "o")
+    reduction.write()
+    [said] = [hint for hint in hints(reduction.summary, reduction.findings) if "label mask" in hint]
+    assert said.endswith(f"--exclude {shlex.quote(glob)}")
+    kept = ctprune.reduce(tmp_path / "in", exclude=[glob]).kept()
+    assert set(kept["path"]) == {"P1/ct.nii.gz"}
 
 
 def test_rows_of_a_volume_may_come_in_several_batches(tmp_path: Path) -> None:

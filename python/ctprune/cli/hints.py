@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,9 @@ _CLOSE_ENOUGH = 0.1
 
 #: The commands that make what is removed.
 _MAKERS = {REPORT_NAME: "report", SWEEP_NAME: "sweep", SERIES_NAME: "check", DUPLICATES_NAME: "duplicates"}
+
+#: How the name of a mask ends if it lies beside its images, as `ctprune segment` reads it.
+_MASK_NAME = re.compile(r"(?:^|[._-])(?:mask|seg|label)s?\.nii(?:\.gz)?$")
 
 #: From this share of the slices on, the user is told that metal or padding sets their gray.
 _MANY_RULED = 0.05
@@ -101,11 +105,19 @@ def _labels(findings: Findings) -> list[str]:
         else (f"{len(found):,} NIfTI volumes look like label masks", "were")
     )
     first = PurePosixPath(found[0].path)
-    glob = shlex.quote(f"{first.parent}/*" if first.parent.name else first.name)
+    glob = _glob_of_masks(first, whole_folder=not findings.has_images_in(first.parent))
     return [
         f"{looks} (values from 0 to {high}) but {was} read as slices; the first is {first}: leave such files out "
-        f"with --exclude {glob}"
+        f"with --exclude {shlex.quote(glob)}"
     ]
+
+
+def _glob_of_masks(first: PurePosixPath, *, whole_folder: bool) -> str:
+    """A pattern for files such as this mask that leaves the images beside it."""
+    named = _MASK_NAME.search(first.name)
+    if named:
+        return f"**/*{named[0]}" if named.start() else f"**/{first.name}"
+    return f"{first.parent}/*" if whole_folder and first.parent.name else str(first)
 
 
 def _exclusions(summary: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ctprune import _core
@@ -78,6 +79,11 @@ class Findings:
             for (number, path), (is_mask, high) in sorted(self._nifti.items())
             if is_mask
         ]
+
+    def has_images_in(self, folder: PurePosixPath) -> bool:
+        """Whether NIfTI volumes that are no masks lie in this folder."""
+        volumes = self._nifti.items()
+        return any(not is_mask and PurePosixPath(path).parent == folder for (_, path), (is_mask, _) in volumes)
 
     def _add_nifti(self, rows: _core.Rows) -> None:
         slices = rows.filter(_is(rows, "reader", "nifti") & (rows["volume"] >= 0))
