@@ -231,7 +231,7 @@ def test_the_command_says_what_is_missing_and_the_last_one_joins(
 ) -> None:
     first = cli("reduce", archive, "--out", "run", "--shard", "2/2", "--json")
     assert first.returncode == 0
-    assert "shard 2/2 is read; 1 is still to be read: 1" in first.stderr
+    assert "shard 2/2 is read; 1 shard is missing: 1" in first.stderr
     assert result_of("reduce", first.stdout)["missing"] == [1]
     last = cli("reduce", archive, "--out", "run", "--shard", "1/2")
     assert (last.returncode, "manifest: run/manifest.parquet" in last.stdout) == (0, True)

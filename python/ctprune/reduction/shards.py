@@ -85,8 +85,8 @@ class ShardRead:
         if not count:
             return f"shard {self.shard} is {done}, and so are all others: they are joined now"
         if not self.begins_next:
-            are = "is" if count == 1 else "are"
-            return f"shard {self.shard} is {done}; {count} {are} still to be {done}: {_listed(self.missing)}"
+            are = "shard is" if count == 1 else "shards are"
+            return f"shard {self.shard} is {done}; {count} {are} missing: {_listed(self.missing)}"
         return (
             f"shard {self.shard} is read, and so are all others: call each once more to compare its volumes, or "
             "run 'ctprune reduce' without `shard` to do that here"

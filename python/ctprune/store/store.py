@@ -290,11 +290,14 @@ class _Builder:
                     (kept if is_used else others).append(batch[good])
                     done += len(batch)
             except KeyboardInterrupt:
-                raise Interrupted(f"interrupted after {done} of {total} slices; nothing was written") from None
+                raise Interrupted(f"interrupted after {done:,} of {total:,} slices; nothing was written") from None
         slices = sum(map(len, kept))
         if not slices:
             reason = self._left_out.most_common(1)[0][0]
-            raise SourceError(f"none of {len(rows)} slices could be read for the packed store: {reason}")
+            raise SourceError(
+                f"none of {len(rows):,} slices could be read for the packed store: {reason}; if the archive has "
+                "moved, run 'ctprune reduce' again"
+            )
         with RowsFile(folder / _ROWS, np.dtype("<i8"), ()) as packed_rows:
             packed_rows.append(np.concatenate([*kept, *others]))
         with RowsFile(folder / _HISTOGRAM, np.dtype("<i8"), ()) as histogram:
