@@ -212,7 +212,7 @@ def test_a_reduction_is_no_source(archive: Path, tmp_path: Path) -> None:
     ctprune.reduce(archive, out=tmp_path / "run")
     for source in ("run", "run/manifest.parquet"):
         with pytest.raises(ctprune.ConfigError, match=f"{source} is a reduction: name the folder of the images"):
-            ctprune.reduce(tmp_path / source, out=tmp_path / "other")
+            ctprune.reduce(tmp_path / source)
 
 
 def texts(node: ast.AST) -> Iterator[tuple[int, str]]:

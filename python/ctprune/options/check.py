@@ -190,7 +190,7 @@ def _pair(option: Option, value: Any) -> tuple[float, float]:
         )
     low, high = (float(_number(option, item)) for item in value)
     if low > high:
-        raise ConfigError(f"{option.name} {tuple(value)}: expected the smaller number first", field=option.name)
+        raise ConfigError(f"{option.name} {low:g}, {high:g}: expected the smaller number first", field=option.name)
     return low, high
 
 

@@ -28,7 +28,7 @@ def check_out(out: Path, sources: list[Path]) -> None:
     """Check that a reduction can be written to a folder without touching a source or foreign files.
 
     Raises:
-        ConfigError: The folder is a file, or lies inside a source; or a source is a reduction itself.
+        ConfigError: The folder is a file, or lies inside a source.
         OutputError: The folder holds other results.
     """
     if out.exists() and not out.is_dir():
@@ -38,11 +38,19 @@ def check_out(out: Path, sources: list[Path]) -> None:
             raise OutputError(
                 f"{out / name} does not belong to a reduction and would be replaced: choose another folder"
             )
+    check_outside(out, sources)
+
+
+def check_sources(sources: list[Path]) -> None:
+    """Check that no source is a reduction, whose plots would be read as slices.
+
+    Raises:
+        ConfigError: One is.
+    """
     for source in sources:
         folder = source.parent if source.name == FILE_NAME else source
         if (folder / FILE_NAME).is_file() and (folder / SUMMARY_NAME).is_file():
             raise ConfigError(f"{source} is a reduction: name the folder of the images")
-    check_outside(out, sources)
 
 
 def _is_of_reduction(out: Path) -> bool:

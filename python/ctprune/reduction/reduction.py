@@ -39,6 +39,7 @@ from ctprune.reduction.folder import (
     CONFIG_NAME,
     check_no_disk_is_missing,
     check_out,
+    check_sources,
     check_stable,
     is_empty_folder,
     remote_run,
@@ -81,6 +82,7 @@ class Reduction:
         is_read = runs is None or config.pseudonymize is not None
         found = plan(sources if runs is None else named_sources(), from_list) if is_read else Plan((), ())
         self.sources = list(found.paths)
+        check_sources(self.sources)
         self._names = found.names() if runs is None else list(runs.shown)
         #: The run, if it is in an object store; `out` is then its copy on this machine.
         self.remote = None if out is None else remote_run(out, found, self.note)
