@@ -187,7 +187,7 @@ def test_info_shows_a_slice_and_a_refusal_and_a_run(
     assert nothing.returncode == 1
     assert "nowhere: no such file" in nothing.stderr
     (tmp_path / "folder").mkdir()
-    assert "summary.json, found none" in cli("info", "folder").stderr
+    assert "found no summary.json" in cli("info", "folder").stderr
 
 
 #: The command line, with a Ctrl-C that comes while files are read.

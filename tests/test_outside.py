@@ -24,7 +24,21 @@ COMMANDS: dict[str, Callable[[Path, Path, Path, Path], object]] = {
     "report": lambda run, other, source, out: ctprune.write_report(run, out=out / "page.html"),
     "reduce": lambda run, other, source, out: ctprune.reduce(source, out=out),
     "shard": lambda run, other, source, out: ctprune.read_shard(source, shard="1/2", out=out),
+    "pretrain": lambda run, other, source, out: ctprune.pretrain(run, preset="smoke", out=out),
+    "predict": lambda run, other, source, out: ctprune.predict("model", source, out=out / "table.csv"),
+    "experiment": lambda run, other, source, out: ctprune.run_experiment(experiment(source), out=out),
 }
+
+
+def experiment(source: Path) -> Path:
+    file = source.with_name("experiment.yaml")
+    file.write_text(
+        f"sources: {{a: '{source}'}}\n"
+        "reductions: {hash: {method: hash}}\n"
+        "pretrainings: {small: {preset: smoke}}\n"
+        f"tasks: {{t: {{data: '{source}', positive: a}}}}\n"
+    )
+    return file
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from ctprune.experiment.ray_steps import carry_out_with_ray
 from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.contents import Contents
 from ctprune.files.run_lock import sole_writer
+from ctprune.manifest.outside import check_outside
 from ctprune.pretraining.launch import refuse_several
 from ctprune.sources.addresses import as_address, parse_address
 
@@ -138,6 +139,7 @@ class Run:
     ) -> None:
         self.experiment = experiment
         self.out = Path(out)
+        check_outside(self.out, (source for sources in experiment.sources.values() for source in sources))
         _check_grid(experiment, build_grid(experiment, Inputs(None)))
         self._contents = Contents(self.out / DIGESTS_NAME)
         self._operation = Operation(progress)

@@ -27,6 +27,7 @@ from ctprune.finetuning.pooling import Pooling
 from ctprune.finetuning.predict_config import PredictConfig, PredictOptions
 from ctprune.finetuning.predicted_units import bags_in, readable_bags, together
 from ctprune.finetuning.saved_model import SavedModel
+from ctprune.manifest.outside import check_outside
 from ctprune.manifest.slices import path_of
 from ctprune.networks.backbone import load_backbone
 from ctprune.networks.device import choose_device
@@ -147,13 +148,15 @@ def predict(
     """
     config = configure(PredictConfig, config, options)
     target = None if out is None else _target(Path(out))
+    sources = [images] if isinstance(images, (str, os.PathLike)) else list(images)
+    if target is not None:
+        check_outside(target, sources, kind="file")
     saved = SavedModel.load(model)
     if config.calibrated and saved.target != CLASSES:
         raise ConfigError(
             f"calibrated belongs to models of classes, and {model} is a {saved.target}", field="calibrated"
         )
     operation = Operation(progress)
-    sources = [images] if isinstance(images, (str, os.PathLike)) else list(images)
     try:
         slices, failed, skipped = find_slices(
             [Path(source) for source in sources],

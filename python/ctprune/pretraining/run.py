@@ -19,6 +19,7 @@ from ctprune.errors import ConfigError, InUseError, ManifestError, OutputError, 
 from ctprune.files.atomic import check_free, check_writable, replace_file
 from ctprune.files.run_lock import sole_writer
 from ctprune.manifest.manifest import Manifest, manifest_path
+from ctprune.manifest.outside import check_outside_run
 from ctprune.networks.architectures import check_size
 from ctprune.networks.backbone import BACKBONE_NAME, create_backbone, save_backbone
 from ctprune.networks.device import choose_device, choose_precision
@@ -161,6 +162,7 @@ class PretrainingRun:
         manifest = Manifest.load(self.run)
         if self._is_finished():
             return self._finished(manifest)
+        check_outside_run(self.out, self.run)
         config = self.config
         if config.wandb:
             import_wandb()
