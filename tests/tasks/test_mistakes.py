@@ -54,7 +54,7 @@ def one_image_of_a_class(folders: Path) -> Path:
         (one_class, "expected two classes or more, found only healthy"),
         (no_folder, "expected a folder per class, found no folder"),
         (class_of_broken_images, "no image of class odd can be read: the PNG"),
-        (class_of_notes, "no image of class odd can be read: not DICOM"),
+        (class_of_notes, "no image of class odd can be read: not DICOM.*lists of names, give it as `split`"),
         (one_image_of_a_class, "the evaluated split val has no image of class odd"),
     ],
 )

@@ -174,7 +174,9 @@ def read_images(
             of_class = {entry.name for entry in listing.entries if entry.label == name}
             reasons = found.unreadable | found.skipped
             reason = next((why for file, why in reasons.items() if file in of_class), "see 'ctprune info FILE'")
-            raise TaskError(f"{listing.source}: no image of class {name} can be read: {reason}")
+            is_lists = all(name.lower().endswith(".txt") for name in of_class)
+            hint = f": if {name} is the folder with lists of names, give it as `split`" if is_lists else ""
+            raise TaskError(f"{listing.source}: no image of class {name} can be read: {reason}{hint}")
     return found
 
 
