@@ -192,7 +192,7 @@ def test_a_reduction_without_a_manifest_is_not_finished(archive: Path, tmp_path:
     ctprune.read_shard(archive, shard="2/3", out=tmp_path / "shards")
     assert sentence(tmp_path / "shards").endswith(
         "shards: there is no manifest yet, 1 of its 3 shards are read: read the others, or run 'ctprune reduce' "
-        "without --shard"
+        "for all together"
     )
 
     def stop(progress: ctprune.Progress) -> None:

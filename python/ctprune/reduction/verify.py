@@ -152,7 +152,7 @@ def _how_far(folder: Path) -> str:
     of = max(shard.of for shard in shard_folders(folder))
     return (
         f"{folder}: there is no manifest yet, {read} of its {of} shards are read: read the others, or run "
-        "'ctprune reduce' without --shard"
+        "'ctprune reduce' for all together"
     )
 
 
