@@ -85,3 +85,11 @@ def test_without_its_summary_the_rows_name_the_sources(source: Path, tmp_path: P
         ctprune.sweep(tmp_path / "run", out=source / "sweep")
     ctprune.sweep(tmp_path / "run", out=tmp_path / "sweep")
     assert (tmp_path / "sweep" / "sweep.parquet").is_file()
+
+
+@pytest.mark.parametrize("command", ["check of files", "overlap of files", "reduce"])
+def test_a_mistake_leaves_no_empty_folder(source: Path, ct_file: Path, tmp_path: Path, command: str) -> None:
+    ctprune.reduce(ct_file, out=tmp_path / "other")
+    with pytest.raises(ctprune.SourceError, match="absent: no such file or folder"):
+        COMMANDS[command](tmp_path / "none", tmp_path / "other", tmp_path / "absent", tmp_path / "results")
+    assert not (tmp_path / "results").exists()

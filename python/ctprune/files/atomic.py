@@ -116,6 +116,17 @@ def check_writable(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from None
 
 
+@contextmanager
+def folder_for_results(folder: Path) -> Iterator[None]:
+    """Make a folder as `check_writable` does; if nothing has been written to it in the end, remove it again."""
+    check_writable(folder)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those around it that are missing, on the disk: what is put there later needs their names.
 

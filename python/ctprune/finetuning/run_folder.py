@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ctprune.errors import ConfigError, OutputError
-from ctprune.files.atomic import check_writable, replace_file
+from ctprune.files.atomic import folder_for_results, replace_file
 from ctprune.files.json_files import write_json
 from ctprune.files.run_lock import NAME as LOCK_NAME
 from ctprune.files.run_lock import sole_writer
@@ -53,13 +53,8 @@ def hold(out: Path) -> Iterator[None]:
         InUseError: Another training is writing to it.
         OutputError: It cannot be written.
     """
-    check_writable(out)
-    try:
-        with sole_writer(out):
-            yield
-    finally:
-        with suppress(OSError):
-            out.rmdir()
+    with folder_for_results(out), sole_writer(out):
+        yield
 
 
 def claim(out: Path, config: TrainingConfig, what: str, *, data_digest: str, weights_sha256: str | None) -> bool:

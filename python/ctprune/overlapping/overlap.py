@@ -16,7 +16,7 @@ from ctprune.duplicates.evidence import correlation, read_small
 from ctprune.duplicates.pairs import Pair, find_pairs
 from ctprune.environment.progress import Operation, ProgressCallback
 from ctprune.errors import Interrupted, SourceError
-from ctprune.files.atomic import check_writable
+from ctprune.files.atomic import folder_for_results
 from ctprune.manifest.manifest import Manifest
 from ctprune.manifest.outside import check_outside, check_outside_run
 from ctprune.manifest.slices import Floats, Integers
@@ -79,14 +79,14 @@ def find_overlap(
     """
     config = configure(OverlapConfig, config, options)
     try:
-        if out is not None:
-            for source in (a, b):
-                if is_run(source):
-                    check_outside_run(out, source)
-                else:
-                    check_outside(out, [source])
-            check_writable(Path(out))
         with ExitStack() as stack:
+            if out is not None:
+                for source in (a, b):
+                    if is_run(source):
+                        check_outside_run(out, source)
+                    else:
+                        check_outside(out, [source])
+                stack.enter_context(folder_for_results(Path(out)))
             like = _like(a, b)
             first = open_set(stack, a, like, threads=config.threads)
             second = _part(open_set(stack, b, like, labels=labels, threads=config.threads), config.split, b)

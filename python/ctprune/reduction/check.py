@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctprune import _core
 from ctprune.checking.check import SeriesCheck, check_rows, write_series
 from ctprune.environment.progress import ProgressCallback
-from ctprune.files.atomic import check_writable
+from ctprune.files.atomic import folder_for_results
 from ctprune.manifest.local_run import folder_to_write, is_remote_run
 from ctprune.manifest.manifest import FILE_NAME, Manifest, batches
 from ctprune.manifest.outside import check_outside, check_outside_run
@@ -66,12 +67,12 @@ def check(
             check_outside(out, listed(sources))
         else:
             check_outside_run(out, run)
-        check_writable(Path(out))
-    rows = Manifest.load(run).rows if run is not None else _read(sources, config, pixels, progress)
-    found = check_rows(rows, 0 if config is None else config.threads)
-    if run is not None or out is not None:
-        write_series(found, out or run or "")
-    return found
+    with nullcontext() if out is None else folder_for_results(Path(out)):
+        rows = Manifest.load(run).rows if run is not None else _read(sources, config, pixels, progress)
+        found = check_rows(rows, 0 if config is None else config.threads)
+        if run is not None or out is not None:
+            write_series(found, out or run or "")
+        return found
 
 
 def run_of(sources: Sources) -> str | Path | None:

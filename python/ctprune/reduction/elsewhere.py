@@ -21,6 +21,7 @@ from ctprune.sources.plan import Elsewhere
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from ctprune.reduction.config import ReduceConfig
     from ctprune.sources.objects import Objects
     from ctprune.sources.opened import Feeding
 
@@ -56,9 +57,8 @@ class Fetching:
     Args:
         archive: The reduction in progress.
         sources: The remote sources.
-        modality: DICOM Modality to read.
-        max_slice_mb: Most MiB of a slice; a file is held in memory as a whole and may have 64 MiB more.
-        io: Requests at a time; 0 chooses by the kind of server.
+        config: The reduction's options. A file is held in memory as a whole and may have 64 MiB more than
+            `max_slice_mb`; `io` requests run at a time, and 0 chooses by the kind of server.
         threads: Threads of the core.
     """
 
@@ -66,10 +66,7 @@ class Fetching:
         self,
         archive: _core.Archive,
         sources: Sequence[Elsewhere],
-        *,
-        modality: str,
-        max_slice_mb: int,
-        io: int,
+        config: ReduceConfig,
         threads: int,
     ) -> None:
         self._archive = archive
@@ -79,8 +76,8 @@ class Fetching:
         for one in sources:
             if one.address.server not in self._connections:
                 connection = connect(one.address)
-                if io:
-                    connection.server.limit(io)
+                if config.io:
+                    connection.server.limit(config.io)
                 self._connections[one.address.server] = connection
         self._seen: set[tuple[str, str]] = set()
         self._queued = 0
@@ -88,10 +85,10 @@ class Fetching:
         self._folders: set[tuple[str, str]] = set()
         self._tars: list[tuple[Objects, str, Stamp, _core.Feed]] = []
         self._in_flight = sum(one.server.in_flight for one in self._connections.values())
-        self._most = (max_slice_mb << 20) + _BESIDE_PIXELS
+        self._most = (config.max_slice_mb << 20) + _BESIDE_PIXELS
         fair = MOST_BYTES // (2 * self._in_flight)
         self._guess = min(self._most, max(_SMALLEST_GUESS, min(_LARGEST_GUESS, fair)))
-        self._header_first = HeaderFirst(partial(_core.header_decides, modality=modality))
+        self._header_first = HeaderFirst(partial(_core.header_decides, modality=config.modality))
 
     def find(self) -> Iterator[None]:
         """List all sources into the archive; yields a few times a second.

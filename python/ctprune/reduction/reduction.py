@@ -336,15 +336,7 @@ class Reduction:
         # Imported only for an address, since it needs an extra.
         from ctprune.reduction.elsewhere import Fetching
 
-        config = self.config
-        return Fetching(
-            self._archive,
-            elsewhere,
-            modality=config.modality,
-            max_slice_mb=config.max_slice_mb,
-            io=config.io,
-            threads=self._threads,
-        )
+        return Fetching(self._archive, elsewhere, self.config, self._threads)
 
     def server_notes(self) -> list[str]:
         """Sentences for the user about how servers were read."""

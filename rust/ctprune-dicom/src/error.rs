@@ -129,7 +129,7 @@ impl ReadError {
     pub fn io(failed: impl Into<Cow<'static, str>>, error: &io::Error) -> Self {
         ReadError::Io {
             failed: failed.into(),
-            reason: error.to_string(),
+            reason: without_number(&error.to_string()),
             kind: error.kind(),
             tries: tries(error),
         }
@@ -142,6 +142,12 @@ impl ReadError {
             _ => 0,
         }
     }
+}
+
+/// What the system said, without its number for it, which Rust appends: " (os error 2)".
+#[must_use]
+pub fn without_number(said: &str) -> String {
+    said.split(" (os error ").next().unwrap_or_default().to_owned()
 }
 
 /// Several tries for what network file systems say while a server is moved or a connection renewed; one for an error of
@@ -246,6 +252,19 @@ fn shown(tag: Tag) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_system_speaks_without_its_number() {
+        let missing = ReadError::io("it cannot be opened", &io::Error::from_raw_os_error(2));
+        let says = missing.to_string();
+        assert!(says.starts_with("it cannot be opened: "), "{says}");
+        assert!(!says.contains("os error"), "{says}");
+        assert_eq!(
+            without_number("No space left on device (os error 28)"),
+            "No space left on device"
+        );
+        assert_eq!(without_number("unexpected end of file"), "unexpected end of file");
+    }
 
     #[test]
     fn letters_in_the_place_of_a_tag_are_not_shown() {

@@ -1,6 +1,7 @@
 //! More readers than cores where files are slow to open: one that waits costs nothing.
 
 use crate::error::ArchiveError;
+use ctprune_dicom::error::without_number;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::time::{Duration, Instant};
 
@@ -89,7 +90,7 @@ pub(super) fn pool(threads: usize) -> Result<ThreadPool, ArchiveError> {
         .build()
         .map_err(|error| ArchiveError::Threads {
             threads,
-            found: error.to_string(),
+            found: without_number(&error.to_string()),
         })
 }
 

@@ -7,6 +7,7 @@ use crate::open::Fetch;
 use ctprune_core::intensity::{Intensity, to_gray};
 use ctprune_core::pixels::Scale;
 use ctprune_core::watch::Watch;
+use ctprune_dicom::error::without_number;
 use ctprune_dicom::png_writer::{write_png8, write_png16};
 use ctprune_dicom::slice::ReadOptions;
 use std::fmt::Display;
@@ -55,7 +56,7 @@ fn create<E: Display>(
 ) -> Result<(), PixelError> {
     let failed = |error: &dyn Display| PixelError::Output {
         path: path.to_owned(),
-        reason: error.to_string(),
+        reason: without_number(&error.to_string()),
     };
     let file = OpenOptions::new()
         .write(true)

@@ -1,5 +1,6 @@
 //! What can be wrong with a manifest's file.
 
+use ctprune_dicom::error::without_number;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
@@ -106,7 +107,7 @@ impl ManifestError {
         }
         Self::Unwritable {
             file: file.to_path_buf(),
-            found: first_line(&cause.to_string()),
+            found: without_number(&first_line(&cause.to_string())),
         }
     }
 }

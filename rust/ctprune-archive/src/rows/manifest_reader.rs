@@ -7,6 +7,7 @@ use crate::rows::validate::Validator;
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{Schema, SchemaRef};
 use ctprune_core::fingerprint;
+use ctprune_dicom::error::without_number;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
@@ -31,7 +32,7 @@ impl ManifestReader {
     pub fn open(file: &Path) -> Result<Self, ManifestError> {
         let unreadable = |error: io::Error| ManifestError::Unreadable {
             file: file.to_path_buf(),
-            found: error.to_string(),
+            found: without_number(&error.to_string()),
         };
         let opened = File::open(file).map_err(unreadable)?;
         let seal = seal::check(&opened).map_err(unreadable)?;
