@@ -137,7 +137,7 @@ def test_mistakes_are_one_sentence(resnet: Any, tmp_path: Path) -> None:
     torch.save({key: value for key, value in state.items() if key != "bn1.weight"}, tmp_path / "short.pth")
     (tmp_path / "bad.safetensors").write_bytes(b"\xff\0\0\0\0\0\0\0{")
     expected = {
-        "missing.pth": "No such file",
+        "missing.pth": "expected a file of weights, found none",
         ".": "Is a directory",
         "cut.pth": "damaged or cut short",
         "text.pth": "expected a checkpoint of torch or safetensors",

@@ -73,7 +73,10 @@ def test_processes_leave_no_copy(source: Path, bucket: Path, temporary: Path, en
         pytest.skip("no forks")
     ctprune.reduce(source, out=OUT)
     code = f"import os, signal, ctprune\nctprune.Manifest.load('{OUT}')\n"
-    code += f"print(len(os.listdir({str(temporary)!r})))\nif os.fork() == 0: raise SystemExit\nos.wait()\n"
+    # A fork would print once more what waits in a buffer.
+    code += (
+        f"print(len(os.listdir({str(temporary)!r})), flush=True)\nif os.fork() == 0: raise SystemExit\nos.wait()\n"
+    )
     code += f"print(len(os.listdir({str(temporary)!r})))\n{end}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     # The end of a fork removes nothing of its parent's.
