@@ -88,7 +88,7 @@ _PHANTOM = "generated phantoms (ctprune phantom); the labeled ones are other pat
 
 def unpack_series(data: Path, folder: Path) -> list[Path]:
     """The series' files in order, as `benches.series.series` makes them."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(data / SERIES) as archive:
         # `extractall` needs a filter, which Python 3.10.0 and 3.11.2 do not know.
         for member in archive:

@@ -72,12 +72,10 @@ def test_processes_leave_no_copy(source: Path, bucket: Path, temporary: Path, en
     if not hasattr(os, "fork"):
         pytest.skip("no forks")
     ctprune.reduce(source, out=OUT)
-    code = f"import os, signal, ctprune\nctprune.Manifest.load('{OUT}')\n"
-    # A fork would print once more what waits in a buffer.
-    code += (
-        f"print(len(os.listdir({str(temporary)!r})), flush=True)\nif os.fork() == 0: raise SystemExit\nos.wait()\n"
-    )
-    code += f"print(len(os.listdir({str(temporary)!r})))\n{end}"
+    count = f"print(len(os.listdir({str(temporary)!r})), flush=True)\n"
+    code = f"import os, signal, ctprune\nctprune.Manifest.load('{OUT}')\n{count}"
+    # The first count is flushed, or the fork would print it once more.
+    code += f"if os.fork() == 0: raise SystemExit\nos.wait()\n{count}{end}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     # The end of a fork removes nothing of its parent's.
     assert done.stdout == "1\n1\n", done.stderr
