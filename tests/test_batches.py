@@ -169,7 +169,7 @@ def test_batches_on_a_gpu(store: SliceStore, resident: bool | None) -> None:
 
 def test_mistakes_are_one_sentence(store: SliceStore) -> None:
     for options, sentence in (
-        ({"batch_size": 10**6}, "do not fill one batch of 1000000"),
+        ({"batch_size": 10**6}, "a batch of 1000000 is larger than all there is, "),
         ({"batch_size": 0}, "at least one of each"),
         ({"batch_size": 2, "rank": 2, "world_size": 2}, "rank 2 of 2"),
         ({"batch_size": 1, "positions": np.array([0, len(store)])}, "expected integers from 0"),

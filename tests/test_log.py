@@ -36,7 +36,7 @@ def test_levels(cli: Cli, ct_file: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert "2 files: 1 to read (0.0 MB), 1 taken over from an earlier reduction, 0 vanished" in said
     assert re.search(r"^finding begins$", said, re.MULTILINE)
     assert re.search(r"^finding took \d+\.\d{3} s$", said, re.MULTILINE)
-    assert ("WARNING", "E-TRUNCATED: 1 files could not be read") in lines
+    assert ("WARNING", "E-TRUNCATED: 1 file could not be read") in lines
     assert re.fullmatch(r"ended with exit code 3 after \d+\.\d{3} s", lines[-1][1])
     assert "DEBUG" not in {level for level, _ in lines}
 

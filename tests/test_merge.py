@@ -193,7 +193,7 @@ def test_pseudonyms_of_one_key_are_joined_by_who_has_it(
     assert not any(str(part) in summary for part in parts)
     (parts[1] / "notes.txt").unlink()
     ctprune.reveal(key, parts)
-    with pytest.raises(ctprune.ManifestError, match="the files of 1 rows are not in the sources"):
+    with pytest.raises(ctprune.ManifestError, match="the files of 1 row are not in the sources"):
         ctprune.merge(runs, out=tmp_path / "again")
     ctprune.reduce(parts[0], out=tmp_path / "plain", **options)
     with pytest.raises(ctprune.ConfigError, match="reduce these with the key, too"):

@@ -256,5 +256,5 @@ def test_the_command_says_what_to_do_next(tmp_path):
     out = tmp_path / "demo"
     result = CliRunner().invoke(app, [str(out), "--patients", "1", "--size", "64", "--slices", "2"])
     assert result.exit_code == 0, result.output
-    assert "1 patients, 2 series, 4 slices" in result.stdout
+    assert "1 patient, 2 series, 4 slices" in result.stdout
     assert f"ctprune reduce {out} --method hash --out reduction/" in result.stdout

@@ -9,6 +9,7 @@ import typer
 
 from ctprune.cli.generate import OptionsOf, Quiet
 from ctprune.cli.output import print_json, say
+from ctprune.environment.words import counted
 
 if TYPE_CHECKING:
     from ctprune.comparison.comparison import Comparison
@@ -54,7 +55,7 @@ def _print(found: Comparison, page: Path) -> None:
 
     from ctprune.comparison.tables import count_text, measure_text
 
-    table = Table(title=f"ctprune compare, {len(found.results[0].images):,} images", title_justify="left")
+    table = Table(title=f"ctprune compare, {counted(len(found.results[0].images), 'image')}", title_justify="left")
     table.add_column("result", no_wrap=True)
     for heading in ("slices", "trainings", "AUC", "accuracy"):
         table.add_column(heading, justify="right", no_wrap=True)

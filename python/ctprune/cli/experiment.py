@@ -13,6 +13,7 @@ import typer
 from ctprune.cli.generate import Quiet
 from ctprune.cli.output import print_json, say
 from ctprune.cli.progress import Lines, TimeLeft, counts, duration, write_line
+from ctprune.environment.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -113,7 +114,7 @@ def command(
     Console(highlight=False).print(_table(statuses, run if list_steps or step is not None else None))
     if dry_run:
         waiting = sum(status.state == "waiting" for status in statuses)
-        say(f"dry run: {len(statuses)} steps, {waiting} to run; nothing was written")
+        say(f"dry run: {counted(len(statuses), 'step')}, {waiting} to run; nothing was written")
     if list_steps:
         say(f"job arrays, in this order: {' '.join(arrays)}")
     if dry_run or list_steps or step is not None:

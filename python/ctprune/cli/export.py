@@ -10,6 +10,7 @@ import typer
 from ctprune.cli.generate import Names, OptionsOf, Quiet
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
+from ctprune.environment.words import counted
 
 EXAMPLE = "ctprune export reduction/ --out kept/"
 
@@ -41,7 +42,7 @@ def command(
     if as_json:
         print_json("export", exported.to_dict())
     elif not quiet:
-        say(f"exported: {exported.written:,} slices to {exported.folder}")
+        say(f"exported: {counted(exported.written, 'slice')} to {exported.folder}")
     if not quiet:
         for sentence in export_hints(exported.to_dict(), "--mode"):
             print_hint(sentence)

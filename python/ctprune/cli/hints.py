@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from ctprune.environment.words import counted
 from ctprune.files.globs import EXCLUDED
 from ctprune.manifest.derived import DUPLICATES_NAME, REPORT_NAME, SERIES_NAME, SWEEP_NAME
 from ctprune.manifest.gaps import FAR_MM, WORTH_A_WORD
@@ -71,7 +72,10 @@ def _failed(summary: dict[str, Any], findings: Findings) -> list[str]:
 
 def export_hints(exported: dict[str, Any], mode_flag: str) -> list[str]:
     """What an export left out, and a warning that files named by numbers are not anonymous."""
-    found = [f"not exported: {count:,} slices: {reason}" for reason, count in exported.get("left_out", {}).items()]
+    found = [
+        f"not exported: {counted(count, 'slice')}: {reason}"
+        for reason, count in exported.get("left_out", {}).items()
+    ]
     if exported.get("mode") in ("copy", "link") and exported["written"]:
         found.append(
             f"{exported['folder']} is not anonymous: the files have numbers as names but keep every header, "
@@ -189,7 +193,7 @@ def _why(summary: dict[str, Any], *, is_too_few: bool) -> str:
         "every slice"
     if not is_too_few and config["scope"] == "volume" and summary["kept"] == summary["volumes"]:
         wider = "" if method.compares == "pixels" else "; --scope dataset compares across volumes"
-        return f"each of the {summary['volumes']:,} volumes keeps at least one slice{wider}"
+        return f"every one of {counted(summary['volumes'], 'volume')} keeps at least one slice{wider}"
     if not is_too_few and measure is not None and threshold == measure.loosest:
         return "this is the loosest threshold that is tried"
     return "the neighboring thresholds keep fractions that are farther away"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctprune import _core
+from ctprune.environment.words import counted
 from ctprune.manifest.refused import Refused, lines, total
 from ctprune.reading.modalities import IMAGING
 from ctprune.sources.addresses import as_address
@@ -43,7 +44,7 @@ def why_no_slices(summary: dict[str, Any], findings: Findings) -> str:
     ]
     if not found:
         reasons = lines(skipped)[:_REASONS]
-        found = [f"{_files(count)}: {reason} ({code})" for code, reason, count in reasons]
+        found = [f"{counted(count, 'file')}: {reason} ({code})" for code, reason, count in reasons]
         found.append("'ctprune info FILE' says what ctprune sees in one file")
     return f"no slice was found: {'; '.join(found)}"
 
@@ -90,7 +91,9 @@ def _archive(file: Path) -> str | None:
 def _indices(skipped: Refused) -> list[str]:
     count = total(skipped, "S-DICOMDIR")
     is_index = "is a DICOMDIR, an index" if count == 1 else "are DICOMDIRs, indices"
-    return [f"{_files(count)} {is_index} of other files: name the folder that holds those"] if count else []
+    return (
+        [f"{counted(count, 'file')} {is_index} of other files: name the folder that holds those"] if count else []
+    )
 
 
 def _modalities(skipped: Refused) -> list[str]:
@@ -101,11 +104,11 @@ def _modalities(skipped: Refused) -> list[str]:
     for modality, count in list(found.items())[:_REASONS]:
         has = "has" if count == 1 else "have"
         if modality == "missing":
-            sentences.append(f"{_files(count)} {has} no modality: add --modality any")
+            sentences.append(f"{counted(count, 'file')} {has} no modality: add --modality any")
         elif modality in IMAGING:
-            sentences.append(f"{_files(count)} {has} modality {modality}: add --modality {modality}")
+            sentences.append(f"{counted(count, 'file')} {has} modality {modality}: add --modality {modality}")
         else:
-            sentences.append(f"{_files(count)} {has} modality {modality}, which is not read as slices")
+            sentences.append(f"{counted(count, 'file')} {has} modality {modality}, which is not read as slices")
     return sentences
 
 
@@ -116,8 +119,4 @@ def _failed(summary: dict[str, Any], findings: Findings) -> list[str]:
     from ctprune.reading.reasons import shown_reason
 
     such_as = [f"{path}: {shown_reason(reason)} ({code})" for path, code, reason in findings.failed[:1]]
-    return [": ".join([f"{_files(count)} could not be read", *such_as])]
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
+    return [": ".join([f"{counted(count, 'file')} could not be read", *such_as])]

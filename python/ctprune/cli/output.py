@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ctprune.cli.flags import in_flags
+from ctprune.environment.words import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,7 +153,7 @@ def print_reduction(
         say(f"manifest: {os.path.join(out, 'manifest.parquet') if out else ''}")
         if "exported" in summary:
             exported = summary["exported"]
-            say(f"exported: {exported['written']:,} kept slices to {exported['folder']}")
+            say(f"exported: {counted(exported['written'], 'kept slice')} to {exported['folder']}")
 
 
 def summary_table(summary: dict[str, Any]) -> Table:

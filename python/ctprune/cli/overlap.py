@@ -10,6 +10,7 @@ import typer
 from ctprune.cli.generate import Names, OptionsOf, Quiet
 from ctprune.cli.output import FAILED, print_error, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
+from ctprune.environment.words import counted
 
 if TYPE_CHECKING:
     from ctprune.overlapping.result import Overlap
@@ -63,10 +64,10 @@ def command(
         if out is not None:
             say(f"pictures: {out / PAGE_NAME}")
     if found.one_value and not quiet:
-        print_hint(f"{found.one_value:,} slices of B are constant and were ignored")
+        print_hint(f"constant and ignored: {counted(found.one_value, 'slice')} of B")
     for name, failed in ((a, found.failed_of_a), (b, found.failed_of_b)):
         if failed and not quiet:
-            files = "1 file" if failed == 1 else f"{failed:,} files"
+            files = counted(failed, "file")
             print_hint(f"left out because it cannot be read: {files} of {name}; 'ctprune reduce' says why")
     if found.unread and not quiet:
         print_hint(

@@ -9,6 +9,7 @@ import typer
 
 from ctprune.cli.generate import OptionsOf
 from ctprune.cli.output import print_json, say
+from ctprune.environment.words import counted
 
 if TYPE_CHECKING:
     from ctprune.phantom import ArchiveSummary
@@ -43,9 +44,9 @@ def _report(summary: ArchiveSummary) -> str:
     with_lesion = summary.patients_with_lesion
     have = "patient has" if with_lesion == 1 else "patients have"
     return (
-        f"{summary.path}: {summary.files} DICOM files, {summary.bytes / 1e6:.1f} MB; "
-        f"{summary.patients} patients, {summary.series} series, {summary.slices} slices.\n"
-        f"{with_lesion} {have} lesions, seen in {summary.slices_with_lesion} slices: "
+        f"{summary.path}: {counted(summary.files, 'DICOM file')}, {summary.bytes / 1e6:.1f} MB; "
+        f"{counted(summary.patients, 'patient')}, {summary.series:,} series, {counted(summary.slices, 'slice')}.\n"
+        f"{with_lesion} {have} lesions, seen in {counted(summary.slices_with_lesion, 'slice')}: "
         f"{summary.path / LABELS}\n"
         f"Next: {_next(summary)}"
     )

@@ -41,7 +41,7 @@ def command(
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images could not be read.
     """
-    from ctprune.finetuning.labeled import counted
+    from ctprune.environment.words import counted
     from ctprune.finetuning.prediction import predict
 
     with ProgressDisplay(hidden=quiet) as display:
@@ -69,7 +69,7 @@ def command(
             print_hint(f"… and {len(found.unreadable) - _REASONS_SHOWN:,} more that could not be read")
         if found.skipped:
             name, reason = next(iter(found.skipped.items()))
-            print_hint(f"{len(found.skipped):,} files skipped, such as {name}: {reason}")
+            print_hint(f"{counted(len(found.skipped), 'file')} skipped, such as {name}: {reason}")
     if found.unreadable:
         raise typer.Exit(DONE_WITH_FAILURES)
 

@@ -11,6 +11,7 @@ import typer
 from ctprune.cli.generate import CONFIG_HELP, Names, OptionsOf, QuietInOutput, said
 from ctprune.cli.output import print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
+from ctprune.environment.words import counted
 
 if TYPE_CHECKING:
     from ctprune.options.option import Option
@@ -171,4 +172,4 @@ def _print_result(result: PretrainResult, *, as_json: bool, quiet: bool) -> None
             print_hint(f"alarm: {alarm}")
         left_out = sum(facts["left_out"].values())
         if left_out:
-            print_hint(f"{left_out:,} slices could not be read and were left out")
+            print_hint(f"left out because it cannot be read: {counted(left_out, 'slice')}")

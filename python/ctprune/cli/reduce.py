@@ -18,6 +18,7 @@ from ctprune.cli.output import (
     say,
 )
 from ctprune.cli.progress import ProgressDisplay
+from ctprune.environment.words import counted
 
 if TYPE_CHECKING:
     from ctprune.exporting.config import ExportConfig
@@ -211,7 +212,7 @@ def _print_plan(found: dict[str, int], config: dict[str, object], *, as_json: bo
         print_json("reduce.plan", plan)
     elif not quiet:
         say(
-            f"dry run: {found['files_found']:,} files found, {found['files_to_read']:,} to read "
+            f"dry run: {counted(found['files_found'], 'file')} found, {found['files_to_read']:,} to read "
             f"({found['bytes_to_read'] / 1e6:,.1f} MB), {found['files_reused']:,} unchanged, "
             f"{found['files_vanished']:,} vanished; nothing was written"
         )

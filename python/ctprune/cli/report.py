@@ -10,6 +10,7 @@ import typer
 from ctprune.cli.generate import Names, OptionsOf, Quiet
 from ctprune.cli.output import print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
+from ctprune.environment.words import counted
 
 EXAMPLE = "ctprune report reduction/"
 
@@ -44,4 +45,4 @@ def command(
     elif not quiet:
         say(f"report: {report.path} ({report.bytes / 1e6:.1f} MB)")
         for reason, count in report.pictures_missing.items():
-            print_hint(f"without a picture: {count:,} slices: {reason}")
+            print_hint(f"without a picture: {counted(count, 'slice')}: {reason}")

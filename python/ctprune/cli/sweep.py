@@ -10,6 +10,7 @@ import typer
 from ctprune.cli.generate import Names, OptionsOf, Quiet
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
+from ctprune.environment.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,7 +55,7 @@ def command(
     for swept, reasons in zip(result.methods, left_out, strict=True):
         for reason, count in reasons.items():
             if not quiet:
-                print_hint(f"{swept}: kept at every threshold: {count:,} slices: {reason}")
+                print_hint(f"{swept}: kept at every threshold: {counted(count, 'slice')}: {reason}")
     if any(left_out):
         raise typer.Exit(DONE_WITH_FAILURES)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import ctprune
 from ctprune.environment.progress import ProgressCallback
+from ctprune.environment.words import counted
 from ctprune.errors import EvaluationError, ManifestError, SourceError
 from ctprune.experiment.grid import FINISHED, Step
 from ctprune.experiment.relations import as_many, as_many_epochs
@@ -117,9 +118,10 @@ def facts(step: Step, out: Path) -> Facts:
     found = read_result(step, out)
     seconds = found.get("seconds")
     if step.kind == "reduce":
-        text = f"{found['kept']:,} of {found['slices']:,} slices kept"
+        text = f"{found['kept']:,} of {counted(found['slices'], 'slice')} kept"
     elif step.kind == "pretrain":
-        text = f"{found['slices']:,} slices, {found['epochs']} epochs, {found['steps']:,} steps"
+        numbers = ("slice", "slices"), ("epoch", "epochs"), ("step", "steps")
+        text = ", ".join(counted(found[name], unit) for unit, name in numbers)
     else:
         auc = found["pooled"]["auc"]["mean"]
         text = "AUC not defined" if auc is None else f"AUC {auc:.3f} on {found['evaluated_split']}"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ctprune.environment.ray_cluster import TRIES, cluster, last_line, stop_tasks
+from ctprune.environment.words import counted
 from ctprune.errors import CtpruneError, EngineError, Interrupted
 from ctprune.experiment.grid import Grid, Step
 
@@ -76,7 +77,7 @@ class _Steps:
             stop_tasks(self._running)
             done = len(self._grid.steps) - len(self._undone)
             raise Interrupted(
-                f"interrupted after {done} of {len(self._grid.steps)} steps; rerun to resume"
+                f"interrupted after {done} of {counted(len(self._grid.steps), 'step')}; rerun to resume"
             ) from None
         except BaseException:
             stop_tasks(self._running)

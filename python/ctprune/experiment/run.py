@@ -12,6 +12,7 @@ from typing import Any
 
 from ctprune.comparison.comparison import Comparison
 from ctprune.environment.progress import Operation, Progress, ProgressCallback
+from ctprune.environment.words import counted
 from ctprune.errors import ConfigError, CtpruneError, Interrupted, SourceError
 from ctprune.experiment.carry_out import carry_out, facts, is_current
 from ctprune.experiment.contrasts import resolve_contrasts
@@ -257,7 +258,7 @@ class Run:
         except (Interrupted, KeyboardInterrupt):
             done = sum(status.state in (DONE, FOUND) for status in self.statuses())
             raise Interrupted(
-                f"interrupted in {step.kind} {step.name}, after {done} of {len(self._statuses)} steps; "
+                f"interrupted in {step.kind} {step.name}, after {done} of {counted(len(self._statuses), 'step')}; "
                 "rerun to resume"
             ) from None
         except CtpruneError as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctprune.environment.progress import Operation, ProgressCallback
+from ctprune.environment.words import counted
 from ctprune.errors import Interrupted, ManifestError
 from ctprune.exporting.chosen import Chosen, table_of
 from ctprune.exporting.config import ExportConfig, ExportOptions
@@ -122,7 +123,8 @@ def export_kept(
     except KeyboardInterrupt:
         done = written + left_out.total()
         raise Interrupted(
-            f"the export was interrupted after {done:,} of {chosen.count:,} slices; {config.folder} was not made"
+            f"the export was interrupted after {done:,} of {counted(chosen.count, 'slice')}; "
+            f"{config.folder} was not made"
         ) from None
     return Exported(config.folder, config.mode, written, dict(left_out), config.layout, chosen.burned_in)
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ctprune import _core
+from ctprune.environment.words import counted
 from ctprune.files.atomic import replace_file
 from ctprune.finetuning.course_options import COSINE, PLAIN
-from ctprune.finetuning.labeled import counted
 from ctprune.finetuning.overlaps import overlap_sentences
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.subgroup_tables import subgroup_lines
@@ -239,7 +239,7 @@ def _data(result: FinetuneResult) -> str:
         )
         lines += ["", f"Splits overlap: {'; '.join(shared)}{dropped}."]
     if result.unreadable:
-        lines += ["", f"{len(result.unreadable)} files could not be read, see `metrics.json`."]
+        lines += ["", f"Could not be read: {counted(len(result.unreadable), 'file')}, see `metrics.json`."]
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune.environment.progress import Operation, Progress, ProgressCallback
+from ctprune.environment.words import counted
 from ctprune.errors import Interrupted, SourceError, TaskError
 from ctprune.files.contents import Contents
 from ctprune.files.members import each_content, opens
@@ -86,8 +87,8 @@ class LabeledImages:
         if not self.repeated:
             return []
         return [
-            f"{self.repeated:,} of {len(self):,} images have no slice at one of the distances of `channels` "
-            f"{self.channels}: that channel repeats the image"
+            f"{self.repeated:,} of {counted(len(self), 'image')} have no slice at one of the distances of "
+            f"`channels` {self.channels}: that channel repeats the image"
         ]
 
     def __len__(self) -> int:
@@ -261,7 +262,7 @@ def _from_files(
         chosen += _frames(entry, slices.get(file, []), listing.source)
     if not chosen:
         reason = next(iter([*failed.values(), *skipped.values()]), "see 'ctprune info FILE'")
-        raise SourceError(f"{listing.source}: none of {len(files)} files can be read: {reason}")
+        raise SourceError(f"{listing.source}: none of {counted(len(files), 'file')} can be read: {reason}")
     everything = [one for of_file in slices.values() for one in of_file]
     place = {id(one): index for index, one in enumerate(everything)}
     wanted = np.array([place[id(one)] for _, one in chosen], np.int64)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.environment.words import counted
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.splits import Splits
 from ctprune.overlapping.near import find_near
@@ -56,7 +57,7 @@ class SplitOverlap:
             if self.patients is None
             else f"{first} and {second} share {self.patients} patient{'' if self.patients == 1 else 's'}"
         )
-        images = "1 image" if self.near_duplicates == 1 else f"{self.near_duplicates} images"
+        images = counted(self.near_duplicates, "image")
         has = "has" if self.near_duplicates == 1 else "have"
         return f"{shared}, and {images} of {second} {has} a near-duplicate in {first} ({self.identical} identical)"
 

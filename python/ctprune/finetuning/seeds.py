@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from ctprune.environment.progress import Operation
+from ctprune.environment.words import counted
 from ctprune.errors import WeightsError
 from ctprune.finetuning.bags import Rows, Units, renumbered
 from ctprune.finetuning.config import FinetuneConfig
@@ -250,8 +251,8 @@ class SeedTrainer:
         if without:
             origin = "random weights" if self.weights is None else self.weights.file
             raise WeightsError(
-                f"{origin}: the network's features of {without:,} of {len(found):,} images are not finite: its "
-                f"weights are too large"
+                f"{origin}: the network's features of {without:,} of {counted(len(found), 'image')} are not "
+                "finite: its weights are too large"
             )
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ctprune.finetuning.labeled import counted
+from ctprune.environment.words import counted
 from ctprune.finetuning.words import cell, interval, metric_name, number, sentence_case
 
 #: Measures that a table shows, if the task has them; `metrics.json` has all.

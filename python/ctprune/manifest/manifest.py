@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctprune import _core
 from ctprune.environment.lazy import numpy as np
+from ctprune.environment.words import counted
 from ctprune.errors import ManifestError
 from ctprune.files.atomic import replace_file
 from ctprune.manifest.run_address import MANIFEST_NAME
@@ -189,7 +190,7 @@ class Manifest:
             if self.config.get(name) is not None
         ]
         parts = [
-            f"{slices:,} slices, {counts['kept']:,} kept",
+            f"{counted(slices, 'slice')}, {counts['kept']:,} kept",
             *([refused] if refused else []),
             ", ".join(options),
         ]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ctprune.environment.words import counted
 from ctprune.errors import ConfigError, StoreError
 from ctprune.pretraining.ahead import Ahead
 from ctprune.pretraining.neighbors import Neighbors
@@ -101,8 +102,8 @@ class StoreBatches:
         self._neighbors = neighbors
         if len(self._positions) < batch_size * world_size:
             raise ConfigError(
-                f"{len(self._positions)} slices do not fill one batch of {batch_size * world_size}: "
-                "take a smaller batch or more slices"
+                f"a batch of {batch_size * world_size} is larger than all there is, "
+                f"{counted(len(self._positions), 'slice')}: take a smaller batch or more slices"
             )
         self._has_channels = channels is not None
         # What is read for each slice, (n, 1) or (n, 3); and all of it, each once.

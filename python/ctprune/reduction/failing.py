@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ctprune import _core
+from ctprune.environment.words import counted
 from ctprune.errors import ConfigError, UnreadableError
 from ctprune.options.parse import fraction
 
@@ -63,6 +64,6 @@ def stop_if_too_many_failed(archive: _core.Archive, limit: float | None, *, at_e
     most = f"{'all' if count == failed else f'{count:,} of them'} with {code}"
     then = "fix that, then rerun to resume" if saved else "fix that"
     raise UnreadableError(
-        f"{failed:,} of {tried:,} files read so far could not be read, {most}; `max_failed` allows {allowed}: "
-        f"{then}, or allow more"
+        f"{failed:,} of {counted(tried, 'file')} read so far could not be read, {most}; `max_failed` allows "
+        f"{allowed}: {then}, or allow more"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctprune import _core
+from ctprune.environment.words import counted
 from ctprune.errors import ConfigError, ManifestError
 from ctprune.files.atomic import replace_file
 from ctprune.files.key_file import read_key
@@ -94,8 +95,8 @@ class Pseudonymizing:
         gone = sum(self._found.find(sources[number], path) is None for number, path in known)
         if gone:
             raise ManifestError(
-                f"{run}: the files of {gone:,} rows are not in the sources, and only their names tell the order "
-                "of slices: reduce the sources together"
+                f"{run}: the files of {counted(gone, 'row')} are not in the sources, and only their names tell "
+                "the order of slices: reduce the sources together"
             )
 
     def _remote_names(self) -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctprune import _core
 from ctprune.environment.progress import Count, Operation, ProgressCallback
+from ctprune.environment.words import counted
 from ctprune.errors import ConfigError, Interrupted, NetworkError, OutputError
 from ctprune.files.atomic import check_writable, replace_file
 from ctprune.files.globs import glob_pattern
@@ -360,7 +361,7 @@ class Reduction:
         progress = self._archive.progress()
         read, to_read = progress["files_read"], progress["files_to_read"]
         is_reading = self._operation.stage in ("", "finding", "reading")
-        done = f"after {read:,} of {to_read:,} files" if is_reading else f"while {self._operation.stage}"
+        done = f"after {read:,} of {counted(to_read, 'file')}" if is_reading else f"while {self._operation.stage}"
         then = "nothing was written" if self.out is None or (is_reading and not read) else "rerun to resume"
         return f"interrupted {done}; {then}"
 

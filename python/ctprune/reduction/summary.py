@@ -8,6 +8,7 @@ from typing import Any
 
 from ctprune import _core
 from ctprune.environment.log import Log
+from ctprune.environment.words import counted
 from ctprune.errors import ManifestError
 from ctprune.manifest.findings import Findings
 from ctprune.manifest.gaps import gap_percentiles
@@ -33,7 +34,7 @@ def summarize(
     progress, comparisons = archive.progress(), archive.comparisons()
     masks = findings.label_volumes()
     for code, reasons in shown_reasons(tally.refused("failed")).items():
-        _log.warning("%s: %d files could not be read", code, sum(reasons.values()))
+        _log.warning("%s: %s could not be read", code, counted(sum(reasons.values()), "file"))
     return {
         "manifest_version": MANIFEST_VERSION,
         "ctprune_version": _core.__version__,

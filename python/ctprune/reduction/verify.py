@@ -285,7 +285,8 @@ def _rows_finding(check: str, what: str, wrong: npt.NDArray[np.bool_]) -> Findin
     rows = np.flatnonzero(wrong)
     named = ", ".join(str(row) for row in rows[:_NAMED].tolist())
     more = ", …" if len(rows) > _NAMED else ""
-    return Finding(check, f"{len(rows):,} slices {what}: rows {named}{more}", len(rows))
+    which = f"row{'' if len(rows) == 1 else 's'} {named}{more}"
+    return Finding(check, f"slices that {what}: {len(rows):,}, {which}", len(rows))
 
 
 def _wrong_files(manifest: Manifest, operation: Operation) -> list[Finding]:

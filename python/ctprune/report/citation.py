@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ctprune._core import DEFAULT_FINGERPRINT
+from ctprune.environment.words import counted
 from ctprune.options.option import options_of
 from ctprune.reading.modalities import modalities, slices_of
 from ctprune.reduction.config import ReduceConfig
@@ -98,9 +99,9 @@ def method_sentence(slices: RunSlices) -> str:
         within = "" if near is None else f", exemplars at most {near:g} mm away along the body"
         condition = f" ({slices.measure.condition(slices.threshold)}, compared {where}{within})"
     what = slices_of(modalities(slices.rows))
-    volumes = f"{slices.volumes:,} volume{'s' if slices.volumes > 1 else ''}"
+    volumes = counted(slices.volumes, "volume")
     return (
         f"{what[0].upper()}{what[1:]} were reduced with ctprune {slices.manifest.ctprune_version} by {how}"
-        f"{condition}: of {len(slices):,} slices in {volumes}, {summary['kept']:,} "
+        f"{condition}: of {counted(len(slices), 'slice')} in {volumes}, {summary['kept']:,} "
         f"({100 * summary['kept'] / len(slices):.1f} %) were kept."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.environment.words import counted
 from ctprune.errors import TaskError
 from ctprune.finetuning.images import LabeledImages
 from ctprune.finetuning.overlaps import SplitOverlap, find_overlaps
@@ -84,7 +85,11 @@ def notes_of(volumes: Volumes, splits: Splits) -> list[str]:
     found = []
     without = sum(one.patient is None for one in volumes.volumes)
     if without:
-        which = "patients are" if without == len(volumes.volumes) else f"the patients of {without:,} volumes are"
+        which = (
+            "patients are"
+            if without == len(volumes.volumes)
+            else f"the patients of {counted(without, 'volume')} are"
+        )
         found.append(
             f"{which} not known: each such volume counts as a patient of its own; name patients with "
             "`patient_pattern` or a column patient"

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ctprune import _core
 from ctprune.environment.progress import Operation, ProgressCallback
+from ctprune.environment.words import counted
 from ctprune.errors import ConfigError, Interrupted, SourceError, StoreError
 from ctprune.files.atomic import check_free, replace_folder
 from ctprune.files.checksums import fits, seal, unseal
@@ -290,13 +291,15 @@ class _Builder:
                     (kept if is_used else others).append(batch[good])
                     done += len(batch)
             except KeyboardInterrupt:
-                raise Interrupted(f"interrupted after {done:,} of {total:,} slices; nothing was written") from None
+                raise Interrupted(
+                    f"interrupted after {done:,} of {counted(total, 'slice')}; nothing was written"
+                ) from None
         slices = sum(map(len, kept))
         if not slices:
             reason = self._left_out.most_common(1)[0][0]
             raise SourceError(
-                f"none of {len(rows):,} slices could be read for the packed store: {reason}; if the archive has "
-                "moved, run 'ctprune reduce' again"
+                f"none of {counted(len(rows), 'slice')} could be read for the packed store: {reason}; if the "
+                "archive has moved, run 'ctprune reduce' again"
             )
         with RowsFile(folder / _ROWS, np.dtype("<i8"), ()) as packed_rows:
             packed_rows.append(np.concatenate([*kept, *others]))
