@@ -18,6 +18,8 @@ from ctprune.exporting.export import export_kept
 from ctprune.networks.backbone import backbone_metadata
 from ctprune.overlapping.excluded import excluded_rows
 from ctprune.pretraining.probe import Probe
+from ctprune.pretraining.result import portable
+from ctprune.pretraining.used_slices import UsedSlices
 from tests.labeled import write
 from tests.nifti_volumes import write_volumes
 from tests.pretraining.tiny import tiny
@@ -69,6 +71,26 @@ def test_images_of_a_medmnist_file_are_compared_with(run: Path, tmp_path: Path) 
     np.savez(tmp_path / "other.npz", labels=np.arange(3))
     with pytest.raises(ctprune.SourceError, match=r"other.npz: expected a MedMNIST file"):
         excluded_rows(manifest, [tmp_path / "other.npz"])
+
+
+def test_files_of_a_test_set_that_cannot_be_read_are_counted_and_named_nowhere(run: Path, tmp_path: Path) -> None:
+    test_set, manifest = tmp_path / "Mustermann", ctprune.Manifest.load(run)
+    test_set.mkdir()
+    row = manifest.kept().to_dicts()[0]
+    content = Path(row["source"], row["path"]).read_bytes()
+    (test_set / "whole.dcm").write_bytes(content)
+    config, store = tiny(exclude=[str(test_set)]), ctprune.build_store(run, side=32)
+    for failed in (0, 1):
+        close = excluded_rows(manifest, config.exclude)
+        used = UsedSlices.of(config, manifest, store, close)
+        said = [sentence for sentence in used.notes() if "cannot be read" in sentence]
+        assert (close.failed, used.excluded["failed"], len(said)) == (failed, failed, failed)
+        (test_set / "Mustermann.dcm").write_bytes(content[:3000])
+    assert said[0].startswith("1 file of the sets in `exclude` cannot be read: ")
+    # What travels with the weights names no test set.
+    facts = {"excluded": used.excluded, "settings": config.to_dict(), "notes": used.notes()}
+    assert "Mustermann" in json.dumps(facts)
+    assert "Mustermann" not in json.dumps(portable(facts))
 
 
 @pytest.mark.slow

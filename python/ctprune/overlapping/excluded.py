@@ -22,10 +22,12 @@ class Excluded:
     Attributes:
         rows: Rows of the slices in the run's manifest, ascending, int64 of shape (n,).
         threshold: The largest distance that counts as close.
+        failed: Number of files of the other sets that could not be read, and were not compared.
     """
 
     rows: npt.NDArray[np.int64]
     threshold: int
+    failed: int = 0
 
 
 def excluded_rows(
@@ -58,4 +60,8 @@ def excluded_rows(
         sets = [open_set(stack, other, manifest.config, role="`exclude` ") for other in others]
         theirs = np.unique(np.concatenate([one.slices.fingerprints for one in sets]), axis=0)
     near = find_near(manifest.slices().fingerprints, theirs, threshold)
-    return Excluded(rows=np.flatnonzero(near.found).astype(np.int64), threshold=threshold)
+    return Excluded(
+        rows=np.flatnonzero(near.found).astype(np.int64),
+        threshold=threshold,
+        failed=sum(one.failed for one in sets),
+    )

@@ -165,10 +165,11 @@ def rates_sentence(config: PretrainConfig, factor: float, devices: int) -> str:
 
 
 def portable(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts for the file of weights, which travels: no paths of this machine."""
+    """The facts for the file of weights, which travels: no paths of this machine, and no names of test sets."""
     left_out = ("backbone", "reduction", "left_out")
     found = {name: value for name, value in facts.items() if name not in left_out}
-    return {**found, "settings": without_paths(facts["settings"])}
+    excluded = {name: value for name, value in facts["excluded"].items() if name != "sources"}
+    return {**found, "excluded": excluded, "settings": without_paths(facts["settings"])}
 
 
 def without_paths(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctprune.environment.words import counted
 from ctprune.errors import ConfigError
 from ctprune.manifest.manifest import Manifest
 from ctprune.manifest.slices import Slices
@@ -87,8 +88,14 @@ class UsedSlices:
         return int(((before != own) & (after != own)).sum())
 
     def notes(self) -> list[str]:
-        """Sentences about neighbors that may be fewer than intended."""
+        """Sentences about neighbors that may be fewer than intended, and test sets that were not read whole."""
         found = []
+        if self.excluded.get("failed"):
+            # Without names: the sentence travels with the weights.
+            found.append(
+                f"{counted(self.excluded['failed'], 'file')} of the sets in `exclude` cannot be read: slices like "
+                "those in them may have been trained on; 'ctprune reduce' of the sets says why"
+            )
         if self.near.get("without_position"):
             found.append(
                 f"{self.near['without_position']:,} slices have no position along their scan: their views come "
@@ -171,4 +178,5 @@ def _excluded(config: PretrainConfig, slices: Slices, close: Excluded | None) ->
         "sources": [Path(source).name for source in config.exclude],
         "threshold": close.threshold,
         "slices": int(of_use.sum()),
+        "failed": close.failed,
     }

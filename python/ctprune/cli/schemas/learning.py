@@ -60,6 +60,7 @@ def pretrain() -> Schema:
             sources=optional(array("Names of the test sets.", texts)),
             threshold=optional(count("Largest Hamming distance that counts as similar, in bits.")),
             slices=optional(count("Number of slices that were left out.")),
+            failed=optional(count("Number of files of the test sets that could not be read.")),
         ),
         neighbors=record(
             "Slices that share views with each other; empty without --positives neighbors:MM.",
