@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,25 @@ def test_presets_and_files_make_a_configuration(tmp_path: Path) -> None:
         PretrainConfig.resolve({}, file=file)
     with pytest.raises(ctprune.ConfigError, match="expected a YAML file"):
         PretrainConfig.resolve({}, file=tmp_path / "none.yaml")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="FIFOs are POSIX's")
+def test_options_of_a_fifo_are_read_if_it_has_a_writer(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo.yaml"
+    os.mkfifo(fifo)
+    with pytest.raises(ctprune.ConfigError, match="expected a YAML file, found a FIFO that nobody writes to"):
+        PretrainConfig.resolve({}, file=fifo)
+    # As the shell's <(…) does.
+    read, write = os.pipe()
+    try:
+        writer = threading.Timer(0.1, lambda: (os.write(write, b"epochs: 7\n"), os.close(write)))
+        writer.start()
+        assert PretrainConfig.resolve({}, file=Path(f"/dev/fd/{read}")).epochs == 7
+        writer.join()
+    finally:
+        os.close(read)
+    with pytest.raises(ctprune.ConfigError, match="expected a YAML file, found none"):
+        PretrainConfig.resolve({}, file=Path("/dev/zero"))
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,15 @@ def test_info_and_volumes_are_the_same(runs: tuple[Path, Path], bucket: Path, cl
     assert np.array_equal(*volumes)
 
 
+def test_information_about_nothing_is_one_sentence(bucket: Path, cli: Cli) -> None:
+    (bucket / "in").mkdir(exist_ok=True)
+    for address in ("s3://bucket/none", "s3://bucket/in", "s3://bucket/none.zip!/1.dcm"):
+        for options in ([], ["--json"]):
+            done = cli("info", address, *options)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr == f"Error: {address}: no such object\n"
+
+
 def test_what_changed_or_is_gone_is_seen(runs: tuple[Path, Path], bucket: Path, faults: Plan) -> None:
     slices = ctprune.Manifest.load(runs[0]).slices()
     slices.check_files()

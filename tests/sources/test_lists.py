@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow
@@ -101,7 +102,10 @@ def test_what_a_list_names_twice_is_read_once(tmp_path: Path) -> None:
     [
         (["s3://b/a", "s3://b/a/b/*"], "sources s3://b/a and s3://b/a/b/ overlap"),
         (["s3://b/a*", "s3://b/ab/"], "overlap"),
-        (["s3://b", "s3://b"], "overlap"),
+        (["s3://b", "s3://b"], "source s3://b is named twice: name it once"),
+        (["s3://b/s/*", "s3://b/s/*"], "source s3://b/s/ is named twice: name it once"),
+        (["tests", "./tests"], "source /.*/tests is named twice: name it once"),
+        (["tests", "tests/sources"], "/tests and .*/tests/sources overlap: name the outer one only"),
         (
             ["dicomweb+https://p/d", "dicomweb+https://p/d?PatientID=1"],
             "/d and dicomweb.*/d overlap",
@@ -112,6 +116,14 @@ def test_what_a_list_names_twice_is_read_once(tmp_path: Path) -> None:
 def test_sources_that_overlap_are_refused(sources: list[str], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         plan(sources)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs links")
+def test_a_source_and_a_link_to_it_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    with pytest.raises(ConfigError, match=r"/a and .*/link are the same: name one of them"):
+        plan([tmp_path / "a", tmp_path / "link"])
 
 
 def test_neighbors_do_not_overlap(tmp_path: Path) -> None:

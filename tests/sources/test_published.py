@@ -325,6 +325,17 @@ def test_an_address_inside_the_source_or_without_access_is_refused(
         (bucket / "in" / file.name).write_bytes(file.read_bytes())
     with pytest.raises(ctprune.ConfigError, match="out s3://bucket/in/run lies inside the source s3://bucket/in"):
         ctprune.reduce("s3://bucket/in/", out="s3://bucket/in/run")
+    for name in "ab":
+        (bucket / name).mkdir()
+        shutil.move(next((bucket / "in").glob("*.dcm")), bucket / name)
+        ctprune.reduce(f"s3://bucket/{name}*" if name == "a" else f"s3://bucket/{name}", out=source.parent / name)
+    runs = [source.parent / name for name in "ab"]
+    for name in "ab":
+        with pytest.raises(
+            ctprune.ConfigError, match=f"out s3://bucket/{name}/x lies inside the source s3://bucket/{name}:"
+        ):
+            ctprune.merge(runs, out=f"s3://bucket/{name}/x")
+    assert ctprune.merge(runs, out="s3://bucket/both").counts()["failed"] == 0
     faults.fault = lambda method, key, before: 403 if method == "PUT" else None
     with pytest.raises(ctprune.OutputError, match=r"^s3://bucket/runs/a/.*: cannot be written: access is denied"):
         ctprune.reduce(source, out=OUT)

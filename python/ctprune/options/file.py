@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,12 +109,33 @@ def read_yaml(file: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found = yaml.safe_load(_text_of(file))
     except OSError as error:
         raise ConfigError(f"{file}: expected a YAML file: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
     return mapping(str(file), {} if found is None else found)
+
+
+def _text_of(file: Path) -> str:
+    """The text of a file, or of a FIFO that has a writer, such as the shell's `<(…)`."""
+    is_fifo = file.is_fifo()
+    if file.exists() and not (file.is_file() or is_fifo or file.is_dir()):
+        raise ConfigError(f"{file}: expected a YAML file, found none")
+    with open(file, encoding="utf-8", opener=_open_without_waiting) as opened:
+        text = opened.read()
+    if is_fifo and not text:
+        raise ConfigError(f"{file}: expected a YAML file, found a FIFO that nobody writes to")
+    return text
+
+
+def _open_without_waiting(file: str, flags: int) -> int:
+    """Open a file; a FIFO that nobody writes to has no content, rather than waiting for a writer."""
+    if os.name == "nt":
+        return os.open(file, flags)
+    descriptor = os.open(file, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def mapping(name: str, value: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from ctprune.manifest.outside import check_outside
 from ctprune.manifest.parts import part_files
 from ctprune.manifest.summary_file import SUMMARY_NAME, load_summary
 from ctprune.reduction.config import ReduceConfig
-from ctprune.sources.addresses import as_address
+from ctprune.sources.addresses import as_address, is_address, parse_address
 
 if TYPE_CHECKING:
     from ctprune.manifest.remote_run import RemoteRun
@@ -84,6 +84,27 @@ def remote_run(out: str | os.PathLike[str], sources: Plan, note: Callable[[str],
         if source.root == address.root and inside:
             raise ConfigError(f"out {address} lies inside the source {source}: name another prefix", field="out")
     return RemoteRun(text, note)
+
+
+def check_merged_out(out: str | os.PathLike[str], sources: Iterable[str]) -> None:
+    """Check that a merged reduction is not put below a remote source of those that are merged.
+
+    Summaries name sources without wildcards, and those of a list by their bucket: a whole bucket is not refused,
+    since a list may have named it.
+
+    Raises:
+        ConfigError: The address cannot be that of a run, or lies inside a source.
+    """
+    text = as_address(out)
+    if text is None:
+        return
+    from ctprune.manifest.run_address import run_address
+
+    address = str(run_address(text))
+    for source in filter(is_address, sources):
+        parsed = parse_address(source)
+        if parsed.path.strip("/") and f"{address}/".startswith(f"{str(parsed).rstrip('/')}/"):
+            raise ConfigError(f"out {address} lies inside the source {source}: name another prefix", field="out")
 
 
 def check_stable(out: Path, config: ReduceConfig, earlier: Mapping[str, Any] | None) -> None:

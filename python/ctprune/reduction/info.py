@@ -13,6 +13,7 @@ from ctprune.reading.reasons import shown_reason, transfer_syntax
 from ctprune.reduction.config import ReduceConfig
 from ctprune.sources.addresses import as_address, parse_address
 from ctprune.sources.ahead import FetchAhead
+from ctprune.sources.failures import GONE
 
 
 def describe(path: str | os.PathLike[str], *, config: ReduceConfig | None = None) -> list[dict[str, Any]]:
@@ -21,7 +22,7 @@ def describe(path: str | os.PathLike[str], *, config: ReduceConfig | None = None
     The file may be a member of a container: `download.zip!/series/1.dcm`.
 
     Raises:
-        SourceError: There is no such file.
+        SourceError: There is no such file or object.
 
     >>> import ctprune, tempfile
     >>> from pathlib import Path
@@ -39,6 +40,8 @@ def describe(path: str | os.PathLike[str], *, config: ReduceConfig | None = None
     config = config or ReduceConfig()
     with FetchAhead(at_container=True) as fetch:
         rows = _core.describe(address or str(path), fetch=fetch, **config.reading())
+    if address and [row.get("reason") for row in rows] == [GONE]:
+        raise SourceError(f"{address}: no such object")
     for row in rows:
         if "fingerprint" in row:
             row["fingerprint"] = row["fingerprint"].hex()

@@ -22,6 +22,7 @@ from ctprune.manifest.shards import READING, shard_folders, stages
 from ctprune.manifest.summary_file import load_summary
 from ctprune.reduction.config import ReduceConfig
 from ctprune.reduction.finding import Runs
+from ctprune.reduction.folder import check_merged_out
 from ctprune.reduction.reduction import Reduction
 from ctprune.sources.addresses import as_address, is_address
 
@@ -116,6 +117,7 @@ def _prepare(
             **{**abouts[0]["config"], "exclude": tuple(abouts[0]["config"]["exclude"])}, threads=threads
         )
         sources = [source for run in zip(folders, readers, strict=True) for source in _sources(*run)]
+        check_merged_out(out, [source.given for source in sources])
         key = _key_of([source.name for source in sources])
         if key is not None:
             config = replace(config, pseudonymize=key)

@@ -91,8 +91,8 @@ def plan(sources: Sources, from_list: str | os.PathLike[str] | None = None) -> P
     texts = [(source, as_address(source)) for source in given]
     paths = [_there(source) for source, text in texts if text is None]
     elsewhere = [Elsewhere(parse_address(text)) for _, text in texts if text is not None]
-    _refuse(_inside(map(_path_key, paths)), paths)
-    _refuse(_inside(map(_address_key, elsewhere)), [one.address for one in elsewhere])
+    _refuse(list(map(_path_key, paths)), paths)
+    _refuse(list(map(_address_key, elsewhere)), [one.address for one in elsewhere])
     if from_list is not None:
         for one in read_list(from_list):
             if isinstance(one.source, Path):
@@ -110,10 +110,14 @@ def listed(sources: Sources) -> list[str | os.PathLike[str]]:
     return [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
 
 
-def _refuse(inside: dict[int, int], named: Sequence[object]) -> None:
-    for pair in inside.items():
+def _refuse(keys: Sequence[_Key], named: Sequence[object]) -> None:
+    for pair in _inside(keys).items():
         first, second = sorted(pair)
-        raise ConfigError(f"sources {named[first]} and {named[second]} overlap: name the outer one only")
+        if keys[first] != keys[second]:
+            raise ConfigError(f"sources {named[first]} and {named[second]} overlap: name the outer one only")
+        if named[first] != named[second]:
+            raise ConfigError(f"sources {named[first]} and {named[second]} are the same: name one of them")
+        raise ConfigError(f"source {named[first]} is named twice: name it once")
 
 
 #: Stands for a slash and sorts before all characters of names, so a folder's content follows right after it.
