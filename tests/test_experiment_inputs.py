@@ -20,6 +20,7 @@ from ctprune.experiment.inputs import Inputs
 from ctprune.files import contents
 from ctprune.files.contents import Contents
 from ctprune.manifest.manifest import FILE_NAME
+from tests.searching import occurrences
 
 #: Weights, images and the like are looked at, not understood: any bytes will do.
 FILES = (
@@ -351,6 +352,7 @@ def test_unchanged_files_are_read_once(tmp_path: Path, monkeypatch: pytest.Monke
 
     before = digests()
     assert (digests(), len(reading.files)) == (before, 3)
+    assert occurrences(memory, [tmp_path.name]) == []
     os.utime(files[0])
     assert (digests(), len(reading.files)) == (before, 4)
     # Other bytes, as many, with the old time in place of the new one.

@@ -30,7 +30,7 @@ from tests.segmenting.bodies import write_pair
 #: Outputs that may hold names of files; and UIDs, where they are manifests, parts of one or tables of its series.
 _ADDRESSES = re.compile(
     r"(.*/)?(manifest\.parquet|summary\.json|config\.yaml|predictions\.(parquet|csv)|tried\.yaml|\.cache\.json|"
-    r"(units|digests|series|overlap)\.parquet|experiment\.json|parts/part-\d+\.parquet)"
+    r"(units|series|overlap)\.parquet|experiment\.json|parts/part-\d+\.parquet)"
 )
 _MANIFESTS = re.compile(r"(.*/)?(manifest|series|parts/part-\d+)\.parquet")
 

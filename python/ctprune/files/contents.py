@@ -1,7 +1,8 @@
 """Digests of files' contents: what a file holds, wherever it lies and whenever it was written.
 
 A digest is remembered with the file's size, times and inode, so that a file that has not changed is read once. The
-time of change of the inode is among them: a file that is written over and given its old time back is noticed.
+time of change of the inode is among them: a file that is written over and given its old time back is noticed. The
+remembered digests name no file: a hash of the path stands for it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ctprune.sources.failures import NO_MEMBER
 Stamp = tuple[int, int, int, int]
 
 #: Version of the remembered digests' file; others are read anew.
-_VERSION = "2"
+_VERSION = "3"
 
 #: Clocks of file systems tick slowly: what changed this short a time ago may change again and keep its stamp.
 _SETTLED_NS = 2_000_000_000
@@ -76,7 +77,8 @@ class Contents:
             return self._members[path]
         try:
             stamp = _stamp(path)
-            known = self._known.get(path) or self._earlier.get(path)
+            key = _hash_of(path)
+            known = self._known.get(key) or self._earlier.get(key)
             if known is None or known[0] != stamp:
                 now = time.time_ns()
                 known = stamp, _digest(path)
@@ -85,7 +87,7 @@ class Contents:
                 self._new = True
         except OSError as error:
             raise SourceError(f"{file}: cannot be read: {error.strerror or error}") from None
-        self._known[path] = known
+        self._known[key] = known
         return known[1]
 
     def digests(
@@ -150,14 +152,13 @@ class Contents:
         """
         if self._file is None or not self._new:
             return
-        paths = sorted(self._known)
-        stamps = np.array([self._known[path][0] for path in paths], np.int64)
+        keys = sorted(self._known)
+        stamps = np.array([self._known[key][0] for key in keys], np.int64)
         table = _core.Rows.from_columns(
             {
-                # A path may hold any bytes; each is a letter of its own here.
-                "path": [os.fsencode(path).decode("latin-1") for path in paths],
+                "file": keys,
                 **dict(zip(_STAMP, stamps.T, strict=True)),
-                "digest": [self._known[path][1] for path in paths],
+                "digest": [self._known[key][1] for key in keys],
             }
         )
         with replace_file(self._file) as beside:
@@ -172,11 +173,14 @@ def _load(file: Path) -> dict[str, tuple[Stamp, str]]:
         if version != _VERSION:
             return {}
         stamps = np.stack([table[name] for name in _STAMP], axis=1).tolist()
-        paths = [os.fsdecode(path.encode("latin-1")) for path in table["path"]]
-        known = zip(paths, stamps, table["digest"], strict=True)
+        known = zip(table["file"], stamps, table["digest"], strict=True)
     except (OSError, ValueError, KeyError):
         return {}
-    return {path: (tuple(stamp), digest) for path, stamp, digest in known}
+    return {key: (tuple(stamp), digest) for key, stamp, digest in known}
+
+
+def _hash_of(path: str) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
 
 
 def _stamp(path: str) -> Stamp:

@@ -93,8 +93,8 @@ class UsedSlices:
         if self.excluded.get("failed"):
             # Without names: the sentence travels with the weights.
             found.append(
-                f"{counted(self.excluded['failed'], 'file')} of the sets in `exclude` cannot be read: slices like "
-                "those in them may have been trained on; 'ctprune reduce' of the sets says why"
+                f"{counted(self.excluded['failed'], 'file')} of the sets in `exclude` cannot be read, so that "
+                "similar slices may train; 'ctprune reduce' of the sets says why"
             )
         if self.near.get("without_position"):
             found.append(
