@@ -226,7 +226,14 @@ def explained(found: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    [("single", "kill"), ("grown", "ENOSPC"), ("last shard", "kill"), ("merge", "EIO"), ("remote", "kill")],
+    [
+        ("single", "kill"),
+        ("grown", "ENOSPC"),
+        ("last shard", "kill"),
+        ("merge", "EIO"),
+        ("remote", "kill"),
+        ("grown", "EROFS"),
+    ],
 )
 def test_a_few_calls(shim: Path, start: Path, name: str, mode: str) -> None:
     found = sweep(shim, CASES[name](start), mode, SOME)

@@ -176,6 +176,34 @@ def test_what_may_not_be_read_is_named(ct_file: Path, tmp_path: Path) -> None:
     source.chmod(0o755)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="takes rights away as Linux does")
+def test_a_read_only_source_is_enough_and_a_read_only_place_for_results_is_said(
+    ct_file: Path, tmp_path: Path
+) -> None:
+    source, closed = tmp_path / "in", tmp_path / "closed"
+    (source / "a").mkdir(parents=True)
+    shutil.copy(ct_file, source / "a" / "1.dcm")
+    ctprune.reduce(source, out=closed / "earlier")
+    before = (closed / "earlier" / "manifest.parquet").read_bytes()
+    shutil.copy(ct_file, source / "a" / "2.dcm")
+    folders = (source / "a", source, closed / "earlier", closed)
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        assert as_user(tmp_path, "reduce", "in", "--out", "run", "--quiet").returncode == 0
+        assert ctprune.Manifest.load(tmp_path / "run").counts()["failed"] == 0
+        for out in ("closed/new", "closed/earlier"):
+            refused = as_user(tmp_path, "reduce", "in", "--out", out, "--quiet")
+            assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), refused.stderr
+            assert refused.stderr.startswith(f"Error: {out}")
+            assert "ermission denied" in refused.stderr
+        assert (closed / "earlier" / "manifest.parquet").read_bytes() == before
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["closed", "in", "run"]
+
+
 STRANGE = {
     "line break": "two\nlines.dcm",
     "tab": "a\tb.dcm",
