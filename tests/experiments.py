@@ -63,7 +63,7 @@ class Stages:
         steps = options.get("steps") or slices * options.get("epochs", 2) // 5
         out.mkdir(parents=True)
         (out / "backbone.safetensors").write_bytes(b"")
-        summary = {"slices": slices, "epochs": options.get("epochs"), "steps": steps, "seconds": 2.0}
+        summary = {"slices": slices, "epochs": options.get("epochs", 2), "steps": steps, "seconds": 2.0}
         # As `steps` above counts them.
         summary["slices_per_step"] = 5
         summary["seed"] = options["seed"]

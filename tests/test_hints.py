@@ -130,11 +130,11 @@ def summary(**changes: object) -> dict:
         (summary(kept=150, keep=0.99, threshold=1, method="ssim"), "drops slices with equal pixels"),
         (
             summary(kept=4, keep=0.001, threshold=30),
-            "each of the 4 volumes keeps at least one slice; --scope dataset",
+            "every one of 4 volumes keeps at least one slice; --scope dataset",
         ),
         (
             summary(kept=4, keep=0.001, threshold=0, method="ssim"),
-            "each of the 4 volumes keeps at least one slice",
+            "every one of 4 volumes keeps at least one slice",
         ),
         (summary(kept=9, keep=0.001, threshold=1, method="mi"), "the loosest threshold that is tried"),
         (summary(kept=140), "at threshold 6: the neighboring thresholds keep fractions that are farther away"),
