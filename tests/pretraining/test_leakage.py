@@ -86,7 +86,7 @@ def test_files_of_a_test_set_that_cannot_be_read_are_counted_and_named_nowhere(r
         said = [sentence for sentence in used.notes() if "cannot be read" in sentence]
         assert (close.failed, used.excluded["failed"], len(said)) == (failed, failed, failed)
         (test_set / "Mustermann.dcm").write_bytes(content[:3000])
-    assert said[0].startswith("1 file of the sets in `exclude` cannot be read: ")
+    assert said[0].startswith("1 file of the sets in `exclude` cannot be read, ")
     # What travels with the weights names no test set.
     facts = {"excluded": used.excluded, "settings": config.to_dict(), "notes": used.notes()}
     assert "Mustermann" in json.dumps(facts)
