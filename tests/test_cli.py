@@ -128,7 +128,7 @@ def test_unreadable_files_give_exit_code_3_and_a_row(cli: Cli, ct_file: Path, tm
         (["in", "--out", "run", "--threads", "-1"], "--threads -1"),
         (["in", "--out", "run", "--max-slice-mb", "0"], "--max-slice-mb 0"),
         (["in", "--out", "in/run"], "lies inside the source"),
-        (["in", "in", "--out", "run"], "overlap"),
+        (["in", "in", "--out", "run"], "is named twice: name it once"),
         (["in", "--out", "file"], "expected a folder, found a file"),
         (["in", "--out", "run", "--export", "png"], "--export needs --export-dir"),
         (["in", "--out", "run", "--export-dir", "e"], "need --export"),

@@ -117,7 +117,7 @@ def test_a_selection_is_checked_against_its_target(archive: Path, tmp_path: Path
     [finding] = ctprune.verify(run)
     assert finding.check == "exemplars"
     assert finding.sentence.startswith(
-        "2 slices are kept or dropped other than by how close they are to the target"
+        "slices that are kept or dropped other than by how close they are to the target: 2, rows"
     )
 
     (run / FILE_NAME).write_bytes(whole)
