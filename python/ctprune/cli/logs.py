@@ -28,6 +28,7 @@ class _Stderr(logging.Handler):
         try:
             print(neutral(self.format(record)), file=sys.stderr, flush=True)
         except Exception:
+            # As logging's own handlers do: a line that cannot be shown does not end the command.
             self.handleError(record)
 
 

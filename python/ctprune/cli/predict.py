@@ -10,6 +10,7 @@ import typer
 from ctprune.cli.generate import OptionsOf, Quiet
 from ctprune.cli.output import DONE_WITH_FAILURES, print_hint, print_json, say
 from ctprune.cli.progress import ProgressDisplay
+from ctprune.environment.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,7 +42,6 @@ def command(
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images could not be read.
     """
-    from ctprune.environment.words import counted
     from ctprune.finetuning.prediction import predict
 
     with ProgressDisplay(hidden=quiet) as display:
