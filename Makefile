@@ -8,7 +8,7 @@ unexport PYTHONPATH
 # Without saved bytecode, each process that imports torch compiles it anew, for ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock .cargo/config.toml
 TOOLS := $(VENV)/.tools
 CHECKS := $(VENV)/.checks
 PACKAGE := $(VENV)/.package
@@ -21,10 +21,13 @@ EXTRAS := train,timm,onnx,cloud,dicomweb,ray
 export PIP_COMPILE := 0
 # For maturin's calls of pip, too.
 export PIP_QUIET := 1
+# Cargo would take make's number of jobs for its own.
+ON_ALL_CORES := env -u MAKEFLAGS
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-aarch64 test-python lint bench gpu-bundle wheels wheels-aarch64 fmt docs screenshot fuzz clean
+.PHONY: help demo test test-rust test-aarch64 test-python lint lint-rust lint-python bench gpu-bundle wheels wheels-aarch64 \
+  fmt docs screenshot fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -51,7 +54,7 @@ $(PACKAGE): $(TOOLS) $(RUST_SOURCES) pyproject.toml
 
 # With the profile of `cargo test`, so that its dependencies are built once. Only checks and benchmarks need torch.
 $(CHECKED): $(CHECKS) $(RUST_SOURCES) pyproject.toml
-	maturin develop --profile checked --quiet --extras $(EXTRAS)
+	$(ON_ALL_CORES) maturin develop --profile checked --quiet --extras $(EXTRAS)
 	rm -f $(PACKAGE)
 	touch $@
 
@@ -64,19 +67,28 @@ demo: $(PACKAGE) ## make a small synthetic archive, reduce it, write the report
 	@echo "Open demo/reduction/report.html in a browser. The manifest is demo/reduction/manifest.parquet,"
 	@echo "the kept slices are pictures in demo/kept/. Next, read docs/tutorial.md."
 
-test: lint test-rust test-python ## run all checks
+# pip and mypy use one core each: cargo works beside them.
+test: $(TOOLS) ## run all checks
+	@$(MAKE) --no-print-directory --jobs 2 $(CHECKS) test-rust
+	@$(MAKE) --no-print-directory --jobs 2 lint
+	@$(MAKE) --no-print-directory test-python
 
-lint: $(CHECKED)
+lint: lint-rust lint-python
+
+lint-rust: $(CHECKED)
 	cargo fmt --check
-	cargo clippy --profile checked --workspace --all-targets --quiet -- --deny warnings
-	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --quiet -- --deny warnings
+	$(ON_ALL_CORES) cargo clippy --profile checked --workspace --all-targets --quiet -- --deny warnings
+	$(ON_ALL_CORES) cargo clippy --profile checked --manifest-path fuzz/Cargo.toml --quiet \
+	  --target-dir "$${CARGO_TARGET_DIR:-target}" -- --deny warnings
+
+lint-python: $(CHECKED)
 	ruff check .
 	ruff format --check .
 	mypy
 	MYPYPATH=python python -m mypy.stubtest ctprune._core
 
 test-rust: $(TOOLS)
-	cargo test --profile checked --workspace --quiet
+	$(ON_ALL_CORES) cargo test --profile checked --workspace --quiet
 
 test-aarch64: ## run the Rust tests on emulated aarch64 (needs qemu-user and gcc-aarch64-linux-gnu)
 	rustup target add aarch64-unknown-linux-gnu
