@@ -20,8 +20,8 @@ from ctprune.networks.weights_file import METADATA_KEY, SEAL_KEY, checksum_of, r
 #: The file of weights in the folder of a pre-training.
 BACKBONE_NAME = "backbone.safetensors"
 
-#: The file of weights in a folder of timm.
-_TIMM_NAME = "model.safetensors"
+#: The file of weights in a folder of timm or transformers.
+_HUB_NAME = "model.safetensors"
 
 #: Version of the metadata in `backbone.safetensors`.
 BACKBONE_VERSION = 2
@@ -39,12 +39,12 @@ _WRAPPERS = ("module.", "_orig_mod.")
 
 
 def backbone_file(path: str | os.PathLike[str]) -> Path:
-    """The file of weights at a path: the path itself, or the file in a folder of a pre-training or of timm.
+    """The file of weights at a path: the path itself, or the file in a folder of a pre-training or of the Hub.
 
     >>> backbone_file("weights.pth").name
     'weights.pth'
     """
-    for name in (BACKBONE_NAME, _TIMM_NAME):
+    for name in (BACKBONE_NAME, _HUB_NAME):
         inside = Path(path, name)
         if inside.is_file():
             return inside
@@ -77,12 +77,13 @@ def load_backbone(path: str | os.PathLike[str], *, name: str | None = None) -> t
 
     It reads ctprune's `backbone.safetensors`, state dicts of torchvision and timm, and checkpoints of Lightning,
     with the network at the top or under `model.`, `encoder_q.`, `online_network.encoder.`, `backbone.` or
-    `module.`; files of DINO, DINOv2 and DINOv3, from which it takes the teacher; and ResNets with numbered parts,
-    such as RadImageNet's. Positions are resampled if the network has another number of them. Heads are left out.
+    `module.`; files of DINO, DINOv2 and DINOv3, from which it takes the teacher, also as Hugging Face's
+    transformers name the weights; and ResNets with numbered parts, such as RadImageNet's. Positions are resampled
+    if the network has another number of them. Heads are left out.
     Objects in a file that are not tensors are never created.
 
     Args:
-        path: The file, or the folder of a pre-training or of timm.
+        path: The file, or the folder of a pre-training, of timm or of transformers.
         name: The architecture, as for `create_backbone`; by default the one that the file or timm's `config.json`
             beside it names, or that the shapes of the weights identify.
 

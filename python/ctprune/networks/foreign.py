@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ctprune.errors import WeightsError
+from ctprune.networks.transformers_names import as_published
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -45,7 +46,7 @@ _UNFIT = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, Ty
 
 
 def renamed(weights: Weights) -> dict[str, torch.Tensor]:
-    """Replace numbers of parts by the names that the parts have in the network.
+    """Replace numbers of parts and names of transformers by the names that the published network has.
 
     Args:
         weights: Weights by name, without the prefixes of torch's wrappers.
@@ -54,7 +55,7 @@ def renamed(weights: Weights) -> dict[str, torch.Tensor]:
     >>> list(renamed(dict.fromkeys(parts, torch.zeros(1))))
     ['net.conv1.weight', 'net.bn1.running_mean', 'net.layer1.0.conv1.weight']
     """
-    found = dict(weights)
+    found = as_published(weights)
     for key in weights:
         prefix = key.removesuffix(_NUMBERED_ANCHOR)
         if prefix == key or prefix[-1:] not in ("", "."):
@@ -129,30 +130,41 @@ def converted(weights: Weights, module: torch.nn.Module, name: str, path: Path) 
 
 
 def described_beside(file: Path) -> dict[str, Any]:
-    """Architecture, mean and standard deviation from the `config.json` beside weights of timm.
+    """What JSON files beside the weights tell: timm's `config.json`, transformers' `preprocessor_config.json`.
 
     Args:
-        file: File of weights; only the file names of timm and the Hugging Face Hub have a `config.json`.
+        file: File of weights; only the file names of timm and the Hugging Face Hub have such files.
 
     Returns:
-        `backbone`, `mean` and `std`; empty if there is no such file.
+        `backbone` (timm's alone), `mean` and `std`; empty if there is no such file.
     """
     if file.name not in ("model.safetensors", "pytorch_model.bin"):
         return {}
+    described = _json_object(file.parent / "config.json")
+    name = described.get("architecture")
+    if isinstance(name, str):
+        return {"backbone": name, **_normalization(described.get("pretrained_cfg"), "mean", "std")}
+    return _normalization(_json_object(file.parent / "preprocessor_config.json"), "image_mean", "image_std")
+
+
+def _json_object(file: Path) -> dict[str, Any]:
     try:
-        described = json.loads((file.parent / "config.json").read_text("utf-8"))
-        name = described["architecture"]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
         return {}
-    if not isinstance(name, str):
+    return found if isinstance(found, dict) else {}
+
+
+def _normalization(described: object, mean: str, std: str) -> dict[str, Any]:
+    """Three means and three standard deviations; empty if they are anything else."""
+    if not isinstance(described, dict):
         return {}
-    input_of = described.get("pretrained_cfg")
-    found = {key: input_of.get(key) for key in ("mean", "std")} if isinstance(input_of, dict) else {}
+    found = {"mean": described.get(mean), "std": described.get(std)}
     numbers = all(
         isinstance(values, list) and len(values) == 3 and all(isinstance(one, (int, float)) for one in values)
         for values in found.values()
     )
-    return {"backbone": name, **(found if numbers else {})}
+    return found if numbers else {}
 
 
 def _with_name(key: str, prefix: str) -> str:
