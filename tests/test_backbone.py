@@ -138,7 +138,7 @@ def test_mistakes_are_one_sentence(resnet: Any, tmp_path: Path) -> None:
     (tmp_path / "bad.safetensors").write_bytes(b"\xff\0\0\0\0\0\0\0{")
     expected = {
         "missing.pth": "expected a file of weights, found none",
-        ".": "found a folder without backbone.safetensors",
+        ".": "found a folder without backbone.safetensors or model.safetensors",
         "cut.pth": "damaged or cut short",
         "text.pth": "expected a checkpoint of torch or safetensors",
         "empty.pth": "expected a checkpoint of torch or safetensors",

@@ -118,7 +118,7 @@ def test_dinov3(name: str, tmp_path: Path) -> None:
     del state["rope_embed.periods"]
     assert "layer.11.attention.v_proj.bias" in state
     torch.save(state, tmp_path / "pytorch_model.bin")
-    same_features(network, tmp_path / "pytorch_model.bin", name)
+    same_features(network, tmp_path, name)
 
 
 @pytest.mark.parametrize("prefix", ["", "vit."])

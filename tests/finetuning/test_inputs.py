@@ -129,7 +129,7 @@ def test_mistakes_with_folders(folders: Path, cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "tuned" / "model" / "seed-0").mkdir(parents=True)
     (tmp_path / "tuned" / "model" / "seed-0" / "backbone.safetensors").touch()
     for weights, sentence in (
-        ("full", "found a folder without backbone.safetensors$"),
+        ("full", "found a folder without backbone.safetensors or model.safetensors$"),
         ("tuned", r"name a file, such as .*tuned/model/seed-0/backbone\.safetensors$"),
     ):
         with pytest.raises(ctprune.WeightsError, match=sentence):

@@ -14,14 +14,18 @@ from safetensors.torch import save_file
 from ctprune import _core
 from ctprune.errors import WeightsError
 from ctprune.networks.architectures import RESNETS, create_architecture, resnet_of
-from ctprune.networks.foreign import TRANSFORMER_ANCHOR, converted, described_beside, renamed, transformer_of
+from ctprune.networks.foreign import (
+    HUB_NAMES,
+    TRANSFORMER_ANCHOR,
+    converted,
+    described_beside,
+    renamed,
+    transformer_of,
+)
 from ctprune.networks.weights_file import METADATA_KEY, SEAL_KEY, checksum_of, read_weights, write_weights
 
 #: The file of weights in the folder of a pre-training.
 BACKBONE_NAME = "backbone.safetensors"
-
-#: The file of weights in a folder of timm or transformers.
-_HUB_NAME = "model.safetensors"
 
 #: Version of the metadata in `backbone.safetensors`.
 BACKBONE_VERSION = 2
@@ -44,7 +48,7 @@ def backbone_file(path: str | os.PathLike[str]) -> Path:
     >>> backbone_file("weights.pth").name
     'weights.pth'
     """
-    for name in (BACKBONE_NAME, _HUB_NAME):
+    for name in (BACKBONE_NAME, *HUB_NAMES):
         inside = Path(path, name)
         if inside.is_file():
             return inside
@@ -186,7 +190,9 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         inside = min(path.glob(f"model/**/{BACKBONE_NAME}"), default=None)
         expected = "expected a file of weights or the folder of a pre-training"
         such_as = f": name a file, such as {inside}" if inside else ""
-        raise WeightsError(f"{path}: {expected}, found a folder without {BACKBONE_NAME}{such_as}")
+        raise WeightsError(
+            f"{path}: {expected}, found a folder without {BACKBONE_NAME} or {HUB_NAMES[0]}{such_as}"
+        )
     weights, metadata = read_weights(path)
     return weights, metadata or described_beside(path)
 

@@ -18,6 +18,9 @@ from ctprune.networks.transformers_names import as_published
 
 Weights = Mapping[str, torch.Tensor]
 
+#: Files of weights in a folder of timm or transformers.
+HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
+
 #: A weight that reveals the prefix of a transformer's weights.
 TRANSFORMER_ANCHOR = "patch_embed.proj.weight"
 
@@ -138,7 +141,7 @@ def described_beside(file: Path) -> dict[str, Any]:
     Returns:
         `backbone` (timm's alone), `mean` and `std`; empty if there is no such file.
     """
-    if file.name not in ("model.safetensors", "pytorch_model.bin"):
+    if file.name not in HUB_NAMES:
         return {}
     described = _json_object(file.parent / "config.json")
     name = described.get("architecture")
