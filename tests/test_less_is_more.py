@@ -11,13 +11,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from experiments.less_is_more.archives import ARCHIVES, DOSES_MM, MIXED, write_archives
+from experiments.less_is_more.by_seed import estimates_by_seed
 from experiments.less_is_more.collected import load_collected, save_collected
-from experiments.less_is_more.contrasts import answers, look_reached, looked_at, measured_cells, planned
+from experiments.less_is_more.contrasts import (
+    answers,
+    gain_over_nothing,
+    look_reached,
+    looked_at,
+    measured_cells,
+    planned,
+)
 from experiments.less_is_more.page import write_report
 from experiments.less_is_more.trained import ARMS, NOTHING, Trained, load_trained, untrained, whole_probabilities
+from sklearn.metrics import roc_auc_score
 
 from ctprune.comparison.result import Result
-from ctprune.errors import EvaluationError
+from ctprune.errors import EvaluationError, SourceError
 from tests.results import write_result
 
 LABELS = np.arange(160) % 2
@@ -49,6 +58,10 @@ def result(name: str, skill: float, seed: int) -> Result:
     )
 
 
+def without_weights() -> Result:
+    return replace(result("none", 0.2, 1), weights=None)
+
+
 def trained(skill: dict[tuple[str, str], float], *, method: str = "swav", seeds: int = 5) -> list[Trained]:
     found = []
     for number, (source, arm) in enumerate((source, arm) for source in SOURCES for arm in ARMS):
@@ -75,33 +88,87 @@ HELPS = {(source, "hash"): 0.6 + 0.15 * number for number, source in enumerate(D
 
 
 def test_contrasts_are_weighted_sums_of_differences() -> None:
-    cells, found = measured_cells(trained(HELPS))
+    everything = trained(HELPS)
+    cells, found = measured_cells(everything)
     difference = found.difference(cells["mixed", "hash"], cells["mixed", "all"], "auc")
     for contrast in planned("swav"):
         assert sum(contrast.weights.values()) == pytest.approx(0)
-    answered = {one.contrast.name: one for one in answers(planned("swav"), cells, found)}
-    assert answered["mixed"].estimate == difference
+    answered = {one.contrast.name: one for one in answers(planned("swav"), everything, (cells, found))}
+    assert answered["mixed"].estimate.value == pytest.approx(difference.value)  # type: ignore[union-attr]
+    assert answered["mixed"].independent >= difference.p_value() != answered["mixed"].estimate.p_value()  # type: ignore[union-attr]
     of_cells = {cell: float(found.values(index, "auc").mean()) for cell, index in cells.items()}
     differences = [of_cells[source, "hash"] - of_cells[source, "all"] for source in DOSES_MM]
     assert answered["steps"].estimate.value == pytest.approx(np.mean(differences[2:]))  # type: ignore[union-attr]
     slices = [math.log2(1 / mm) for mm in DOSES_MM.values()]
     slope = np.polyfit(slices, differences, 1)[0]
     assert answered["dose"].estimate.value == pytest.approx(slope)  # type: ignore[union-attr]
-    # Where all arms are alike, a mean of three differences is surer than one of them.
-    cells, found = measured_cells(trained({}))
-    answered = {one.contrast.name: one for one in answers(planned("swav"), cells, found)}
-    assert answered["steps"].estimate.error < answered["mixed"].estimate.error  # type: ignore[union-attr]
+
+
+def auc_by_loop(one: Trained, keep: np.ndarray | None = None) -> float:
+    of = slice(None) if keep is None else keep
+    return float(roc_auc_score(one.result.labels[of], one.result.probabilities[0, of, 1]))
+
+
+def test_a_contrasts_error_is_that_of_its_values_by_seed() -> None:
+    everything = trained({}, seeds=6)
+    weights = {("mm1", "hash"): 0.5, ("mm2", "hash"): 0.5, ("mm2", "all"): -1.0}
+    chosen = [one for one in everything if (one.source, one.arm) in weights]
+    # Not in order, and one seed that an arm does not have.
+    chosen = [one for one in reversed(chosen) if (one.arm, one.seed) != ("all", 2)]
+    [found] = estimates_by_seed(chosen, [weights])
+    seeds = (0, 1, 3, 4, 5)
+
+    def by_seed(keep: np.ndarray | None = None) -> np.ndarray:
+        of = {(one.source, one.arm, one.seed): auc_by_loop(one, keep) for one in chosen}
+        return np.array([sum(weight * of[(*cell, seed)] for cell, weight in weights.items()) for seed in seeds])
+
+    values = by_seed()
+    assert found.value == pytest.approx(values.mean())
+    # What leaving out each patient in turn changes: the patients' part of each seed's value.
+    patients = np.array(everything[0].result.patients)
+    without = np.array([by_seed(patients != patient) for patient in np.unique(patients)])
+    covariance = np.cov(without, rowvar=False) * (len(without) - 1) ** 2 / len(without)
+    shared = (covariance.sum() - covariance.trace()) / 20
+    of_seeds = max(values.var(ddof=1), covariance.trace() / 5 - shared) / 5
+    assert found.error == pytest.approx(math.sqrt(of_seeds + max(shared, 0)), rel=0.05)
+
+
+def alike(one: Trained, seed: int) -> Trained:
+    """With the predictions of a seed, as if the first weights decided everything."""
+    same = result(one.result.name, 0.6, seed).probabilities
+    return replace(one, result=replace(one.result, probabilities=same))
+
+
+def test_what_arms_of_a_seed_share_is_counted_where_it_does_not_cancel() -> None:
+    # All arms share the luck of their seed: their difference is sure.
+    same = [alike(one, one.seed) for one in trained({})]
+    steps = {name: next(one for one in planned("swav") if one.name == name) for name in ("steps", "epochs")}
+    [difference] = estimates_by_seed(same, [steps["steps"].weights])
+    assert (difference.value, difference.error) == (pytest.approx(0), 0)
+    # Both archives of an arm share the luck, and the other arm's another one: taken for independent, the error is
+    # too small by √2.
+    apart = [alike(one, one.seed + (1000 if one.arm == "all-epochs" else 0)) for one in trained({}, seeds=10)]
+    cells, found = measured_cells(apart)
+    weights = steps["epochs"].weights
+    independent = found.combination({cells[cell]: weight for cell, weight in weights.items()}, "auc")
+    [by_seed] = estimates_by_seed(apart, [weights])
+    assert 1.2 < by_seed.error / independent.error < 1.8
+
+
+def test_a_contrast_without_a_common_seed_has_no_error() -> None:
+    everything = trained({}, seeds=2)
+    parted = [one for one in everything if one.seed == (one.arm == "hash")]
+    with pytest.raises(ValueError, match="a seed that all cells have"):
+        estimates_by_seed(parted, [planned("swav")[0].weights])
 
 
 def test_answers_say_what_is_shown() -> None:
-    cells, found = measured_cells(trained(HELPS))
-    verdicts = {one.contrast.name: one.verdict for one in answers(planned("swav"), cells, found)}
+    verdicts = {one.contrast.name: one.verdict for one in answers(planned("swav"), trained(HELPS))}
     assert (verdicts["steps"], verdicts["dose"]) == ("larger", "larger")
     assert verdicts["mixed"] in ("equivalent", "unanswered")
     # Nothing is said before there are five pre-trainings of each arm that a contrast compares, or any at all.
     few = trained(HELPS, seeds=2)
-    cells, found = measured_cells([one for one in few if one.source != "mm05"])
-    for one in answers(planned("swav"), cells, found):
+    for one in answers(planned("swav"), [one for one in few if one.source != "mm05"]):
         assert one.verdict == "unfinished"
         assert one.estimate is None
         assert one.pretrainings == (0 if any(cell[0] == "mm05" for cell in one.contrast.weights) else 2)
@@ -123,6 +190,9 @@ def test_a_look_waits_for_every_arm_of_the_plan(tmp_path: Path) -> None:
         counted = looked_at(found)
         assert look_reached(found) == look
         assert max(one.seed for one in counted) == look - 1
+    # Arms with five seeds each, but not the same ones, cannot be compared seed by seed.
+    shifted = [replace(one, seed=one.seed + (one.arm == "kcenter")) for one in trained({})]
+    assert look_reached(shifted) is None
     # Before all have five there is no verdict, whatever the others have.
     early = [one for one in trained(HELPS, seeds=6) if one.arm != "all-epochs" or one.seed < 4]
     assert (look_reached(early), len(looked_at(early))) == (None, len(early))
@@ -130,8 +200,8 @@ def test_a_look_waits_for_every_arm_of_the_plan(tmp_path: Path) -> None:
 
 
 def test_report_shows_every_pretraining_and_is_the_same_each_time(tmp_path: Path) -> None:
-    none = untrained(result("none", 0.2, 1))
-    both = [none, *trained(HELPS), none, *trained({}, method="dino", seeds=1)]
+    none = untrained(without_weights())
+    both = [*none, *trained(HELPS), *none, *trained({}, method="dino", seeds=1)]
     found = write_report(both, tmp_path / "first")
     write_report(both, tmp_path / "second")
     files = sorted(file.name for file in (tmp_path / "first").iterdir())
@@ -143,10 +213,47 @@ def test_report_shows_every_pretraining_and_is_the_same_each_time(tmp_path: Path
     assert len(rows) == 1 + len(SOURCES) * len(ARMS) * (5 + 1)
     page = (tmp_path / "first" / "README.md").read_text()
     assert "So far 216 pre-trainings. AUC of a linear probe on 160 slices of\n80 unseen synthetic patients" in page
-    assert page.count("yes: the first is better") == sum(one.verdict == "larger" for one in found["swav"]) >= 2
+    larger = [one.contrast.name for one in found["swav"] if one.verdict == "larger"]
+    assert {"steps", "dose"} <= set(larger)
+    assert page.count("| hash is better |") == len(larger) - 1
+    assert "| 0.5 mm | 100 | 100 (100 %) |" in page
+    assert page.count("| hash gains with redundancy |") == 1
+    assert "## SwAV\n\n**Look 1 of 2**: 5 pre-trainings of every arm.\n" in page
+    assert "## DINO\n\n**No look yet**: 1 of 5 pre-trainings of every arm" in page
     assert page.count("not yet: fewer than 5 pre-trainings") == len(planned("dino"))
     numbers = json.loads((tmp_path / "first" / "contrasts.json").read_text())["methods"]["swav"]["contrasts"]
     assert [one["value"] for one in numbers] == pytest.approx([one.estimate.value for one in found["swav"]])  # type: ignore[union-attr]
+
+
+def test_the_second_look_tells_what_the_first_had_answered(tmp_path: Path) -> None:
+    # From the sixth seed on, the hash does harm.
+    turned = {(source, "hash"): -1.0 for source in SOURCES}
+    early, late = trained(HELPS), [one for one in trained(turned, seeds=10) if one.seed >= 5]
+    write_report([*early, *late], tmp_path)
+    page = (tmp_path / "README.md").read_text()
+    assert "**Look 2 of 2**: 10 pre-trainings of every arm. The look at 5 had answered: steps: hash is" in page
+    assert "hash is better |" not in page
+
+
+def test_networks_without_pretraining_are_told_by_seed(tmp_path: Path) -> None:
+    probabilities = np.concatenate([result("none", 0.2, 100 + seed).probabilities for seed in range(5)])
+    write_result(tmp_path / "none", LABELS, probabilities, classes=("0", "1"))
+    nothing = load_trained(tmp_path / "none")
+    assert [(one.method, one.seed, one.result.seeds) for one in nothing] == [(NOTHING, s, (s,)) for s in range(5)]
+    write_result(tmp_path / "given", LABELS, probabilities, classes=("0", "1"), weights={"method": "swav"})
+    with pytest.raises(EvaluationError, match="given: expected a fine-tuning of random weights"):
+        load_trained(tmp_path / "given")
+    with pytest.raises(SourceError, match="nowhere: no such folder: name one of"):
+        load_trained(tmp_path / "nowhere")
+    nothing = [one for seed in range(5) for one in untrained(replace(without_weights(), seeds=(seed,)))]
+    gain = gain_over_nothing([*trained({}), *nothing])
+    equal = np.mean([auc_by_loop(one) for one in trained({}) if one.arm != "all-epochs"])
+    assert gain is not None
+    assert gain.value == pytest.approx(equal - auc_by_loop(nothing[0]))
+    assert gain_over_nothing([*trained({}), *nothing[:4]]) is None
+    assert gain_over_nothing([*trained({}, seeds=4), *nothing]) is None
+    save_collected([*trained({}, seeds=1), *nothing], tmp_path / "all.npz")
+    assert [one.seed for one in load_collected(tmp_path / "all.npz") if one.method == NOTHING] == list(range(5))
 
 
 def test_finished_pretrainings_are_found_in_an_experiments_folder(tmp_path: Path) -> None:

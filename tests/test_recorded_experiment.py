@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from experiments.compare_again import compare_again
 from experiments.less_is_more.collected import load_collected
@@ -71,12 +73,62 @@ def test_less_is_more_is_that_of_the_raw_predictions_and_pages_quote_it(tmp_path
     assert (tmp_path / "README.md").read_text() == (LESS / "README.md").read_text()
     contrasts = json.loads((LESS / "contrasts.json").read_text())["methods"]["swav"]["contrasts"]
     found = {one["name"]: one for one in contrasts}
-    steps, epochs = found["steps"], found["epochs"]
+    assert {one["verdict"] for one in contrasts} == {"unanswered"}
+
+    def unsigned(value: float) -> str:
+        return signed(value).removeprefix("+")
+
+    def plain(page: Path) -> str:
+        return " ".join(page.read_text().split()).replace("+", "")
+
+    def with_interval(one: dict[str, Any]) -> str:
+        return f"{unsigned(one['value'])} [{unsigned(one['low'])}, {unsigned(one['high'])}]"
+
+    # The pages say by how much all slices are better, so the difference the other way round.
+    epochs = {"value": -found["epochs"]["value"], "low": -found["epochs"]["high"], "high": -found["epochs"]["low"]}
     for page in ("README.md", "experiments/README.md"):
-        text = " ".join((ROOT / page).read_text().split()).replace("+", "")
-        assert f"{steps['value']:.3f} [{signed(steps['low'])}, {steps['high']:.3f}]" in text, page
-        # These say by how much all slices are better, so the difference the other way round.
-        assert f"by {-epochs['value']:.3f} [{-epochs['high']:.3f}, {-epochs['low']:.3f}]" in text, page
+        text = plain(ROOT / page)
+        assert with_interval(found["steps"]) in text, page
+        assert f"by {with_interval(epochs)}" in text, page
+        assert "no answer yet" in text
+        assert "not shown yet" in text
+    assert with_interval(found["mixed"]) in text
+    assert f"A difference of {found['steps']['detectable']:.3f} ({found['mixed']['detectable']:.3f})" in text
+    assert f"a corrected p of {found['epochs']['corrected']:.3f}" in text
+    others = [found[name] for name in ("random", "every-n", "kcenter")]
+    assert (
+        "by {}, {} and {}. Differences of {:.3f}, {:.3f} and {:.3f}".format(
+            *(unsigned(one["value"]) for one in others), *(one["detectable"] for one in others)
+        )
+        in text
+    )
+    [gain] = re.findall(r"the same seeds is (.*?\]) \(95 % interval\)", plain(LESS / "README.md"))
+    assert f"exceeds the random weights by {gain} (95 %" in text
+    p_values = f"the corrected p of `epochs` is {found['epochs']['corrected']:.3f} instead of"
+    assert f"{p_values} {found['epochs']['independent']:.3f}" in plain(ROOT / "experiments" / "less-is-more.md")
+
+
+def test_arms_of_a_seed_are_as_alike_as_the_plan_says() -> None:
+    """The mean correlation of two arms at equal steps over seeds, and the AUCs of random weights."""
+    with (LESS / "results.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    arms: dict[tuple[str, str], list[float]] = {}
+    for row in sorted(rows, key=lambda row: int(row["seed"])):
+        if (row["method"], row["steps"]) == ("swav", "200"):
+            arms.setdefault((row["source"], row["arm"]), []).append(float(row["auc"]))
+    between = np.cov(np.array(list(arms.values())))
+    share = (between.sum() - between.trace()) / (len(between) - 1) / between.trace()
+    assert len(arms) == 30
+    assert f"two arms of a seed correlate by {share:.1f}" in " ".join(
+        (ROOT / "experiments" / "less-is-more.md").read_text().split()
+    )
+    nothing = [float(row["auc"]) for row in rows if row["method"] == "none"]
+    means = [np.mean(of_arm) for of_arm in arms.values()]
+    text = " ".join((ROOT / "experiments" / "README.md").read_text().split())
+    assert f"{min(nothing):.3f} to {max(nothing):.3f}, on average {np.mean(nothing):.3f}" in text
+    assert f"the arms have {min(means):.3f} to {max(means):.3f}" in text
+    spreads = [np.std(of_arm, ddof=1) for of_arm in arms.values()]
+    assert f"pre-trainings of one arm is {min(spreads):.3f} to {max(spreads):.3f}" in text
 
 
 def test_page_quotes_the_calibration() -> None:

@@ -16,7 +16,7 @@ from ctprune.errors import EvaluationError
 from ctprune.files.atomic import replace_file
 
 #: Of a probe's result what belongs to the test images, the same for all pre-trainings.
-_SHARED = ("classes", "split", "selection_split", "seeds", "images", "patients")
+_SHARED = ("classes", "split", "selection_split", "images", "patients")
 
 
 def save_collected(trained: Sequence[Trained], file: Path) -> None:
@@ -54,7 +54,7 @@ def load_collected(file: Path) -> list[Trained]:
     found = []
     for facts, predicted in zip(about["pretrainings"], probabilities, strict=True):
         of_result = facts.pop("result") | {"labels": labels, "probabilities": predicted} | shared
-        result = Result(**of_result | {"backbones": tuple(of_result["backbones"])})
+        result = Result(**of_result | {name: tuple(of_result[name]) for name in ("backbones", "seeds")})
         found.append(Trained(**facts, result=result))
     return found
 
@@ -67,6 +67,7 @@ def _about(one: Trained) -> dict[str, Any]:
         "name": result.name,
         "path": result.name,
         "backbones": result.backbones,
+        "seeds": result.seeds,
         "seconds": result.seconds,
     }
     # Options may hold paths; the report needs the positive class alone.

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.less_is_more.archives import DOSES_MM, MIXED
-from experiments.less_is_more.trained import Trained
+from experiments.less_is_more.by_seed import common_seeds, estimates_by_seed
+from experiments.less_is_more.trained import NOTHING, Cell, Trained
 
 from ctprune.comparison.result import measure_results, merge_pretrainings
 from ctprune.comparison.verdict import ALPHA
 from ctprune.evaluation.correction import decision_levels, holm
 from ctprune.evaluation.estimate import Estimate
 from ctprune.evaluation.measured import Measured
-
-#: A source and an arm.
-Cell = tuple[str, str]
 
 #: Difference in AUC that is too small to matter.
 MARGIN = 0.01
@@ -65,10 +62,11 @@ class Answer:
         contrast: The question.
         estimate: The contrast's value with its error; None before the first look: a value without the noise of
             pre-training would look surer than it is.
-        pretrainings: The smallest number of pre-trainings of a cell.
+        pretrainings: The number of seeds that all its cells have.
         low: Lower end of the interval at the level that the correction leaves.
         high: Upper end.
         corrected: Corrected p of no difference.
+        independent: The same if arms of one seed were independent, as first planned; decides nothing.
         equivalence: Corrected p of both one-sided tests; nan without a margin.
         detectable: The smallest value that would have been shown with a chance of 80 %.
     """
@@ -79,6 +77,7 @@ class Answer:
     low: float = math.nan
     high: float = math.nan
     corrected: float = math.nan
+    independent: float = math.nan
     equivalence: float = math.nan
     detectable: float = math.nan
 
@@ -139,30 +138,33 @@ def planned(method: str) -> list[Contrast]:
     ]
 
 
+def seeds_of_all_arms(trained: Sequence[Trained]) -> list[int]:
+    """The seeds that every arm of one method's plan has, rising; without pre-trainings none."""
+    methods = {one.method for one in trained} - {NOTHING}
+    return common_seeds(trained, [cell for method in methods for cell in _cells(method)])
+
+
 def look_reached(trained: Sequence[Trained]) -> int | None:
     """The last look that all arms of one method have reached; None before the first."""
-    counts = Counter((one.source, one.arm) for one in trained)
-    fewest = min(counts[cell] for method in {one.method for one in trained} for cell in _cells(method))
+    fewest = len(seeds_of_all_arms(trained))
     return max((look for look in LOOKS if fewest >= look), default=None)
 
 
 def looked_at(trained: Sequence[Trained]) -> list[Trained]:
-    """The pre-trainings of one method that the present look counts: the first five, or ten, of every arm.
+    """The pre-trainings of one method that the present look counts: the first five, or ten, seeds of all arms.
 
     What exceeds the last look that all arms have reached waits for the next; before the first all are taken, for a
-    view without verdicts.
+    view without verdicts. Networks without pre-training always count.
     """
     reached = look_reached(trained)
-    if reached is None:
-        return list(trained)
-    seen: dict[Cell, int] = {}
-    chosen = []
-    for one in sorted(trained, key=lambda one: one.seed):
-        cell = (one.source, one.arm)
-        seen[cell] = seen.get(cell, 0) + 1
-        if seen[cell] <= reached:
-            chosen.append(one)
-    return chosen
+    return list(trained) if reached is None else first_seeds(trained, reached)
+
+
+def first_seeds(trained: Sequence[Trained], look: int) -> list[Trained]:
+    """What the look at so many pre-trainings counts, by rising seed."""
+    counted = seeds_of_all_arms(trained)[:look]
+    chosen = [one for one in trained if one.method == NOTHING or one.seed in counted]
+    return sorted(chosen, key=lambda one: one.seed)
 
 
 def measured_cells(trained: Sequence[Trained]) -> tuple[dict[Cell, int], Measured]:
@@ -176,38 +178,33 @@ def measured_cells(trained: Sequence[Trained]) -> tuple[dict[Cell, int], Measure
 
 def answers(
     contrasts: Sequence[Contrast],
-    cells: Mapping[Cell, int],
-    found: Measured,
+    trained: Sequence[Trained],
+    measured: tuple[dict[Cell, int], Measured] | None = None,
     *,
     margin: float = MARGIN,
-    is_look: bool = True,
 ) -> list[Answer]:
     """Test all contrasts of a method, each at the level that Holm's correction leaves it.
 
     Args:
         contrasts: Of the plan.
-        cells: Place of each cell in what was measured.
-        found: What was measured.
+        trained: Pre-trainings of the method, up to a look.
+        measured: What `measured_cells` gives of them; without it, answers have no `independent`.
         margin: Difference in AUC that is too small to matter.
-        is_look: Whether all arms have reached a look of the plan, and are counted up to it.
     """
-    counts = {cell: found.levels[index].pretrainings for cell, index in cells.items()}
-    fewest = [min(counts.get(cell, 0) for cell in contrast.weights) for contrast in contrasts]
-    if not is_look or min(fewest) < LOOKS[0]:
+    fewest = [len(common_seeds(trained, contrast.weights)) for contrast in contrasts]
+    if look_reached(trained) is None:
         return [
             Answer(contrast=contrast, estimate=None, pretrainings=number)
             for contrast, number in zip(contrasts, fewest, strict=True)
         ]
-    estimates = [
-        found.combination({cells[cell]: weight for cell, weight in contrast.weights.items()}, "auc")
-        for contrast in contrasts
-    ]
+    estimates = estimates_by_seed(trained, [contrast.weights for contrast in contrasts])
     p_values = [one.p_value() for one in estimates]
     equal = [
         one.equivalence_p_value(margin) if contrast.has_margin else math.nan
         for contrast, one in zip(contrasts, estimates, strict=True)
     ]
     corrected, equivalence = holm(p_values), holm(equal)
+    independent = holm(_p_values_if_independent(contrasts, *measured) if measured else [math.nan] * len(estimates))
     levels = decision_levels(p_values, "holm", alpha=LEVEL)
     collected = []
     for index, (contrast, estimate) in enumerate(zip(contrasts, estimates, strict=True)):
@@ -220,6 +217,7 @@ def answers(
                 low=low,
                 high=high,
                 corrected=float(corrected[index]),
+                independent=float(independent[index]),
                 equivalence=float(equivalence[index]),
                 detectable=estimate.detectable(float(levels[index])),
             )
@@ -227,10 +225,34 @@ def answers(
     return collected
 
 
+def _p_values_if_independent(
+    contrasts: Sequence[Contrast], cells: dict[Cell, int], found: Measured
+) -> list[float]:
+    return [
+        found.combination({cells[cell]: weight for cell, weight in contrast.weights.items()}, "auc").p_value()
+        for contrast in contrasts
+    ]
+
+
+def gain_over_nothing(trained: Sequence[Trained]) -> Estimate | None:
+    """How much the mean of all arms at equal steps exceeds random weights of the same seeds; None without a look.
+
+    The plan does not ask this; so it is exploration.
+    """
+    nothing = (NOTHING, NOTHING)
+    weights = dict.fromkeys(_equal_steps(), 1 / len(_equal_steps())) | {nothing: -1.0}
+    if look_reached(trained) is None or len(common_seeds(trained, weights)) < LOOKS[0]:
+        return None
+    return estimates_by_seed(trained, [weights])[0]
+
+
+def _equal_steps() -> list[Cell]:
+    return [(source, arm) for source in (*DOSES_MM, MIXED) for arm in _EVERYWHERE]
+
+
 def _cells(method: str) -> list[Cell]:
     """What the plan pre-trains with a method."""
-    everywhere = [(source, arm) for source in (*DOSES_MM, MIXED) for arm in _EVERYWHERE]
-    return [*everywhere, *((source, "all-epochs") for source in _EPOCHS.get(method, ()))]
+    return [*_equal_steps(), *((source, "all-epochs") for source in _EPOCHS[method])]
 
 
 def _mean_difference(arm: str, other: str, sources: Sequence[str]) -> dict[Cell, float]:

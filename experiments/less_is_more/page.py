@@ -16,14 +16,16 @@ from experiments.less_is_more.contrasts import (
     LOOKS,
     MARGIN,
     Answer,
-    Cell,
     answers,
+    first_seeds,
+    gain_over_nothing,
     look_reached,
     looked_at,
     measured_cells,
     planned,
+    seeds_of_all_arms,
 )
-from experiments.less_is_more.trained import ARMS, NOTHING, Trained
+from experiments.less_is_more.trained import ARMS, NOTHING, Cell, Trained
 
 from ctprune.comparison.verdict import p_text, signed
 from ctprune.evaluation.measured import Measured
@@ -36,13 +38,19 @@ _COLUMNS = ("method", "source", "arm", "seed", "slices", "steps", "epochs", "auc
 
 _COLORS = ("#1b6ca8", "#c1440e", "#6b7a8f", "#5d8a3a", "#8e5ea2", "#d4a017")
 
+#: How methods are written.
+_WRITTEN = {"swav": "SwAV", "mocov2": "MoCo v2", "dino": "DINO"}
+
 _SAID = {
-    "larger": "yes: the first is better",
-    "smaller": "no: the first is worse",
+    "larger": "hash is better",
+    "smaller": "hash is worse",
     "equivalent": f"no difference that matters (± {MARGIN:.2f})",
     "unanswered": "not answered",
     "unfinished": f"not yet: fewer than {LOOKS[0]} pre-trainings of each arm",
 }
+
+#: Of a slope.
+_SAID_OF_SLOPE = {"larger": "hash gains with redundancy", "smaller": "hash loses with redundancy"}
 
 
 def write_report(trained: Sequence[Trained], out: Path) -> dict[str, list[Answer]]:
@@ -58,13 +66,13 @@ def write_report(trained: Sequence[Trained], out: Path) -> dict[str, list[Answer
         rows += _rows(of_method, *everything, with_none=method == methods[0])
         counted = looked_at(of_method)
         cells, measured = everything if len(counted) == len(of_method) else measured_cells(counted)
-        found[method] = answers(planned(method), cells, measured, is_look=look_reached(of_method) is not None)
+        found[method] = answers(planned(method), counted, (cells, measured))
         _save(out / f"curve-{method}.svg", _curve(method, cells, measured))
         numbers[method] = {
             "cells": [_cell(cell, index, measured) for cell, index in cells.items()],
             "contrasts": [_numbers(answer) for answer in found[method]],
         }
-        sections.append(_section(method, cells, measured, found[method]))
+        sections.append(_section(method, of_method, cells, measured, found[method]))
     _save(out / "results.csv", _csv(rows))
     _save(
         out / "contrasts.json", json.dumps({"margin": MARGIN, "level": LEVEL, "methods": numbers}, indent=1) + "\n"
@@ -130,7 +138,7 @@ def _numbers(answer: Answer) -> dict[str, Any]:
         "freedom": None if estimate is None else _plain(estimate.freedom),
         **{
             name: _plain(getattr(answer, name))
-            for name in ("low", "high", "corrected", "equivalence", "detectable")
+            for name in ("low", "high", "corrected", "independent", "equivalence", "detectable")
         },
     }
 
@@ -151,12 +159,16 @@ def _curve(method: str, cells: dict[Cell, int], measured: Measured) -> str:
         for number, arm in enumerate(ARMS):
             _draw_arm(axes, number, arm, cells, measured)
         if (NOTHING, NOTHING) in cells:
-            auc = float(measured.values(cells[NOTHING, NOTHING], "auc").mean())
-            axes.axhline(auc, color="#999999", linewidth=1, linestyle=":", label="no pre-training")
+            index = cells[NOTHING, NOTHING]
+            auc = float(measured.values(index, "auc").mean())
+            axes.axhline(auc, color="#777777", linewidth=1, linestyle=":", label="no pre-training")
+            low, high = measured.interval(index, "auc")
+            if math.isfinite(low):
+                axes.axhspan(low, high, color="#999999", alpha=0.12, linewidth=0)
         axes.set_xticks(range(len(DOSES_MM) + 1), [*(f"{mm:g}" for mm in DOSES_MM.values()), MIXED])
         axes.set_xlabel("Distance of slices in mm: the finer, the more redundant")
         axes.set_ylabel("AUC on unseen patients, 95 % interval")
-        axes.set_title(method)
+        axes.set_title(_WRITTEN[method])
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(fontsize=8, ncols=2, frameon=False)
         file = io.StringIO()
@@ -174,36 +186,79 @@ def _draw_arm(axes: Axes, number: int, arm: str, cells: dict[Cell, int], measure
         low, high = measured.interval(index, "auc")
         if math.isfinite(low):
             axes.plot([x, x], [low, high], color=_COLORS[number], linewidth=1, alpha=0.6)
-    doses = [index for index, (x, _) in enumerate(places) if x < len(DOSES_MM)]
-    axes.plot([at[i] for i in doses], [aucs[i] for i in doses], color=_COLORS[number], linewidth=1.4)
+    for i in range(len(places) - 1):
+        # A line over a dose that an arm does not have would show a value there; the mixture is none of the doses.
+        if places[i + 1][0] == places[i][0] + 1 < len(DOSES_MM):
+            axes.plot(at[i : i + 2], aucs[i : i + 2], color=_COLORS[number], linewidth=1.4)
     axes.plot(at, aucs, "o", color=_COLORS[number], markersize=3.5, label=arm)
 
 
-def _section(method: str, cells: dict[Cell, int], measured: Measured, found: Sequence[Answer]) -> str:
-    lines = [f"## {method}", "", f"![AUC by redundancy and arm](curve-{method}.svg)", ""]
+def _section(
+    method: str, trained: Sequence[Trained], cells: dict[Cell, int], measured: Measured, found: Sequence[Answer]
+) -> str:
+    written = _WRITTEN[method]
+    lines = [f"## {written}", "", _stage(method, trained), ""]
+    lines += [f"![{written}: AUC by distance of slices and arm](curve-{method}.svg)", ""]
     lines += ["| contrast | question | value | corrected p | equivalence p | detectable | answer |"]
     lines += ["|---|---|---|---|---|---|---|"]
     lines += [_line(answer) for answer in found]
-    lines += ["", f"Mean AUC (standard deviation between pre-trainings; number of these), {method}:", ""]
+    if any(math.isfinite(answer.independent) for answer in found):
+        told = ", ".join(f"{one.contrast.name} {_p(one.independent)}" for one in found)
+        lines += ["", f"Corrected p if arms were independent, as first planned: {told}."]
+    gain = gain_over_nothing(looked_at(trained))
+    if gain is not None:
+        low, high = gain.interval()
+        value = f"{_signed(gain.value, 3)} [{_signed(low, 3)}, {_signed(high, 3)}]"
+        lines += ["", "Beyond the plan: the mean AUC of all arms at equal steps less that of random weights of"]
+        lines += [f"the same seeds is {value} (95 % interval)."]
+    lines += ["", f"Mean AUC (standard deviation between pre-trainings; number of these), {written}:", ""]
     sources = [source for source in (*DOSES_MM, MIXED) if any(cell[0] == source for cell in cells)]
-    lines += [f"| arm | {' | '.join(sources)} |", f"|---|{'---|' * len(sources)}"]
+    lines += [f"| arm | {' | '.join(map(_named, sources))} |", f"|---|{'---|' * len(sources)}"]
     for arm in ARMS:
         if any(cell[1] == arm for cell in cells):
             texts = [_text(cells.get((source, arm)), measured) for source in sources]
             lines.append(f"| {arm} | {' | '.join(texts)} |")
+    if (NOTHING, NOTHING) in cells:
+        lines += ["", f"Random weights without pre-training: {_text(cells[NOTHING, NOTHING], measured)}."]
     return "\n".join(lines) + "\n"
 
 
+def _stage(method: str, trained: Sequence[Trained]) -> str:
+    """Which look the verdicts are of, and what earlier looks said."""
+    reached = look_reached(trained)
+    if reached is None:
+        have = len(seeds_of_all_arms(trained))
+        return f"**No look yet**: {have} of {LOOKS[0]} pre-trainings of every arm, so there is no verdict."
+    told = f"**Look {LOOKS.index(reached) + 1} of {len(LOOKS)}**: {reached} pre-trainings of every arm."
+    for look in LOOKS[: LOOKS.index(reached)]:
+        shown = [
+            f"{one.contrast.name}: {_said(one)}"
+            for one in answers(planned(method), first_seeds(trained, look))
+            if one.verdict != "unanswered"
+        ]
+        told += f" The look at {look} had answered: {'; '.join(shown) or 'nothing'}."
+    return told
+
+
 def _line(answer: Answer) -> str:
-    said = _SAID[answer.verdict]
+    said = _said(answer)
     estimate = answer.estimate
     if estimate is None:
         return f"| {answer.contrast.name} | {answer.contrast.question} | – | – | – | – | {said} |"
     digits = 4 if not answer.contrast.has_margin else 3
     value = f"{_signed(estimate.value, digits)} [{_signed(answer.low, digits)}, {_signed(answer.high, digits)}]"
-    tests = f"{p_text(answer.corrected)} | {p_text(answer.equivalence) if answer.contrast.has_margin else '–'}"
+    tests = f"{_p(answer.corrected)} | {_p(answer.equivalence) if answer.contrast.has_margin else '–'}"
     detectable = f"{answer.detectable:.{digits}f}" if math.isfinite(answer.detectable) else "–"
     return f"| {answer.contrast.name} | {answer.contrast.question} | {value} | {tests} | {detectable} | {said} |"
+
+
+def _said(answer: Answer) -> str:
+    of_slope = {} if answer.contrast.has_margin else _SAID_OF_SLOPE
+    return (_SAID | of_slope)[answer.verdict]
+
+
+def _p(value: float) -> str:
+    return p_text(value).removeprefix("= ")
 
 
 def _signed(value: float, digits: int) -> str:
@@ -226,19 +281,41 @@ def _page(trained: Sequence[Trained], sections: Sequence[str]) -> str:
     nothing = [one.result for one in trained if one.method == NOTHING]
     head = f"""# Less is more? Redundancy as a dose
 
-What was asked, and how: [the plan](../../less-is-more.md), written before.
+What was asked, and how: [the plan](../../less-is-more.md), written before, with its changes.
 `python -m experiments.less_is_more report` writes this page, `results.csv` (a row per pre-training) and
-`contrasts.json`.
+`contrasts.json`. `pretrainings.npz` holds the predictions.
 
 So far {len(trained) - len(nothing):,} pre-trainings. AUC of a linear probe on {len(first.images):,} slices of
 {patients:,} unseen synthetic patients.
 
-Verdicts count the first {LOOKS[0]} or {LOOKS[1]} pre-trainings of every arm, each look at a level of {LEVEL:g}
-over all contrasts of a method. Values have intervals at the level that Holm's correction leaves. The equivalence p
-tests whether the difference is smaller than ± {MARGIN:.2f}. “Detectable” is the smallest value that would
-have been shown with a probability of 80 %.
+- **Arms.** `all`: all slices. `hash`: those that the hash keeps. `random`, `every-n`, `kcenter`: as many, chosen
+  in another way. Each takes 200 steps. `all-epochs`: all slices, for as many epochs as `hash`, so many more steps.
+- **Verdicts** count the first {LOOKS[0]} or {LOOKS[1]} seeds of every arm. Each look has a level of {LEVEL:g} over
+  all contrasts of a method; there is no correction over methods.
+- **Values** have intervals at the level that Holm's correction leaves: one contains 0 exactly if no difference is
+  shown. Errors are computed seed by seed, because all arms of one seed start from the same random weights.
+- **Equivalence p** tests whether the difference is smaller than ± {MARGIN:.2f}.
+- **Detectable** is the smallest true value that would have been shown with a probability of 80 %.
+- All arms of an archive share its 40 patients: nothing here counts how other patients would change the result.
 """
-    return "\n".join([head, *sections])
+    return "\n".join([head, *_archives(trained), *sections])
+
+
+def _archives(trained: Sequence[Trained]) -> list[str]:
+    """How redundant each archive is: of its slices, those that the hash keeps."""
+    slices = {(one.source, one.arm): one.slices for one in trained}
+    rows = []
+    for source in (*DOSES_MM, MIXED):
+        every, kept = slices.get((source, "all")), slices.get((source, "hash"))
+        if every and kept:
+            rows.append(f"| {_named(source)} | {every:,} | {kept:,} ({100 * kept / every:.0f} %) |")
+    if not rows:
+        return []
+    return ["| distance of slices | slices | hash keeps |", "|---|---|---|", *rows, ""]
+
+
+def _named(source: str) -> str:
+    return f"{DOSES_MM[source]:g} mm" if source in DOSES_MM else source
 
 
 def _save(file: Path, text: str) -> None:

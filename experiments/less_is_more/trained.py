@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from experiments.less_is_more.archives import DOSES_MM, MIXED
 
 from ctprune.comparison.result import Result, load_result
+from ctprune.errors import EvaluationError, SourceError
 from ctprune.finetuning.training_result import METRICS_NAME
+
+#: A source and an arm.
+Cell: TypeAlias = tuple[str, str]
 
 #: Of a model without pre-training, in place of a method and a source.
 NOTHING = "none"
@@ -48,19 +52,35 @@ class Trained:
     result: Result
 
 
-def untrained(result: Result) -> Trained:
-    """A probe of a backbone that was not pre-trained."""
-    return Trained(
-        method=NOTHING,
-        source=NOTHING,
-        arm=NOTHING,
-        seed=0,
-        slices=0,
-        steps=0,
-        epochs=0,
-        seconds=0,
-        result=result,
-    )
+def untrained(result: Result) -> list[Trained]:
+    """Probes of backbones that were not pre-trained, by the seed of their random weights.
+
+    A pre-training of the same seed starts from the same weights.
+
+    Raises:
+        EvaluationError: The weights are not random.
+    """
+    if result.weights is not None:
+        raise EvaluationError(f"{result.name}: expected a fine-tuning of random weights, found given ones")
+    return [
+        Trained(
+            method=NOTHING,
+            source=NOTHING,
+            arm=NOTHING,
+            seed=seed,
+            slices=0,
+            steps=0,
+            epochs=0,
+            seconds=0,
+            result=replace(
+                result,
+                seeds=(seed,),
+                backbones=result.backbones[place : place + 1],
+                probabilities=result.probabilities[place : place + 1],
+            ),
+        )
+        for place, seed in enumerate(result.seeds)
+    ]
 
 
 def stored_probabilities(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -75,7 +95,18 @@ def whole_probabilities(stored: npt.NDArray[np.float32]) -> npt.NDArray[np.float
 
 
 def load_trained(folder: Path) -> list[Trained]:
-    """All pre-trainings of an experiment whose probe is finished, in the experiment's order."""
+    """All pre-trainings of an experiment whose probe is finished, in the experiment's order.
+
+    The folder of a `ctprune finetune` of random weights gives a network without pre-training for each seed.
+
+    Raises:
+        SourceError: There is no such folder.
+        EvaluationError: It holds neither an experiment nor a finished fine-tuning of random weights.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder: name one of `ctprune experiment`, or a file .npz")
+    if not (folder / "experiment.json").exists():
+        return untrained(_result(folder))
     plan = json.loads((folder / "experiment.json").read_text("utf-8"))
     by_folder = {step["folder"]: step for step in plan["steps"]}
     finished = [
@@ -83,12 +114,16 @@ def load_trained(folder: Path) -> list[Trained]:
         for step in plan["steps"]
         if step["kind"] == "finetune" and (folder / step["folder"] / METRICS_NAME).is_file()
     ]
-    return [_trained(folder, step, by_folder) for step in finished]
+    return [one for step in finished for one in _trained(folder, step, by_folder)]
 
 
-def _trained(folder: Path, step: dict[str, Any], by_folder: dict[str, dict[str, Any]]) -> Trained:
-    result = load_result(folder / step["folder"])
-    result = replace(result, probabilities=whole_probabilities(stored_probabilities(result.probabilities)))
+def _result(folder: Path) -> Result:
+    result = load_result(folder)
+    return replace(result, probabilities=whole_probabilities(stored_probabilities(result.probabilities)))
+
+
+def _trained(folder: Path, step: dict[str, Any], by_folder: dict[str, dict[str, Any]]) -> list[Trained]:
+    result = _result(folder / step["folder"])
     if not step["needs"]:
         return untrained(result)
     [pretraining] = step["needs"]
@@ -96,14 +131,17 @@ def _trained(folder: Path, step: dict[str, Any], by_folder: dict[str, dict[str, 
     summary = json.loads((folder / pretraining / "summary.json").read_text("utf-8"))
     way = by_folder[pretraining]["name"].removeprefix(f"{by_folder[reduction]['name']}-").rpartition("-seed")[0]
     method = str(summary["method"])
-    return Trained(
-        method=method,
-        source=next(name for name in (*DOSES_MM, MIXED) if by_folder[reduction]["name"].startswith(f"{name}-")),
-        arm=way.removeprefix(f"{method}-"),
-        seed=int(summary["seed"]),
-        slices=int(summary["slices"]),
-        steps=int(summary["steps"]),
-        epochs=int(summary["steps"]) * int(summary["slices_per_step"]) / int(summary["slices"]),
-        seconds=float(summary["seconds"]),
-        result=result,
-    )
+    source = next(name for name in (*DOSES_MM, MIXED) if by_folder[reduction]["name"].startswith(f"{name}-"))
+    return [
+        Trained(
+            method=method,
+            source=source,
+            arm=way.removeprefix(f"{method}-"),
+            seed=int(summary["seed"]),
+            slices=int(summary["slices"]),
+            steps=int(summary["steps"]),
+            epochs=int(summary["steps"]) * int(summary["slices_per_step"]) / int(summary["slices"]),
+            seconds=float(summary["seconds"]),
+            result=result,
+        )
+    ]
