@@ -64,7 +64,7 @@ STEPS = {
     "covid": (1, 8, 18),
     "paper": (12, 240, 723),
     "less-is-more": (18, 150, 151),
-    "less-is-more-epochs": (2, 20, 21),
+    "less-is-more-epochs": (2, 25, 26),
     "less-is-more-methods": (18, 310, 311),
     "less-is-more-real": (2, 25, 52),
 }

@@ -29,6 +29,7 @@ from ctprune.comparison.result import Result
 from ctprune.errors import EvaluationError, SourceError
 from tests.results import write_result
 
+SWAV, LONGER = planned("swav")
 LABELS = np.arange(160) % 2
 SOURCES = (*DOSES_MM, MIXED)
 
@@ -91,9 +92,9 @@ def test_contrasts_are_weighted_sums_of_differences() -> None:
     everything = trained(HELPS)
     cells, found = measured_cells(everything)
     difference = found.difference(cells["mixed", "hash"], cells["mixed", "all"], "auc")
-    for contrast in planned("swav"):
+    for contrast in (one for family in planned("swav") for one in family.contrasts):
         assert sum(contrast.weights.values()) == pytest.approx(0)
-    answered = {one.contrast.name: one for one in answers(planned("swav"), everything, (cells, found))}
+    answered = {one.contrast.name: one for one in answers(SWAV, everything, (cells, found))}
     assert answered["mixed"].estimate.value == pytest.approx(difference.value)  # type: ignore[union-attr]
     assert answered["mixed"].independent >= difference.p_value() != answered["mixed"].estimate.p_value()  # type: ignore[union-attr]
     of_cells = {cell: float(found.values(index, "auc").mean()) for cell, index in cells.items()}
@@ -142,7 +143,7 @@ def alike(one: Trained, seed: int) -> Trained:
 def test_what_arms_of_a_seed_share_is_counted_where_it_does_not_cancel() -> None:
     # All arms share the luck of their seed: their difference is sure.
     same = [alike(one, one.seed) for one in trained({})]
-    steps = {name: next(one for one in planned("swav") if one.name == name) for name in ("steps", "epochs")}
+    steps = {name: next(one for one in SWAV.contrasts if one.name == name) for name in ("steps", "epochs")}
     [difference] = estimates_by_seed(same, [steps["steps"].weights])
     assert (difference.value, difference.error) == (pytest.approx(0), 0)
     # Both archives of an arm share the luck, and the other arm's another one: taken for independent, the error is
@@ -159,16 +160,16 @@ def test_a_contrast_without_a_common_seed_has_no_error() -> None:
     everything = trained({}, seeds=2)
     parted = [one for one in everything if one.seed == (one.arm == "hash")]
     with pytest.raises(ValueError, match="a seed that all cells have"):
-        estimates_by_seed(parted, [planned("swav")[0].weights])
+        estimates_by_seed(parted, [SWAV.contrasts[0].weights])
 
 
 def test_answers_say_what_is_shown() -> None:
-    verdicts = {one.contrast.name: one.verdict for one in answers(planned("swav"), trained(HELPS))}
+    verdicts = {one.contrast.name: one.verdict for one in answers(SWAV, trained(HELPS))}
     assert (verdicts["steps"], verdicts["dose"]) == ("larger", "larger")
     assert verdicts["mixed"] in ("equivalent", "unanswered")
     # Nothing is said before there are five pre-trainings of each arm that a contrast compares, or any at all.
     few = trained(HELPS, seeds=2)
-    for one in answers(planned("swav"), [one for one in few if one.source != "mm05"]):
+    for one in answers(SWAV, [one for one in few if one.source != "mm05"]):
         assert one.verdict == "unfinished"
         assert one.estimate is None
         assert one.pretrainings == (0 if any(cell[0] == "mm05" for cell in one.contrast.weights) else 2)
@@ -180,23 +181,42 @@ def test_a_look_waits_for_every_arm_of_the_plan(tmp_path: Path) -> None:
         return [one for one in found if (one.source, one.arm) != ("mm05", arm) or one.seed < 6]
 
     ten = trained({}, seeds=10)
-    assert (look_reached(ten), len(looked_at(ten))) == (10, len(ten))
+    assert (look_reached(ten, SWAV), len(looked_at(ten, SWAV))) == (10, len(ten))
     for method, arm, look in (
         ("swav", "all-epochs", 5),
         ("dino", "all-epochs", 10),
         ("swav", "kcenter", 5),
     ):
         found = shortened(trained({}, method=method, seeds=10), arm)
-        counted = looked_at(found)
-        assert look_reached(found) == look
+        counted = looked_at(found, planned(method)[0])
+        assert look_reached(found, planned(method)[0]) == look
         assert max(one.seed for one in counted) == look - 1
     # Arms with five seeds each, but not the same ones, cannot be compared seed by seed.
     shifted = [replace(one, seed=one.seed + (one.arm == "kcenter")) for one in trained({})]
-    assert look_reached(shifted) is None
+    assert look_reached(shifted, SWAV) is None
     # Before all have five there is no verdict, whatever the others have.
     early = [one for one in trained(HELPS, seeds=6) if one.arm != "all-epochs" or one.seed < 4]
-    assert (look_reached(early), len(looked_at(early))) == (None, len(early))
+    assert (look_reached(early, SWAV), len(looked_at(early, SWAV))) == (None, len(early))
     assert {one.verdict for one in write_report(early, tmp_path)["swav"]} == {"unfinished"}
+
+
+def test_longer_trainings_are_a_family_of_their_own(tmp_path: Path) -> None:
+    # The others' look does not wait for this arm, nor this arm for them.
+    without = [one for one in trained(HELPS) if one.arm != "hash-longer"]
+    assert (look_reached(without, SWAV), look_reached(without, LONGER)) == (5, None)
+    alone = [one for one in trained({("mm2", "hash-longer"): 1.2}) if (one.source, one.arm) in LONGER.cells]
+    assert (look_reached(alone, SWAV), look_reached(alone, LONGER)) == (None, 5)
+    [answer] = answers(LONGER, alone)
+    assert (answer.verdict, answer.level) == ("larger", 0.05)
+    # With a single contrast nothing is corrected.
+    assert answer.estimate is not None
+    assert answer.corrected == answer.estimate.p_value()
+    assert (answer.low, answer.high) == answer.estimate.interval()
+    write_report([*without, *alone], tmp_path)
+    page = (tmp_path / "README.md").read_text()
+    assert "### SwAV: Longer trainings\n\n**Look 1 of 1**: 5 pre-trainings of every arm.\n" in page
+    numbers = json.loads((tmp_path / "contrasts.json").read_text())["methods"]["swav"]["contrasts"]
+    assert [one["level"] for one in numbers] == [0.025] * len(SWAV.contrasts) + [0.05]
 
 
 def test_report_shows_every_pretraining_and_is_the_same_each_time(tmp_path: Path) -> None:
@@ -212,7 +232,7 @@ def test_report_shows_every_pretraining_and_is_the_same_each_time(tmp_path: Path
         rows = list(csv.DictReader(stream))
     assert len(rows) == 1 + len(SOURCES) * len(ARMS) * (5 + 1)
     page = (tmp_path / "first" / "README.md").read_text()
-    assert "So far 216 pre-trainings. AUC of a linear probe on 160 slices of\n80 unseen synthetic patients" in page
+    assert "So far 252 pre-trainings. AUC of a linear probe on 160 slices of\n80 unseen synthetic patients" in page
     larger = [one.contrast.name for one in found["swav"] if one.verdict == "larger"]
     assert {"steps", "dose"} <= set(larger)
     assert page.count("| hash is better |") == len(larger) - 1
@@ -220,7 +240,7 @@ def test_report_shows_every_pretraining_and_is_the_same_each_time(tmp_path: Path
     assert page.count("| hash gains with redundancy |") == 1
     assert "## SwAV\n\n**Look 1 of 2**: 5 pre-trainings of every arm.\n" in page
     assert "## DINO\n\n**No look yet**: 1 of 5 pre-trainings of every arm" in page
-    assert page.count("not yet: fewer than 5 pre-trainings") == len(planned("dino"))
+    assert page.count("| not yet |") == len(planned("dino")[0].contrasts)
     numbers = json.loads((tmp_path / "first" / "contrasts.json").read_text())["methods"]["swav"]["contrasts"]
     assert [one["value"] for one in numbers] == pytest.approx([one.estimate.value for one in found["swav"]])  # type: ignore[union-attr]
 
@@ -246,12 +266,12 @@ def test_networks_without_pretraining_are_told_by_seed(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nowhere: no such folder: name one of"):
         load_trained(tmp_path / "nowhere")
     nothing = [one for seed in range(5) for one in untrained(replace(without_weights(), seeds=(seed,)))]
-    gain = gain_over_nothing([*trained({}), *nothing])
-    equal = np.mean([auc_by_loop(one) for one in trained({}) if one.arm != "all-epochs"])
+    gain = gain_over_nothing([*trained({}), *nothing], least=5)
+    equal = np.mean([auc_by_loop(one) for one in trained({}) if one.arm not in ("all-epochs", "hash-longer")])
     assert gain is not None
     assert gain.value == pytest.approx(equal - auc_by_loop(nothing[0]))
-    assert gain_over_nothing([*trained({}), *nothing[:4]]) is None
-    assert gain_over_nothing([*trained({}, seeds=4), *nothing]) is None
+    assert gain_over_nothing([*trained({}), *nothing[:4]], least=5) is None
+    assert gain_over_nothing([*trained({}, seeds=4), *nothing], least=5) is None
     save_collected([*trained({}, seeds=1), *nothing], tmp_path / "all.npz")
     assert [one.seed for one in load_collected(tmp_path / "all.npz") if one.method == NOTHING] == list(range(5))
 

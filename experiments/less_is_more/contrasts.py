@@ -19,17 +19,14 @@ from ctprune.evaluation.measured import Measured
 #: Difference in AUC that is too small to matter.
 MARGIN = 0.01
 
-#: Numbers of pre-trainings of each arm at which verdicts are given; each look has its share of the alarms' chance.
-LOOKS = (5, 10)
-
-#: Chance of a false alarm over all contrasts of a method, in one look.
-LEVEL = ALPHA / len(LOOKS)
-
 #: Arms that all archives and methods have.
 _EVERYWHERE = ("all", "hash", "random", "every-n", "kcenter")
 
 #: Archives in which all slices also take as many epochs as the hash, by method.
 _EPOCHS = {"swav": ("mm2", "mm05"), "mocov2": ("mm2",), "dino": ("mm2",)}
+
+#: The archive in which the hash also takes as many steps as those epochs have, and the method.
+_LONGER = ("swav", "mm2")
 
 #: Where neighboring slices are near-duplicates.
 REDUNDANT = ("mm2", "mm1", "mm05")
@@ -55,11 +52,34 @@ class Contrast:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Family:
+    """Contrasts of one method that are corrected together.
+
+    Attributes:
+        heading: What they have in common, in words; empty for the first of a method.
+        contrasts: The questions.
+        cells: All that the plan pre-trains for them: a look waits for each.
+        looks: Numbers of pre-trainings of each cell at which verdicts are given.
+    """
+
+    heading: str
+    contrasts: list[Contrast]
+    cells: list[Cell]
+    looks: tuple[int, ...]
+
+    @property
+    def level(self) -> float:
+        """Chance of a false alarm over all contrasts in one look: each look has its share."""
+        return ALPHA / len(self.looks)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """What the results say of a contrast.
 
     Attributes:
         contrast: The question.
+        level: Level that corrected p-values are compared with.
         estimate: The contrast's value with its error; None before the first look: a value without the noise of
             pre-training would look surer than it is.
         pretrainings: The number of seeds that all its cells have.
@@ -72,6 +92,7 @@ class Answer:
     """
 
     contrast: Contrast
+    level: float
     estimate: Estimate | None
     pretrainings: int
     low: float = math.nan
@@ -86,17 +107,32 @@ class Answer:
         """`larger`, `smaller`, `equivalent`, `unanswered`, or `unfinished` where pre-trainings are missing."""
         if self.estimate is None:
             return "unfinished"
-        shown = self.corrected < LEVEL
+        shown = self.corrected < self.level
         # A difference may be shown and nevertheless be too small to matter.
-        if self.equivalence < LEVEL:
+        if self.equivalence < self.level:
             return "equivalent"
         if shown:
             return "larger" if self.estimate.value > 0 else "smaller"
         return "unanswered"
 
 
-def planned(method: str) -> list[Contrast]:
-    """The contrasts of the plan; Holm's correction is for all of a method's."""
+def planned(method: str) -> list[Family]:
+    """What the plan asks of a method; Holm's correction is for all contrasts of a family."""
+    families = [Family(heading="", contrasts=_redundancy(method), cells=_cells(method), looks=(5, 10))]
+    if method == _LONGER[0]:
+        source = _LONGER[1]
+        longer = Contrast(
+            name="longer",
+            question=f"hash − all at equal steps, as many as all slices take at equal epochs, at {_in_mm(source)}",
+            weights=_mean_difference("hash-longer", "all-epochs", (source,)),
+        )
+        families.append(
+            Family(heading="Longer trainings", contrasts=[longer], cells=list(longer.weights), looks=(5,))
+        )
+    return families
+
+
+def _redundancy(method: str) -> list[Contrast]:
     doses, all_sources, long = tuple(DOSES_MM), (*DOSES_MM, MIXED), _EPOCHS[method]
     return [
         Contrast(
@@ -138,31 +174,25 @@ def planned(method: str) -> list[Contrast]:
     ]
 
 
-def seeds_of_all_arms(trained: Sequence[Trained]) -> list[int]:
-    """The seeds that every arm of one method's plan has, rising; without pre-trainings none."""
-    methods = {one.method for one in trained} - {NOTHING}
-    return common_seeds(trained, [cell for method in methods for cell in _cells(method)])
+def look_reached(trained: Sequence[Trained], family: Family) -> int | None:
+    """The last look that all cells of a family have reached; None before the first."""
+    fewest = len(common_seeds(trained, family.cells))
+    return max((look for look in family.looks if fewest >= look), default=None)
 
 
-def look_reached(trained: Sequence[Trained]) -> int | None:
-    """The last look that all arms of one method have reached; None before the first."""
-    fewest = len(seeds_of_all_arms(trained))
-    return max((look for look in LOOKS if fewest >= look), default=None)
+def looked_at(trained: Sequence[Trained], family: Family) -> list[Trained]:
+    """The pre-trainings of one method that the present look counts: the first five, or ten, seeds of all cells.
 
-
-def looked_at(trained: Sequence[Trained]) -> list[Trained]:
-    """The pre-trainings of one method that the present look counts: the first five, or ten, seeds of all arms.
-
-    What exceeds the last look that all arms have reached waits for the next; before the first all are taken, for a
-    view without verdicts. Networks without pre-training always count.
+    What exceeds the last look that all cells have reached waits for the next; before the first all are taken, for
+    a view without verdicts. Networks without pre-training always count.
     """
-    reached = look_reached(trained)
-    return list(trained) if reached is None else first_seeds(trained, reached)
+    reached = look_reached(trained, family)
+    return list(trained) if reached is None else first_seeds(trained, family, reached)
 
 
-def first_seeds(trained: Sequence[Trained], look: int) -> list[Trained]:
+def first_seeds(trained: Sequence[Trained], family: Family, look: int) -> list[Trained]:
     """What the look at so many pre-trainings counts, by rising seed."""
-    counted = seeds_of_all_arms(trained)[:look]
+    counted = common_seeds(trained, family.cells)[:look]
     chosen = [one for one in trained if one.method == NOTHING or one.seed in counted]
     return sorted(chosen, key=lambda one: one.seed)
 
@@ -177,24 +207,25 @@ def measured_cells(trained: Sequence[Trained]) -> tuple[dict[Cell, int], Measure
 
 
 def answers(
-    contrasts: Sequence[Contrast],
+    family: Family,
     trained: Sequence[Trained],
     measured: tuple[dict[Cell, int], Measured] | None = None,
     *,
     margin: float = MARGIN,
 ) -> list[Answer]:
-    """Test all contrasts of a method, each at the level that Holm's correction leaves it.
+    """Test all contrasts of a family, each at the level that Holm's correction leaves it.
 
     Args:
-        contrasts: Of the plan.
+        family: Of the plan.
         trained: Pre-trainings of the method, up to a look.
         measured: What `measured_cells` gives of them; without it, answers have no `independent`.
         margin: Difference in AUC that is too small to matter.
     """
+    contrasts = family.contrasts
     fewest = [len(common_seeds(trained, contrast.weights)) for contrast in contrasts]
-    if look_reached(trained) is None:
+    if look_reached(trained, family) is None:
         return [
-            Answer(contrast=contrast, estimate=None, pretrainings=number)
+            Answer(contrast=contrast, level=family.level, estimate=None, pretrainings=number)
             for contrast, number in zip(contrasts, fewest, strict=True)
         ]
     estimates = estimates_by_seed(trained, [contrast.weights for contrast in contrasts])
@@ -205,13 +236,14 @@ def answers(
     ]
     corrected, equivalence = holm(p_values), holm(equal)
     independent = holm(_p_values_if_independent(contrasts, *measured) if measured else [math.nan] * len(estimates))
-    levels = decision_levels(p_values, "holm", alpha=LEVEL)
+    levels = decision_levels(p_values, "holm", alpha=family.level)
     collected = []
     for index, (contrast, estimate) in enumerate(zip(contrasts, estimates, strict=True)):
         low, high = estimate.interval(float(levels[index]))
         collected.append(
             Answer(
                 contrast=contrast,
+                level=family.level,
                 estimate=estimate,
                 pretrainings=fewest[index],
                 low=low,
@@ -234,14 +266,14 @@ def _p_values_if_independent(
     ]
 
 
-def gain_over_nothing(trained: Sequence[Trained]) -> Estimate | None:
-    """How much the mean of all arms at equal steps exceeds random weights of the same seeds; None without a look.
+def gain_over_nothing(trained: Sequence[Trained], *, least: int) -> Estimate | None:
+    """How much the mean of all arms at equal steps exceeds random weights of the same seeds: exploration.
 
-    The plan does not ask this; so it is exploration.
+    None with fewer common seeds than `least`.
     """
     nothing = (NOTHING, NOTHING)
     weights = dict.fromkeys(_equal_steps(), 1 / len(_equal_steps())) | {nothing: -1.0}
-    if look_reached(trained) is None or len(common_seeds(trained, weights)) < LOOKS[0]:
+    if len(common_seeds(trained, weights)) < least:
         return None
     return estimates_by_seed(trained, [weights])[0]
 
@@ -253,6 +285,10 @@ def _equal_steps() -> list[Cell]:
 def _cells(method: str) -> list[Cell]:
     """What the plan pre-trains with a method."""
     return [*_equal_steps(), *((source, "all-epochs") for source in _EPOCHS[method])]
+
+
+def _in_mm(source: str) -> str:
+    return f"{DOSES_MM[source]:g} mm"
 
 
 def _mean_difference(arm: str, other: str, sources: Sequence[str]) -> dict[Cell, float]:

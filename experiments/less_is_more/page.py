@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.less_is_more.archives import DOSES_MM, MIXED
+from experiments.less_is_more.by_seed import common_seeds
 from experiments.less_is_more.contrasts import (
-    LEVEL,
-    LOOKS,
     MARGIN,
     Answer,
+    Family,
     answers,
     first_seeds,
     gain_over_nothing,
@@ -23,7 +23,6 @@ from experiments.less_is_more.contrasts import (
     looked_at,
     measured_cells,
     planned,
-    seeds_of_all_arms,
 )
 from experiments.less_is_more.trained import ARMS, NOTHING, Cell, Trained
 
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("method", "source", "arm", "seed", "slices", "steps", "epochs", "auc", "seconds")
 
-_COLORS = ("#1b6ca8", "#c1440e", "#6b7a8f", "#5d8a3a", "#8e5ea2", "#d4a017")
+_COLORS = ("#1b6ca8", "#c1440e", "#6b7a8f", "#5d8a3a", "#8e5ea2", "#d4a017", "#111111")
 
 #: How methods are written.
 _WRITTEN = {"swav": "SwAV", "mocov2": "MoCo v2", "dino": "DINO"}
@@ -46,7 +45,7 @@ _SAID = {
     "smaller": "hash is worse",
     "equivalent": f"no difference that matters (± {MARGIN:.2f})",
     "unanswered": "not answered",
-    "unfinished": f"not yet: fewer than {LOOKS[0]} pre-trainings of each arm",
+    "unfinished": "not yet",
 }
 
 #: Of a slope.
@@ -64,19 +63,20 @@ def write_report(trained: Sequence[Trained], out: Path) -> dict[str, list[Answer
         of_method = [one for one in trained if one.method in (method, NOTHING)]
         everything = measured_cells(of_method)
         rows += _rows(of_method, *everything, with_none=method == methods[0])
-        counted = looked_at(of_method)
+        families = planned(method)
+        counted = looked_at(of_method, families[0])
         cells, measured = everything if len(counted) == len(of_method) else measured_cells(counted)
-        found[method] = answers(planned(method), counted, (cells, measured))
+        by_family = [answers(families[0], counted, (cells, measured))]
+        by_family += [answers(family, looked_at(of_method, family)) for family in families[1:]]
+        found[method] = [answer for of_family in by_family for answer in of_family]
         _save(out / f"curve-{method}.svg", _curve(method, cells, measured))
         numbers[method] = {
             "cells": [_cell(cell, index, measured) for cell, index in cells.items()],
             "contrasts": [_numbers(answer) for answer in found[method]],
         }
-        sections.append(_section(method, of_method, cells, measured, found[method]))
+        sections.append(_section(method, of_method, cells, measured, by_family))
     _save(out / "results.csv", _csv(rows))
-    _save(
-        out / "contrasts.json", json.dumps({"margin": MARGIN, "level": LEVEL, "methods": numbers}, indent=1) + "\n"
-    )
+    _save(out / "contrasts.json", json.dumps({"margin": MARGIN, "methods": numbers}, indent=1) + "\n")
     _save(out / "README.md", _page(trained, sections))
     return found
 
@@ -132,6 +132,7 @@ def _numbers(answer: Answer) -> dict[str, Any]:
         "name": answer.contrast.name,
         "question": answer.contrast.question,
         "verdict": answer.verdict,
+        "level": answer.level,
         "pretrainings": answer.pretrainings,
         "value": None if estimate is None else _plain(estimate.value),
         "error": None if estimate is None else _plain(estimate.error),
@@ -194,23 +195,20 @@ def _draw_arm(axes: Axes, number: int, arm: str, cells: dict[Cell, int], measure
 
 
 def _section(
-    method: str, trained: Sequence[Trained], cells: dict[Cell, int], measured: Measured, found: Sequence[Answer]
+    method: str,
+    trained: Sequence[Trained],
+    cells: dict[Cell, int],
+    measured: Measured,
+    found: Sequence[Sequence[Answer]],
 ) -> str:
-    written = _WRITTEN[method]
-    lines = [f"## {written}", "", _stage(method, trained), ""]
+    written, (first, *others) = _WRITTEN[method], planned(method)
+    lines = [f"## {written}", "", _stage(first, trained), ""]
     lines += [f"![{written}: AUC by distance of slices and arm](curve-{method}.svg)", ""]
-    lines += ["| contrast | question | value | corrected p | equivalence p | detectable | answer |"]
-    lines += ["|---|---|---|---|---|---|---|"]
-    lines += [_line(answer) for answer in found]
-    if any(math.isfinite(answer.independent) for answer in found):
-        told = ", ".join(f"{one.contrast.name} {_p(one.independent)}" for one in found)
+    lines += _table(found[0])
+    if any(math.isfinite(answer.independent) for answer in found[0]):
+        told = ", ".join(f"{one.contrast.name} {_p(one.independent)}" for one in found[0])
         lines += ["", f"Corrected p if arms were independent, as first planned: {told}."]
-    gain = gain_over_nothing(looked_at(trained))
-    if gain is not None:
-        low, high = gain.interval()
-        value = f"{_signed(gain.value, 3)} [{_signed(low, 3)}, {_signed(high, 3)}]"
-        lines += ["", "Beyond the plan: the mean AUC of all arms at equal steps less that of random weights of"]
-        lines += [f"the same seeds is {value} (95 % interval)."]
+    lines += _gain(first, trained)
     lines += ["", f"Mean AUC (standard deviation between pre-trainings; number of these), {written}:", ""]
     sources = [source for source in (*DOSES_MM, MIXED) if any(cell[0] == source for cell in cells)]
     lines += [f"| arm | {' | '.join(map(_named, sources))} |", f"|---|{'---|' * len(sources)}"]
@@ -220,24 +218,49 @@ def _section(
             lines.append(f"| {arm} | {' | '.join(texts)} |")
     if (NOTHING, NOTHING) in cells:
         lines += ["", f"Random weights without pre-training: {_text(cells[NOTHING, NOTHING], measured)}."]
+    for family, of_family in zip(others, found[1:], strict=True):
+        lines += ["", f"### {written}: {family.heading}", "", _stage(family, trained), "", *_table(of_family)]
     return "\n".join(lines) + "\n"
 
 
-def _stage(method: str, trained: Sequence[Trained]) -> str:
+def _gain(family: Family, trained: Sequence[Trained]) -> list[str]:
+    reached = look_reached(trained, family)
+    gain = None if reached is None else gain_over_nothing(looked_at(trained, family), least=reached)
+    if gain is None:
+        return []
+    low, high = gain.interval()
+    value = f"{_signed(gain.value, 3)} [{_signed(low, 3)}, {_signed(high, 3)}]"
+    return [
+        "",
+        "Beyond the plan: the mean AUC of all arms at equal steps less that of random weights of",
+        f"the same seeds is {value} (95 % interval).",
+    ]
+
+
+def _stage(family: Family, trained: Sequence[Trained]) -> str:
     """Which look the verdicts are of, and what earlier looks said."""
-    reached = look_reached(trained)
+    reached = look_reached(trained, family)
     if reached is None:
-        have = len(seeds_of_all_arms(trained))
-        return f"**No look yet**: {have} of {LOOKS[0]} pre-trainings of every arm, so there is no verdict."
-    told = f"**Look {LOOKS.index(reached) + 1} of {len(LOOKS)}**: {reached} pre-trainings of every arm."
-    for look in LOOKS[: LOOKS.index(reached)]:
+        have = len(common_seeds(trained, family.cells))
+        return f"**No look yet**: {have} of {family.looks[0]} pre-trainings of every arm, so there is no verdict."
+    number = family.looks.index(reached)
+    told = f"**Look {number + 1} of {len(family.looks)}**: {reached} pre-trainings of every arm."
+    for look in family.looks[:number]:
         shown = [
             f"{one.contrast.name}: {_said(one)}"
-            for one in answers(planned(method), first_seeds(trained, look))
+            for one in answers(family, first_seeds(trained, family, look))
             if one.verdict != "unanswered"
         ]
         told += f" The look at {look} had answered: {'; '.join(shown) or 'nothing'}."
     return told
+
+
+def _table(found: Sequence[Answer]) -> list[str]:
+    return [
+        "| contrast | question | value | corrected p | equivalence p | detectable | answer |",
+        "|---|---|---|---|---|---|---|",
+        *map(_line, found),
+    ]
 
 
 def _line(answer: Answer) -> str:
@@ -279,6 +302,7 @@ def _page(trained: Sequence[Trained], sections: Sequence[str]) -> str:
     first = trained[0].result
     patients = len(set(first.patients))
     nothing = [one.result for one in trained if one.method == NOTHING]
+    redundancy, longer = planned("swav")
     head = f"""# Less is more? Redundancy as a dose
 
 What was asked, and how: [the plan](../../less-is-more.md), written before, with its changes.
@@ -290,8 +314,10 @@ So far {len(trained) - len(nothing):,} pre-trainings. AUC of a linear probe on {
 
 - **Arms.** `all`: all slices. `hash`: those that the hash keeps. `random`, `every-n`, `kcenter`: as many, chosen
   in another way. Each takes 200 steps. `all-epochs`: all slices, for as many epochs as `hash`, so many more steps.
-- **Verdicts** count the first {LOOKS[0]} or {LOOKS[1]} seeds of every arm. Each look has a level of {LEVEL:g} over
-  all contrasts of a method; there is no correction over methods.
+  `hash-longer`: those that the hash keeps, for as many steps as `all-epochs`.
+- **Verdicts** count the first {redundancy.looks[0]} or {redundancy.looks[1]} seeds of every arm. Each look has a
+  level of {redundancy.level:g} over all contrasts of a method; there is no correction over methods.
+  “{longer.heading}” has one look, at {longer.looks[0]} seeds, and a level of {longer.level:g}.
 - **Values** have intervals at the level that Holm's correction leaves: one contains 0 exactly if no difference is
   shown. Errors are computed seed by seed, because all arms of one seed start from the same random weights.
 - **Equivalence p** tests whether the difference is smaller than ± {MARGIN:.2f}.

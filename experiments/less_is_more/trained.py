@@ -22,7 +22,7 @@ Cell: TypeAlias = tuple[str, str]
 NOTHING = "none"
 
 #: How arms are called, whatever the method.
-ARMS = ("all", "hash", "random", "every-n", "kcenter", "all-epochs")
+ARMS = ("all", "hash", "random", "every-n", "kcenter", "all-epochs", "hash-longer")
 
 
 @dataclass(frozen=True, kw_only=True)
