@@ -25,12 +25,14 @@ from scipy.special import ndtr, ndtri
 
 from benches.measure import Table
 from benches.settings import Settings
+from ctprune.comparison.decisive import DECISIVE
 from ctprune.comparison.verdict import ALPHA, LEAST_PATIENTS, LEAST_PRETRAININGS, Finding
 from ctprune.evaluation.delong import auc_covariance
 from ctprune.evaluation.estimate import Estimate, difference_estimate
 from ctprune.evaluation.levels import Levels
 from ctprune.evaluation.measured import worth_of
 from ctprune.evaluation.units import unit_of_images
+from ctprune.options.shared import CLASSES
 
 Floats = npt.NDArray[np.float64]
 
@@ -181,6 +183,7 @@ def outcome(cell: Cell, trial: Trial) -> dict[str, float]:
     finding = Finding(
         run="a",
         other="b",
+        decisive=DECISIVE[CLASSES],
         value=found.value,
         low=low,
         high=high,
@@ -188,7 +191,7 @@ def outcome(cell: Cell, trial: Trial) -> dict[str, float]:
         detectable=found.detectable(),
         pretrainings=(cell.pretrainings, cell.pretrainings),
         patients=len(np.unique(unit[trial.truth])),
-        patients_of="positive",
+        patients_of="of class positive",
         unit="patient",
     )
     return {

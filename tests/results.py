@@ -21,6 +21,7 @@ def write_result(
     probabilities: np.ndarray,
     *,
     classes: Sequence[str] = CLASSES,
+    target: str = "classes",
     patients: Sequence[str | None] | None = None,
     images: Sequence[str] | None = None,
     split: str = "test",
@@ -28,7 +29,11 @@ def write_result(
     weights: dict[str, Any] | None = None,
     config: dict[str, Any] | None = None,
 ) -> Path:
-    """Write predictions (seeds, images, classes) of one model as a finished result."""
+    """Write predictions (seeds, images, columns) of one model as a finished result.
+
+    Labels are indices of classes or levels, (images,), numbers, (images, 1), or 1 for each label that an image
+    has, (images, labels).
+    """
     seeds, count = probabilities.shape[:2]
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"image-{i:04}.png" for i in range(count)] if images is None else list(images)
@@ -39,19 +44,19 @@ def write_result(
             "split": pa.array([split] * seeds * count),
             "image": pa.array(names * seeds),
             "patient": pa.array(known * seeds, pa.string()),
-            "label": pa.array([classes[label] for label in labels] * seeds),
-            "probabilities": pa.array(
-                probabilities.reshape(-1, len(classes)).tolist(), pa.list_(pa.float64(), len(classes))
-            ),
+            **_labels_and_predictions(labels, probabilities, classes, target),
         }
     )
+    options = config or {"mode": "finetune", "positive": None}
+    if target != "classes":
+        options = options | {"target": target}
     metadata = {"predictions_version": 2, "classes": list(classes), "config": config or {}}
     pq.write_table(
         table.replace_schema_metadata({"ctprune": json.dumps(metadata)}), folder / "predictions.parquet"
     )
     metrics = {
         "metrics_version": 2,
-        "config": config or {"mode": "finetune", "positive": None},
+        "config": options,
         "classes": list(classes),
         "splits": {split: count},
         "weights": None if weights is None else described(weights),
@@ -64,6 +69,22 @@ def write_result(
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
+
+
+def _labels_and_predictions(
+    labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str], target: str
+) -> dict[str, Any]:
+    if target == "regression":
+        return {"label": pa.array(labels[:, 0].tolist() * len(predictions)), "prediction": predictions.ravel()}
+    if target == "multi-label":
+        texts = [";".join(name for name, has in zip(classes, row, strict=True) if has) for row in labels]
+    else:
+        texts = [classes[label] for label in labels]
+    kind = pa.list_(pa.float64(), len(classes))
+    return {
+        "label": pa.array(texts * len(predictions)),
+        "probabilities": pa.array(predictions.reshape(-1, len(classes)).tolist(), kind),
+    }
 
 
 def described(weights: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from benches import calibration
 from ctprune.evaluation.bootstrap import bootstrap
 from ctprune.evaluation.estimate import Estimate, combined_estimate, difference_estimate, mean_estimate
 from ctprune.evaluation.levels import levels_of
-from ctprune.evaluation.measured import fraction_interval, measure
+from ctprune.evaluation.measured import measure
 from ctprune.evaluation.metrics import METRICS
+from ctprune.evaluation.scales import fraction_interval
 from tests.results import CLASSES, predictions
 
 LABELS = np.arange(120) % 2

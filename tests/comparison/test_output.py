@@ -70,7 +70,7 @@ def test_nothing_is_drawn_over_a_name(three: list[Path], monkeypatch: pytest.Mon
     monkeypatch.setattr(
         figures, "draw_svg", lambda draw, name, description, inches: drawings.append((draw, inches)) or ""
     )
-    for draw_figure in (figures.auc_figure, figures.difference_figure, figures.slices_figure):
+    for draw_figure in (figures.measure_figure, figures.difference_figure, figures.slices_figure):
         draw_figure(found, "tried")
     for draw, inches in drawings:
         figure = Figure(figsize=inches, layout="constrained")

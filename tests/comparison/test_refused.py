@@ -70,7 +70,7 @@ def test_other_test_sets_are_refused(three: list[Path], tmp_path: Path) -> None:
     [
         ({"correction": "none"}, "correction none: expected one of holm"),
         ({"resamples": 5}, "resamples 5: expected 100 to"),
-        ({"margin": 0.0}, "margin 0: expected a difference in AUC such as 0.02"),
+        ({"margin": 0.0}, "margin 0: expected a difference above 0 such as 0.02"),
     ],
 )
 def test_options_out_of_range_are_refused(three: list[Path], options: dict[str, Any], message: str) -> None:

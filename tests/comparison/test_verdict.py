@@ -12,6 +12,7 @@ import pytest
 
 import ctprune
 from ctprune.comparison.comparison import compare_results
+from ctprune.comparison.decisive import DECISIVE
 from ctprune.comparison.verdict import Finding
 from ctprune.errors import ConfigError, EvaluationError
 from ctprune.evaluation.correction import holm
@@ -136,6 +137,7 @@ def test_no_noise_at_all_is_unclear() -> None:
     finding = Finding(
         run="a",
         other="b",
+        decisive=DECISIVE["classes"],
         value=0.5,
         low=0.5,
         high=0.5,
@@ -143,7 +145,7 @@ def test_no_noise_at_all_is_unclear() -> None:
         detectable=0.0,
         pretrainings=(5, 5),
         patients=30,
-        patients_of="ill",
+        patients_of="of class ill",
         unit="patient",
     )
     assert finding.verdict == "unclear"

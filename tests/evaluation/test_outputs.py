@@ -72,16 +72,16 @@ def test_what_is_not_defined_is_nan() -> None:
 def test_a_rare_label_leaves_no_interval() -> None:
     random = np.random.default_rng(5)
     for images, reason in (
-        (3, "3 images of class nodule: no interval can be estimated from fewer than 6"),
+        (3, "3 images with label nodule: no interval can be estimated from fewer than 6"),
         (8, None),
     ):
         truth = np.zeros((40, 1))
         truth[:images] = 1
         predicted = random.random((1, 40, 1)) * 0.8 + truth * 0.1
-        labeling = (truth[:, 0].astype(np.int64), ["not nodule", "nodule"])
+        labeling = (truth[:, 0].astype(np.int64), ["without label nodule", "with label nodule"])
         judge = PredictionJudge(truth, predicted, [None] * 40, label_measures, LABEL_SCALES, [labeling])
         every = np.arange(40)
         assert judge.missing(every) == reason
         assert math.isnan(judge.pooled(every)["auc"]["low"]) == (reason is not None)
-        assert judge.missing(every[images:]) == "no image of class nodule"
+        assert judge.missing(every[images:]) == "no image with label nodule"
         assert judge.worth(every) == images

@@ -20,6 +20,7 @@ from sklearn.metrics import average_precision_score, cohen_kappa_score, roc_auc_
 import ctprune
 from ctprune.cli import main
 from ctprune.cli.schemas import json_schema
+from ctprune.comparison.comparison import compare_results
 from ctprune.comparison.result import load_result
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.heads import load_head, save_head
@@ -73,6 +74,17 @@ def rows_of(out: Path, result: FinetuneResult) -> list[tuple[int, list[dict[str,
     return [(n, [row for row in rows if row["seed"] == one["seed"]]) for n, one in enumerate(result.per_seed)]
 
 
+def check_comparison(out: Path, result: FinetuneResult) -> None:
+    """What a comparison reads and measures is what the fine-tuning found."""
+    read = load_result(out, name="a")
+    assert read.classes == tuple(result.classes)
+    assert read.probabilities.shape == (len(result.per_seed), 24, len(result.classes))
+    found = compare_results([read, replace(read, name="b")], resamples=100)
+    for name, pooled in result.pooled.items():
+        assert found.measures[0][name].mean == pytest.approx(pooled["mean"], nan_ok=True), name
+    assert found.metrics == tuple(result.pooled)
+
+
 @pytest.mark.parametrize("mode", ["finetune", "linear", "knn"])
 def test_several_labels_from_table_to_prediction(table: Path, weights: Path, tmp_path: Path, mode: str) -> None:
     result = run(table, tmp_path / "ft", weights, "multi-label", mode)
@@ -100,8 +112,7 @@ def test_several_labels_from_table_to_prediction(table: Path, weights: Path, tmp
     found = ctprune.predict(tmp_path / "ft", table.parent / "00.png", device="cpu")
     chosen = [name for name, share in zip(found.classes, found.probabilities[0], strict=True) if share > 0.5]
     assert found.labels == [";".join(chosen)]
-    with pytest.raises(ctprune.EvaluationError, match="a comparison takes results of classes"):
-        load_result(tmp_path / "ft")
+    check_comparison(tmp_path / "ft", result)
 
 
 @pytest.mark.parametrize("mode", ["finetune", "linear", "knn"])
@@ -127,6 +138,7 @@ def test_levels_from_table_to_prediction(table: Path, weights: Path, tmp_path: P
     found = ctprune.predict(tmp_path / "ft", table.parent / "00.png", device="cpu")
     cumulative = found.probabilities[0].cumsum()
     assert found.labels == [LEVELS[int((cumulative[:2] < 0.5).sum())]]
+    check_comparison(tmp_path / "ft", result)
 
 
 @pytest.mark.parametrize("target", ["ordinal", "regression"])

@@ -152,7 +152,7 @@ def test_each_way_from_volumes_to_prediction(
         assert seed["metrics"]["average_precision"] == pytest.approx(expected)
         assert result.label_counts["test"] == {"edema": 2, "nodule": 3}
         # A file of several slices counts as a patient.
-        few = "2 patients with volumes of class edema: no interval can be estimated from fewer than 6"
+        few = "2 patients with volumes with label edema: no interval can be estimated from fewer than 6"
         assert result.no_interval == few
     elif target == "ordinal":
         guess = [next(k for k in range(3) if one[: k + 1].sum() >= 0.5 - 1e-9) for one in of_judged]

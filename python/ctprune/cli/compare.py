@@ -54,13 +54,15 @@ def _print(found: Comparison, page: Path) -> None:
     from rich.table import Table
 
     from ctprune.comparison.tables import count_text, measure_text
+    from ctprune.finetuning.words import metric_name
 
     table = Table(title=f"ctprune compare, {counted(len(found.results[0].images), 'image')}", title_justify="left")
     table.add_column("result", no_wrap=True)
-    for heading in ("slices", "trainings", "AUC", "accuracy"):
+    shown_metrics = (found.decisive.metric, found.decisive.beside)
+    for heading in ("slices", "trainings", *map(metric_name, shown_metrics)):
         table.add_column(heading, justify="right", no_wrap=True)
     for result, levels, measures in zip(found.results, found.levels, found.measures, strict=True):
-        shown = [escape(measure_text(measures[name])) for name in ("auc", "accuracy")]
+        shown = [escape(measure_text(measures[name])) for name in shown_metrics]
         table.add_row(escape(result.name), count_text(result.slices), str(levels), *shown)
     Console(highlight=False).print(table)
     for pair in found.pairs:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ctprune import _core
 from ctprune.comparison.config import CompareConfig, CompareOptions
+from ctprune.comparison.decisive import Decisive
 from ctprune.comparison.notes import notes_on
 from ctprune.comparison.pairs import Pair, find_pairs, pairs_to_compare
 from ctprune.comparison.result import Result, check_comparable, measure_results
@@ -18,9 +19,9 @@ from ctprune.comparison.verdict import ALPHA, LEAST_PATIENTS, LEAST_PRETRAININGS
 from ctprune.evaluation.delong import auc_covariance, auc_interval
 from ctprune.evaluation.levels import Levels
 from ctprune.evaluation.measured import Measured
-from ctprune.evaluation.metrics import METRICS
 from ctprune.files.json_values import without_nan
 from ctprune.options.configure import configure
+from ctprune.options.shared import MULTI_LABEL, REGRESSION
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -58,10 +59,10 @@ class Comparison:
         levels: Number of pre-trainings and fine-tunings of each result; identical predictions count once.
         measures: Measures of each result by name.
         averaged_auc: AUC of each result's predictions averaged over trainings, with DeLong's 95 % interval; None
-            with more than two classes.
+            if labels are not one of two classes.
         pairs: Pairs of results that were compared.
         correction: Correction for multiple comparisons, `holm` or `benjamini-hochberg`.
-        margin: Margin of equivalence, in AUC; None if it was not given.
+        margin: Margin of equivalence, in the measure that decides; None if it was not given.
         resamples: Number of bootstrap resamples.
         seed: Random seed of the bootstrap.
         unit: Unit that was resampled: `patient`, or `image` or `volume` where patients are not known.
@@ -86,6 +87,8 @@ class Comparison:
         found = {
             "comparison_version": COMPARISON_VERSION,
             "ctprune_version": _core.__version__,
+            "target": first.target,
+            "decisive": first.decisive.metric,
             "classes": list(first.classes),
             "positive": first.positive,
             "evaluated_split": first.split,
@@ -124,10 +127,25 @@ class Comparison:
             "averaged_auc": self.averaged_auc[index],
         }
 
+    @property
+    def decisive(self) -> Decisive:
+        """The measure that decides."""
+        return self.results[0].decisive
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the measures, in the order in which they are shown."""
+        return tuple(self.measures[0])
+
     def images_by_class(self) -> dict[str, int]:
-        """How many images of each class were evaluated."""
+        """How many images of each class or level, or with each label, were evaluated; empty for numbers."""
         first = self.results[0]
-        counts = np.bincount(first.labels, minlength=len(first.classes))
+        if first.target == REGRESSION:
+            return {}
+        if first.target == MULTI_LABEL:
+            counts = (first.labels > 0).sum(axis=0)
+        else:
+            counts = np.bincount(first.labels, minlength=len(first.classes))
         return {name: int(count) for name, count in zip(first.classes, counts, strict=True)}
 
     def patients(self) -> int | None:
@@ -145,6 +163,7 @@ def compare_results(
     """Compare results that are in memory; see `ctprune.compare`."""
     config = configure(CompareConfig, config, options)
     check_comparable(results)
+    results[0].decisive.check_margin(config.margin)
     indices = pairs_to_compare(
         [result.name for result in results], reference=config.reference, contrasts=config.contrasts
     )
@@ -169,7 +188,7 @@ def compare_results(
 
 def _measures(found: Measured, index: int) -> dict[str, Measure]:
     levels, measures = found.levels[index], {}
-    for name in METRICS:
+    for name in found.scales:
         low, high = found.interval(index, name)
         values = found.values(index, name)
         several = levels.pretrainings > 1

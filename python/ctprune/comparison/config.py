@@ -52,10 +52,11 @@ class CompareConfig:
     )
     margin: float | None = option(
         None,
-        expected="a difference in AUC such as 0.02",
+        expected="a difference above 0 such as 0.02",
         above=0,
-        high=1 - 2**-53,
-        help="Difference in AUC too small to matter, such as 0.02; also test whether differences are smaller.",
+        help="Difference too small to matter, such as 0.02 in AUC; also test whether differences are smaller.",
+        more="It is one in the measure that decides: the AUC, for levels the quadratic weighted kappa, for "
+        "numbers the mean absolute error.",
     )
     correction: str = option("holm", choices=CORRECTIONS, help="Correction for several comparisons.")
     resamples: int = option(

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ctprune.comparison.comparison import Comparison
+from ctprune.comparison.result import Result
 from ctprune.comparison.verdict import SHOWN
+from ctprune.evaluation.output_plots import mean_label_roc
 from ctprune.evaluation.plots import draw_band, mean_roc
+from ctprune.finetuning.words import sentence_case
+from ctprune.options.shared import CLASSES, MULTI_LABEL
 from ctprune.pages import INK, LINE, PAPER, SERIES, draw_svg
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from matplotlib.axes import Axes
 
 
@@ -17,16 +23,17 @@ if TYPE_CHECKING:
 MOST_NAMED = 12
 
 
-def roc_figure(comparison: Comparison, name: str) -> str:
-    """ROC curves of all results, each with the band over its trainings."""
+def roc_figure(comparison: Comparison, name: str) -> str | None:
+    """ROC curves of all results, each with the band over its trainings; None for levels and numbers."""
+    if comparison.results[0].target not in (CLASSES, MULTI_LABEL):
+        return None
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
         for index, result in enumerate(comparison.results):
-            rate, curves = mean_roc(
-                result.labels, result.probabilities, result.classes, positive=result.config.get("positive")
-            )
-            draw_band(axes, rate, curves, _color(index), _short(result.name, 40))
+            rate, curves = _roc(result)
+            why = comparison.decisive.undefined
+            draw_band(axes, rate, curves, _color(index), _short(result.name, 40), undefined=why)
         axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="False positive rate", ylabel="True positive rate")
         axes.set_aspect("equal")
         if axes.get_legend_handles_labels()[0] and len(comparison.results) <= MOST_NAMED:
@@ -35,26 +42,35 @@ def roc_figure(comparison: Comparison, name: str) -> str:
     return draw_svg(draw, name, "ROC curves of all results", (4.4, 4.2))
 
 
-def auc_figure(comparison: Comparison, name: str) -> str:
-    """AUC of each result with its interval."""
+def _roc(result: Result) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    if result.target == MULTI_LABEL:
+        return mean_label_roc(result.truth, result.probabilities)
+    positive = result.config.get("positive")
+    return mean_roc(result.labels, result.probabilities, result.classes, positive=positive)
+
+
+def measure_figure(comparison: Comparison, name: str) -> str:
+    """The measure that decides, of each result with its interval."""
+    title = sentence_case(comparison.decisive.title)
 
     def draw(axes: Axes) -> None:
         for index, (result, measures) in enumerate(zip(comparison.results, comparison.measures, strict=True)):
-            auc = measures["auc"]
+            found = measures[comparison.decisive.metric]
             row = len(comparison.results) - 1 - index
-            axes.plot([auc.low, auc.high], [row, row], color=_color(index), linewidth=2)
-            axes.plot([auc.mean], [row], "o", color=_color(index), markersize=6)
+            axes.plot([found.low, found.high], [row, row], color=_color(index), linewidth=2)
+            axes.plot([found.mean], [row], "o", color=_color(index), markersize=6)
             _name_row(axes, row, _short(result.name, 64))
         _rows_only(axes, len(comparison.results))
-        axes.set_xlabel("AUC, 95 % interval")
+        axes.set_xlabel(f"{title}, 95 % interval")
 
     return draw_svg(
-        draw, name, "AUC of each result with its interval", (4.4, 0.9 + 0.56 * len(comparison.results))
+        draw, name, f"{title} of each result with its interval", (4.4, 0.9 + 0.56 * len(comparison.results))
     )
 
 
 def difference_figure(comparison: Comparison, name: str) -> str:
-    """Difference in AUC of each pair with its interval, and the line of no difference."""
+    """Difference of each pair in the measure that decides, with its interval, and the line of no difference."""
+    title = f"Difference in {comparison.decisive.title}"
 
     def draw(axes: Axes) -> None:
         for index, pair in enumerate(comparison.pairs):
@@ -63,23 +79,23 @@ def difference_figure(comparison: Comparison, name: str) -> str:
             # Of no difference; between the names, which it would cross.
             axes.plot([0, 0], [row - 0.38, row + 0.16], color=INK, linewidth=1, linestyle=(0, (4, 3)))
             axes.plot([pair.low, pair.high], [row, row], color=color, linewidth=2)
-            axes.plot([pair.differences["auc"].value], [row], "o", color=color, markersize=6)
+            axes.plot([pair.differences[comparison.decisive.metric].value], [row], "o", color=color, markersize=6)
             _name_row(axes, row, f"{_short(pair.run, 30)} − {_short(pair.other, 30)}")
         _rows_only(axes, len(comparison.pairs))
-        axes.set_xlabel("Difference in AUC, interval that decides")
+        axes.set_xlabel(f"{title}, interval that decides")
 
-    return draw_svg(draw, name, "Difference in AUC of each pair", (4.4, 0.9 + 0.56 * len(comparison.pairs)))
+    return draw_svg(draw, name, f"{title} of each pair", (4.4, 0.9 + 0.56 * len(comparison.pairs)))
 
 
 def slices_figure(comparison: Comparison, name: str) -> str | None:
-    """AUC against the slices of the pre-training; None where fewer than two are known."""
+    """The measure that decides against the slices of the pre-training; None where fewer than two are known."""
     return _against(
         comparison, name, [result.slices for result in comparison.results], "Slices used for pre-training"
     )
 
 
 def time_figure(comparison: Comparison, name: str) -> str | None:
-    """AUC against the time of the pre-training; None where fewer than two are known."""
+    """The measure that decides against the time of the pre-training; None where fewer than two are known."""
     minutes = [
         None if result.pretraining_seconds is None else result.pretraining_seconds / 60
         for result in comparison.results
@@ -93,6 +109,7 @@ def _against(
     known = [value for value in values if value]
     if len(known) < 2:
         return None
+    title = sentence_case(comparison.decisive.title)
 
     def draw(axes: Axes) -> None:
         for index, (result, value, measures) in enumerate(
@@ -100,10 +117,10 @@ def _against(
         ):
             if value is None:
                 continue
-            auc = measures["auc"]
-            axes.plot([value, value], [auc.low, auc.high], color=_color(index), linewidth=1.6, alpha=0.55)
-            axes.plot([value], [auc.mean], "o", color=_color(index), markersize=7, label=_short(result.name, 40))
-        axes.set(xlabel=label, ylabel="AUC, 95 % interval")
+            found = measures[comparison.decisive.metric]
+            axes.plot([value, value], [found.low, found.high], color=_color(index), linewidth=1.6, alpha=0.55)
+            axes.plot([value], [found.mean], "o", color=_color(index), markersize=7, label=_short(result.name, 40))
+        axes.set(xlabel=label, ylabel=f"{title}, 95 % interval")
         axes.set_xlim(left=-0.04 * max(known), right=1.06 * max(known))
         axes.grid(axis="y")
         if named:
@@ -118,7 +135,7 @@ def _against(
     named = len(names) <= MOST_NAMED
     columns = 2 if max(map(len, names)) <= 20 else 1
     height = 2.9 + (0.16 * -(-len(names) // columns) if named else 0)
-    return draw_svg(draw, name, f"AUC against: {label}", (4.4, height))
+    return draw_svg(draw, name, f"{title} against: {label}", (4.4, height))
 
 
 def _color(index: int) -> str:

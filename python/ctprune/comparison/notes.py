@@ -8,6 +8,7 @@ from ctprune.comparison.result import Result, fine_tuning_of
 from ctprune.comparison.verdict import LEAST_PRETRAININGS
 from ctprune.evaluation.measured import Measured
 from ctprune.evaluation.metrics import undefined_because
+from ctprune.options.shared import CLASSES, MULTI_LABEL
 
 
 def notes_on(results: Sequence[Result], found: Measured, *, explored: int) -> list[str]:
@@ -18,8 +19,7 @@ def notes_on(results: Sequence[Result], found: Measured, *, explored: int) -> li
         found: Measures of the results.
         explored: Number of pairs if all were compared; 0 if they were planned.
     """
-    first = results[0]
-    notes = undefined_because(first.labels, first.classes)
+    notes = _on_labels(results[0])
     if found.no_interval is not None:
         notes.append(f"{found.no_interval}; nothing was tested.")
     if found.unit != "patient":
@@ -34,6 +34,19 @@ def notes_on(results: Sequence[Result], found: Measured, *, explored: int) -> li
             "contrasts, can show smaller differences."
         )
     return notes
+
+
+def _on_labels(result: Result) -> list[str]:
+    if result.target == CLASSES:
+        return undefined_because(result.labels, result.classes)
+    if result.target != MULTI_LABEL:
+        return []
+    counts = (result.labels > 0).sum(axis=0).tolist()
+    return [
+        f"{'all' if count else 'no'} {result.unit}s have label {name!r}: it is left out of the means over labels"
+        for name, count in zip(result.classes, counts, strict=True)
+        if count in (0, len(result.labels))
+    ]
 
 
 def _on_trainings(results: Sequence[Result], found: Measured) -> list[str]:
@@ -89,8 +102,8 @@ def _on_options(results: Sequence[Result], found: Measured) -> list[str]:
         notes.append(
             "The results were not fine-tuned with the same options: differences may be due to the options."
         )
-    if found.undefined:
-        notes.append(
-            f"In {found.undefined:,} of {found.resamples:,} resamples a class had no image: these were left out."
-        )
+    undefined = found.undefined[first.decisive.metric]
+    if undefined:
+        why = "a class had no image" if first.target == CLASSES else f"the {first.decisive.title} was not defined"
+        notes.append(f"In {undefined:,} of {found.resamples:,} resamples {why}: these were left out.")
     return notes

@@ -17,8 +17,10 @@ from ctprune.evaluation.correction import CORRECTIONS, decision_levels
 from ctprune.evaluation.delong import DelongTest, delong_test
 from ctprune.evaluation.estimate import Estimate
 from ctprune.evaluation.measured import Measured
-from ctprune.evaluation.metrics import METRICS
+from ctprune.evaluation.scales import widest_difference
+from ctprune.evaluation.targets import groups_of
 from ctprune.evaluation.units import unit_of_images
+from ctprune.options.shared import CLASSES, MULTI_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +42,12 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassTest:
-    """DeLong's test for one class against the rest, on predictions averaged over trainings.
+    """DeLong's test for one class or label against the rest, on predictions averaged over trainings.
 
     Attributes:
-        positive: Name of the class.
+        positive: Name of the class or label.
         test: DeLong's test.
-        corrected: p-value of the test, corrected for all classes and pairs.
+        corrected: p-value of the test, corrected for all classes or labels and pairs.
     """
 
     positive: str
@@ -55,10 +57,10 @@ class ClassTest:
 
 @dataclass(frozen=True, kw_only=True)
 class Equivalence:
-    """Whether the difference in AUC is shown to be smaller than a margin, by both one-sided tests.
+    """Whether a difference is shown to be smaller than a margin, by both one-sided tests.
 
     Attributes:
-        margin: Largest difference in AUC, in either direction, that counts as equivalent.
+        margin: Largest difference in the measure that decides, in either direction, that counts as equivalent.
         p_value: The larger p-value of both one-sided tests.
         corrected: p-value, corrected for all pairs.
         shown: Whether the corrected p-value is below 0.05.
@@ -78,15 +80,16 @@ class Pair:
         run: Name of the first result.
         other: Name of the second result.
         differences: Differences of the first less the second, by measure.
-        corrected: p-value of the difference in AUC, corrected for all pairs.
+        corrected: p-value of the difference in the measure that decides, corrected for all pairs.
         level: Level of the decision; the interval from `low` to `high` has the level 1 − `level`.
-        low: Lower end of the interval of the difference in AUC, which agrees with the verdict.
-        high: Upper end of the interval of the difference in AUC, which agrees with the verdict.
-        detectable: The smallest difference in AUC that would have been shown with a probability of 80 %.
+        low: Lower end of the interval of the difference in this measure, which agrees with the verdict.
+        high: Upper end of the interval of the difference in this measure, which agrees with the verdict.
+        detectable: The smallest difference in this measure that would have been shown with a probability of 80 %.
         equivalence: Tests of equivalence; None without a margin.
-        delong: DeLong's tests: one for the positive class of two, or one for each of more classes.
-        verdict: Verdict on the AUC: `larger`, `smaller`, `likely`, `backbones`, `noise`, `few`, `unclear` or
-            `undefined`.
+        delong: DeLong's tests: one for the positive class of two, or one for each of more classes, or of several
+            labels; none for levels and numbers.
+        verdict: Verdict on the measure that decides: `larger`, `smaller`, `likely`, `backbones`, `noise`, `few`,
+            `unclear` or `undefined`.
         sentence: The verdict as a sentence.
     """
 
@@ -144,28 +147,30 @@ def find_pairs(
 ) -> list[Pair]:
     """Test all pairs, each at the level that the correction gives it."""
     correct = CORRECTIONS[correction]
-    aucs = [found.difference(a, b, "auc") for a, b in indices]
-    p_values = [auc.p_value() for auc in aucs]
+    decisive = results[0].decisive
+    deciding = [found.difference(a, b, decisive.metric) for a, b in indices]
+    p_values = [one.p_value() for one in deciding]
     corrected = correct(p_values)
     levels = decision_levels(p_values, correction, alpha=ALPHA)
-    equivalent = _equivalences(aucs, margin, correction)
+    equivalent = _equivalences(deciding, margin, correction)
     averaged = [
         levels.averaged(result.probabilities) for result, levels in zip(results, found.levels, strict=True)
     ]
     tests = [_delong(results[0], averaged[a], averaged[b]) for a, b in indices]
     flat = correct([test.p_value for of_pair in tests for _, test in of_pair]).tolist()
-    patients, patients_of = _rarest(results[0])
+    patients, patients_of = _fewest(results[0])
     pairs = []
     for index, (a, b) in enumerate(indices):
-        low, high = _within_one(aucs[index].interval(levels[index]))
+        low, high = _within(deciding[index].interval(levels[index]), decisive.widest)
         finding = Finding(
             run=results[a].name,
             other=results[b].name,
-            value=aucs[index].value,
+            decisive=decisive,
+            value=deciding[index].value,
             low=low,
             high=high,
             corrected=float(corrected[index]),
-            detectable=aucs[index].detectable(levels[index]),
+            detectable=deciding[index].detectable(levels[index]),
             pretrainings=(found.levels[a].pretrainings, found.levels[b].pretrainings),
             patients=patients,
             patients_of=patients_of,
@@ -179,7 +184,10 @@ def find_pairs(
             Pair(
                 run=finding.run,
                 other=finding.other,
-                differences={name: _difference(found.difference(a, b, name)) for name in METRICS},
+                differences={
+                    name: _difference(found.difference(a, b, name), widest_difference(scale))
+                    for name, scale in found.scales.items()
+                },
                 corrected=finding.corrected,
                 level=float(levels[index]),
                 low=low,
@@ -196,10 +204,10 @@ def find_pairs(
     return pairs
 
 
-def _equivalences(aucs: Sequence[Estimate], margin: float | None, correction: str) -> list[Equivalence | None]:
+def _equivalences(deciding: Sequence[Estimate], margin: float | None, correction: str) -> list[Equivalence | None]:
     if margin is None:
-        return [None] * len(aucs)
-    p_values = [auc.equivalence_p_value(margin) for auc in aucs]
+        return [None] * len(deciding)
+    p_values = [one.equivalence_p_value(margin) for one in deciding]
     corrected = CORRECTIONS[correction](p_values).tolist()
     return [
         Equivalence(margin=margin, p_value=p, corrected=of_all, shown=of_all < ALPHA)
@@ -207,34 +215,47 @@ def _equivalences(aucs: Sequence[Estimate], margin: float | None, correction: st
     ]
 
 
-def _difference(found: Estimate) -> Difference:
-    low, high = _within_one(found.interval())
+def _difference(found: Estimate, widest: float) -> Difference:
+    low, high = _within(found.interval(), widest)
     return Difference(value=found.value, low=low, high=high, p_value=found.p_value())
 
 
-def _within_one(ends: tuple[float, float]) -> tuple[float, float]:
-    """Limit an interval to [-1, 1], the range of differences of two fractions."""
+def _within(ends: tuple[float, float], widest: float) -> tuple[float, float]:
+    """Limit an interval to the differences that there can be, such as [-1, 1] for two fractions."""
     low, high = ends
-    return (low, high) if math.isnan(low) else (max(low, -1.0), min(high, 1.0))
+    return (low, high) if math.isnan(low) else (max(low, -widest), min(high, widest))
 
 
-def _rarest(result: Result) -> tuple[int, str]:
-    """Number of patients of the rarest class, and its name."""
+def _fewest(result: Result) -> tuple[int, str]:
+    """Number of patients of the rarest class, or on the rarer side of the rarest label, and which these are.
+
+    Where labels are levels or numbers, that of all patients.
+    """
     unit = unit_of_images(result.patients, len(result.labels))
-    counts = [len(np.unique(unit[result.labels == c])) for c in range(len(result.classes))]
+    if result.target == CLASSES:
+        groupings = [(result.labels, tuple(f"of class {name}" for name in result.classes))]
+    elif result.target == MULTI_LABEL:
+        groupings = groups_of(result.target, result.classes, result.truth)
+    else:
+        return len(np.unique(unit)), ""
+    counts = [
+        (len(np.unique(unit[labels == number])), group)
+        for labels, groups in groupings
+        for number, group in enumerate(groups)
+    ]
     # A class that has no image has no part in the result.
-    there = [index for index, count in enumerate(counts) if count]
-    fewest = min(there, key=lambda index: counts[index])
-    return counts[fewest], result.classes[fewest]
+    return min((one for one in counts if one[0]), key=lambda one: one[0])
 
 
 def _delong(
     result: Result, mean: npt.NDArray[np.float64], other_mean: npt.NDArray[np.float64]
 ) -> list[tuple[str, DelongTest]]:
-    """One test for each class that is taken as the positive one; all results share labels and patients."""
+    """One test for each class or label that is taken as positive; all results share labels and patients."""
+    if result.target not in (CLASSES, MULTI_LABEL):
+        return []
     tests = []
     for c, name in enumerate(result.classes):
-        truth = result.labels == c
+        truth = result.labels == c if result.target == CLASSES else result.labels[:, c] > 0
         if result.positive in (None, name) and truth.any() and not truth.all():
             test = delong_test(truth, mean[:, c], other_mean[:, c], patients=result.patients)
             tests.append((name, test))

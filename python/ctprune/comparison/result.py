@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctprune import _core
+from ctprune.comparison.decisive import Decisive, decisive_of, target_of
+from ctprune.comparison.predictions import read_predictions
 from ctprune.errors import EvaluationError, SourceError
 from ctprune.evaluation.measured import Measured, measure
 from ctprune.evaluation.predictions import positive_class
-from ctprune.finetuning.result import PREDICTIONS_NAME, PREDICTIONS_VERSION
+from ctprune.evaluation.targets import measure_target
+from ctprune.finetuning.result import PREDICTIONS_NAME
+from ctprune.finetuning.target_words import count_words
 from ctprune.finetuning.training_result import METRICS_NAME
+from ctprune.options.shared import CLASSES
 
 #: Versions of `metrics.json` that are read.
 METRICS_VERSIONS = (1, 2)
-
-_COLUMNS = ("seed", "split", "image", "patient", "label", "probabilities")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +34,18 @@ class Result:
     Attributes:
         name: Name of the result in the comparison.
         path: The folder, as it was given.
-        classes: Names of the classes, in the order of the columns of `probabilities`.
+        classes: Names of the classes, labels or levels, in the order of the columns of `probabilities`; none where
+            labels are numbers.
         split: The split that was evaluated.
         selection_split: The split that chose the epoch; None if not recorded.
         seeds: Seed of each training.
         backbones: Digest of each training's initial weights, equal for trainings of one backbone. Each training
             from random weights has its own.
         images: Names of the images, volumes or patients, sorted.
-        labels: Index of each image's class, (images,).
-        probabilities: Probabilities of shape (trainings, images, classes).
+        labels: Index of each image's class or level, (images,); of several labels 1 where the image has one,
+            (images, labels); of numbers these, (images, 1).
+        probabilities: Probabilities of shape (trainings, images, classes); of a regression the predicted numbers,
+            (trainings, images, 1).
         patients: Patient of each image, None where not known.
         config: Options of the fine-tuning.
         weights: Metadata of the initial weights; None for random ones.
@@ -55,7 +60,7 @@ class Result:
     seeds: tuple[int, ...]
     backbones: tuple[str, ...]
     images: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
+    labels: npt.NDArray[Any]
     probabilities: npt.NDArray[np.float64]
     patients: tuple[str | None, ...]
     config: dict[str, Any]
@@ -63,8 +68,25 @@ class Result:
     seconds: float | None
 
     @property
+    def target(self) -> str:
+        """What labels are."""
+        return target_of(self.config)
+
+    @property
+    def decisive(self) -> Decisive:
+        """The measure that decides."""
+        return decisive_of(self.config)
+
+    @property
+    def truth(self) -> npt.NDArray[np.float64]:
+        """The labels as columns, (images, columns), see `ctprune.evaluation.targets.judge_of`."""
+        return self.labels.reshape(len(self.images), -1).astype(np.float64)
+
+    @property
     def positive(self) -> str | None:
-        """The positive one of two classes; None if there are more, as each is then taken as positive once."""
+        """The positive one of two classes; None for others, as each class or label is then taken as positive."""
+        if self.target != CLASSES:
+            return None
         which = positive_class(self.classes, self.config.get("positive"))
         return None if which is None else self.classes[which]
 
@@ -102,31 +124,20 @@ def load_result(folder: str | os.PathLike[str], *, name: str | None = None) -> R
     if not path.is_dir():
         raise SourceError(f"{folder}: no such folder: name the folder of a finished 'ctprune finetune'")
     metrics = _read_metrics(path / METRICS_NAME)
-    target = metrics.get("config", {}).get("target", "classes")
-    if target != "classes":
-        raise EvaluationError(
-            f"{folder}: is a result of `target` {target}, but a comparison takes results of classes"
-        )
-    table, classes = _read_predictions(path / PREDICTIONS_NAME)
     split = str(metrics.get("evaluated_split", "test"))
-    table = table.filter(np.array([name == split for name in table["split"]], np.bool_))
-    if not len(table):
-        raise EvaluationError(
-            f"{path / PREDICTIONS_NAME}: expected predictions of the split {split!r}, found none"
-        )
     weights = metrics.get("weights")
-    by_seed = _by_seed(path / PREDICTIONS_NAME, table, classes)
+    config = dict(metrics.get("config", {}))
+    predicted = read_predictions(path / PREDICTIONS_NAME, target_of(config), split)
     return Result(
         name=path.resolve().name if name is None else name,
         path=os.fspath(folder),
-        classes=classes,
         split=split,
         selection_split=metrics.get("selection_split"),
-        config=dict(metrics.get("config", {})),
+        config=config,
         weights=None if weights is None else dict(weights.get("metadata") or {}),
         seconds=metrics.get("seconds"),
-        backbones=tuple(_backbone(path, weights, seed) for seed in by_seed["seeds"]),
-        **by_seed,
+        backbones=tuple(_backbone(path, weights, seed) for seed in predicted["seeds"]),
+        **predicted,
     )
 
 
@@ -151,52 +162,6 @@ def _read_metrics(file: Path) -> dict[str, Any]:
             f"{file}: expected version {METRICS_VERSIONS[-1]}, found {found.get('metrics_version')}"
         )
     return found
-
-
-def _read_predictions(file: Path) -> tuple[_core.Rows, tuple[str, ...]]:
-    try:
-        table, found = _core.Rows.read(file)
-        metadata = json.loads(found or "{}")
-        version, classes = metadata["predictions_version"], tuple(metadata["classes"])
-    except FileNotFoundError:
-        raise EvaluationError(f"{file}: expected predictions, found no such file") from None
-    except (OSError, KeyError, TypeError, ValueError):
-        raise EvaluationError(
-            f"{file}: expected predictions written by 'ctprune finetune', found others"
-        ) from None
-    if version != PREDICTIONS_VERSION:
-        raise EvaluationError(f"{file}: expected predictions of version {PREDICTIONS_VERSION}, found {version}")
-    missing = [column for column in _COLUMNS if column not in table.columns]
-    if missing:
-        raise EvaluationError(f"{file}: expected a column {missing[0]!r}, found none")
-    return table, classes
-
-
-def _by_seed(file: Path, table: _core.Rows, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Sort the rows by seed and image, and check that every seed has the same images."""
-    seed_of, name_of = table["seed"], table["image"]
-    order = sorted(range(len(table)), key=lambda row: (seed_of[row], name_of[row]))
-    table = table.take(np.array(order, np.int64))
-    seeds = sorted(set(seed_of.tolist()))
-    count = len(table) // len(seeds)
-    images, labels = table["image"], table["label"]
-    first = images[:count]
-    if images != first * len(seeds) or len(set(first)) != count or labels != labels[:count] * len(seeds):
-        raise EvaluationError(f"{file}: expected the same images once for each seed, found others")
-    unknown = set(labels) - set(classes)
-    if unknown:
-        raise EvaluationError(f"{file}: label {sorted(unknown)[0]!r} is none of the classes {', '.join(classes)}")
-    probabilities = table["probabilities"]
-    if probabilities.shape != (len(table), len(classes)):
-        raise EvaluationError(f"{file}: expected {len(classes)} probabilities for each image, found others")
-    index = {name: number for number, name in enumerate(classes)}
-    return {
-        "seeds": tuple(seeds),
-        "images": tuple(first),
-        "labels": np.array([index[label] for label in labels[:count]]),
-        "probabilities": probabilities.reshape(len(seeds), count, len(classes)),
-        "patients": tuple(patient or None for patient in table["patient"][:count]),
-    }
 
 
 #: Options of a pre-training that do not change what is trained.
@@ -257,7 +222,7 @@ def check_comparable(results: Sequence[Result]) -> None:
     """Refuse results that were not measured on the same images with the same labels.
 
     Raises:
-        EvaluationError: Fewer than two, names given twice, or other classes, images, labels or patients.
+        EvaluationError: Fewer than two, names given twice, or other targets, classes, images, labels or patients.
     """
     if len(results) < 2:
         raise EvaluationError(f"expected two or more results to compare, found {len(results)}")
@@ -268,9 +233,15 @@ def check_comparable(results: Sequence[Result]) -> None:
     first = results[0]
     for other in results[1:]:
         pair = f"{first.path} and {other.path}"
+        if other.target != first.target:
+            raise EvaluationError(
+                f"{pair} have different targets, {first.target} and {other.target}: only results with the same "
+                "`target` can be compared"
+            )
         if other.classes != first.classes:
             raise EvaluationError(
-                f"{pair} have different classes: {', '.join(first.classes)} against {', '.join(other.classes)}"
+                f"{pair} have different {count_words(first.target)}: {', '.join(first.classes)} against "
+                f"{', '.join(other.classes)}"
             )
         if other.unit != first.unit:
             raise EvaluationError(
@@ -283,7 +254,7 @@ def check_comparable(results: Sequence[Result]) -> None:
                 f"{pair} were not measured on the same {first.unit}s: {len(here - there):,} only in the first, "
                 f"{len(there - here):,} only in the second, {len(here & there):,} in both"
             )
-        differing = int((first.labels != other.labels).sum())
+        differing = int((first.truth != other.truth).any(axis=1).sum())
         if differing:
             raise EvaluationError(
                 f"{pair} have the same {first.unit}s, but {differing:,} of them have different labels"
@@ -302,11 +273,24 @@ def check_comparable(results: Sequence[Result]) -> None:
 def measure_results(results: Sequence[Result], *, resamples: int, seed: int = 0) -> Measured:
     """Measures of results on the same images, with all that intervals need; see `ctprune.evaluation.measured`."""
     first = results[0]
+    pretrainings = [result.backbones for result in results]
+    if first.target != CLASSES:
+        return measure_target(
+            first.target,
+            first.classes,
+            first.truth,
+            [result.probabilities for result in results],
+            pretrainings=pretrainings,
+            patients=first.patients,
+            each=first.unit,
+            resamples=resamples,
+            seed=seed,
+        )
     return measure(
         first.labels,
         [result.probabilities for result in results],
         first.classes,
-        pretrainings=[result.backbones for result in results],
+        pretrainings=pretrainings,
         patients=first.patients,
         positive=first.positive,
         each=first.unit,

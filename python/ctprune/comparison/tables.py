@@ -6,30 +6,17 @@ import math
 from collections.abc import Sequence
 
 from ctprune.comparison.comparison import Comparison, Measure
+from ctprune.comparison.decisive import LOWER_IS_BETTER, Decisive
 from ctprune.comparison.pairs import Pair
 from ctprune.comparison.verdict import p_text, signed
-from ctprune.evaluation.metrics import LOWER_IS_BETTER, METRICS
-
-#: Headings of the columns.
-TITLES = {
-    "auc": "AUC",
-    "average_precision": "Average precision",
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "f1": "F1",
-    "precision": "Precision",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "calibration_error": "Calibration error",
-}
+from ctprune.finetuning.target_words import target_sentence
+from ctprune.finetuning.words import metric_name, sentence_case
 
 #: Heading of the numbers of trainings.
 TRAININGS = "Pre-trainings × fine-tunings"
 
-#: A short text for each verdict.
-VERDICTS = {
-    "larger": "better",
-    "smaller": "worse",
+#: A short text for each verdict but `larger` and `smaller`.
+_VERDICTS = {
     "likely": "ahead (few pre-trainings)",
     "backbones": "these backbones only",
     "noise": "within the noise",
@@ -55,6 +42,22 @@ _TEX = str.maketrans(
         "±": r"$\pm$",
     }
 )
+
+
+def title_of(metric: str) -> str:
+    """The name of a measure as a heading.
+
+    >>> title_of("average_precision")
+    'Average precision'
+    """
+    return sentence_case(metric_name(metric))
+
+
+def verdict_text(pair: Pair, decisive: Decisive) -> str:
+    """The verdict for the first result of a pair, in a few words."""
+    if pair.verdict in _VERDICTS:
+        return _VERDICTS[pair.verdict]
+    return "better" if decisive.is_better(pair.differences[decisive.metric].value) else "worse"
 
 
 def measure_text(measure: Measure) -> str:
@@ -91,15 +94,15 @@ def difference_text(value: float, low: float, high: float) -> str:
     return signed(value) if math.isnan(low) else f"{signed(value)} [{signed(low)}, {signed(high)}]"
 
 
-def detectable_text(detectable: float) -> str:
-    """The smallest difference that would have been shown; differences in AUC cannot exceed one.
+def detectable_text(detectable: float, widest: float) -> str:
+    """The smallest difference that would have been shown; none can be as large as `widest`.
 
-    >>> detectable_text(0.0512), detectable_text(1.3), detectable_text(math.nan)
+    >>> detectable_text(0.0512, 1.0), detectable_text(1.3, 1.0), detectable_text(math.nan, 1.0)
     ('0.051', 'none', '–')
     """
     if math.isnan(detectable):
         return "–"
-    return f"{detectable:.3f}" if detectable < 1 else "none"
+    return f"{detectable:.3f}" if detectable < widest else "none"
 
 
 def best_of(comparison: Comparison, metric: str) -> int | None:
@@ -116,7 +119,7 @@ def count_text(count: float | None) -> str:
 
 
 def delong_text(pair: Pair) -> str:
-    """DeLong's corrected p-values, with class names if there are several."""
+    """DeLong's corrected p-values, with names of classes or labels if there are several."""
     if len(pair.delong) == 1:
         return "p " + p_text(pair.delong[0].corrected)
     return "; ".join(f"{test.positive}: p {p_text(test.corrected)}" for test in pair.delong) or "–"
@@ -125,7 +128,7 @@ def delong_text(pair: Pair) -> str:
 def markdown(comparison: Comparison) -> str:
     """Two tables and the notes: measures of each result, differences of each pair."""
     parts = [
-        _markdown_table(_heading(), _rows(comparison, bold="**")),
+        _markdown_table(_heading(comparison), _rows(comparison, bold="**")),
         f"{_how(comparison)} Bold: the best mean, whether or not the difference is larger than the noise.",
         _markdown_table(_pair_heading(comparison), _pair_rows(comparison)),
         "\n".join(f"- {pair.sentence}" for pair in comparison.pairs),
@@ -139,54 +142,61 @@ def latex(comparison: Comparison) -> str:
     """The same two tables for LaTeX with the package booktabs."""
     return (
         "% needs \\usepackage{booktabs}\n"
-        + _latex_table(_heading(), _rows(comparison, bold=""))
+        + _latex_table(_heading(comparison), _rows(comparison, bold=""))
         + f"\n% {_how(comparison).replace('%', 'percent')}\n\n"
         + _latex_table(_pair_heading(comparison), _pair_rows(comparison))
     )
 
 
 def _pair_heading(comparison: Comparison) -> tuple[str, ...]:
+    decisive = comparison.decisive
     equivalence = () if comparison.margin is None else (f"Corrected p (smaller than {comparison.margin:g})",)
     return (
         "A",
         "minus B",
-        "Difference in AUC",
+        f"Difference in {decisive.title}",
         "Corrected p",
         *equivalence,
         "Detectable",
-        "Corrected p (DeLong, images alone)",
-        "Difference in accuracy",
+        *(("Corrected p (DeLong, images alone)",) if _has_delong(comparison) else ()),
+        f"Difference in {metric_name(decisive.beside)}",
         "Verdict for A",
     )
 
 
-def _heading() -> tuple[str, ...]:
-    return ("Result", "Slices", "Pre-training, s", TRAININGS, *(TITLES[name] for name in METRICS))
+def _has_delong(comparison: Comparison) -> bool:
+    return any(pair.delong for pair in comparison.pairs)
+
+
+def _heading(comparison: Comparison) -> tuple[str, ...]:
+    return ("Result", "Slices", "Pre-training, s", TRAININGS, *map(title_of, comparison.metrics))
 
 
 def _rows(comparison: Comparison, *, bold: str) -> list[list[str]]:
-    best = {name: best_of(comparison, name) for name in METRICS}
+    metrics = comparison.metrics
+    best = {name: best_of(comparison, name) for name in metrics}
     rows = []
     for index, (result, measures) in enumerate(zip(comparison.results, comparison.measures, strict=True)):
-        marks = {name: bold if best[name] == index else "" for name in METRICS}
-        cells = [f"{marks[name]}{measure_text(measures[name])}{marks[name]}" for name in METRICS]
+        marks = {name: bold if best[name] == index else "" for name in metrics}
+        cells = [f"{marks[name]}{measure_text(measures[name])}{marks[name]}" for name in metrics]
         counts = [count_text(result.slices), count_text(result.pretraining_seconds), str(comparison.levels[index])]
         rows.append([result.name, *counts, *cells])
     return rows
 
 
 def _pair_rows(comparison: Comparison) -> list[list[str]]:
+    decisive, has_delong = comparison.decisive, _has_delong(comparison)
     return [
         [
             pair.run,
             pair.other,
-            difference_text(pair.differences["auc"].value, pair.low, pair.high),
+            difference_text(pair.differences[decisive.metric].value, pair.low, pair.high),
             p_text(pair.corrected).removeprefix("= "),
             *([] if pair.equivalence is None else [p_text(pair.equivalence.corrected).removeprefix("= ")]),
-            detectable_text(pair.detectable),
-            delong_text(pair).replace("p = ", "").replace("p <", "<"),
-            _difference(pair, "accuracy"),
-            VERDICTS[pair.verdict],
+            detectable_text(pair.detectable, decisive.widest),
+            *([delong_text(pair).replace("p = ", "").replace("p <", "<")] if has_delong else []),
+            _difference(pair, decisive.beside),
+            verdict_text(pair, decisive),
         ]
         for pair in comparison.pairs
     ]
@@ -198,12 +208,14 @@ def _difference(pair: Pair, metric: str) -> str:
 
 
 def _how(comparison: Comparison) -> str:
-    positive = comparison.results[0].positive
-    of = "" if positive is None else f" Positive class: {positive}."
+    first, decisive = comparison.results[0], comparison.decisive
+    of = "" if first.positive is None else f" Positive class: {first.positive}."
+    about = target_sentence(first.target)
+    of += f" {about}" if about else ""
     return (
         f"Means over trainings with 95 % intervals, which include the variation of {comparison.unit}s and "
-        f"trainings.{of} Intervals of differences in AUC decide, and are corrected for the number of comparisons; "
-        "those of differences in accuracy are 95 % each."
+        f"trainings.{of} Intervals of differences in {decisive.title} decide, and are corrected for the number of "
+        f"comparisons; those of differences in {metric_name(decisive.beside)} are 95 % each."
     )
 
 

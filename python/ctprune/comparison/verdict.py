@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from ctprune.comparison.decisive import Decisive
+
 #: Probability of a false positive over all comparisons together (with Holm's correction).
 ALPHA = 0.05
 
@@ -13,7 +15,8 @@ ALPHA = 0.05
 #: as the t distribution assumes.
 LEAST_PRETRAININGS = 5
 
-#: Smallest number of patients of each class (images, if patients are not known) for a verdict. The estimate of the
+#: Smallest number of patients of each class, with and without each label, or of all where labels are levels or
+#: numbers, for a verdict (images, if patients are not known). The estimate of the
 #: variance over patients assumes many of them. With ten, 95 to 97 % of the 95 % intervals contain the truth,
 #: however unequally images are spread over patients (`benches/calibration.py`); with fewer, they are too wide.
 LEAST_PATIENTS = 10
@@ -24,24 +27,27 @@ SHOWN = ("larger", "smaller", "likely", "backbones")
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A difference in AUC, and the numbers that decide about it.
+    """A difference in the measure that decides, and the numbers that decide about it.
 
     Attributes:
         run: Name of the first model.
         other: Name of the second.
-        value: AUC of the first model minus that of the second.
+        decisive: The measure.
+        value: Measure of the first model minus that of the second.
         low: Lower end of the difference's interval, at the level of the decision.
         high: Upper end of the difference's interval, at the level of the decision.
         corrected: p-value of the difference, corrected for all comparisons.
         detectable: The smallest difference that would have been shown with a probability of 80 %.
         pretrainings: Number of pre-trainings of the first model, and of the second.
-        patients: Number of patients of the rarest class (images where patients are not known).
-        patients_of: Name of the rarest class.
+        patients: Number of patients that a verdict counts (images where patients are not known), such as those of
+            the rarest class.
+        patients_of: Which patients these are, such as `of class ill`; empty if they are all.
         unit: `patient` or `image`.
     """
 
     run: str
     other: str
+    decisive: Decisive
     value: float
     low: float
     high: float
@@ -73,9 +79,11 @@ class Finding:
     def sentence(self) -> str:
         """The verdict as a sentence with its numbers; if a difference is shown, the better model comes first.
 
+        >>> from ctprune.comparison.decisive import DECISIVE
         >>> found = Finding(
-        ...     run="hash", other="all", value=0.01, low=-0.02, high=0.04, corrected=0.5, detectable=0.06,
-        ...     pretrainings=(5, 5), patients=60, patients_of="ill", unit="patient",
+        ...     run="hash", other="all", decisive=DECISIVE["classes"], value=0.01, low=-0.02, high=0.04,
+        ...     corrected=0.5, detectable=0.06, pretrainings=(5, 5), patients=60, patients_of="of class ill",
+        ...     unit="patient",
         ... )
         >>> found.verdict, "+0.010 [−0.020, +0.040], is within the noise (corrected p = 0.50)" in found.sentence
         ('noise', True)
@@ -84,7 +92,7 @@ class Finding:
         return _SENTENCES[self.verdict](found)
 
     def _better_first(self) -> Finding:
-        if self.value > 0:
+        if self.decisive.is_better(self.value):
             return self
         return replace(
             self,
@@ -119,54 +127,57 @@ class Finding:
 
 def _better(found: Finding) -> str:
     return (
-        f"{found.run} is better than {found.other}: the difference in AUC, {found._numbers}, is larger than the "
-        f"noise ({found._p})."
+        f"{found.run} is better than {found.other}: the difference in {found.decisive.title}, "
+        f"{found._numbers}, is larger than the noise ({found._p})."
     )
 
 
 def _likely(found: Finding) -> str:
     few = " and ".join(str(count) for count in found.pretrainings)
     return (
-        f"{found.run} is ahead of {found.other}: the difference in AUC, {found._numbers}, is larger than the "
-        f"noise that {few} pre-trainings show ({found._p}). “Better” needs {LEAST_PRETRAININGS} pre-trainings of "
-        f"each: {found._more}."
+        f"{found.run} is ahead of {found.other}: the difference in {found.decisive.title}, "
+        f"{found._numbers}, is larger than the noise that {few} pre-trainings show ({found._p}). “Better” needs "
+        f"{LEAST_PRETRAININGS} pre-trainings of each: {found._more}."
     )
 
 
 def _backbones(found: Finding) -> str:
     return (
-        f"{found.run} and {found.other}: with these backbones the AUC differs by {found._numbers} ({found._p}). "
-        "This holds for these backbones alone: another seed gives another backbone. A statement about kinds of "
-        f"pre-training needs {LEAST_PRETRAININGS} of each: {found._more}."
+        f"{found.run} and {found.other}: with these backbones the {found.decisive.title} differs by "
+        f"{found._numbers} ({found._p}). This holds for these backbones alone: another seed gives another "
+        f"backbone. A statement about kinds of pre-training needs {LEAST_PRETRAININGS} of each: {found._more}."
     )
 
 
 def _noise(found: Finding) -> str:
     of = " with these backbones" if min(found.pretrainings) == 1 else ""
-    size = "no difference" if found.detectable >= 1 else f"{found.detectable:.3f} or more"
+    size = "no difference" if found.detectable >= found.decisive.widest else f"{found.detectable:.3f} or more"
     return (
-        f"{found.run} and {found.other}: the difference in AUC{of}, {found._numbers}, is within the noise "
-        f"({found._p}); detectable with a probability of 80 %: {size}."
+        f"{found.run} and {found.other}: the difference in {found.decisive.title}{of}, {found._numbers}, is "
+        f"within the noise ({found._p}); detectable with a probability of 80 %: {size}."
     )
 
 
 def _few(found: Finding) -> str:
-    whose = f"{found.unit}{'' if found.patients == 1 else 's'} of class {found.patients_of}"
+    whose = f"{found.unit}{'' if found.patients == 1 else 's'} {found.patients_of}".rstrip()
     return (
-        f"{found.run} and {found.other}: no verdict on the difference in AUC, {found._numbers}, from "
-        f"{found.patients} {whose}; it needs {LEAST_PATIENTS} of each class."
+        f"{found.run} and {found.other}: no verdict on the difference in {found.decisive.title}, "
+        f"{found._numbers}, from {found.patients} {whose}; it needs {LEAST_PATIENTS}{found.decisive.needed}."
     )
 
 
 def _unclear(found: Finding) -> str:
     return (
-        f"{found.run} and {found.other}: unclear. The difference in AUC, {found._numbers}, cannot be tested, "
-        "because its noise cannot be estimated: more images or more trainings are needed."
+        f"{found.run} and {found.other}: unclear. The difference in {found.decisive.title}, {found._numbers}, "
+        "cannot be tested, because its noise cannot be estimated: more images or more trainings are needed."
     )
 
 
 def _undefined(found: Finding) -> str:
-    return f"{found.run} and {found.other}: the AUC is not defined, because a class has no image."
+    return (
+        f"{found.run} and {found.other}: the {found.decisive.title} is not defined, because "
+        f"{found.decisive.undefined}."
+    )
 
 
 _SENTENCES = {
@@ -186,7 +197,7 @@ def equivalence_sentence(finding: Finding, margin: float, corrected: float) -> s
 
     Args:
         finding: The difference.
-        margin: Largest difference in AUC, in either direction, that counts as equivalent.
+        margin: Largest difference, in either direction, that counts as equivalent.
         corrected: The p-value of both one-sided tests, corrected for all comparisons.
     """
     if finding.verdict in ("undefined", "few", "unclear") or math.isnan(corrected):

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from ctprune.errors import EvaluationError
-from ctprune.evaluation.metrics import METRICS
 from ctprune.evaluation.predictions import checked_labels, checked_probabilities, positive_class
 from ctprune.evaluation.units import unit_name, unit_of_images
 from ctprune.evaluation.weighted import weighted_metrics
 
 #: Weights held in memory at once: a block of resamples is worked on together.
 _BLOCK = 1 << 21
+
+_Floats = npt.NDArray[np.float64]
+
+#: A function from how often each image counts, (weightings, images), to each training's measures by name,
+#: (trainings, weightings); nan where a weighting does not define one.
+Measures = Callable[[_Floats], dict[str, _Floats]]
 
 
 @dataclass(frozen=True)
@@ -24,8 +30,8 @@ class Bootstrap:
 
     Attributes:
         values: Values of all trainings on the images as they are, (trainings,), by measure.
-        samples: Values of all trainings on all resamples, (trainings, resamples), by measure; nan where a class
-            had no image.
+        samples: Values of all trainings on all resamples, (trainings, resamples), by measure; nan where one is not
+            defined, such as an AUC where a class had no image.
         units: Number of images or patients to draw from.
         unit: Unit that was drawn: `image` or `patient`.
     """
@@ -38,12 +44,11 @@ class Bootstrap:
     @property
     def resamples(self) -> int:
         """Number of resamples."""
-        return int(self.samples["auc"].shape[1])
+        return int(next(iter(self.samples.values())).shape[1])
 
-    @property
-    def undefined(self) -> int:
-        """Resamples without a value of the AUC, because a class had no image in them."""
-        return int(np.isnan(self.samples["auc"][0]).sum())
+    def undefined(self, metric: str) -> int:
+        """Resamples on which a measure of a training is not defined, such as an AUC where a class had no image."""
+        return int(np.isnan(self.samples[metric]).any(axis=0).sum())
 
     def covariance(self, metric: str) -> npt.NDArray[np.float64]:
         """Covariance of a measure over samples of images, (trainings, trainings); nan with a single unit."""
@@ -60,11 +65,7 @@ def bootstrap(
     resamples: int = 500,
     seed: int = 0,
 ) -> Bootstrap:
-    """Resample images (or patients) with replacement; take every measure of every training each time.
-
-    A resample has as many units as there are: images, or whole patients where `patients` names them. It is the
-    same for all trainings, so that differences are paired. The numbers come from the raw output of PCG64, whose
-    stream numpy keeps: the same in every version.
+    """Take every measure of classes of every training on resamples of the images, see `resample`.
 
     Args:
         labels: Index of each image's class, (images,).
@@ -87,16 +88,47 @@ def bootstrap(
     label = checked_labels(labels, classes)
     trainings = checked_probabilities(probabilities, len(label), classes)
     which = positive_class(classes, positive)
+    measures = partial(_measures, label, trainings, which)
+    return resample(measures, len(label), patients=patients, resamples=resamples, seed=seed)
+
+
+def resample(
+    measures: Measures,
+    images: int,
+    *,
+    patients: Sequence[str | None] | None = None,
+    resamples: int = 500,
+    seed: int = 0,
+) -> Bootstrap:
+    """Resample images (or patients) with replacement; take every measure of every training each time.
+
+    A resample has as many units as there are: images, or whole patients where `patients` names them. It is the
+    same for all trainings, so that differences are paired. The numbers come from the raw output of PCG64, whose
+    stream numpy keeps: the same in every version.
+
+    Args:
+        measures: Takes the measures of all trainings for weights of the images.
+        images: Number of images.
+        patients: Patient of each image, None where not known (the image then stands alone).
+        resamples: Number of resamples.
+        seed: Random seed; the same seed gives the same resamples.
+
+    Raises:
+        EvaluationError: There is no resample, or not one patient for each image.
+
+    >>> right = np.array([[1.0, 1.0, 0.0, 1.0]])
+    >>> found = resample(lambda weights: {"accuracy": right @ weights.T / 4}, 4, resamples=100)
+    >>> found.values["accuracy"].tolist(), found.samples["accuracy"].shape
+    ([0.75], (1, 100))
+    """
     if resamples < 1:
         raise EvaluationError(f"resamples {resamples}: expected 1 or more")
-    unit = unit_of_images(patients, len(label))
-    values = _measures(label, trainings, np.ones((1, len(label))), which)
-    blocks = [
-        _measures(label, trainings, weights, which) for _, weights in resample_weights(unit, resamples, seed=seed)
-    ]
+    unit = unit_of_images(patients, images)
+    values = measures(np.ones((1, images)))
+    blocks = [measures(weights) for _, weights in resample_weights(unit, resamples, seed=seed)]
     return Bootstrap(
-        values={name: values[name][:, 0] for name in METRICS},
-        samples={name: np.concatenate([block[name] for block in blocks], axis=1) for name in METRICS},
+        values={name: found[:, 0] for name, found in values.items()},
+        samples={name: np.concatenate([block[name] for block in blocks], axis=1) for name in values},
         units=int(unit.max()) + 1,
         unit=unit_name(patients),
     )
@@ -142,11 +174,8 @@ def _counts(generator: np.random.PCG64, resamples: int, units: int) -> npt.NDArr
 
 
 def _measures(
-    label: npt.NDArray[np.int64],
-    trainings: npt.NDArray[np.float64],
-    weights: npt.NDArray[np.float64],
-    positive: int | None,
-) -> dict[str, npt.NDArray[np.float64]]:
+    label: npt.NDArray[np.int64], trainings: _Floats, positive: int | None, weights: _Floats
+) -> dict[str, _Floats]:
     """Each measure of each training for each weighting: (trainings, weightings)."""
     found = [weighted_metrics(label, one, weights, positive) for one in trainings]
-    return {name: np.stack([one[name] for one in found]) for name in METRICS}
+    return {name: np.stack([one[name] for one in found]) for name in found[0]}

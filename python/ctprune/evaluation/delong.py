@@ -110,17 +110,43 @@ def macro_auc_covariance(
     parts = np.zeros(probabilities.shape[:2])
     for c in present:
         truth = labels == c
-        of_positives, of_negatives = _placements(truth, probabilities[:, :, c])
-        areas = of_positives.mean(axis=1, keepdims=True)
-        parts[:, truth] += (of_positives - areas) / truth.sum() / len(present)
-        parts[:, ~truth] += (of_negatives - areas) / (~truth).sum() / len(present)
+        parts += _parts(truth, probabilities[:, :, c]) / len(present)
     for c in present:
-        count = len(np.unique(unit[labels == c]))
-        # As of a sample's variance: the areas were estimated from the same images.
-        parts[:, labels == c] *= math.sqrt(count / (count - 1)) if count > 1 else math.nan
-    of_patients = _sums(parts, unit, int(unit.max()) + 1)
-    covariance: _Floats = of_patients @ of_patients.T
-    return covariance
+        parts[:, labels == c] *= _as_of_sample(unit[labels == c])
+    return _summed(parts, unit)
+
+
+def label_auc_covariance(
+    truth: _Floats, probabilities: _Floats, *, patients: Sequence[str | None] | None = None
+) -> _Floats:
+    """Covariance of several models' mean area over labels: images with each against images without it.
+
+    Args:
+        truth: 1 where an image has a label, (images, labels); a label of all images, or of none, does not count.
+        probabilities: Probability of each label, (models, images, labels).
+        patients: Patient of each image, None where not known, see `auc_covariance`.
+
+    Returns:
+        Covariance of shape (models, models); nan where one patient has all images with a label, or all without
+        it, or where no label counts. Of one label it is that of `auc_covariance`, up to a factor of the order of
+        1 + 1 / patients where a patient has images both with and without it.
+
+    >>> truth, score = np.array([[0.0], [0.0], [1.0], [1.0]]), np.array([[[0.1], [0.4], [0.35], [0.8]]])
+    >>> label_auc_covariance(truth, score).round(6).item()
+    0.125
+    """
+    unit = unit_of_images(patients, len(truth))
+    counted = [column for column, one in enumerate(truth.T > 0) if one.any() and not one.all()]
+    if not counted:
+        return np.full((len(probabilities),) * 2, math.nan)
+    parts = np.zeros(probabilities.shape[:2])
+    for column in counted:
+        there = truth[:, column] > 0
+        of_label = _parts(there, probabilities[:, :, column]) / len(counted)
+        for side in (there, ~there):
+            of_label[:, side] *= _as_of_sample(unit[side])
+        parts += of_label
+    return _summed(parts, unit)
 
 
 def delong_test(
@@ -186,6 +212,29 @@ def _placements(positive: npt.NDArray[np.bool_], score: _Floats) -> tuple[_Float
     below = among_all[:, positive] - rankdata(positives, axis=1)
     above = positives.shape[1] - (among_all[:, ~positive] - rankdata(negatives, axis=1))
     return below / negatives.shape[1], above / positives.shape[1]
+
+
+def _parts(positive: npt.NDArray[np.bool_], score: _Floats) -> _Floats:
+    """What each image adds to each model's area above its mean, (models, images)."""
+    of_positives, of_negatives = _placements(positive, score)
+    areas = of_positives.mean(axis=1, keepdims=True)
+    parts = np.zeros(score.shape)
+    parts[:, positive] = (of_positives - areas) / positive.sum()
+    parts[:, ~positive] = (of_negatives - areas) / (~positive).sum()
+    return parts
+
+
+def _as_of_sample(unit: npt.NDArray[np.int64]) -> float:
+    """As of a sample's variance: the areas were estimated from the same images."""
+    count = len(np.unique(unit))
+    return math.sqrt(count / (count - 1)) if count > 1 else math.nan
+
+
+def _summed(parts: _Floats, unit: npt.NDArray[np.int64]) -> _Floats:
+    """Covariance of the areas whose parts these are, (models, models), by patient."""
+    of_patients = _sums(parts, unit, int(unit.max()) + 1)
+    covariance: _Floats = of_patients @ of_patients.T
+    return covariance
 
 
 def _clustered_covariance(

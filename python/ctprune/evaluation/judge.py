@@ -13,7 +13,7 @@ from ctprune.evaluation.estimate import mean_estimate
 from ctprune.evaluation.levels import Levels, levels_of
 from ctprune.evaluation.measured import worth_of
 from ctprune.evaluation.scales import Scale, scaled_interval
-from ctprune.evaluation.units import no_interval_because, unit_of_images
+from ctprune.evaluation.units import too_few_units, unit_of_images
 
 _Floats = npt.NDArray[np.float64]
 _Rows = npt.NDArray[np.int64]
@@ -38,8 +38,8 @@ class PredictionJudge:
         patients: Patient of each image, None where not known.
         measures: What measures one seed.
         scales: Scale of each measure, by name; None for fractions.
-        labelings: Ways to sort images into classes that all need enough patients: class of each image, (images,),
-            and names of the classes.
+        labelings: Ways to sort images into groups that all need enough patients: group of each image, (images,),
+            and what its images are, such as `with label nodule`.
         unit: What is judged, for sentences: `image`, `volume` or `patient`.
     """
 
@@ -72,25 +72,25 @@ class PredictionJudge:
         return {name: self._described(name, of_seeds, samples[name], rows) for name, of_seeds in values.items()}
 
     def missing(self, rows: _Rows) -> str | None:
-        """A class without an image, or too few patients (images where none are known), of all or of a class."""
+        """A group without an image, or too few patients (images where none are known), of all or of a group."""
         for labels, names in self._labelings(rows):
             for number, name in enumerate(names):
                 if not (labels == number).any():
-                    return f"no {self.unit} of class {name}"
-            reason = no_interval_because(labels, names, patients=self._patients(rows), each=self.unit)
+                    return f"no {self.unit} {name}"
+            reason = too_few_units(labels, names, patients=self._patients(rows), each=self.unit)
             if reason is not None:
                 return reason
         return None
 
     def worth(self, rows: _Rows) -> float:
-        """Effective number of patients, of the rarest class where there are some."""
+        """Effective number of patients, of the rarest group where there are some."""
         unit = unit_of_images(self._patients(rows), len(rows))
         return min(worth_of(labels, unit) for labels, _ in self._labelings(rows))
 
     def _labelings(self, rows: _Rows) -> list[tuple[npt.NDArray[np.int64], Sequence[str]]]:
-        """Those of these images; without any, all are of one class."""
+        """Those of these images; without any, all are one group."""
         return [(labels[rows], names) for labels, names in self.labelings] or [
-            (np.zeros(len(rows), np.int64), ["images"])
+            (np.zeros(len(rows), np.int64), [""])
         ]
 
     def _described(self, name: str, of_seeds: _Floats, samples: list[_Floats], rows: _Rows) -> dict[str, float]:

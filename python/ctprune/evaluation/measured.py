@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.evaluation.bootstrap import bootstrap
+from ctprune.evaluation.bootstrap import Bootstrap, bootstrap
 from ctprune.evaluation.delong import auc_covariance, macro_auc_covariance
 from ctprune.evaluation.estimate import Estimate, combined_estimate, difference_estimate, mean_estimate
 from ctprune.evaluation.levels import Levels, levels_of
 from ctprune.evaluation.metrics import METRICS
 from ctprune.evaluation.predictions import checked_labels, checked_probabilities, positive_class
+from ctprune.evaluation.scales import FRACTION, Scale, scaled_interval
 from ctprune.evaluation.units import no_interval_because, unit_name, unit_of_images
 
 
@@ -27,9 +28,11 @@ class Measured:
         levels: Levels of each model: its trainings, sorted by pre-training.
         trainings: Values of each model's trainings, (trainings,), by measure.
         covariance: Covariance of all levels of all models over samples of images, (levels, levels), by measure.
-        worth: Effective number of patients of the rarest class: as many equally large ones would weigh the same.
+        scales: Scale of each measure's interval, in the order in which measures are shown.
+        worth: Effective number of patients of the rarest class, or of all where there are no classes: as many
+            equally large ones would weigh the same.
         resamples: Number of bootstrap resamples.
-        undefined: Number of resamples without a value, because a class had no image.
+        undefined: Number of resamples without a value, such as an AUC where a class had no image, by measure.
         unit: Unit that was resampled: `patient`, or where none is known what each label is of.
         no_interval: Why no interval can be estimated, in words; None where one can.
     """
@@ -37,9 +40,10 @@ class Measured:
     levels: tuple[Levels, ...]
     trainings: tuple[dict[str, npt.NDArray[np.float64]], ...]
     covariance: dict[str, npt.NDArray[np.float64]]
+    scales: Mapping[str, Scale | None]
     worth: float
     resamples: int
-    undefined: int
+    undefined: dict[str, int]
     unit: str
     no_interval: str | None
 
@@ -81,8 +85,8 @@ class Measured:
         )
 
     def interval(self, model: int, metric: str) -> tuple[float, float]:
-        """The interval of a model's measure, within 0 … 1."""
-        return fraction_interval(self.mean(model, metric), self.worth)
+        """The interval of a model's measure, within its range."""
+        return scaled_interval(self.mean(model, metric), self.scales[metric], self.worth)
 
     def _known(self, found: Estimate) -> Estimate:
         return Estimate(found.value, math.nan, math.nan) if self.no_interval else found
@@ -106,7 +110,7 @@ def measure(
     resamples: int = 500,
     seed: int = 0,
 ) -> Measured:
-    """Take every measure of every model, with all that its interval needs.
+    """Take every measure of classes of every model, with all that its interval needs.
 
     What the images do to the AUC comes from DeLong's covariance (by patient from Obuchowski's), to the other
     measures from a bootstrap.
@@ -136,26 +140,61 @@ def measure(
     """
     label = checked_labels(labels, classes)
     checked = [checked_probabilities(model, len(label), classes) for model in models]
-    levels = tuple(levels_of(one, of_one) for one, of_one in zip(checked, pretrainings, strict=True))
     together = np.concatenate(checked)
-    found = bootstrap(
+    drawn = bootstrap(
         label, together, classes, patients=patients, positive=positive, resamples=resamples, seed=seed
     )
+    return measured_of(
+        drawn,
+        checked,
+        pretrainings=pretrainings,
+        exact={"auc": _auc_covariance(label, together, classes, positive, patients)},
+        scales=dict.fromkeys(METRICS, FRACTION),
+        worth=worth_of(label, unit_of_images(patients, len(label))),
+        unit=unit_name(patients, each=each),
+        no_interval=no_interval_because(label, classes, patients=patients, each=each),
+    )
+
+
+def measured_of(
+    drawn: Bootstrap,
+    models: Sequence[npt.NDArray[np.float64]],
+    *,
+    pretrainings: Sequence[Sequence[Hashable]],
+    exact: Mapping[str, npt.NDArray[np.float64]],
+    scales: Mapping[str, Scale | None],
+    worth: float,
+    unit: str,
+    no_interval: str | None,
+) -> Measured:
+    """Put together what was measured of the trainings of all models.
+
+    Args:
+        drawn: Measures of the trainings of all models, one model after the other.
+        models: Predictions of each model, (trainings, images, columns).
+        pretrainings: For each model, the pre-training of each of its trainings, see `levels_of`.
+        exact: Covariances of all trainings that are known without resamples, by measure.
+        scales: As in `Measured`; so are the others.
+        worth: Effective number of patients.
+        unit: Unit that was resampled.
+        no_interval: Why no interval can be estimated.
+    """
+    levels = tuple(levels_of(one, of_one) for one, of_one in zip(models, pretrainings, strict=True))
     averages = _block_diagonal([one.weights for one in levels])
-    covariance = {name: averages @ found.covariance(name) @ averages.T for name in METRICS}
-    covariance["auc"] = averages @ _auc_covariance(label, together, classes, positive, patients) @ averages.T
-    ends = np.cumsum([0, *(len(one) for one in checked)])
+    covariance = {name: averages @ drawn.covariance(name) @ averages.T for name in scales if name not in exact}
+    ends = np.cumsum([0, *(len(one) for one in models)])
     return Measured(
         levels=levels,
         trainings=tuple(
-            {name: found.values[name][start:end] for name in METRICS} for start, end in itertools.pairwise(ends)
+            {name: drawn.values[name][start:end] for name in scales} for start, end in itertools.pairwise(ends)
         ),
-        covariance=covariance,
-        worth=worth_of(label, unit_of_images(patients, len(label))),
-        resamples=resamples,
-        undefined=found.undefined,
-        unit=unit_name(patients, each=each),
-        no_interval=no_interval_because(label, classes, patients=patients, each=each),
+        covariance=covariance | {name: averages @ found @ averages.T for name, found in exact.items()},
+        scales=scales,
+        worth=worth,
+        resamples=drawn.resamples,
+        undefined={name: drawn.undefined(name) for name in scales},
+        unit=unit,
+        no_interval=no_interval,
     )
 
 
@@ -171,32 +210,6 @@ def worth_of(label: npt.NDArray[np.int64], unit: npt.NDArray[np.int64]) -> float
     """
     sizes = [np.bincount(unit[label == c]) for c in np.unique(label)]
     return float(min(size.sum() ** 2 / (size**2).sum() for size in sizes))
-
-
-def fraction_interval(found: Estimate, worth: float) -> tuple[float, float]:
-    """The interval of a measure within 0 … 1, taken on its log-odds, so that it never leaves them.
-
-    All right (or all wrong) has no spread to go by. Then the other end is where so many independent patients are
-    still all right with a chance of 2.5 %; for the AUC these are disjoint pairs of patients.
-
-    >>> low, high = fraction_interval(Estimate(0.9, 0.05, math.inf), 30)
-    >>> round(low, 3), round(high, 3)
-    (0.752, 0.964)
-    >>> low, high = fraction_interval(Estimate(1.0, 0.0, math.inf), 30)
-    >>> round(low, 3), high
-    (0.884, 1.0)
-    """
-    if math.isnan(found.value) or math.isnan(found.error):
-        return math.nan, math.nan
-    if not 0 < found.value < 1:
-        reach = 0.025 ** (1 / worth)
-        return (reach, 1.0) if found.value >= 1 else (0.0, 1 - reach)
-    # The derivative of the log-odds is 1 / (x (1 − x)).
-    odds = math.log(found.value / (1 - found.value))
-    error = found.error / (found.value * (1 - found.value))
-    ends = Estimate(odds, error, found.freedom).interval()
-    low, high = (1 / (1 + math.exp(-min(max(end, -700.0), 700.0))) for end in ends)
-    return low, high
 
 
 def _auc_covariance(

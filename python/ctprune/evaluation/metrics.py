@@ -24,9 +24,6 @@ METRICS = (
     "calibration_error",
 )
 
-#: Where a smaller number is the better one.
-LOWER_IS_BETTER = frozenset({"calibration_error"})
-
 #: Equal bins of the largest probability for the calibration error.
 CALIBRATION_BINS = 15
 

@@ -59,10 +59,30 @@ def draw_rocs(truth: _Floats, predictions: _Floats, names: Sequence[str]) -> Fig
     axes.spines[["top", "right"]].set_visible(False)
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
     for column, name in enumerate(names):
-        probabilities = np.stack([1 - predictions[:, :, column], predictions[:, :, column]], axis=2)
-        rate, curves = mean_roc(truth[:, column].astype(np.int64), probabilities, ["no", "yes"])
+        rate, curves = _roc_of(truth[:, column], predictions[:, :, column])
         draw_band(axes, rate, curves, COLORS[column % len(COLORS)], name)
     # A name may look like a formula, and a broken one would end the drawing.
     for text in axes.legend(fontsize="small", frameon=False).get_texts():
         text.set_parse_math(False)
     return figure
+
+
+def mean_label_roc(truth: _Floats, predictions: _Floats) -> tuple[_Floats, _Floats]:
+    """The ROC curve of each seed at the same false positive rates, the mean over labels.
+
+    Args:
+        truth: 1 where an image has a label, (images, labels); a label of all images, or of none, does not count.
+        predictions: Probability of each label, (seeds, images, labels).
+
+    Returns:
+        False positive rates (points,) and true positive rates (seeds, points); no seed where no label counts.
+    """
+    found = [_roc_of(truth[:, column], predictions[:, :, column]) for column in range(truth.shape[1])]
+    rate = found[0][0]
+    curves = [of_label for _, of_label in found if len(of_label)]
+    return rate, np.mean(curves, axis=0) if curves else np.zeros((0, len(rate)))
+
+
+def _roc_of(truth: _Floats, probability: _Floats) -> tuple[_Floats, _Floats]:
+    both = np.stack([1 - probability, probability], axis=2)
+    return mean_roc(truth.astype(np.int64), both, ["no", "yes"])

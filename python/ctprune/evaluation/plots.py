@@ -139,10 +139,18 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
     return files
 
 
-def draw_band(axes: Axes, x: _Floats, curves: _Floats, color: str, name: str | None = None) -> None:
-    """The mean of several seeds' curves, with the band from the lowest to the highest of them."""
+def draw_band(
+    axes: Axes,
+    x: _Floats,
+    curves: _Floats,
+    color: str,
+    name: str | None = None,
+    *,
+    undefined: str = "a class has no image",
+) -> None:
+    """The mean of several seeds' curves, with the band from the lowest to the highest; or why there is none."""
     if not len(curves):
-        axes.text(0.5, 0.5, "not defined: a class has no image", ha="center", va="center")
+        axes.text(0.5, 0.5, f"not defined: {undefined}", ha="center", va="center")
         return
     axes.plot(x, curves.mean(axis=0), color=color, linewidth=1.8, label=name)
     if len(curves) > 1:

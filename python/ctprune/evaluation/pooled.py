@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from ctprune.evaluation.bootstrap import resample_weights
+from ctprune.evaluation.bootstrap import Measures, resample_weights
 from ctprune.evaluation.measured import measure
 from ctprune.evaluation.metrics import METRICS
 from ctprune.evaluation.predictions import checked_labels, checked_probabilities
 from ctprune.evaluation.units import no_interval_because, unit_of_images
 
 _Floats = npt.NDArray[np.float64]
-
-#: A function from how often each image counts, (resamples, images), to each seed's measures by name, (seeds,
-#: resamples); nan where a resample does not define one.
-Measures = Callable[[_Floats], dict[str, _Floats]]
 
 
 def pooled_metrics(

@@ -59,6 +59,21 @@ def no_interval_because(
     >>> no_interval_because([0, 0, 0, 0, 0, 0, 1, 1], ["healthy", "ill"])
     '2 images of class ill: no interval can be estimated from fewer than 6'
     """
+    return too_few_units(labels, [f"of class {name}" for name in classes], patients=patients, each=each)
+
+
+def too_few_units(
+    labels: npt.ArrayLike,
+    groups: Sequence[str],
+    *,
+    patients: Sequence[str | None] | None = None,
+    each: str = "image",
+) -> str | None:
+    """Why no interval can be estimated from images in groups, such as `with label nodule`, in words, else None.
+
+    >>> too_few_units([0, 0, 0, 0, 0, 0, 1, 1], ["without label nodule", "with label nodule"])
+    '2 images with label nodule: no interval can be estimated from fewer than 6'
+    """
     label = np.asarray(labels)
     unit = unit_of_images(patients, len(label))
     name = unit_name(patients, each=each)
@@ -67,12 +82,12 @@ def no_interval_because(
         return _sentence(total, name, each)
     counts = {c: len(np.unique(unit[label == c])) for c in np.unique(label).tolist()}
     rarest = min(counts, key=lambda c: counts[c])
-    return None if counts[rarest] >= LEAST_UNITS else _sentence(counts[rarest], name, each, classes[rarest])
+    return None if counts[rarest] >= LEAST_UNITS else _sentence(counts[rarest], name, each, groups[rarest])
 
 
-def _sentence(count: int, name: str, each: str, of_class: str | None = None) -> str:
-    # A patient whose label is its own needs no images of the class.
+def _sentence(count: int, name: str, each: str, group: str | None = None) -> str:
+    # A patient whose label is its own needs no images in the group.
     with_images = f"with {each}s " if name != each else ""
-    whose = "" if of_class is None else f" {with_images}of class {of_class}"
+    whose = "" if group is None else f" {with_images}{group}"
     limit = "" if count == 1 else f" from fewer than {LEAST_UNITS}"
     return f"{count} {name}{'' if count == 1 else 's'}{whose}: no interval can be estimated{limit}"

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from ctprune.errors import TaskError
 from ctprune.evaluation.judge import PredictionJudge
 from ctprune.evaluation.label_measures import LABEL_SCALES, label_measures
-from ctprune.evaluation.level_measures import LEVEL_SCALES, above_thresholds, level_measures
+from ctprune.evaluation.level_measures import above_thresholds
 from ctprune.evaluation.number_plots import save_number_plots
-from ctprune.evaluation.numbers import NUMBER_SCALES, number_measures
 from ctprune.evaluation.output_plots import save_label_plots, save_level_plots
 from ctprune.evaluation.scales import Scale
+from ctprune.evaluation.targets import groups_of, judge_of
 from ctprune.evaluation.units import unit_name
 from ctprune.finetuning.labeled import Labeled
 from ctprune.finetuning.measured import Measured, Pooled, by_subgroup, defined
@@ -105,37 +105,35 @@ def _judges(
 ) -> tuple[PredictionJudge, dict[str, PredictionJudge], Callable[[Path], object]]:
     """What measures all outputs, what measures single ones by their names, and what draws the figures."""
     target, names, unit = images.target, images.class_names, images.unit
+    judge = judge_of(target, names, truth, predictions, patients, unit)
     if target == MULTI_LABEL:
         single = {
-            name: _of_label(truth[:, [column]], predictions[:, :, [column]], name, patients, LABEL_SCALES, unit)
-            for column, name in enumerate(names)
+            name: _of_label(truth[:, [column]], predictions[:, :, [column]], group, patients, LABEL_SCALES, unit)
+            for column, (name, (_, group)) in enumerate(zip(names, groups_of(target, names, truth), strict=True))
         }
-        labelings = [labeling for one in single.values() for labeling in one.labelings]
-        judge = PredictionJudge(truth, predictions, patients, label_measures, LABEL_SCALES, labelings, unit)
         return judge, single, partial(save_label_plots, truth, predictions, names)
     if target == ORDINAL:
-        labeling = (truth[:, 0].astype(np.int64), names)
-        judge = PredictionJudge(truth, predictions, patients, level_measures, LEVEL_SCALES, [labeling], unit)
         passed = [above_thresholds(truth, one) for one in predictions]
         above = np.stack([probability for _, probability in passed])
         of_threshold = {}
         for column, name in enumerate(names[:-1]):
             of_column = passed[0][0][:, [column]], above[:, :, [column]]
-            of_threshold[f"above {name}"] = _of_label(*of_column, f"above {name}", patients, {"auc": None}, unit)
+            sides = (f"not above {name}", f"above {name}")
+            of_threshold[sides[1]] = _of_label(*of_column, sides, patients, {"auc": None}, unit)
         return judge, of_threshold, partial(save_level_plots, truth, predictions, names)
-    judge = PredictionJudge(truth, predictions, patients, number_measures, NUMBER_SCALES, unit=unit)
     return judge, {}, partial(save_number_plots, truth[:, 0], predictions[:, :, 0])
 
 
 def _of_label(
     truth: _Floats,
     predictions: _Floats,
-    name: str,
+    sides: Sequence[str],
     patients: _Patients,
     scales: Mapping[str, Scale | None],
     unit: str,
 ) -> PredictionJudge:
-    labeling = (truth[:, 0].astype(np.int64), [f"not {name}", name])
+    """What measures one label: images without it against images with it, the two `sides`."""
+    labeling = (truth[:, 0].astype(np.int64), sides)
 
     def measures(true: _Floats, predicted: _Floats, weights: _Floats) -> dict[str, _Floats]:
         found = label_measures(true, predicted, weights)

@@ -63,6 +63,16 @@ def count_word(target: str) -> str:
     return {MULTI_LABEL: "label", ORDINAL: "level"}.get(target, "class")
 
 
+def count_words(target: str) -> str:
+    """The same for several.
+
+    >>> count_words("classes"), count_words("ordinal")
+    ('classes', 'levels')
+    """
+    word = count_word(target)
+    return f"{word}es" if word.endswith("s") else f"{word}s"
+
+
 def output_sentence(result: FinetuneResult) -> str:
     """The AUC of each label or threshold with its interval, in one line."""
     areas = {name: one["pooled"]["auc"] for name, one in result.by_output.items()}

@@ -18,9 +18,11 @@ from ctprune.cli.schemas.parts import (
     whole,
 )
 from ctprune.comparison.comparison import Measure
+from ctprune.comparison.decisive import DECISIVE
 from ctprune.comparison.pairs import Pair
 from ctprune.evaluation.correction import CORRECTIONS
 from ctprune.experiment.run import DONE, FAILED, FOUND, RUNNING, WAITING
+from ctprune.options.shared import TARGETS
 
 
 def compare() -> Schema:
@@ -29,23 +31,27 @@ def compare() -> Schema:
         "The comparison.",
         comparison_version=count("Version of the layout of `comparison.json`."),
         ctprune_version=text("Version of ctprune."),
-        classes=array("Names of the classes.", {"type": "string"}),
-        positive=maybe(text("The positive one of two classes; null with more.")),
+        target=text("What labels are, as in `finetune`.", *TARGETS),
+        decisive=text("Name of the measure that decides.", *sorted({one.metric for one in DECISIVE.values()})),
+        classes=array("Names of the classes, labels or levels; none of numbers.", {"type": "string"}),
+        positive=maybe(text("The positive one of two classes; null for others.")),
         evaluated_split=text("The split on which the results are compared."),
         each=text("What was predicted.", "image", "volume", "patient"),
         images=count("Number of images, or of what else was predicted."),
-        images_by_class=mapping("The same by class.", count("Number of them.")),
+        images_by_class=mapping("The same by class or level, or with each label.", count("Number of them.")),
         patients=maybe(count("Number of patients; null if not all are known.")),
         unit=text("Unit that was resampled.", "image", "volume", "patient"),
         resamples=count("Number of bootstrap resamples."),
         seed=whole("Random seed of the bootstrap."),
         correction=text("Correction for multiple comparisons.", *CORRECTIONS),
         alpha=share("Level of all decisions."),
-        margin=maybe(number("Margin of equivalence, in AUC; null if none was given.")),
+        margin=maybe(number("Margin of equivalence, in the measure that decides; null if none was given.")),
         least_pretrainings=count(
             "Fewest pre-trainings of each model for a verdict about the kind of pre-training."
         ),
-        least_patients=count("Fewest patients of each class for a verdict."),
+        least_patients=count(
+            "Fewest patients of each class, with and without each label, or of all, for a verdict."
+        ),
         runs=array("The results, in the order given.", _result()),
         pairs=array("The pairs that were compared.", record("A pair.", **fields_of(Pair, undefined=True))),
         notes=array("Caveats that the reader must know, in sentences.", {"type": "string"}),
@@ -69,8 +75,8 @@ def _result() -> Schema:
         metrics=mapping("Measures by name.", record("A measure.", **fields_of(Measure, undefined=True))),
         averaged_auc=maybe(
             array(
-                "AUC of predictions averaged over trainings, then both ends of DeLong's 95 % interval; null with "
-                "more than two classes.",
+                "AUC of predictions averaged over trainings, then both ends of DeLong's 95 % interval; null if "
+                "labels are not one of two classes.",
                 {"type": ["number", "null"]},
                 3,
             )
