@@ -21,6 +21,7 @@ from ctprune.comparison.comparison import Comparison, compare_results
 from ctprune.comparison.result import load_result, merge_pretrainings
 from ctprune.experiment.contrasts import SEPARATOR, resolve_contrasts
 from ctprune.experiment.file import ExperimentFile
+from ctprune.experiment.margins import margin_of
 from ctprune.experiment.outcome import write_outcome
 
 
@@ -35,7 +36,10 @@ def compare_again(file: Path, collection: Path) -> dict[str, Comparison]:
     os.chdir(collection)
     try:
         for task, models in _models(plan["steps"], list(content["tasks"])).items():
-            chosen = options | {"contrasts": resolve_contrasts(options["contrasts"], list(models))}
+            chosen = options | {
+                "contrasts": resolve_contrasts(options["contrasts"], list(models)),
+                "margin": margin_of(options.get("margin"), task),
+            }
             results = [
                 merge_pretrainings([load_result(folder, name=name) for folder in folders])
                 for name, folders in models.items()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ctprune
+from ctprune.comparison.decisive import decisive_of
 from ctprune.environment.progress import ProgressCallback
 from ctprune.environment.words import counted
 from ctprune.errors import EvaluationError, ManifestError, SourceError
@@ -18,6 +19,7 @@ from ctprune.files.checksums import sha256_of
 from ctprune.files.run_lock import NAME as LOCK_NAME
 from ctprune.files.run_lock import sole_writer
 from ctprune.finetuning.run_folder import INPUTS_NAME
+from ctprune.finetuning.words import sentence_case
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +125,7 @@ def facts(step: Step, out: Path) -> Facts:
         numbers = ("slice", "slices"), ("epoch", "epochs"), ("step", "steps")
         text = ", ".join(counted(found[name], unit) for unit, name in numbers)
     else:
-        auc = found["pooled"]["auc"]["mean"]
-        text = "AUC not defined" if auc is None else f"AUC {auc:.3f} on {found['evaluated_split']}"
+        decisive = decisive_of(found["config"])
+        value, title = found["pooled"][decisive.metric]["mean"], sentence_case(decisive.title)
+        text = f"{title} not defined" if value is None else f"{title} {value:.3f} on {found['evaluated_split']}"
     return Facts(seconds=seconds, text=text)

@@ -12,6 +12,7 @@ from typing import Any
 from ctprune.comparison.config import CompareConfig
 from ctprune.errors import ConfigError, SourceError
 from ctprune.experiment.inputs import NAMED_WEIGHTS
+from ctprune.experiment.margins import check_margins
 from ctprune.experiment.options import check_options
 from ctprune.experiment.relations import (
     FROM_PRETRAININGS,
@@ -63,7 +64,7 @@ class ExperimentFile:
         tasks: By name, options of `ctprune.finetune` with `data`.
         pretraining_seeds: Each pre-training is carried out once for each of these.
         finetuning_seeds: Each fine-tuning has all of them.
-        comparison: Options of `ctprune.compare`.
+        comparison: Options of `ctprune.compare`; the margin may be one for each task, by name.
     """
 
     name: str
@@ -192,19 +193,19 @@ class _Checked:
         }
         for name, pretraining in pretrainings.items():
             check_pretraining(name, pretraining, pretrainings)
-        experiment = ExperimentFile(
+        tasks = {name: self._task(name) for name in self._group("tasks")}
+        return ExperimentFile(
             name=_text("name", self._content.get("name", stem)),
             description=_text("description", self._content.get("description", "")),
             sources=sources,
             reductions=reductions,
             pretrainings=pretrainings,
             baselines={name: self._options("baselines", name) for name in self._group("baselines")},
-            tasks={name: self._task(name) for name in self._group("tasks")},
+            tasks=tasks,
             pretraining_seeds=seeds[0],
             finetuning_seeds=seeds[1],
-            comparison=self._comparison(),
+            comparison=self._comparison(tasks),
         )
-        return experiment
 
     def _group(self, key: str) -> dict[str, Any]:
         found = self._content.get(key) or {}
@@ -228,7 +229,7 @@ class _Checked:
         # An option without a value is removed: so an entry can undo an option from an anchor.
         options = {str(key): value for key, value in found.items() if key not in besides and value is not None}
         options = check_options(group, name, options | dict(plus or {}), besides=besides)
-        _check_files(f"{group}.{name}", options)
+        _check_files(group, name, options)
         return options
 
     def _reduction(self, name: str) -> Reduction:
@@ -281,7 +282,7 @@ class _Checked:
             _seed_list("seeds.finetuning", found.get("finetuning", 5)),
         )
 
-    def _comparison(self) -> dict[str, Any]:
+    def _comparison(self, tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         found = self._content.get("comparison") or {}
         if not isinstance(found, dict):
             raise ConfigError(f"comparison: expected options, found {_kind(found)}")
@@ -291,11 +292,13 @@ class _Checked:
                 raise ConfigError(f"comparison.{key}: unknown key: expected {', '.join(known)}")
         if "contrasts" in found:
             _check_contrasts(found["contrasts"])
+        options = as_given(CompareConfig, found)
         try:
-            CompareConfig(**as_given(CompareConfig, found))
+            CompareConfig(**options | {"margin": None})
         except ConfigError as error:
             raise ConfigError(f"comparison{'.' if error.field else ': '}{error}") from None
-        return as_given(CompareConfig, found)
+        check_margins(options.get("margin"), tasks)
+        return options
 
 
 def _check_contrasts(contrasts: Any) -> None:
@@ -309,12 +312,14 @@ def _check_contrasts(contrasts: Any) -> None:
             raise ConfigError(f"comparison.contrasts: expected two models such as [hash, all], found {contrast!r}")
 
 
-def _check_files(entry: str, options: dict[str, Any]) -> None:
-    for key in ("weights", "target", "probe", "exclude"):
+def _check_files(group: str, name: str, options: dict[str, Any]) -> None:
+    # The target of a task says what labels are.
+    keys = ("weights", "target", "probe", "exclude") if group == "reductions" else ("weights", "probe", "exclude")
+    for key in keys:
         given = options.get(key)
         for item in given if isinstance(given, list) else [] if given in (None, *NAMED_WEIGHTS) else [given]:
             if not (key == "target" and as_address(str(item))) and not Path(str(item)).exists():
-                raise SourceError(f"{entry}.{key}: {item}: no such file or folder")
+                raise SourceError(f"{group}.{name}.{key}: {item}: no such file or folder")
 
 
 def _paths(key: str, value: Any) -> tuple[Path, ...]:

@@ -23,6 +23,9 @@ FINISHED = {"reduce": "summary.json", "pretrain": "summary.json", "finetune": "m
 #: Options that name a task's data.
 _DATA = ("data", "split", "labels")
 
+#: Other options that decide what a task lists, besides the names of columns.
+_LISTING = ("patient_pattern", "target", "levels", "label_columns", "subgroup_columns")
+
 #: Hexadecimal digits of the digest in a folder's name.
 _SHOWN = 10
 
@@ -263,7 +266,7 @@ class _Builder:
             )
 
     def _task(self, options: dict[str, Any]) -> str:
-        key = digest_of(*(options.get(name) for name in (*_DATA, "patient_pattern", *COLUMN_OPTIONS.values())))
+        key = digest_of(*(options.get(name) for name in (*_DATA, *_LISTING, *COLUMN_OPTIONS.values())))
         if key not in self._tasks:
             self._tasks[key] = self._inputs.task(options)
         return self._tasks[key]

@@ -17,6 +17,7 @@ from ctprune.environment.progress import Count, Operation
 from ctprune.files.contents import Contents
 from ctprune.files.members import container_of
 from ctprune.manifest.manifest import FILE_NAME
+from ctprune.options.shared import CLASSES
 from ctprune.sources.addresses import as_address
 from ctprune.tasks import list_task
 from ctprune.tasks.columns import columns_of
@@ -85,6 +86,8 @@ class Inputs:
             patient_pattern=options.get("patient_pattern"),
             columns=columns_of(options),
             subgroups=options.get("subgroup_columns", ()),
+            target=options.get("target", CLASSES),
+            levels=options.get("levels", ()),
         )
         files = list(dict.fromkeys(entry.file for entry in listed.entries if entry.file is not None))
         content = dict(zip(files, self._contents.digests(files, progress=self._counter(files)), strict=True))

@@ -9,7 +9,6 @@ from ctprune.errors import ConfigError
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.options.file import as_given
 from ctprune.options.option import options_of
-from ctprune.options.shared import CLASSES
 from ctprune.pretraining.config import PretrainConfig
 from ctprune.reduction.config import ReduceConfig
 
@@ -26,6 +25,7 @@ _ELSEWHERE = {
         "data": "it belongs to a task",
         "split": "it belongs to a task",
         "labels": "they belong to a task",
+        "target": "it belongs to a task",
     },
 }
 
@@ -63,12 +63,7 @@ def check_options(
     own = {key: value for key, value in options.items() if key not in _BESIDE.get(group, ())}
     options = options | as_given(_kind(group), own)
     try:
-        config = _configure(group, options)
-        if isinstance(config, FinetuneConfig) and config.target != CLASSES:
-            raise ConfigError(
-                f"target {config.target}: expected classes: an experiment compares results of classes",
-                field="target",
-            )
+        _configure(group, options)
     except ConfigError as error:
         raise ConfigError(f"{group}.{name}{'.' if error.field else ': '}{error}") from None
     return options

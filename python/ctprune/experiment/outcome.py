@@ -15,6 +15,7 @@ from ctprune.comparison.tables import latex, markdown
 from ctprune.experiment.contrasts import resolve_contrasts
 from ctprune.experiment.file import ExperimentFile
 from ctprune.experiment.grid import Grid
+from ctprune.experiment.margins import margin_of
 from ctprune.files.atomic import replace_file
 
 
@@ -23,6 +24,7 @@ def compare_tasks(experiment: ExperimentFile, grid: Grid, out: Path) -> dict[str
     options = dict(experiment.comparison)
     comparisons = {}
     for task, models in grid.tasks.items():
+        options["margin"] = margin_of(experiment.comparison.get("margin"), task)
         if "contrasts" in experiment.comparison:
             options["contrasts"] = resolve_contrasts(experiment.comparison["contrasts"], list(models))
         results = [
