@@ -107,6 +107,16 @@ def test_the_better_model_comes_first_whatever_the_order(tmp_path: Path, target:
 
 
 @pytest.mark.parametrize("target", TARGETS)
+def test_the_table_says_who_is_ahead_and_who_is_behind(tmp_path: Path, target: str) -> None:
+    runs, names = ways(tmp_path, target, {"good": 0.3, "poor": 1.6}, pretrainings=3)
+    for order, said in ((1, "ahead"), (-1, "behind")):
+        found = ctprune.compare(runs[::order], names=names[::order], out=tmp_path / "out", resamples=100)
+        assert found.pairs[0].sentence.startswith("good is ahead of poor: ")
+        assert f"| {said} (few pre-trainings) |" in (tmp_path / "out" / "table.md").read_text()
+        assert f"<td>{said} (few pre-trainings)</td>" in (tmp_path / "out" / "comparison.html").read_text()
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_pages_speak_of_what_was_measured(tmp_path: Path, target: str) -> None:
     runs = [result(tmp_path / name, target, error=error, seed=1) for name, error in (("a", 0.8), ("b", 0.85))]
     ctprune.compare(runs, out=tmp_path / "out", resamples=100, margin=0.5)

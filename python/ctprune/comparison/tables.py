@@ -15,9 +15,8 @@ from ctprune.finetuning.words import metric_name, sentence_case
 #: Heading of the numbers of trainings.
 TRAININGS = "Pre-trainings × fine-tunings"
 
-#: A short text for each verdict but `larger` and `smaller`.
+#: A short text for each verdict that is the same for both results of a pair.
 _VERDICTS = {
-    "likely": "ahead (few pre-trainings)",
     "backbones": "these backbones only",
     "noise": "within the noise",
     "few": "no verdict (few patients)",
@@ -57,7 +56,10 @@ def verdict_text(pair: Pair, decisive: Decisive) -> str:
     """The verdict for the first result of a pair, in a few words."""
     if pair.verdict in _VERDICTS:
         return _VERDICTS[pair.verdict]
-    return "better" if decisive.is_better(pair.differences[decisive.metric].value) else "worse"
+    is_better = decisive.is_better(pair.differences[decisive.metric].value)
+    if pair.verdict == "likely":
+        return f"{'ahead' if is_better else 'behind'} (few pre-trainings)"
+    return "better" if is_better else "worse"
 
 
 def measure_text(measure: Measure) -> str:
