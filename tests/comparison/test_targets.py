@@ -261,12 +261,22 @@ def test_labels_without_a_name_are_refused(
         ctprune.compare([tmp_path / "a", tmp_path / "a" / ".." / "a"], names=["a", "b"])
 
 
-def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["predictions", "labels"])
+def test_numbers_that_are_none_are_refused(tmp_path: Path, what: str) -> None:
     numbers = true_labels("regression")
     model = predicted("regression", numbers, error=1, trainings=1, seed=0)
-    model[0, 3] = np.nan
+    (model if what == "predictions" else numbers[None])[0, 3] = np.inf
     write_result(tmp_path / "a", numbers, model, classes=(), target="regression")
-    with pytest.raises(EvaluationError, match="expected numbers as predictions, found nan or infinity"):
+    with pytest.raises(EvaluationError, match=f"predictions.parquet: expected finite numbers as {what}, found"):
+        ctprune.compare([tmp_path / "a", tmp_path / "b"], names=["a", "b"])
+
+
+def test_a_target_of_another_version_is_refused(tmp_path: Path) -> None:
+    file = result(tmp_path / "a", "ordinal", error=1, seed=0) / "metrics.json"
+    file.write_text(file.read_text().replace('"ordinal"', '"survival"'))
+    with pytest.raises(
+        EvaluationError, match=r"expected a `target` of classes, .*, found survival: it may be of a"
+    ):
         ctprune.compare([tmp_path / "a", tmp_path / "b"], names=["a", "b"])
 
 

@@ -88,8 +88,8 @@ class Pair:
         equivalence: Tests of equivalence; None without a margin.
         delong: DeLong's tests: one for the positive class of two, or one for each of more classes, or of several
             labels; none for levels and numbers.
-        verdict: Verdict on the measure that decides: `larger`, `smaller`, `likely`, `backbones`, `noise`, `few`,
-            `unclear` or `undefined`.
+        verdict: Verdict on the measure that decides: `larger` or `smaller`, of the first result (a smaller error
+            is the better one), `likely`, `backbones`, `noise`, `few`, `unclear` or `undefined`.
         sentence: The verdict as a sentence.
     """
 

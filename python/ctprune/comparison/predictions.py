@@ -77,7 +77,7 @@ def _by_seed(file: Path, table: _core.Rows, target: str, classes: tuple[str, ...
     if predictions.shape != (len(table), columns):
         raise EvaluationError(f"{file}: expected {columns} probabilities for each image, found others")
     if target != CLASSES and not np.isfinite(predictions).all():
-        raise EvaluationError(f"{file}: expected numbers as predictions, found nan or infinity")
+        raise EvaluationError(f"{file}: expected finite numbers as predictions, found nan or infinity")
     return {
         "seeds": tuple(seeds),
         "images": tuple(first),
@@ -91,7 +91,13 @@ def _truth(file: Path, target: str, classes: tuple[str, ...], labels: list[Any])
     """Labels as in `Result`."""
     entries = [Entry("", str(label)) for label in labels]
     if target == REGRESSION:
-        return targets_of(entries, target)
+        try:
+            numbers = targets_of(entries, target)
+        except ValueError:
+            numbers = np.array([[np.nan]])
+        if not np.isfinite(numbers).all():
+            raise EvaluationError(f"{file}: expected finite numbers as labels, found others")
+        return numbers
     given = {name for label in labels for name in (labels_in(label) if target == MULTI_LABEL else [label])}
     unknown = given - set(classes)
     if unknown:

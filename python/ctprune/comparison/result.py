@@ -21,7 +21,7 @@ from ctprune.evaluation.targets import measure_target
 from ctprune.finetuning.result import PREDICTIONS_NAME
 from ctprune.finetuning.target_words import count_words
 from ctprune.finetuning.training_result import METRICS_NAME
-from ctprune.options.shared import CLASSES
+from ctprune.options.shared import CLASSES, TARGETS
 
 #: Versions of `metrics.json` that are read.
 METRICS_VERSIONS = (1, 2)
@@ -127,7 +127,13 @@ def load_result(folder: str | os.PathLike[str], *, name: str | None = None) -> R
     split = str(metrics.get("evaluated_split", "test"))
     weights = metrics.get("weights")
     config = dict(metrics.get("config", {}))
-    predicted = read_predictions(path / PREDICTIONS_NAME, target_of(config), split)
+    target = target_of(config)
+    if target not in TARGETS:
+        raise EvaluationError(
+            f"{path / METRICS_NAME}: expected a `target` of {', '.join(TARGETS)}, found {target}: it may be of a "
+            "newer version"
+        )
+    predicted = read_predictions(path / PREDICTIONS_NAME, target, split)
     return Result(
         name=path.resolve().name if name is None else name,
         path=os.fspath(folder),
