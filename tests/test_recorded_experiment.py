@@ -68,44 +68,65 @@ def test_pages_claim_no_more_than_the_verdicts(recorded: dict[str, Any]) -> None
     assert f"{pair['detectable']:.2f}" in text
 
 
-def test_less_is_more_is_that_of_the_raw_predictions_and_pages_quote_it(tmp_path: Path) -> None:
+#: Rows of the page's table of differences, by the name of the contrast.
+DIFFERENCES = {
+    "steps": "`hash` − `all`, equal steps, slices every 2, 1 and 0.5 mm",
+    "mixed": "`hash` − `all`, equal steps, patients differ in redundancy",
+    "epochs": "`hash` − `all`, equal epochs",
+    "longer": "`hash` − `all`, 2,205 steps each, every 2 mm",
+    "random": "`hash` − `random`",
+    "every-n": "`hash` − `every-n`",
+    "kcenter": "`hash` − `kcenter`",
+}
+
+METHODS = {"swav": "SwAV", "mocov2": "MoCo v2", "dino": "DINO"}
+
+
+def plain(page: Path) -> str:
+    return " ".join(page.read_text().split()).replace("+", "")
+
+
+def with_interval(one: dict[str, Any], *, turned: bool = False) -> str:
+    values = [-one["value"], -one["high"], -one["low"]] if turned else [one["value"], one["low"], one["high"]]
+    value, low, high = (signed(number).removeprefix("+") for number in values)
+    return f"{value} [{low}, {high}]"
+
+
+def test_less_is_more_is_that_of_the_raw_predictions(tmp_path: Path) -> None:
     write_report(load_collected(LESS / "pretrainings.npz"), tmp_path)
     assert (tmp_path / "README.md").read_text() == (LESS / "README.md").read_text()
-    contrasts = json.loads((LESS / "contrasts.json").read_text())["methods"]["swav"]["contrasts"]
-    found = {one["name"]: one for one in contrasts}
-    assert {one["verdict"] for one in contrasts if one["name"] != "longer"} == {"unanswered"}
 
-    def unsigned(value: float) -> str:
-        return signed(value).removeprefix("+")
 
-    def plain(page: Path) -> str:
-        return " ".join(page.read_text().split()).replace("+", "")
-
-    def with_interval(one: dict[str, Any]) -> str:
-        return f"{unsigned(one['value'])} [{unsigned(one['low'])}, {unsigned(one['high'])}]"
-
-    # The pages say by how much all slices are better, so the difference the other way round.
-    epochs = {"value": -found["epochs"]["value"], "low": -found["epochs"]["high"], "high": -found["epochs"]["low"]}
-    for page in ("README.md", "experiments/README.md"):
-        text = plain(ROOT / page)
-        assert with_interval(found["steps"]) in text, page
-        assert f"by {with_interval(epochs)}" in text, page
+def test_pages_quote_less_is_more() -> None:
+    methods = json.loads((LESS / "contrasts.json").read_text())["methods"]
+    found = {name: {one["name"]: one for one in of["contrasts"]} for name, of in methods.items()}
+    first, page = plain(ROOT / "README.md"), plain(ROOT / "experiments" / "README.md")
+    for name, said in DIFFERENCES.items():
+        cells = [with_interval(of[name]) if name in of else "–" for of in (found[method] for method in METHODS)]
+        assert f"| {said} | {' | '.join(cells)} |" in page
+    # One contrast is answered, so no page says that others are.
+    longer = found["swav"]["longer"]
+    verdicts = {(method, name): one["verdict"] for method, of in found.items() for name, one in of.items()}
+    assert verdicts.pop(("swav", "longer")) == "larger"
+    assert set(verdicts.values()) == {"unanswered"}
+    assert f"by {with_interval(longer)} (p = {longer['corrected']:.3f}, to be confirmed)" in first
+    assert f"barely shown**: at 2 mm by {with_interval(longer)}, p = {longer['corrected']:.3f}," in page
+    for text in (first, page):
         assert "no answer yet" in text
         assert "not shown yet" in text
-    assert with_interval(found["mixed"]) in text
-    assert f"A difference of {found['steps']['detectable']:.3f} ({found['mixed']['detectable']:.3f})" in text
-    assert f"a corrected p of {found['epochs']['corrected']:.3f}" in text
-    others = [found[name] for name in ("random", "every-n", "kcenter")]
-    assert (
-        "by {}, {} and {}. Differences of {:.3f}, {:.3f} and {:.3f}".format(
-            *(unsigned(one["value"]) for one in others), *(one["detectable"] for one in others)
-        )
-        in text
-    )
-    [gain] = re.findall(r"the same seeds is (.*?\]) \(95 % interval\)", plain(LESS / "README.md"))
-    assert f"exceeds the random weights by {gain} (95 %" in text
-    p_values = f"the corrected p of `epochs` is {found['epochs']['corrected']:.3f} instead of"
-    assert f"{p_values} {found['epochs']['independent']:.3f}" in plain(ROOT / "experiments" / "less-is-more.md")
+        assert f"by {with_interval(found['swav']['epochs'], turned=True)}" in text
+    for method, written in METHODS.items():
+        assert f"{with_interval(found[method]['steps'])} ({written})" in first
+        assert f"{found[method]['steps']['detectable']:.3f} ({written})" in page
+    assert f"a corrected p of {found['swav']['epochs']['corrected']:.3f}" in page
+    others = [found[method][name]["detectable"] for method in METHODS for name in ("random", "every-n", "kcenter")]
+    assert f"are {min(others):.3f} to {max(others):.3f}." in page
+    gains = re.findall(r"the same seeds is (.*?\]) \(95 % interval\)", plain(LESS / "README.md"))
+    assert f"exceeds the random weights by {gains[0]} (95 %" in page
+    assert f"With MoCo v2 the gain is {gains[1]}, with DINO {gains[2]}." in page
+    epochs = found["swav"]["epochs"]
+    p_values = f"the corrected p of `epochs` is {epochs['corrected']:.3f} instead of {epochs['independent']:.3f}"
+    assert p_values in plain(ROOT / "experiments" / "less-is-more.md")
 
 
 def test_arms_of_a_seed_are_as_alike_as_the_plan_says() -> None:
@@ -126,7 +147,7 @@ def test_arms_of_a_seed_are_as_alike_as_the_plan_says() -> None:
     means = [np.mean(of_arm) for of_arm in arms.values()]
     text = " ".join((ROOT / "experiments" / "README.md").read_text().split())
     assert f"{min(nothing):.3f} to {max(nothing):.3f}, on average {np.mean(nothing):.3f}" in text
-    assert f"the arms have {min(means):.3f} to {max(means):.3f}" in text
+    assert f"of SwAV, the arms have {min(means):.3f} to {max(means):.3f}" in text
     spreads = [np.std(of_arm, ddof=1) for of_arm in arms.values()]
     assert f"pre-trainings of one arm is {min(spreads):.3f} to {max(spreads):.3f}" in text
 
