@@ -29,7 +29,7 @@ from ctprune.comparison.result import Result
 from ctprune.errors import EvaluationError, SourceError
 from tests.results import write_result
 
-SWAV, LONGER = planned("swav")
+SWAV, LONGER, AGAIN = planned("swav")
 LABELS = np.arange(160) % 2
 SOURCES = (*DOSES_MM, MIXED)
 
@@ -216,7 +216,23 @@ def test_longer_trainings_are_a_family_of_their_own(tmp_path: Path) -> None:
     page = (tmp_path / "README.md").read_text()
     assert "### SwAV: Longer trainings\n\n**Look 1 of 1**: 5 pre-trainings of every arm.\n" in page
     numbers = json.loads((tmp_path / "contrasts.json").read_text())["methods"]["swav"]["contrasts"]
-    assert [one["level"] for one in numbers] == [0.025] * len(SWAV.contrasts) + [0.05]
+    assert [one["level"] for one in numbers] == [0.025] * len(SWAV.contrasts) + [0.05, 0.05]
+
+
+def test_new_seeds_are_tested_without_those_that_had_their_verdict(tmp_path: Path) -> None:
+    # The first five seeds show a difference, the next five the reverse.
+    early = trained({("mm2", "hash-longer"): 1.2})
+    late = [one for one in trained({("mm2", "hash-longer"): 0.2}, seeds=10) if one.seed >= 5]
+    assert (look_reached(early, LONGER), look_reached(early, AGAIN)) == (5, None)
+    four = [one for one in late if (one.arm, one.seed) != ("hash-longer", 9)]
+    assert (look_reached(early + four, AGAIN), look_reached(late, AGAIN)) == (None, 5)
+    assert [one.pretrainings for one in answers(AGAIN, early)] == [0]
+    both = early + late
+    for family, seeds in ((LONGER, {0, 1, 2, 3, 4}), (AGAIN, {5, 6, 7, 8, 9})):
+        assert {one.seed for one in looked_at(both, family)} == seeds
+    found = write_report(both, tmp_path)["swav"]
+    assert [one.verdict for one in found if one.contrast.name == "longer"] == ["larger", "smaller"]
+    assert "### SwAV: Longer trainings, five new seeds\n\n**Look 1 of 1**" in (tmp_path / "README.md").read_text()
 
 
 def test_report_shows_every_pretraining_and_is_the_same_each_time(tmp_path: Path) -> None:
@@ -240,9 +256,13 @@ def test_report_shows_every_pretraining_and_is_the_same_each_time(tmp_path: Path
     assert page.count("| hash gains with redundancy |") == 1
     assert "## SwAV\n\n**Look 1 of 2**: 5 pre-trainings of every arm.\n" in page
     assert "## DINO\n\n**No look yet**: 1 of 5 pre-trainings of every arm" in page
-    assert page.count("| not yet |") == len(planned("dino")[0].contrasts)
+    # The new seeds of SwAV are not there either.
+    assert page.count("| not yet |") == len(planned("dino")[0].contrasts) + 1
     numbers = json.loads((tmp_path / "first" / "contrasts.json").read_text())["methods"]["swav"]["contrasts"]
-    assert [one["value"] for one in numbers] == pytest.approx([one.estimate.value for one in found["swav"]])  # type: ignore[union-attr]
+    values = [None if one.estimate is None else one.estimate.value for one in found["swav"]]
+    assert [one["value"] for one in numbers] == [
+        None if value is None else pytest.approx(value) for value in values
+    ]
 
 
 def test_the_second_look_tells_what_the_first_had_answered(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from experiments.less_is_more.archives import DOSES_MM, MIXED
 from experiments.less_is_more.by_seed import common_seeds, estimates_by_seed
@@ -60,17 +61,23 @@ class Family:
         contrasts: The questions.
         cells: All that the plan pre-trains for them: a look waits for each.
         looks: Numbers of pre-trainings of each cell at which verdicts are given.
+        first_seed: The lowest seed that counts: those below have had their verdict.
     """
 
     heading: str
     contrasts: list[Contrast]
     cells: list[Cell]
     looks: tuple[int, ...]
+    first_seed: int = 0
 
     @property
     def level(self) -> float:
         """Chance of a false alarm over all contrasts in one look: each look has its share."""
         return ALPHA / len(self.looks)
+
+    def seeds(self, trained: Sequence[Trained]) -> list[int]:
+        """The seeds of pre-training that all cells have and that count, rising."""
+        return [seed for seed in common_seeds(trained, self.cells) if seed >= self.first_seed]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +89,7 @@ class Answer:
         level: Level that corrected p-values are compared with.
         estimate: The contrast's value with its error; None before the first look: a value without the noise of
             pre-training would look surer than it is.
-        pretrainings: The number of seeds that all its cells have.
+        pretrainings: The number of seeds that count and that all its cells have.
         low: Lower end of the interval at the level that the correction leaves.
         high: Upper end.
         corrected: Corrected p of no difference.
@@ -126,9 +133,9 @@ def planned(method: str) -> list[Family]:
             question=f"hash − all at equal steps, as many as all slices take at equal epochs, at {_in_mm(source)}",
             weights=_mean_difference("hash-longer", "all-epochs", (source,)),
         )
-        families.append(
-            Family(heading="Longer trainings", contrasts=[longer], cells=list(longer.weights), looks=(5,))
-        )
+        of_longer = partial(Family, contrasts=[longer], cells=list(longer.weights), looks=(5,))
+        families.append(of_longer(heading="Longer trainings"))
+        families.append(of_longer(heading="Longer trainings, five new seeds", first_seed=5))
     return families
 
 
@@ -176,7 +183,7 @@ def _redundancy(method: str) -> list[Contrast]:
 
 def look_reached(trained: Sequence[Trained], family: Family) -> int | None:
     """The last look that all cells of a family have reached; None before the first."""
-    fewest = len(common_seeds(trained, family.cells))
+    fewest = len(family.seeds(trained))
     return max((look for look in family.looks if fewest >= look), default=None)
 
 
@@ -192,7 +199,7 @@ def looked_at(trained: Sequence[Trained], family: Family) -> list[Trained]:
 
 def first_seeds(trained: Sequence[Trained], family: Family, look: int) -> list[Trained]:
     """What the look at so many pre-trainings counts, by rising seed."""
-    counted = common_seeds(trained, family.cells)[:look]
+    counted = family.seeds(trained)[:look]
     chosen = [one for one in trained if one.method == NOTHING or one.seed in counted]
     return sorted(chosen, key=lambda one: one.seed)
 
@@ -222,7 +229,8 @@ def answers(
         margin: Difference in AUC that is too small to matter.
     """
     contrasts = family.contrasts
-    fewest = [len(common_seeds(trained, contrast.weights)) for contrast in contrasts]
+    counted = [one for one in trained if one.seed >= family.first_seed]
+    fewest = [len(common_seeds(counted, contrast.weights)) for contrast in contrasts]
     if look_reached(trained, family) is None:
         return [
             Answer(contrast=contrast, level=family.level, estimate=None, pretrainings=number)

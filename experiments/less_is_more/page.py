@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.less_is_more.archives import DOSES_MM, MIXED
-from experiments.less_is_more.by_seed import common_seeds
 from experiments.less_is_more.contrasts import (
     MARGIN,
     Answer,
@@ -241,7 +240,7 @@ def _stage(family: Family, trained: Sequence[Trained]) -> str:
     """Which look the verdicts are of, and what earlier looks said."""
     reached = look_reached(trained, family)
     if reached is None:
-        have = len(common_seeds(trained, family.cells))
+        have = len(family.seeds(trained))
         return f"**No look yet**: {have} of {family.looks[0]} pre-trainings of every arm, so there is no verdict."
     number = family.looks.index(reached)
     told = f"**Look {number + 1} of {len(family.looks)}**: {reached} pre-trainings of every arm."
@@ -302,7 +301,7 @@ def _page(trained: Sequence[Trained], sections: Sequence[str]) -> str:
     first = trained[0].result
     patients = len(set(first.patients))
     nothing = [one.result for one in trained if one.method == NOTHING]
-    redundancy, longer = planned("swav")
+    redundancy, longer, new = planned("swav")
     head = f"""# Less is more? Redundancy as a dose
 
 What was asked, and how: [the plan](../../less-is-more.md), written before, with its changes.
@@ -317,7 +316,8 @@ So far {len(trained) - len(nothing):,} pre-trainings. AUC of a linear probe on {
   `hash-longer`: those that the hash keeps, for as many steps as `all-epochs`.
 - **Verdicts** count the first {redundancy.looks[0]} or {redundancy.looks[1]} seeds of every arm. Each look has a
   level of {redundancy.level:g} over all contrasts of a method; there is no correction over methods.
-  “{longer.heading}” has one look, at {longer.looks[0]} seeds, and a level of {longer.level:g}.
+  “{longer.heading}” has one look, at {longer.looks[0]} seeds, and a level of {longer.level:g}. “{new.heading}”, to
+  confirm it, has the same with seeds {new.first_seed} to {new.first_seed + new.looks[0] - 1}.
 - **Values** have intervals at the level that Holm's correction leaves: one contains 0 exactly if no difference is
   shown. Errors are computed seed by seed, because all arms of one seed start from the same random weights.
 - **Equivalence p** tests whether the difference is smaller than ± {MARGIN:.2f}.
