@@ -14,6 +14,7 @@ import pytest
 from experiments.compare_again import compare_again
 from experiments.less_is_more.collected import load_collected
 from experiments.less_is_more.page import write_report
+from scipy.stats import ttest_1samp
 
 from ctprune.comparison.verdict import signed
 
@@ -152,6 +153,15 @@ def test_arms_of_a_seed_are_as_alike_as_the_plan_says() -> None:
     assert f"of SwAV, the arms have {min(means):.3f} to {max(means):.3f}" in text
     spreads = [np.std(of_arm, ddof=1) for of_arm in arms.values()]
     assert f"pre-trainings of one arm is {min(spreads):.3f} to {max(spreads):.3f}" in text
+
+
+def test_page_quotes_a_plain_test_of_the_longer_trainings() -> None:
+    with (LESS / "results.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if (row["method"], row["source"]) == ("swav", "mm2")]
+    aucs = {(row["arm"], int(row["seed"])): float(row["auc"]) for row in rows}
+    differences = [aucs["hash-longer", seed] - aucs["all-epochs", seed] for seed in range(5)]
+    p = ttest_1samp(differences, 0).pvalue
+    assert f"a plain t test of the five differences has p = {p:.3f}" in plain(ROOT / "experiments" / "README.md")
 
 
 def test_page_quotes_the_calibration() -> None:
