@@ -38,8 +38,8 @@ def compare(
     The AUC decides whether results differ; for levels the quadratic weighted kappa, for numbers the mean absolute
     error. Intervals and tests include the variation between images (by patient if patients are known) and between
     trainings. Results with the same name are pre-trainings of one kind with different seeds. With several of them,
-    the training noise is the variation between pre-trainings. With one, it is the variation between its fine-
-    tunings, and the verdict holds for that one backbone only. DeLong's test uses predictions averaged over
+    the training noise is the variation between pre-trainings. With one, it is the variation between its
+    fine-tunings, and the verdict holds for that one backbone only. DeLong's test uses predictions averaged over
     trainings, for each class against the rest if there are more than two classes, and for each of several labels.
 
     Args:

@@ -16,9 +16,9 @@ ALPHA = 0.05
 LEAST_PRETRAININGS = 5
 
 #: Smallest number of patients of each class, with and without each label, or of all where labels are levels or
-#: numbers, for a verdict (images, if patients are not known). The estimate of the
-#: variance over patients assumes many of them. With ten, 95 to 97 % of the 95 % intervals contain the truth,
-#: however unequally images are spread over patients (`benches/calibration.py`); with fewer, they are too wide.
+#: numbers, for a verdict (images, if patients are not known). The estimate of the variance over patients assumes
+#: many of them. With ten, 95 to 97 % of the 95 % intervals contain the truth, however unequally images are spread
+#: over patients (`benches/calibration.py`); with fewer, they are too wide.
 LEAST_PATIENTS = 10
 
 #: Verdicts for differences that are larger than the noise, whatever its source.
