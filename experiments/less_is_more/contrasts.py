@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from experiments.less_is_more.archives import DOSES_MM, MIXED
@@ -133,9 +133,10 @@ def planned(method: str) -> list[Family]:
             question=f"hash − all at equal steps, as many as all slices take at equal epochs, at {_in_mm(source)}",
             weights=_mean_difference("hash-longer", "all-epochs", (source,)),
         )
-        of_longer = partial(Family, contrasts=[longer], cells=list(longer.weights), looks=(5,))
-        families.append(of_longer(heading="Longer trainings"))
-        families.append(of_longer(heading="Longer trainings, five new seeds", first_seed=5))
+        of_longer = partial(Family, cells=list(longer.weights), looks=(5,))
+        again = replace(longer, name="longer-again")
+        families.append(of_longer(heading="Longer trainings", contrasts=[longer]))
+        families.append(of_longer(heading="Longer trainings, five new seeds", contrasts=[again], first_seed=5))
     return families
 
 
