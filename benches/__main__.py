@@ -30,6 +30,7 @@ BENCHMARKS = {
     "scale": (2,),
     "cluster": (2,),
     "calibration": (1,),
+    "pair_seeds": (1,),
     "objects": (2,),
 }
 
@@ -80,7 +81,7 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="also the largest inputs: 10 million fingerprints or embeddings, a million files",
     )
-    parser.add_argument("--repetitions", type=int, default=4000, help="comparisons for each line of calibration")
+    parser.add_argument("--repetitions", type=int, default=4000, help="simulated comparisons for each line")
     parser.add_argument("--state", default="", help="folder that keeps finished lines of calibration")
     parser.add_argument("--record", type=Path, default=record.FOLDER, help="folder for the results")
     parser.add_argument("--work-dir", help="folder for generated input; needs 6 GB, with --large 13 GB")

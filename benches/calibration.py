@@ -78,6 +78,11 @@ class Cell:
     difference: float
 
     @property
+    def shared(self) -> float:
+        """Share of the variance between pre-trainings that those of the same seed have in common."""
+        return 0.0
+
+    @property
     def seed(self) -> int:
         """The same for the same cell, whatever else is run."""
         return int.from_bytes(hashlib.sha256(repr(self).encode()).digest()[:8], "big")
@@ -226,13 +231,18 @@ def draw(cell: Cell, random: np.random.Generator) -> Trial:
     between, within = cell.deviation / slope, FINETUNING_DEVIATION / slope
     spread = math.sqrt(2 + between**2 + within**2)
     means = spread * ndtri(np.array([AUC + cell.difference, AUC]))
-    of_backbones = means[:, None] + between * random.normal(size=(ways, backbones))
+    of_backbones = means[:, None] + between * math.sqrt(1 - cell.shared) * random.normal(size=(ways, backbones))
+    of_seeds: Floats | float = 0.0
+    if cell.shared:
+        of_backbones += between * math.sqrt(cell.shared) * random.normal(size=backbones)
+        of_seeds = noise(OF_BACKBONE * cell.shared, 1, backbones, 1)
     effect = of_backbones[:, :, None] + within * random.normal(size=(ways, backbones, trainings))
     scores = (
         effect[..., None] * truth
         + noise(SHARED, 1, 1, 1)
         + noise(OF_WAY, ways, 1, 1)
-        + noise(OF_BACKBONE, ways, backbones, 1)
+        + of_seeds
+        + noise(OF_BACKBONE * (1 - cell.shared), ways, backbones, 1)
         + noise(OWN, ways, backbones, trainings)
     )
     areas = ndtr(of_backbones / math.sqrt(2 + within**2))
@@ -250,7 +260,7 @@ def _patients(images: int, random: np.random.Generator) -> npt.NDArray[np.int64]
 
 
 def _difference(areas: Floats, covariance: Floats, pretrainings: int, finetunings: int, worth: float) -> Estimate:
-    one = _levels(pretrainings, finetunings).weights
+    one = levels_of_one(pretrainings, finetunings).weights
     half = one.shape[1]
     first, second = slice(None, half), slice(half, None)
     return difference_estimate(
@@ -263,7 +273,7 @@ def _difference(areas: Floats, covariance: Floats, pretrainings: int, finetuning
     )
 
 
-def _levels(pretrainings: int, finetunings: int) -> Levels:
+def levels_of_one(pretrainings: int, finetunings: int) -> Levels:
     """As `levels_of` finds them where no two predictions are identical."""
     weights = np.kron(np.eye(pretrainings), np.full((1, finetunings), 1 / finetunings))
     return Levels((finetunings,) * pretrainings, weights if pretrainings > 1 else np.eye(finetunings))

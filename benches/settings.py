@@ -19,7 +19,7 @@ class Settings:
         rounds: How often each contender is timed.
         copies: Copies of the series that the end-to-end benchmark reads.
         large: Also the largest inputs: 10 million fingerprints or embeddings, a million files.
-        repetitions: Simulated comparisons for each line of the calibration.
+        repetitions: Simulated comparisons for each line of `calibration` and `pair_seeds`.
         state: Folder that keeps finished lines of the calibration, or empty; the same call continues from there.
     """
 

@@ -48,6 +48,7 @@ def result(name: str, skill: float, seed: int) -> Result:
         selection_split="val",
         seeds=(0,),
         backbones=(name,),
+        pretraining_seeds=(seed,),
         images=tuple(f"{number}.dcm" for number in range(len(LABELS))),
         labels=LABELS,
         # As results are stored.

@@ -54,7 +54,9 @@ def load_collected(file: Path) -> list[Trained]:
     found = []
     for facts, predicted in zip(about["pretrainings"], probabilities, strict=True):
         of_result = facts.pop("result") | {"labels": labels, "probabilities": predicted} | shared
-        result = Result(**of_result | {name: tuple(of_result[name]) for name in ("backbones", "seeds")})
+        seeds = tuple(of_result["seeds"])
+        of_result |= {"backbones": tuple(of_result["backbones"]), "seeds": seeds}
+        result = Result(**of_result, pretraining_seeds=(facts["seed"],) * len(seeds))
         found.append(Trained(**facts, result=result))
     return found
 

@@ -76,6 +76,7 @@ def untrained(result: Result) -> list[Trained]:
                 result,
                 seeds=(seed,),
                 backbones=result.backbones[place : place + 1],
+                pretraining_seeds=(seed,),
                 probabilities=result.probabilities[place : place + 1],
             ),
         )

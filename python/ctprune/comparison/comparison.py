@@ -65,6 +65,7 @@ class Comparison:
         margin: Margin of equivalence, in the measure that decides; None if it was not given.
         resamples: Number of bootstrap resamples.
         seed: Random seed of the bootstrap.
+        pair_seeds: Whether pre-trainings of the same seed were to be compared with each other.
         unit: Unit that was resampled: `patient`, or `image` or `volume` where patients are not known.
         notes: Sentences that the reader must know.
     """
@@ -78,6 +79,7 @@ class Comparison:
     margin: float | None
     resamples: int
     seed: int
+    pair_seeds: bool
     unit: str
     notes: tuple[str, ...]
 
@@ -99,6 +101,7 @@ class Comparison:
             "unit": self.unit,
             "resamples": self.resamples,
             "seed": self.seed,
+            "pair_seeds": self.pair_seeds,
             "correction": self.correction,
             "alpha": ALPHA,
             "margin": self.margin,
@@ -169,6 +172,14 @@ def compare_results(
     )
     explored = len(indices) if config.reference is config.contrasts is None else 0
     found = measure_results(results, resamples=config.resamples, seed=config.seed)
+    pairs = find_pairs(
+        results,
+        found,
+        indices,
+        correction=config.correction,
+        margin=config.margin,
+        pair_seeds=config.pair_seeds,
+    )
     return Comparison(
         results=tuple(results),
         levels=found.levels,
@@ -176,13 +187,14 @@ def compare_results(
         averaged_auc=tuple(
             _averaged_auc(result, levels) for result, levels in zip(results, found.levels, strict=True)
         ),
-        pairs=tuple(find_pairs(results, found, indices, correction=config.correction, margin=config.margin)),
+        pairs=tuple(pairs),
         correction=config.correction,
         margin=config.margin,
         resamples=config.resamples,
         seed=config.seed,
+        pair_seeds=config.pair_seeds,
         unit=found.unit,
-        notes=tuple(notes_on(results, found, explored=explored)),
+        notes=tuple(notes_on(results, found, explored=explored, pairs=pairs if config.pair_seeds else ())),
     )
 
 

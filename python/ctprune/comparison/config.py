@@ -58,6 +58,12 @@ class CompareConfig:
         more="It is one in the measure that decides: the AUC, for levels the quadratic weighted kappa, for "
         "numbers the mean absolute error.",
     )
+    pair_seeds: bool = option(
+        False,
+        help="Compare pre-trainings of the same seed with each other.",
+        more="Choose it before you see results: what such pre-trainings share, as the random weights they start "
+        "from, then cancels.",
+    )
     correction: str = option("holm", choices=CORRECTIONS, help="Correction for several comparisons.")
     resamples: int = option(
         500, low=100, high=1_000_000, help="Resamples of the bootstrap, for measures other than the AUC."
@@ -81,6 +87,7 @@ class CompareOptions(TypedDict, total=False):
     reference: str | None
     contrasts: Sequence[Sequence[str]] | None
     margin: float | None
+    pair_seeds: bool
     correction: str
     resamples: int
     seed: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ctprune.comparison.pairs import Pair
 from ctprune.comparison.result import Result, fine_tuning_of
 from ctprune.comparison.verdict import LEAST_PRETRAININGS
 from ctprune.evaluation.measured import Measured
@@ -11,13 +12,16 @@ from ctprune.evaluation.metrics import undefined_because
 from ctprune.options.shared import CLASSES, MULTI_LABEL
 
 
-def notes_on(results: Sequence[Result], found: Measured, *, explored: int) -> list[str]:
+def notes_on(
+    results: Sequence[Result], found: Measured, *, explored: int, pairs: Sequence[Pair] = ()
+) -> list[str]:
     """All notes that apply, the most serious first.
 
     Args:
         results: Results that are compared.
         found: Measures of the results.
         explored: Number of pairs if all were compared; 0 if they were planned.
+        pairs: All pairs, if pre-trainings of the same seed were to be compared with each other.
     """
     notes = _on_labels(results[0])
     if found.no_interval is not None:
@@ -27,7 +31,7 @@ def notes_on(results: Sequence[Result], found: Measured, *, explored: int) -> li
             f"Patients are not known, so {found.unit}s count as independent: if a patient has several, the "
             "intervals are too narrow."
         )
-    notes += [*_on_trainings(results, found), *_on_options(results, found)]
+    notes += [*_on_trainings(results, found), *_on_options(results, found), *_on_seeds(pairs)]
     if explored > 1:
         notes.append(
             f"All {explored} pairs were compared, which suits exploration only: fewer comparisons, planned as "
@@ -84,6 +88,17 @@ def _on_trainings(results: Sequence[Result], found: Measured) -> list[str]:
             "noise is larger than the intervals show."
         )
     return notes
+
+
+def _on_seeds(pairs: Sequence[Pair]) -> list[str]:
+    if not pairs:
+        return []
+    apart = [f"{pair.run} and {pair.other}" for pair in pairs if not pair.paired]
+    but = f" (not for {'; '.join(apart)}: a single backbone has no other seed)" if apart else ""
+    return [
+        "Pre-trainings of the same seed were compared with each other, so the training noise is how much their "
+        f"difference varies between seeds{but}. This must have been planned before the results were known."
+    ]
 
 
 def _on_options(results: Sequence[Result], found: Measured) -> list[str]:

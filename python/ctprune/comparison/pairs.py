@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ctprune.comparison.result import Result
+from ctprune.comparison.seed_pairs import difference_by_seed, has_pairs
 from ctprune.comparison.verdict import ALPHA, Finding, equivalence_sentence
-from ctprune.errors import ConfigError
+from ctprune.errors import ConfigError, EvaluationError
 from ctprune.evaluation.correction import CORRECTIONS, decision_levels
 from ctprune.evaluation.delong import DelongTest, delong_test
 from ctprune.evaluation.estimate import Estimate
@@ -91,6 +92,7 @@ class Pair:
         verdict: Verdict on the measure that decides: `larger` or `smaller`, of the first result (a smaller error
             is the better one), `likely`, `backbones`, `noise`, `few`, `unclear` or `undefined`.
         sentence: The verdict as a sentence.
+        paired: Whether pre-trainings of the same seed were compared with each other.
     """
 
     run: str
@@ -105,6 +107,7 @@ class Pair:
     delong: tuple[ClassTest, ...]
     verdict: str
     sentence: str
+    paired: bool
 
 
 def pairs_to_compare(
@@ -144,11 +147,25 @@ def find_pairs(
     *,
     correction: str,
     margin: float | None,
+    pair_seeds: bool,
 ) -> list[Pair]:
     """Test all pairs, each at the level that the correction gives it."""
     correct = CORRECTIONS[correction]
     decisive = results[0].decisive
-    deciding = [found.difference(a, b, decisive.metric) for a, b in indices]
+    paired = [pair_seeds and has_pairs(found, a, b) for a, b in indices]
+    if pair_seeds and not any(paired):
+        raise EvaluationError(
+            "pair_seeds: expected two results with several pre-trainings each, found none: give those of one kind "
+            "the same name, or compare without pair_seeds"
+        )
+
+    def difference(index: int, metric: str) -> Estimate:
+        a, b = indices[index]
+        return (
+            difference_by_seed(results, found, a, b, metric) if paired[index] else found.difference(a, b, metric)
+        )
+
+    deciding = [difference(index, decisive.metric) for index in range(len(indices))]
     p_values = [one.p_value() for one in deciding]
     corrected = correct(p_values)
     levels = decision_levels(p_values, correction, alpha=ALPHA)
@@ -185,7 +202,7 @@ def find_pairs(
                 run=finding.run,
                 other=finding.other,
                 differences={
-                    name: _difference(found.difference(a, b, name), widest_difference(scale))
+                    name: _difference(difference(index, name), widest_difference(scale))
                     for name, scale in found.scales.items()
                 },
                 corrected=finding.corrected,
@@ -199,6 +216,7 @@ def find_pairs(
                 ),
                 verdict=finding.verdict,
                 sentence=" ".join(filter(None, sentences)),
+                paired=paired[index],
             )
         )
     return pairs

@@ -41,6 +41,8 @@ class Result:
         seeds: Seed of each training.
         backbones: Digest of each training's initial weights, equal for trainings of one backbone. Each training
             from random weights has its own.
+        pretraining_seeds: Seed of each training's pre-training, or that drew its random weights; None where not
+            known.
         images: Names of the images, volumes or patients, sorted.
         labels: Index of each image's class or level, (images,); of several labels 1 where the image has one,
             (images, labels); of numbers these, (images, 1).
@@ -59,6 +61,7 @@ class Result:
     selection_split: str | None
     seeds: tuple[int, ...]
     backbones: tuple[str, ...]
+    pretraining_seeds: tuple[int | None, ...]
     images: tuple[str, ...]
     labels: npt.NDArray[Any]
     probabilities: npt.NDArray[np.float64]
@@ -143,6 +146,7 @@ def load_result(folder: str | os.PathLike[str], *, name: str | None = None) -> R
         weights=None if weights is None else dict(weights.get("metadata") or {}),
         seconds=metrics.get("seconds"),
         backbones=tuple(_backbone(path, weights, seed) for seed in predicted["seeds"]),
+        pretraining_seeds=tuple(_pretraining_seed(weights, seed) for seed in predicted["seeds"]),
         **predicted,
     )
 
@@ -152,6 +156,13 @@ def _backbone(path: Path, weights: dict[str, Any] | None, seed: int) -> str:
     if weights is None:
         return f"random weights of seed {seed}"
     return str(weights.get("sha256") or path)
+
+
+def _pretraining_seed(weights: dict[str, Any] | None, seed: int) -> int | None:
+    if weights is None:
+        return seed
+    found = (weights.get("metadata") or {}).get("seed")
+    return found if isinstance(found, int) else None
 
 
 def _read_metrics(file: Path) -> dict[str, Any]:
@@ -205,6 +216,7 @@ def merge_pretrainings(results: Sequence[Result]) -> Result:
         results[0],
         seeds=tuple(seed for result in results for seed in result.seeds),
         backbones=tuple(backbone for result in results for backbone in result.backbones),
+        pretraining_seeds=tuple(seed for result in results for seed in result.pretraining_seeds),
         probabilities=np.concatenate([result.probabilities for result in results]),
         weights=weights[0] | {"seconds": float(np.mean(seconds or [np.nan]))} if weights else None,
     )

@@ -214,6 +214,7 @@ def _how(comparison: Comparison) -> str:
     of = "" if first.positive is None else f" Positive class: {first.positive}."
     about = target_sentence(first.target)
     of += f" {about}" if about else ""
+    of += " Differences are between pre-trainings of the same seed." if comparison.pair_seeds else ""
     return (
         f"Means over trainings with 95 % intervals, which include the variation of {comparison.unit}s and "
         f"trainings.{of} Intervals of differences in {decisive.title} decide, and are corrected for the number of "

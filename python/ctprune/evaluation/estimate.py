@@ -10,8 +10,9 @@ where s² is the variance of a measure between n trainings on these images, and 
 trainings' measures over samples of images (DeLong's for the AUC, the bootstrap's for others). So s² holds what
 trainings vary by, one by one, and the covariances what the images do to all of them together; nothing is counted
 twice. s² is never taken for less than the images alone make single trainings differ by. Degrees of freedom are
-Satterthwaite's, so that two trainings give a wide interval and not a wrong one. `benches/calibration.py` measures
-how often intervals hold the truth.
+Satterthwaite's, so that two trainings give a wide interval and not a wrong one. Where trainings come in pairs, s²
+is the variance of their differences, and the covariances are those of two differences. `benches/calibration.py`
+and `benches/pair_seeds.py` measure how often intervals hold the truth.
 
 Obuchowski and Rockette, Communications in Statistics 24 (1995) 285; Hillis, Statistics in Medicine 26 (2007) 596
 and 33 (2014) 330.
@@ -173,6 +174,35 @@ def combined_estimate(
     ]
     value = sum(weight * float(one.mean()) for weight, one in zip(weights, values, strict=True))
     return _estimate(value, weighted, shared, image_freedom)
+
+
+def paired_estimate(
+    values: Sequence[_Floats],
+    weights: Sequence[float],
+    covariances: Sequence[Sequence[_Floats]],
+    *,
+    image_freedom: float,
+) -> Estimate:
+    """A weighted sum of several models' measures, taken level by level and then averaged.
+
+    The first levels of all models belong together, so do the second ones, and so on. What they share, such as the
+    random weights that they start from, then counts only as far as the sum does not cancel it.
+
+    Args:
+        values: Measure of each level of each model, (levels,) each.
+        weights: Weight of each model.
+        covariances: For each two models the covariance between their levels, (levels, levels).
+        image_freedom: Degrees of freedom of the covariances.
+
+    >>> luck, nothing = np.array([0.80, 0.82, 0.90]), np.zeros((3, 3))
+    >>> values, none = [luck + [0.01, 0.02, 0.03], luck], [[nothing] * 2] * 2
+    >>> found = paired_estimate(values, [1, -1], none, image_freedom=50)
+    >>> round(found.value, 6), round(found.error, 6), found.freedom
+    (0.02, 0.005774, 2.0)
+    """
+    sums = np.tensordot(weights, np.stack(values), axes=1)
+    covariance = np.einsum("a,b,abij->ij", weights, weights, np.array(covariances))
+    return mean_estimate(sums, covariance, image_freedom=image_freedom)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,13 @@ import numpy.typing as npt
 
 from ctprune.evaluation.bootstrap import Bootstrap, bootstrap
 from ctprune.evaluation.delong import auc_covariance, macro_auc_covariance
-from ctprune.evaluation.estimate import Estimate, combined_estimate, difference_estimate, mean_estimate
+from ctprune.evaluation.estimate import (
+    Estimate,
+    combined_estimate,
+    difference_estimate,
+    mean_estimate,
+    paired_estimate,
+)
 from ctprune.evaluation.levels import Levels, levels_of
 from ctprune.evaluation.metrics import METRICS
 from ctprune.evaluation.predictions import checked_labels, checked_probabilities, positive_class
@@ -80,6 +86,31 @@ class Measured:
                 [self.values(model, metric) for model in models],
                 [weights[model] for model in models],
                 [[self._block(metric, model, other) for other in models] for model in models],
+                image_freedom=self.worth - 1,
+            )
+        )
+
+    def paired(self, weights: Mapping[int, float], levels: Mapping[int, Sequence[int]], metric: str) -> Estimate:
+        """The same of levels that belong together.
+
+        Args:
+            weights: Weight of each model.
+            levels: Places of each model's levels, in one order for all models: the first ones belong together.
+            metric: The measure.
+        """
+        models = [model for model, weight in weights.items() if weight]
+        places = [np.array(levels[model]) for model in models]
+        return self._known(
+            paired_estimate(
+                [self.values(model, metric)[own] for model, own in zip(models, places, strict=True)],
+                [weights[model] for model in models],
+                [
+                    [
+                        self._block(metric, model, other)[np.ix_(own, others)]
+                        for other, others in zip(models, places, strict=True)
+                    ]
+                    for model, own in zip(models, places, strict=True)
+                ],
                 image_freedom=self.worth - 1,
             )
         )
