@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 import ctprune
 from benches import pair_seeds
 from ctprune.comparison.comparison import Comparison
-from ctprune.errors import EvaluationError
+from ctprune.errors import ConfigError
 from ctprune.evaluation.estimate import paired_estimate
 from tests.comparison.made_up import LABELS, of_one_way
 from tests.conftest import Cli
@@ -169,10 +169,16 @@ def one_each(folders: list[Path], _: Path) -> list[Path]:
         (
             one_missing,
             "pair_seeds: expected pre-trainings of the same seeds, found 0, 1, 2, 3 of hash and 0, 1, 2, 3, 4 of "
-            "all: pre-train the missing ones, or compare without pair_seeds",
+            "all: pre-train the missing ones, or leave `pair_seeds` out",
         ),
-        (one_twice, "pair_seeds: hash has two pre-trainings of seed 4: expected one of each seed"),
-        (without_seed, "pair_seeds: hash has weights whose seed of pre-training is not known: compare without"),
+        (
+            one_twice,
+            "pair_seeds: expected one pre-training of each seed, found two of seed 4 of hash: leave one out",
+        ),
+        (
+            without_seed,
+            "pair_seeds: expected weights whose seed of pre-training is known, found others of hash: leave",
+        ),
         (one_each, "pair_seeds: expected two results with several pre-trainings each, found none: give those of"),
     ],
 )
@@ -181,8 +187,16 @@ def test_seeds_that_cannot_be_paired_are_refused(
 ) -> None:
     folders = spoil(two_ways, tmp_path)
     names = [folder.name if folder.name == "hash" else folder.parent.name for folder in folders]
-    with pytest.raises(EvaluationError, match=message):
-        ctprune.compare(folders, names=names, contrasts=[["hash", "all"]], resamples=100, pair_seeds=True)
+    with pytest.raises(ConfigError, match=message):
+        ctprune.compare(
+            folders,
+            names=names,
+            contrasts=[["hash", "all"]],
+            resamples=100,
+            pair_seeds=True,
+            out=tmp_path / "new" / "out",
+        )
+    assert not (tmp_path / "new" / "out").exists()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6])

@@ -156,7 +156,8 @@ def _table(statuses: tuple[StepStatus, ...], numbered: Run | None = None, *, cou
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table()
+    # Lines between columns would take the room of names and results.
+    table = Table(box=None, pad_edge=False)
     if numbered is not None:
         table.add_column("number", justify="right", no_wrap=True)
         table.add_column("needs", no_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from ctprune.comparison.comparison import Comparison, compare_results
 from ctprune.comparison.config import CompareConfig, CompareOptions
 from ctprune.comparison.result import load_result, merge_by_name
 from ctprune.errors import ConfigError
-from ctprune.files.atomic import check_writable, replace_file
+from ctprune.files.atomic import folder_for_results, replace_file
 from ctprune.options.configure import configure
 
 if TYPE_CHECKING:
@@ -60,16 +61,17 @@ def compare(
         raise ConfigError(
             f"names: expected one for each of {len(results)} results, found {len(config.names)}", field="names"
         )
-    if out is not None:
-        check_writable(Path(out))
     called = _distinct_names(results) if config.names is None else config.names
-    loaded = merge_by_name([load_result(folder, name=name) for folder, name in zip(results, called, strict=True)])
-    found = compare_results(loaded, config)
-    if out is not None:
-        shown = [result.name for result in loaded]
-        write_comparison(
-            found, Path(out), title=title or " against ".join(shown[:3]) + (" …" if shown[3:] else "")
+    with nullcontext() if out is None else folder_for_results(Path(out)):
+        loaded = merge_by_name(
+            [load_result(folder, name=name) for folder, name in zip(results, called, strict=True)]
         )
+        found = compare_results(loaded, config)
+        if out is not None:
+            shown = [result.name for result in loaded]
+            write_comparison(
+                found, Path(out), title=title or " against ".join(shown[:3]) + (" …" if shown[3:] else "")
+            )
     return found
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ctprune.comparison.result import Result
 from ctprune.comparison.seed_pairs import difference_by_seed, has_pairs
 from ctprune.comparison.verdict import ALPHA, Finding, equivalence_sentence
-from ctprune.errors import ConfigError, EvaluationError
+from ctprune.errors import ConfigError
 from ctprune.evaluation.correction import CORRECTIONS, decision_levels
 from ctprune.evaluation.delong import DelongTest, delong_test
 from ctprune.evaluation.estimate import Estimate
@@ -154,9 +154,10 @@ def find_pairs(
     decisive = results[0].decisive
     paired = [pair_seeds and has_pairs(found, a, b) for a, b in indices]
     if pair_seeds and not any(paired):
-        raise EvaluationError(
+        raise ConfigError(
             "pair_seeds: expected two results with several pre-trainings each, found none: give those of one kind "
-            "the same name, or compare without pair_seeds"
+            "the same name, or leave `pair_seeds` out",
+            field="pair_seeds",
         )
 
     def difference(index: int, metric: str) -> Estimate:

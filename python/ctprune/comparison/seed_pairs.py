@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ctprune.comparison.result import Result
-from ctprune.errors import EvaluationError
+from ctprune.errors import ConfigError
 from ctprune.evaluation.estimate import Estimate
 from ctprune.evaluation.levels import Levels
 from ctprune.evaluation.measured import Measured
@@ -35,13 +35,13 @@ def difference_by_seed(results: Sequence[Result], found: Measured, a: int, b: in
         metric: The measure.
 
     Raises:
-        EvaluationError: A seed is not known, is there twice, or only in one of both.
+        ConfigError: A seed is not known, is there twice, or only in one of both.
     """
     first, second = (_levels_by_seed(results[index], found.levels[index]) for index in (a, b))
     if first.keys() != second.keys():
-        raise EvaluationError(
-            f"pair_seeds: expected pre-trainings of the same seeds, found {_text(first)} of {results[a].name} and "
-            f"{_text(second)} of {results[b].name}: pre-train the missing ones, or compare without pair_seeds"
+        raise _unpaired(
+            f"expected pre-trainings of the same seeds, found {_text(first)} of {results[a].name} and "
+            f"{_text(second)} of {results[b].name}: pre-train the missing ones, or leave `pair_seeds` out"
         )
     seeds = sorted(first)
     levels = {a: [first[seed] for seed in seeds], b: [second[seed] for seed in seeds]}
@@ -54,16 +54,20 @@ def _levels_by_seed(result: Result, levels: Levels) -> dict[int, int]:
     for place, row in enumerate(levels.weights):
         seed = result.pretraining_seeds[int(np.flatnonzero(row)[0])]
         if seed is None:
-            raise EvaluationError(
-                f"pair_seeds: {result.name} has weights whose seed of pre-training is not known: compare without "
-                "pair_seeds"
+            raise _unpaired(
+                f"expected weights whose seed of pre-training is known, found others of {result.name}: leave "
+                "`pair_seeds` out"
             )
         if seed in found:
-            raise EvaluationError(
-                f"pair_seeds: {result.name} has two pre-trainings of seed {seed}: expected one of each seed"
+            raise _unpaired(
+                f"expected one pre-training of each seed, found two of seed {seed} of {result.name}: leave one out"
             )
         found[seed] = place
     return found
+
+
+def _unpaired(why: str) -> ConfigError:
+    return ConfigError(f"pair_seeds: {why}", field="pair_seeds")
 
 
 def _text(seeds: dict[int, int]) -> str:
