@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 import shutil
@@ -162,6 +163,29 @@ def test_page_quotes_a_plain_test_of_the_longer_trainings() -> None:
     differences = [aucs["hash-longer", seed] - aucs["all-epochs", seed] for seed in range(5)]
     p = ttest_1samp(differences, 0).pvalue
     assert f"a plain t test of the five differences has p = {p:.3f}" in plain(ROOT / "experiments" / "README.md")
+
+
+def test_page_quotes_the_simulation_of_pairs() -> None:
+    """Ranges over the lines of the newest record, as docs/compare.md gives them."""
+    file = sorted((ROOT / "benches" / "record").glob("*-pair_seeds.json"))[-1]
+    null, power = (table["raw"] for table in json.loads(file.read_text())["tables"])
+    page = (ROOT / "docs" / "compare.md").read_text()
+    assert file.name.removesuffix("-pair_seeds.json") in page
+    for pretrainings, share in itertools.product((3, 5, 10), (0.0, 0.6)):
+        design = (pretrainings, share)
+        alarms, found = [], []
+        for way in ("independent", "paired"):
+            lines = [100 * one[f"{way}_alarm"] for one in null if (one["pretrainings"], one["share"]) == design]
+            alarms.append(f"{min(lines):.1f}–{max(lines):.1f} %")
+            [right] = [
+                100 * one[f"{way}_right"]
+                for one in power
+                if (one["pretrainings"], one["share"]) == design
+                and (one["deviation"], one["images"], one["finetunings"], one["patients"])
+                == (0.045, 500, 1, False)
+            ]
+            found.append(f"{right:.0f} %")
+        assert f"| {pretrainings} | {100 * share:.0f} % | {' | '.join(alarms + found)} |" in page
 
 
 def test_page_quotes_the_calibration() -> None:
