@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,11 @@ def test_dino_clips_gradients_and_has_a_schedule_of_weight_decay() -> None:
 def test_transformers_get_adamw_and_what_their_papers_took(method: str) -> None:
     by_backbone = PretrainConfig.resolve({"method": method, "backbone": "vit_small_patch16_224"})
     assert by_backbone == PretrainConfig.resolve({"method": method}, preset_name="vit")
+    larger = {"method": method, "backbone": "vit_base_patch16_224"}
+    for name in ("paper", "vit"):
+        assert PretrainConfig.resolve(larger, preset_name=name) == replace(
+            by_backbone, backbone=larger["backbone"]
+        )
     # The example of LeJEPA's authors gives all parameters the same weight decay.
     assert (by_backbone.optimizer, by_backbone.decay_biases) == ("adamw", method == "lejepa")
     own = {
