@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,8 +19,11 @@ import ctprune
 from ctprune.cli import main
 from ctprune.manifest import pseudonyms
 from tests.commands import Commands
-from tests.experiments import Stages, experiment_writer
-from tests.planted import Volume, patients
+
+# Fixtures import these when they need them: tests for a GPU also run where ImageHash and pyarrow are missing.
+if TYPE_CHECKING:
+    from tests.experiments import Stages
+    from tests.planted import Volume
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -57,6 +61,8 @@ def ct_file(manifest: ctprune.Manifest) -> Path:
 @pytest.fixture(scope="session")
 def volumes(tmp_path_factory: pytest.TempPathFactory) -> list[Volume]:
     """HU of a volume of each of 12 patients; tests must not change them."""
+    from tests.planted import patients
+
     return patients(tmp_path_factory.mktemp("patients"), 12)
 
 
@@ -82,12 +88,16 @@ def cli(tmp_path: Path, commands: Commands) -> Cli:
 @pytest.fixture
 def write(archive: Path, tmp_path: Path) -> Callable[..., Path]:
     """An experiment's file on the phantom archive, with changes to it."""
+    from tests.experiments import experiment_writer
+
     return experiment_writer(archive, tmp_path)
 
 
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     """What an experiment calls in place of training."""
+    from tests.experiments import Stages
+
     found = Stages()
     monkeypatch.setattr(ctprune, "pretrain", found.pretrain, raising=False)
     monkeypatch.setattr(ctprune, "finetune", found.finetune, raising=False)

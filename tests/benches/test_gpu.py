@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 import time
@@ -18,8 +20,10 @@ from benches.gpu.box import Box, append, read
 from benches.gpu.bundle import size_of
 from benches.gpu.pack import read_about, unpack_series, unpack_slices
 from benches.gpu.record import to_record
-from benches.gpu.requirements import needs, plan, read_wheels
+from benches.gpu.requirements import PROVIDED, ROOTS, UNUSED, needs, plan, read_wheels
 from benches.gpu.utilization import Utilization, means_of
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from PIL import Image
 
 from benches import record
@@ -35,10 +39,54 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def modules_of_others() -> list[str]:
+    """Modules that are installed here, but neither in the bundle nor where torch is used anyway."""
+    carried: set[str] = set()
+    queue = [Requirement(root) for root in (*ROOTS, *PROVIDED)]
+    while queue:
+        requirement = queue.pop()
+        name = canonicalize_name(requirement.name)
+        if name not in UNUSED and str(requirement) not in carried:
+            carried |= {name, str(requirement)}
+            queue += needs(importlib.metadata.requires(name) or [], requirement.extras)
+    return [
+        module
+        for module, owners in importlib.metadata.packages_distributions().items()
+        if not any(canonicalize_name(owner) in carried for owner in owners)
+    ]
+
+
+_MISSING = """import sys
+from importlib.machinery import PathFinder
+
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name in {others!r} else super().find_spec(name, path, target)
+
+
+sys.meta_path[:] = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
+"""
+
+
+def without_others(folder: Path) -> dict[str, str]:
+    """An environment in which these modules are missing."""
+    folder.mkdir()
+    others = modules_of_others()
+    assert "pyarrow" in others
+    assert not {"ctprune", "torch", "lightly", "pytest", "numpy"} & set(others)
+    # Python runs a module of this name when it starts.
+    (folder / "sitecustomize.py").write_text(_MISSING.format(others=others))
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
 @pytest.mark.slow
 def test_all_parts_run_and_make_a_record(data: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benches.gpu", "--data", data, "--out", tmp_path, "--device", "cpu", "--tiny"]
-    done = subprocess.run([*command, "--minutes", "10"], capture_output=True, text=True)
+    there = without_others(tmp_path / "site")
+    done = subprocess.run([*command, "--minutes", "10"], capture_output=True, text=True, env=there)
     assert done.returncode == 0, (tmp_path / "log.txt").read_text()
     lines = read(tmp_path / "results.jsonl")
     assert [line["part"] for line in lines if line["what"] == "done"] == PARTS
