@@ -44,13 +44,22 @@ LEVELS = ["none", "mild", "severe"]
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 patients with a picture each, half of them in test: columns `found` and `grade`."""
+    """48 patients with a picture each, half of them in test: columns `found`, `grade` and `site`."""
     folder = tmp_path_factory.mktemp("labels")
-    rows = [["path", "found", "grade", "patient", "split"]]
+    rows = [["path", "found", "grade", "patient", "split", "site"]]
     for number in range(48):
         write(folder / f"{number:02d}.png", number % 4 in (1, 3), number)
         split = "test" if number >= 24 else "val" if number >= 12 else "train"
-        rows.append([f"{number:02d}.png", LABELS[number % 4], LEVELS[number % 3], f"p{number}", split])
+        rows.append(
+            [
+                f"{number:02d}.png",
+                LABELS[number % 4],
+                LEVELS[number % 3],
+                f"p{number}",
+                split,
+                "ab"[number // 12 % 2],
+            ]
+        )
     with (folder / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     return folder / "labels.csv"
@@ -63,6 +72,7 @@ def run(table: Path, out: Path, weights: Path, target: str, mode: str) -> Finetu
         options |= {"levels": LEVELS, "label_column": "grade"}
     else:
         options |= {"label_column": "found"}
+    options |= {"subgroup_columns": ["site"]} if mode == "linear" else {}
     return ctprune.finetune(table, out=out, seeds=2 if mode == "finetune" else 1, **options)
 
 
@@ -108,6 +118,10 @@ def test_several_labels_from_table_to_prediction(table: Path, weights: Path, tmp
     assert card.startswith("# Multi-label classifier of edema, nodule\n")
     assert "(label edema: 12; label nodule: 12)" in card
     assert "| nodule | " in card
+    # Sites of twelve images each, of which six have the label.
+    if mode == "linear":
+        gap = result.subgroups[0]["by_output"]["nodule"]["gaps"]["auc"]["difference"]
+        assert f"| {gap:.3f} (" in card.partition("| label | site a | site b | largest gap |\n")[2]
     assert (tmp_path / "ft" / "plots" / "roc.svg").is_file()
     found = ctprune.predict(tmp_path / "ft", table.parent / "00.png", device="cpu")
     chosen = [name for name, share in zip(found.classes, found.probabilities[0], strict=True) if share > 0.5]
@@ -134,6 +148,10 @@ def test_levels_from_table_to_prediction(table: Path, weights: Path, tmp_path: P
     card = (tmp_path / "ft" / "README.md").read_text()
     assert card.startswith("# Ordinal classifier of none < mild < severe\n")
     assert "quadratic weighted kappa" in card
+    # Four images of each level are too few at a site, but eight above the lowest are not.
+    if mode == "linear":
+        assert result.subgroups[0]["gaps"] == {}
+        assert "| threshold | site a | site b | largest gap |" in card
     assert (tmp_path / "ft" / "plots" / "confusion.svg").is_file()
     found = ctprune.predict(tmp_path / "ft", table.parent / "00.png", device="cpu")
     cumulative = found.probabilities[0].cumsum()

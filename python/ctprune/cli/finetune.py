@@ -77,7 +77,7 @@ def command(
 def _print_result(result: FinetuneResult) -> None:
     from rich.console import Console
 
-    from ctprune.finetuning.subgroup_tables import gap_sentence, subgroup_sentence
+    from ctprune.finetuning.subgroup_tables import subgroup_sentences
     from ctprune.finetuning.target_words import output_sentence
     from ctprune.finetuning.words import metric_name, number
 
@@ -92,7 +92,7 @@ def _print_result(result: FinetuneResult) -> None:
     if result.by_output:
         say(f"{metric_name('auc')}: {output_sentence(result)}")
     for column in result.subgroups:
-        for sentence in filter(None, (subgroup_sentence(column), gap_sentence(column))):
+        for sentence in subgroup_sentences(column, result.pooled):
             say(sentence)
     say(f"{in_flags(result.evaluation)}\nmodel card: {result.out / 'README.md'}")
 

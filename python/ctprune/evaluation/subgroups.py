@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -83,6 +83,22 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """Measures of each subgroup, and how far apart they are.
+
+    Attributes:
+        groups: The subgroups, by value.
+        gaps: Largest gap of each measure, by its name, where all measured subgroups have it; empty with fewer than
+            two of them.
+        pairs: Number of pairs of measured subgroups: the intervals of the gaps account for so many comparisons.
+    """
+
+    groups: list[Subgroup]
+    gaps: dict[str, Gap]
+    pairs: int
+
+
+@dataclass(frozen=True)
 class BySubgroup:
     """Measures by the values of one column.
 
@@ -93,6 +109,8 @@ class BySubgroup:
         gaps: Largest gap of each measure, by its name, where all measured subgroups have it; empty with fewer than
             two of them.
         pairs: Number of pairs of measured subgroups: the intervals of the gaps account for so many comparisons.
+        by_output: The same for each label (of several), or each threshold between levels, judged by itself: rare
+            ones leave the others measured.
     """
 
     column: str
@@ -100,10 +118,15 @@ class BySubgroup:
     groups: list[Subgroup]
     gaps: dict[str, Gap]
     pairs: int
+    by_output: dict[str, Compared]
 
 
 def measure_subgroups(
-    column: str, values: Sequence[str | None], patients: Sequence[str | None], judge: Judge
+    column: str,
+    values: Sequence[str | None],
+    patients: Sequence[str | None],
+    judge: Judge,
+    outputs: Mapping[str, Judge] | None = None,
 ) -> BySubgroup:
     """Measure each subgroup, and the largest gap between two of them.
 
@@ -116,22 +139,14 @@ def measure_subgroups(
         values: Value of each image, None where there is none.
         patients: Patient of each image, None where not known.
         judge: Measures parts of the images.
+        outputs: What measures single labels, or thresholds between levels, by their names.
     """
     rows = {value: _rows_of(values, value) for value in in_order(values)}
-    groups = []
-    for value, mine in rows.items():
-        reason = judge.missing(mine)
-        known = {patients[row] for row in mine} - {None}
-        pooled = judge.pooled(mine) if reason is None else None
-        groups.append(Subgroup(value, len(mine), len(known), pooled, reason))
-    measured = {one.value: rows[one.value] for one in groups if one.reason is None}
-    pairs = math.comb(len(measured), 2)
     return BySubgroup(
         column=column,
         images_without=sum(value is None for value in values),
-        groups=groups,
-        gaps=_gaps(measured, patients, judge, 0.05 / pairs) if pairs else {},
-        pairs=pairs,
+        **vars(_compared(rows, patients, judge)),
+        by_output={name: _compared(rows, patients, one) for name, one in (outputs or {}).items()},
     )
 
 
@@ -150,6 +165,18 @@ def in_order(values: Sequence[str | None]) -> list[str]:
 
 def _rows_of(values: Sequence[str | None], value: str) -> _Rows:
     return np.array([row for row, one in enumerate(values) if one == value], np.int64)
+
+
+def _compared(rows: dict[str, _Rows], patients: Sequence[str | None], judge: Judge) -> Compared:
+    groups = []
+    for value, mine in rows.items():
+        reason = judge.missing(mine)
+        known = {patients[row] for row in mine} - {None}
+        pooled = judge.pooled(mine) if reason is None else None
+        groups.append(Subgroup(value, len(mine), len(known), pooled, reason))
+    measured = {one.value: rows[one.value] for one in groups if one.reason is None}
+    pairs = math.comb(len(measured), 2)
+    return Compared(groups, _gaps(measured, patients, judge, 0.05 / pairs) if pairs else {}, pairs)
 
 
 def _gaps(groups: dict[str, _Rows], patients: Sequence[str | None], judge: Judge, alpha: float) -> dict[str, Gap]:

@@ -12,7 +12,14 @@ from ctprune.finetuning.course_options import COSINE, PLAIN
 from ctprune.finetuning.overlaps import overlap_sentences
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.subgroup_tables import subgroup_lines
-from ctprune.finetuning.target_words import count_word, output_lines, target_modes, target_sentence, title
+from ctprune.finetuning.target_words import (
+    count_word,
+    output_lines,
+    output_word,
+    target_modes,
+    target_sentence,
+    title,
+)
 from ctprune.finetuning.words import interval, metric_name, number, origin, sentence_case
 from ctprune.options.shared import CLASSES, REGRESSION
 
@@ -198,9 +205,9 @@ def _subgroups(result: FinetuneResult) -> list[str]:
         "",
         f"Mean over the seeds and 95 % interval, as above, for the {unit}s of each subgroup.",
     ]
-    return [
-        "\n".join(lines + [line for column in result.subgroups for line in ("", *subgroup_lines(column, unit))])
-    ]
+    output = output_word(result.config["target"])
+    tables = [subgroup_lines(column, unit, result.pooled, output) for column in result.subgroups]
+    return ["\n".join(lines + [line for table in tables for line in ("", *table)])]
 
 
 def _rows(pooled: Mapping[str, Mapping[str, float | None]]) -> list[str]:

@@ -100,25 +100,28 @@ def by_subgroup(
     columns: Sequence[str],
     patients: Sequence[str | None],
     judge: Judge,
+    outputs: Mapping[str, Judge] | None = None,
 ) -> list[dict[str, Any]]:
-    """Measures by the values of each column, fit for JSON; the judge measures the images, or units, of `rows`."""
+    """Measures by the values of each column, fit for JSON; the judges measure the images, or units, of `rows`."""
     found = []
     for index, column in enumerate(columns):
         values = [images.entries[row].subgroups[index] for row in rows]
-        found.append(_plain(measure_subgroups(column, values, patients, judge)))
+        found.append(_plain(measure_subgroups(column, values, patients, judge, outputs)))
     return found
 
 
 def _plain(found: BySubgroup) -> dict[str, Any]:
     plain = asdict(found)
-    for group in plain["groups"]:
-        group["pooled"] = group["pooled"] and defined(group["pooled"])
-    plain["gaps"] = {
-        name: {
-            key: None if isinstance(value, float) and math.isnan(value) else value for key, value in gap.items()
+    for part in (plain, *plain["by_output"].values()):
+        for group in part["groups"]:
+            group["pooled"] = group["pooled"] and defined(group["pooled"])
+        part["gaps"] = {
+            name: {
+                key: None if isinstance(value, float) and math.isnan(value) else value
+                for key, value in gap.items()
+            }
+            for name, gap in part["gaps"].items()
         }
-        for name, gap in plain["gaps"].items()
-    }
     return plain
 
 

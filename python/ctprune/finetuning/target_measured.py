@@ -67,7 +67,7 @@ def measure_target(
             "calibrated": None,
             "interval_unit": unit_name(patients, each=images.unit),
             "no_interval": judge.missing(every),
-            "subgroups": by_subgroup(images, rows, subgroups, patients, judge),
+            "subgroups": by_subgroup(images, rows, subgroups, patients, judge, outputs),
         },
     )
 

@@ -73,6 +73,11 @@ def count_words(target: str) -> str:
     return f"{word}es" if word.endswith("s") else f"{word}s"
 
 
+def output_word(target: str) -> str:
+    """The noun for what is measured by itself, besides all of it together."""
+    return "label" if target == MULTI_LABEL else "threshold"
+
+
 def output_sentence(result: FinetuneResult) -> str:
     """The AUC of each label or threshold with its interval, in one line."""
     areas = {name: one["pooled"]["auc"] for name, one in result.by_output.items()}
@@ -84,7 +89,7 @@ def output_lines(result: FinetuneResult) -> list[str]:
     if not result.by_output:
         return []
     shown = list(next(iter(result.by_output.values()))["pooled"])
-    what = "label" if result.config["target"] == MULTI_LABEL else "threshold"
+    what = output_word(result.config["target"])
     lines = ["", f"| {what} | {' | '.join(map(metric_name, shown))} |", "|---" * (len(shown) + 1) + "|"]
     reasons = []
     for name, one in result.by_output.items():

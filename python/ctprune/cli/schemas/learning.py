@@ -21,7 +21,7 @@ from ctprune.cli.schemas.parts import (
     whole,
 )
 from ctprune.converting.result import Converted
-from ctprune.evaluation.subgroups import BySubgroup, Gap, Subgroup
+from ctprune.evaluation.subgroups import BySubgroup, Compared, Gap, Subgroup
 from ctprune.finetuning.config import FinetuneConfig
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.training_result import TrainingResult
@@ -231,13 +231,15 @@ def _by_subgroup() -> Schema:
         ),
     )
     gap = record("The largest gap of a metric.", **fields_of(Gap, undefined=True))
+    groups = array("The subgroups, by value.", group)
+    gaps = mapping("Largest gap by metric; empty with fewer than two subgroups that were measured.", gap)
+    by_output = mapping(
+        "The same for each label, or threshold between levels, by itself; empty for other targets.",
+        record("A label or threshold.", **fields_of(Compared, groups=groups, gaps=gaps)),
+    )
     return record(
         "The subgroups of a column.",
-        **fields_of(
-            BySubgroup,
-            groups=array("The subgroups, by value.", group),
-            gaps=mapping("Largest gap by metric; empty with fewer than two subgroups that were measured.", gap),
-        ),
+        **fields_of(BySubgroup, groups=groups, gaps=gaps, by_output=by_output),
     )
 
 
