@@ -28,7 +28,7 @@ from ctprune.finetuning.probes import STRENGTHS
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.sampling import sample_part
 from ctprune.finetuning.target_heads import LabelHead, LevelHead
-from ctprune.finetuning.target_probes import label_probe, level_probe, thresholds_passed
+from ctprune.finetuning.target_probes import label_probe, level_probe
 from ctprune.finetuning.target_training import TargetTraining
 from ctprune.finetuning.training import TrainingSet
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
@@ -210,10 +210,11 @@ def test_heads_equal_plain_loops(tmp_path: Path) -> None:
             np.testing.assert_allclose(shares, expected, rtol=1e-5, atol=1e-9)
 
 
-def test_losses_equal_plain_loops(weights: Path, tmp_path: Path) -> None:
-    config = FinetuneConfig(target="multi-label", epochs=1, frozen_epochs=0, side=32)
+@pytest.mark.parametrize("weigh", [False, True])
+def test_losses_equal_plain_loops(weights: Path, tmp_path: Path, weigh: bool) -> None:
+    config = FinetuneConfig(target="multi-label", epochs=1, frozen_epochs=0, side=32, class_weights=weigh)
     network = GrayBackbone(ctprune.load_backbone(weights), Normalization((0.3,), (0.2,)))
-    data = TrainingSet(np.zeros((6, 32, 32), np.uint8), np.zeros(6, np.int64), np.arange(6), np.arange(6), 1)
+    data = TrainingSet(np.zeros((6, 32, 32), np.uint8), np.zeros(6, np.int64), np.arange(5), np.arange(6), 1)
     inputs = (network, data, config, 0, torch.device("cpu"), "32", tmp_path / "no.ckpt", lambda epoch: None)
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, (6, 3)).astype(float)
@@ -228,7 +229,11 @@ def test_losses_equal_plain_loops(weights: Path, tmp_path: Path) -> None:
         for line, image in zip(logits.tolist(), rows, strict=True):
             for k, x in enumerate(line):
                 share = 1 / (1 + math.exp(-x))
-                total -= math.log(share if there(image, k) else 1 - share)
+                mine = labels[:, k] if kind is of_labels else levels[:, 0]
+                alike = sum(one == mine[image] for one in mine[:5])
+                # The last image is not trained on.
+                weight = 5 / (len(set(mine[:5])) * alike) if weigh and alike else 1
+                total -= weight * math.log(share if there(image, k) else 1 - share)
         assert float(kind._loss(logits, rows)) == pytest.approx(total / 12, rel=1e-5)
     # One number with a bias for each threshold.
     features = torch.from_numpy(random.normal(size=(5, 512)).astype(np.float32))
@@ -244,14 +249,20 @@ def some_features() -> tuple[np.ndarray, np.random.Generator]:
     return random.normal(2, 3, (80, 5)).astype(np.float32), random
 
 
-def test_label_probe_equals_scikit_learn() -> None:
+@pytest.mark.parametrize("weigh", [False, True])
+def test_label_probe_equals_scikit_learn(weigh: bool) -> None:
     features, random = some_features()
-    labels = (features[:, :2] + random.normal(0, 2, (80, 2)) > 2).astype(float)
-    found = label_probe((features[:50], labels[:50]), (features[50:], labels[50:]))
+    # One label is on half of the images, the other on few.
+    labels = (features[:, :2] + random.normal(0, 2, (80, 2)) > (2, 5.5)).astype(float)
+    found = label_probe((features[:50], labels[:50]), (features[50:], labels[50:]), weigh=weigh)
     mean, std = features[:50].mean(0, dtype=float), features[:50].std(0, dtype=float)
-    losses = []
+    losses, weight = [], "balanced" if weigh else None
+    counts = np.ones((30, 2))
+    if weigh:
+        counts = 50 / np.where(labels[50:], 2 * labels[:50].sum(0), 2 * (1 - labels[:50]).sum(0))
+    of_all = []
     for strength in STRENGTHS:
-        models = [LogisticRegression(C=strength, max_iter=1000) for _ in range(2)]
+        models = [LogisticRegression(C=strength, max_iter=1000, class_weight=weight) for _ in range(2)]
         shares = [
             model.fit((features[:50] - mean) / std, labels[:50, k]).predict_proba((features[50:] - mean) / std)[
                 :, 1
@@ -259,23 +270,29 @@ def test_label_probe_equals_scikit_learn() -> None:
             for k, model in enumerate(models)
         ]
         there = np.where(labels[50:].T == 1, shares, 1 - np.array(shares))
-        losses.append(float(-np.log(there).mean()))
-    assert found.strength == STRENGTHS[int(np.argmin(losses))]
-    assert found.loss == pytest.approx(min(losses), rel=1e-3)
+        losses.append(float(-(counts.T * np.log(there)).mean()))
+        of_all.append(np.transpose(shares))
+    best = int(np.argmin(losses))
+    assert found.strength == STRENGTHS[best]
+    assert found.loss == pytest.approx(losses[best], rel=1e-3)
+    np.testing.assert_allclose(found.head.probabilities(features[50:]), of_all[best], atol=1e-4)
 
 
-def test_level_probe_is_logistic_regression_of_two_and_has_no_slope_of_four() -> None:
+@pytest.mark.parametrize("weigh", [False, True])
+def test_level_probe_is_logistic_regression_of_two_and_has_no_slope_of_four(weigh: bool) -> None:
     features, random = some_features()
     levels = np.digitize(features[:, :1] + random.normal(0, 1, (80, 1)), [0, 2, 4]).astype(float)
     two = (levels > 1).astype(float)
-    found = level_probe((features[:50], two[:50]), (features[50:], two[50:]), levels=2)
+    found = level_probe((features[:50], two[:50]), (features[50:], two[50:]), levels=2, weigh=weigh)
     mean, std = features[:50].mean(0, dtype=float), features[:50].std(0, dtype=float)
-    model = LogisticRegression(C=found.strength, max_iter=1000, tol=1e-8)
+    model = LogisticRegression(
+        C=found.strength, max_iter=1000, tol=1e-8, class_weight="balanced" if weigh else None
+    )
     model.fit((features[:50] - mean) / std, two[:50, 0])
     expected = model.predict_proba((features[50:] - mean) / std)
     np.testing.assert_allclose(found.head.probabilities(features[50:]), expected, atol=2e-3)
 
-    four = level_probe((features[:50], levels[:50]), (features[50:], levels[50:]), levels=4)
+    four = level_probe((features[:50], levels[:50]), (features[50:], levels[50:]), levels=4, weigh=weigh)
     assert four.converged
     tensors = four.head.tensors()
     start = np.concatenate(
@@ -284,10 +301,11 @@ def test_level_probe_is_logistic_regression_of_two_and_has_no_slope_of_four() ->
 
     def objective(x: np.ndarray) -> float:
         total = float(x[:5] @ x[:5]) / (2 * (four.strength or math.nan))
-        for one, passed in zip((features[:50] - mean) / std, thresholds_passed(levels[:50], 4), strict=True):
-            for bias, is_above in zip(x[5:], passed, strict=True):
+        for one, [level] in zip((features[:50] - mean) / std, levels[:50], strict=True):
+            weight = 50 / (4 * float((levels[:50] == level).sum())) if weigh else 1
+            for threshold, bias in enumerate(x[5:]):
                 share = 1 / (1 + math.exp(-float(one @ x[:5]) - bias))
-                total -= math.log(share if is_above else 1 - share)
+                total -= weight * math.log(share if level > threshold else 1 - share)
         return total
 
     for step in np.eye(8) * 0.02:

@@ -198,7 +198,10 @@ def test_mistakes_with_numbers(numbers: Path, folders: Path, tmp_path: Path) -> 
             list_task(table, target="regression")
     for options, error in (
         ({"positive": "1"}, "positive belongs to `target` classes, not to regression"),
-        ({"class_weights": True}, "class_weights belongs to `target` classes, not to regression"),
+        (
+            {"class_weights": True},
+            "class_weights belongs to `target` classes, multi-label or ordinal, not to regr",
+        ),
         ({"preset": "reference"}, "preset reference belongs to `target` classes"),
         ({"target": "numbers"}, "target numbers: expected"),
     ):

@@ -62,7 +62,7 @@ def test_gradients_of_the_parts_add_up_to_those_of_the_batch(target: str, tmp_pa
         for index in (1, 4):
             backbone.layers[index] = torch.nn.Identity()
         config = FinetuneConfig(
-            target=target, epochs=1, frozen_epochs=0, batch_size=40, side=12, class_weights=target == "classes"
+            target=target, epochs=1, frozen_epochs=0, batch_size=40, side=12, class_weights=target != "regression"
         )
         given = data()
         # Classes of unequal size, so that weights by class weigh.

@@ -94,6 +94,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     options |= {"augment": "light", "schedule": "cosine", "warmup_epochs": 1}
     whole = ctprune.finetune(folders, out=tmp_path / "whole", **options)
     card = (tmp_path / "whole" / "README.md").read_text()
+    assert "In training, all classes weighed the same in total" in card
     assert "learning rate 0.0001 (1 epoch of warm-up, then falling to 0 as a cosine), weight decay" in card
     assert "32 × 32 pixels, horizontal flips, augmentation `light`." in card
     assert [seed["images_used"] for seed in whole.per_seed] == [28, 28]

@@ -35,10 +35,11 @@ WAYS: list[tuple[str, str, dict[str, Any]]] = [
     ("multi-label", "linear", {"pool": "top-k", "top_k": 2}),
     ("multi-label", "knn", {"pool": "top-k", "top_k": 2, "neighbors": 5}),
     ("multi-label", "finetune", {"pool": "top-k", "top_k": 2}),
-    ("multi-label", "linear", {"pool": "attention"}),
-    ("ordinal", "linear", {}),
+    ("multi-label", "linear", {"pool": "attention", "class_weights": True}),
+    ("ordinal", "linear", {"class_weights": True}),
     ("ordinal", "linear", {"pool": "attention"}),
-    ("ordinal", "finetune", {}),
+    ("ordinal", "knn", {"neighbors": 9}),
+    ("ordinal", "finetune", {"class_weights": True}),
     ("regression", "linear", {}),
     ("regression", "linear", {"pool": "attention"}),
     ("regression", "knn", {"neighbors": 3}),
@@ -62,7 +63,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = f"v{number:02d}.nii.gz"
         write_volume(root / name, number % 4 in (1, 3), number, 3 + number % 2)
         split = "train" if number < 9 else "val" if number < 12 else "test"
-        rows.append([name, LABELS[number % 4], LEVELS[number % 3], str(number * 1.5), split])
+        rows.append([name, LABELS[number % 4], LEVELS[(0, 1, 0, 2)[number % 4]], str(number * 1.5), split])
     with (root / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     return root / "labels.csv"
@@ -82,14 +83,29 @@ def truth_of(target: str, rows: list[dict[str, Any]]) -> np.ndarray:
     return np.array([row["label"] for row in rows])
 
 
-def loss_of(target: str, truth: np.ndarray, predicted: np.ndarray) -> float:
+def weights_of(target: str, truth: np.ndarray, weigh: bool) -> list[np.ndarray | None]:
+    """How much each volume counts for each label or threshold.
+
+    Of nine in train, four have edema, four have a nodule, and five, two and two are of the three levels.
+    """
+    if not weigh:
+        return [None, None]
+    if target == "ordinal":
+        return [np.array([9 / (3 * (5, 2, 2)[level]) for level in truth])] * 2
+    return [np.array([9 / (2 * (4 if has else 5)) for has in column]) for column in truth.T]
+
+
+def loss_of(target: str, truth: np.ndarray, predicted: np.ndarray, weigh: bool) -> float:
     """From scikit-learn and by hand; numbers in units of the spread of train's, 0 to 12 in steps of 1.5."""
     if target == "regression":
         return float(np.mean((truth - predicted[:, 0]) ** 2) / np.var(np.arange(9) * 1.5))
+    weights = weights_of(target, truth, weigh)
     if target == "ordinal":
         predicted = np.stack([predicted[:, 1:].sum(1), predicted[:, 2]], axis=1)
         truth = np.stack([truth > 0, truth > 1], axis=1)
-    return float(np.mean([log_loss(one, p, labels=[0, 1]) for one, p in zip(truth.T, predicted.T, strict=True)]))
+    columns = zip(truth.T, predicted.T, weights, strict=True)
+    total = sum(log_loss(one, p, labels=[0, 1], sample_weight=w, normalize=False) for one, p, w in columns)
+    return float(total) / truth.size
 
 
 def attended(tensors: dict[str, np.ndarray], weights: np.ndarray, features: np.ndarray) -> np.ndarray:
@@ -145,7 +161,8 @@ def test_each_way_from_volumes_to_prediction(
         for part in (chosen, judged)
     ]
     of_chosen, of_judged = (one.reshape(len(one), -1) for one in predicted)
-    assert seed["select_loss"] == pytest.approx(loss_of(target, truth_of(target, chosen), of_chosen), rel=1e-4)
+    expected = loss_of(target, truth_of(target, chosen), of_chosen, bool(options.get("class_weights")))
+    assert seed["select_loss"] == pytest.approx(expected, rel=1e-4)
     truth = truth_of(target, judged)
     if target == "multi-label":
         expected = average_precision_score(truth, of_judged, average="macro")
@@ -175,6 +192,9 @@ def test_each_way_from_volumes_to_prediction(
     card = (out / "README.md").read_text()
     assert "Test: 6 volumes" in card
     assert "each volume counts once" in card
+    balanced = {"multi-label": "images with and without each label", "ordinal": "all levels"}.get(target)
+    said = f"In training, {balanced} weighed the same in total" in card
+    assert said == bool(options.get("class_weights"))
 
 
 def test_labels_of_a_volume_that_contradict_each_other(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from ctprune.finetuning.overlaps import overlap_sentences
 from ctprune.finetuning.result import FinetuneResult
 from ctprune.finetuning.subgroup_tables import subgroup_lines
 from ctprune.finetuning.target_words import (
+    balance_sentence,
     count_word,
     output_lines,
     output_word,
@@ -115,6 +116,8 @@ def _model(result: FinetuneResult) -> str:
     elif result.weights is not None and config["fraction"] == 1 and config["pool"] != "attention":
         lines += ["", "The method is deterministic, so all seeds give the same result."]
     lines += ["", f"Images are {_FITS[config['fit']]}.{_pooled(config)}"]
+    if config["class_weights"]:
+        lines += ["", balance_sentence(config["target"])]
     return "\n".join(lines)
 
 

@@ -168,7 +168,11 @@ class FinetuneConfig(TrainingConfig):
     seeds: int | Sequence[int] = seeds_option(5, panel=_TRAINING)
     fraction: float = option(1.0, above=0, high=1, panel=_TRAINING, help="Fraction of the training labels to use.")
     class_weights: bool | None = option(
-        None, belongs_to="mode", panel=_TRAINING, help="Weight classes by their inverse frequency."
+        None,
+        belongs_to="mode",
+        panel=_TRAINING,
+        help="Weight classes (or levels, or a label's presence and absence) by their inverse frequency.",
+        more="As scikit-learn's `balanced`. Of several labels, each is weighted by itself.",
     )
     epochs: int | None = option(
         None, belongs_to="mode", low=1, high=100_000, panel=_TRAINING, help="finetune: epochs, default 70."

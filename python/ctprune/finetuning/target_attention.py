@@ -43,7 +43,8 @@ class TargetTask:
     def quality(self, layer: torch.nn.Module, pooled: torch.Tensor, units: Rows) -> tuple[float, float | None]:
         """The loss of what is predicted for these units, and no accuracy."""
         predicted = self.layer.head(layer).probabilities(pooled.cpu().numpy())
-        return target_loss(self.target, predicted, self.targets[units], self.spread), None
+        balance = None if self.layer.balance is None else self.layer.balance[units]
+        return target_loss(self.target, predicted, self.targets[units], self.spread, balance), None
 
     def head(self, layer: torch.nn.Module, pooling: dict[str, Any]) -> Attention:
         """A head with the weights of the layer and those of the pooling."""

@@ -10,9 +10,10 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from ctprune.finetuning.probes import standard
+from ctprune.finetuning.target_balance import balanced
 from ctprune.finetuning.target_heads import LabelHead, LevelHead, NumberHead
 from ctprune.finetuning.target_probes import thresholds_passed
-from ctprune.options.shared import MULTI_LABEL, ORDINAL
+from ctprune.options.shared import MULTI_LABEL, REGRESSION
 
 _Floats = npt.NDArray[np.float64]
 _Rows = npt.NDArray[np.int64]
@@ -25,29 +26,35 @@ class TargetLayer(ABC):
         targets: What is learned from each image, or other unit, float64 of shape (n, columns), see `targets_of`.
         outputs: Number of labels or levels; 1 for numbers.
         train: Rows of the targets that are trained on.
+        balance: How much each target counts, see `balanced`, (n, columns); None where all count alike.
     """
 
-    def __init__(self, targets: _Floats, outputs: int, train: _Rows) -> None:
-        self.targets, self.outputs = targets, outputs
+    def __init__(self, targets: _Floats, outputs: int, train: _Rows, balance: _Floats | None = None) -> None:
+        self.targets, self.outputs, self.balance = targets, outputs, balance
 
     def new(self, features: int) -> torch.nn.Module:
         """A layer with random weights."""
         return torch.nn.Linear(features, self.outputs)
 
     def loss(self, outputs: torch.Tensor, rows: _Rows) -> torch.Tensor:
-        """The mean loss of a layer's outputs for these rows of the targets."""
-        return binary_cross_entropy_with_logits(outputs, self._truth(rows, outputs))
+        """The mean loss of a layer's outputs for these rows of the targets, each as much as it counts.
+
+        The mean is over all outputs, not over what they count: so those of parts add up to that of a batch, and
+        those of all batches to what regressions on frozen features minimize.
+        """
+        counts = None if self.balance is None else _tensor(self.balance[rows], outputs)
+        return binary_cross_entropy_with_logits(outputs, _tensor(self.targets[rows], outputs), weight=counts)
 
     @abstractmethod
     def head(self, layer: torch.nn.Module) -> LabelHead | LevelHead | NumberHead:
         """A head with the weights of a layer."""
 
-    def _truth(self, rows: _Rows, outputs: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(self.targets[rows].astype(np.float32)).to(outputs.device)
-
 
 class LabelLayer(TargetLayer):
-    """Several labels, each with a sigmoid and its log loss; the mean over labels."""
+    """Several labels, each with a sigmoid and its log loss; the mean over labels.
+
+    With a balance, images with and without a label have the same total weight, and each label the same as others.
+    """
 
     def head(self, layer: torch.nn.Module) -> LabelHead:
         """A head with the weights of a layer."""
@@ -59,10 +66,12 @@ class LevelLayer(TargetLayer):
 
     Source: W. Cao, V. Mirjalili, S. Raschka, Rank consistent ordinal regression for neural networks with
     application to age estimation, Pattern Recognition Letters 140 (2020) 325.
+
+    With a balance, all levels have the same total weight: an image counts as much at each threshold.
     """
 
-    def __init__(self, targets: _Floats, outputs: int, train: _Rows) -> None:
-        super().__init__(thresholds_passed(targets, outputs), outputs, train)
+    def __init__(self, targets: _Floats, outputs: int, train: _Rows, balance: _Floats | None = None) -> None:
+        super().__init__(thresholds_passed(targets, outputs), outputs, train, balance)
 
     def new(self, features: int) -> torch.nn.Module:
         """A layer with random weights."""
@@ -83,7 +92,7 @@ class NumberLayer(TargetLayer):
 
     def loss(self, outputs: torch.Tensor, rows: _Rows) -> torch.Tensor:
         """The mean squared error of a layer's outputs for these rows of the targets."""
-        return mse_loss(outputs, self._truth(rows, outputs))
+        return mse_loss(outputs, _tensor(self.targets[rows], outputs))
 
     def head(self, layer: torch.nn.Module) -> NumberHead:
         """A head with the weights of a layer, in the numbers' own unit."""
@@ -108,7 +117,13 @@ class Thresholds(torch.nn.Module):
         return logits
 
 
-def layer_of(target: str, targets: _Floats, outputs: int, train: _Rows) -> TargetLayer:
-    """The layer of a target; see `TargetLayer`."""
-    kind = {MULTI_LABEL: LabelLayer, ORDINAL: LevelLayer}.get(target, NumberLayer)
-    return kind(targets, outputs, train)
+def layer_of(target: str, targets: _Floats, outputs: int, train: _Rows, *, weigh: bool) -> TargetLayer:
+    """The layer of a target, see `TargetLayer`; with `weigh`, labels or levels are balanced."""
+    if target == REGRESSION:
+        return NumberLayer(targets, outputs, train)
+    kind = LabelLayer if target == MULTI_LABEL else LevelLayer
+    return kind(targets, outputs, train, balanced(targets, targets[train]) if weigh else None)
+
+
+def _tensor(values: _Floats, like: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(like.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ctprune.errors import ConfigError
-from ctprune.options.shared import CLASSES, MULTI_LABEL, ORDINAL
+from ctprune.options.shared import CLASSES, MULTI_LABEL, ORDINAL, REGRESSION
 
 
 def check_target(config: Any) -> None:
@@ -21,15 +21,19 @@ def check_target(config: Any) -> None:
     if target != CLASSES:
         if config.preset == "reference":
             raise ConfigError("preset reference belongs to `target` classes", field="preset")
-        for name in ("positive", "class_weights"):
-            if getattr(config, name):
-                raise ConfigError(f"{name} belongs to `target` classes, not to {target}", field=name)
+        if config.positive:
+            raise ConfigError(f"positive belongs to `target` classes, not to {target}", field="positive")
         if config.pool == "top-k" and target != MULTI_LABEL:
             raise ConfigError(
                 f"pool top-k belongs to `target` classes or multi-label, not to {target}: use `pool` mean or "
                 "attention",
                 field="pool",
             )
+    if config.class_weights and target == REGRESSION:
+        raise ConfigError(
+            "class_weights belongs to `target` classes, multi-label or ordinal, not to regression",
+            field="class_weights",
+        )
     if config.label_columns:
         if target != MULTI_LABEL:
             raise ConfigError(

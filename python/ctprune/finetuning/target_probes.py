@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from ctprune.finetuning.heads import Head
 from ctprune.finetuning.probes import STRENGTHS as CLASS_STRENGTHS
 from ctprune.finetuning.probes import Pool, as_they_are, standard
+from ctprune.finetuning.target_balance import balanced
 from ctprune.finetuning.target_heads import LabelHead, LevelHead, NeighborMeanHead, NumberHead
 from ctprune.finetuning.votes import Features
 from ctprune.options.shared import ORDINAL, REGRESSION
@@ -71,21 +72,29 @@ def ridge_probe(train: tuple[Features, _Floats], select: tuple[Features, _Floats
 
 
 def label_probe(
-    train: tuple[Features, _Floats], select: tuple[Features, _Floats], *, pool: Pool = as_they_are
+    train: tuple[Features, _Floats],
+    select: tuple[Features, _Floats],
+    *,
+    weigh: bool = False,
+    pool: Pool = as_they_are,
 ) -> FittedTarget:
     """A logistic regression for each label, all of one regularization: the one with the smallest log loss.
 
     Args:
         train: Features and labels, (n, features) and (n, labels); each label is on some images, not on all.
         select: The same of the selecting split.
+        weigh: Whether images with and without a label weigh the same in total, as scikit-learn's
+            `class_weight="balanced"` does, and in the log loss that chooses.
         pool: Turns the probabilities of its features into those of the units that its labels belong to.
     """
     features, labels = train
     mean, scale = standard(features)
     standardized = (features - mean) / scale
+    balance = balanced(select[1], labels) if weigh else None
+    balancing = "balanced" if weigh else None
     found = []
     for strength in CLASS_STRENGTHS:
-        models = [LogisticRegression(C=strength, max_iter=_ITERATIONS) for _ in labels.T]
+        models = [LogisticRegression(C=strength, max_iter=_ITERATIONS, class_weight=balancing) for _ in labels.T]
         with warnings.catch_warnings():
             # It is in the result instead.
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -95,12 +104,14 @@ def label_probe(
         bias = np.concatenate([model.intercept_ for model in models]) - weight @ mean
         head = LabelHead(weight.astype(np.float32), bias.astype(np.float32))
         converged = all(bool((model.n_iter_ < _ITERATIONS).all()) for model in models)
-        loss = log_loss(pool(head.probabilities(select[0])), select[1])
+        loss = log_loss(pool(head.probabilities(select[0])), select[1], balance)
         found.append(FittedTarget(head, strength, loss, converged))
     return min(found, key=lambda one: one.loss)
 
 
-def level_probe(train: tuple[Features, _Floats], select: tuple[Features, _Floats], *, levels: int) -> FittedTarget:
+def level_probe(
+    train: tuple[Features, _Floats], select: tuple[Features, _Floats], *, levels: int, weigh: bool = False
+) -> FittedTarget:
     """An ordinal logistic regression with proportional odds (McCullagh 1980), fitted with CORAL's loss.
 
     One number from the features with a bias for each threshold between levels; the sum of the log losses of all
@@ -111,32 +122,36 @@ def level_probe(train: tuple[Features, _Floats], select: tuple[Features, _Floats
         train: Features and levels, (n, features) and (n, 1).
         select: The same of the selecting split.
         levels: Number of levels.
+        weigh: Whether all levels weigh the same in total, see `balanced`, in the fit and in the loss that chooses.
     """
     features, mine = train
     mean, scale = standard(features)
     standardized = (features - mean) / scale
     passed = thresholds_passed(mine, levels)
+    counts = balanced(mine, mine) if weigh else np.ones((len(mine), 1))
+    balance = balanced(select[1], mine) if weigh else None
     found = []
     for strength in CLASS_STRENGTHS:
-        weight, bias, converged = _proportional_odds(standardized, passed, strength)
+        weight, bias, converged = _proportional_odds(standardized, passed, counts, strength)
         scaled = weight[None] / scale
         head = LevelHead(scaled.astype(np.float32), (bias - scaled @ mean).astype(np.float32))
-        loss = level_loss(head.probabilities(select[0]), select[1])
+        loss = level_loss(head.probabilities(select[0]), select[1], balance)
         found.append(FittedTarget(head, strength, loss, converged))
     return min(found, key=lambda one: one.loss)
 
 
 def _proportional_odds(
-    features: _Floats, passed: npt.NDArray[np.float64], strength: float
+    features: _Floats, passed: _Floats, counts: _Floats, strength: float
 ) -> tuple[_Floats, _Floats, bool]:
-    """Weights, biases and whether the fit converged."""
+    """Weights, biases and whether the fit converged; `counts` is how much each image counts, (n, 1)."""
     count = features.shape[1]
 
     def loss(x: _Floats) -> tuple[float, _Floats]:
         weight, bias = x[:count], x[count:]
         logits = (features @ weight)[:, None] + bias
-        value = np.logaddexp(0, logits).sum() - (passed * logits).sum() + weight @ weight / (2 * strength)
-        slope = expit(logits) - passed
+        losses = (counts * np.logaddexp(0, logits)).sum() - (counts * passed * logits).sum()
+        value = losses + weight @ weight / (2 * strength)
+        slope = counts * (expit(logits) - passed)
         return float(value), np.concatenate(
             [features.T @ slope.sum(axis=1) + weight / strength, slope.sum(axis=0)]
         )
@@ -155,19 +170,22 @@ def thresholds_passed(levels: _Floats, count: int) -> _Floats:
     return (levels > np.arange(count - 1)).astype(np.float64)
 
 
-def log_loss(probabilities: _Floats, truth: _Floats) -> float:
-    """Mean log loss of binary labels, over images and columns."""
+def log_loss(probabilities: _Floats, truth: _Floats, balance: _Floats | None = None) -> float:
+    """Mean log loss of binary labels, over images and columns, each times how much it counts, see `balanced`."""
     right = np.where(truth > 0, probabilities, 1 - probabilities)
-    return float(-np.log(np.maximum(right, 1e-12)).mean())
+    losses = -np.log(np.maximum(right, 1e-12))
+    return float((losses if balance is None else losses * balance).mean())
 
 
-def level_loss(probabilities: _Floats, truth: _Floats) -> float:
+def level_loss(probabilities: _Floats, truth: _Floats, balance: _Floats | None = None) -> float:
     """Mean log loss of passing each threshold, from probabilities, (n, levels), and true levels, (n, 1)."""
     above = 1 - probabilities.cumsum(axis=1)[:, :-1]
-    return log_loss(above, thresholds_passed(truth, probabilities.shape[1]))
+    return log_loss(above, thresholds_passed(truth, probabilities.shape[1]), balance)
 
 
-def target_loss(target: str, predicted: _Floats, truth: _Floats, spread: _Floats) -> float:
+def target_loss(
+    target: str, predicted: _Floats, truth: _Floats, spread: _Floats, balance: _Floats | None
+) -> float:
     """The loss that chooses an epoch or a strength.
 
     Args:
@@ -175,10 +193,11 @@ def target_loss(target: str, predicted: _Floats, truth: _Floats, spread: _Floats
         predicted: What a head predicts, (n, columns).
         truth: Targets, see `ctprune.tasks.targets.targets_of`.
         spread: Standard deviation of the training numbers of a regression, (1,).
+        balance: How much each label or level counts, see `balanced`; None where all count alike.
     """
     if target == REGRESSION:
         return squared_loss(predicted, truth, spread)
-    return level_loss(predicted, truth) if target == ORDINAL else log_loss(predicted, truth)
+    return (level_loss if target == ORDINAL else log_loss)(predicted, truth, balance)
 
 
 def neighbor_mean_probe(

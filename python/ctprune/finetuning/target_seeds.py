@@ -18,6 +18,7 @@ from ctprune.finetuning.probes import Pool, neighbor_probe, standard
 from ctprune.finetuning.seeds import SeedTrainer
 from ctprune.finetuning.splits import Splits
 from ctprune.finetuning.target_attention import TargetTask
+from ctprune.finetuning.target_balance import balanced
 from ctprune.finetuning.target_layers import layer_of
 from ctprune.finetuning.target_probes import (
     FittedTarget,
@@ -48,14 +49,20 @@ class TargetTrainer(SeedTrainer):
         self._targets = targets_of(units.entries, units.target, units.class_names)
         self._outputs = len(units.class_names) or 1
         self._spread = standard(self._targets[splits.rows(TRAIN)])[1]
+        # How much units count where they choose the epoch, by the units that a seed is trained on.
+        self._balance: npt.NDArray[np.float64] | None = None
 
     def _training(self, *inputs: Any) -> SeedTraining:
         # Every image has its unit's target.
-        targets = self._targets[self._units.of_image]
-        return TargetTraining(*inputs, targets=targets, outputs=self._outputs)
+        of_image = self._units.of_image
+        if self.config.class_weights:
+            train = np.unique(of_image[inputs[1].train])
+            self._balance = balanced(self._targets, self._targets[train])
+        return TargetTraining(*inputs, targets=self._targets[of_image], outputs=self._outputs)
 
     def _quality(self, predicted: npt.NDArray[np.float64], units: Rows) -> tuple[float, float | None]:
-        return target_loss(self.config.target, predicted, self._targets[units], self._spread), None
+        balance = None if self._balance is None else self._balance[units]
+        return target_loss(self.config.target, predicted, self._targets[units], self._spread, balance), None
 
     def _probe(
         self, features: Features, train: Rows, select: Rows, index: int
@@ -76,7 +83,7 @@ class TargetTrainer(SeedTrainer):
         self, features: Features, train: Rows, select: Rows, index: int
     ) -> tuple[Head, dict[str, Any], list[dict[str, Any]]]:
         target = self.config.target
-        layer = layer_of(target, self._targets, self._outputs, train)
+        layer = layer_of(target, self._targets, self._outputs, train, weigh=bool(self.config.class_weights))
         found = fit_attention(
             features,
             self._units,
@@ -101,12 +108,13 @@ class TargetTrainer(SeedTrainer):
     def _regression(self, train: _Part, select: _Part, pool: Pool) -> FittedTarget:
         if self.config.target == REGRESSION:
             return ridge_probe(train, select)
+        weigh = bool(self.config.class_weights)
         if self.config.target == ORDINAL:
-            return level_probe(train, select, levels=self._outputs)
+            return level_probe(train, select, levels=self._outputs, weigh=weigh)
         for name, column in zip(self._images.class_names, train[1].T, strict=True):
             if len(np.unique(column)) < 2:
                 raise TaskError(
                     f"label {name}: `fraction` {self.config.fraction:g} leaves only {self._units.unit}s "
                     f"{'with' if column[0] else 'without'} it to train on: give a larger one"
                 )
-        return label_probe(train, select, pool=pool)
+        return label_probe(train, select, weigh=weigh, pool=pool)

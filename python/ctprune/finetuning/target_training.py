@@ -28,7 +28,8 @@ class TargetTraining(SeedTraining):
     outputs: int = field(kw_only=True)
 
     def __post_init__(self) -> None:
-        self._layer = layer_of(self.config.target, self.targets, self.outputs, self.data.train)
+        weigh = bool(self.config.class_weights)
+        self._layer = layer_of(self.config.target, self.targets, self.outputs, self.data.train, weigh=weigh)
         super().__post_init__()
 
     def _new_head(self) -> torch.nn.Module:
@@ -39,6 +40,9 @@ class TargetTraining(SeedTraining):
 
     def _loss(self, outputs: torch.Tensor, rows: Rows) -> torch.Tensor:
         return self._layer.loss(outputs, rows)
+
+    def _class_weights(self) -> None:
+        """None: the layer weighs."""
 
     def _evaluate(self) -> tuple[float, float | None]:
         """Mean loss on the selecting split, over units."""

@@ -58,6 +58,12 @@ def target_modes(target: str) -> dict[str, str]:
     return _MODES.get(target, {})
 
 
+def balance_sentence(target: str) -> str:
+    """A sentence about what `class_weights` did."""
+    what = "images with and without each label" if target == MULTI_LABEL else f"all {count_words(target)}"
+    return f"In training, {what} weighed the same in total, so probabilities do not follow their frequencies."
+
+
 def count_word(target: str) -> str:
     """The noun for the names that images are counted by."""
     return {MULTI_LABEL: "label", ORDINAL: "level"}.get(target, "class")
