@@ -13,12 +13,14 @@ import torch
 import ctprune
 from ctprune.finetuning import channels as under_test
 from ctprune.finetuning.images import LabeledImages, read_images
-from ctprune.networks.backbone import create_backbone, save_backbone
+from ctprune.finetuning.saved_model import SavedModel
+from ctprune.networks.backbone import backbone_metadata, create_backbone, save_backbone
 from ctprune.tasks import list_task
 from ctprune.tasks.listing import Entry
 from tests.finetuning.small import SMALL
 from tests.labeled import write
 from tests.pretraining.test_channels import shown
+from tests.segmenting.bodies import write_pair
 
 CHANNELS = "neighbors:5"
 
@@ -127,6 +129,29 @@ def test_a_fine_tuning_and_its_predictions_see_the_same_channels(
         ctprune.TaskError, match=r"neighboring slices as channels \(`channels` neighbors:5\), but none"
     ):
         ctprune.predict(tmp_path / "ft", tmp_path / "picture.png")
+
+
+def test_a_fine_tuned_backbone_still_sees_neighbors(archive: Path, tmp_path: Path) -> None:
+    metadata = {"method": "swav", "mean": 0.3, "std": 0.2, "intensity": "minmax", "channels": CHANNELS}
+    save_backbone(
+        create_backbone("test_resnet"), tmp_path / "pre.safetensors", name="test_resnet", metadata=metadata
+    )
+    options = {**SMALL, "backbone": None, "positive": None, "seeds": 1}
+    weights, epochs = tmp_path / "pre.safetensors", {"epochs": 1, "frozen_epochs": 0}
+    ctprune.finetune(archive / "labels.csv", out=tmp_path / "ft", weights=weights, **options, **epochs)
+    tuned = tmp_path / "ft" / "model" / "seed-0" / "backbone.safetensors"
+    ctprune.convert_backbone(tuned, tmp_path / "timm", to="timm", side=32)
+    for number, file in enumerate((tuned, tmp_path / "timm")):
+        assert backbone_metadata(file)["channels"] == CHANNELS
+        out = tmp_path / f"again-{number}"
+        again = ctprune.finetune(archive / "labels.csv", out=out, weights=file, mode="linear", **options)
+        assert any("that channel repeats the image" in note for note in again.notes)
+        assert SavedModel.load(out).channels == CHANNELS
+        with pytest.raises(ctprune.WeightsError, match="expected a backbone for single gray slices"):
+            ctprune.reduce(archive, method="deep", threshold=0.9, weights=file)
+        write_pair(tmp_path / f"pairs-{number}", "body", 1)
+        with pytest.raises(ctprune.WeightsError, match="expected a backbone for single gray slices"):
+            ctprune.segment(tmp_path / f"pairs-{number}", out=tmp_path / "segmented", weights=file)
 
 
 def test_numbers_are_learned_from_channels_and_reported_by_subgroup(

@@ -310,6 +310,10 @@ def test_such_a_backbone_is_converted_with_its_three_channels(to: str, tmp_path:
     out = tmp_path / ("there.onnx" if to == "onnx" else "there")
     # It compares features of random channels itself.
     assert ctprune.convert_backbone(file, out, to=to, side=32).largest_difference < 1e-3
+    if to == "timm":
+        assert backbone_metadata(out) == backbone_metadata(file) | {"mean": [0.3], "std": [0.2]}
+        with pytest.raises(ctprune.WeightsError, match="expected a backbone for single gray slices"):
+            Pretrained.find(out)
     if to == "onnx":
         import onnxruntime
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from safetensors import SafetensorError
 
 import ctprune
 from ctprune.converting import convert
+from ctprune.converting.onnx_file import origin_of
 from ctprune.errors import ConfigError, OutputError
 from ctprune.networks.backbone import backbone_metadata, create_backbone, load_backbone, save_backbone
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
@@ -52,7 +54,7 @@ def test_onnx_takes_gray_images_of_any_number_and_size(pretrained: Path, tmp_pat
     [said] = [prop.value for prop in onnx.load(file).metadata_props if prop.key == "ctprune"]
     metadata = backbone_metadata(pretrained)
     assert {name: metadata[name] for name in json.loads(said)} == json.loads(said)
-    assert json.loads(said)["manifest_digest"] == metadata["manifest_digest"]
+    assert {"manifest_digest", "reduction", "reduced"} <= json.loads(said).keys()
 
 
 def test_timm_reads_the_folder_with_its_normalization_and_card(pretrained: Path, tmp_path: Path) -> None:
@@ -69,13 +71,94 @@ def test_timm_reads_the_folder_with_its_normalization_and_card(pretrained: Path,
     front, card = (tmp_path / "timm" / "README.md").read_text().split("---\n")[1:]
     assert "library_name: timm" in front
     assert "license" not in front
-    assert "| reduction | hash, threshold 6, volume scope |" in card
     assert "local-dir:" in card
     assert "config.yaml" not in card
     assert {file.name for file in (tmp_path / "timm").iterdir()} == {
         *("README.md", "config.json", "curves.png", "model.safetensors")
     }
     assert load_backbone(tmp_path / "timm" / "model.safetensors").num_features == model.num_features
+
+
+@pytest.fixture(scope="module")
+def kept(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pre-training that kept the backbone of its first epoch, too."""
+    out = tmp_path_factory.mktemp("kept") / "pre"
+    ctprune.pretrain(run, tiny("simclr", epochs=2, backbone_every=1), out=out)
+    return out
+
+
+def card_of(weights: Path, out: Path) -> tuple[str, bool]:
+    """The card of the converted backbone, and whether it has curves."""
+    ctprune.convert_backbone(weights, out, to="timm", side=32)
+    card, curves = (out / "README.md").read_text().split("---\n")[2], (out / "curves.png").is_file()
+    assert ("curves.png" in card) == curves
+    return card, curves
+
+
+def reduction_in(card: str, run: Path) -> bool:
+    manifest = ctprune.Manifest.load(run)
+    counts = manifest.counts()
+    slices = f"{counts['kept']:,} of {counts['kept'] + counts['dropped']:,} slices kept"
+    how = f"hash, threshold 6, volume scope: {slices}, by ctprune {manifest.ctprune_version}"
+    digest = manifest.digest()[:16]
+    return f"| reduction | {how} |" in card and f"| manifest | `{digest}…` (SHA-256) |" in card
+
+
+def test_cards_have_the_reduction_wherever_the_weights_lie(
+    kept: Path, pretrained: Path, run: Path, tmp_path: Path
+) -> None:
+    last, curves = card_of(kept, tmp_path / "last")
+    assert curves
+    assert reduction_in(last, run)
+    assert "| epochs, steps | 2, " in last
+    # The training's own card differs in how the backbone is used, and repeated.
+    own = (kept / "README.md").read_text()
+    assert own.partition("## How it went")[2] == last.partition("## How it went")[2]
+
+    card, curves = card_of(kept / "backbones" / "epoch-0001.safetensors", tmp_path / "first")
+    assert curves
+    assert reduction_in(card, run)
+    assert "| epochs, steps | 1, " in card
+
+    without = [line for line in last.splitlines() if "curves.png" not in line]
+    for number, folder in enumerate([tmp_path / "elsewhere", pretrained]):
+        # Beside another pre-training, whose curves are not its own.
+        folder.mkdir(exist_ok=True)
+        copied = folder / "copied.safetensors"
+        shutil.copyfile(kept / "backbone.safetensors", copied)
+        card, curves = card_of(copied, tmp_path / f"copied-{number}")
+        copied.unlink()
+        assert not curves
+        assert [line for line in card.splitlines() if line] == [line for line in without if line]
+    again, _ = card_of(tmp_path / "last", tmp_path / "again")
+    assert [line for line in again.splitlines() if line] == [line for line in without if line]
+
+
+@pytest.mark.parametrize("modes", [["linear"], ["finetune", "linear"]])
+def test_a_fine_tuned_backbone_still_says_where_it_comes_from(
+    kept: Path, archive: Path, run: Path, tmp_path: Path, modes: list[str]
+) -> None:
+    weights = kept
+    # The second one must neither lose nor nest what the first one carried on.
+    for mode in modes:
+        epochs = {"epochs": 1, "frozen_epochs": 0} if mode == "finetune" else {}
+        options = {"side": 32, "batch_size": 8, "device": "cpu", "seeds": 1, **epochs}
+        ctprune.finetune(archive / "labels.csv", out=tmp_path / mode, weights=weights, mode=mode, **options)
+        weights = min((tmp_path / mode / "model").rglob("backbone.safetensors"))
+    metadata, before = backbone_metadata(weights), backbone_metadata(kept)
+    assert metadata["pretraining"] == before
+    facts = {name: before[name] for name in ("manifest_digest", "modalities", "reduction", "reduced")}
+    assert facts.items() <= origin_of(metadata).items()
+    card, curves = card_of(weights, tmp_path / "timm")
+    assert not curves
+    assert reduction_in(card, run)
+    assert ("Then fine-tuned on labeled images" in card) == (len(modes) == 2)
+
+
+def test_what_travels_names_no_place(kept: Path, run: Path, archive: Path) -> None:
+    for file in (kept / "backbone.safetensors", kept / "backbones" / "epoch-0001.safetensors"):
+        said = json.dumps(backbone_metadata(file))
+        assert all(str(place) not in said for place in (run, archive, kept))
 
 
 def test_a_transformer_keeps_its_size(tmp_path: Path) -> None:

@@ -89,8 +89,15 @@ def test_files_of_a_test_set_that_cannot_be_read_are_counted_and_named_nowhere(r
     assert said[0].startswith("1 file of the sets in `exclude` cannot be read, ")
     # What travels with the weights names no test set.
     facts = {"excluded": used.excluded, "settings": config.to_dict(), "notes": used.notes()}
-    assert "Mustermann" in json.dumps(facts)
-    assert "Mustermann" not in json.dumps(portable(facts))
+    # Nor a path or pattern of the reduction, or a reason that quotes a file.
+    places = {name: "Mustermann" for name in ("exclude", "include", "target", "volume_pattern", "weights")}
+    facts |= {"reduction": manifest.config | places, "left_out": {"Mustermann": 2, "other": 1}}
+    found = portable(facts)
+    assert json.dumps(facts).count("Mustermann") > len(places)
+    assert "Mustermann" not in json.dumps(found)
+    assert found["unreadable"] == 3
+    expected = {"method": "hash", "threshold": 6, "scope": "volume"}
+    assert expected.items() <= found["reduction"].items() <= manifest.config.items()
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ import ctprune
 from ctprune.environment.progress import Progress
 from ctprune.errors import Interrupted, OutputError
 from ctprune.finetuning.training import mixed
-from ctprune.networks.backbone import create_backbone, save_backbone
+from ctprune.networks.backbone import backbone_metadata, create_backbone, save_backbone
 from ctprune.networks.gray_backbone import IMAGENET_NORMALIZATION
 from ctprune.segmenting import training
 from ctprune.segmenting.cases import list_cases
@@ -60,7 +60,7 @@ def untimed(result: SegmentResult) -> dict[str, Any]:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     file = tmp_path_factory.mktemp("weights") / "backbone.safetensors"
-    metadata = {"method": "dino", "mean": 0.3, "std": 0.2, "intensity": "hu:-200,300"}
+    metadata = {"method": "dino", "mean": 0.3, "std": 0.2, "intensity": "hu:-200,300", "reduced": {"kept": 5}}
     save_backbone(create_backbone("test_resnet"), file, name="test_resnet", metadata=metadata)
     return file
 
@@ -86,6 +86,9 @@ def test_a_frozen_backbone_stays_and_both_seeds_share_it(frozen: SegmentResult, 
     about = json.loads((frozen.out / "model" / "model.json").read_text())
     assert (about["classes"], about["labels"], about["mean"]) == (["1", "2"], [1, 2], [0.3])
     assert about["intensity"] == "hu:-200,300"
+    facts = backbone_metadata(frozen.out / "model" / "backbone.safetensors")
+    assert (facts["method"], facts["channels"], facts["finetuned"]) == ("dino", "gray", False)
+    assert facts["pretraining"] == backbone_metadata(weights)
 
 
 def test_the_masks_are_those_that_the_measures_are_of(frozen: SegmentResult) -> None:

@@ -78,11 +78,11 @@ def convert_backbone(
     check_size(module, name, side)
     network = GrayBackbone(module, Normalization.of_weights(metadata)).eval()
     if plans is not None:
-        difference = _write_nnunet(module, out, plans, backbone_file(weights).parent)
+        difference = _write_nnunet(module, out, plans, backbone_file(weights), metadata)
     elif config.to == "onnx":
         difference = _write_onnx(network, out, side, metadata)
     else:
-        difference = _write_timm(network, out, side, metadata, backbone_file(weights).parent)
+        difference = _write_timm(network, out, side, backbone_file(weights), metadata)
     return Converted(out, config.to, name, side, network.num_features, difference)
 
 
@@ -101,19 +101,19 @@ def _write_onnx(network: GrayBackbone, out: Path, side: int, metadata: Mapping[s
         return _difference(network, image_shape(metadata, side), out, features_of_file(beside))
 
 
-def _write_timm(
-    network: GrayBackbone, out: Path, side: int, metadata: Mapping[str, Any], beside_weights: Path
-) -> float:
+def _write_timm(network: GrayBackbone, out: Path, side: int, weights: Path, metadata: Mapping[str, Any]) -> float:
     with extra("timm", "convert to timm"):
         from ctprune.converting.timm_folder import features_of_folder, write_folder
     with new_folder(out) as beside:
-        write_folder(network, beside, side, metadata, beside_weights)
+        write_folder(network, beside, side, weights, metadata)
         return _difference(network, image_shape(metadata, side), out, features_of_folder(beside))
 
 
-def _write_nnunet(module: torch.nn.Module, out: Path, plans: dict[str, Any], beside_weights: Path) -> float:
+def _write_nnunet(
+    module: torch.nn.Module, out: Path, plans: dict[str, Any], weights: Path, metadata: Mapping[str, Any]
+) -> float:
     with new_folder(out) as beside:
-        nnunet_folder.write_folder(module, beside, plans, beside_weights)
+        nnunet_folder.write_folder(module, beside, plans, weights, metadata)
         network = GrayBackbone(module, nnunet_folder.PLAIN).eval()
         shape = nnunet_folder.SIDE, nnunet_folder.SIDE
         return _difference(network, shape, out, nnunet_folder.features_of_folder(beside))

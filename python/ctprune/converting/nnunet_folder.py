@@ -17,6 +17,7 @@ from ctprune.errors import ConfigError
 from ctprune.files.json_files import write_json
 from ctprune.finetuning.network import seeded
 from ctprune.networks.architectures import RESNETS
+from ctprune.networks.facts import channels_of
 from ctprune.networks.gray_backbone import Normalization
 from ctprune.networks.weights_file import refused_by_system
 from ctprune.options.neighbors import GRAY
@@ -88,21 +89,24 @@ def check_backbone(name: str, metadata: Mapping[str, Any]) -> None:
             "folders",
             field="to",
         )
-    channels = metadata.get("channels", GRAY)
+    channels = channels_of(metadata)
     if channels != GRAY:
         raise ConfigError(
             f"to nnunet: the backbone sees `channels` {channels}, nnU-Net shows one slice", field="to"
         )
 
 
-def write_folder(backbone: torch.nn.Module, folder: Path, plans: dict[str, Any], beside_weights: Path) -> None:
+def write_folder(
+    backbone: torch.nn.Module, folder: Path, plans: dict[str, Any], weights: Path, metadata: Mapping[str, Any]
+) -> None:
     """Write plans, weights and a model card.
 
     Args:
         backbone: A ResNet of torchvision.
         folder: An empty folder.
         plans: Plans of nnU-Net, from `read_plans`; they are changed.
-        beside_weights: Folder of the weights, whose summary says what the model card shows.
+        weights: The file of weights.
+        metadata: Facts about its training, for the model card.
     """
     name = str(backbone.architecture)
     arguments = {"backbone": name, "strides": [list(one) for one in STRIDES]}
@@ -124,7 +128,7 @@ def write_folder(backbone: torch.nn.Module, folder: Path, plans: dict[str, Any],
         torch.save({"network_weights": network.state_dict()}, folder / _WEIGHTS)
     write_json(folder / f"{plans['plans_name']}.json", plans)
     use = _USE.format(plans=plans["plans_name"], own=_OWN, weights=_WEIGHTS)
-    write_card(folder, beside_weights, name, use=use)
+    write_card(folder, weights, metadata, name, use=use)
 
 
 def features_of_folder(folder: Path) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:

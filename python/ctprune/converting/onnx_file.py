@@ -14,6 +14,7 @@ import onnxscript  # noqa: F401  torch's export needs it, and says so less well
 import torch
 
 from ctprune.networks.architectures import RESNETS
+from ctprune.networks.facts import pretraining_of
 from ctprune.networks.gray_backbone import GrayBackbone, image_shape
 
 #: Names of the input, uint8 of shape (n, rows, columns), and of the output, float32 of shape (n, num_features).
@@ -23,7 +24,10 @@ INPUT, OUTPUT = "gray", "features"
 _LEAST_SIDE = 16
 
 #: What the file says about its origin; see `ctprune.networks.backbone.backbone_metadata`.
-_FACTS = ("ctprune_version", "backbone", "method", "channels", "intensity", "manifest_digest", "modalities")
+_FACTS = (
+    *("ctprune_version", "backbone", "method", "channels", "intensity", "finetuned"),
+    *("manifest_digest", "modalities", "reduction", "reduced"),
+)
 
 
 def write_file(network: GrayBackbone, file: Path, side: int, metadata: Mapping[str, Any]) -> None:
@@ -52,9 +56,18 @@ def write_file(network: GrayBackbone, file: Path, side: int, metadata: Mapping[s
     )
     assert program is not None
     _forget_where_it_was_made(program.model)
-    facts = {name: metadata[name] for name in _FACTS if name in metadata}
-    program.model.metadata_props["ctprune"] = json.dumps(facts, sort_keys=True)
+    program.model.metadata_props["ctprune"] = json.dumps(origin_of(metadata), sort_keys=True)
     program.save(str(file), external_data=False)
+
+
+def origin_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file says about its origin, also of a backbone that was fine-tuned after its pre-training.
+
+    >>> origin_of({"method": "swav", "finetuned": True, "pretraining": {"reduced": {"kept": 5}, "seed": 0}})
+    {'method': 'swav', 'finetuned': True, 'reduced': {'kept': 5}}
+    """
+    known = (pretraining_of(metadata) or {}) | dict(metadata)
+    return {name: known[name] for name in _FACTS if name in known}
 
 
 def _forget_where_it_was_made(model: Any) -> None:

@@ -14,6 +14,8 @@ from timm.models import save_for_hf
 
 from ctprune.converting.card import write_card
 from ctprune.networks.architectures import with_width
+from ctprune.networks.backbone import save_backbone
+from ctprune.networks.foreign import HUB_NAMES
 from ctprune.networks.gray_backbone import GrayBackbone, Normalization
 from ctprune.networks.weights_file import refused_by_system
 
@@ -28,7 +30,7 @@ backbone = timm.create_model("local-dir:FOLDER", pretrained=True)  # on the Hub:
 
 
 def write_folder(
-    network: GrayBackbone, folder: Path, side: int, metadata: Mapping[str, Any], beside_weights: Path
+    network: GrayBackbone, folder: Path, side: int, weights: Path, metadata: Mapping[str, Any]
 ) -> None:
     """Write a network as `model.safetensors`, `config.json` and `README.md`.
 
@@ -36,11 +38,11 @@ def write_folder(
         network: The network, whose architecture is one that timm has under the same name.
         folder: An empty folder.
         side: Rows and columns of an image.
-        metadata: Facts about its training.
-        beside_weights: Folder of the weights, whose summary says what the model card shows.
+        weights: The file of weights.
+        metadata: Facts about its training; they stay in the file of weights, and the model card shows them.
     """
-    normalization = Normalization.of_weights(metadata)
-    model = _without_classifier(str(network.backbone.architecture).partition(".")[0], pretrained=False)
+    name, normalization = str(network.backbone.architecture), Normalization.of_weights(metadata)
+    model = _without_classifier(name.partition(".")[0], pretrained=False)
     model.load_state_dict(network.backbone.state_dict())
     data = {
         "input_size": (3, side, side),
@@ -51,7 +53,10 @@ def write_folder(
     }
     with refused_by_system(folder, folder.name):
         save_for_hf(model, str(folder), model_config={"num_classes": 0}, safe_serialization=True, data_config=data)
-    write_card(folder, beside_weights, str(network.backbone.architecture), use=_USE, front=_FRONT)
+    # timm's own files of weights have no place for what an input means beyond its size, such as its channels.
+    input_facts = {"mean": list(normalization.mean), "std": list(normalization.std)}
+    save_backbone(network.backbone, folder / HUB_NAMES[0], name=name, metadata={**metadata, **input_facts})
+    write_card(folder, weights, metadata, name, use=_USE, front=_FRONT)
 
 
 def features_of_folder(folder: Path) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:

@@ -26,6 +26,7 @@ from ctprune.finetuning.run_folder import PROGRESS_FOLDER, check_out, claim, hol
 from ctprune.finetuning.saved_model import FOLDER_NAME, SavedModel
 from ctprune.finetuning.splits import Splits, assign_splits
 from ctprune.finetuning.training_result import METRICS_NAME
+from ctprune.networks.facts import channels_of
 from ctprune.options.configure import configure
 from ctprune.options.neighbors import GRAY
 from ctprune.options.option import all_options
@@ -192,7 +193,7 @@ class Finetuning:
     @property
     def channels(self) -> str:
         """What the backbone sees in its channels: as in the pre-training."""
-        return GRAY if self._weights is None else str(self._weights.metadata.get("channels", GRAY))
+        return GRAY if self._weights is None else channels_of(self._weights.metadata)
 
     def carry_out(self, images: LabeledImages, listed: Listing) -> FinetuneResult:
         """Train all seeds and write the result, or read the result of an earlier call."""

@@ -34,6 +34,7 @@ from ctprune.finetuning.training import Epoch, SeedTraining, TrainingSet
 from ctprune.finetuning.unit_probes import fit_probe
 from ctprune.networks.backbone import BACKBONE_NAME, save_backbone
 from ctprune.networks.device import choose_device, choose_precision
+from ctprune.networks.facts import trained_facts
 from ctprune.networks.gray_backbone import GrayBackbone, features_of
 from ctprune.tasks.listing import TRAIN
 
@@ -257,16 +258,16 @@ class SeedTrainer:
         return found
 
     def _save_backbone(self, network: GrayBackbone, name: str) -> str:
-        before = {} if self.weights is None else self.weights.metadata
-        metadata = {
-            "method": before.get("method"),
-            "mean": list(self.normalization.mean),
-            "std": list(self.normalization.std),
-            "side": self.config.side,
-            "fit": self.config.fit,
-            "intensity": self._images.intensity,
-            "finetuned": self.config.mode == "finetune",
-        }
+        facts = trained_facts(
+            {} if self.weights is None else self.weights.metadata,
+            mean=self.normalization.mean,
+            std=self.normalization.std,
+            side=self.config.side,
+            intensity=self._images.intensity,
+            channels=self._images.channels,
+            finetuned=self.config.mode == "finetune",
+        )
+        metadata = facts | {"fit": self.config.fit}
         save_backbone(network.backbone, self._out / FOLDER_NAME / name, name=self.backbone, metadata=metadata)
         return name
 

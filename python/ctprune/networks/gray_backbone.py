@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from ctprune.networks.device import autocast
+from ctprune.networks.facts import channels_of
 from ctprune.options.neighbors import GRAY
 
 Pixels = npt.NDArray[np.uint8]
@@ -115,7 +116,7 @@ def image_shape(metadata: Mapping[str, Any], side: int) -> tuple[int, ...]:
     >>> image_shape({}, 32), image_shape({"channels": "neighbors:5"}, 32)
     ((32, 32), (3, 32, 32))
     """
-    return (side, side) if metadata.get("channels", GRAY) == GRAY else (3, side, side)
+    return (side, side) if channels_of(metadata) == GRAY else (3, side, side)
 
 
 def on_device(pixels: Pixels, device: torch.device) -> torch.Tensor:

@@ -14,6 +14,7 @@ import torchvision
 from ctprune.errors import WeightsError
 from ctprune.files.checksums import sha256_of
 from ctprune.networks.backbone import backbone_file, backbone_metadata
+from ctprune.networks.facts import channels_of
 from ctprune.options.neighbors import GRAY
 
 
@@ -56,7 +57,7 @@ class Pretrained:
 
 def _refuse_neighbors(metadata: Mapping[str, Any], file: Path) -> None:
     """Refuse weights that expect neighboring slices as channels."""
-    channels = metadata.get("channels", GRAY)
+    channels = channels_of(metadata)
     if channels != GRAY:
         raise WeightsError(
             f"{file}: expected a backbone for single gray slices, found one that was pre-trained with neighboring "

@@ -21,6 +21,8 @@ _REPEAT = (
     "All settings are in `config.yaml`; `ctprune pretrain REDUCTION --config config.yaml --out NEW` repeats it."
 )
 
+_TUNED = " Then fine-tuned on labeled images, which this card does not describe."
+
 #: Values that are plotted over the steps.
 _TITLES = {"loss": "loss", "rankme": "RankMe", "knn_accuracy": "kNN accuracy", "linear_auc": "linear probe, AUC"}
 
@@ -41,7 +43,7 @@ def write_model_card(folder: Path, facts: dict[str, Any], lines: list[Line]) -> 
 
     Args:
         folder: Folder of the pre-training.
-        facts: Content of `summary.json`.
+        facts: What travels with the weights, see `ctprune.pretraining.result.portable`.
         lines: Lines of the log.
     """
     _write_curves(folder / CURVES_NAME, lines)
@@ -49,33 +51,35 @@ def write_model_card(folder: Path, facts: dict[str, Any], lines: list[Line]) -> 
         beside.write_text(model_card(facts, use=_USE + _origin(facts["backbone"]), repeat=_REPEAT))
 
 
-def model_card(facts: dict[str, Any], *, use: str, repeat: str = "") -> str:
+def model_card(facts: dict[str, Any], *, use: str, repeat: str = "", curves: bool = True) -> str:
     """The card as Markdown.
 
     Args:
-        facts: Content of `summary.json`.
+        facts: What travels with the weights, see `ctprune.pretraining.result.portable`.
         use: What the file is, and how the backbone is loaded, as Markdown.
         repeat: How the training can be repeated, as Markdown.
+        curves: Whether the curves are beside the card.
     """
-    reduction = facts["reduction"]
     settings = facts["settings"]
     often = ", each as often as the slices that it stands for" if settings.get("sample_weights") else ""
     parts = [
         f"# {facts['backbone']} pre-trained on {slices_of(facts['modalities'])} with {_METHODS[facts['method']]}",
         f"Pre-trained without labels by ctprune{_network(facts['method'])}; the reduction follows Wolf et al. "
-        "2024, <https://arxiv.org/abs/2410.14524>. For research, not for diagnosis.",
+        f"2024, <https://arxiv.org/abs/2410.14524>.{_TUNED if facts.get('finetuned') else ''} For research, not "
+        "for diagnosis.",
         "## Use",
         use,
         f"Input: float tensors of shape (n, 3, rows, columns), {_channels(facts)}, gray from 0 to 1 "
-        f"(intensity `{facts['intensity']}`), minus mean {facts['mean']:.4f}, divided by {facts['std']:.4f}. "
+        f"(intensity `{facts['intensity']}`), minus mean {_by_channel(facts['mean'])}, divided by "
+        f"{_by_channel(facts['std'])}. "
         "Output: pooled features.",
         "## Data",
         _table(
             {
                 "slices": f"{facts['slices']:,} ({facts['use']}{often})",
                 **_neighbors(facts),
-                "reduction": _reduction(reduction),
-                "left out, unreadable": f"{sum(facts['left_out'].values()):,}",
+                "reduction": _reduction(facts["reduction"], facts["reduced"]),
+                "left out, unreadable": f"{facts['unreadable']:,}",
                 "left out, similar to a test set": f"{facts['excluded'].get('slices', 0):,}",
                 "manifest": f"`{facts['manifest_digest'][:16]}…` (SHA-256)",
             }
@@ -98,10 +102,10 @@ def model_card(facts: dict[str, Any], *, use: str, repeat: str = "") -> str:
         ),
         *([repeat] if repeat else []),
         "## How it went",
-        f"![Loss, rank of the features, probe over the steps]({CURVES_NAME})",
+        *([f"![Loss, rank of the features, probe over the steps]({CURVES_NAME})"] if curves else []),
         _table(
             {
-                "last loss": f"{facts['final_loss']:.4f}",
+                "last loss": _number(facts["final_loss"], digits=4),
                 "rank of the features (RankMe)": _number(facts["rankme"]),
                 "kNN probe, accuracy": _number(facts["knn_accuracy"]),
                 "linear probe, accuracy": _number(facts["linear_accuracy"]),
@@ -138,11 +142,13 @@ def _network(method: str) -> str:
     return " (the weights are the teacher's)" if method in TEACHER_SAVED else ""
 
 
-def _reduction(config: dict[str, Any]) -> str:
-    chosen = "keep" if config.get("keep") is not None else "threshold"
-    value = config.get(chosen)
-    how = "" if value is None else f", {chosen} {value:g}"
-    return f"{config['method']}{how}, {config['scope']} scope"
+def _reduction(config: dict[str, Any], reduced: dict[str, Any]) -> str:
+    chosen = [name for name in ("keep", "budget", "threshold", "n") if config.get(name) is not None]
+    how = f", {chosen[0]} {config[chosen[0]]:.15g}" if chosen else ""
+    return (
+        f"{config['method']}{how}, {config['scope']} scope: {reduced['kept']:,} of {reduced['slices']:,} slices "
+        f"kept, by ctprune {reduced['ctprune_version']}"
+    )
 
 
 def _of_average(facts: dict[str, Any]) -> dict[str, str]:
@@ -192,8 +198,13 @@ def _neighbors(facts: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _number(value: float | None) -> str:
-    return "not measured" if value is None or math.isnan(value) else f"{value:.3f}"
+def _by_channel(values: float | list[float]) -> str:
+    """One number for all channels, or one for each."""
+    return ", ".join(f"{value:.4f}" for value in (values if isinstance(values, list) else [values]))
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "not measured" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _table(rows: dict[str, Any]) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
 
 from ctprune.errors import ManifestError
-from ctprune.manifest.manifest import Manifest
+from ctprune.manifest.manifest import PLACES, Manifest
 from ctprune.options.neighbors import GRAY
 from ctprune.pretraining.config import RATE_BATCH, PretrainConfig
 from ctprune.pretraining.devices import device_name
@@ -21,6 +22,7 @@ from ctprune.pretraining.settings import MocoSettings
 from ctprune.pretraining.training import TrainingLoop
 from ctprune.pretraining.used_slices import UsedSlices
 from ctprune.reading.modalities import modalities
+from ctprune.reduction.selection_config import SelectionConfig
 from ctprune.store.store import SliceStore
 
 SUMMARY_NAME = "summary.json"
@@ -63,6 +65,7 @@ def facts_of(
         mean: Mean that views are normalized with.
         std: Standard deviation that views are normalized with.
     """
+    counts = manifest.counts()
     losses = [line["loss"] for line in training.lines if "loss" in line]
     images = training.step * config.batch_size * config.accumulate * fabric.world_size
     last = {name: value for line in training.lines for name, value in line.items()}
@@ -75,7 +78,8 @@ def facts_of(
         "side": config.side,
         "use": config.use,
         "slices": len(store) if used.positions is None else len(used.positions),
-        "epochs": training.epochs,
+        # So far, for a backbone that is kept on the way.
+        "epochs": math.ceil(training.step / training.steps_per_epoch),
         "steps": training.step,
         "slices_per_step": config.batch_size * config.accumulate * fabric.world_size,
         "learning_rate": training.rate_factor * config.learning_rate,
@@ -83,6 +87,11 @@ def facts_of(
         "seconds": round(training.seconds, 3),
         "manifest_digest": store.manifest_digest,
         "reduction": manifest.config,
+        "reduced": {
+            "kept": counts["kept"],
+            "slices": counts["kept"] + counts["dropped"],
+            "ctprune_version": manifest.ctprune_version,
+        },
         "modalities": modalities(manifest.rows),
         "left_out": store.left_out,
         "excluded": used.excluded,
@@ -165,11 +174,24 @@ def rates_sentence(config: PretrainConfig, factor: float, devices: int) -> str:
 
 
 def portable(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts for the file of weights, which travels: no paths of this machine, and no names of test sets."""
-    left_out = ("backbone", "reduction", "left_out")
-    found = {name: value for name, value in facts.items() if name not in left_out}
+    """The facts for weights and model card, which travel: no paths of this machine, and no names of test sets."""
     excluded = {name: value for name, value in facts["excluded"].items() if name != "sources"}
-    return {**found, "excluded": excluded, "settings": without_paths(facts["settings"])}
+    found = {
+        **facts,
+        "excluded": excluded,
+        "settings": without_paths(facts["settings"]),
+        "reduction": _selection(facts["reduction"]),
+        "unreadable": sum(facts["left_out"].values()),
+    }
+    # Reasons may quote what files hold.
+    del found["left_out"]
+    return found
+
+
+def _selection(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How a reduction selected; the other options hold paths, patterns of names and codes of a site."""
+    names = [field.name for field in fields(SelectionConfig) if field.name not in PLACES]
+    return {name: config[name] for name in names if config.get(name) is not None}
 
 
 def without_paths(options: Mapping[str, Any]) -> dict[str, Any]:

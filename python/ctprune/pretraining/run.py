@@ -376,7 +376,7 @@ class PretrainingRun:
         self._save_backbone(Path(BACKBONE_NAME), training.method.exported, facts)
         if training.average is not None:
             self._save_backbone(Path(AVERAGE_NAME), training.average.network, facts)
-        write_model_card(self.out, facts, training.lines)
+        write_model_card(self.out, portable(facts), training.lines)
         with replace_file(self.out / SUMMARY_NAME) as beside:
             beside.write_text(json.dumps(facts, indent=2) + "\n")
 

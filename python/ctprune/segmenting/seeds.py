@@ -14,8 +14,10 @@ from ctprune.finetuning.run_folder import PROGRESS_FOLDER
 from ctprune.finetuning.saved_model import FOLDER_NAME
 from ctprune.finetuning.training_options import IMAGENET
 from ctprune.networks.device import choose_device, choose_precision
+from ctprune.networks.facts import trained_facts
 from ctprune.networks.gray_backbone import IMAGENET_NORMALIZATION, Normalization
 from ctprune.networks.pretrained import Pretrained
+from ctprune.options.neighbors import GRAY
 from ctprune.segmenting.config import SegmentConfig
 from ctprune.segmenting.network import Encoder, Segmenter
 from ctprune.segmenting.saved_model import SavedModel, save_weights
@@ -132,15 +134,15 @@ class SeedTrainer:
         checkpoint = file.with_suffix(".ckpt")
         training = SeedTraining(network, data, config, seed, self.device, self.precision, checkpoint, report)
         training.run()
-        before = {} if self.weights is None else self.weights.metadata
-        metadata = {
-            "method": before.get("method"),
-            "mean": list(normalization.mean),
-            "std": list(normalization.std),
-            "side": config.side,
-            "intensity": volumes.intensity,
-            "finetuned": not frozen,
-        }
+        metadata = trained_facts(
+            {} if self.weights is None else self.weights.metadata,
+            mean=normalization.mean,
+            std=normalization.std,
+            side=config.side,
+            intensity=volumes.intensity,
+            channels=GRAY,
+            finetuned=not frozen,
+        )
         shared = frozen and self.weights is not None
         backbone, decoder = save_weights(network, self._out / FOLDER_NAME, seed, shared=shared, metadata=metadata)
         dice = training.history[training.best_epoch - 1].select_dice

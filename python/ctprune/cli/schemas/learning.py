@@ -53,6 +53,12 @@ def pretrain() -> Schema:
         seconds=number("Time of the training in seconds, over all sessions."),
         manifest_digest=text("Digest of the manifest, in hexadecimal."),
         reduction=reductions.config(),
+        reduced=record(
+            "What the reduction kept.",
+            kept=count("Number of kept slices."),
+            slices=count("Number of slices, kept or dropped."),
+            ctprune_version=text("Version of ctprune that reduced."),
+        ),
         modalities=array("Modalities of the slices, the most frequent first.", texts),
         left_out=mapping("Slices that could not be read: number by reason.", count("Number of slices.")),
         excluded=record(
