@@ -284,8 +284,6 @@ def test_single_images_are_refused_for_such_a_backbone(run: Path, tmp_path: Path
     save_backbone(create_backbone("resnet18"), file, name="resnet18", metadata=metadata)
     with pytest.raises(ctprune.WeightsError, match=r"channels` neighbors:5\): take one that was pre-trained with"):
         ctprune.reduce(run.parent, method="deep", threshold=0.9, weights=file)
-    with pytest.raises(ctprune.ConfigError, match="probe has single images, but `channels` neighbors:5 needs"):
-        tiny(channels="neighbors:5", probe="images")
 
 
 def test_a_backbone_takes_three_gray_channels_as_they_are() -> None:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ctprune.errors import ConfigError
-from ctprune.options.neighbors import GRAY, neighbors_mm
+from ctprune.options.neighbors import neighbors_mm
 from ctprune.pretraining.settings import (
     MULTI_CROP,
     OF_TRANSFORMERS,
@@ -31,12 +31,6 @@ def check_compatible(config: PretrainConfig) -> None:
     """
     _check_settings(config)
     _check_views(config)
-    if config.channels != GRAY and config.probe is not None:
-        raise ConfigError(
-            f"probe has single images, but `channels` {config.channels} needs their neighbors: leave it out, or "
-            f"use `channels` {GRAY}",
-            field="probe",
-        )
     if config.method in ONE_VIEW and neighbors_mm(config.positives) is not None:
         raise ConfigError(
             f"positives {config.positives}: `method` {config.method} has one view of a slice and compares nothing",

@@ -228,8 +228,7 @@ class PretrainingRun:
             self._say(sentence)
 
         def facts() -> dict[str, Any]:
-            found = facts_of(config, manifest, store, training, fabric, used, mean, std)
-            return found | {"notes": notes}
+            return facts_of(config, manifest, store, training, fabric, used, mean, std) | {"notes": notes}
 
         training = TrainingLoop(
             config,
@@ -364,6 +363,7 @@ class PretrainingRun:
             window=self.config.views.window,
             mean=mean,
             std=std,
+            channels=self.config.channels,
             patient_pattern=self.config.probe_patient_pattern,
         )
 
