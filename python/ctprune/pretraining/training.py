@@ -100,7 +100,8 @@ class TrainingLoop:
         self.seconds = 0.0
         self.lines: list[Line] = []
         self.alarms: list[str] = []
-        self.method = method
+        # Before it is copied: tensors of another memory format are not averaged in one launch.
+        self.method = method.to(memory_format=torch.channels_last)
         self._batches = batches
         self._views = views
         self._fabric = fabric
@@ -111,7 +112,7 @@ class TrainingLoop:
         self._note = note
         self._keep_backbone = keep_backbone
         momentum = config.average_momentum
-        self.average = None if momentum is None else MovingAverage(method.exported, momentum)
+        self.average = None if momentum is None else MovingAverage(self.method.exported, momentum)
         self._alarm = CollapseAlarm(prototypes=getattr(config.settings, "prototypes", None))
         self._module, self._optimizer = self._set_up()
         self._loss = torch.zeros((), device=fabric.device)
@@ -123,14 +124,13 @@ class TrainingLoop:
         self._outcome: Outcome | None = None
 
     def _set_up(self) -> tuple[Any, Any]:
-        method = self.method.to(memory_format=torch.channels_last)
         # Fused optimizers remove fp16's loss scale themselves, but clipping needs it removed before.
         clipped = self._fabric.strategy.precision.precision == "16-mixed" and self.config.clip_gradients > 0
         fused = self._fabric.device.type == "cuda" and not clipped
-        optimizer = create_optimizer(self.config, method, fused=fused)
+        optimizer = create_optimizer(self.config, self.method, fused=fused)
         if self.config.compile:
             self.method.compile_networks()
-        module, wrapped = self._fabric.setup(method, optimizer)
+        module, wrapped = self._fabric.setup(self.method, optimizer)
         self._views.to(self._fabric.device)
         if self.average is not None:
             self.average.network.to(self._fabric.device)
