@@ -37,7 +37,7 @@ from tests.pretraining.rank import (
     work,
 )
 from tests.pretraining.test_launch import BATCH_JOB
-from tests.pretraining.tiny import START, backbone_of, network_of, stopped_after, tiny
+from tests.pretraining.tiny import START, backbone_of, network_of, number, stopped_after, tiny, views_of
 
 
 @pytest.mark.slow
@@ -176,6 +176,29 @@ def test_bf16_trains_on_a_cpu(method: str, run: Path, tmp_path: Path) -> None:
     assert facts["final_loss"] != full["final_loss"]
     state = ctprune.load_backbone(tmp_path / "half/backbone.safetensors").state_dict()
     assert {value.dtype for value in state.values()} == {torch.float32, torch.int64}
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone"), sorted({(name, kind) for name in METHODS for kind in (backbone_of(name), "test_vit")})
+)
+def test_bf16_changes_little(name: str, backbone: str) -> None:
+    losses: list[float] = []
+    gradients: list[torch.Tensor] = []
+    for mixed in (False, True):
+        torch.manual_seed(0)
+        method = create_method(tiny(name, backbone=backbone), create_backbone(backbone))
+        method.before_step(START)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            outcome = method(views_of(VIEWS[name], side=64), START)
+        outcome.loss.backward()
+        losses.append(number(outcome.loss))
+        found = [weight.grad.flatten() for weight in method.parameters() if weight.grad is not None]
+        gradients.append(torch.cat(found))
+    assert losses[1] != losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    # Infinite and undefined ones have no such cosine.
+    assert torch.cosine_similarity(gradients[0], gradients[1], dim=0) > 0.9
+    assert number(gradients[1].norm()) == pytest.approx(number(gradients[0].norm()), rel=0.1)
 
 
 @pytest.mark.slow
