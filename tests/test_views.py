@@ -12,8 +12,7 @@ from torch import Tensor
 from torchvision.transforms import functional as reference
 
 import ctprune
-from ctprune.environment.precision import full_precision
-from ctprune.pretraining.devices import quick_gpu
+from ctprune.environment.precision import full_precision, quick_gpu
 from ctprune.pretraining.view_config import CropConfig, ViewConfig, WindowConfig, pair_views, swav_views
 from ctprune.pretraining.view_parameters import (
     NUMBERS,

@@ -16,10 +16,9 @@ import torch
 from safetensors.torch import load_file
 
 import ctprune
-from ctprune.environment.precision import full_precision
+from ctprune.environment.precision import full_precision, quick_gpu
 from ctprune.networks.backbone import create_backbone
 from ctprune.pretraining.checkpoints import newest_checkpoint
-from ctprune.pretraining.devices import quick_gpu
 from ctprune.pretraining.launch import Launch
 from ctprune.pretraining.methods import METHODS, create_method, sync_batchnorm
 from ctprune.pretraining.run import PretrainingRun

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 
 #: Options of a segmentation that takes a second.
@@ -40,6 +39,9 @@ def body(number: int, shape: Shape = (24, 20, 3)) -> tuple[np.ndarray, np.ndarra
 
 def save(file: Path, values: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
     """A NIfTI file."""
+    # A machine with a GPU, which does without such files, may not have it.
+    import nibabel
+
     file.parent.mkdir(parents=True, exist_ok=True)
     nibabel.Nifti1Image(values, affine).to_filename(file)
     return file

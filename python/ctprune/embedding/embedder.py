@@ -68,6 +68,8 @@ class Embedder:
             float16 of shape (n, features), each of unit length.
         """
         started = time.perf_counter()
+        # Not in `quick_gpu`: what cuDNN finds fastest differs from run to run, and with it the last bits of an
+        # embedding. A reduction that is resumed, shared by machines or repeated must select the same slices.
         with torch.inference_mode(), autocast(self.device, self.precision):
             found = [self._embed(batch) for batch in torch.split(torch.from_numpy(images), self.batch)]
         # A copy to the CPU waits for the GPU.

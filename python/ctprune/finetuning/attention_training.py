@@ -130,6 +130,7 @@ def fit_attention(
         TrainingError: The loss is not finite.
     """
     mean, scale = standard(features[units.images_of(train)])
+    # Not in `quick_gpu`: there are no convolutions, and the head that predicts computes in full precision, too.
     with seeded(seed):
         network = GatedAttention(features.shape[1], task.new).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)

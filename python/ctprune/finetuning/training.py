@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
 
+from ctprune.environment.precision import quick_gpu
 from ctprune.errors import TrainingError
 from ctprune.finetuning.augmentation import Augmentation
 from ctprune.finetuning.checkpoint import Checkpoint, State
@@ -122,7 +123,7 @@ class SeedTraining:
             if not self.peers.is_first:
                 self._resume(state)
         epochs = self.config.epochs or 0
-        with self._checkpoint.saved_on_interrupt():
+        with self._checkpoint.saved_on_interrupt(), quick_gpu(self.device, mixed=self.precision != "32"):
             for number in range(len(self.history) + 1, epochs + 1):
                 self._epoch(number)
                 if self.peers.is_first:

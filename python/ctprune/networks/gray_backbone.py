@@ -147,6 +147,8 @@ def features_of(
         float32 of shape (m, num_features).
     """
     network.eval()
+    # Not in `quick_gpu`: the last bits would differ from run to run, and so might what is made of the features,
+    # such as the votes of nearest neighbors.
     found = [np.zeros((0, network.num_features), np.float32)]
     with torch.inference_mode(), autocast(device, precision):
         for start in range(0, len(rows), batch):

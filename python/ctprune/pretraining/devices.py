@@ -1,10 +1,8 @@
-"""Devices of a pre-training: how many there are, how they train together, and settings that speed them up."""
+"""Devices of a pre-training: how many there are, and how they train together."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from lightning_fabric import Fabric
@@ -78,36 +76,3 @@ def create_fabric(launch: Launch, precision: str, environment: ClusterEnvironmen
 def device_name(device: torch.device) -> str:
     """The name of a GPU, such as `NVIDIA H100`, or `cpu`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-@contextmanager
-def quick_gpu(device: torch.device, *, mixed: bool) -> Iterator[None]:
-    """On a GPU, let cuDNN find the fastest algorithms: all batches have the same few shapes.
-
-    Args:
-        device: Device of the training; nothing changes on a CPU.
-        mixed: Whether precision is mixed. Then products that stay in float32 (heads, losses) are computed in TF32,
-            which keeps more digits than their half-precision inputs have.
-    """
-    if device.type != "cuda":
-        yield
-        return
-    benchmark = torch.backends.cudnn.benchmark
-    precision = _products_set() if mixed else None
-    torch.backends.cudnn.benchmark = True
-    if precision is not None:
-        torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = benchmark
-        if precision is not None:
-            torch.set_float32_matmul_precision(precision)
-
-
-def _products_set() -> str | None:
-    """Precision of matrix products; None if the user has set it by torch's newer switches, which do not mix."""
-    try:
-        return torch.get_float32_matmul_precision()
-    except RuntimeError:
-        return None

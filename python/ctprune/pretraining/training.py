@@ -19,6 +19,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from ctprune.environment.precision import quick_gpu
 from ctprune.environment.progress import Operation
 from ctprune.errors import ConfigError, Interrupted, TrainingError
 from ctprune.pretraining.ahead import Ahead
@@ -32,7 +33,6 @@ from ctprune.pretraining.checkpoints import (
     write_checkpoint,
 )
 from ctprune.pretraining.config import PretrainConfig
-from ctprune.pretraining.devices import quick_gpu
 from ctprune.pretraining.health import CollapseAlarm, assignment_entropy, feature_std, rankme
 from ctprune.pretraining.methods import Method, Outcome, TrainingState
 from ctprune.pretraining.moving_average import MovingAverage

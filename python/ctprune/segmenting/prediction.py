@@ -54,6 +54,7 @@ def predict_volume(
     found = np.empty((len(networks) + 1, len(pixels), rows, columns), np.uint8)
     classes = next(iter(networks.values())).decoder.last.out_channels
     step = max(1, min(batch, _AT_A_TIME // (classes * max(rows, columns) ** 2)))
+    # Not in `quick_gpu`: volumes have any number of slices, and a mask should be the same when it is made again.
     with torch.inference_mode():
         for start in range(0, len(pixels), step):
             images = on_device(pixels[start : start + step], device)

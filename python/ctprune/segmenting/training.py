@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ctprune.environment.precision import quick_gpu
 from ctprune.finetuning.checkpoint import Checkpoint, State
 from ctprune.finetuning.network import seeded
 from ctprune.finetuning.recipe import joined_batches
@@ -94,7 +95,7 @@ class SeedTraining:
         """
         self._checkpoint.restore(self._resume)
         epochs = self.config.epochs
-        with self._checkpoint.saved_on_interrupt():
+        with self._checkpoint.saved_on_interrupt(), quick_gpu(self.device, mixed=self.precision != "32"):
             for number in range(len(self.history) + 1, epochs + 1):
                 self._epoch(number)
                 self._checkpoint.keep(self._state_now(), is_last=number == epochs)
