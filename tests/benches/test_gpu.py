@@ -90,6 +90,8 @@ def test_all_parts_run_and_make_a_record(data: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, (tmp_path / "log.txt").read_text()
     lines = read(tmp_path / "results.jsonl")
     assert [line["part"] for line in lines if line["what"] == "done"] == PARTS
+    tested = {line["test"].partition("::")[0] for line in lines if line["what"] == "test"}
+    assert {f"tests/{stage}/test_gpu.py" for stage in ("pretraining", "finetuning", "segmenting")} <= tested
     for part in ("swav", "vit"):
         rates = [line["name"] for line in lines if (line["part"], line["what"]) == (part, "rate")]
         assert rates == ["model alone", "both", "input alone", "usual way"]

@@ -13,6 +13,7 @@ from ctprune.pretraining.config import PretrainConfig
 from ctprune.pretraining.methods import METHODS
 from ctprune.pretraining.optimizers import create_optimizer
 from ctprune.pretraining.run import PretrainingRun
+from ctprune.pretraining.settings import TEACHER_SAVED
 from ctprune.pretraining.training import TrainingLoop
 from tests.pretraining import tiny as small
 from tests.pretraining.test_optimizers import start, stepped
@@ -65,7 +66,9 @@ def test_no_step_waits_for_the_gpu(
             torch.cuda.set_sync_debug_mode("default")
 
     monkeypatch.setattr(TrainingLoop, "_one_step", watched)
-    ctprune.pretrain(run, tiny(method, precision="bf16", steps=3, log_every=5), out=tmp_path / "pre")
+    momentum = None if method in TEACHER_SAVED else 0.99
+    options: dict[str, Any] = {"precision": "bf16", "clip_gradients": 1.0, "average_momentum": momentum}
+    ctprune.pretrain(run, tiny(method, steps=3, log_every=5, **options), out=tmp_path / "pre")
 
 
 @pytest.mark.parametrize("name", ["lars", "sgd", "adam", "adamw"])
