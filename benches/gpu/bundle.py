@@ -54,16 +54,22 @@ main(bundle)
 
 def main() -> None:
     args = _arguments()
-    if args.out.exists():
-        if not (args.out / "bundle.json").is_file() and any(args.out.iterdir()):
-            sys.exit(f"{args.out} holds something else: give another folder with --out")
-        shutil.rmtree(args.out)
-    build(args)
-    size = size_of(args.out)
-    parts = ", ".join(f"{part.name} {size_of(part) / 2**20:.1f}" for part in sorted(args.out.iterdir()))
-    print(f"{args.out}: {size / 2**20:.1f} MiB ({parts})")
-    if size > LIMIT:
-        sys.exit(f"that is more than {LIMIT >> 20} MiB: pack fewer slices, or a smaller --side")
+    pack.check_options(args)
+    out: Path = args.out
+    if out.exists() and not (out / "bundle.json").is_file() and any(out.iterdir()):
+        sys.exit(f"{out} holds something else: give another folder with --out")
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.absolute().parent) as folder:
+        args.out = Path(folder) / out.name
+        build(args)
+        size = size_of(args.out)
+        parts = ", ".join(f"{part.name} {size_of(part) / 2**20:.1f}" for part in sorted(args.out.iterdir()))
+        print(f"{out}: {size / 2**20:.1f} MiB ({parts})")
+        if size > LIMIT:
+            sys.exit(f"that is more than {LIMIT >> 20} MiB: pack fewer slices, or a smaller --side")
+        if out.exists():
+            shutil.rmtree(out)
+        args.out.rename(out)
 
 
 def build(args: argparse.Namespace) -> None:

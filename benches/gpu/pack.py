@@ -62,10 +62,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patient-slices", type=int, default=40, help="of each of the phantom's series, at most")
 
 
-def pack(args: argparse.Namespace, out: Path, work: Path) -> dict[str, Any]:
-    """Write all files to `out`."""
+def check_options(args: argparse.Namespace) -> None:
+    """Refuse what cannot be packed, before anything is built."""
     if bool(args.slices) != bool(args.task):
         raise SystemExit("--slices and --task belong together: give both, or neither for a phantom")
+
+
+def pack(args: argparse.Namespace, out: Path, work: Path) -> dict[str, Any]:
+    """Write all files to `out`."""
+    check_options(args)
     settings = Settings(work=str(work), data=args.series, slices=args.series_slices, describe="a real CT series")
     _pack_series(series(settings), out / SERIES)
     found: dict[str, Any] = {

@@ -235,6 +235,12 @@ def test_a_bundle_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(bundle, "LIMIT", 2001)
     with pytest.raises(SystemExit, match="pack fewer slices"):
         bundle.main()
+    # The one before stays, and nothing else is left.
+    assert [file.name for file in tmp_path.iterdir()] == ["made"]
+    assert size_of(tmp_path / "made") == 2002
+    monkeypatch.setattr(sys, "argv", ["bundle", "--out", str(tmp_path / "new"), "--slices", "slices"])
+    with pytest.raises(SystemExit, match="--slices and --task belong together"):
+        bundle.main()
     monkeypatch.setattr(sys, "argv", ["bundle", "--out", str(tmp_path)])
     with pytest.raises(SystemExit, match="holds something else"):
         bundle.main()
