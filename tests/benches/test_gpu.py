@@ -59,11 +59,13 @@ def modules_of_others() -> list[str]:
 _MISSING = """import sys
 from importlib.machinery import PathFinder
 
+OTHERS = frozenset({others!r})
+
 
 class Finder(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return None if name in {others!r} else super().find_spec(name, path, target)
+        return None if name in OTHERS else super().find_spec(name, path, target)
 
 
 sys.meta_path[:] = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
