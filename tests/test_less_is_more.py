@@ -26,6 +26,7 @@ from experiments.less_is_more.trained import ARMS, NOTHING, Trained, load_traine
 from sklearn.metrics import roc_auc_score
 
 from ctprune.comparison.result import Result
+from ctprune.comparison.verdict import signed
 from ctprune.errors import EvaluationError, SourceError
 from tests.results import write_result
 
@@ -234,7 +235,15 @@ def test_new_seeds_are_tested_without_those_that_had_their_verdict(tmp_path: Pat
     found = write_report(both, tmp_path)["swav"]
     verdicts = {one.contrast.name: one.verdict for one in found}
     assert (verdicts["longer"], verdicts["longer-again"]) == ("larger", "smaller")
-    assert "### SwAV: Longer trainings, five new seeds\n\n**Look 1 of 1**" in (tmp_path / "README.md").read_text()
+    page = (tmp_path / "README.md").read_text()
+    assert "### SwAV: Longer trainings, five new seeds\n\n**Look 1 of 1**" in page
+    of_seeds = {
+        (one.arm, one.seed): auc_by_loop(one)
+        for one in both
+        if one.source == "mm2" and one.arm in ("hash-longer", "all-epochs")
+    }
+    mean = np.mean([of_seeds["hash-longer", seed] - of_seeds["all-epochs", seed] for seed in range(10)])
+    assert f"over all 10 seeds the value is {signed(float(mean))} [" in page
 
 
 def test_report_shows_every_pretraining_and_is_the_same_each_time(tmp_path: Path) -> None:

@@ -275,6 +275,18 @@ def _p_values_if_independent(
     ]
 
 
+def of_all_seeds(family: Family, trained: Sequence[Trained]) -> tuple[int, Estimate] | None:
+    """The value of a family's only contrast over all seeds, those of earlier looks too: exploration.
+
+    Returns:
+        The number of seeds and the value; None where the family counts all seeds anyway, or has had no look.
+    """
+    if not family.first_seed or look_reached(trained, family) is None:
+        return None
+    [contrast] = family.contrasts
+    return len(common_seeds(trained, contrast.weights)), estimates_by_seed(trained, [contrast.weights])[0]
+
+
 def gain_over_nothing(trained: Sequence[Trained], *, least: int) -> Estimate | None:
     """How much the mean of all arms at equal steps exceeds random weights of the same seeds: exploration.
 

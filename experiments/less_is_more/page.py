@@ -21,11 +21,13 @@ from experiments.less_is_more.contrasts import (
     look_reached,
     looked_at,
     measured_cells,
+    of_all_seeds,
     planned,
 )
 from experiments.less_is_more.trained import ARMS, NOTHING, Cell, Trained
 
 from ctprune.comparison.verdict import p_text, signed
+from ctprune.evaluation.estimate import Estimate
 from ctprune.evaluation.measured import Measured
 from ctprune.files.atomic import replace_file
 
@@ -219,6 +221,7 @@ def _section(
         lines += ["", f"Random weights without pre-training: {_text(cells[NOTHING, NOTHING], measured)}."]
     for family, of_family in zip(others, found[1:], strict=True):
         lines += ["", f"### {written}: {family.heading}", "", _stage(family, trained), "", *_table(of_family)]
+        lines += _all_seeds(family, trained)
     return "\n".join(lines) + "\n"
 
 
@@ -227,13 +230,24 @@ def _gain(family: Family, trained: Sequence[Trained]) -> list[str]:
     gain = None if reached is None else gain_over_nothing(looked_at(trained, family), least=reached)
     if gain is None:
         return []
-    low, high = gain.interval()
-    value = f"{_signed(gain.value, 3)} [{_signed(low, 3)}, {_signed(high, 3)}]"
     return [
         "",
         "Beyond the plan: the mean AUC of all arms at equal steps less that of random weights of",
-        f"the same seeds is {value} (95 % interval).",
+        f"the same seeds is {_estimate(gain)} (95 % interval).",
     ]
+
+
+def _all_seeds(family: Family, trained: Sequence[Trained]) -> list[str]:
+    found = of_all_seeds(family, trained)
+    if found is None:
+        return []
+    seeds, estimate = found
+    return ["", f"Beyond the plan: over all {seeds} seeds the value is {_estimate(estimate)} (95 % interval)."]
+
+
+def _estimate(found: Estimate) -> str:
+    low, high = found.interval()
+    return f"{_signed(found.value, 3)} [{_signed(low, 3)}, {_signed(high, 3)}]"
 
 
 def _stage(family: Family, trained: Sequence[Trained]) -> str:
