@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ import pytest
 import torch
 
 import ctprune
-from ctprune.environment.precision import quick_gpu
 from ctprune.finetuning import measured, training
 from ctprune.networks.gray_backbone import GrayBackbone
 from tests.finetuning.small import SMALL
+from tests.switches import PLAIN, watch_switches
 
 GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
@@ -90,20 +89,9 @@ def test_predictions_are_the_same(device: str, whole: Path, attention: Path, fol
 def test_weights_are_trained_with_the_fastest_algorithms_and_features_are_not(
     folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward = GrayBackbone.forward
-    seen: list[tuple[bool, str]] = []
-
-    def watched(network: GrayBackbone, images: torch.Tensor) -> torch.Tensor:
-        seen.append((torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()))
-        return forward(network, images)
-
-    def as_on_a_gpu(_: torch.device, *, mixed: bool) -> AbstractContextManager[None]:
-        return quick_gpu(torch.device("cuda"), mixed=mixed)
-
-    monkeypatch.setattr(GrayBackbone, "forward", watched)
-    monkeypatch.setattr(training, "quick_gpu", as_on_a_gpu)
+    seen = watch_switches(monkeypatch, GrayBackbone, training)
     for precision, products in (("bf16", "high"), ("32", "highest")):
         seen.clear()
         tuned(folders, tmp_path / precision, precision=precision, epochs=1, frozen_epochs=1)
         # Training first, then what is measured or saved.
-        assert [key for key, _ in groupby(seen)] == [(True, products), (False, "highest")]
+        assert [key for key, _ in groupby(seen)] == [(True, products), PLAIN]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
 
@@ -12,13 +11,13 @@ import pytest
 import torch
 
 import ctprune
-from ctprune.environment.precision import quick_gpu
 from ctprune.exporting.nifti import save_nifti
 from ctprune.segmenting import training
 from ctprune.segmenting.network import Segmenter
 from ctprune.segmenting.prediction import predict_volume
 from ctprune.segmenting.saved_model import SavedModel
 from tests.segmenting.bodies import AFFINE, SMALL, body
+from tests.switches import PLAIN, watch_switches
 
 GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
@@ -83,20 +82,9 @@ def test_masks_are_the_same_but_for_borders(device: str, precision: str, expecte
 def test_weights_are_trained_with_the_fastest_algorithms_and_masks_are_not(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward = Segmenter.forward
-    seen: list[tuple[bool, str]] = []
-
-    def watched(network: Segmenter, images: torch.Tensor) -> torch.Tensor:
-        seen.append((torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()))
-        return forward(network, images)
-
-    def as_on_a_gpu(_: torch.device, *, mixed: bool) -> AbstractContextManager[None]:
-        return quick_gpu(torch.device("cuda"), mixed=mixed)
-
-    monkeypatch.setattr(Segmenter, "forward", watched)
-    monkeypatch.setattr(training, "quick_gpu", as_on_a_gpu)
+    seen = watch_switches(monkeypatch, Segmenter, training)
     for precision, products in (("bf16", "high"), ("32", "highest")):
         seen.clear()
         segmented(data, tmp_path / precision, "cpu", precision, epochs=1)
         # Training first, then what is measured or saved.
-        assert [key for key, _ in groupby(seen)] == [(True, products), (False, "highest")]
+        assert [key for key, _ in groupby(seen)] == [(True, products), PLAIN]
