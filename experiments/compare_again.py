@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def compare_again(file: Path, collection: Path) -> dict[str, Comparison]:
     # Folders are named as in the collection, wherever that is.
     os.chdir(collection)
     try:
-        for task, models in _models(plan["steps"], list(content["tasks"])).items():
+        for task, models in _models(content, plan["steps"]).items():
             chosen = options | {
                 "contrasts": resolve_contrasts(options["contrasts"], list(models)),
                 "margin": margin_of(options.get("margin"), task),
@@ -52,23 +53,36 @@ def compare_again(file: Path, collection: Path) -> dict[str, Comparison]:
     return comparisons
 
 
-def _models(steps: list[dict[str, Any]], tasks: list[str]) -> dict[str, dict[str, list[str]]]:
+def _models(content: Mapping[str, Any], steps: list[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
     """For each task and model the folders of its fine-tunings, one for each pre-training."""
     by_folder = {step["folder"]: step for step in steps}
-    several = sum(step["kind"] == "reduce" for step in steps) > 1
-    found: dict[str, dict[str, list[str]]] = {task: {} for task in tasks}
-    for step in steps:
-        if step["kind"] != "finetune":
-            continue
-        task = next(task for task in tasks if step["name"].startswith(f"{task}-"))
+    finetunings = [step for step in steps if step["kind"] == "finetune"]
+    parts = {
+        needed: _parts(content, by_folder, by_folder[needed]) for step in finetunings for needed in step["needs"]
+    }
+    # As in a grid: a name holds only the parts that differ.
+    varying = [len(set(values)) > 1 for values in zip(*parts.values(), strict=True)]
+    found: dict[str, dict[str, list[str]]] = {task: {} for task in content["tasks"]}
+    for step in finetunings:
+        # The longest one: a task's name may begin with that of another.
+        task = max((task for task in found if step["name"].startswith(f"{task}-")), key=len)
         name = step["name"].removeprefix(f"{task}-")
-        if step["needs"]:
-            pretraining = by_folder[step["needs"][0]]
-            reduction = by_folder[pretraining["needs"][0]]["name"]
-            way = pretraining["name"].removeprefix(f"{reduction}-").rpartition("-seed")[0]
-            name = f"{reduction}{SEPARATOR}{way}" if several else way
+        for needed in step["needs"]:
+            shown = [part for part, varies in zip(parts[needed], varying, strict=True) if varies]
+            name = SEPARATOR.join(shown or parts[needed][-1:])
         found[task].setdefault(name, []).append(step["folder"])
     return found
+
+
+def _parts(
+    content: Mapping[str, Any], by_folder: Mapping[str, dict[str, Any]], pretraining: dict[str, Any]
+) -> tuple[str, str, str]:
+    """A pre-training's source, reduction and name in the file."""
+    reduction = by_folder[pretraining["needs"][0]]["name"]
+    source, way = next(
+        pair for pair in product(content["sources"], content["reductions"]) if "-".join(pair) == reduction
+    )
+    return source, way, pretraining["name"].removeprefix(f"{reduction}-").rpartition("-seed")[0]
 
 
 def _experiment(content: Mapping[str, Any]) -> ExperimentFile:

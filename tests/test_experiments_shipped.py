@@ -47,7 +47,7 @@ def variables_of(name: str, archive: Path, folder: Path) -> dict[str, str]:
         "less-is-more": {"data": str(folder / "doses")},
         "less-is-more-epochs": {"data": str(folder / "doses")},
         "less-is-more-methods": {"data": str(folder / "doses")},
-        "less-is-more-real": {"data": str(folder)},
+        "less-is-more-real": {"data": str(folder), "publications": str(covid / "split")},
         "paper": {name: str(folder / name) for name in ("lidc", "autopet", "hemorrhage")}
         | {"covid": str(covid), "organs": str(folder / "organs.npz")},
     }[name]
@@ -66,7 +66,7 @@ STEPS = {
     "less-is-more": (18, 150, 151),
     "less-is-more-epochs": (2, 25, 26),
     "less-is-more-methods": (18, 310, 311),
-    "less-is-more-real": (2, 25, 52),
+    "less-is-more-real": (2, 25, 104),
 }
 
 
