@@ -160,6 +160,16 @@ def test_seeds_of_pretraining_are_one_model(write: Callable[..., Path], stages: 
     assert [str(levels) for levels in comparison.levels] == ["2 × 1", "2 × 2", "2 × 2", "2 × 2"]
 
 
+@pytest.mark.parametrize(("seeds", "paired"), [([3, 5], True), ([3], False)])
+def test_seeds_are_paired_if_there_are_several(
+    seeds: list[int], paired: bool, write: Callable[..., Path], stages: Stages, tmp_path: Path
+) -> None:
+    planned = {"resamples": 200, "contrasts": [["hash", "all"]], "pair_seeds": True}
+    file = write(seeds={"pretraining": seeds, "finetuning": 2}, comparison=planned)
+    [pair] = ctprune.run_experiment(file, out=tmp_path / "out").comparisons["lesions"].pairs
+    assert pair.paired == paired
+
+
 def test_planned_contrasts_are_what_is_compared(
     write: Callable[..., Path], stages: Stages, tmp_path: Path
 ) -> None:

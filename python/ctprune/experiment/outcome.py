@@ -22,6 +22,9 @@ from ctprune.files.atomic import replace_file
 def compare_tasks(experiment: ExperimentFile, grid: Grid, out: Path) -> dict[str, Comparison]:
     """The comparison of the models of each task; several seeds of a pre-training count as one model."""
     options = dict(experiment.comparison)
+    if experiment.pretrainings and len(experiment.pretraining_seeds) == 1:
+        # There are no pairs yet: the other seeds may be another machine's.
+        options.pop("pair_seeds", None)
     comparisons = {}
     for task, models in grid.tasks.items():
         options["margin"] = margin_of(experiment.comparison.get("margin"), task)
