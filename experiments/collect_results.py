@@ -40,7 +40,8 @@ def collect(experiment: Path, out: Path, roots: dict[str, str]) -> None:
                 key.decode(): _portable(value.decode(), roots)
                 for key, value in (table.schema.metadata or {}).items()
             }
-            pq.write_table(table.replace_schema_metadata(facts), target, compression="zstd")
+            # A compression that `ctprune compare` reads.
+            pq.write_table(table.replace_schema_metadata(facts), target, compression="lz4")
 
 
 def _portable(text: str, roots: dict[str, str]) -> str:

@@ -6,12 +6,12 @@ import csv
 import itertools
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from experiments.collect_results import collect
 from experiments.compare_again import compare_again
 from experiments.less_is_more.collected import load_collected
 from experiments.less_is_more.page import write_report
@@ -22,6 +22,7 @@ from ctprune.comparison.verdict import signed
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results" / "covid"
 LESS = ROOT / "experiments" / "results" / "less-is-more"
+REAL = ROOT / "experiments" / "results" / "less-is-more-real"
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +30,15 @@ def recorded() -> dict[str, Any]:
     return dict(json.loads((RESULTS / "comparison" / "comparison.json").read_text())["tasks"])
 
 
-def test_tables_are_those_of_the_raw_predictions(tmp_path: Path) -> None:
-    copy = tmp_path / "covid"
-    shutil.copytree(RESULTS, copy)
+@pytest.mark.parametrize("results", [RESULTS, REAL], ids=lambda results: str(results.name))
+def test_tables_are_those_of_the_raw_predictions(results: Path, tmp_path: Path) -> None:
+    copy = tmp_path / results.name
+    collect(results, copy, {})
     for file in ("table.md", "table.tex", "comparison.json"):
         (copy / "comparison" / file).write_text('{"steps": []}')
-    compare_again(ROOT / "experiments" / "covid.yaml", copy)
-    assert (copy / "comparison" / "table.md").read_text() == (RESULTS / "comparison" / "table.md").read_text()
-    assert (copy / "comparison" / "table.tex").read_text() == (RESULTS / "comparison" / "table.tex").read_text()
+    compare_again(ROOT / "experiments" / f"{results.name}.yaml", copy)
+    for file in ("table.md", "table.tex"):
+        assert (copy / "comparison" / file).read_text() == (results / "comparison" / file).read_text()
 
 
 #: Models of the experiment by their rows in the page's table.
