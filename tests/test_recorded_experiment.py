@@ -64,12 +64,84 @@ def test_the_page_quotes_the_tables(recorded: dict[str, Any]) -> None:
 
 def test_pages_claim_no_more_than_the_verdicts(recorded: dict[str, Any]) -> None:
     assert {pair["verdict"] for task in recorded.values() for pair in task["pairs"]} == {"few"}
-    for page in ("README.md", "experiments/README.md"):
-        text = " ".join((ROOT / page).read_text().split())
-        assert re.search("nine publications .*no verdict|no verdict.* nine publications", text), page
+    text = " ".join((ROOT / "experiments" / "README.md").read_text().split())
+    assert re.search("no verdict.* nine publications", text)
     [pair] = [pair for pair in recorded["fine-tuned"]["pairs"] if pair["other"] == "all-same-steps"]
     assert f"{signed(pair['differences']['auc']['value'])} [{signed(pair['low'])}, {signed(pair['high'])}]" in text
     assert f"{pair['detectable']:.2f}" in text
+
+
+#: Columns of the page on real slices; the first one decides.
+TASKS = ("fine-tuned-by-publication", "linear-probe-by-publication", "fine-tuned", "linear-probe")
+
+#: Its rows, by the model's name.
+ARMS = {
+    "no-pretraining": "no pre-training",
+    "hash6 · hash": "`hash`",
+    "kcenter · hash": "`kcenter`",
+    "hash6 · all": "`all`",
+    "hash6 · random": "`random`",
+    "hash6 · all-epochs": "`all-epochs`",
+}
+
+
+def test_pages_quote_the_real_part() -> None:
+    tasks = json.loads((REAL / "comparison" / "comparison.json").read_text())["tasks"]
+    page = (ROOT / "experiments" / "README.md").read_text()
+    section = " ".join(page[page.index("## Less is more on real slices") :].partition("\n## ")[0].split())
+    aucs = {task: {run["name"]: run["metrics"]["auc"] for run in tasks[task]["runs"]} for task in TASKS}
+    for name, label in ARMS.items():
+        cells = [
+            f"{one['mean']:.3f} [{one['low']:.3f}, {one['high']:.3f}]" for one in (aucs[t][name] for t in TASKS)
+        ]
+        [row] = re.findall(rf"\| {label} \| [^|]+ (\|(?: [\d.]+ \[[\d., ]+\] \|){{4}})", section)
+        assert row == f"| {' | '.join(cells)} |", name
+    for pairs in zip(*(tasks[task]["pairs"] for task in TASKS), strict=True):
+        cells = []
+        for pair in pairs:
+            assert (pair["run"], pair["other"]) == (pairs[0]["run"], pairs[0]["other"])
+            interval = f"[{signed(pair['low'])}, {signed(pair['high'])}]"
+            cells.append(f"{signed(pair['differences']['auc']['value'])} {interval}")
+        assert f"| {ARMS[pairs[0]['run']]} − {ARMS[pairs[0]['other']]} | {' | '.join(cells)} |" in section
+    every = [pair for task in TASKS for pair in tasks[task]["pairs"]]
+    assert {pair["verdict"] for pair in every} == {"noise", "few"}
+    assert all(pair["corrected"] > 0.6 and pair["paired"] and not pair["equivalence"]["shown"] for pair in every)
+    [steps] = [pair for pair in tasks[TASKS[0]]["pairs"] if pair["other"] == "hash6 · all"]
+    difference = (
+        f"{signed(steps['differences']['auc']['value'])} [{signed(steps['low'])}, {signed(steps['high'])}]"
+    )
+    assert f"`hash` and `all` differ by {difference} at equal steps" in section
+    assert f"A difference below {steps['detectable']:.2f} would hardly have been detected" in section
+    said = f"Real slices give {difference.replace('+', '')} on COVID-CT at equal steps: no answer."
+    assert said in plain(ROOT / "README.md")
+    without = {task: of_task.pop("no-pretraining")["mean"] for task, of_task in aucs.items()}
+    low, high = ({task: of(one["mean"] for one in aucs[task].values()) for task in TASKS} for of in (min, max))
+    tuned, probed, official, _ = TASKS
+    assert (
+        f"AUC is {low[tuned]:.3f} to {high[tuned]:.3f} after pre-training, and {without[tuned]:.3f} with"
+        in section
+    )
+    assert f"on the same 131 images has {low[probed]:.3f} to {high[probed]:.3f}." in section
+    assert f"have {low[official]:.3f} to {max(high[official], without[official]):.3f} there" in section
+    ends = f"{low[probed]:.3f} to {high[probed]:.3f} with it, {without[probed]:.3f} without."
+    assert ends in section
+
+
+def test_counts_of_the_real_part_are_those_of_its_results() -> None:
+    section = plain(ROOT / "experiments" / "README.md").partition("Less is more on real slices ")[2]
+    summaries = [json.loads(file.read_text()) for file in REAL.glob("pretrain/*/summary.json")]
+    assert len(summaries) == 25
+    counts = {(one["slices"], one["steps"]) for one in summaries}
+    assert counts == {(1439, 660), (1441, 660), (2413, 660), (2413, 1073)}
+    assert {f"| {slices:,}; {steps:,} |" in section for slices, steps in counts} == {True}
+    for task, kept, tested in (("fine-tuned-by-publication", 131, 280), ("fine-tuned", 360, 118)):
+        [file] = REAL.glob(f"finetune/{task}-no-pretraining-*/metrics.json")
+        found = json.loads(file.read_text())
+        images = {split: sum(classes.values()) for split, classes in found["splits"].items()}
+        assert (images["train"], images[found["evaluated_split"]]) == (kept, tested)
+        assert f"{kept} images" in section or f"({kept})" in section
+    near = next(one for one in found["overlaps"] if one["splits"] == ["train", "val"])["near_duplicates"]
+    assert f"{near} images that test have a near-duplicate" in section
 
 
 #: Rows of the page's table of differences, by the name of the contrast.
