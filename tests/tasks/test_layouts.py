@@ -65,8 +65,10 @@ def test_lists_of_names_as_published(folders: Path) -> None:
     assert sorted(Path(images.entries[row].name).name for row in splits.rows("val") if images.labels[row]) == names
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_table_of_labels(folders: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "compression"), [(".csv", ""), (".parquet", "none"), (".parquet", "snappy"), (".parquet", "gzip")]
+)
+def test_a_table_of_labels(folders: Path, suffix: str, compression: str) -> None:
     files = sorted(folders.rglob("*.png"))
     rows = [
         {"path": f"data/{file.parent.name}/{file.name}", "label": 10 if file.parent.name == "ill" else 9}
@@ -77,13 +79,25 @@ def test_a_table_of_labels(folders: Path, suffix: str) -> None:
     if suffix == ".csv":
         pa.csv.write_csv(pa.Table.from_pylist(rows), table)
     else:
-        pq.write_table(pa.Table.from_pylist(rows), table)
+        pq.write_table(pa.Table.from_pylist(rows), table, compression=compression)
     images = read(list_task(table))
     assert images.classes == ("9", "10")
     assert images.entries[0].patient == "p00"
     splits = split(images)
     assert (splits.evaluated, splits.seeded) == ("test", ("val",))
     assert splits.counts(images)["test"] == {"9": 4, "10": 4}
+
+
+@pytest.mark.parametrize(("compression", "named"), [("zstd", "Zstandard"), ("brotli", "Brotli")])
+def test_a_table_in_a_compression_that_is_not_read(tmp_path: Path, compression: str, named: str) -> None:
+    table = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({"path": ["a.png"], "label": ["ill"]}), table, compression=compression)
+    with pytest.raises(ctprune.TaskError) as refused:
+        list_task(table)
+    assert str(refused.value) == (
+        f"{table}: expected a CSV or Parquet table: compressed with {named}, which ctprune does not read: write "
+        "it again with Snappy or gzip"
+    )
 
 
 @pytest.mark.parametrize("colors", [False, True])

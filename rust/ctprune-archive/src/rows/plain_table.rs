@@ -13,6 +13,7 @@ use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, Float64Array, Int64Array,
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Compression;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -37,6 +38,9 @@ pub enum TableError {
     /// It is no Parquet file, or a damaged one.
     #[error("{0}")]
     Parquet(String),
+    /// Its columns are compressed in a way that is not read.
+    #[error("compressed with {0}, which ctprune does not read: write it again with Snappy or gzip")]
+    Compression(&'static str),
     /// The checksum that ctprune wrote into it does not match.
     #[error("damaged or edited: its checksum does not match")]
     Damaged,
@@ -80,6 +84,11 @@ fn read_sound(opened: File, names: Option<&[String]>) -> Result<PlainTable, Tabl
         |error: &dyn ToString| TableError::Parquet(error.to_string().lines().next().unwrap_or("").into());
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, ArrowReaderOptions::new())
         .map_err(|error| not_parquet(&error))?;
+    let groups = builder.metadata().row_groups().iter();
+    let mut chunks = groups.flat_map(|group| group.columns());
+    if let Some(name) = chunks.find_map(|chunk| unread(chunk.compression())) {
+        return Err(TableError::Compression(name));
+    }
     let entries = builder.metadata().file_metadata().key_value_metadata();
     let about = entries.and_then(|entries| {
         entries
@@ -119,6 +128,16 @@ fn read_sound(opened: File, names: Option<&[String]>) -> Result<PlainTable, Tabl
         batches,
         about,
     })
+}
+
+/// The name of a compression that is not read: its decoder would be C, or is used too rarely.
+fn unread(compression: Compression) -> Option<&'static str> {
+    match compression {
+        Compression::ZSTD(_) => Some("Zstandard"),
+        Compression::BROTLI(_) => Some("Brotli"),
+        Compression::LZO => Some("LZO"),
+        _ => None,
+    }
 }
 
 /// The type that a column of this one is read as.
