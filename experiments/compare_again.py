@@ -18,34 +18,21 @@ from typing import Any
 
 import yaml
 
-from ctprune.comparison.comparison import Comparison, compare_results
-from ctprune.comparison.result import load_result, merge_pretrainings
-from ctprune.experiment.contrasts import SEPARATOR, resolve_contrasts
+from ctprune.comparison.comparison import Comparison
+from ctprune.experiment.contrasts import SEPARATOR
 from ctprune.experiment.file import ExperimentFile
-from ctprune.experiment.margins import margin_of
-from ctprune.experiment.outcome import write_outcome
+from ctprune.experiment.outcome import compare_models, write_outcome
 
 
 def compare_again(file: Path, collection: Path) -> dict[str, Comparison]:
     """Write `comparison/` of a collection anew; what it says, by task."""
     content = yaml.safe_load(file.read_text("utf-8"))
     plan = json.loads((collection / "experiment.json").read_text("utf-8"))
-    options = dict(content.get("comparison") or {})
-    comparisons = {}
     here = Path.cwd()
     # Folders are named as in the collection, wherever that is.
     os.chdir(collection)
     try:
-        for task, models in _models(content, plan["steps"]).items():
-            chosen = options | {
-                "contrasts": resolve_contrasts(options["contrasts"], list(models)),
-                "margin": margin_of(options.get("margin"), task),
-            }
-            results = [
-                merge_pretrainings([load_result(folder, name=name) for folder in folders])
-                for name, folders in models.items()
-            ]
-            comparisons[task] = compare_results(results, **chosen)
+        comparisons = compare_models(content.get("comparison") or {}, _models(content, plan["steps"]))
     finally:
         os.chdir(here)
     before = json.loads((collection / "comparison" / "comparison.json").read_text("utf-8"))
@@ -53,7 +40,7 @@ def compare_again(file: Path, collection: Path) -> dict[str, Comparison]:
     return comparisons
 
 
-def _models(content: Mapping[str, Any], steps: list[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
+def _models(content: Mapping[str, Any], steps: list[dict[str, Any]]) -> dict[str, dict[str, list[Path]]]:
     """For each task and model the folders of its fine-tunings, one for each pre-training."""
     by_folder = {step["folder"]: step for step in steps}
     finetunings = [step for step in steps if step["kind"] == "finetune"]
@@ -62,7 +49,7 @@ def _models(content: Mapping[str, Any], steps: list[dict[str, Any]]) -> dict[str
     }
     # As in a grid: a name holds only the parts that differ.
     varying = [len(set(values)) > 1 for values in zip(*parts.values(), strict=True)]
-    found: dict[str, dict[str, list[str]]] = {task: {} for task in content["tasks"]}
+    found: dict[str, dict[str, list[Path]]] = {task: {} for task in content["tasks"]}
     for step in finetunings:
         # The longest one: a task's name may begin with that of another.
         task = max((task for task in found if step["name"].startswith(f"{task}-")), key=len)
@@ -70,7 +57,7 @@ def _models(content: Mapping[str, Any], steps: list[dict[str, Any]]) -> dict[str
         for needed in step["needs"]:
             shown = [part for part, varies in zip(parts[needed], varying, strict=True) if varies]
             name = SEPARATOR.join(shown or parts[needed][-1:])
-        found[task].setdefault(name, []).append(step["folder"])
+        found[task].setdefault(name, []).append(Path(step["folder"]))
     return found
 
 
@@ -79,10 +66,10 @@ def _parts(
 ) -> tuple[str, str, str]:
     """A pre-training's source, reduction and name in the file."""
     reduction = by_folder[pretraining["needs"][0]]["name"]
-    source, way = next(
+    source, selection = next(
         pair for pair in product(content["sources"], content["reductions"]) if "-".join(pair) == reduction
     )
-    return source, way, pretraining["name"].removeprefix(f"{reduction}-").rpartition("-seed")[0]
+    return source, selection, pretraining["name"].removeprefix(f"{reduction}-").rpartition("-seed")[0]
 
 
 def _experiment(content: Mapping[str, Any]) -> ExperimentFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,34 @@ def compare_tasks(experiment: ExperimentFile, grid: Grid, out: Path) -> dict[str
     if experiment.pretrainings and len(experiment.pretraining_seeds) == 1:
         # There are no pairs yet: the other seeds may be another machine's.
         options.pop("pair_seeds", None)
+    return compare_models(
+        options,
+        {
+            task: {name: [step.folder(out) for step in steps] for name, steps in models.items()}
+            for task, models in grid.tasks.items()
+        },
+    )
+
+
+def compare_models(
+    options: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Sequence[Path]]]
+) -> dict[str, Comparison]:
+    """The comparison of each task, with the options of an experiment's file.
+
+    Args:
+        options: What the file has under `comparison`.
+        tasks: For each task, by the model's name, the folders of its fine-tunings, one for each pre-training.
+    """
     comparisons = {}
-    for task, models in grid.tasks.items():
-        options["margin"] = margin_of(experiment.comparison.get("margin"), task)
-        if "contrasts" in experiment.comparison:
-            options["contrasts"] = resolve_contrasts(experiment.comparison["contrasts"], list(models))
+    for task, models in tasks.items():
+        of_task = dict(options) | {"margin": margin_of(options.get("margin"), task)}
+        if "contrasts" in options:
+            of_task["contrasts"] = resolve_contrasts(options["contrasts"], list(models))
         results = [
-            merge_pretrainings([load_result(step.folder(out), name=name) for step in steps])
-            for name, steps in models.items()
+            merge_pretrainings([load_result(folder, name=name) for folder in folders])
+            for name, folders in models.items()
         ]
-        comparisons[task] = compare_results(results, **options)
+        comparisons[task] = compare_results(results, **of_task)
     return comparisons
 
 
