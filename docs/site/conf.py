@@ -110,7 +110,10 @@ NAVIGATION = {
 BELOW = {
     "benches/README": "record/*",
     "fuzz/README": "record/*",
-    "experiments/README": "Results of covid.yaml <results/covid/comparison/table>\nresults/less-is-more/README",
+    "experiments/README": (
+        "Results of covid.yaml <results/covid/comparison/table>\nresults/less-is-more/README\n"
+        "Results of less-is-more-real.yaml <results/less-is-more-real/comparison/table>"
+    ),
 }
 
 
