@@ -59,8 +59,6 @@ myst_heading_anchors = 4
 nb_execution_mode = "off"
 myst_enable_extensions = ["smartquotes"]
 autodoc_typehints = "description"
-# Tables that `ctprune compare` wrote begin with a second-level heading.
-suppress_warnings = ["myst.header"]
 # Docstrings write code as Markdown does.
 default_role = "code"
 autodoc_member_order = "bysource"
@@ -88,8 +86,6 @@ NAVIGATION = {
         "docs/compare",
         "docs/experiment",
         "experiments/*",
-        "experiments/results/*/comparison/*",
-        "experiments/results/*/README",
     ],
     "Reference": ["docs/commands", "docs/api", "docs/manifest", "docs/codes", "docs/terminal", "docs/json"],
     "Project": [
@@ -110,10 +106,7 @@ NAVIGATION = {
 BELOW = {
     "benches/README": "record/*",
     "fuzz/README": "record/*",
-    "experiments/README": (
-        "Results of covid.yaml <results/covid/comparison/table>\nresults/less-is-more/README\n"
-        "Results of less-is-more-real.yaml <results/less-is-more-real/comparison/table>"
-    ),
+    "experiments/README": "results/*/README\nresults/*/comparison/*",
 }
 
 
@@ -128,6 +121,9 @@ def _add(app: Sphinx, name: str, source: list[str]) -> None:
     """To the README the navigation, to the page of the API the docstrings: on GitHub, neither would show."""
     if name == "README":
         source[0] += "".join(_tree("\n".join(pages), caption) for caption, pages in NAVIGATION.items())
+    if name.endswith("/comparison/table"):
+        # `ctprune compare` does not know of which experiment its table is.
+        source[0] = f"# Results of {Path(name).parents[1].name}.yaml\n\n{source[0]}"
     if name in BELOW:
         source[0] += _tree(BELOW[name])
     if name == "docs/api":
