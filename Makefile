@@ -85,7 +85,7 @@ lint-python: $(CHECKED)
 	ruff check .
 	ruff format --check .
 	mypy
-	MYPYPATH=python python -m mypy.stubtest ctprune._core
+	MYPYPATH=python python -m mypy.stubtest ctprune._core --mypy-config-file .ci/stubtest.ini
 
 test-rust: $(TOOLS)
 	$(ON_ALL_CORES) cargo test --profile checked --workspace --quiet

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +149,12 @@ def test_a_lost_machine_costs_its_tasks_alone(archive: Path, tmp_path: Path) -> 
     assert bytes_of[0] == bytes_of[1]
 
 
-def test_the_steps_of_an_experiment_are_tasks(archive: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ctprune", "experiment", str(ROOT / "experiments" / "small.yaml")]
-    command += ["--set", f"archive={archive}", "--out", str(tmp_path / "out"), "--engine", "ray", "--json"]
+def test_the_steps_of_an_experiment_are_tasks(write: Callable[..., Path], tmp_path: Path) -> None:
+    swav = {"preset": "smoke", "epochs": 1, "batch_size": 8}
+    arms = {"hash": swav, "all": {**swav, "use": "all", "epochs": None, "steps_of": "hash"}}
+    file = write(pretrainings=arms, baselines=None, seeds={"finetuning": 1})
+    command = [sys.executable, "-m", "ctprune", "experiment", str(file)]
+    command += ["--out", str(tmp_path / "out"), "--engine", "ray", "--json"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     for state in ("done", "done before"):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)

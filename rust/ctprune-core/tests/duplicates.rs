@@ -123,42 +123,49 @@ fn planted(seed: u64) -> Archive {
 
 #[test]
 fn planted_copies_are_found_as_by_trying_everything() {
-    for seed in 0..6 {
-        let archive = planted(seed);
-        let expected = naive::find_pairs(&archive.volumes(), &rule()).unwrap();
-        let copies: Vec<(u32, u32)> = (0..8).map(|copy| (copy, 16 + copy)).collect();
-        let numbers = |pairs: &[Pair]| pairs.iter().map(|pair| (pair.a, pair.b)).collect::<Vec<_>>();
-        assert_eq!(numbers(&expected), copies, "seed {seed}");
-        let mut found = Vec::new();
-        for threads in [1, 3] {
-            found.push(in_pool(threads, || {
-                find_pairs(&archive.volumes(), &rule(), &Watch::default()).unwrap()
-            }));
+    // The slow way takes seconds for each, on one core.
+    std::thread::scope(|scope| {
+        for seed in 0..6 {
+            scope.spawn(move || planted_copies_are_found(seed));
         }
-        assert_eq!(found[0], found[1]);
-        assert_eq!(numbers(&found[0]), copies, "seed {seed}");
-        for (fast, slow) in found[0].iter().zip(&expected) {
-            assert_eq!(
-                (fast.turn, fast.fit.scale),
-                (slow.turn, slow.fit.scale),
-                "{fast:?} {slow:?}"
-            );
-            assert!(
-                (fast.fit.shift - slow.fit.shift).abs() < 0.01,
-                "{fast:?} {slow:?}"
-            );
-            assert_eq!(
-                (fast.fit.median, fast.fit.compared),
-                (slow.fit.median, slow.fit.compared)
-            );
-        }
-        let fit = |copy: usize| found[0][copy].fit;
-        assert_eq!((fit(0).median, fit(0).of_a, fit(0).of_b), (0.0, 1.0, 1.0));
-        assert!(fit(2).of_b == 1.0 && fit(2).of_a < 0.7 && fit(2).overlap == 50.0);
-        assert!((fit(3).shift - 311.3).abs() < 1e-6);
-        assert_eq!((fit(4).scale, fit(5).scale), (-1.0, 1.0));
-        assert!(!fit(6).is_in_mm && fit(5).is_in_mm);
+    });
+}
+
+fn planted_copies_are_found(seed: u64) {
+    let archive = planted(seed);
+    let expected = naive::find_pairs(&archive.volumes(), &rule()).unwrap();
+    let copies: Vec<(u32, u32)> = (0..8).map(|copy| (copy, 16 + copy)).collect();
+    let numbers = |pairs: &[Pair]| pairs.iter().map(|pair| (pair.a, pair.b)).collect::<Vec<_>>();
+    assert_eq!(numbers(&expected), copies, "seed {seed}");
+    let mut found = Vec::new();
+    for threads in [1, 3] {
+        found.push(in_pool(threads, || {
+            find_pairs(&archive.volumes(), &rule(), &Watch::default()).unwrap()
+        }));
     }
+    assert_eq!(found[0], found[1]);
+    assert_eq!(numbers(&found[0]), copies, "seed {seed}");
+    for (fast, slow) in found[0].iter().zip(&expected) {
+        assert_eq!(
+            (fast.turn, fast.fit.scale),
+            (slow.turn, slow.fit.scale),
+            "{fast:?} {slow:?}"
+        );
+        assert!(
+            (fast.fit.shift - slow.fit.shift).abs() < 0.01,
+            "{fast:?} {slow:?}"
+        );
+        assert_eq!(
+            (fast.fit.median, fast.fit.compared),
+            (slow.fit.median, slow.fit.compared)
+        );
+    }
+    let fit = |copy: usize| found[0][copy].fit;
+    assert_eq!((fit(0).median, fit(0).of_a, fit(0).of_b), (0.0, 1.0, 1.0));
+    assert!(fit(2).of_b == 1.0 && fit(2).of_a < 0.7 && fit(2).overlap == 50.0);
+    assert!((fit(3).shift - 311.3).abs() < 1e-6);
+    assert_eq!((fit(4).scale, fit(5).scale), (-1.0, 1.0));
+    assert!(!fit(6).is_in_mm && fit(5).is_in_mm);
 }
 
 #[test]
