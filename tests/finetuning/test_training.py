@@ -177,7 +177,9 @@ def test_training_equals_a_plain_loop(folders: Path, weights: Path, tmp_path: Pa
             losses.append(loss.item() * len(batch))
         if epoch == 1:
             assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
-        assert run.history[epoch - 1].train_loss == pytest.approx(sum(losses) / 20, rel=1e-4)
+        # Adam moves a weight with a gradient of nearly zero by as much as others: its rounding decides where to.
+        rounding = 1e-4 if epoch == 1 else 3e-3
+        assert run.history[epoch - 1].train_loss == pytest.approx(sum(losses) / 20, rel=rounding)
         backbone.eval()
         with torch.no_grad():
             accuracy = (linear(backbone(pictures[20:])).argmax(1) == labels[20:]).float().mean().item()
